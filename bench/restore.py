@@ -1,0 +1,186 @@
+"""How soon a restored disk can be read, how it reads while it is filled, how fast that is.
+
+    python bench/restore.py --sizes 8 100 1024 --data-mib 1024
+
+For each size in GB: a disk with `--data-mib` of data (half of it compressible), spread over the
+whole disk, is snapshotted; a new disk is made from the snapshot and read while it is being filled.
+Beside it, in the same run, `qemu-img convert` copies the same snapshot from its NBD export into a
+raw file. Times are seconds from the command line's point of view: each `mooring` command that
+asks costs its own start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from mooring.admin.demo.server import ServerProcess, pause
+from mooring.nbd.blocking import BlockingNbdClient
+from mooring.nbd.uri import NbdUri
+
+MIB = 1024 * 1024
+PIECE = 4 * MIB
+ZONE = "us-east-2a"
+READ_SECONDS = 5
+
+
+@dataclass
+class Row:
+    """What one size took; seconds, milliseconds for latencies, MiB/s for rates."""
+
+    size_gb: int
+    available: float
+    served: float
+    first_read: float
+    latency_p50: float
+    latency_p99: float
+    fill_seconds: float
+    fill_rate: float
+    convert_seconds: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.size_gb:7}{self.available:11.3f}{self.served:9.3f}"
+            f"{self.first_read * 1000:12.1f}{self.latency_p50:9.2f}{self.latency_p99:9.2f}"
+            f"{self.fill_seconds:9.1f}{self.fill_rate:9.0f}{self.convert_seconds:11.1f}"
+        )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[8, 100, 1024])
+    parser.add_argument("--data-mib", type=int, default=1024)
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="m-"))
+    server = ServerProcess(folder)
+    try:
+        server.start()
+        server.run(
+            "mooring", "create-instances", "--instance-names", "host", "--availability-zone", ZONE,
+            "--blueprint-id", "external", "--bundle-id", "external",
+        )  # fmt: skip
+        print(
+            "size GB  available   served  first ms   p50 ms   p99 ms   fill s   MiB/s  convert s",
+            flush=True,
+        )
+        for size in options.sizes:
+            print(measure(server, folder, size, options.data_mib), flush=True)
+        return 0
+    finally:
+        server.run("mooring", "stop-instance", "--instance-name", "host")
+        pause(2)
+        server.stop()
+        shutil.rmtree(folder)
+
+
+def measure(server: ServerProcess, folder: Path, size: int, data_mib: int) -> Row:
+    origin, copy, saved = f"origin-{size}", f"copy-{size}", f"saved-{size}"
+    place = ["--availability-zone", ZONE, "--size-in-gb", str(size)]
+    server.run("mooring", "create-disk", "--disk-name", origin, *place)
+    server.available(origin)
+    uri = attach(server, origin, "/dev/xvdf")
+    spots = write(uri, size, data_mib)
+    server.run(
+        "mooring", "create-disk-snapshot", "--disk-name", origin, "--disk-snapshot-name", saved
+    )
+    server.run("mooring", "wait", "disk-snapshot-completed", "--disk-snapshot-name", saved)
+
+    began = time.monotonic()
+    server.run(
+        "mooring", "create-disk-from-snapshot", "--disk-name", copy,
+        "--disk-snapshot-name", saved, *place,
+    )  # fmt: skip
+    server.available(copy)
+    available = time.monotonic() - began
+    filled: list[float] = []
+    watch = threading.Thread(target=lambda: filled.append(until_filled(server, copy) - began))
+    watch.start()
+    uri = attach(server, copy, "/dev/xvdg")
+    served = time.monotonic() - began
+    asked = time.monotonic()
+    with BlockingNbdClient(uri) as client:
+        client.read(spots[-1], 4096)
+        first_read = time.monotonic() - asked
+    p50, p99 = read_at_random(uri, size)
+    watch.join()
+    converted = convert(server, folder, saved)
+    for name in (origin, copy):
+        detach_and_delete(server, name)
+    return Row(
+        size, available, served, first_read, p50, p99, filled[0], data_mib / filled[0], converted
+    )
+
+
+def write(uri: str, size: int, data_mib: int) -> list[int]:
+    """Write the data, and return where it is."""
+    count = data_mib * MIB // PIECE
+    step = size * 1024 * MIB // count // PIECE * PIECE
+    spots = [number * step for number in range(count)]
+    with BlockingNbdClient(uri) as client:
+        for spot in spots:
+            client.write(spot, os.urandom(PIECE // 2) + os.urandom(1024) * (PIECE // 2048))
+        client.flush()
+    return spots
+
+
+def read_at_random(uri: str, size: int) -> tuple[float, float]:
+    """Milliseconds of 4 KiB reads, one after the other: the median and the 99th percentile."""
+    done = subprocess.run(
+        [
+            "fio", "--name=reads", "--ioengine=nbd", f"--uri={uri}", "--rw=randread", "--bs=4k",
+            "--iodepth=1", "--time_based", f"--runtime={READ_SECONDS}", "--norandommap",
+            f"--size={size}g", "--random_generator=tausworthe64", "--output-format=json",
+        ],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    text = done.stdout
+    latency = json.loads(text[text.index("{") :])["jobs"][0]["read"]["clat_ns"]["percentile"]
+    return latency["50.000000"] / 1e6, latency["99.000000"] / 1e6
+
+
+def until_filled(server: ServerProcess, disk: str) -> float:
+    while not server.ask("disk", diskName=disk)["filled"]:
+        pause(0.05)
+    return time.monotonic()
+
+
+def convert(server: ServerProcess, folder: Path, snapshot: str) -> float:
+    """Seconds that `qemu-img convert` takes for the snapshot."""
+    snapshot_id = server.ask("snapshot", diskSnapshotName=snapshot)["id"]
+    socket = next(folder.glob("run/snapshots-*/nbd.sock"))
+    target = folder / "converted.raw"
+    began = time.monotonic()
+    source = str(NbdUri(snapshot_id, socket=str(socket)))
+    command = ["qemu-img", "convert", "-f", "raw", "-O", "raw", "-T", "none", source, str(target)]
+    subprocess.run(command, check=True)
+    with target.open("rb") as file:
+        os.fdatasync(file.fileno())
+    seconds = time.monotonic() - began
+    target.unlink()
+    return seconds
+
+
+def attach(server: ServerProcess, disk: str, path: str) -> str:
+    server.run(
+        "mooring", "attach-disk", "--disk-name", disk, "--instance-name", "host",
+        "--disk-path", path,
+    )  # fmt: skip
+    return server.attached(disk)
+
+
+def detach_and_delete(server: ServerProcess, disk: str) -> None:
+    server.run("mooring", "detach-disk", "--disk-name", disk)
+    server.available(disk)
+    server.run("mooring", "delete-disk", "--disk-name", disk)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""Mooring: block-storage disks and instant snapshots behind the Lightsail API."""

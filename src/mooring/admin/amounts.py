@@ -1,0 +1,13 @@
+"""Amounts of bytes as people read them."""
+
+UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
+
+
+def amount(size: int) -> str:
+    """For example `1.5 GiB`; exact below 1 KiB."""
+    value = float(size)
+    for unit in UNITS[:-1]:
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} {UNITS[-1]}"

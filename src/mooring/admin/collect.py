@@ -1,0 +1,25 @@
+"""mooringd collect: give back the room of deleted snapshots now."""
+
+from __future__ import annotations
+
+from mooring.admin.amounts import amount
+from mooring.admin.vaults import opened
+from mooring.config import Settings
+
+
+def collect(settings: Settings, *, region: str | None = None, dry_run: bool = False) -> int:
+    """Print what was freed, or would be. Raises DamageError: then nothing more is freed."""
+    would = "would be " if dry_run else ""
+    with opened(settings, region) as vaults:
+        for place, vault in vaults:
+            done = vault.collect(dry_run=dry_run)
+            print(
+                f"{place}: {amount(done.bytes_freed)} {would}freed "
+                f"({done.segments_deleted} segments {would}deleted, "
+                f"{done.segments_punched} thinned out, {done.segments_kept} kept)"
+            )
+            if done.claims_expired:
+                print(f"  {done.claims_expired} claims of dead processes {would}removed")
+            if done.files_swept:
+                print(f"  {done.files_swept} unfinished files of dead processes removed")
+    return 0

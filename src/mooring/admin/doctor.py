@@ -1,0 +1,86 @@
+"""mooringd doctor: what is wrong on this host, and the way out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mooring import wiring
+from mooring.config import Settings
+from mooring.model.disk import DiskState
+from mooring.model.errors import ConfigurationError, ServerRunningError
+from mooring.model.paths import Paths
+
+TOOLS = {
+    "qemu-storage-daemon": "serves the disks: apt-get install qemu-system-common qemu-utils",
+    "qemu-img": "looks after layers: apt-get install qemu-utils",
+}
+
+MIN_FREE_BYTES = 1 << 30
+"""Less room than this is called short."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at."""
+
+    ok: bool
+    text: str
+
+
+def doctor(settings: Settings) -> int:
+    """Print what was found; returns 1 if something is wrong."""
+    failed = False
+    for finding in _findings(settings):
+        print(f"{'ok  ' if finding.ok else 'BAD '} {finding.text}")
+        failed = failed or not finding.ok
+    return int(failed)
+
+
+def _findings(settings: Settings) -> Iterator[Finding]:
+    for tool, purpose in TOOLS.items():
+        path = shutil.which(tool)
+        yield Finding(path is not None, f"{tool}: {path or 'missing; it ' + purpose}")
+    paths = Paths(settings.data_directory)
+    if not paths.data.exists():
+        yield Finding(True, f"{paths.data}: not there yet; `mooringd serve` makes it")
+        return
+    yield _room(paths)
+    yield Finding(os.access(paths.data, os.W_OK), f"{paths.data}: writable for this user")
+    try:
+        mooring = wiring.build(settings)
+    except ServerRunningError as error:
+        yield Finding(True, f"a server runs, so its disks are not looked at ({error})")
+        return
+    except ConfigurationError as error:
+        yield Finding(False, str(error))
+        return
+    try:
+        mooring.tools.catalog.migrate()
+        yield from _disks(mooring)
+    except ConfigurationError as error:
+        yield Finding(False, str(error))
+    finally:
+        mooring.stop()
+
+
+def _room(paths: Paths) -> Finding:
+    free = shutil.disk_usage(paths.data).free
+    text = f"{paths.data}: {free / (1 << 30):.1f} GiB free"
+    if free < MIN_FREE_BYTES:
+        return Finding(False, f"{text}; make room, or writes and snapshots will fail")
+    return Finding(True, text)
+
+
+def _disks(mooring: wiring.Mooring) -> Iterator[Finding]:
+    with mooring.tools.catalog.read() as transaction:
+        disks = transaction.disks.all()
+    for disk in disks:
+        where = f"disk {disk.name} in {disk.zone}"
+        if disk.state is DiskState.ERROR:
+            yield Finding(False, f"{where}: could not be made; delete it with delete-disk")
+        elif disk.state is not DiskState.PENDING:
+            health = mooring.tools.engines[disk.zone].health(disk.id)
+            yield Finding(health.ok, f"{where}: {health.problem or f'{health.layers} layers'}")

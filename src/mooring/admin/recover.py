@@ -1,0 +1,141 @@
+"""mooringd recover: fill an empty catalog from vaults alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from mooring import wiring
+from mooring.admin.vaults import opened, readable_roots
+from mooring.catalog.database import Transaction
+from mooring.config import Settings
+from mooring.model.errors import ConfigurationError
+from mooring.model.extents import BLOCK_SIZE, GIB
+from mooring.model.job import JobKind
+from mooring.model.names import MAX_NAME_LENGTH
+from mooring.model.snapshot import DiskSnapshot, SnapshotState
+from mooring.vault.root import Root
+from mooring.vault.store.place import is_bucket
+
+
+def recover(settings: Settings, directory: str | None = None) -> int:
+    """Enter all completed snapshots; returns 1 if the roots of some cannot be read.
+
+    `directory`: only those of this vault, which a region of the settings must name. Raises
+    ConfigurationError if the catalog is not empty, and ServerRunningError beside a server;
+    nothing is changed then.
+    """
+    region = None if directory is None else _region_of(settings, directory)
+    roots: list[Root] = []
+    damaged: dict[str, str] = {}
+    with opened(settings, region) as vaults:
+        for _, vault in vaults:
+            readable, unreadable = readable_roots(vault)
+            roots += readable
+            damaged |= unreadable
+    _check_regions(settings, roots)
+    mooring = wiring.build(settings)
+    try:
+        mooring.tools.catalog.migrate()
+        with mooring.tools.catalog.write() as transaction:
+            _check_empty(transaction, settings)
+            renamed = _enter(transaction, roots)
+    finally:
+        mooring.stop()
+    _report(len(roots), renamed, damaged)
+    return int(bool(damaged))
+
+
+def _region_of(settings: Settings, place: str) -> str:
+    wanted = _resolved(place)
+    for name in settings.regions:
+        if _resolved(wiring.vault_place(settings, name)) == wanted:
+            return name
+    name = next(iter(settings.regions))
+    raise ConfigurationError(
+        f"no region of the settings has its vault in {wanted}, so a server would not find the "
+        f'snapshots there: set regions.<name>.vault, for example vault = "{wanted}" under '
+        f"[regions.{name}], in the file that --config names"
+    )
+
+
+def _resolved(place: str) -> str:
+    return place.rstrip("/") if is_bucket(place) else str(Path(place).expanduser().resolve())
+
+
+def _check_regions(settings: Settings, roots: Iterable[Root]) -> None:
+    missing = sorted({root.info.region for root in roots} - set(settings.regions))
+    if missing:
+        raise ConfigurationError(
+            f"the vault holds snapshots of regions that the settings do not have: "
+            f"{', '.join(missing)}; add them as [regions.{missing[0]}] with zones and vault"
+        )
+
+
+def _check_empty(transaction: Transaction, settings: Settings) -> None:
+    counts = {
+        "disks": len(transaction.disks.all()),
+        "snapshots": len(transaction.snapshots.all()),
+        "instances": len(transaction.instances.all()),
+        "jobs": sum(job.kind is not JobKind.COLLECT_VAULT for job in transaction.jobs.all()),
+    }
+    found = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    if found:
+        raise ConfigurationError(
+            f"the catalog of {settings.data_directory} is not empty ({found}) and stays as it is: "
+            "name an empty data directory with --data, or move its catalog away first"
+        )
+
+
+def _enter(transaction: Transaction, roots: list[Root]) -> list[tuple[str, str]]:
+    """Enter the snapshots; returns old and new names of those whose name was taken twice.
+
+    The newest keeps the name: an older one of that name was deleted before it was made, and
+    its root had not been removed yet.
+    """
+    newest: dict[tuple[str, str], str] = {}
+    roots = sorted(roots, key=lambda root: (root.info.created_ms, root.id))
+    for root in roots:
+        newest[root.info.region, root.info.name] = root.id
+    renamed = []
+    for root in roots:
+        snapshot = _snapshot(root)
+        if newest[snapshot.region, snapshot.name] != snapshot.id:
+            ending = f"-{snapshot.id}"
+            new_name = snapshot.name[: MAX_NAME_LENGTH - len(ending)] + ending
+            renamed.append((snapshot.name, new_name))
+            snapshot = replace(snapshot, name=new_name)
+        transaction.snapshots.add(snapshot)
+    return renamed
+
+
+def _snapshot(root: Root) -> DiskSnapshot:
+    info = root.info
+    return DiskSnapshot(
+        id=info.id,
+        region=info.region,
+        name=info.name,
+        created_ms=info.created_ms,
+        support_code=info.support_code,
+        size_gb=info.size // GIB,
+        disk_id=info.disk_id,
+        disk_name=info.disk_name,
+        disk_zone=info.disk_zone,
+        state=SnapshotState.COMPLETED,
+        frozen=True,
+        progress=100,
+        parent_id=root.parent,
+        changed_bytes=root.statistics.changed_blocks * BLOCK_SIZE,
+        stored_bytes=root.statistics.stored_bytes,
+        completed_ms=root.completed_ms,
+        tags=dict(info.tags),
+    )
+
+
+def _report(count: int, renamed: list[tuple[str, str]], damaged: dict[str, str]) -> None:
+    print(f"{count} snapshots recovered")
+    for old, new in renamed:
+        print(f"  {old} is taken by a newer snapshot; the older one is now {new}")
+    for snapshot_id, problem in damaged.items():
+        print(f"NOT recovered: {snapshot_id}: {problem}")

@@ -1,0 +1,88 @@
+"""Which vaults and snapshots a command is about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from mooring import wiring
+from mooring.config import Settings
+from mooring.model.errors import ConfigurationError, DamageError, SnapshotNotInVaultError
+from mooring.vault.root import Root
+from mooring.vault.vault import Vault
+
+
+@contextmanager
+def opened(settings: Settings, region: str | None) -> Iterator[list[tuple[str, Vault]]]:
+    """The vaults there are, or that of one region, each with what to call it; no vault twice.
+
+    No server's lock is needed: vaults may be used by any number of processes at once. Raises
+    ConfigurationError if there is none.
+    """
+    found: dict[str, tuple[str, Vault]] = {}
+    try:
+        for name in regions(settings, region):
+            vault = wiring.open_vault(settings, name)
+            if vault is None:
+                continue
+            if vault.id in found:
+                vault.close()
+            else:
+                found[vault.id] = (name, vault)
+        if not found:
+            raise nothing_there(settings)
+        yield list(found.values())
+    finally:
+        for _, vault in found.values():
+            vault.close()
+
+
+def regions(settings: Settings, region: str | None) -> list[str]:
+    """That region, or all. Raises ConfigurationError if there is none of that name."""
+    if region is None:
+        return list(settings.regions)
+    if region not in settings.regions:
+        known = ", ".join(settings.regions)
+        raise ConfigurationError(f"there is no region {region}; known here: {known}")
+    return [region]
+
+
+def nothing_there(settings: Settings) -> ConfigurationError:
+    """The error for who finds no vault at all."""
+    return ConfigurationError(
+        f"there is no vault yet in {settings.data_directory}: `mooringd serve` makes it; "
+        "--data and --config say where to look"
+    )
+
+
+def readable_roots(vault: Vault) -> tuple[list[Root], dict[str, str]]:
+    """The roots in the order of their making; for those that cannot be read, the problem."""
+    roots: list[Root] = []
+    damaged: dict[str, str] = {}
+    for snapshot_id in vault.snapshot_ids():
+        try:
+            roots.append(vault.root(snapshot_id))
+        except DamageError as error:
+            damaged[snapshot_id] = str(error)
+        except SnapshotNotInVaultError:
+            continue
+    roots.sort(key=lambda root: (root.info.created_ms, root.id))
+    return roots, damaged
+
+
+def find_snapshot(vaults: Iterable[tuple[str, Vault]], wanted: str) -> tuple[Vault, Root]:
+    """The one snapshot of that name or id. Raises ConfigurationError if there is not just one."""
+    found = [
+        (place, vault, root)
+        for place, vault in vaults
+        for root in readable_roots(vault)[0]
+        if wanted in (root.id, root.info.name)
+    ]
+    if not found:
+        raise ConfigurationError(
+            f"no vault has a snapshot {wanted}: `mooringd usage` lists all snapshots"
+        )
+    if len(found) > 1:
+        which = ", ".join(f"{root.id} in {place}" for place, _, root in found)
+        raise ConfigurationError(f"there are several snapshots {wanted}: name one by id ({which})")
+    return found[0][1], found[0][2]

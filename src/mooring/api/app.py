@@ -1,0 +1,138 @@
+"""The front door: the path of a request as one list."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from structlog.contextvars import bound_contextvars
+
+from mooring.api.body import read_body
+from mooring.api.content import parse, serialize, validate
+from mooring.api.dispatch import dispatch
+from mooring.api.exchange import Door, Exchange, Handler
+from mooring.api.questions import answer_question, find_question
+from mooring.api.reply import error_of, observe, reply
+from mooring.api.signature import authenticate
+from mooring.api.target import check_content_type, find_operation, refuse_unserved
+from mooring.api.workers import Workers
+from mooring.config import Limits
+from mooring.model.clock import Clock
+from mooring.model.errors import ServiceError
+from mooring.model.ids import Ids
+from mooring.observe import metrics
+from mooring.protocol.serialize import CONTENT_TYPE
+from mooring.protocol.service_model import ServiceModel
+
+Step = Callable[[Exchange], Awaitable[None]]
+
+OPERATION_STEPS: Sequence[Step] = (
+    read_body,
+    check_content_type,
+    find_operation,
+    authenticate,
+    refuse_unserved,
+    parse,
+    validate,
+    dispatch,
+    serialize,
+)
+"""What every call of the Lightsail API goes through. The first error ends it."""
+
+QUESTION_STEPS: Sequence[Step] = (
+    read_body,
+    find_question,
+    authenticate,
+    answer_question,
+)
+"""The same for Mooring's own questions, `GET /mooring/<question>`."""
+
+
+def create_app(
+    *,
+    model: ServiceModel,
+    handlers: Mapping[str, Handler],
+    questions: Mapping[str, Handler],
+    secret_of: Callable[[str], str | None],
+    regions: Collection[str],
+    clock: Clock,
+    ids: Ids,
+    limits: Limits,
+) -> Starlette:
+    """The ASGI application. See `Door` for what the arguments mean."""
+    door = Door(
+        model=model,
+        handlers=handlers,
+        questions=questions,
+        secret_of=secret_of,
+        regions=regions,
+        clock=clock,
+        ids=ids,
+        limits=limits,
+        workers=Workers(limits.requests),
+    )
+
+    async def operation(request: Request) -> Response:
+        return await _lead(door, request, OPERATION_STEPS, CONTENT_TYPE)
+
+    async def question(request: Request) -> Response:
+        return await _lead(door, request, QUESTION_STEPS, "application/json")
+
+    async def plain(request: Request, answer: Response) -> Response:
+        answer.headers["x-amzn-RequestId"] = door.ids.new_id()
+        if request.method not in {"GET", "HEAD"}:
+            answer.headers["Connection"] = "close"  # the body was not read
+        return answer
+
+    async def hint(request: Request) -> Response:
+        return await plain(request, PlainTextResponse(_HINT))
+
+    async def health(request: Request) -> Response:
+        return await plain(request, PlainTextResponse("ok\n"))
+
+    async def numbers(request: Request) -> Response:
+        return await plain(request, Response(metrics.text(), media_type=metrics.CONTENT_TYPE))
+
+    async def not_found(request: Request, _error: Exception) -> Response:
+        message = f"{request.method} {request.url.path} is not served: clients POST to /"
+        answer = {"__type": "UnknownOperationException", "message": message}
+        return await plain(request, JSONResponse(answer, 404))
+
+    app = Starlette(
+        routes=[
+            Route("/", operation, methods=["POST"]),
+            Route("/", hint, methods=["GET"]),
+            Route("/mooring/{question}", question, methods=["GET"]),
+            Route("/healthz", health, methods=["GET"]),
+            Route("/metrics", numbers, methods=["GET"]),
+        ],
+        exception_handlers={404: not_found, 405: not_found},
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+_HINT = (
+    "This is Mooring, which serves the Lightsail API for disks and snapshots.\n"
+    'Clients POST here. On the server\'s host, eval "$(mooringd env)" sets them up.\n'
+)
+
+
+async def _lead(door: Door, request: Request, path: Sequence[Step], content_type: str) -> Response:
+    """Lead a request through its steps, and answer it."""
+    began = door.clock.monotonic()
+    exchange = Exchange(door, request, door.ids.new_id(), door.clock.now_ms())
+    error: ServiceError | None = None
+    with bound_contextvars(request_id=exchange.request_id):
+        try:
+            for step in path:
+                await step(exchange)
+        except Exception as exception:  # noqa: BLE001 - answered, and logged if unforeseen
+            error = error_of(exchange, exception)
+        observe(exchange, error, door.clock.monotonic() - began)
+    response = reply(exchange, error, content_type)
+    response.headers["x-amzn-RequestId"] = exchange.request_id
+    return response

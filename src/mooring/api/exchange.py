@@ -1,0 +1,75 @@
+"""One request on its way through the steps, with what each has found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.requests import Request
+
+from mooring.api.workers import Workers
+from mooring.config import Limits
+from mooring.model.clock import Clock
+from mooring.model.ids import Ids
+from mooring.protocol.service_model import ServiceModel
+from mooring.service.context import Context
+
+Handler = Callable[[Context, Mapping[str, Any]], Mapping[str, Any]]
+
+LONGEST_INVOCATION_ID = 128
+"""Characters; SDKs send UUIDs. Longer ones are taken for none: they would be kept for retries."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """What the front door needs to know.
+
+    `handlers` by operation; `questions` are Mooring's own, by name; `secret_of` gives the
+    secret of an access key id, None for an unknown one; `workers` call the handlers.
+    """
+
+    model: ServiceModel
+    handlers: Mapping[str, Handler]
+    questions: Mapping[str, Handler]
+    secret_of: Callable[[str], str | None]
+    regions: Collection[str]
+    clock: Clock
+    ids: Ids
+    limits: Limits
+    workers: Workers
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What is known of a request. Each step may rely on those before it.
+
+    `body_is_read` is whether the next request on the connection can follow.
+    """
+
+    door: Door
+    request: Request
+    request_id: str
+    received_ms: int
+    body: bytes = b""
+    body_is_read: bool = False
+    operation: str = ""
+    caller: str = ""
+    region: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    result: Mapping[str, Any] = field(default_factory=dict)
+    reply: bytes = b""
+
+    @property
+    def context(self) -> Context:
+        """The frame for the service."""
+        invocation_id = self.request.headers.get("amz-sdk-invocation-id", "")
+        return Context(
+            region=self.region,
+            caller=self.caller,
+            request_id=self.request_id,
+            invocation_id=(
+                invocation_id if 0 < len(invocation_id) <= LONGEST_INVOCATION_ID else None
+            ),
+            received_ms=self.received_ms,
+        )

@@ -1,0 +1,51 @@
+"""Makes a reply of what came out of the steps, and tells of it."""
+
+from __future__ import annotations
+
+import structlog
+from starlette.responses import Response
+
+from mooring.api.exchange import Exchange
+from mooring.model.errors import ServiceError, ServiceException
+from mooring.observe import metrics
+from mooring.protocol.serialize import serialize_error
+
+log = structlog.get_logger("mooring.api")
+
+
+def error_of(exchange: Exchange, exception: Exception) -> ServiceError:
+    """The error to answer with. What was not foreseen is logged, and not shown to the client."""
+    if isinstance(exception, ServiceError):
+        return exception
+    log.error("request failed", operation=exchange.operation, exc_info=exception)
+    return ServiceException(
+        f"An internal error occurred. The server's log has it under {exchange.request_id}."
+    )
+
+
+def reply(exchange: Exchange, error: ServiceError | None, content_type: str) -> Response:
+    """The reply to send."""
+    if error is None:
+        response = Response(exchange.reply, 200, media_type=content_type)
+    else:
+        status, headers, body = serialize_error(exchange.door.model, error)
+        response = Response(body, status, headers, media_type=content_type)
+    if not exchange.body_is_read:
+        # What is left of the body would be taken for the next request.
+        response.headers["Connection"] = "close"
+    return response
+
+
+def observe(exchange: Exchange, error: ServiceError | None, seconds: float) -> None:
+    """Count the request, and log it. Errors of signatures repeat them, so no message is logged."""
+    failed = "" if error is None else error.type
+    metrics.request_done(exchange.operation, failed, seconds)
+    log.info(
+        "request",
+        operation=exchange.operation,
+        region=exchange.region,
+        caller=exchange.caller,
+        status=200 if error is None else error.status,
+        error=failed or None,
+        milliseconds=round(seconds * 1000, 2),
+    )

@@ -1,0 +1,37 @@
+"""Finds out who asks, by the request's signature."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+
+from mooring.api.exchange import Exchange
+from mooring.protocol.verify import SignedRequest, verify
+
+
+async def authenticate(exchange: Exchange) -> None:
+    """Check the signature; it says who asks, and in which region."""
+    identity = verify(
+        _as_sent(exchange.request, exchange.body),
+        secret_of=exchange.door.secret_of,
+        regions=exchange.door.regions,
+        service=exchange.door.model.signing_name,
+        now_ms=exchange.received_ms,
+    )
+    exchange.caller, exchange.region = identity.access_key, identity.region
+
+
+def _as_sent(request: Request, body: bytes) -> SignedRequest:
+    """The request as it came over the wire: signatures cover bytes, not what they mean."""
+    path: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
+    query: bytes = request.scope["query_string"]
+    target = path + b"?" + query if query else path
+    return SignedRequest(
+        request.method,
+        _text(target),
+        [(_text(name), _text(value)) for name, value in request.headers.raw],
+        body,
+    )
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")

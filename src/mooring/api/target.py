@@ -1,0 +1,49 @@
+"""Finds the operation that a request is for."""
+
+from __future__ import annotations
+
+from mooring.api.exchange import Exchange
+from mooring.model.errors import (
+    InvalidInputException,
+    SerializationException,
+    UnknownOperationException,
+)
+from mooring.protocol.serialize import CONTENT_TYPE
+
+_SHOWN = 100
+"""Characters of what a client sent that an error repeats, at most."""
+
+
+async def check_content_type(exchange: Exchange) -> None:
+    """Refuse what is not AWS JSON 1.1."""
+    given = exchange.request.headers.get("content-type", "")
+    if given.partition(";")[0].strip().lower() != CONTENT_TYPE:
+        raise SerializationException(
+            f"The Content-Type must be {CONTENT_TYPE}, not {given[:_SHOWN]!r}."
+        )
+
+
+async def find_operation(exchange: Exchange) -> None:
+    """Find the operation that the target header names, served or not."""
+    model = exchange.door.model
+    target = exchange.request.headers.get("x-amz-target", "")
+    prefix, _, operation = target.partition(".")
+    if prefix != model.target_prefix:
+        raise UnknownOperationException(
+            f"X-Amz-Target must be {model.target_prefix}.<Operation>, not {target[:_SHOWN]!r}."
+        )
+    if operation not in model.operations and operation not in model.unserved:
+        raise UnknownOperationException(
+            f"Lightsail has no operation {operation[:_SHOWN]!r}, as far as Mooring knows."
+        )
+    exchange.operation = operation
+
+
+async def refuse_unserved(exchange: Exchange) -> None:
+    """Say so when Lightsail has the operation and Mooring has not."""
+    if exchange.operation in exchange.door.model.unserved:
+        raise InvalidInputException(
+            f"Mooring does not serve {exchange.operation}. It serves disks, disk snapshots, "
+            "instances to attach disks to, and operations: `mooring help` lists them.",
+            "UnsupportedOperation",
+        )

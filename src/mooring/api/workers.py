@@ -1,0 +1,39 @@
+"""A bounded number of threads, with a bounded number of calls waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from anyio import CapacityLimiter, to_thread
+
+from mooring.model.errors import ThrottlingException
+
+Result = TypeVar("Result")
+
+WAITING_PER_WORKER = 16
+"""How many calls may wait for each that is worked on; more are sent away to come back."""
+
+
+class Workers:
+    """Runs calls in threads. For use within one event loop."""
+
+    def __init__(self, at_once: int) -> None:
+        self._at_once = at_once
+        self._limiter = CapacityLimiter(at_once)
+        # Counted here: what the limiter counts as waiting lags behind a burst.
+        self._inside = 0
+
+    async def run(self, call: Callable[[], Result]) -> Result:
+        """Return what the call returns. Raises ThrottlingException when too many wait already."""
+        waiting = self._at_once * WAITING_PER_WORKER
+        if self._inside >= self._at_once + waiting:
+            raise ThrottlingException(
+                f"{self._at_once} requests are being worked on and {waiting} wait. "
+                "Try again later; the server's limits.requests sets the limit."
+            )
+        self._inside += 1
+        try:
+            return await to_thread.run_sync(call, limiter=self._limiter)
+        finally:
+            self._inside -= 1

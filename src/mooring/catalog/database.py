@@ -1,0 +1,161 @@
+"""The database: one transaction per request, durable when it ends."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
+from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
+from sqlalchemy.pool import StaticPool
+
+from mooring.catalog.answers import Answers
+from mooring.catalog.disks import Disks
+from mooring.catalog.instances import Instances
+from mooring.catalog.jobs import Jobs
+from mooring.catalog.migrate import migrate
+from mooring.catalog.names import Names
+from mooring.catalog.operations import Operations
+from mooring.catalog.snapshots import Snapshots
+from mooring.catalog.tags import TagRows
+from mooring.model.errors import ConfigurationError
+from mooring.model.snapshot import DiskSnapshot
+
+MEMORY = "sqlite://"
+"""The URL of a catalog that lives as long as the process, for tests."""
+
+DATABASES = ("sqlite", "postgresql")
+
+CONNECTIONS = 40
+"""Readers of PostgreSQL at once, at most; more wait."""
+
+_WRITER = 0x6D6F6F72696E67
+"""The advisory lock of PostgreSQL that the one writer holds."""
+
+
+class Transaction:
+    """All rows, by noun, within one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.names = Names(connection)
+        self.tags = TagRows(connection)
+        self.disks = Disks(connection)
+        self.snapshots = Snapshots(connection)
+        self.instances = Instances(connection)
+        self.operations = Operations(connection)
+        self.jobs = Jobs(connection)
+        self.answers = Answers(connection)
+
+    def take_back(self, snapshot: DiskSnapshot) -> None:
+        """Forget a snapshot that was not frozen, with its job and operations."""
+        self.snapshots.remove(snapshot)
+        self.operations.remove_of_job(snapshot.id)
+        self.jobs.remove(snapshot.id)
+
+
+class Catalog:
+    """The database of resources, operations and jobs. May be used from any thread.
+
+    Raises ConfigurationError for a URL that is none, or of a database that is not known.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._engine = _connect(url)
+        self._sqlite = self._engine.dialect.name == "sqlite"
+        # There is one writer at a time; queueing here is fairer than SQLite's busy loop and
+        # takes no connection. An in-memory database has but one.
+        self._lock = threading.RLock()
+        self._shared = isinstance(self._engine.pool, StaticPool)
+
+    def migrate(self) -> int:
+        """Bring the tables to this program's version; see migrate.py.
+
+        Raises ConfigurationError, also when the database cannot be used at all.
+        """
+        try:
+            with self._lock, self._engine.connect() as connection, self._begin(connection, True):
+                return migrate(connection)
+        except DatabaseError as error:
+            url = self._engine.url.render_as_string(hide_password=True)
+            raise ConfigurationError(
+                f"the catalog {url} cannot be used: {error.orig}. "
+                "The setting catalog says where it is; by default it is under data."
+            ) from error
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """Read and change; what was changed is durable at the end, or gone on an exception."""
+        with self._lock, self._engine.connect() as connection, self._begin(connection, True):
+            yield Transaction(connection)
+
+    @contextmanager
+    def read(self) -> Iterator[Transaction]:
+        """Read from one consistent state."""
+        lock = self._lock if self._shared else nullcontext()
+        with lock, self._engine.connect() as connection, self._begin(connection, False):
+            yield Transaction(connection)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    @contextmanager
+    def _begin(self, connection: Connection, writes: bool) -> Iterator[None]:
+        if not self._sqlite:
+            # Writers wait for each other, so none has to be told to try again.
+            level = "READ COMMITTED" if writes else "REPEATABLE READ"
+            with connection.execution_options(isolation_level=level).begin():
+                if writes:
+                    connection.execute(select(func.pg_advisory_xact_lock(_WRITER)))
+                yield
+            return
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN DEFERRED")
+        try:
+            yield
+        except BaseException:
+            connection.exec_driver_sql("ROLLBACK")
+            raise
+        connection.exec_driver_sql("COMMIT")
+
+
+def _connect(url: str) -> Engine:
+    try:
+        backend = make_url(url).get_backend_name()
+    except (ArgumentError, ValueError):
+        backend = ""
+    if backend not in DATABASES:
+        # It is not shown: it may hold a password.
+        raise ConfigurationError(
+            "catalog must be the URL of a database, such as sqlite:////srv/mooring.sqlite or "
+            "postgresql+psycopg://mooring@db.example/mooring"
+        )
+    try:
+        return _open_sqlite(url) if backend == "sqlite" else _open_postgresql(url)
+    except (ModuleNotFoundError, NoSuchModuleError) as error:
+        raise ConfigurationError(
+            f"the catalog's database needs a driver that is missing ({error}): "
+            "install mooring[postgres], which brings psycopg"
+        ) from error
+
+
+def _open_postgresql(url: str) -> Engine:
+    return create_engine(url, pool_pre_ping=True, max_overflow=CONNECTIONS)
+
+
+def _open_sqlite(url: str) -> Engine:
+    options: dict[str, Any] = {"connect_args": {"check_same_thread": False, "timeout": 30}}
+    if url == MEMORY:
+        options["poolclass"] = StaticPool
+    engine = create_engine(url, isolation_level="AUTOCOMMIT", **options)
+
+    @event.listens_for(engine, "connect")
+    def set_up(connection: Any, _record: Any) -> None:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode = WAL")
+        # FULL: a reply says only what would survive a power cut.
+        cursor.execute("PRAGMA synchronous = FULL")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.close()
+
+    return engine

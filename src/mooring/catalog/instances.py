@@ -1,0 +1,39 @@
+"""Rows of instances."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Row
+
+from mooring.catalog import schema
+from mooring.catalog.rows import ResourceRows
+from mooring.model.instance import Instance, InstanceState
+from mooring.model.operation import ResourceType
+from mooring.model.tags import Tags
+
+
+class Instances(ResourceRows[Instance]):
+    """The places where disks are used."""
+
+    table = schema.instances
+    kind = ResourceType.INSTANCE
+
+    def value(self, row: Row[Any], tags: Tags) -> Instance:
+        return Instance(
+            id=row.id,
+            region=row.region,
+            zone=row.zone,
+            name=row.name,
+            created_ms=row.created_ms,
+            support_code=row.support_code,
+            blueprint_id=row.blueprint_id,
+            bundle_id=row.bundle_id,
+            state=InstanceState.of(row.state),
+            key_pair=row.key_pair,
+            ip_address_type=row.ip_address_type,
+            tags=tags,
+        )
+
+    def columns(self, value: Instance) -> dict[str, Any]:
+        return {**super().columns(value), "state": value.state.label}

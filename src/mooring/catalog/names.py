@@ -1,0 +1,62 @@
+"""Rows of the one name space of a region."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, delete, insert, select
+
+from mooring.catalog import schema
+from mooring.model.operation import ResourceType
+
+
+class Names:
+    """Which names are taken, and by what."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def taken(self, region: str, names: Sequence[str]) -> list[str]:
+        """Those of the names that a resource of the region has."""
+        table = schema.names
+        found = set(
+            self._connection.execute(
+                select(table.c.name).where(table.c.region == region, table.c.name.in_(names))
+            ).scalars()
+        )
+        return [name for name in names if name in found]
+
+    def take(self, region: str, name: str, kind: ResourceType, resource_id: str) -> None:
+        self._connection.execute(
+            insert(schema.names).values(
+                region=region, name=name, resource_type=kind, resource_id=resource_id
+            )
+        )
+
+    def find(self, region: str, name: str) -> tuple[ResourceType, str] | None:
+        """The type and id of the resource with that name."""
+        table = schema.names
+        row = self._connection.execute(
+            select(table.c.resource_type, table.c.resource_id).where(
+                table.c.region == region, table.c.name == name
+            )
+        ).one_or_none()
+        return None if row is None else (ResourceType(row.resource_type), row.resource_id)
+
+    def free(self, region: str, name: str) -> None:
+        table = schema.names
+        self._connection.execute(
+            delete(table).where(table.c.region == region, table.c.name == name)
+        )
+
+    def page(self, region: str, after: str, limit: int) -> list[str]:
+        """The next names in alphabetical order."""
+        table = schema.names
+        return list(
+            self._connection.execute(
+                select(table.c.name)
+                .where(table.c.region == region, table.c.name > after)
+                .order_by(table.c.name)
+                .limit(limit)
+            ).scalars()
+        )

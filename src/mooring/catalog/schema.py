@@ -1,0 +1,131 @@
+"""The tables, as SQLAlchemy sees them; the migrations make them."""
+
+from sqlalchemy import BigInteger, Boolean, Column, Integer, MetaData, Table, Text
+
+metadata = MetaData()
+
+names = Table(
+    "names",
+    metadata,
+    Column("region", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("resource_type", Text),
+    Column("resource_id", Text),
+)
+
+instances = Table(
+    "instances",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("id", Text),
+    Column("region", Text),
+    Column("zone", Text),
+    Column("name", Text),
+    Column("created_ms", BigInteger),
+    Column("support_code", Text),
+    Column("blueprint_id", Text),
+    Column("bundle_id", Text),
+    Column("state", Text),
+    Column("key_pair", Text),
+    Column("ip_address_type", Text),
+)
+
+disks = Table(
+    "disks",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("id", Text),
+    Column("region", Text),
+    Column("zone", Text),
+    Column("name", Text),
+    Column("created_ms", BigInteger),
+    Column("support_code", Text),
+    Column("size_gb", Integer),
+    Column("state", Text),
+    Column("attachment", Text),
+    Column("instance_id", Text),
+    Column("path", Text),
+    Column("origin_id", Text),
+)
+
+disk_snapshots = Table(
+    "disk_snapshots",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("id", Text),
+    Column("region", Text),
+    Column("name", Text),
+    Column("created_ms", BigInteger),
+    Column("support_code", Text),
+    Column("size_gb", Integer),
+    Column("disk_id", Text),
+    Column("disk_name", Text),
+    Column("disk_zone", Text),
+    Column("state", Text),
+    Column("frozen", Boolean),
+    Column("progress", Integer),
+    Column("pause_us", BigInteger),
+    Column("parent_id", Text),
+    Column("changed_bytes", BigInteger),
+    Column("stored_bytes", BigInteger),
+    Column("completed_ms", BigInteger),
+)
+
+tags = Table(
+    "tags",
+    metadata,
+    Column("resource_id", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("value", Text),
+)
+
+operations = Table(
+    "operations",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("id", Text),
+    Column("region", Text),
+    Column("zone", Text),
+    Column("resource_id", Text),
+    Column("resource_name", Text),
+    Column("resource_type", Text),
+    Column("type", Text),
+    Column("details", Text),
+    Column("status", Text),
+    Column("created_ms", BigInteger),
+    Column("changed_ms", BigInteger),
+    Column("error_code", Text),
+    Column("error_details", Text),
+    Column("job_id", Text),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("id", Text),
+    Column("kind", Text),
+    Column("key", Text),
+    Column("region", Text),
+    Column("created_ms", BigInteger),
+    Column("arguments", Text),
+    Column("step", Integer),
+    Column("attempts", Integer),
+    Column("not_before_ms", BigInteger),
+    Column("undoing", Boolean),
+    Column("owner", Text),
+    Column("lease_until_ms", BigInteger),
+    Column("error_code", Text),
+    Column("error_details", Text),
+)
+
+answers = Table(
+    "answers",
+    metadata,
+    Column("caller", Text, primary_key=True),
+    Column("invocation_id", Text, primary_key=True),
+    Column("operation", Text),
+    Column("digest", Text),
+    Column("answer", Text),
+    Column("created_ms", BigInteger),
+)

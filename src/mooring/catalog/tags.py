@@ -1,0 +1,48 @@
+"""Rows of tags, for any resource."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, delete, insert, select
+
+from mooring.catalog import schema
+from mooring.model.tags import Tags
+
+STATEMENT_IDS = 10_000
+"""Ids that one statement asks for: SQLite takes 32,766 parameters, PostgreSQL 65,535."""
+
+
+class TagRows:
+    """The tags of each resource."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def of(self, resource_ids: Iterable[str]) -> dict[str, dict[str, str | None]]:
+        """Tags by resource id; each id asked for is in the answer."""
+        table = schema.tags
+        found: dict[str, dict[str, str | None]] = {key: {} for key in resource_ids}
+        asked = list(found)
+        for start in range(0, len(asked), STATEMENT_IDS):
+            ids = asked[start : start + STATEMENT_IDS]
+            rows = self._connection.execute(
+                select(table).where(table.c.resource_id.in_(ids)).order_by(table.c.key)
+            )
+            for row in rows:
+                found[row.resource_id][row.key] = row.value
+        return found
+
+    def replace(self, resource_id: str, tags: Tags) -> None:
+        """Make these the resource's tags."""
+        table = schema.tags
+        self._connection.execute(delete(table).where(table.c.resource_id == resource_id))
+        if tags:
+            rows = [{"resource_id": resource_id, "key": k, "value": v} for k, v in tags.items()]
+            self._connection.execute(insert(table), rows)
+
+    def remove(self, resource_id: str, keys: Iterable[str]) -> None:
+        """Forget these keys; a client may name more of them than a statement can."""
+        gone = set(keys)
+        tags = self.of([resource_id])[resource_id]
+        self.replace(resource_id, {key: tags[key] for key in tags if key not in gone})

@@ -1,0 +1,221 @@
+"""What each operation and each member means, and examples, for the help pages."""
+
+from __future__ import annotations
+
+# Operation: one sentence for the overview, then what one should know.
+OPERATIONS: dict[str, tuple[str, str]] = {
+    "AttachDisk": (
+        "Attach a disk to an instance.",
+        "The disk appears on the instance under the path given. An `external` instance serves its "
+        "disks over NBD: `mooring uri` prints the address. An instance holds at most 15 disks.",
+    ),
+    "CreateDisk": (
+        "Create an empty disk.",
+        "The disk is sparse: it takes room only as it is written. Its size is 8 to 16384 GB.",
+    ),
+    "CreateDiskFromSnapshot": (
+        "Create a disk that holds what a snapshot holds.",
+        "The new disk can be attached and read at once; what it has not yet fetched from the "
+        "snapshot is fetched when it is read, and in the background. It may be larger than the "
+        "snapshot's disk, never smaller.",
+    ),
+    "CreateDiskSnapshot": (
+        "Fix a disk at this point in time.",
+        "The snapshot holds exactly what had been written when the command was issued. The disk "
+        "stays in use. The command answers at once; the snapshot goes from `pending` to "
+        "`completed` in the background. Only what changed since the last snapshot is stored.",
+    ),
+    "CreateInstances": (
+        "Register instances, the places where disks are used.",
+        "Mooring boots no machines. The blueprint `external` makes a place that serves its disks "
+        "over NBD; `host` attaches them to the server's own host as block devices. "
+        "`mooring get-blueprints` lists what this server knows.",
+    ),
+    "DeleteDisk": (
+        "Delete a disk and everything on it.",
+        "The disk must not be attached. Its snapshots stay.",
+    ),
+    "DeleteDiskSnapshot": (
+        "Delete a snapshot.",
+        "Other snapshots and disks are not touched, whatever they share with it.",
+    ),
+    "DeleteInstance": (
+        "Remove an instance.",
+        "Its disks are detached and kept.",
+    ),
+    "DetachDisk": (
+        "Detach a disk from its instance.",
+        "Stop the instance first, or disconnect the client that uses the disk.",
+    ),
+    "GetActiveNames": (
+        "List the names in use in the region.",
+        "Names are unique in a region across disks, snapshots and instances.",
+    ),
+    "GetBlueprints": (
+        "List the kinds of instances.",
+        "Each is a way in which disks can be attached.",
+    ),
+    "GetBundles": (
+        "List the sizes of instances.",
+        "Mooring boots no machines, so bundles are formal; one of them has to be named.",
+    ),
+    "GetDisk": ("Show one disk.", "Its size, state, place, tags, and what it is attached to."),
+    "GetDiskSnapshot": (
+        "Show one snapshot.",
+        "Its state, its progress in per cent, and the disk that it was taken of.",
+    ),
+    "GetDiskSnapshots": ("List all snapshots.", "Those of the region, by name."),
+    "GetDisks": ("List all disks.", "Those of the region, by name."),
+    "GetInstance": ("Show one instance.", "Its state, its blueprint, and its disks."),
+    "GetInstanceState": ("Show the state of an instance.", "`running`, `stopped`, or between."),
+    "GetInstances": ("List all instances.", "Those of the region, by name."),
+    "GetOperation": (
+        "Show one operation.",
+        "Everything that changes something starts operations, and answers with their ids. "
+        "The status ends as `Succeeded`, `Completed` or `Failed`.",
+    ),
+    "GetOperations": ("List recent operations.", "The newest come first."),
+    "GetOperationsForResource": (
+        "List the operations on one resource.",
+        "The newest come first. Pages are not followed: pass `--page-token` for the next one.",
+    ),
+    "GetRegions": ("List the regions that the server serves.", "Zones are shown if asked for."),
+    "StartInstance": (
+        "Start an instance.",
+        "The exports of its disks are opened again.",
+    ),
+    "StopInstance": (
+        "Stop an instance.",
+        "Its disks are flushed, and their exports closed.",
+    ),
+    "TagResource": (
+        "Add tags to a disk, a snapshot or an instance.",
+        "A tag has a key and perhaps a value. A key that is there already gets the new value. "
+        "A resource holds at most 50 tags.",
+    ),
+    "UntagResource": ("Remove tags by their keys.", "Keys that are not there do no harm."),
+}
+
+MEMBERS: dict[str, str] = {
+    "addOns": "Things to switch on with the disk.",
+    "addOnType": "Which add-on.",
+    "appCategory": "Show only this category.",
+    "attributeUpdates": "Properties to change with the start.",
+    "autoMounting": "Whether to mount the disk. Kept, but has no effect here.",
+    "autoSnapshotAddOnRequest": "When to take the daily snapshot.",
+    "availabilityZone": "The zone: the region's name and a letter, such as us-east-2a.",
+    "blueprintId": "The kind of instance: external or host.",
+    "bundleId": "The size of instance, from get-bundles.",
+    "customImageName": "An older name for an image. Not used.",
+    "diskName": "The name of the disk.",
+    "diskPath": "The path under which the instance sees the disk, such as /dev/xvdf.",
+    "diskSnapshotName": "The name of the snapshot.",
+    "force": "Stop at once, even if a client still uses a disk.",
+    "forceDeleteAddOns": "Delete it although add-ons are switched on.",
+    "includeAvailabilityZones": "Show the zones of each region.",
+    "includeHealthStatus": "Show the instance's health, too.",
+    "includeInactive": "Show what can no longer be chosen, too.",
+    "includeRelationalDatabaseAvailabilityZones": "Show zones for databases. There are none.",
+    "instanceName": "The name of the instance.",
+    "instanceNames": "The names of the instances.",
+    "ipAddressType": "The address type of the instance. Kept, but has no effect here.",
+    "key": "The key of the tag.",
+    "keyPairName": "The key pair of the instance. Kept, but has no effect here.",
+    "operationId": "The operation's id, as the command that started it printed it.",
+    "pageToken": "The page to show, from nextPageToken of the page before.",
+    "resourceArn": "The resource's ARN. The name is enough.",
+    "resourceName": "The name of the disk, snapshot or instance.",
+    "restoreDate": "The day of the automatic snapshot to use, as YYYY-MM-DD.",
+    "sizeInGb": "The size in GB: 8 to 16384.",
+    "snapshotTimeOfDay": "The full hour in UTC, such as 06:00.",
+    "sourceDiskName": "The disk whose automatic snapshot to use.",
+    "tagKeys": "The keys of the tags to remove.",
+    "tags": "Tags for the new resource, as key=...,value=...",
+    "useLatestRestorableAutoSnapshot": "Use the newest automatic snapshot of the source disk.",
+    "userData": "A script for the first start. Kept, but has no effect here.",
+    "value": "The value of the tag.",
+}
+
+GLOBAL_OPTIONS: dict[str, str] = {
+    "--output json|text|table|yaml|yaml-stream": "The format of the answer. Default: json.",
+    "--query EXPRESSION": "A JMESPath expression that picks from the answer.",
+    "--endpoint-url URL": "The server. Default: see FINDING THE SERVER in `mooring help`.",
+    "--region NAME": "The region.",
+    "--profile NAME": "The profile of ~/.aws/config and ~/.aws/credentials.",
+    "--no-paginate": "Fetch the first page only.",
+    "--color on|off|auto": "Colours in tables. Default: auto.",
+    "--no-sign-request": "Send no signature.",
+    "--no-verify-ssl": "Accept any certificate.",
+    "--ca-bundle FILE": "Certificates to trust.",
+    "--cli-read-timeout SECONDS": "How long to wait for an answer; 0: for ever. Default: 60.",
+    "--cli-connect-timeout SECONDS": "How long to wait for a connection; 0: for ever. Default: 60.",
+    "--debug": "Show on standard error what is sent and received.",
+    "--version": "Print the version.",
+}
+
+INPUT_OPTIONS: dict[str, str] = {
+    "--cli-input-json": "All parameters as JSON, or file://... . Options given besides win.",
+    "--cli-input-yaml": "The same as YAML.",
+    "--starting-token": "The NextToken of an earlier answer, to go on from there.",
+    "--max-items": "How many items to show at most; NextToken tells how to go on.",
+    "--generate-cli-skeleton": "Send nothing; print an input to fill in (input, yaml-input), or a "
+    "sample of the output (output).",
+    "--wait": "Return when all is done, with progress on a terminal. Exit code 255 if it failed.",
+}
+
+_NAMES = {
+    "AttachDisk": "--disk-name my-disk --instance-name my-host --disk-path /dev/xvdf",
+    "CreateDisk": "--disk-name my-disk --availability-zone us-east-2a --size-in-gb 8",
+    "CreateDiskFromSnapshot": "--disk-name my-copy --disk-snapshot-name before-upgrade "
+    "--availability-zone us-east-2a --size-in-gb 8",
+    "CreateDiskSnapshot": "--disk-name my-disk --disk-snapshot-name before-upgrade",
+    "CreateInstances": "--instance-names my-host --availability-zone us-east-2a "
+    "--blueprint-id external --bundle-id nano_3_0",
+    "DeleteDisk": "--disk-name my-disk",
+    "DeleteDiskSnapshot": "--disk-snapshot-name before-upgrade",
+    "DeleteInstance": "--instance-name my-host",
+    "DetachDisk": "--disk-name my-disk",
+    "GetDisk": "--disk-name my-disk",
+    "GetDiskSnapshot": "--disk-snapshot-name before-upgrade",
+    "GetInstance": "--instance-name my-host",
+    "GetInstanceState": "--instance-name my-host",
+    "GetOperation": "--operation-id 7d1d3d3e-0b5c-4b0b-8c4b-5b1b2a3c4d5e",
+    "GetOperationsForResource": "--resource-name my-disk",
+    "GetRegions": "--include-availability-zones",
+    "StartInstance": "--instance-name my-host",
+    "StopInstance": "--instance-name my-host",
+    "TagResource": "--resource-name my-disk --tags key=team,value=storage key=keep",
+    "UntagResource": "--resource-name my-disk --tag-keys team keep",
+}
+
+_FURTHER = {
+    "CreateDiskSnapshot": [
+        ("Wait until it is stored, and see the progress", "{first} --wait"),
+        ("With tags", "{first} --tags key=reason,value=upgrade"),
+        (
+            "From a file",
+            "create-disk-snapshot --generate-cli-skeleton > snapshot.json  # then fill it in\n"
+            "mooring create-disk-snapshot --cli-input-json file://snapshot.json",
+        ),
+    ],
+    "GetDisks": [
+        ("As a table", "get-disks --output table"),
+        ("Only names and sizes", "get-disks --query 'disks[].[name,sizeInGb]' --output text"),
+    ],
+    "GetDiskSnapshots": [
+        (
+            "Those still being stored",
+            "get-disk-snapshots --query \"diskSnapshots[?state=='pending'].[name,progress]\"",
+        ),
+    ],
+}
+
+
+def examples(operation: str, command: str) -> list[tuple[str, str]]:
+    """Pairs of what an example does and the command line; the first is the plain call."""
+    first = f"{command} {_NAMES.get(operation, '')}".strip()
+    further = [
+        (title, f"mooring {line.replace('{first}', first)}")
+        for title, line in _FURTHER.get(operation, [])
+    ]
+    return [(OPERATIONS[operation][0].rstrip("."), f"mooring {first}"), *further]

@@ -1,0 +1,99 @@
+"""The user's command: mooring."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from mooring.cli import parser, style
+from mooring.cli.session import Session
+from mooring.model.errors import CommandError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mooring.cli.options import Options
+    from mooring.protocol.service_model import ServiceModel
+
+OWN_COMMANDS = ("wait", "uri", "export", "completion", "help")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command line, by default the process's own; the exit code is returned."""
+    if arguments is None:
+        arguments = sys.argv[1:]
+    session: Session | None = None
+    try:
+        if not arguments:
+            from mooring.cli import help_pages
+
+            return help_pages.show_start()
+        if arguments[0] in {"--help", "-h"}:
+            arguments = ["help"]
+        if arguments[0] == "completion":
+            from mooring.cli import completion
+
+            return completion.run(arguments[1:])
+        parsed, rest = parser.split_global(arguments)
+        session = Session(os.environ, parsed.profile)
+        return _run(parsed, rest, session)
+    except parser.VersionRequested:
+        from mooring.version import VERSION
+
+        sys.stdout.write(f"mooring/{VERSION} Python/{sys.version.split()[0]}\n")
+        return 0
+    except KeyboardInterrupt:
+        sys.stdout.write("\n")
+        return style.INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - like aws: every failure is one message and a code
+        return style.report(error, style.is_v2(os.environ, session))
+
+
+def _run(parsed: object, rest: list[str], session: Session) -> int:
+    from mooring.cli.names import command_name, operation_name
+    from mooring.cli.options import Options
+    from mooring.protocol import service_model
+
+    options = Options(parsed)  # type: ignore[arg-type]
+    model = service_model.load()
+    served = [*(command_name(name) for name in model.operations), *OWN_COMMANDS]
+    if rest and rest[0] not in served and operation_name(rest[0]) in model.unserved:
+        raise CommandError(
+            f"{rest[0]} is an operation of Lightsail that Mooring does not serve. "
+            "`mooring help` lists those it serves.",
+            "usage",
+            "UnservedOperation",
+        )
+    command, rest = parser.take_command(rest, served)
+    if command in OWN_COMMANDS:
+        return _run_own(command, model, rest, options, session)
+    from mooring.cli import operation
+
+    return operation.run(model, model.operations[operation_name(command)], rest, options, session)
+
+
+def _run_own(
+    command: str, model: ServiceModel, rest: list[str], options: Options, session: Session
+) -> int:
+    if command == "help":
+        from mooring.cli import help_pages
+
+        return help_pages.show_overview()
+    if command == "wait":
+        from mooring.cli import wait
+
+        return wait.run(model, rest, options, session)
+    if command == "uri":
+        from mooring.cli import uri
+
+        return uri.run(model, rest, options, session)
+    if command == "export":
+        from mooring.cli import export
+
+        return export.run(model, rest, options, session)
+    from mooring.cli import completion
+
+    return completion.run(rest)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

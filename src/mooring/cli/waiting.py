@@ -1,0 +1,195 @@
+"""Waits for what was started: asks again and again until it is done."""
+
+from __future__ import annotations
+
+import json
+import time
+
+from mooring.cli import answers
+from mooring.cli.client import ServiceFailure
+from mooring.cli.progress import Progress
+from mooring.model.errors import CommandError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from mooring.cli.client import Client
+    from mooring.model.clock import Clock
+
+# The pauses between questions grow: short waits end at once, long ones cost the server little.
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 2.0
+_GROWTH = 1.4
+# For so long a server may be away, for a restart, while somebody waits.
+_LONGEST_OUTAGE = 120.0
+_DONE = {"Succeeded", "Completed"}
+
+
+class State:
+    """What one question found: done or not, the part done, its bytes, and words for messages."""
+
+    __slots__ = ("done", "fraction", "total_bytes", "words")
+
+    def __init__(
+        self, done: bool, words: str, fraction: float | None = None, total_bytes: int | None = None
+    ) -> None:
+        self.done = done
+        self.words = words
+        self.fraction = fraction
+        self.total_bytes = total_bytes
+
+
+def wait(
+    title: str,
+    ask: Callable[[], State],
+    clock: Clock,
+    timeout: float | None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Ask until the state is done. Raises CommandError after `timeout` seconds, None for never.
+
+    A server that goes away after its first answer may come back within two minutes.
+    """
+    progress = Progress(title, clock)
+    started = last_heard = clock.monotonic()
+    heard = False
+    pause = _FIRST_PAUSE
+    words = "not known"
+    try:
+        while True:
+            try:
+                state = ask()
+            except ServiceFailure:
+                raise
+            except CommandError:
+                if not heard or clock.monotonic() - last_heard > _LONGEST_OUTAGE:
+                    raise
+            else:
+                heard = True
+                last_heard = clock.monotonic()
+                words = state.words
+                progress.show(state.fraction, state.total_bytes)
+                if state.done:
+                    return
+            if timeout is not None and clock.monotonic() - started + pause > timeout:
+                raise CommandError(
+                    f"Waited {timeout:g} seconds, but {title} is {words}. Wait again, or longer "
+                    "with --timeout SECONDS; the work itself goes on."
+                )
+            sleep(pause)
+            pause = min(pause * _GROWTH, _LONGEST_PAUSE)
+    finally:
+        progress.clear()
+
+
+def wait_for_answer(client: Client, answer: Any, clock: Clock) -> Any:
+    """Wait for the operations that an answer names; the answer comes back with their last state.
+
+    Raises CommandError if one of them failed.
+    """
+    if not isinstance(answer, dict):
+        return answer
+    known = dict(answer)
+    if isinstance(answer.get("operations"), list):
+        known["operations"] = [_finish(client, item, clock) for item in answer["operations"]]
+    if isinstance(answer.get("operation"), dict):
+        known["operation"] = _finish(client, answer["operation"], clock)
+    return known
+
+
+def _finish(client: Client, operation: Any, clock: Clock) -> Any:
+    if operation.get("status") in _DONE:
+        return operation
+    latest = [operation]
+
+    def ask() -> State:
+        latest[0] = show(client, "GetOperation", operationId=operation["id"])["operation"]
+        state = operation_state(latest[0])
+        if not state.done and operation.get("resourceType") == "DiskSnapshot":
+            found = snapshot_state(client, operation["resourceName"])
+            return State(False, state.words, found.fraction, found.total_bytes)
+        return state
+
+    wait(operation.get("resourceName") or "the operation", ask, clock, None)
+    return latest[0]
+
+
+def show(client: Client, operation: str, **parameters: str) -> Any:
+    """The answer to a question with these parameters."""
+    return client.call(client.model.operations[operation], dict(parameters))
+
+
+def operation_state(operation: Any) -> State:
+    """The state of an operation. Raises CommandError if it failed."""
+    status = operation.get("status", "unknown")
+    if status == "Failed":
+        details = operation.get("errorDetails") or "no details"
+        code = operation.get("errorCode") or "no code"
+        raise CommandError(
+            f"The operation {operation.get('operationType')} of {operation.get('resourceName')} "
+            f"failed ({code}): {details}"
+        )
+    return State(status in _DONE, status)
+
+
+def snapshot_state(client: Client, name: str) -> State:
+    """The state of a snapshot. Raises CommandError if it failed."""
+    snapshot = show(client, "GetDiskSnapshot", diskSnapshotName=name)["diskSnapshot"]
+    state = snapshot.get("state", "unknown")
+    if state == "error":
+        raise CommandError(
+            f"The snapshot {name} failed. mooring get-operations-for-resource --resource-name "
+            f"{name} tells why."
+        )
+    done = state == "completed"
+    return State(
+        done,
+        state,
+        _fraction(snapshot.get("progress"), done),
+        None if done else _bytes(client, name),
+    )
+
+
+def filling_state(client: Client, name: str) -> State:
+    """How far a disk is filled from its snapshot. Raises CommandError if it cannot be."""
+    reply = client.get("disk", {"diskName": name})
+    failure = answers.failure(reply)
+    if failure is not None:
+        raise ServiceFailure(
+            f"An error occurred ({failure.code}) when asking for the disk: {failure.message}",
+            str(failure.code),
+        )
+    try:
+        told = json.loads(reply.body)
+        done, total = told["filledBytes"], told["bytesToFill"]
+        if told["state"] == "error":
+            raise CommandError(f"The disk {name} failed.")
+        if told["filled"]:
+            return State(True, "filled", 1.0)
+        return State(False, "being filled", done / total if total else None, total)
+    except (ValueError, KeyError, TypeError):
+        raise CommandError(
+            f"{client.connection.url} does not answer as a Mooring server does."
+        ) from None
+
+
+def _fraction(progress: Any, done: bool) -> float | None:
+    """The API writes per cent as text: `45%`, or `45`."""
+    if done:
+        return 1.0
+    try:
+        return float(str(progress).rstrip("%")) / 100
+    except ValueError:
+        return None
+
+
+def _bytes(client: Client, name: str) -> int | None:
+    """How many bytes the snapshot has to store; only Mooring's own servers tell."""
+    try:
+        reply = client.get("snapshot", {"diskSnapshotName": name})
+        count = json.loads(reply.body).get("changedBytes") if reply.status == 200 else None
+    except (CommandError, ValueError, AttributeError):
+        return None
+    return count if isinstance(count, int) else None

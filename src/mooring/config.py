@@ -1,0 +1,255 @@
+"""Every setting, its default, its meaning; read from a TOML file and checked."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mooring.model.errors import ConfigurationError
+
+_PLACE = re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*", re.ASCII)
+"""Names of regions and zones: they become names of directories, and parts of signatures."""
+
+
+def setting(default: Any, meaning: str) -> Any:
+    """A setting with its default and its meaning, which docs/configuration.md repeats."""
+    if isinstance(default, (dict, list)):
+        return field(default_factory=lambda: type(default)(default), metadata={"meaning": meaning})
+    return field(default=default, metadata={"meaning": meaning})
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where the API is served."""
+
+    host: str = setting("127.0.0.1", "address to listen on; anything but loopback needs care")
+    port: int = setting(8470, "TCP port; 0 takes a free one")
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A region: its zones, each with an engine, and its vault."""
+
+    zones: list[str] = setting([], "names of the region's availability zones")
+    vault: str = setting(
+        "",
+        "directory of the region's vault, or s3://bucket/prefix; "
+        "default: vaults/<region> under data",
+    )
+    key_file: str = setting(
+        "", "file with the secret that opens the vault's key; default: not sealed"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """What holds the live disks."""
+
+    kind: str = setting("qemu", "`qemu`, or `memory` to try the API without any disk")
+    fill_mib_per_second: int = setting(
+        0, "limit of the speed at which a disk is filled from its snapshot, in MiB/s; 0 for none"
+    )
+    run: str = setting("", "directory of sockets and pid files; default: run under data, if short")
+
+
+@dataclass(frozen=True, slots=True)
+class VaultSettings:
+    """How snapshots are stored."""
+
+    level: int = setting(1, "zstd compression level, 1 to 19")
+    threads: int = setting(0, "threads that compress one snapshot; 0 means one for each core")
+    collect_minutes: float = setting(
+        60.0, "minutes between two collections; 0 means only after deletions"
+    )
+    verify_hours: float = setting(24.0, "hours between two verifications; 0 means never")
+    verify_percent: float = setting(
+        1.0, "part of the data that a verification reads back, in per cent"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class S3Settings:
+    """The service that holds vaults in buckets. Credentials come from the environment."""
+
+    endpoint: str = setting("", "address of an S3-compatible service; default: that of AWS")
+    region: str = setting("", "the service's region; default: $AWS_REGION")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What bounds the server's work."""
+
+    pending_snapshots: int = setting(5, "pending snapshots that a disk may have")
+    body_bytes: int = setting(1024 * 1024, "largest request body, in bytes")
+    request_seconds: float = setting(30.0, "longest time for a request's body to arrive")
+    requests: int = setting(32, "requests worked on at once; more wait their turn")
+    bulk_jobs: int = setting(2, "snapshots stored at once")
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """What the server says about itself."""
+
+    level: str = setting("info", "`debug`, `info`, `warning` or `error`")
+
+
+_DEFAULT_REGIONS = {
+    "us-east-2": Region(zones=["us-east-2a", "us-east-2b"]),
+    "us-west-2": Region(zones=["us-west-2a", "us-west-2b"]),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings. Build with `load`, which checks them."""
+
+    data: str = setting(
+        "", "data directory; default: $MOORING_DATA, else the user's data directory"
+    )
+    account: str = setting("000000000000", "account id shown in ARNs and support codes, 12 digits")
+    catalog: str = setting("", "SQLAlchemy URL of the catalog; default: catalog.sqlite under data")
+    listen: Listen = field(default_factory=Listen)
+    regions: dict[str, Region] = field(default_factory=lambda: dict(_DEFAULT_REGIONS))
+    engine: EngineSettings = field(default_factory=EngineSettings)
+    vault: VaultSettings = field(default_factory=VaultSettings)
+    s3: S3Settings = field(default_factory=S3Settings)
+    limits: Limits = field(default_factory=Limits)
+    log: LogSettings = field(default_factory=LogSettings)
+
+    @property
+    def data_directory(self) -> Path:
+        """Where everything is kept that is not configured elsewhere."""
+        return Path(self.data).expanduser() if self.data else default_data_directory()
+
+
+def default_data_directory() -> Path:
+    """`$MOORING_DATA`, else `mooring` in the XDG data directory of the user."""
+    if os.environ.get("MOORING_DATA"):
+        return Path(os.environ["MOORING_DATA"]).expanduser()
+    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share"
+    return Path(base) / "mooring"
+
+
+def load(path: str | None, data: str | None = None) -> Settings:
+    """Read and check the settings; without a path all defaults. `data` wins over the file's.
+
+    Raises ConfigurationError, which names the file, the setting and the way out.
+    """
+    table: dict[str, Any] = {}
+    if path is not None:
+        try:
+            table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"{path} is not a TOML file: {error}") from error
+    try:
+        settings = _read_settings(table)
+        if data is not None:
+            settings = replace(settings, data=data)
+        _check(settings)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}: {error}" if path else str(error)) from None
+    return settings
+
+
+def _read_settings(table: Mapping[str, Any]) -> Settings:
+    table = dict(table)
+    regions = table.pop("regions", None)
+    settings: Settings = _read(Settings(), table, "")
+    if regions is None:
+        return settings
+    if not isinstance(regions, dict) or not regions:
+        raise ConfigurationError("regions must be tables, for example [regions.us-east-2]")
+    read = {name: _read(Region(), region, f"regions.{name}.") for name, region in regions.items()}
+    return replace(settings, regions=read)
+
+
+def _read(default: Any, table: Any, prefix: str) -> Any:
+    """The default with what the table sets."""
+    if not isinstance(table, dict):
+        raise ConfigurationError(f"{prefix.rstrip('.')} must be a table: [{prefix.rstrip('.')}]")
+    known = {one.name: getattr(default, one.name) for one in fields(default)}
+    values = {}
+    for key, value in table.items():
+        if key not in known:
+            raise ConfigurationError(_unknown(prefix, key, list(known)))
+        if is_dataclass(known[key]):
+            values[key] = _read(known[key], value, f"{prefix}{key}.")
+        else:
+            values[key] = _checked_type(prefix + key, value, known[key])
+    return replace(default, **values)
+
+
+def _unknown(prefix: str, key: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(key, known, n=1)
+    names = ", ".join(prefix + name for name in near or known)
+    hint = f"did you mean {names}?" if near else f"known here: {names}"
+    return f"there is no setting {prefix}{key}; {hint}"
+
+
+def _checked_type(key: str, value: Any, default: Any) -> Any:
+    wanted = type(default)
+    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, wanted) or isinstance(value, bool):
+        name = {str: "a text", int: "a whole number", float: "a number", list: "a list"}[wanted]
+        raise ConfigurationError(f"{key} must be {name}, not {value!r}")
+    if wanted is list and not all(isinstance(one, str) for one in value):
+        raise ConfigurationError(f"{key} must be a list of texts, not {value!r}")
+    return value
+
+
+def _check(settings: Settings) -> None:
+    _require(
+        re.fullmatch(r"[0-9]{12}", settings.account) is not None,
+        f"account must have 12 digits, not {settings.account!r}",
+    )
+    _require(0 <= settings.listen.port < 65536, "listen.port must be 0 to 65535")
+    _require(
+        settings.engine.kind in ("qemu", "memory"),
+        f"engine.kind must be qemu or memory, not {settings.engine.kind!r}",
+    )
+    _require(
+        settings.engine.fill_mib_per_second >= 0, "engine.fill_mib_per_second must not be negative"
+    )
+    _require(1 <= settings.vault.level <= 19, "vault.level must be 1 to 19")
+    _require(0 <= settings.vault.threads <= 256, "vault.threads must be 0 to 256")
+    _require(settings.vault.collect_minutes >= 0, "vault.collect_minutes must not be negative")
+    _require(settings.vault.verify_hours >= 0, "vault.verify_hours must not be negative")
+    _require(
+        0 < settings.vault.verify_percent <= 100,
+        "vault.verify_percent must be more than 0 and at most 100",
+    )
+    _require(
+        settings.log.level in ("debug", "info", "warning", "error"),
+        f"log.level must be debug, info, warning or error, not {settings.log.level!r}",
+    )
+    for one in fields(Limits):
+        value = getattr(settings.limits, one.name)
+        _require(value > 0, f"limits.{one.name} must be more than 0, not {value}")
+    zones: dict[str, str] = {}
+    for name, region in settings.regions.items():
+        _require(
+            _PLACE.fullmatch(name) is not None,
+            f"the region {name!r} must be made of letters, digits and hyphens",
+        )
+        _require(bool(region.zones), f'regions.{name}.zones must name a zone, such as "{name}a"')
+        for zone in region.zones:
+            _require(zone not in zones, f"the zone {zone} is in two regions, or twice in one")
+            _require(
+                _PLACE.fullmatch(zone) is not None,
+                f"the zone {zone!r} must be made of letters, digits and hyphens",
+            )
+            zones[zone] = name
+
+
+def _require(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise ConfigurationError(otherwise)

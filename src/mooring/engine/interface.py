@@ -1,0 +1,202 @@
+"""The engine: live disks, and frozen points of them.
+
+Every method may be called from any thread and blocks until done. Every method
+that changes something can be repeated: a call that finds its work done returns
+as if it had done it. Ids are UUIDs in text; `point_id` is the id of the
+snapshot for which the point is frozen. Sizes and offsets are bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from mooring.model.extents import Extent, Image
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A disk as an instance sees it: under `name` at the instance's socket."""
+
+    disk_id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """What a freeze tells: how long the writes were held back, in seconds, at most."""
+
+    pause_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class DiskHealth:
+    """Whether a disk can be used, and what is wrong with it otherwise."""
+
+    ok: bool
+    problem: str = ""
+    layers: int = 0
+    points: Sequence[str] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a new disk's content comes from: a snapshot, served read-only over NBD.
+
+    The disk can be read as long as there is a server at `uri`, and needs it no more once it
+    is filled. `open` gives the same content as an image, for engines that do not speak NBD.
+    """
+
+    snapshot_id: str
+    size: int
+    uri: str
+    open: Callable[[], Image]
+
+
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """How far the filling of a disk is: bytes of the source's range, `done` of `total`."""
+
+    done: int
+    total: int
+
+
+class FrozenImage(Image, Protocol):
+    """A frozen point, open for reading. Stays readable until closed."""
+
+    def changes(self, since: str) -> Iterator[Extent]:
+        """Yield the ranges written, trimmed or zeroed after the point `since`, ascending.
+
+        Raises LineageLostError if the disk no longer knows that point.
+        """
+        ...
+
+
+class Engine(Protocol):
+    """Holds live disks. See the conformance suite in tests/engine for what each promises."""
+
+    # --- disks
+
+    def create(self, disk_id: str, size: int) -> None:
+        """Make a disk of zeros. Raises DiskFullError, EngineError."""
+        ...
+
+    def clone(
+        self,
+        disk_id: str,
+        size: int,
+        source: Image,
+        origin: str,
+        progress: Callable[[int], None] = lambda done: None,
+    ) -> None:
+        """Make a disk with the content of `source`, zeros after its end.
+
+        `origin` is the id of the snapshot that the source is: it becomes the point from
+        which the disk's first own changes are counted. `progress` is told the bytes copied
+        so far, and may raise to give up, which leaves nothing behind. A clone cut short by
+        a crash is begun again when called again.
+        """
+        ...
+
+    def begin_clone(self, disk_id: str, size: int, source: Source) -> None:
+        """Make a disk that has the source's content at once, and zeros after its end.
+
+        It reads from the source what `fill` has not brought yet. The source's snapshot becomes
+        the point from which the disk's first own changes are counted. Raises DiskFullError,
+        EngineError.
+        """
+        ...
+
+    def fill(
+        self, disk_id: str, source: Image, progress: Callable[[Filling], None] = lambda told: None
+    ) -> None:
+        """Bring what the source holds into the disk, so that it stands by itself.
+
+        When it returns, the source given to `begin_clone` is not needed any more, by a frozen
+        point either. The disk is used as always meanwhile. `progress` may raise to give up;
+        called again, it goes on where it was. A disk that is full already: nothing to do.
+        """
+        ...
+
+    def filling(self, disk_id: str) -> Filling | None:
+        """How far the filling is; None for a disk that stands by itself, or does not exist."""
+        ...
+
+    def delete(self, disk_id: str) -> None:
+        """Remove a detached disk with all its layers. No such disk: nothing to do."""
+        ...
+
+    def health(self, disk_id: str) -> DiskHealth:
+        """Check that the disk's layers are there and fit together, without reading them."""
+        ...
+
+    # --- attaching
+
+    def attach(self, instance_id: str, export: Export) -> None:
+        """Serve the disk at the instance's socket. Raises EngineError, LayerDamagedError."""
+        ...
+
+    def detach(self, instance_id: str, disk_id: str, *, force: bool = False) -> None:
+        """Flush the disk and stop serving it.
+
+        Raises DiskBusyError if a client is connected, unless `force`, which cuts it off.
+        """
+        ...
+
+    def stop(self, instance_id: str) -> None:
+        """Flush and stop serving all disks of the instance; its clients are cut off."""
+        ...
+
+    def uri(self, instance_id: str, export_name: str) -> str:
+        """The NBD URI under which the instance's disk is, or will be, served."""
+        ...
+
+    def adopt(self, wanted: Mapping[str, Sequence[Export]]) -> None:
+        """Take over at the server's start what an earlier server left running.
+
+        `wanted` maps the id of each running instance to its attached disks. What is served
+        already goes on undisturbed; what is missing is served; what is not wanted stops.
+        Raises nothing for a single broken disk: `health` tells about it.
+        """
+        ...
+
+    # --- freezing
+
+    def freeze(self, points: Mapping[str, str]) -> Freeze:
+        """Fix the content of the disks, `disk_id` to `point_id`, at one instant.
+
+        All disks must be attached to the same instance, or all detached. When it returns,
+        the points are durable, and every write acknowledged before the call is in
+        them and none that was issued after the return. On an error no point exists.
+        """
+        ...
+
+    def points(self, disk_id: str) -> Sequence[str]:
+        """The ids of the points that the disk still knows, oldest first.
+
+        The oldest may be the origin of the disk, or a point whose layers are committed
+        already: it can serve as `since`, but only those above it can be opened.
+        """
+        ...
+
+    def open_point(self, disk_id: str, point_id: str) -> FrozenImage:
+        """Open a frozen point. Raises PointNotFoundError, LayerDamagedError."""
+        ...
+
+    def release(self, disk_id: str, point_id: str, *, stored: bool) -> None:
+        """The point needs no longer be readable; its layers may be merged, in the background.
+
+        `stored` says that the snapshot is safe in the vault, so that later changes are
+        counted from this point; otherwise they go on being counted from an earlier one.
+        Points not yet released after a restart are kept until released again.
+        """
+        ...
+
+    def settle(self, timeout: float = 30.0) -> bool:
+        """Wait until no merge is under way or due; False when the time ran out."""
+        ...
+
+    def close(self) -> None:
+        """Let go at the server's end. Attached disks go on being served."""
+        ...

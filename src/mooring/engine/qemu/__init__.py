@@ -1,0 +1,1 @@
+"""Live disks held by qemu-storage-daemon."""

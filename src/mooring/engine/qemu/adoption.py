@@ -1,0 +1,119 @@
+"""Taking over, at the server's start, the daemons that an earlier one left.
+
+Each daemon found is asked what it serves. What is wanted and served goes on untouched: only
+overlays that a freeze made but never used are taken away, and a merge that is running is waited
+for. What is served but not wanted ends; what is wanted but not served is attached. Daemons that
+were started for merges end, since nobody depends on them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from mooring.engine.interface import Export
+from mooring.engine.qemu.daemon import Daemon
+from mooring.engine.qemu.freezing import reconcile
+from mooring.engine.qemu.instances import Instance, end_merge
+from mooring.engine.qemu.merging import FOLDER_PREFIX, end_offline
+from mooring.engine.qemu.qmp import QmpClosedError, QmpSilenceError
+from mooring.engine.qemu.registry import Registry
+from mooring.model.errors import EngineError, MooringError
+
+_WORKERS = 8
+
+Attach = Callable[[str, Export], None]
+
+
+def adopt_all(registry: Registry, wanted: Mapping[str, Sequence[Export]], attach: Attach) -> None:
+    """Bring what runs and what is wanted together; broken disks end up in `problems`."""
+    strays = []
+    for folder in registry.run_dir.iterdir():
+        if folder.is_dir() and folder.name not in wanted:
+            strays.append(folder.name)
+    # Strays first: a disk may be wanted elsewhere than where it is served.
+    with ThreadPoolExecutor(_WORKERS, "adopt") as pool:
+        list(pool.map(lambda name: _end_stray(registry, name), strays))
+        list(pool.map(lambda name: _adopt(registry, name, wanted[name], attach), wanted))
+
+
+def _end_stray(registry: Registry, name: str) -> None:
+    daemon = registry.daemon_in(registry.run_dir / name)
+    try:
+        daemon.connect()
+        if name.startswith(FOLDER_PREFIX):
+            disk_id = name.removeprefix(FOLDER_PREFIX)
+            end_offline(daemon, disk_id, registry.clock, registry.settings.answer_seconds)
+        else:
+            daemon.quit()
+    except QmpClosedError:
+        pass  # it has ended already
+    except EngineError:
+        return  # its disks stay locked by it, and say so when they are used
+    finally:
+        daemon.forget()
+    with contextlib.suppress(OSError):
+        shutil.rmtree(daemon.folder)
+
+
+def _adopt(registry: Registry, instance_id: str, exports: Sequence[Export], attach: Attach) -> None:
+    instance = registry.instance(instance_id)
+    daemon = registry.daemon_in(instance.folder)
+    try:
+        daemon.connect()
+        instance.take(daemon)
+        _drop_unwanted(registry, daemon, exports)
+        for export in exports:
+            if export.disk_id in daemon.served():
+                _keep(registry, instance, daemon, export)
+    except QmpClosedError:
+        pass  # not running, or it has just died: attaching starts it
+    except QmpSilenceError as error:
+        instance.take(daemon)
+        for export in exports:
+            _note(registry, instance, export, str(error))
+        return
+    for export in exports:
+        if export.disk_id not in instance.exports:
+            try:
+                attach(instance_id, export)
+            except MooringError as error:
+                _note(registry, instance, export, str(error))
+    instance.end_if_idle()
+
+
+def _drop_unwanted(registry: Registry, daemon: Daemon, exports: Sequence[Export]) -> None:
+    limit = registry.settings.answer_seconds
+    for disk_id, served in daemon.served().items():
+        if served.export not in exports:
+            daemon.unserve(served.export, force=True)
+            end_merge(daemon, disk_id, registry.clock, limit)
+            daemon.drop_layers(disk_id)
+
+
+def _keep(registry: Registry, instance: Instance, daemon: Daemon, export: Export) -> None:
+    disk = registry.disk(export.disk_id)
+    with disk.lock:
+        instance.exports[export.disk_id] = export
+        disk.instance_id = instance.instance_id
+        disk.in_doubt = disk.unswept = True
+        try:
+            reconcile(disk, daemon)
+            disk.layers.remove_leftovers()
+        except (QmpClosedError, QmpSilenceError):
+            raise
+        except MooringError as error:
+            instance.problems[export.disk_id] = str(error)
+        daemon.publish()
+
+
+def _note(registry: Registry, instance: Instance, export: Export, problem: str) -> None:
+    """Count the disk as attached, with a problem, so that it can be detached or tried again."""
+    disk = registry.disk(export.disk_id)
+    with disk.lock:
+        if disk.instance_id in (None, instance.instance_id):
+            disk.instance_id = instance.instance_id
+            instance.exports[export.disk_id] = export
+            instance.problems[export.disk_id] = problem

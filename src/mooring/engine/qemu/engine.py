@@ -1,0 +1,335 @@
+"""The engine on qemu-storage-daemon: docs/design/engine.md says why it is as it is."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import quote
+
+from mooring.engine.interface import DiskHealth, Export, Filling, Freeze, FrozenImage, Source
+from mooring.engine.lineage import ZERO_ORIGIN
+from mooring.engine.qemu import filling, process
+from mooring.engine.qemu.adoption import adopt_all
+from mooring.engine.qemu.daemon import DaemonSettings
+from mooring.engine.qemu.disk import LiveDisk
+from mooring.engine.qemu.fill import fill
+from mooring.engine.qemu.freezing import freeze_attached, freeze_detached
+from mooring.engine.qemu.frozen import QemuFrozenImage
+from mooring.engine.qemu.instances import Watcher
+from mooring.engine.qemu.layers import check_id, io_errors, points
+from mooring.engine.qemu.merging import FOLDER_PREFIX, Merger
+from mooring.engine.qemu.registry import Registry
+from mooring.model.clock import Clock
+from mooring.model.errors import ConfigurationError, EngineError, MooringError, PointNotFoundError
+from mooring.model.extents import BLOCK_SIZE, Image
+
+_UUID_LENGTH = 36
+_IO_URING_SETUP = 425  # on every architecture but alpha
+_RING_PARAMETERS_LENGTH = 120
+
+
+class QemuEngine:
+    """Live disks as layer files below `root`, served by storage daemons with sockets in `run_dir`.
+
+    Both folders belong to one server at a time: a second one is refused.
+    """
+
+    def __init__(
+        self, root: Path, run_dir: Path, clock: Clock, settings: DaemonSettings | None = None
+    ) -> None:
+        """Raises ConfigurationError."""
+        self._root = root.absolute()
+        self._run_dir = run_dir.absolute()
+        self._clock = clock
+        process.check_socket_path(self._run_dir, len(FOLDER_PREFIX) + _UUID_LENGTH)
+        with contextlib.ExitStack() as locks:
+            for folder in (self._root, self._run_dir):
+                locks.enter_context(_only_one(folder))
+            self._settings = _fitting(settings or DaemonSettings(), self._root)
+            self._trash = self._root / "trash"
+            shutil.rmtree(self._trash, ignore_errors=True)
+            disks_folder = self._root / "disks"
+            disks_folder.mkdir(mode=0o700, exist_ok=True)
+            self._locks = locks.pop_all()
+        self._registry = Registry(disks_folder, self._run_dir, self._settings, clock)
+        self._merger = Merger(self._registry)
+        self._watcher = Watcher(self._registry.instances, clock)
+
+    # --- disks
+
+    def create(self, disk_id: str, size: int) -> None:
+        _check_size(disk_id, size)
+        disk = self._registry.disk(disk_id)
+        with disk.lock:
+            if _made_before(disk, size):
+                return
+            disk.layers.make_base(size)
+            disk.layers.add_overlay(ZERO_ORIGIN)
+
+    def clone(
+        self,
+        disk_id: str,
+        size: int,
+        source: Image,
+        origin: str,
+        progress: Callable[[int], None] = lambda done: None,
+    ) -> None:
+        _check_size(disk_id, size)
+        _check_fits(disk_id, size, source.size)
+        disk = self._registry.disk(disk_id)
+        with disk.lock:
+            if _made_before(disk, size):
+                return
+            try:
+                with io_errors(disk_id):
+                    fd = disk.layers.begin_base(size)
+                    try:
+                        fill(fd, source, progress)
+                    finally:
+                        os.close(fd)
+                disk.layers.finish_base()
+                disk.layers.add_overlay(origin)
+            except BaseException:
+                disk.layers.remove_all(self._trash)
+                raise
+
+    def begin_clone(self, disk_id: str, size: int, source: Source) -> None:
+        _check_size(disk_id, size)
+        _check_fits(disk_id, size, source.size)
+        disk = self._registry.disk(disk_id)
+        with disk.lock:
+            if _made_before(disk, size):
+                filling.renew(disk, source)
+            else:
+                filling.begin(disk, size, source)
+
+    def fill(
+        self, disk_id: str, source: Image, progress: Callable[[Filling], None] = lambda told: None
+    ) -> None:
+        filling.fill_base(self._registry, self._merger, disk_id, source, progress)
+
+    def filling(self, disk_id: str) -> Filling | None:
+        return filling.status(self._registry.disk(disk_id))
+
+    def delete(self, disk_id: str) -> None:
+        disk = self._registry.disk(disk_id)
+        with disk.lock:
+            if disk.instance_id is not None:
+                raise EngineError(
+                    f"disk {disk_id} is attached to instance {disk.instance_id}: detach it first"
+                )
+            self._merger.stop_offline(disk)
+            disk.layers.check_unused()
+            disk.layers.remove_all(self._trash)
+
+    def health(self, disk_id: str) -> DiskHealth:
+        disk = self._registry.disk(disk_id)
+        with disk.lock:
+            overlays = disk.layers.overlays()
+            try:
+                disk.layers.check()
+                problem = disk.merge_problem
+                if disk.instance_id is not None:
+                    instance = self._registry.instance(disk.instance_id)
+                    problem = instance.problems.get(disk_id, problem)
+                    if not problem:
+                        instance.daemon().ping()
+            except MooringError as error:
+                problem = str(error)
+            return DiskHealth(not problem, problem, len(overlays) + 1, points(overlays))
+
+    # --- attaching
+
+    def attach(self, instance_id: str, export: Export) -> None:
+        disk = self._registry.disk(export.disk_id)
+        instance = self._registry.instance(instance_id)
+        with disk.lock:
+            if disk.instance_id not in (None, instance_id):
+                raise EngineError(
+                    f"disk {export.disk_id} is attached to instance {disk.instance_id}"
+                )
+            known = instance.exports.get(export.disk_id)
+            if known is not None and known != export:
+                raise EngineError(f"disk {export.disk_id} is served already as {known.name!r}")
+            if disk.instance_id is None:
+                self._merger.stop_offline(disk)
+                disk.layers.check()
+                disk.layers.check_unused()
+                disk.layers.remove_leftovers()
+            instance.serve(export)
+            disk.instance_id = instance_id
+            disk.merge_problem = ""
+        self._watcher.wake()
+        self._merger.wake(export.disk_id)
+
+    def detach(self, instance_id: str, disk_id: str, *, force: bool = False) -> None:
+        disk = self._registry.disk(disk_id)
+        with disk.lock:
+            if disk.instance_id != instance_id:
+                return
+            self._registry.instance(instance_id).unserve(disk_id, force=force)
+            disk.instance_id = None
+            disk.merge = None
+        self._merger.wake(disk_id)
+
+    def stop(self, instance_id: str) -> None:
+        for disk_id in list(self._registry.instance(instance_id).exports):
+            self.detach(instance_id, disk_id, force=True)
+
+    def uri(self, instance_id: str, export_name: str) -> str:
+        socket = self._registry.instance(instance_id).folder / process.NBD_SOCKET
+        return f"nbd+unix:///{quote(export_name, safe='')}?socket={quote(str(socket))}"
+
+    def adopt(self, wanted: Mapping[str, Sequence[Export]]) -> None:
+        adopt_all(self._registry, wanted, self.attach)
+        self._watcher.wake()
+        for exports in wanted.values():
+            for export in exports:
+                self._merger.wake(export.disk_id)
+
+    # --- freezing
+
+    def freeze(self, points: Mapping[str, str]) -> Freeze:
+        disks = {disk_id: self._registry.disk(disk_id) for disk_id in points}
+        with contextlib.ExitStack() as locks:
+            for disk_id in sorted(disks):
+                locks.enter_context(disks[disk_id].lock)
+            places = {disk.instance_id for disk in disks.values()}
+            if len(places) > 1:
+                raise EngineError("disks can be frozen together only if one instance has them all")
+            fresh = _not_yet_frozen(points, disks)
+            instance_id = places.pop() if places else None
+            if not fresh:
+                frozen = Freeze(0.0)
+            elif instance_id is None:
+                frozen = freeze_detached(fresh, disks)
+            else:
+                frozen = freeze_attached(fresh, disks, self._registry.instance(instance_id))
+        for disk_id in points:
+            self._merger.wake(disk_id)
+        return frozen
+
+    def points(self, disk_id: str) -> Sequence[str]:
+        disk = self._registry.existing(disk_id)
+        return points(disk.layers.overlays())
+
+    def open_point(self, disk_id: str, point_id: str) -> FrozenImage:
+        disk = self._registry.existing(disk_id)
+        with disk.lock:
+            layers = disk.layers.check()
+            places = [n for n, layer in enumerate(layers) if layer.point == point_id]
+            if not places or places[-1] < 2:
+                raise PointNotFoundError(f"disk {disk_id} has no frozen point {point_id}")
+            image = QemuFrozenImage(
+                layers[: places[-1]], point_id, lambda: self._unpin(disk, point_id)
+            )
+            disk.pinned[point_id] += 1
+            return image
+
+    def release(self, disk_id: str, point_id: str, *, stored: bool) -> None:
+        check_id(point_id)
+        disk = self._registry.disk(disk_id)
+        with disk.lock:
+            if point_id not in points(disk.layers.overlays()):
+                return
+            disk.released[point_id] = stored or disk.released.get(point_id, False)
+        self._merger.wake(disk_id)
+
+    def settle(self, timeout: float = 30.0) -> bool:
+        return self._merger.settle(timeout)
+
+    def close(self) -> None:
+        self._watcher.close()
+        self._merger.close()
+        for instance in self._registry.instances():
+            instance.forget()
+        self._locks.close()
+
+    # ---
+
+    def _unpin(self, disk: LiveDisk, point_id: str) -> None:
+        with disk.lock:
+            disk.pinned[point_id] -= 1
+        self._merger.wake(disk.layers.disk_id)
+
+
+def _made_before(disk: LiveDisk, size: int) -> bool:
+    if not disk.layers.exist():
+        return False
+    known = disk.layers.size()
+    if known != size:
+        raise EngineError(f"disk {disk.layers.disk_id} exists already with {known} bytes")
+    return True
+
+
+def _check_size(disk_id: str, size: int) -> None:
+    if size <= 0 or size % BLOCK_SIZE:
+        raise EngineError(
+            f"disk {disk_id} cannot have {size} bytes: a multiple of {BLOCK_SIZE} is needed"
+        )
+
+
+def _check_fits(disk_id: str, size: int, source_size: int) -> None:
+    if source_size > size:
+        raise EngineError(
+            f"disk {disk_id} of {size} bytes cannot hold the {source_size} of its source"
+        )
+
+
+def _not_yet_frozen(
+    points_wanted: Mapping[str, str], disks: Mapping[str, LiveDisk]
+) -> Mapping[str, str]:
+    """What is left of a freeze that may have been done, in whole, before."""
+    fresh = {}
+    for disk_id, point in points_wanted.items():
+        disk = disks[disk_id]
+        overlays = disk.layers.overlays()
+        if not overlays:
+            raise EngineError(f"disk {disk_id} does not exist")
+        if point in disk.failed or point not in points(overlays):
+            fresh[disk_id] = point
+    if fresh and len(fresh) < len(points_wanted) and disks[next(iter(fresh))].instance_id:
+        raise EngineError("some of the disks have these points already: freeze under other ids")
+    return fresh
+
+
+@contextlib.contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock. It ends with this process: daemons started do not inherit it."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (folder / "lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigurationError(
+                f"another server uses {folder}: stop it, or give this one a folder of its own"
+            ) from error
+        yield
+
+
+def _fitting(settings: DaemonSettings, root: Path) -> DaemonSettings:
+    """Do without direct I/O where the file system refuses it, and without io_uring likewise."""
+    if settings.direct:
+        try:
+            os.close(os.open(root / "lock", os.O_RDONLY | os.O_DIRECT))
+        except OSError:
+            settings = replace(settings, direct=False)
+    if settings.aio == "io_uring" and not _io_uring_works():
+        settings = replace(settings, aio="threads")
+    return settings
+
+
+def _io_uring_works() -> bool:
+    """Whether the kernel lets this process make a ring: many container runtimes do not."""
+    parameters = ctypes.create_string_buffer(_RING_PARAMETERS_LENGTH)
+    ring: int = ctypes.CDLL(None).syscall(_IO_URING_SETUP, 1, parameters)
+    if ring < 0:
+        return False
+    os.close(ring)
+    return True

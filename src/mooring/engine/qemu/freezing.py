@@ -1,0 +1,105 @@
+"""Freezing: a new overlay on top, for all disks at one instant.
+
+The new overlays are made, durably, and opened before anything is held back. Then one QMP
+transaction puts them all on top: QEMU waits for the writes under way, flushes the old tops, and
+switches. Only that transaction is a pause for the disks' users. If anything fails before, the
+new overlays are taken away; if nobody can tell whether the transaction was done, because the
+daemon died or fell silent, the point counts as released, and daemon and files are compared the
+next time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+
+from mooring.engine.interface import Freeze
+from mooring.engine.qemu.daemon import Daemon
+from mooring.engine.qemu.disk import LiveDisk
+from mooring.engine.qemu.instances import Instance
+from mooring.engine.qemu.qmp import QmpClosedError, QmpSilenceError
+from mooring.model.errors import EngineError, LayerDamagedError, MooringError
+
+
+def freeze_attached(
+    points: Mapping[str, str], disks: Mapping[str, LiveDisk], instance: Instance
+) -> Freeze:
+    """Freeze disks of one instance; `points` is disk id to point id. Raises EngineError."""
+    daemon = instance.daemon()
+    for disk_id in points:
+        if disk_id in instance.problems:
+            raise EngineError(f"disk {disk_id} is not served: {instance.problems[disk_id]}")
+        if disks[disk_id].in_doubt:
+            reconcile(disks[disk_id], daemon)
+    try:
+        tops = {}
+        for disk_id, point in points.items():
+            layers = disks[disk_id].layers
+            old = layers.overlays()[-1]
+            new = layers.add_overlay(point)
+            tops[disk_id] = (old.number, new.number)
+            daemon.add_top(disk_id, new)
+        pause = daemon.snapshot(tops)
+    except BaseException as error:
+        known = not isinstance(error, QmpClosedError | QmpSilenceError)
+        for disk_id, point in points.items():
+            _undo(disks[disk_id], point, daemon if known else None)
+        raise
+    _forget_failures(points, disks)
+    return Freeze(pause)
+
+
+def freeze_detached(points: Mapping[str, str], disks: Mapping[str, LiveDisk]) -> Freeze:
+    """Freeze disks that nobody writes to. Raises EngineError, DiskFullError."""
+    added = []
+    try:
+        for disk_id, point in points.items():
+            disk = disks[disk_id]
+            if disk.merge is None:
+                disk.layers.check_unused()
+            added.append((disk, disk.layers.add_overlay(point)))
+    except BaseException:
+        for disk, layer in added:
+            with contextlib.suppress(MooringError):
+                disk.layers.remove_top(layer)
+        raise
+    _forget_failures(points, disks)
+    return Freeze(0.0)
+
+
+def reconcile(disk: LiveDisk, daemon: Daemon) -> None:
+    """Take away overlays that were made for a freeze but never put on top.
+
+    The daemon is the judge: it goes on writing to the top that it has. The caller holds the
+    disk's lock. Raises LayerDamagedError if the daemon's top has no file any more.
+    """
+    disk_id = disk.layers.disk_id
+    served = daemon.served().get(disk_id)
+    if served is None:
+        return
+    overlays = disk.layers.overlays()
+    daemon.drop_above(disk_id, served.top)
+    for layer in reversed(overlays):
+        if layer.number > served.top:
+            disk.layers.remove_top(layer)
+    if served.top not in {layer.number for layer in overlays}:
+        raise LayerDamagedError(
+            f"disk {disk_id} is being written to layer {served.top}, "
+            f"which is missing from {disk.layers.folder}"
+        )
+    disk.in_doubt = False
+
+
+def _undo(disk: LiveDisk, point: str, daemon: Daemon | None) -> None:
+    disk.in_doubt = True
+    disk.failed.add(point)
+    disk.released[point] = False
+    if daemon is not None:
+        with contextlib.suppress(MooringError):
+            reconcile(disk, daemon)
+
+
+def _forget_failures(points: Mapping[str, str], disks: Mapping[str, LiveDisk]) -> None:
+    for disk_id, point in points.items():
+        disks[disk_id].failed.discard(point)
+        disks[disk_id].released.pop(point, None)

@@ -1,0 +1,219 @@
+"""Instances: each has one storage daemon, which is kept running."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from mooring.engine.interface import Export
+from mooring.engine.qemu.daemon import Daemon, DaemonSettings
+from mooring.engine.qemu.layers import DiskLayers, Layer
+from mooring.model.clock import Clock
+from mooring.model.errors import EngineError, MooringError
+
+LayersOf = Callable[[str], DiskLayers]
+
+_CANCEL_PAUSE = 0.005
+_RESTART_PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+_STEADY_SECONDS = 10.0
+
+
+class Instance:
+    """One instance's attached disks and its daemon, which runs while there are any."""
+
+    def __init__(
+        self,
+        instance_id: str,
+        folder: Path,
+        settings: DaemonSettings,
+        clock: Clock,
+        layers_of: LayersOf,
+    ) -> None:
+        self.instance_id = instance_id
+        self.folder = folder
+        self.exports: dict[str, Export] = {}
+        self.problems: dict[str, str] = {}
+        """Why disks are not served although they are attached, by disk id."""
+        self._settings = settings
+        self._clock = clock
+        self._layers_of = layers_of
+        self._lock = threading.RLock()
+        self._daemon: Daemon | None = None
+        self._failures = 0
+        self._started = float("-inf")
+
+    def take(self, daemon: Daemon) -> None:
+        """Use a daemon that was found running."""
+        with self._lock:
+            self._daemon = daemon
+
+    def daemon(self) -> Daemon:
+        """The running daemon; one that died is started again first. Raises EngineError."""
+        with self._lock:
+            if self._daemon is None or not self._daemon.alive():
+                self._start()
+            if self._daemon is None:
+                raise EngineError(f"instance {self.instance_id} has no storage daemon")
+            return self._daemon
+
+    def serve(self, export: Export) -> None:
+        """Serve one disk more. On an error it is not served. Raises EngineError."""
+        with self._lock:
+            for other in self.exports.values():
+                if other.name == export.name and other.disk_id != export.disk_id:
+                    raise EngineError(
+                        f"instance {self.instance_id} has a disk {other.disk_id} "
+                        f"named {export.name!r} already"
+                    )
+            daemon = self.daemon()
+            if export.disk_id not in daemon.served():
+                try:
+                    self._open(daemon, export)
+                except BaseException:
+                    with contextlib.suppress(EngineError):
+                        daemon.drop_layers(export.disk_id)
+                        self.end_if_idle()
+                    raise
+            self.exports[export.disk_id] = export
+            self.problems.pop(export.disk_id, None)
+            daemon.publish()
+
+    def unserve(self, disk_id: str, *, force: bool) -> None:
+        """Flush one disk and stop serving it. Raises DiskBusyError, EngineError."""
+        with self._lock:
+            export = self.exports[disk_id]
+            daemon = self._daemon
+            if daemon is not None and daemon.alive():
+                daemon.unserve(export, force=force)
+                end_merge(daemon, disk_id, self._clock, self._settings.answer_seconds)
+                daemon.drop_layers(disk_id)
+            del self.exports[disk_id]
+            self.problems.pop(disk_id, None)
+            self.end_if_idle()
+
+    def restart_if_dead(self) -> float | None:
+        """Bring the daemon back if it died; return after how many seconds to try again."""
+        with self._lock:
+            if not self.exports or (self._daemon is not None and self._daemon.alive()):
+                return None
+            pause = _RESTART_PAUSES[min(self._failures, len(_RESTART_PAUSES) - 1)]
+            early = self._started + pause - self._clock.monotonic()
+            if early > 0:
+                return early
+            try:
+                self._start()
+            except (MooringError, OSError) as error:
+                self.problems.update(dict.fromkeys(self.exports, str(error)))
+                return max(pause, _RESTART_PAUSES[1])
+            return None
+
+    def end_if_idle(self) -> None:
+        """End the daemon if no disk needs it."""
+        with self._lock:
+            if not self.exports and self._daemon is not None:
+                self._daemon.quit()
+                self._daemon = None
+
+    def pidfd(self) -> int | None:
+        """What to poll for the daemon's end."""
+        daemon = self._daemon
+        running = daemon.process if daemon is not None else None
+        return running.pidfd if running is not None and running.pidfd >= 0 else None
+
+    def forget(self) -> None:
+        """Let go of the daemon, which runs on."""
+        with self._lock:
+            if self._daemon is not None:
+                self._daemon.forget()
+                self._daemon = None
+
+    # ---
+
+    def _start(self) -> None:
+        now = self._clock.monotonic()
+        self._failures = 0 if now - self._started > _STEADY_SECONDS else self._failures + 1
+        self._started = now
+        if self._daemon is not None:
+            self._daemon.forget()
+        self._daemon = None
+        daemon = Daemon(self.folder, self._settings, self._clock)
+        daemon.start()
+        self._daemon = daemon
+        for export in self.exports.values():
+            try:
+                self._open(daemon, export)
+                self.problems.pop(export.disk_id, None)
+            except MooringError as error:
+                # The other disks of the instance need not suffer from this one.
+                self.problems[export.disk_id] = str(error)
+        if self.exports:
+            daemon.publish()
+
+    def _open(self, daemon: Daemon, export: Export) -> None:
+        layers: list[Layer] = self._layers_of(export.disk_id).check()
+        daemon.add_layers(export.disk_id, layers)
+        daemon.serve(export, layers[-1].number)
+
+
+def end_merge(daemon: Daemon, disk_id: str, clock: Clock, timeout: float) -> None:
+    """Cancel a disk's merge, if there is one, and take away what it leaves in the daemon."""
+    deadline = clock.monotonic() + timeout
+    never = threading.Event()
+    while (status := daemon.merge_status(disk_id)) is not None and status.running:
+        daemon.cancel_merge(disk_id)
+        if clock.monotonic() > deadline:
+            raise EngineError(f"the merge of layers of disk {disk_id} does not end")
+        never.wait(_CANCEL_PAUSE)
+    daemon.clear_merge(disk_id)
+
+
+class Watcher:
+    """A thread that brings back daemons that have died."""
+
+    def __init__(self, instances: Callable[[], list[Instance]], clock: Clock) -> None:
+        self._instances = instances
+        self._clock = clock
+        self._closed = False
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._thread = threading.Thread(target=self._run, name="daemon-watcher", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Look again at which daemons there are."""
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._wake_write, b"x")
+
+    def close(self) -> None:
+        """Stop watching."""
+        if not self._closed:
+            self._closed = True
+            self.wake()
+            self._thread.join()
+            os.close(self._wake_read)
+            os.close(self._wake_write)
+
+    def _run(self) -> None:
+        retry_at: dict[str, float] = {}
+        while not self._closed:
+            now = self._clock.monotonic()
+            poll = select.poll()
+            poll.register(self._wake_read, select.POLLIN)
+            pauses = []
+            for instance in self._instances():
+                due = retry_at.get(instance.instance_id, 0.0)
+                if due <= now:
+                    pause = instance.restart_if_dead()
+                    retry_at.pop(instance.instance_id, None)
+                    if pause is not None:
+                        due = retry_at[instance.instance_id] = now + pause
+                if due > now:
+                    pauses.append(due - now)
+                elif (pidfd := instance.pidfd()) is not None:
+                    poll.register(pidfd, select.POLLIN)
+            poll.poll(max(1.0, min(pauses) * 1000) if pauses else None)
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._wake_read, 4096)

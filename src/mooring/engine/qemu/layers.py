@@ -1,0 +1,322 @@
+"""The layer files of one disk: docs/formats/layers.md as code."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import re
+import shutil
+import struct
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mooring.engine.lineage import ZERO_ORIGIN
+from mooring.engine.qemu import qcow2
+from mooring.engine.qemu.base_source import BaseSource, forget_source, read_source, write_source
+from mooring.model.errors import DiskFullError, EngineError, LayerDamagedError
+
+BASE_NAME = "base.raw"
+FILLING_NAME = "base.raw.filling"
+BASE_NUMBER = 0
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_OVERLAY = re.compile(r"(\d{6,})-([0-9a-f-]{36})\.qcow2")
+_QEMU_LOCK_BYTES = (100, 200)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer file: number 0 is the base, higher ones lie on top of lower ones.
+
+    `point` is the id of the point right below the layer, empty for the base. A base that is
+    still being filled has a `source`, from which it is read instead.
+    """
+
+    number: int
+    point: str
+    path: Path
+    source: BaseSource | None = None
+
+
+class DiskLayers:
+    """The folder of one disk. Callers see to it that only one changes it at a time."""
+
+    def __init__(self, disks: Path, disk_id: str) -> None:
+        check_id(disk_id)
+        self.disk_id = disk_id
+        self.folder = disks / disk_id
+
+    @property
+    def base(self) -> Layer:
+        """The base, with its source if it is still being filled."""
+        path = self.folder / BASE_NAME
+        source = None if path.exists() else read_source(self.folder)
+        return Layer(BASE_NUMBER, "", path, source)
+
+    def exist(self) -> bool:
+        """Whether the disk has been made completely."""
+        return bool(self.overlays())
+
+    def size(self) -> int:
+        """Bytes of the disk. Raises LayerDamagedError if the base is missing."""
+        base = self.base
+        path = base.path if base.source is None else self.folder / FILLING_NAME
+        try:
+            return path.stat().st_size
+        except FileNotFoundError as error:
+            raise LayerDamagedError(f"layer {path} is missing") from error
+
+    def overlays(self) -> list[Layer]:
+        """The overlays by their names, lowest first; empty if the disk does not exist."""
+        try:
+            names = [path.name for path in self.folder.iterdir()]
+        except FileNotFoundError:
+            return []
+        found = (_OVERLAY.fullmatch(name) for name in names)
+        return sorted(
+            (Layer(int(match[1]), match[2], self.folder / match[0]) for match in found if match),
+            key=lambda layer: layer.number,
+        )
+
+    def make_base(self, size: int) -> None:
+        """Make the folder and a base of zeros, for a disk that does not exist yet."""
+        with io_errors(self.disk_id):
+            fd = self.begin_base(size)
+            os.close(fd)
+            self.finish_base()
+
+    def begin_base(self, size: int) -> int:
+        """Make the folder and an empty base that does not count yet; return its file."""
+        with io_errors(self.disk_id):
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC
+            fd = os.open(self.folder / FILLING_NAME, flags, 0o600)
+            try:
+                os.ftruncate(fd, size)
+            except BaseException:
+                os.close(fd)
+                raise
+            return fd
+
+    def begin_lazy_base(self, size: int, source: BaseSource) -> None:
+        """Make the folder and an empty base that is read from `source` until it is filled."""
+        os.close(self.begin_base(size))
+        with io_errors(self.disk_id):
+            forget_source(self.folder)
+            write_source(self.folder, source)
+
+    def open_filling(self) -> int:
+        """Open the base that is being filled. Raises LayerDamagedError."""
+        path = self.folder / FILLING_NAME
+        try:
+            return os.open(path, os.O_RDWR)
+        except FileNotFoundError as error:
+            raise LayerDamagedError(f"layer {path} is missing") from error
+
+    def finish_base(self) -> None:
+        """Make the base durable and give it its name; it has no source from then on."""
+        filling = self.folder / FILLING_NAME
+        with io_errors(self.disk_id):
+            sync_file(filling)
+            filling.rename(self.base.path)
+            sync_file(self.folder)
+            sync_file(self.folder.parent)
+            forget_source(self.folder)
+
+    def add_overlay(self, point_id: str) -> Layer:
+        """Put an empty overlay on top, durably, named after the point now below it."""
+        check_id(point_id)
+        overlays = self.overlays()
+        below = overlays[-1] if overlays else self.base
+        number = below.number + 1
+        path = self.folder / f"{number:06d}-{point_id}.qcow2"
+        fresh = path.with_name(path.name + ".new")
+        with io_errors(self.disk_id):
+            fd = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+            try:
+                qcow2.write_empty(fd, self.size(), below.path.name, self.disk_id, point_id)
+                os.fsync(fd)
+                fresh.rename(path)
+            except BaseException:
+                fresh.unlink(missing_ok=True)
+                raise
+            finally:
+                os.close(fd)
+            sync_file(self.folder)
+        return Layer(number, point_id, path)
+
+    def remove_top(self, layer: Layer) -> None:
+        """Take away an overlay that was never used."""
+        with io_errors(self.disk_id):
+            layer.path.unlink(missing_ok=True)
+            sync_file(self.folder)
+
+    def sync(self, numbers: Container[int]) -> None:
+        """Make the content of these layers durable. May take long, and needs no lock."""
+        with io_errors(self.disk_id):
+            for layer in [self.base, *self.overlays()]:
+                if layer.number in numbers:
+                    with contextlib.suppress(FileNotFoundError):
+                        sync_data(layer.path)
+
+    def relink(self, numbers: Container[int]) -> None:
+        """Make the headers say that of all layers only these are left, durably.
+
+        What the others held must be durable in them by then.
+        """
+        below = self.base
+        with io_errors(self.disk_id):
+            for layer in self.overlays():
+                if layer.number in numbers:
+                    qcow2.lay_on(layer.path, below.path.name)
+                    below = layer
+
+    def remove(self, merged: Sequence[Layer]) -> contextlib.ExitStack:
+        """Take away the files of layers on which none lies any more.
+
+        Their space is freed when the result is closed, which may take long.
+        """
+        with contextlib.ExitStack() as files, io_errors(self.disk_id):
+            for layer in merged:
+                with contextlib.suppress(FileNotFoundError):
+                    files.enter_context(layer.path.open("rb"))
+                    layer.path.unlink()
+            return files.pop_all()
+
+    def remove_leftovers(self) -> None:
+        """Take away what a crash left half made, or merged but not removed."""
+        with io_errors(self.disk_id):
+            for path in self.folder.glob("*.new"):
+                path.unlink(missing_ok=True)
+            if self.base.source is None:
+                (self.folder / FILLING_NAME).unlink(missing_ok=True)
+                forget_source(self.folder)
+            if self.exist():
+                chain = self.check()
+                for layer in self.overlays():
+                    if layer not in chain:
+                        layer.path.unlink()
+
+    def remove_all(self, trash: Path) -> None:
+        """Remove the disk: at once from sight, then for good."""
+        with io_errors(self.disk_id):
+            trash.mkdir(mode=0o700, exist_ok=True)
+            doomed = trash / self.disk_id
+            shutil.rmtree(doomed, ignore_errors=True)
+            try:
+                self.folder.rename(doomed)
+            except FileNotFoundError:
+                return
+            sync_file(self.folder.parent)
+            shutil.rmtree(doomed)
+
+    def check(self) -> list[Layer]:
+        """Return base and overlays if they fit together, without what merges have left over.
+
+        Raises LayerDamagedError, and EngineError if there is no such disk.
+        """
+        overlays = self.overlays()
+        if not overlays:
+            if self.base.path.exists():
+                raise LayerDamagedError(f"disk {self.disk_id} has a base but no overlay on it")
+            raise EngineError(f"disk {self.disk_id} does not exist")
+        size = self.size()
+        lies_on = {}
+        for layer in overlays:
+            overlay = qcow2.Overlay(layer.path)
+            overlay.close()
+            header = overlay.header
+            if (header.disk_id, header.point_id) != (self.disk_id, layer.point):
+                raise LayerDamagedError(
+                    f"layer {layer.path} belongs to disk {header.disk_id}, point {header.point_id}"
+                )
+            if header.size != size:
+                raise LayerDamagedError(
+                    f"layer {layer.path} is for a disk of {header.size} bytes, "
+                    f"but {self.base.path} has {size}"
+                )
+            lies_on[layer.number] = header.backing
+        return self._chain(overlays, lies_on)
+
+    def _chain(self, overlays: list[Layer], lies_on: Mapping[int, str]) -> list[Layer]:
+        """Follow the headers from the newest overlay down; return it base first."""
+        base = self.base
+        files = {layer.path.name: layer for layer in [base, *overlays]}
+        chain = [overlays[-1]]
+        while chain[-1] != base:
+            name = lies_on[chain[-1].number]
+            below = files.get(name)
+            there = below is not None and (below.source is not None or below.path.exists())
+            if below is None or below.number >= chain[-1].number or not there:
+                raise LayerDamagedError(
+                    f"layer {name} of disk {self.disk_id}, on which {chain[-1].path.name} lies, "
+                    f"is missing from {self.folder}"
+                )
+            chain.append(below)
+        return chain[::-1]
+
+    def check_unused(self) -> None:
+        """Refuse if a QEMU process that is not ours has the disk open for writing.
+
+        QEMU holds open-file-description locks on the bytes from 100 and from 200 of each image
+        that it uses (block/file-posix.c), which tells of a daemon that is running outside of
+        this server's knowledge. Raises EngineError.
+        """
+        overlays = self.overlays()
+        if not overlays:
+            return
+        with overlays[-1].path.open("rb+") as file:
+            start, end = _QEMU_LOCK_BYTES
+            wanted = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, start, end - start, 0)
+            answer = fcntl.fcntl(file, fcntl.F_OFD_GETLK, wanted)
+        if struct.unpack("hhqqi4x", answer)[0] != fcntl.F_UNLCK:
+            raise EngineError(
+                f"disk {self.disk_id} is in use by a QEMU process that this server does not know: "
+                f"see who has {overlays[-1].path} open, and stop it"
+            )
+
+
+def points(overlays: list[Layer]) -> list[str]:
+    """The points that overlays are named after, without the origin of a disk of zeros."""
+    return [layer.point for layer in overlays if layer.point != ZERO_ORIGIN]
+
+
+def check_id(text: str) -> None:
+    """Raise EngineError unless `text` is a UUID in lower case, and thus a safe file name."""
+    if not _UUID.fullmatch(text):
+        raise EngineError(f"{text!r} is not an id: expected a UUID in lower case")
+
+
+def sync_file(path: Path) -> None:
+    """Make a file or folder durable."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def sync_data(path: Path) -> None:
+    """Make the content of a file durable."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fdatasync(fd)
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def io_errors(disk_id: str) -> Iterator[None]:
+    """Turn the system's errors into ours."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFullError(
+                f"no room for disk {disk_id} at {error.filename or 'its folder'}: "
+                "free some space and try again"
+            ) from error
+        raise EngineError(f"disk {disk_id}: {error}") from error

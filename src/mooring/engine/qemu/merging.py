@@ -1,0 +1,259 @@
+"""Merging layers that nobody needs any more, in the background.
+
+A merge is a block-commit job in the daemon that has the disk open; for a detached disk a daemon
+is started for it. While the job runs the disk's lock is free: the disk is written, frozen,
+attached and detached as always, and the last two cancel the merge, which is begun again later.
+When the job is done, the merged layers are closed, and what it wrote is made durable; then the
+header of the layer above is changed, and the files are removed. A crash at any place leaves files
+that give the same content, and the next server finishes the work: a job in a daemon that it takes
+over, or layers that are merged already.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import threading
+
+from mooring.engine.qemu import qcow2
+from mooring.engine.qemu.daemon import Daemon
+from mooring.engine.qemu.disk import LiveDisk, RunningMerge
+from mooring.engine.qemu.instances import end_merge
+from mooring.engine.qemu.registry import Registry
+from mooring.model.clock import Clock
+from mooring.model.errors import EngineError, MooringError
+
+FOLDER_PREFIX = "merge-"
+
+_WORKERS = 2
+_RETRY_SECONDS = 5.0
+_FIRST_POLL_SECONDS = 0.005
+_LONGEST_POLL_SECONDS = 0.25
+
+
+class Merger:
+    """Threads that do the merges that are due."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._clock = registry.clock
+        self._changed = threading.Condition()
+        self._due: dict[str, float] = {}
+        self._active: set[str] = set()
+        self._closing = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"merger-{n}", daemon=True)
+            for n in range(_WORKERS)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def wake(self, disk_id: str, after: float = 0.0) -> None:
+        """See to the disk, `after` seconds from now at the latest."""
+        with self._changed:
+            at = self._clock.monotonic() + after
+            self._due[disk_id] = min(at, self._due.get(disk_id, at))
+            self._changed.notify_all()
+
+    def settle(self, timeout: float) -> bool:
+        """Wait until nothing is due or under way; False when `timeout` seconds are over."""
+        deadline = self._clock.monotonic() + timeout
+        with self._changed:
+            while self._due or self._active:
+                left = deadline - self._clock.monotonic()
+                if left <= 0:
+                    return False
+                self._changed.wait(left)
+            return True
+
+    def close(self) -> None:
+        """Stop; jobs in the daemons of instances go on."""
+        self._closing.set()
+        with self._changed:
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def stop_offline(self, disk: LiveDisk) -> None:
+        """End the daemon that merges a detached disk. The caller holds the disk's lock."""
+        merge, disk.merge = disk.merge, None
+        if merge is not None and merge.offline:
+            limit = self._registry.settings.answer_seconds
+            end_offline(merge.daemon, disk.layers.disk_id, self._clock, limit)
+
+    # --- the threads
+
+    def _work(self) -> None:
+        while (disk_id := self._next()) is not None:
+            try:
+                disk = self._registry.disk(disk_id)
+                self._merge_all(disk_id, disk)
+                disk.merge_problem = ""
+            except (MooringError, OSError) as error:
+                self._registry.disk(disk_id).merge_problem = f"merging layers: {error}"
+                self.wake(disk_id, _RETRY_SECONDS)
+            finally:
+                with self._changed:
+                    self._active.discard(disk_id)
+                    self._changed.notify_all()
+
+    def _next(self) -> str | None:
+        """Wait for a disk to see to; None at the end."""
+        with self._changed:
+            while not self._closing.is_set():
+                now = self._clock.monotonic()
+                ready = [d for d, at in self._due.items() if at <= now and d not in self._active]
+                if ready:
+                    disk_id = min(ready, key=self._due.__getitem__)
+                    del self._due[disk_id]
+                    self._active.add(disk_id)
+                    return disk_id
+                idle = [at - now for d, at in self._due.items() if d not in self._active]
+                self._changed.wait(max(0.001, min(idle)) if idle else None)
+        return None
+
+    def _merge_all(self, disk_id: str, disk: LiveDisk) -> None:
+        if disk.unswept:
+            self._sweep(disk_id, disk)
+        while not self._closing.is_set():
+            with disk.lock:
+                self._switch(disk_id, disk)
+                merge = disk.merge = self._begin(disk_id, disk)
+            if merge is None:
+                return
+            try:
+                self._wait(disk_id, disk, merge)
+                if disk.merge is merge and not self._closing.is_set():
+                    self._finish(disk_id, disk, merge)
+            finally:
+                with disk.lock:
+                    if disk.merge is merge:
+                        self.stop_offline(disk)
+
+    def _begin(self, disk_id: str, disk: LiveDisk) -> RunningMerge | None:
+        """Start the merge that is due, or join one that an earlier server has started."""
+        due = disk.due_merge()
+        if disk.instance_id is None:
+            if due is None:
+                return None
+            daemon = self._start_offline(disk_id, disk)
+            top = due.newest.number
+        else:
+            daemon = self._registry.instance(disk.instance_id).daemon()
+            if daemon.merge_status(disk_id) is not None:
+                return RunningMerge(daemon, offline=False)
+            if due is None or disk_id not in (served := daemon.served()):
+                return None
+            top = served[disk_id].top
+        merge = RunningMerge(daemon, offline=disk.instance_id is None)
+        try:
+            named = qcow2.lies_on(due.upper.path)
+            daemon.start_merge(disk_id, due.bottom.number, due.top.number, top, named)
+        except BaseException:
+            disk.merge = merge
+            self.stop_offline(disk)
+            raise
+        return merge
+
+    def _switch(self, disk_id: str, disk: LiveDisk) -> None:
+        """Have the daemon use a base that has been filled, unless a merge is under way."""
+        if not disk.switch_due:
+            return
+        if disk.instance_id is not None:
+            daemon = self._registry.instance(disk.instance_id).daemon()
+            if daemon.merge_status(disk_id) is not None:
+                return
+            base, lowest, *_ = disk.layers.check()
+            if base.source is None and daemon.has_source(disk_id):
+                daemon.switch_to_base(disk_id, base, lowest)
+        disk.switch_due = False
+        with self._changed:
+            self._changed.notify_all()
+
+    def await_switch(self, disk: LiveDisk, timeout: float) -> bool:
+        """Wait until no daemon needs the source of a disk's base; False when time ran out."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not disk.switch_due, timeout)
+
+    def _wait(self, disk_id: str, disk: LiveDisk, merge: RunningMerge) -> None:
+        pause = _FIRST_POLL_SECONDS
+        while disk.merge is merge and not self._closing.wait(pause):
+            try:
+                status = merge.daemon.merge_status(disk_id)
+            except EngineError:
+                if disk.merge is merge:
+                    raise
+                return
+            if status is None or not status.running:
+                return
+            pause = min(pause * 1.5, _LONGEST_POLL_SECONDS)
+
+    def _finish(self, disk_id: str, disk: LiveDisk, merge: RunningMerge) -> None:
+        with disk.lock:
+            if disk.merge is not merge:
+                return
+            status = merge.daemon.merge_status(disk_id)
+            merge.daemon.clear_merge(disk_id)
+            if status is None or status.error:
+                raise EngineError(status.error if status else "the merge has vanished")
+        self._retire(disk_id, disk, merge)
+
+    def _retire(self, disk_id: str, disk: LiveDisk, merge: RunningMerge) -> None:
+        """Take away the layers that are merged: in the daemon, in the headers, the files."""
+        with disk.lock:
+            if disk.merge is not merge:
+                return
+            served = merge.daemon.served()
+            numbers = merge.daemon.layer_numbers(disk_id)
+            top = served[disk_id].top if disk_id in served else max(numbers)
+            used = merge.daemon.drop_unused(disk_id, top)
+        disk.layers.sync(used)
+        with disk.lock:
+            if disk.merge is not merge:
+                return
+            overlays = disk.layers.overlays()
+            # Overlays put on top in the meantime are not known to be used, but are.
+            used |= {layer.number for layer in overlays if layer.number > top}
+            disk.layers.relink(used)
+            freed = disk.layers.remove([layer for layer in overlays if layer.number not in used])
+        freed.close()
+
+    def _sweep(self, disk_id: str, disk: LiveDisk) -> None:
+        """Finish a merge whose job has ended, but whose server did not live to see to it."""
+        with disk.lock:
+            disk.unswept = False
+            disk.switch_due = True
+            if disk.instance_id is None:
+                return
+            daemon = self._registry.instance(disk.instance_id).daemon()
+            if daemon.merge_status(disk_id) is not None:
+                return
+            daemon.clear_merge(disk_id)
+            merge = disk.merge = RunningMerge(daemon, offline=False)
+        self._retire(disk_id, disk, merge)
+
+    # --- daemons for detached disks
+
+    def _start_offline(self, disk_id: str, disk: LiveDisk) -> Daemon:
+        disk.layers.check_unused()
+        disk.layers.remove_leftovers()
+        layers = disk.layers.check()
+        daemon = self._registry.daemon_in(self._registry.run_dir / (FOLDER_PREFIX + disk_id))
+        try:
+            daemon.start()
+            daemon.add_layers(disk_id, layers, writable=False)
+        except BaseException:
+            daemon.quit()
+            raise
+        return daemon
+
+
+def end_offline(daemon: Daemon, disk_id: str, clock: Clock, timeout: float) -> None:
+    """End a daemon that was started for a merge; what the merge has not done is done again."""
+    try:
+        if daemon.alive():
+            end_merge(daemon, disk_id, clock, timeout)
+    finally:
+        daemon.quit()
+        with contextlib.suppress(OSError):
+            shutil.rmtree(daemon.folder)

@@ -1,0 +1,164 @@
+"""The process of a storage daemon: started, found again, watched."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from mooring.model.errors import ConfigurationError, EngineError
+
+SOCKET_PATH_LIMIT = 107
+"""Bytes that fit into `sockaddr_un.sun_path` with the closing zero (Linux, unix(7))."""
+
+QMP_SOCKET = "qmp.sock"
+NBD_SOCKET = "nbd.sock"
+PID_FILE = "pid"
+LOG_FILE = "log"
+
+
+class DaemonProcess:
+    """A running process, known by its pidfd, which stays right when the pid is used again."""
+
+    def __init__(self, pid: int, pidfd: int) -> None:
+        self.pid = pid
+        self.pidfd = pidfd
+
+    def alive(self) -> bool:
+        """Whether it runs; reaps it if it was left to us (as it is when we are process 1)."""
+        return self.pidfd >= 0 and not self.wait(0.0)
+
+    def wait(self, timeout: float) -> bool:
+        """Wait for its end; False when `timeout` seconds have passed."""
+        if self.pidfd < 0:
+            return True
+        poll = select.poll()
+        poll.register(self.pidfd, select.POLLIN)
+        if not poll.poll(timeout * 1000):
+            return False
+        # In the usual case it is the child of process 1, not ours.
+        with contextlib.suppress(ChildProcessError):
+            os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG)
+        return True
+
+    def close(self) -> None:
+        """Let go of it; it runs on."""
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+            self.pidfd = -1
+
+
+def find(folder: Path) -> DaemonProcess | None:
+    """The daemon that runs in `folder`, or None."""
+    try:
+        pid = int((folder / PID_FILE).read_text())
+        pidfd = os.pidfd_open(pid)
+    except (FileNotFoundError, ProcessLookupError, ValueError):
+        return None
+    process = DaemonProcess(pid, pidfd)
+    # The pid may be another process' by now: only a daemon of this folder names its pid file.
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError):
+        command = []
+    if str(folder / PID_FILE).encode() not in command or not process.alive():
+        process.close()
+        return None
+    return process
+
+
+def spawn(program: str, folder: Path, arguments: Sequence[str]) -> None:
+    """Start a storage daemon that outlives this process, with its sockets in `folder`.
+
+    The sockets are bound here and handed over listening, so that nobody has to wait for them,
+    and a daemon that fails to start shows as a closed connection. The NBD socket gets its name
+    only by `publish`.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (folder / PID_FILE).unlink(missing_ok=True)
+    with (
+        _listen(_fresh(folder / QMP_SOCKET)) as qmp,
+        _listen(_fresh(folder / NBD_SOCKET)) as nbd,
+        (folder / LOG_FILE).open("ab") as log,
+    ):
+        _fresh(folder / QMP_SOCKET).rename(folder / QMP_SOCKET)
+        command = [
+            program,
+            "--chardev", f"socket,id=qmp,fd={qmp.fileno()},server=on,wait=off",
+            "--monitor", "chardev=qmp",
+            "--nbd-server", f"addr.type=fd,addr.str={nbd.fileno()},max-connections=0",
+            "--pidfile", str(folder / PID_FILE),
+            *arguments,
+        ]  # fmt: skip
+        try:
+            # setsid forks, so that the daemon is nobody's child here and no signal of a
+            # terminal reaches it.
+            subprocess.run(
+                ["setsid", "--fork", *command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                pass_fds=(qmp.fileno(), nbd.fileno()),
+                check=True,
+            )
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise EngineError(f"the storage daemon could not be started: {error}") from error
+
+
+def check_socket_path(run_dir: Path, name_length: int) -> None:
+    """Raise ConfigurationError if sockets in a folder of `run_dir` would have too long paths."""
+    longest = len(os.fsencode(run_dir)) + name_length + len(f"/{NBD_SOCKET}.new") + 1
+    if longest > SOCKET_PATH_LIMIT:
+        raise ConfigurationError(
+            f"the run directory {run_dir} is too long: the path of a socket in it would have "
+            f"{longest} bytes, and {SOCKET_PATH_LIMIT} are possible; choose a shorter one"
+        )
+
+
+def log_tail(folder: Path) -> str:
+    """The last line that the daemon wrote to its log."""
+    try:
+        lines = (folder / LOG_FILE).read_text(errors="replace").strip().splitlines()
+    except FileNotFoundError:
+        lines = []
+    return lines[-1] if lines else "its log is empty"
+
+
+def clear(folder: Path) -> None:
+    """Remove what a daemon that has ended left behind, except its log."""
+    for path in (folder / QMP_SOCKET, folder / NBD_SOCKET):
+        path.unlink(missing_ok=True)
+        _fresh(path).unlink(missing_ok=True)
+    (folder / PID_FILE).unlink(missing_ok=True)
+
+
+def publish(folder: Path) -> None:
+    """Give the NBD socket its name, in place of one that a dead daemon has left.
+
+    Until then clients that reconnect are refused and try again; they would give up if they
+    found a daemon that does not yet have their export.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        _fresh(folder / NBD_SOCKET).rename(folder / NBD_SOCKET)
+
+
+def _fresh(path: Path) -> Path:
+    return path.with_name(path.name + ".new")
+
+
+def _listen(path: Path) -> socket.socket:
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        listener.bind(str(path))
+        path.chmod(0o600)
+        listener.listen(64)
+    except OSError as error:
+        listener.close()
+        raise EngineError(f"cannot listen at {path}: {error}") from error
+    return listener

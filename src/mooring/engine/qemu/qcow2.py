@@ -1,0 +1,263 @@
+"""The overlay format: qcow2 files, made empty and read by table.
+
+Only what an overlay needs, after QEMU's docs/interop/qcow2.txt: version 3, clusters of 128 KiB
+with extended L2 entries, thus 32 subclusters of 4 KiB, and no compression, encryption, internal
+snapshots or external data. docs/formats/layers.md says which choices are ours.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mooring.model.errors import LayerDamagedError
+from mooring.model.extents import BLOCK_SIZE
+
+CLUSTER_BITS = 17
+CLUSTER = 1 << CLUSTER_BITS
+SUBCLUSTERS = 32
+TABLE_ENTRIES = CLUSTER // 16
+WINDOW = TABLE_ENTRIES * CLUSTER
+"""Bytes of disk that one L2 table describes: 1 GiB."""
+WINDOW_BLOCKS = WINDOW // BLOCK_SIZE
+
+_MAGIC = b"QFI\xfb"
+_HEADER = struct.Struct(">4sIQIIQIIQQIIQQQQII")
+_HEADER_LENGTH = 112
+_HEADER_BYTES = 4096
+"""What is read of the header's cluster: all that QEMU or we put there."""
+_EXTENDED_L2 = 1 << 4
+_DIRTY_OR_CORRUPT = 0b11
+_FORMAT_EXTENSION = 0xE2792ACA
+_IDENTITY_EXTENSION = 0x4D4F4F52  # "MOOR"
+_OFFSET_MASK = 0x00FFFFFFFFFFFE00
+_COPIED = 1 << 63
+_COMPRESSED = 1 << 62
+
+UNALLOCATED = 0
+DATA = 1
+ZERO = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What an overlay says of itself."""
+
+    size: int
+    table_count: int
+    tables_offset: int
+    backing: str
+    disk_id: str
+    point_id: str
+
+
+def write_empty(fd: int, size: int, backing: str, disk_id: str, point_id: str) -> None:
+    """Write an overlay that holds nothing into the empty file `fd`.
+
+    `backing` is the name of the layer below, in the same directory. The file is laid out as
+    header, refcount table, refcount block, L1 table, one cluster each (the L1 table of a disk
+    above 16 TiB has more). The identity goes into a header extension of our own, which QEMU
+    keeps when it rewrites the header.
+    """
+    tables = -(-size // WINDOW)
+    table_clusters = -(-tables * 8 // CLUSTER)
+    name = backing.encode()
+    identity = uuid.UUID(disk_id).bytes + uuid.UUID(point_id).bytes
+    extensions = (
+        _extension(_FORMAT_EXTENSION, _format_of(backing))
+        + _extension(_IDENTITY_EXTENSION, identity)
+        + bytes(8)
+    )
+    header = _HEADER.pack(
+        _MAGIC, 3, _HEADER_LENGTH + len(extensions), len(name), CLUSTER_BITS, size, 0, tables,
+        3 * CLUSTER, CLUSTER, 1, 0, 0, _EXTENDED_L2, 0, 0, 4, _HEADER_LENGTH,
+    )  # fmt: skip
+    os.ftruncate(fd, (3 + table_clusters) * CLUSTER)
+    os.pwrite(fd, header.ljust(_HEADER_LENGTH, b"\0") + extensions + name, 0)
+    os.pwrite(fd, struct.pack(">Q", 2 * CLUSTER), CLUSTER)
+    os.pwrite(fd, struct.pack(">H", 1) * (3 + table_clusters), 2 * CLUSTER)
+
+
+def lies_on(path: Path) -> str:
+    """The name of the layer that an overlay lies on. Raises LayerDamagedError."""
+    overlay = Overlay(path)
+    overlay.close()
+    return overlay.header.backing
+
+
+def lay_on(path: Path, backing: str) -> None:
+    """Make the header say, durably, that the overlay lies on another layer.
+
+    The file may be in use: QEMU does not read the header again, and writes it only when told
+    to change what we change here. Raises LayerDamagedError.
+    """
+    if lies_on(path) == backing:
+        return
+    fd = os.open(path, os.O_RDWR)
+    try:
+        raw = bytearray(os.pread(fd, _HEADER_BYTES, 0))
+        name_offset, name_length = struct.unpack_from(">QI", raw, 8)
+        name, kind = backing.encode(), _format_of(backing)
+        place = _find_extension(raw, _FORMAT_EXTENSION)
+        if len(name) > name_length or place is None or place.stop - place.start < len(kind):
+            raise LayerDamagedError(f"layer {path} has no room in its header for {backing}")
+        struct.pack_into(">I", raw, 16, len(name))
+        raw[name_offset : name_offset + name_length] = name.ljust(name_length, b"\0")
+        # The padding to 8 bytes stays the same for both formats.
+        struct.pack_into(">I", raw, place.start - 4, len(kind))
+        raw[place.start : place.stop] = kind.ljust(place.stop - place.start, b"\0")
+        os.pwrite(fd, raw, 0)
+        os.fdatasync(fd)
+    finally:
+        os.close(fd)
+
+
+def _format_of(name: str) -> bytes:
+    return b"qcow2" if name.endswith(".qcow2") else b"raw"
+
+
+def _extension(kind: int, data: bytes) -> bytes:
+    return struct.pack(">II", kind, len(data)) + data + bytes(-len(data) % 8)
+
+
+class Overlay:
+    """One overlay file, open for reading by table. Not bound to one thread."""
+
+    def __init__(self, path: Path) -> None:
+        """Open and check the header. Raises LayerDamagedError."""
+        self.path = path
+        try:
+            self.fd = os.open(path, os.O_RDONLY)
+        except FileNotFoundError as error:
+            raise LayerDamagedError(f"layer {path} is missing") from error
+        try:
+            self.header = self._read_header()
+            self._tables = self._read_tables()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file; further calls do nothing."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def windows(self) -> list[int]:
+        """The numbers of the windows of which the overlay holds anything, ascending."""
+        return [int(number) for number in np.flatnonzero(self._tables)]
+
+    def window(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]] | None:
+        """Say for each block of a window where it is.
+
+        Returns None if the overlay holds nothing of it, else two arrays of WINDOW_BLOCKS:
+        UNALLOCATED, DATA or ZERO, and for DATA the offset in the file. Blocks past the end of
+        the disk are UNALLOCATED. Raises LayerDamagedError.
+        """
+        table = int(self._tables[number])
+        if table == 0:
+            return None
+        raw = self._pread(CLUSTER, table, "an L2 table")
+        entries = np.frombuffer(raw, dtype=">u8").reshape(-1, 2).astype(np.uint64)
+        used = np.flatnonzero(entries[:, 1])
+        state = np.zeros((TABLE_ENTRIES, SUBCLUSTERS), dtype=np.uint8)
+        place = np.zeros((TABLE_ENTRIES, SUBCLUSTERS), dtype=np.int64)
+        if len(used):
+            self._decode(entries[used], used, state, place)
+        return state.reshape(-1), place.reshape(-1)
+
+    def _decode(
+        self,
+        entries: NDArray[np.uint64],
+        used: NDArray[np.intp],
+        state: NDArray[np.uint8],
+        place: NDArray[np.int64],
+    ) -> None:
+        if np.any(entries[:, 0] & np.uint64(_COMPRESSED)):
+            raise LayerDamagedError(f"layer {self.path} holds compressed clusters")
+        # The low half of the second word says which subclusters are allocated, the high half
+        # which read as zeros.
+        words = np.ascontiguousarray(entries[:, 1].astype("<u8"))
+        bits = np.unpackbits(words.view(np.uint8).reshape(-1, 8), axis=1, bitorder="little")
+        data, zero = bits[:, :SUBCLUSTERS], bits[:, SUBCLUSTERS:]
+        hosts = (entries[:, 0] & np.uint64(_OFFSET_MASK)).astype(np.int64)
+        if np.any(data & zero) or np.any(hosts % CLUSTER):
+            raise LayerDamagedError(f"layer {self.path} has a broken L2 table")
+        places = hosts[:, None] + np.arange(SUBCLUSTERS, dtype=np.int64) * BLOCK_SIZE
+        highest = int(np.max(places, initial=0, where=data.astype(bool)))
+        if np.any((hosts == 0) & data.any(axis=1)):
+            raise LayerDamagedError(f"layer {self.path} has a broken L2 table")
+        length = os.fstat(self.fd).st_size
+        if highest + BLOCK_SIZE > length and highest:
+            raise LayerDamagedError(
+                f"layer {self.path} is truncated: it has {length} bytes "
+                f"but refers to data at {highest}"
+            )
+        state[used] = data * DATA + zero * ZERO
+        place[used] = places
+
+    def _read_header(self) -> Header:
+        raw = os.pread(self.fd, _HEADER_BYTES, 0)
+        if len(raw) < _HEADER_LENGTH or raw[:4] != _MAGIC:
+            raise LayerDamagedError(f"layer {self.path} is not a qcow2 file")
+        fields = _HEADER.unpack_from(raw)
+        (_, version, name_offset, name_length, cluster_bits, size, crypt, table_count,
+         tables_offset, _, _, snapshots, _, incompatible, *_) = fields  # fmt: skip
+        if incompatible & _DIRTY_OR_CORRUPT:
+            raise LayerDamagedError(f"layer {self.path} is marked as damaged: run qemu-img check")
+        if (version, cluster_bits, crypt, snapshots, incompatible) != (
+            3, CLUSTER_BITS, 0, 0, _EXTENDED_L2,
+        ):  # fmt: skip
+            raise LayerDamagedError(f"layer {self.path} is a qcow2 file, but not of our making")
+        place = _find_extension(raw, _IDENTITY_EXTENSION)
+        identity = raw[place] if place else b""
+        if len(identity) != 32:
+            raise LayerDamagedError(f"layer {self.path} is a qcow2 file, but not of our making")
+        return Header(
+            size=size,
+            table_count=table_count,
+            tables_offset=tables_offset,
+            backing=raw[name_offset : name_offset + name_length].decode(errors="replace"),
+            disk_id=str(uuid.UUID(bytes=identity[:16])),
+            point_id=str(uuid.UUID(bytes=identity[16:])),
+        )
+
+    def _read_tables(self) -> NDArray[np.int64]:
+        header = self.header
+        if header.table_count != -(-header.size // WINDOW):
+            raise LayerDamagedError(f"layer {self.path} has an L1 table of the wrong size")
+        raw = self._pread(header.table_count * 8, header.tables_offset, "the L1 table")
+        entries = np.frombuffer(raw, dtype=">u8").astype(np.uint64) & np.uint64(_OFFSET_MASK)
+        tables = entries.astype(np.int64)
+        length = os.fstat(self.fd).st_size
+        if np.any(tables % CLUSTER) or np.any(tables + CLUSTER > length + CLUSTER * (tables == 0)):
+            raise LayerDamagedError(
+                f"layer {self.path} is truncated or damaged: its L1 table refers to places "
+                f"outside of its {length} bytes"
+            )
+        return tables
+
+    def _pread(self, length: int, offset: int, what: str) -> bytes:
+        raw = os.pread(self.fd, length, offset)
+        if len(raw) < length:
+            raise LayerDamagedError(f"layer {self.path} is truncated: {what} is cut off")
+        return raw
+
+
+def _find_extension(raw: bytes | bytearray, wanted: int) -> slice | None:
+    """Where the data of a header extension is."""
+    (start,) = struct.unpack_from(">I", raw, 100)
+    while start + 8 <= len(raw):
+        kind, length = struct.unpack_from(">II", raw, start)
+        if kind == 0:
+            break
+        if kind == wanted:
+            return slice(start + 8, start + 8 + length)
+        start += 8 + length + (-length % 8)
+    return None

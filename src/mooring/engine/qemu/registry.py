@@ -1,0 +1,66 @@
+"""The disks and instances that the engine knows while it runs."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mooring.engine.qemu.daemon import Daemon, DaemonSettings
+from mooring.engine.qemu.disk import LiveDisk
+from mooring.engine.qemu.instances import Instance
+from mooring.engine.qemu.layers import DiskLayers, check_id
+from mooring.model.clock import Clock
+from mooring.model.errors import EngineError
+
+
+@dataclass
+class Registry:
+    """Makes an entry for each id asked for; whether a disk exists, its layers tell."""
+
+    disks_folder: Path
+    run_dir: Path
+    settings: DaemonSettings
+    clock: Clock
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _disks: dict[str, LiveDisk] = field(default_factory=dict)
+    _instances: dict[str, Instance] = field(default_factory=dict)
+
+    def disk(self, disk_id: str) -> LiveDisk:
+        """The disk of that id, existing or not."""
+        with self._lock:
+            disk = self._disks.get(disk_id)
+            if disk is None:
+                disk = self._disks[disk_id] = LiveDisk(DiskLayers(self.disks_folder, disk_id))
+            return disk
+
+    def existing(self, disk_id: str) -> LiveDisk:
+        """The disk of that id. Raises EngineError if it does not exist."""
+        disk = self.disk(disk_id)
+        if not disk.layers.exist():
+            raise EngineError(f"disk {disk_id} does not exist")
+        return disk
+
+    def instance(self, instance_id: str) -> Instance:
+        """The instance of that id, with disks or without."""
+        check_id(instance_id)
+        with self._lock:
+            instance = self._instances.get(instance_id)
+            if instance is None:
+                instance = self._instances[instance_id] = Instance(
+                    instance_id,
+                    self.run_dir / instance_id,
+                    self.settings,
+                    self.clock,
+                    lambda disk_id: self.disk(disk_id).layers,
+                )
+            return instance
+
+    def instances(self) -> list[Instance]:
+        """All instances asked for so far."""
+        with self._lock:
+            return list(self._instances.values())
+
+    def daemon_in(self, folder: Path) -> Daemon:
+        """A daemon, not started or connected yet."""
+        return Daemon(folder, self.settings, self.clock)

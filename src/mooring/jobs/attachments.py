@@ -1,0 +1,153 @@
+"""Attaching and detaching disks, and turning instances on and off.
+
+Each job has the instance's id as key: whatever is asked of one instance happens in the order
+of the requests. An instance serves its attached disks while it runs. Serving and no longer
+serving a disk can each be repeated, so every procedure here has one step, which is followed in
+one transaction by the new states:
+
+    attach   serve the disk, if the instance runs      undo: do not serve it; disk `available`
+    detach   stop serving the disk
+    start    serve every attached disk                 undo: stop serving all of them
+    stop     stop serving all disks
+    delete   the same, for an instance that is gone from the catalog
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mooring.catalog.database import Transaction
+from mooring.engine.interface import Export
+from mooring.jobs.procedure import Change, Procedure, Step, Work
+from mooring.model.disk import Attachment, Disk, DiskState
+from mooring.model.instance import InstanceState
+from mooring.model.job import Job, JobKind
+
+DETACHED = {
+    "state": DiskState.AVAILABLE,
+    "attachment": Attachment.DETACHED,
+    "instance_id": None,
+    "path": None,
+}
+"""The columns of a disk that is attached to nothing."""
+
+
+def attach(work: Work) -> Change:
+    """Serve the disk, if the instance runs."""
+    disk_id, instance_id = work.argument("disk"), work.argument("instance")
+    with work.catalog.read() as transaction:
+        disk = transaction.disks.by_id(disk_id)
+        instance = transaction.instances.by_id(instance_id)
+    # A stop asked for meanwhile comes after this job in line, and finds the disk served.
+    running = (InstanceState.RUNNING, InstanceState.STOPPING)
+    if disk is not None and instance is not None and instance.state in running:
+        _serve(work, disk)
+    return _disk_change(disk_id, {"attachment": Attachment.ATTACHED})
+
+
+def detach(work: Work) -> Change:
+    """Stop serving the disk, also to a client that came after the request was checked."""
+    work.engine.detach(work.argument("instance"), work.argument("disk"), force=True)
+    return _disk_change(work.argument("disk"), DETACHED)
+
+
+def undo_attach(work: Work) -> None:
+    """Stop serving the disk."""
+    work.engine.detach(work.argument("instance"), work.argument("disk"), force=True)
+
+
+def attach_failed(transaction: Transaction, job: Job) -> None:
+    """The disk is as it was before."""
+    transaction.disks.change(job.arguments["disk"], **DETACHED)
+
+
+def detach_failed(transaction: Transaction, job: Job) -> None:
+    """The disk is still attached."""
+    transaction.disks.change(job.arguments["disk"], attachment=Attachment.ATTACHED)
+
+
+def start(work: Work) -> Change:
+    """Serve every attached disk."""
+    for disk in _attached(work):
+        _serve(work, disk)
+    return _instance_change(work, InstanceState.RUNNING)
+
+
+def create(work: Work) -> Change:
+    """There is nothing to boot: the instance runs as soon as it is registered."""
+    return _instance_change(work, InstanceState.RUNNING)
+
+
+def stop(work: Work) -> Change:
+    """Flush all disks and stop serving them."""
+    work.engine.stop(work.argument("instance"))
+    return _instance_change(work, InstanceState.STOPPED)
+
+
+def undo_start(work: Work) -> None:
+    """Stop serving all disks."""
+    work.engine.stop(work.argument("instance"))
+
+
+def start_failed(transaction: Transaction, job: Job) -> None:
+    """The instance is still stopped."""
+    transaction.instances.change(job.arguments["instance"], state=InstanceState.STOPPED.label)
+
+
+def stop_failed(transaction: Transaction, job: Job) -> None:
+    """The instance still runs."""
+    transaction.instances.change(job.arguments["instance"], state=InstanceState.RUNNING.label)
+
+
+def delete(work: Work) -> Change:
+    """Stop serving the disks of an instance that is gone, and set them free."""
+    work.engine.stop(work.argument("instance"))
+
+    def change(transaction: Transaction) -> None:
+        _free(transaction, work.job)
+
+    return change
+
+
+def delete_failed(transaction: Transaction, job: Job) -> None:
+    """Nobody can reach the instance any more: its disks are free all the same."""
+    _free(transaction, job)
+
+
+def _free(transaction: Transaction, job: Job) -> None:
+    for disk_id in filter(None, job.arguments["disks"].split(",")):
+        transaction.disks.change(disk_id, **DETACHED)
+
+
+def _serve(work: Work, disk: Disk) -> None:
+    if work.engine.filling(disk.id) is not None:
+        work.tools.server(disk.region).ensure()
+    work.engine.attach(work.argument("instance"), Export(disk.id, disk.name))
+
+
+def _attached(work: Work) -> list[Disk]:
+    with work.catalog.read() as transaction:
+        disks = transaction.disks.of_instance(work.argument("instance"))
+    return [disk for disk in disks if disk.attachment is Attachment.ATTACHED]
+
+
+def _disk_change(disk_id: str, columns: Mapping[str, str | None]) -> Change:
+    def change(transaction: Transaction) -> None:
+        transaction.disks.change(disk_id, **columns)
+
+    return change
+
+
+def _instance_change(work: Work, state: InstanceState) -> Change:
+    def change(transaction: Transaction) -> None:
+        transaction.instances.change(work.argument("instance"), state=state.label)
+
+    return change
+
+
+ATTACH = Procedure(JobKind.ATTACH_DISK, (Step("attach", attach, undo_attach),), attach_failed)
+DETACH = Procedure(JobKind.DETACH_DISK, (Step("detach", detach),), detach_failed)
+CREATE = Procedure(JobKind.CREATE_INSTANCE, (Step("create", create),), stop_failed)
+START = Procedure(JobKind.START_INSTANCE, (Step("start", start, undo_start),), start_failed)
+STOP = Procedure(JobKind.STOP_INSTANCE, (Step("stop", stop),), stop_failed)
+DELETE = Procedure(JobKind.DELETE_INSTANCE, (Step("delete", delete),), delete_failed)

@@ -1,0 +1,80 @@
+"""Making a disk, of zeros or from a snapshot; deleting one.
+
+CreateDisk and CreateDiskFromSnapshot answer while the disk is `pending`. Then:
+
+    create   the engine makes the base and its first layer          undo: delete them
+    clone    the same, with the snapshot below it                   undo: delete them
+
+and in the transaction that records this the disk becomes `available` and the operation
+Succeeded. If it fails the disk stays as `error`, until somebody deletes it. What the disk has
+from the snapshot, a job of its own brings into it: fill_disk.py.
+
+DeleteDisk answers when the disk is gone from the catalog. Its job has the disk's id as key,
+so it comes in line after the uploads of the disk's pending snapshots: none of them loses its
+frozen point.
+"""
+
+from __future__ import annotations
+
+from mooring.catalog.database import Transaction
+from mooring.jobs.fill_disk import fill_job, source_of
+from mooring.jobs.procedure import Change, Procedure, Step, Work
+from mooring.model.disk import Disk, DiskState
+from mooring.model.errors import CanceledError
+from mooring.model.job import Job, JobKind
+from mooring.model.sizes import size_in_bytes
+
+
+def create(work: Work) -> Change:
+    """Make a disk of zeros."""
+    disk = _disk(work)
+    work.engine.create(disk.id, size_in_bytes(disk.size_gb))
+    return _available(disk)
+
+
+def clone(work: Work) -> Change:
+    """Make a disk with a snapshot's content, which is still in the vault."""
+    disk = _disk(work)
+    work.tools.server(disk.region).ensure()
+    source = source_of(work.tools, disk.region, work.argument("snapshot"))
+    work.engine.begin_clone(disk.id, size_in_bytes(disk.size_gb), source)
+
+    def change(transaction: Transaction) -> None:
+        transaction.disks.change(disk.id, state=DiskState.AVAILABLE)
+        transaction.jobs.add(fill_job(work))
+
+    return change
+
+
+def delete(work: Work) -> None:
+    """Remove the disk's files."""
+    work.engine.delete(work.argument("disk"))
+
+
+def failed(transaction: Transaction, job: Job) -> None:
+    """The disk could not be made."""
+    transaction.disks.change(job.arguments["disk"], state=DiskState.ERROR)
+
+
+def nothing_to_tell(_transaction: Transaction, _job: Job) -> None:
+    """The disk is gone from the catalog already."""
+
+
+def _disk(work: Work) -> Disk:
+    with work.catalog.read() as transaction:
+        disk = transaction.disks.by_id(work.argument("disk"))
+    if disk is None:
+        raise CanceledError(f"the disk {work.argument('disk')} was deleted")
+    return disk
+
+
+def _available(disk: Disk) -> Change:
+    def change(transaction: Transaction) -> None:
+        transaction.disks.change(disk.id, state=DiskState.AVAILABLE)
+
+    return change
+
+
+CREATE = Procedure(JobKind.CREATE_DISK, (Step("create", create, delete),), failed)
+CLONE = Procedure(JobKind.CLONE_DISK, (Step("clone", clone, delete),), failed)
+DELETE = Procedure(JobKind.DELETE_DISK, (Step("delete", delete),), nothing_to_tell)

@@ -1,0 +1,125 @@
+"""Filling a new disk from its snapshot.
+
+CreateDiskFromSnapshot has made a disk that reads from the snapshot in the vault. Then:
+
+    fill   copy the snapshot into the disk's base, and let the disk do without the snapshot
+
+The disk is used, snapshotted, attached and detached meanwhile, so the job has a key of its own.
+It never fails for good, because then the disk would need the snapshot for ever: while the vault
+is away or damaged it is put off, and goes on where it was. Until it is done the snapshot is not
+deleted from the vault (delete_snapshot.py). It ends early if the disk is deleted.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from mooring.catalog.database import Transaction
+from mooring.engine.interface import Filling, Source
+from mooring.jobs.procedure import Procedure, Step, Tools, Work
+from mooring.jobs.progress import Progress
+from mooring.model.disk import Disk
+from mooring.model.errors import CanceledError, MooringError, PostponedError
+from mooring.model.job import Job, JobKind
+from mooring.model.sizes import size_in_bytes
+from mooring.observe import metrics
+
+AGAIN_SECONDS = 15.0
+"""When a filling that failed goes on."""
+
+log = structlog.get_logger("mooring.jobs")
+
+
+def fill_job(clone: Work) -> Job:
+    """The job that fills the disk that a clone job has made."""
+    return Job(
+        id=clone.tools.ids.new_id(),
+        kind=JobKind.FILL_DISK,
+        key=f"fill {clone.argument('disk')}",
+        region=clone.job.region,
+        created_ms=clone.tools.clock.now_ms(),
+        arguments=clone.job.arguments,
+    )
+
+
+def source_of(tools: Tools, region: str, snapshot_id: str) -> Source:
+    """A completed snapshot as the source of a disk. Raises VaultError."""
+    vault = tools.vaults[region]
+    return Source(
+        snapshot_id=snapshot_id,
+        size=vault.root(snapshot_id).info.size,
+        uri=tools.server(region).uri(snapshot_id),
+        open=lambda: vault.open(snapshot_id),
+    )
+
+
+def fill(work: Work) -> None:
+    """Bring the snapshot into the disk."""
+    disk = _disk(work)
+    try:
+        work.tools.server(disk.region).ensure()
+        image = work.vault.open(work.argument("snapshot"))
+        try:
+            before = work.engine.filling(disk.id)
+            told = before.done if before else 0
+
+            def still_wanted(_percent: int) -> None:
+                _disk(work)
+
+            def tell(filling: Filling) -> None:
+                nonlocal told
+                metrics.disk_filled(max(0, filling.done - told))
+                told = max(told, filling.done)
+                progress.reached(filling.done)
+
+            progress = Progress(work.tools.clock, image.size, still_wanted)
+            work.engine.fill(disk.id, image, tell)
+        finally:
+            image.close()
+    except CanceledError:
+        raise
+    except MooringError as error:
+        _disk(work)
+        log.warning("a disk is filled later", disk=disk.id, error=str(error))
+        raise PostponedError(str(error), AGAIN_SECONDS) from error
+
+
+def resume(tools: Tools) -> None:
+    """Before disks are served at the server's start: see to what those not filled read from."""
+    with tools.catalog.read() as transaction:
+        jobs = transaction.jobs.of_kind(JobKind.FILL_DISK)
+    for job in jobs:
+        try:
+            tools.server(job.region).ensure()
+            disk = _disk(Work(job, tools))
+            source = source_of(tools, job.region, job.arguments["snapshot"])
+            # The place of the server's socket may be another than before.
+            size = size_in_bytes(disk.size_gb)
+            tools.engines[disk.zone].begin_clone(disk.id, size, source)
+        except CanceledError:
+            continue
+        except MooringError as error:
+            log.warning(
+                "a disk cannot be read in full", disk=job.arguments["disk"], error=str(error)
+            )
+
+
+def regions_filling(tools: Tools) -> set[str]:
+    """The regions with disks that still read from snapshots."""
+    with tools.catalog.read() as transaction:
+        return {job.region for job in transaction.jobs.of_kind(JobKind.FILL_DISK)}
+
+
+def nothing_to_tell(_transaction: Transaction, _job: Job) -> None:
+    """The disk was deleted."""
+
+
+def _disk(work: Work) -> Disk:
+    with work.catalog.read() as transaction:
+        disk = transaction.disks.by_id(work.argument("disk"))
+    if disk is None:
+        raise CanceledError(f"the disk {work.argument('disk')} was deleted")
+    return disk
+
+
+FILL = Procedure(JobKind.FILL_DISK, (Step("fill", fill),), nothing_to_tell)

@@ -1,0 +1,73 @@
+"""Keeping a vault in order: collecting what nothing needs, reading back a part.
+
+    collect   free what no snapshot needs any more, and what dead processes left
+    verify    read back all maps and a sample of the data; damage is logged and counted
+
+Both are jobs of a region, keyed so that those of one kind run one after the other. Whatever
+they leave undone, the next one does.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from mooring.catalog.database import Transaction
+from mooring.jobs.procedure import Procedure, Step, Tools, Work
+from mooring.model.job import Job, JobKind
+from mooring.observe import metrics
+
+log = structlog.get_logger("mooring.jobs")
+
+_KEYS = {JobKind.COLLECT_VAULT: "collect", JobKind.VERIFY_VAULT: "verify"}
+
+
+def enqueue(
+    transaction: Transaction,
+    tools: Tools,
+    kind: JobKind,
+    region: str,
+    arguments: dict[str, str] | None = None,
+) -> bool:
+    """Record the job unless one like it waits to begin already; says whether it did."""
+    key = f"{_KEYS[kind]} {region}"
+    if transaction.jobs.waiting(key):
+        return False
+    transaction.jobs.add(
+        Job(
+            id=tools.ids.new_id(),
+            kind=kind,
+            key=key,
+            region=region,
+            created_ms=tools.clock.now_ms(),
+            arguments=arguments or {},
+        )
+    )
+    return True
+
+
+def collect(work: Work) -> None:
+    """Free what no snapshot needs any more."""
+    done = work.vault.collect()
+    metrics.collected(done.bytes_freed)
+
+
+def verify(work: Work) -> None:
+    """Read back a part of the vault; the job's argument says how many per cent."""
+    percent = float(work.argument("percent"))
+    found = work.vault.verify(sample=percent / 100)
+    metrics.verified(work.job.region, len(found))
+    for damage in found:
+        log.error(
+            "a snapshot is damaged; `mooringd verify` reads everything",
+            snapshot=damage.snapshot_id,
+            ranges=[(extent.offset, extent.length) for extent in damage.extents[:10]],
+            problem=damage.problem,
+        )
+
+
+def nothing_to_tell(_transaction: Transaction, _job: Job) -> None:
+    """No client waits for it; the log has the reason."""
+
+
+COLLECT = Procedure(JobKind.COLLECT_VAULT, (Step("collect", collect),), nothing_to_tell)
+VERIFY = Procedure(JobKind.VERIFY_VAULT, (Step("verify", verify),), nothing_to_tell)

@@ -1,0 +1,84 @@
+"""What a procedure is: steps that can be killed and repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from mooring.catalog.database import Catalog, Transaction
+from mooring.engine.interface import Engine
+from mooring.model.clock import Clock
+from mooring.model.ids import Ids
+from mooring.model.job import Job, JobKind
+from mooring.vault.served.interface import NoServer, SnapshotServer
+from mooring.vault.vault import Vault
+
+Change = Callable[[Transaction], None]
+"""What a step changes in the catalog, in the transaction that records it as done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What jobs work with. `engines` by zone, `vaults` and `servers` of snapshots by region."""
+
+    catalog: Catalog
+    engines: Mapping[str, Engine]
+    vaults: Mapping[str, Vault]
+    clock: Clock
+    ids: Ids
+    servers: Mapping[str, SnapshotServer] = field(default_factory=dict)
+
+    def server(self, region: str) -> SnapshotServer:
+        return self.servers.get(region, NoServer())
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One run of one job."""
+
+    job: Job
+    tools: Tools
+
+    @property
+    def catalog(self) -> Catalog:
+        return self.tools.catalog
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of the zone that the job names."""
+        return self.tools.engines[self.job.arguments["zone"]]
+
+    @property
+    def vault(self) -> Vault:
+        """The vault of the job's region."""
+        return self.tools.vaults[self.job.region]
+
+    def argument(self, name: str) -> str:
+        return self.job.arguments[name]
+
+
+def nothing(_work: Work) -> None:
+    """The undo of a step whose effect needs none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step.
+
+    `do` may be killed at any point and called again; it returns what to change in the
+    catalog once it is done. `undo` takes back what `do` did, wholly or in part; it too may be
+    repeated.
+    """
+
+    name: str
+    do: Callable[[Work], Change | None]
+    undo: Callable[[Work], None] = nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Procedure:
+    """The steps of one kind of job, and what the catalog says when they failed."""
+
+    kind: JobKind
+    steps: Sequence[Step]
+    failed: Callable[[Transaction, Job], None]

@@ -1,0 +1,93 @@
+"""What a starting server makes of what an earlier one left.
+
+1. Leases of the earlier server are void: every job can be taken.
+2. A snapshot that was recorded but not confirmed: if the engine has its frozen point, the
+   point holds all that was written before the request, so it is confirmed; else the request
+   is taken back. Its client had no answer either way, and asks again or looks.
+3. A disk that was being detached with no job to do it is attached still.
+4. The snapshots that disks still read from are served; then the engines adopt the storage
+   daemons that went on, and start those that are missing.
+5. Frozen points that no pending snapshot needs are released.
+
+Repeating any of it changes nothing.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from mooring.engine.interface import Export
+from mooring.jobs import fill_disk
+from mooring.jobs.procedure import Tools
+from mooring.model.disk import Attachment, Disk, DiskState
+from mooring.model.errors import EngineError
+from mooring.model.instance import InstanceState
+from mooring.model.snapshot import DiskSnapshot, SnapshotState
+
+log = structlog.get_logger("mooring.jobs")
+
+
+def recover(tools: Tools) -> None:
+    """Bring catalog and engines together again, before any request or job."""
+    with tools.catalog.write() as transaction:
+        transaction.jobs.release_all()
+        disks = transaction.disks.all()
+        running = [
+            instance.id
+            for instance in transaction.instances.all()
+            if instance.state in (InstanceState.RUNNING, InstanceState.STOPPING)
+        ]
+    fill_disk.resume(tools)
+    for zone, engine in tools.engines.items():
+        engine.adopt(_wanted(disks, zone, running))
+    with tools.catalog.read() as transaction:
+        pending = transaction.snapshots.in_state(SnapshotState.PENDING)
+    for snapshot in pending:
+        if not snapshot.frozen:
+            _confirm(tools, snapshot)
+    for disk in disks:
+        if disk.state in (DiskState.AVAILABLE, DiskState.IN_USE):
+            _release(tools, disk)
+
+
+def _wanted(disks: list[Disk], zone: str, running: list[str]) -> dict[str, list[Export]]:
+    served = (Attachment.ATTACHED, Attachment.DETACHING)
+    wanted: dict[str, list[Export]] = {instance_id: [] for instance_id in running}
+    for disk in disks:
+        if disk.zone == zone and disk.attachment in served and disk.instance_id in wanted:
+            wanted[disk.instance_id].append(Export(disk.id, disk.name))
+    return {instance_id: exports for instance_id, exports in wanted.items() if exports}
+
+
+def _confirm(tools: Tools, snapshot: DiskSnapshot) -> None:
+    points = _points(tools, snapshot.disk_id, snapshot.disk_zone)
+    with tools.catalog.write() as transaction:
+        if snapshot.id in points:
+            log.info("confirmed a snapshot that was being taken", snapshot=snapshot.id)
+            transaction.snapshots.change(snapshot.id, frozen=True)
+            transaction.jobs.let_go(snapshot.id)
+        else:
+            log.info("took back a snapshot that was not frozen", snapshot=snapshot.id)
+            transaction.take_back(snapshot)
+
+
+def _release(tools: Tools, disk: Disk) -> None:
+    for point in _points(tools, disk.id, disk.zone):
+        with tools.catalog.read() as transaction:
+            snapshot = transaction.snapshots.by_id(point)
+        if snapshot is not None and snapshot.state is SnapshotState.PENDING:
+            continue
+        # A clone's origin counts as stored while its root can still be a parent.
+        stored = tools.vaults[disk.region].has(point)
+        try:
+            tools.engines[disk.zone].release(disk.id, point, stored=stored)
+        except EngineError as error:
+            log.warning("a frozen point could not be released", point=point, error=str(error))
+
+
+def _points(tools: Tools, disk_id: str, zone: str) -> list[str]:
+    try:
+        return list(tools.engines[zone].points(disk_id))
+    except EngineError as error:
+        log.warning("a disk's points could not be read", disk=disk_id, error=str(error))
+        return []

@@ -1,0 +1,57 @@
+"""Which failures of a step are tried again, and when."""
+
+from __future__ import annotations
+
+import errno
+
+from mooring.model.errors import (
+    DamageError,
+    DiskFullError,
+    LayerDamagedError,
+    MooringError,
+    PointNotFoundError,
+    ServiceError,
+    SnapshotNotInVaultError,
+)
+
+POSTPONED_SECONDS = 0.5
+"""When a job that had to wait for another looks again."""
+
+FIRST_DELAY_SECONDS = 0.5
+MAX_ATTEMPTS = 6
+"""Tries of a step: they span about 16 seconds."""
+
+FULL_DELAY_SECONDS = 5.0
+MAX_FULL_ATTEMPTS = 60
+"""Tries while there is no room: five minutes in which somebody can make some."""
+
+_FINAL = (DamageError, LayerDamagedError, PointNotFoundError, SnapshotNotInVaultError)
+
+
+def delay(error: Exception, attempts: int) -> float | None:
+    """Seconds until the next try, after so many have failed before; None to give up."""
+    if isinstance(error, _FINAL):
+        return None
+    if is_full(error):
+        return FULL_DELAY_SECONDS if attempts + 1 < MAX_FULL_ATTEMPTS else None
+    if attempts + 1 >= MAX_ATTEMPTS:
+        return None
+    return float(FIRST_DELAY_SECONDS * 2**attempts)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether it is for want of room that this failed."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return isinstance(error, DiskFullError)
+
+
+def code(error: Exception) -> str:
+    """The `errorCode` of an operation that failed so."""
+    if is_full(error):
+        return "DiskFull"
+    if isinstance(error, ServiceError):
+        return error.code
+    if isinstance(error, MooringError):
+        return type(error).__name__.removesuffix("Error")
+    return "InternalFailure"

@@ -1,0 +1,239 @@
+"""The runner: takes jobs, runs their steps, records how far they are."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+
+import structlog
+
+from mooring.jobs import retry
+from mooring.jobs.procedure import Change, Procedure, Step, Tools, Work
+from mooring.model.errors import CanceledError, PostponedError
+from mooring.model.job import BULK, FILLING, Job, JobKind
+from mooring.observe import metrics
+
+LEASE_MS = 30_000
+"""How long a job belongs to a server that has stopped renewing."""
+
+POLL_SECONDS = 5.0
+"""How long a thread sleeps at most when there is nothing to do and nobody wakes it."""
+
+Observer = Callable[[Job, str, str], None]
+"""Is told of each job, step and moment: `begin`, `done` (not yet recorded), `recorded`, `undo`."""
+
+log = structlog.get_logger("mooring.jobs")
+
+
+def unobserved(_job: Job, _step: str, _moment: str) -> None:
+    """Nobody watches."""
+
+
+class Runner:
+    """Runs jobs in threads: some for those that move data, some for all others."""
+
+    def __init__(
+        self,
+        tools: Tools,
+        procedures: Mapping[JobKind, Procedure],
+        *,
+        quick_threads: int = 2,
+        bulk_threads: int = 2,
+        filling_threads: int = 2,
+        observer: Observer = unobserved,
+    ) -> None:
+        self._tools = tools
+        self._procedures = procedures
+        self._observer = observer
+        self._owner = tools.ids.new_id()
+        self._running: dict[str, Job] = {}
+        self._wake = threading.Condition()
+        self._stopping = False
+        quick = [kind for kind in procedures if kind not in BULK | FILLING]
+        bulk = [kind for kind in procedures if kind in BULK]
+        filling = [kind for kind in procedures if kind in FILLING]
+        lanes = [("quick", quick)] * quick_threads + [("bulk", bulk)] * bulk_threads
+        lanes += [("filling", filling)] * filling_threads
+        self._threads = [
+            threading.Thread(target=self._work, args=(kinds,), name=f"jobs-{lane}-{number}")
+            for number, (lane, kinds) in enumerate(lanes)
+        ]
+        self._threads.append(threading.Thread(target=self._renew, name="jobs-leases"))
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def wake(self) -> None:
+        """There may be a new job."""
+        with self._wake:
+            self._wake.notify_all()
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """Begin no further step and wait for those under way.
+
+        A step that lasts longer than `timeout` seconds is left as a crash would leave it.
+        """
+        with self._wake:
+            self._stopping = True
+            self._wake.notify_all()
+        deadline = self._tools.clock.monotonic() + timeout
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(max(0.0, deadline - self._tools.clock.monotonic()))
+
+    def drain(self) -> None:
+        """Run in this thread what is due, until nothing is: for tools and tests."""
+        while True:
+            with self._taken(list(self._procedures)) as job:
+                if job is None:
+                    return
+                self._run(job)
+
+    def _work(self, kinds: Collection[JobKind]) -> None:
+        while not self._stopping:
+            try:
+                with self._taken(kinds) as job:
+                    if job is not None:
+                        self._run(job)
+                        continue
+            except Exception:
+                # The catalog failed, not the job: try again later rather than lose the thread.
+                log.exception("the catalog could not be used")
+            self._sleep(kinds)
+
+    @contextmanager
+    def _taken(self, kinds: Collection[JobKind]) -> Iterator[Job | None]:
+        now = self._tools.clock.now_ms()
+        with self._tools.catalog.write() as transaction:
+            job = transaction.jobs.take(self._owner, kinds, now, now + LEASE_MS, set(self._running))
+            if job is not None:
+                self._running[job.id] = job
+        try:
+            yield job
+        finally:
+            if job is not None:
+                self._running.pop(job.id, None)
+
+    def _sleep(self, kinds: Collection[JobKind]) -> None:
+        now = self._tools.clock.now_ms()
+        try:
+            with self._tools.catalog.read() as transaction:
+                due = transaction.jobs.next_due_ms(kinds)
+        except Exception:
+            log.exception("the catalog could not be used")
+            due = None
+        wait = POLL_SECONDS if due is None else min(POLL_SECONDS, max(0.02, (due - now) / 1000))
+        with self._wake:
+            if not self._stopping:
+                self._wake.wait(wait)
+
+    def _renew(self) -> None:
+        while not self._stopping:
+            with self._wake:
+                self._wake.wait(LEASE_MS / 3000)
+            running = list(self._running)
+            if not running or self._stopping:
+                continue
+            until = self._tools.clock.now_ms() + LEASE_MS
+            try:
+                with self._tools.catalog.write() as transaction:
+                    for job_id in running:
+                        transaction.jobs.renew(job_id, self._owner, until)
+            except Exception:
+                log.exception("the leases of jobs could not be renewed")
+
+    def _run(self, job: Job) -> None:
+        procedure = self._procedures[job.kind]
+        bound = log.bind(job=job.id, kind=job.kind, **job.arguments)
+        while not self._stopping:
+            if job.undoing:
+                self._undo(job, procedure)
+                return
+            step = procedure.steps[job.step]
+            self._observer(job, step.name, "begin")
+            try:
+                change = step.do(Work(job, self._tools))
+            except PostponedError as error:
+                seconds = retry.POSTPONED_SECONDS if error.seconds is None else error.seconds
+                self._put_back(replace(job, not_before_ms=self._after(seconds)))
+                return
+            except CanceledError as error:
+                bound.info("canceled", step=step.name)
+                job = self._give_up(job, "Canceled", str(error))
+            except Exception as error:  # noqa: BLE001 - it ends in the operation's errorDetails
+                delay = retry.delay(error, job.attempts)
+                bound.warning("step failed", step=step.name, error=repr(error), again_in=delay)
+                if delay is not None:
+                    again = replace(
+                        job, attempts=job.attempts + 1, not_before_ms=self._after(delay)
+                    )
+                    self._put_back(again)
+                    return
+                job = self._give_up(job, retry.code(error), str(error))
+            else:
+                self._observer(job, step.name, "done")
+                next_job = self._record(job, procedure, change)
+                self._observer(job, step.name, "recorded")
+                if next_job is None:
+                    return
+                job = next_job
+
+    def _record(self, job: Job, procedure: Procedure, change: Change | None) -> Job | None:
+        """Write down that a step is done; None when it was the last."""
+        done = replace(job, step=job.step + 1, attempts=0)
+        with self._tools.catalog.write() as transaction:
+            if change is not None:
+                change(transaction)
+            if done.step < len(procedure.steps):
+                transaction.jobs.record(done)
+                return done
+            transaction.operations.finish(job.id, self._tools.clock.now_ms())
+            transaction.jobs.remove(job.id)
+        metrics.job_ended(job.kind, "succeeded")
+        # The next job of the same key may be taken now.
+        self.wake()
+        return None
+
+    def _give_up(self, job: Job, code: str, details: str) -> Job:
+        undoing = replace(job, undoing=True, attempts=0, error_code=code, error_details=details)
+        with self._tools.catalog.write() as transaction:
+            transaction.jobs.record(undoing)
+        return undoing
+
+    def _undo(self, job: Job, procedure: Procedure) -> None:
+        """Undo the step that failed and those before it; a failing undo is tried again later."""
+        for step in reversed(procedure.steps[: job.step + 1]):
+            self._observer(job, step.name, "undo")
+            if not self._undo_step(job, step):
+                return
+        with self._tools.catalog.write() as transaction:
+            procedure.failed(transaction, job)
+            now = self._tools.clock.now_ms()
+            transaction.operations.finish(job.id, now, job.error_code, job.error_details)
+            transaction.jobs.remove(job.id)
+        metrics.job_ended(job.kind, "failed")
+        self.wake()
+
+    def _undo_step(self, job: Job, step: Step) -> bool:
+        try:
+            step.undo(Work(job, self._tools))
+        except Exception as error:
+            delay = retry.delay(error, job.attempts)
+            log.exception("undo failed", job=job.id, step=step.name, again_in=delay)
+            if delay is None:
+                # What is left over is found by `mooringd doctor` and by collection.
+                return True
+            again = replace(job, attempts=job.attempts + 1, not_before_ms=self._after(delay))
+            self._put_back(again)
+            return False
+        return True
+
+    def _put_back(self, job: Job) -> None:
+        with self._tools.catalog.write() as transaction:
+            transaction.jobs.record(job, release=True)
+
+    def _after(self, seconds: float) -> int:
+        return self._tools.clock.now_ms() + round(seconds * 1000)

@@ -1,0 +1,100 @@
+"""What the server does now and then without being asked.
+
+The times are kept in memory, and a job is recorded only when it is due: a server that starts
+anew begins again with the first delays. Several servers on one catalog do no harm, for a job
+is not recorded while one like it waits.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from mooring.jobs.keep_vault import enqueue
+from mooring.jobs.procedure import Tools
+from mooring.model.job import JobKind
+
+LOOK_SECONDS = 30.0
+"""How often the schedule looks whether something is due."""
+
+log = structlog.get_logger("mooring.jobs")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A job for each region, `first_seconds` after the start and every `every_seconds` then."""
+
+    kind: JobKind
+    first_seconds: float
+    every_seconds: float
+    arguments: dict[str, str] = field(default_factory=dict)
+
+
+class Schedule:
+    """Records jobs when they are due, in a thread of its own."""
+
+    def __init__(self, tools: Tools, tasks: Sequence[Task], wake: Callable[[], None]) -> None:
+        self._tools = tools
+        self._wake = wake
+        now = tools.clock.monotonic()
+        self._due = {task.kind: now + task.first_seconds for task in tasks}
+        self._tasks = tasks
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="jobs-schedule")
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Record nothing more. May be called without `start`."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def look(self) -> None:
+        """Record the jobs that are due now."""
+        now = self._tools.clock.monotonic()
+        for task in self._tasks:
+            if self._due[task.kind] > now:
+                continue
+            with self._tools.catalog.write() as transaction:
+                for region in self._tools.vaults:
+                    enqueue(transaction, self._tools, task.kind, region, dict(task.arguments))
+            # From now, not from when it was due: a machine that slept has nothing to make up for.
+            self._due[task.kind] = now + task.every_seconds
+            self._wake()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self.look()
+            except Exception:
+                log.exception("the catalog could not be used")
+            self._stop.wait(LOOK_SECONDS)
+
+
+def tasks(*, collect_minutes: float, verify_hours: float, verify_percent: float) -> list[Task]:
+    """What is to be done, by the settings; 0 leaves a task out."""
+    found = []
+    if collect_minutes:
+        found.append(
+            Task(
+                kind=JobKind.COLLECT_VAULT,
+                # Not at once: a start has better things to do.
+                first_seconds=min(60.0, collect_minutes * 60),
+                every_seconds=collect_minutes * 60,
+            )
+        )
+    if verify_hours:
+        found.append(
+            Task(
+                kind=JobKind.VERIFY_VAULT,
+                first_seconds=min(600.0, verify_hours * 3600),
+                every_seconds=verify_hours * 3600,
+                arguments={"percent": str(verify_percent)},
+            )
+        )
+    return found

@@ -1,0 +1,31 @@
+"""The one table of procedures: each kind of job and its steps."""
+
+from mooring.jobs import (
+    attachments,
+    delete_snapshot,
+    disks,
+    fill_disk,
+    keep_vault,
+    upload_snapshot,
+)
+from mooring.jobs.procedure import Procedure
+from mooring.model.job import JobKind
+
+_ALL = (
+    disks.CREATE,
+    disks.CLONE,
+    disks.DELETE,
+    fill_disk.FILL,
+    attachments.ATTACH,
+    attachments.DETACH,
+    attachments.CREATE,
+    attachments.START,
+    attachments.STOP,
+    attachments.DELETE,
+    upload_snapshot.UPLOAD,
+    delete_snapshot.DELETE,
+    keep_vault.COLLECT,
+    keep_vault.VERIFY,
+)
+
+PROCEDURES: dict[JobKind, Procedure] = {procedure.kind: procedure for procedure in _ALL}

@@ -1,0 +1,1 @@
+"""Plain values, rules and state machines; no I/O."""

@@ -1,0 +1,49 @@
+"""A disk as a value, with its states."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from mooring.model.tags import Tags
+
+MAX_DISKS_PER_INSTANCE = 15
+"""Besides the instance's own system disk (Lightsail's limit)."""
+
+
+class DiskState(StrEnum):
+    """What a disk is good for now. `pending`: being made; `error`: could not be made."""
+
+    PENDING = "pending"
+    AVAILABLE = "available"
+    IN_USE = "in-use"
+    ERROR = "error"
+
+
+class Attachment(StrEnum):
+    """How far an attachment is."""
+
+    DETACHED = "detached"
+    ATTACHING = "attaching"
+    ATTACHED = "attached"
+    DETACHING = "detaching"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disk:
+    """A disk. `origin_id` is the snapshot that it was made from; times are milliseconds."""
+
+    id: str
+    region: str
+    zone: str
+    name: str
+    created_ms: int
+    support_code: str
+    size_gb: int
+    state: DiskState = DiskState.PENDING
+    attachment: Attachment = Attachment.DETACHED
+    instance_id: str | None = None
+    instance_name: str | None = None
+    path: str | None = None
+    origin_id: str | None = None
+    tags: Tags = field(default_factory=dict)

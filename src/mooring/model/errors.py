@@ -1,0 +1,247 @@
+"""Every error of Mooring; those of the API are named as AWS names them.
+
+Raise `ServiceError`s from api/, service/ and protocol/: each carries what a
+client sees. Raise `MooringError`s of the second group from engine/, vault/ and
+jobs/: they never reach a client as they are, but end in an operation's
+`errorCode` and `errorDetails`, or in the log.
+"""
+
+
+class MooringError(Exception):
+    """Anything that Mooring raises on purpose."""
+
+
+# --- what a client sees -------------------------------------------------------------------------
+
+
+class ServiceError(MooringError):
+    """An error of the API: a type, a body `code`, an HTTP status and a message for people."""
+
+    code = "InternalFailure"
+    status = 400
+
+    def __init__(self, message: str, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if code is not None:
+            self.code = code
+
+    @property
+    def type(self) -> str:
+        """The name a client matches on, for example `NotFoundException`."""
+        return type(self).__name__
+
+
+class NotFoundException(ServiceError):
+    """The thing named does not exist."""
+
+    code = "DoesNotExist"
+
+
+class InvalidInputException(ServiceError):
+    """The input breaks a rule of the service."""
+
+    code = "InvalidParams"
+
+
+class OperationFailureException(ServiceError):
+    """The operation is not possible in the present state."""
+
+    code = "OperationFailure"
+
+
+class AccessDeniedException(ServiceError):
+    """The caller may not do this."""
+
+    code = "AccessDenied"
+
+
+class UnauthenticatedException(ServiceError):
+    """The caller is unknown."""
+
+    code = "Unauthenticated"
+
+
+class ServiceException(ServiceError):
+    """A fault on the server's side."""
+
+    code = "InternalFailure"
+    status = 500
+
+
+class ThrottlingException(ServiceError):
+    """Too many requests at once; clients back off and try again."""
+
+    code = "Throttling"
+
+
+class ServiceUnavailableException(ServiceError):
+    """The server starts or stops; clients try again."""
+
+    code = "ServiceUnavailable"
+    status = 503
+
+
+class SerializationException(ServiceError):
+    """The body is not what the protocol asks for."""
+
+    code = "SerializationException"
+
+
+class UnknownOperationException(ServiceError):
+    """There is no such operation."""
+
+    code = "UnknownOperation"
+
+
+class ValidationException(ServiceError):
+    """The input does not fit the operation's shape."""
+
+    code = "ValidationError"
+
+
+class RequestTimeoutException(ServiceError):
+    """The request did not arrive in time; clients try again."""
+
+    code = "RequestTimeout"
+    status = 408
+
+
+class MissingAuthenticationTokenException(ServiceError):
+    """The request is not signed."""
+
+    code = "MissingAuthenticationToken"
+
+
+class IncompleteSignatureException(ServiceError):
+    """The signature lacks a part."""
+
+    code = "IncompleteSignature"
+
+
+class InvalidSignatureException(ServiceError):
+    """The signature does not fit the request."""
+
+    code = "InvalidSignature"
+
+
+class UnrecognizedClientException(ServiceError):
+    """The access key id is not known."""
+
+    code = "InvalidClientTokenId"
+
+
+class ExpiredTokenException(ServiceError):
+    """The session token is past its time."""
+
+    code = "ExpiredToken"
+
+
+# --- what happens behind the API ---------------------------------------------------------------
+
+
+class ConfigurationError(MooringError):
+    """The configuration is wrong; the message names the setting and the way out."""
+
+
+class ServerRunningError(ConfigurationError):
+    """Another server runs on the data directory."""
+
+
+class EngineError(MooringError):
+    """A live disk could not be handled; the message names the disk."""
+
+
+class DiskBusyError(EngineError):
+    """A client is connected to the disk."""
+
+
+class DiskFullError(MooringError):
+    """The file system that holds layers or vault has no room left."""
+
+
+class LineageLostError(EngineError):
+    """What changed since the given point is not known: compare in full instead."""
+
+
+class PointNotFoundError(EngineError):
+    """The disk has no such frozen point."""
+
+
+class LayerDamagedError(EngineError):
+    """A layer file is missing, truncated, or of another disk."""
+
+
+class VaultError(MooringError):
+    """The vault could not do what was asked."""
+
+
+class SnapshotNotInVaultError(VaultError):
+    """The vault has no root of that snapshot."""
+
+
+class DamageError(VaultError):
+    """Bytes read back from the vault are not those that were stored."""
+
+
+class WrongKeyError(VaultError):
+    """The secret given does not open the vault; nothing is damaged."""
+
+
+class StoreError(VaultError):
+    """The store under the vault failed; trying again may help."""
+
+
+class ObjectNotFoundError(StoreError):
+    """The store has no object of that name."""
+
+
+class NbdError(MooringError):
+    """An NBD peer refused, broke the protocol, or is not what was asked for."""
+
+
+class NbdDisconnectedError(NbdError):
+    """The NBD peer is gone, or does not answer in time."""
+
+
+class NbdRequestError(NbdError):
+    """An NBD server refused or failed one request; the connection goes on."""
+
+    def __init__(self, message: str, errno: int) -> None:
+        super().__init__(message)
+        self.errno = errno
+
+
+# --- what the command line prints --------------------------------------------------------------
+
+
+class CommandError(MooringError):
+    """The user's command ends with this message; `kind` chooses the exit code.
+
+    Kinds: `usage`, `parameter`, `configuration`, `service`, `general`. `code` is the short name
+    that the newer style prints in brackets, empty for none.
+    """
+
+    def __init__(self, message: str, kind: str = "general", code: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.kind = kind
+        self.code = code
+
+
+# --- how a job leaves its way -------------------------------------------------------------------
+
+
+class CanceledError(MooringError):
+    """What the job works for was deleted; what it did is undone."""
+
+
+class PostponedError(MooringError):
+    """The job cannot go on yet; it is tried again later, without counting as a failure.
+
+    `seconds` says when; None soon.
+    """
+
+    def __init__(self, message: str, seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.seconds = seconds

@@ -1,0 +1,48 @@
+"""An instance as a value: the place where disks are used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from mooring.model.tags import Tags
+
+
+class InstanceState(Enum):
+    """The states of the API with their codes."""
+
+    PENDING = (0, "pending")
+    RUNNING = (16, "running")
+    STOPPING = (64, "stopping")
+    STOPPED = (80, "stopped")
+
+    @property
+    def code(self) -> int:
+        return self.value[0]
+
+    @property
+    def label(self) -> str:
+        return self.value[1]
+
+    @classmethod
+    def of(cls, label: str) -> InstanceState:
+        """The state with that label. Raises KeyError."""
+        return {state.label: state for state in cls}[label]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """An instance. Times are milliseconds."""
+
+    id: str
+    region: str
+    zone: str
+    name: str
+    created_ms: int
+    support_code: str
+    blueprint_id: str
+    bundle_id: str
+    state: InstanceState = InstanceState.PENDING
+    key_pair: str | None = None
+    ip_address_type: str = "ipv4"
+    tags: Tags = field(default_factory=dict)

@@ -1,0 +1,61 @@
+"""A job as a value: work after the reply that survives a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class JobKind(StrEnum):
+    """One procedure in jobs/ for each."""
+
+    CREATE_DISK = "create_disk"
+    CLONE_DISK = "clone_disk"
+    FILL_DISK = "fill_disk"
+    DELETE_DISK = "delete_disk"
+    ATTACH_DISK = "attach_disk"
+    DETACH_DISK = "detach_disk"
+    CREATE_INSTANCE = "create_instance"
+    START_INSTANCE = "start_instance"
+    STOP_INSTANCE = "stop_instance"
+    DELETE_INSTANCE = "delete_instance"
+    UPLOAD_SNAPSHOT = "upload_snapshot"
+    DELETE_SNAPSHOT = "delete_snapshot"
+    COLLECT_VAULT = "collect_vault"
+    VERIFY_VAULT = "verify_vault"
+
+
+BULK = frozenset({JobKind.UPLOAD_SNAPSHOT, JobKind.COLLECT_VAULT, JobKind.VERIFY_VAULT})
+"""Jobs that move a disk's data. They have threads of their own, so that none of the rest waits."""
+
+FILLING = frozenset({JobKind.FILL_DISK})
+"""Jobs that may take hours while nobody waits for them; neither do snapshots."""
+
+
+LONGEST_WAIT_MS = 3_600_000
+"""No job waits longer than this: one due later was put back before the clock was set back."""
+
+HELD_MS = 2**62
+"""The `not_before_ms` of a job that waits to be let go."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A job. Jobs with the same `key` run one after the other, in the order of their making.
+
+    `step` counts the steps that are done; `attempts` the tries of the present one.
+    """
+
+    id: str
+    kind: JobKind
+    key: str
+    region: str
+    created_ms: int
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    step: int = 0
+    attempts: int = 0
+    not_before_ms: int = 0
+    undoing: bool = False
+    error_code: str | None = None
+    error_details: str | None = None

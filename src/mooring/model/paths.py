@@ -1,0 +1,58 @@
+"""The one place for paths: what lies where in a data directory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+ZONE_RUN_BYTES = 51
+"""What the path of a zone's run directory may have.
+
+A Unix socket's path has at most 107 bytes, and the engine's sockets there take up to 56.
+"""
+
+
+def run_directory(data: Path, zones: Iterable[str], uid: int) -> Path:
+    """Where sockets and pid files go: `run` under data, or if that is too long, a short place.
+
+    The short place is this user's own, and the same for the same data directory.
+    """
+    own = data / "run"
+    if all(len(os.fsencode(own / zone)) <= ZONE_RUN_BYTES for zone in zones):
+        return own
+    digest = hashlib.sha256(os.fsencode(data)).hexdigest()[:8]
+    return Path(f"/run/mooring-{digest}" if uid == 0 else f"/tmp/mooring-{uid}-{digest}")
+
+
+class Paths:
+    """Names of files and directories; nothing here touches the disk."""
+
+    def __init__(self, data: Path, run: Path | None = None) -> None:
+        self.data = data
+        self.run = run or data / "run"
+        """Sockets and pid files; see `run_directory`."""
+        self.lock = data / "lock"
+        """Held by the one server of the data directory."""
+        self.catalog = data / "catalog.sqlite"
+        self.credentials = data / "credentials"
+        """Access keys, as the AWS clients read them."""
+        self.server = data / "server.json"
+        """Where the running server listens."""
+
+    def engine(self, zone: str) -> Path:
+        """The layers of a zone's disks."""
+        return self.data / "zones" / zone
+
+    def engine_run(self, zone: str) -> Path:
+        """The sockets of a zone's storage daemons."""
+        return self.run / zone
+
+    def snapshots_run(self, region: str) -> Path:
+        """The socket of the process that serves a region's snapshots."""
+        return self.run / f"snapshots-{region}"
+
+    def vault(self, region: str) -> Path:
+        """The snapshots of a region."""
+        return self.data / "vaults" / region

@@ -1,0 +1,44 @@
+"""A disk snapshot as a value, with its states."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from mooring.model.tags import Tags
+
+
+class SnapshotState(StrEnum):
+    """`completed` means: safe in the vault."""
+
+    PENDING = "pending"
+    COMPLETED = "completed"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskSnapshot:
+    """A snapshot of a disk. Times are milliseconds, `*_bytes` bytes, `pause_us` microseconds.
+
+    `frozen` says that the disk's content is fixed: false only while the request is under way.
+    `parent_id` is the snapshot whose map it was built on, None if it was stored in full.
+    """
+
+    id: str
+    region: str
+    name: str
+    created_ms: int
+    support_code: str
+    size_gb: int
+    disk_id: str
+    disk_name: str
+    disk_zone: str
+    state: SnapshotState = SnapshotState.PENDING
+    frozen: bool = False
+    progress: int = 0
+    pause_us: int | None = None
+    parent_id: str | None = None
+    changed_bytes: int | None = None
+    stored_bytes: int | None = None
+    completed_ms: int | None = None
+    tags: Tags = field(default_factory=dict)

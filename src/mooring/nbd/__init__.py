@@ -1,0 +1,1 @@
+"""The NBD protocol; knows no disks and no vault."""

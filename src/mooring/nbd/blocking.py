@@ -1,0 +1,101 @@
+"""The NBD client for programs without an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from mooring.nbd import protocol as p
+from mooring.nbd.client import CONNECT_SECONDS, NbdClient
+from mooring.nbd.protocol import ExportInfo, StatusExtent
+from mooring.nbd.uri import NbdUri
+
+T = TypeVar("T")
+
+
+class BlockingNbdClient:
+    """An NbdClient behind blocking calls, which any thread may make; see there.
+
+    Calls of several threads are in flight at once. Close it, or use `with`.
+    """
+
+    def __init__(
+        self,
+        uri: str | NbdUri,
+        *,
+        contexts: Sequence[str] = (p.BASE_ALLOCATION,),
+        timeout: float = CONNECT_SECONDS,
+    ) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="nbd", daemon=True)
+        self._thread.start()
+        try:
+            self._client = self._wait(NbdClient.connect(uri, contexts=contexts, timeout=timeout))
+        except BaseException:
+            self._stop()
+            raise
+
+    @property
+    def info(self) -> ExportInfo:
+        return self._client.info
+
+    @property
+    def contexts(self) -> tuple[str, ...]:
+        return self._client.contexts
+
+    def read(self, offset: int, length: int) -> bytes:
+        return self._wait(self._client.read(offset, length))
+
+    def write(self, offset: int, data: bytes | memoryview, *, fua: bool = False) -> None:
+        self._wait(self._client.write(offset, data, fua=fua))
+
+    def flush(self) -> None:
+        self._wait(self._client.flush())
+
+    def trim(self, offset: int, length: int, *, fua: bool = False) -> None:
+        self._wait(self._client.trim(offset, length, fua=fua))
+
+    def write_zeroes(
+        self, offset: int, length: int, *, fua: bool = False, punch: bool = True
+    ) -> None:
+        self._wait(self._client.write_zeroes(offset, length, fua=fua, punch=punch))
+
+    def map(
+        self, context: str = p.BASE_ALLOCATION, offset: int = 0, length: int | None = None
+    ) -> list[tuple[int, StatusExtent]]:
+        """As `NbdClient.map`, all at once."""
+
+        async def collect() -> list[tuple[int, StatusExtent]]:
+            return [item async for item in self._client.map(context, offset, length)]
+
+        return self._wait(collect())
+
+    def close(self) -> None:
+        """Say goodbye and close. Further calls do nothing."""
+        if not self._loop.is_closed():
+            try:
+                self._wait(self._client.close())
+            finally:
+                self._stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def _stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()

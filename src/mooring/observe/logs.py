@@ -1,0 +1,77 @@
+"""Log lines: JSON for machines, one line each; readable on a terminal."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any, TextIO
+
+import structlog
+
+HIDDEN = "(hidden)"
+_SECRETS = ("secret", "password", "token", "authorization", "signature", "credential")
+
+
+class Unbreakable:
+    """A stream whose writes never fail: no request may fail because no one reads the log."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except (OSError, ValueError):
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except (OSError, ValueError):
+            return
+
+
+def configure(level: str, stream: TextIO | None = None) -> None:
+    """Write log lines of this level and above, by default to standard error.
+
+    Lines of libraries that use the standard library's logging come out alike.
+    """
+    out = sys.stderr if stream is None else stream
+    number = logging.getLevelNamesMapping()[level.upper()]
+    renderer: structlog.typing.Processor = structlog.processors.JSONRenderer()
+    processors: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _hide_secrets,
+    ]
+    if out.isatty():
+        # The default would show local variables, and so secrets.
+        renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    else:
+        processors.append(structlog.processors.format_exc_info)
+    safe: Any = Unbreakable(out)
+    structlog.configure(
+        processors=[*processors, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(safe),
+    )
+    handler = logging.StreamHandler(safe)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *processors],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    # Libraries tell at `info` what is of no use to an operator.
+    root.setLevel(max(number, logging.WARNING))
+
+
+def _hide_secrets(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> Any:
+    for name in line:
+        if any(word in name.lower() for word in _SECRETS):
+            line[name] = HIDDEN
+    return line

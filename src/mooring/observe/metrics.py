@@ -1,0 +1,82 @@
+"""Every metric, with its meaning; served at /metrics."""
+
+from __future__ import annotations
+
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+_REQUESTS = Counter(
+    "mooring_requests_total",
+    "Requests answered, by operation and error type (empty when it succeeded).",
+    ["operation", "error"],
+)
+_REQUEST_SECONDS = Histogram(
+    "mooring_request_seconds",
+    "Time from a request's arrival to its reply.",
+    ["operation"],
+    buckets=(0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1, 5),
+)
+_FREEZE_SECONDS = Histogram(
+    "mooring_freeze_pause_seconds",
+    "How long a disk's writes were held back by a freeze.",
+    buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1),
+)
+_STORED_BYTES = Counter("mooring_snapshot_stored_bytes_total", "Bytes that snapshots have added.")
+_CHANGED_BYTES = Counter(
+    "mooring_snapshot_changed_bytes_total", "Bytes that had changed when snapshots were stored."
+)
+_FILLED_BYTES = Counter(
+    "mooring_disk_filled_bytes_total",
+    "Bytes of their snapshots' ranges that new disks have been filled with.",
+)
+_JOBS = Counter("mooring_jobs_total", "Jobs ended, by kind and outcome.", ["kind", "outcome"])
+
+_FREED_BYTES = Counter("mooring_vault_freed_bytes_total", "Bytes that collections gave back.")
+_DAMAGED = Gauge(
+    "mooring_vault_damaged_snapshots",
+    "Snapshots in which the last verification found damage, by region.",
+    ["region"],
+)
+
+
+def request_done(operation: str, error: str, seconds: float) -> None:
+    """A request was answered."""
+    _REQUESTS.labels(operation, error).inc()
+    _REQUEST_SECONDS.labels(operation).observe(seconds)
+
+
+def frozen(pause_seconds: float) -> None:
+    """A disk was frozen."""
+    _FREEZE_SECONDS.observe(pause_seconds)
+
+
+def snapshot_stored(changed_bytes: int, stored_bytes: int) -> None:
+    """A snapshot is safe in the vault."""
+    _CHANGED_BYTES.inc(changed_bytes)
+    _STORED_BYTES.inc(stored_bytes)
+
+
+def disk_filled(range_bytes: int) -> None:
+    """So much more of a snapshot's range has come into a new disk."""
+    _FILLED_BYTES.inc(range_bytes)
+
+
+def job_ended(kind: str, outcome: str) -> None:
+    """A job has ended: `succeeded` or `failed`."""
+    _JOBS.labels(kind, outcome).inc()
+
+
+def collected(freed_bytes: int) -> None:
+    """A collection has given room back."""
+    _FREED_BYTES.inc(freed_bytes)
+
+
+def verified(region: str, damaged: int) -> None:
+    """A verification has ended, and found so many snapshots damaged."""
+    _DAMAGED.labels(region).set(damaged)
+
+
+def text() -> bytes:
+    """All metrics in the text format of Prometheus."""
+    return generate_latest()

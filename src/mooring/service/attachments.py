@@ -1,0 +1,134 @@
+"""Attaching disks to instances, and detaching them."""
+
+from __future__ import annotations
+
+import re
+
+from mooring.catalog.database import Transaction
+from mooring.model.disk import MAX_DISKS_PER_INSTANCE, Attachment, Disk, DiskState
+from mooring.model.errors import (
+    DiskBusyError,
+    InvalidInputException,
+    OperationFailureException,
+)
+from mooring.model.instance import Instance, InstanceState
+from mooring.model.job import JobKind
+from mooring.model.operation import Operation
+from mooring.service import operations
+from mooring.service.backend import Backend, Call, Result
+from mooring.service.disks import find_disk
+from mooring.service.instances import find_instance
+
+_PATH = re.compile(r"/dev/[a-z][a-z0-9]{1,30}")
+
+
+def attach_disk(backend: Backend, call: Call) -> Result:
+    """AttachDisk: the instance serves the disk over NBD as soon as both run."""
+    params = call.params
+    with backend.catalog.write() as transaction:
+        disk = find_disk(transaction, call.region, params["diskName"])
+        instance = find_instance(transaction, call.region, params["instanceName"])
+        _check_attach(transaction, disk, instance, params["diskPath"])
+        transaction.disks.change(
+            disk.id,
+            state=DiskState.IN_USE,
+            attachment=Attachment.ATTACHING,
+            instance_id=instance.id,
+            path=params["diskPath"],
+        )
+        started = _enqueue(backend, transaction, call, JobKind.ATTACH_DISK, disk, instance)
+        return operations.reply(backend, transaction, call, started)
+
+
+def detach_disk(backend: Backend, call: Call) -> Result:
+    """DetachDisk: refused while a client is connected to the disk."""
+    with backend.catalog.read() as transaction:
+        disk = find_disk(transaction, call.region, call.params["diskName"])
+    instance_id = _check_detach(disk)
+    try:
+        backend.engine(disk.zone).detach(instance_id, disk.id)
+    except DiskBusyError:
+        raise _in_use(disk) from None
+    with backend.catalog.write() as transaction:
+        disk = find_disk(transaction, call.region, disk.name)
+        _check_detach(disk)
+        instance = transaction.instances.by_id(instance_id)
+        if instance is None or disk.instance_id != instance_id:
+            raise _in_use(disk)
+        transaction.disks.change(disk.id, attachment=Attachment.DETACHING)
+        started = _enqueue(backend, transaction, call, JobKind.DETACH_DISK, disk, instance)
+        return operations.reply(backend, transaction, call, started)
+
+
+def operation_pair(
+    backend: Backend, call: Call, disk: Disk, instance: Instance, kind: str | None = None
+) -> list[Operation]:
+    """The two operations of an attachment: on the disk, then on the instance."""
+    return [
+        operations.begin(backend, call, disk, details=instance.name, kind=kind),
+        operations.begin(backend, call, instance, details=disk.name, kind=kind),
+    ]
+
+
+def _enqueue(
+    backend: Backend,
+    transaction: Transaction,
+    call: Call,
+    kind: JobKind,
+    disk: Disk,
+    instance: Instance,
+) -> list[Operation]:
+    return operations.enqueue(
+        backend,
+        transaction,
+        kind,
+        instance.id,
+        disk.region,
+        {"disk": disk.id, "instance": instance.id, "zone": disk.zone},
+        operation_pair(backend, call, disk, instance),
+    )
+
+
+def _check_attach(transaction: Transaction, disk: Disk, instance: Instance, path: str) -> None:
+    if not _PATH.fullmatch(path):
+        raise InvalidInputException(
+            "The disk path is invalid. You must specify a valid disk path. (For example /dev/xvdf.)"
+        )
+    if disk.zone != instance.zone:
+        raise InvalidInputException(
+            f"The disk {disk.name} is in {disk.zone} and the instance {instance.name} in "
+            f"{instance.zone}: both must be in the same availability zone."
+        )
+    if disk.state is not DiskState.AVAILABLE:
+        raise OperationFailureException(
+            f"You can't attach this disk right now. The state of this disk is: {disk.state}"
+        )
+    if instance.state not in (InstanceState.RUNNING, InstanceState.STOPPED):
+        raise OperationFailureException(
+            "You can't attach a disk to this instance right now. "
+            f"The state of this instance is: {instance.state.label}"
+        )
+    attached = transaction.disks.of_instance(instance.id)
+    if len(attached) >= MAX_DISKS_PER_INSTANCE:
+        raise InvalidInputException(
+            f"The instance {instance.name} has {len(attached)} disks attached; "
+            f"{MAX_DISKS_PER_INSTANCE} is the limit. Detach one first."
+        )
+    if path in [other.path for other in attached]:
+        raise InvalidInputException(
+            f"The disk path {path} is in use on the instance {instance.name}. Choose another."
+        )
+
+
+def _check_detach(disk: Disk) -> str:
+    if disk.attachment is Attachment.DETACHED or disk.instance_id is None:
+        raise OperationFailureException(f"The disk {disk.name} is not attached to an instance.")
+    if disk.attachment is not Attachment.ATTACHED:
+        raise _in_use(disk)
+    return disk.instance_id
+
+
+def _in_use(disk: Disk) -> OperationFailureException:
+    return OperationFailureException(
+        f"You can't detach this disk right now. The state of this disk is: {disk.state}"
+    )

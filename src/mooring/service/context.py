@@ -1,0 +1,21 @@
+"""Who asks, where, and when: what a request brings besides its input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The frame of one request.
+
+    `caller` is the access key id; `invocation_id` is what a client sends alike with each of
+    its tries (the header `amz-sdk-invocation-id`), if it sends it; `received_ms` is when the
+    server had the request.
+    """
+
+    region: str
+    caller: str
+    request_id: str
+    invocation_id: str | None
+    received_ms: int

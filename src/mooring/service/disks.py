@@ -1,0 +1,160 @@
+"""Disks: making, showing, deleting them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mooring.catalog.database import Transaction
+from mooring.model.disk import Attachment, Disk
+from mooring.model.errors import (
+    InvalidInputException,
+    NotFoundException,
+    OperationFailureException,
+)
+from mooring.model.job import JobKind
+from mooring.model.names import check_name, name_taken
+from mooring.model.sizes import check_disk_size
+from mooring.model.snapshot import DiskSnapshot, SnapshotState
+from mooring.model.tags import read_tags
+from mooring.service import operations, pages
+from mooring.service.backend import Backend, Call, Params, Result
+from mooring.service.views import disk_view
+
+
+def create_disk(backend: Backend, call: Call) -> Result:
+    """CreateDisk."""
+    disk = _new_disk(backend, call, origin=None)
+    with backend.catalog.write() as transaction:
+        return _add(backend, transaction, call, disk, JobKind.CREATE_DISK, {})
+
+
+def create_disk_from_snapshot(backend: Backend, call: Call) -> Result:
+    """CreateDiskFromSnapshot."""
+    params = call.params
+    automatic = ("sourceDiskName", "restoreDate", "useLatestRestorableAutoSnapshot")
+    if any(params.get(name) for name in automatic):
+        raise InvalidInputException(
+            "Mooring takes no automatic snapshots yet: "
+            "name the snapshot with diskSnapshotName instead of sourceDiskName."
+        )
+    name = params.get("diskSnapshotName")
+    if not name:
+        raise InvalidInputException("diskSnapshotName is required: the snapshot to start from.")
+    with backend.catalog.write() as transaction:
+        snapshot = find_snapshot(transaction, call.region, name)
+        if snapshot.state is not SnapshotState.COMPLETED:
+            raise OperationFailureException(
+                f"You can't create a disk from the snapshot {name} right now. "
+                f"The state of this snapshot is: {snapshot.state}"
+            )
+        disk = _new_disk(backend, call, origin=snapshot)
+        arguments = {"snapshot": snapshot.id}
+        return _add(backend, transaction, call, disk, JobKind.CLONE_DISK, arguments)
+
+
+def get_disk(backend: Backend, call: Call) -> Result:
+    """GetDisk."""
+    with backend.catalog.read() as transaction:
+        disk = find_disk(transaction, call.region, call.params["diskName"])
+    return {"disk": disk_view(backend, disk)}
+
+
+def get_disks(backend: Backend, call: Call) -> Result:
+    """GetDisks: in the order of their making."""
+    after = pages.read_number(call.params.get("pageToken")) or 0
+    with backend.catalog.read() as transaction:
+        found, more = transaction.disks.page(call.region, after, pages.SIZE)
+    return {
+        "disks": [disk_view(backend, disk) for disk in found],
+        "nextPageToken": pages.token(more),
+    }
+
+
+def delete_disk(backend: Backend, call: Call) -> Result:
+    """DeleteDisk: gone for clients at once; its files go when no snapshot needs them."""
+    with backend.catalog.write() as transaction:
+        disk = find_disk(transaction, call.region, call.params["diskName"])
+        if disk.attachment is not Attachment.DETACHED:
+            raise OperationFailureException(
+                "You can't perform this operation because the disk is still attached "
+                f"to a Lightsail instance: {disk.instance_name or 'being detached'}"
+            )
+        transaction.disks.remove(disk)
+        ended = [operations.begin(backend, call, disk, ended=True)]
+        arguments = {"disk": disk.id, "zone": disk.zone}
+        operations.enqueue(
+            backend, transaction, JobKind.DELETE_DISK, disk.id, disk.region, arguments
+        )
+        return operations.reply(backend, transaction, call, ended)
+
+
+def find_disk(transaction: Transaction, region: str, name: str) -> Disk:
+    """The disk with that name. Raises NotFoundException, InvalidInputException."""
+    disk = transaction.disks.by_name(region, check_name(name))
+    if disk is None:
+        raise NotFoundException(f"The Disk does not exist: {name}")
+    return disk
+
+
+def find_snapshot(transaction: Transaction, region: str, name: str) -> DiskSnapshot:
+    """The snapshot with that name. Raises NotFoundException, InvalidInputException."""
+    snapshot = transaction.snapshots.by_name(region, check_name(name))
+    if snapshot is None:
+        raise NotFoundException(f"The DiskSnapshot does not exist: {name}")
+    return snapshot
+
+
+def refuse_add_ons(params: Params) -> None:
+    """Say that add-ons are not served, where a request asks for some."""
+    add_ons: list[dict[str, Any]] = params.get("addOns") or []
+    if add_ons:
+        raise InvalidInputException(
+            f"Mooring does not serve the add-on {add_ons[0].get('addOnType')} yet: "
+            "leave addOns out.",
+            "UnsupportedOperation",
+        )
+
+
+def _new_disk(backend: Backend, call: Call, origin: DiskSnapshot | None) -> Disk:
+    params = call.params
+    refuse_add_ons(params)
+    size = check_disk_size(params["sizeInGb"])
+    if origin is not None and size < origin.size_gb:
+        raise InvalidInputException(
+            f"The size of a disk made from the snapshot {origin.name} must be at least "
+            f"{origin.size_gb} GB, the size of the snapshot."
+        )
+    return Disk(
+        id=backend.ids.new_id(),
+        region=call.region,
+        zone=backend.check_zone(call.region, params["availabilityZone"]),
+        name=check_name(params["diskName"]),
+        created_ms=backend.clock.now_ms(),
+        support_code=backend.support_code("vol"),
+        size_gb=size,
+        origin_id=None if origin is None else origin.id,
+        tags=read_tags(params.get("tags") or []),
+    )
+
+
+def _add(
+    backend: Backend,
+    transaction: Transaction,
+    call: Call,
+    disk: Disk,
+    kind: JobKind,
+    arguments: dict[str, str],
+) -> Result:
+    if taken := transaction.names.taken(disk.region, [disk.name]):
+        raise name_taken(taken)
+    transaction.disks.add(disk)
+    started = operations.enqueue(
+        backend,
+        transaction,
+        kind,
+        disk.id,
+        disk.region,
+        {"disk": disk.id, "zone": disk.zone, **arguments},
+        [operations.begin(backend, call, disk)],
+    )
+    return operations.reply(backend, transaction, call, started)

@@ -1,0 +1,205 @@
+"""Instances: the places where disks are used."""
+
+from __future__ import annotations
+
+from mooring.catalog.database import Transaction
+from mooring.model import blueprints
+from mooring.model.disk import Attachment
+from mooring.model.errors import (
+    InvalidInputException,
+    NotFoundException,
+    OperationFailureException,
+)
+from mooring.model.instance import Instance, InstanceState
+from mooring.model.job import JobKind
+from mooring.model.names import check_name, name_taken, shown
+from mooring.model.operation import Operation
+from mooring.model.tags import read_tags
+from mooring.service import operations, pages
+from mooring.service.backend import Backend, Call, Result
+from mooring.service.views import instance_view, state_view
+
+HOST = "host"
+"""The blueprint of an instance that is this host itself."""
+
+MAX_NAMES = 20
+"""Instances that one request may create."""
+
+
+def create_instances(backend: Backend, call: Call) -> Result:
+    """CreateInstances: registers a place for each name; nothing is booted."""
+    params = call.params
+    names = [check_name(name) for name in params["instanceNames"]]
+    _check_creation(call, names)
+    zone = backend.check_zone(call.region, params["availabilityZone"])
+    tags = read_tags(params.get("tags") or [])
+    key_pair = params.get("keyPairName")
+    with backend.catalog.write() as transaction:
+        if taken := transaction.names.taken(call.region, names):
+            raise name_taken(taken)
+        started = []
+        for name in names:
+            instance = Instance(
+                id=backend.ids.new_id(),
+                region=call.region,
+                zone=zone,
+                name=name,
+                created_ms=backend.clock.now_ms(),
+                support_code=backend.support_code("i"),
+                blueprint_id=params["blueprintId"],
+                bundle_id=params["bundleId"],
+                key_pair=None if key_pair is None else check_name(key_pair),
+                ip_address_type=params.get("ipAddressType") or "dualstack",
+                tags=tags,
+            )
+            transaction.instances.add(instance)
+            started += _enqueue(
+                backend, transaction, call, JobKind.CREATE_INSTANCE, instance, "CreateInstance"
+            )
+        return operations.reply(backend, transaction, call, started)
+
+
+def get_instance(backend: Backend, call: Call) -> Result:
+    """GetInstance."""
+    with backend.catalog.read() as transaction:
+        instance = find_instance(transaction, call.region, call.params["instanceName"])
+        disks = transaction.disks.of_instance(instance.id)
+    return {"instance": instance_view(backend, instance, disks)}
+
+
+def get_instances(backend: Backend, call: Call) -> Result:
+    """GetInstances: in the order of their making."""
+    after = pages.read_number(call.params.get("pageToken")) or 0
+    with backend.catalog.read() as transaction:
+        found, more = transaction.instances.page(call.region, after, pages.SIZE)
+        disks = {one.id: transaction.disks.of_instance(one.id) for one in found}
+    return {
+        "instances": [instance_view(backend, one, disks[one.id]) for one in found],
+        "nextPageToken": pages.token(more),
+    }
+
+
+def get_instance_state(backend: Backend, call: Call) -> Result:
+    """GetInstanceState."""
+    with backend.catalog.read() as transaction:
+        instance = find_instance(transaction, call.region, call.params["instanceName"])
+    return {"state": state_view(instance)}
+
+
+def start_instance(backend: Backend, call: Call) -> Result:
+    """StartInstance: its disks are served again."""
+    return _turn(backend, call, InstanceState.STOPPED, InstanceState.PENDING, "start")
+
+
+def stop_instance(backend: Backend, call: Call) -> Result:
+    """StopInstance: its disks are flushed and no longer served."""
+    return _turn(backend, call, InstanceState.RUNNING, InstanceState.STOPPING, "stop")
+
+
+def delete_instance(backend: Backend, call: Call) -> Result:
+    """DeleteInstance: gone for clients at once; its disks are detached, and kept."""
+    with backend.catalog.write() as transaction:
+        instance = find_instance(transaction, call.region, call.params["instanceName"])
+        disks = transaction.disks.of_instance(instance.id)
+        under_way = (Attachment.ATTACHING, Attachment.DETACHING)
+        if any(disk.attachment in under_way for disk in disks):
+            raise OperationFailureException(
+                f"A disk of the instance {instance.name} is being attached or detached. "
+                "Please try again in a few minutes."
+            )
+        begun = []
+        for disk in disks:
+            transaction.disks.change(disk.id, attachment=Attachment.DETACHING, instance_id=None)
+            for resource, details in ((disk, instance.name), (instance, disk.name)):
+                begun.append(
+                    operations.begin(backend, call, resource, details=details, kind="DetachDisk")
+                )
+        begun.append(operations.begin(backend, call, instance, ended=True))
+        transaction.instances.remove(instance)
+        arguments = {
+            "instance": instance.id,
+            "zone": instance.zone,
+            "disks": ",".join(disk.id for disk in disks),
+        }
+        begun = operations.enqueue(
+            backend,
+            transaction,
+            JobKind.DELETE_INSTANCE,
+            instance.id,
+            instance.region,
+            arguments,
+            begun,
+        )
+        return operations.reply(backend, transaction, call, begun)
+
+
+def find_instance(transaction: Transaction, region: str, name: str) -> Instance:
+    """The instance with that name. Raises NotFoundException, InvalidInputException."""
+    instance = transaction.instances.by_name(region, check_name(name))
+    if instance is None:
+        raise NotFoundException(f"The Instance does not exist: {name}")
+    return instance
+
+
+def _check_creation(call: Call, names: list[str]) -> None:
+    params = call.params
+    if not 1 <= len(names) <= MAX_NAMES:
+        raise InvalidInputException(
+            f"One request can create 1 to {MAX_NAMES} instances; this names {len(names)}."
+        )
+    if len(set(names)) < len(names):
+        raise InvalidInputException("The instance names must differ from each other.")
+    if not blueprints.is_known_blueprint(params["blueprintId"]):
+        raise InvalidInputException(
+            f"The blueprint {shown(params['blueprintId'])} does not exist. "
+            "Use external to register a machine of your own; get-blueprints lists all."
+        )
+    if params["blueprintId"] == HOST:
+        raise InvalidInputException(
+            "Mooring does not attach disks to its own host as block devices yet. Use the blueprint "
+            "external and connect to the NBD URI that `mooring uri` prints.",
+            "UnsupportedOperation",
+        )
+    if not blueprints.is_known_bundle(params["bundleId"]):
+        raise InvalidInputException(
+            f"The bundle {shown(params['bundleId'])} does not exist. get-bundles lists all."
+        )
+    if params.get("addOns"):
+        raise InvalidInputException(
+            "Mooring does not serve add-ons yet: leave addOns out.", "UnsupportedOperation"
+        )
+
+
+def _turn(
+    backend: Backend, call: Call, before: InstanceState, meanwhile: InstanceState, verb: str
+) -> Result:
+    kind = JobKind.START_INSTANCE if verb == "start" else JobKind.STOP_INSTANCE
+    with backend.catalog.write() as transaction:
+        instance = find_instance(transaction, call.region, call.params["instanceName"])
+        if instance.state is not before:
+            raise OperationFailureException(
+                f"You can't {verb} this instance right now. "
+                f"The state of this instance is: {instance.state.label}"
+            )
+        transaction.instances.change(instance.id, state=meanwhile.label)
+        started = _enqueue(backend, transaction, call, kind, instance)
+        return operations.reply(backend, transaction, call, started)
+
+
+def _enqueue(
+    backend: Backend,
+    transaction: Transaction,
+    call: Call,
+    kind: JobKind,
+    instance: Instance,
+    operation_type: str | None = None,
+) -> list[Operation]:
+    return operations.enqueue(
+        backend,
+        transaction,
+        kind,
+        instance.id,
+        instance.region,
+        {"instance": instance.id, "zone": instance.zone},
+        [operations.begin(backend, call, instance, kind=operation_type)],
+    )

@@ -1,0 +1,136 @@
+"""What Mooring tells beyond Lightsail's API: `GET /mooring/<name>?<member>=<value>`, signed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mooring.model.disk import Attachment, DiskState
+from mooring.model.errors import InvalidInputException, OperationFailureException
+from mooring.model.instance import InstanceState
+from mooring.model.sizes import size_in_bytes
+from mooring.model.snapshot import SnapshotState
+from mooring.service.backend import Backend, Params
+from mooring.service.context import Context
+from mooring.service.disks import find_disk, find_snapshot
+
+Answer = dict[str, Any]
+
+EXPORT_SECONDS = 60 * 60
+LONGEST_EXPORT_SECONDS = 24 * 60 * 60
+
+
+def uri(backend: Backend, context: Context, params: Params) -> Answer:
+    """The NBD URI of the disk `diskName`, which must be attached to a running instance."""
+    with backend.catalog.read() as transaction:
+        disk = find_disk(transaction, context.region, _member(params, "diskName"))
+        instance = transaction.instances.by_id(disk.instance_id) if disk.instance_id else None
+    if instance is None or disk.attachment is not Attachment.ATTACHED:
+        raise OperationFailureException(
+            f"The disk {disk.name} is not attached to an instance, so it has no NBD URI. "
+            "Attach it with attach-disk."
+        )
+    if instance.state is not InstanceState.RUNNING:
+        raise OperationFailureException(
+            f"The instance {instance.name} of the disk {disk.name} is {instance.state.label}, so "
+            "its disks are not served. Start it with start-instance."
+        )
+    return {"diskName": disk.name, "uri": backend.engine(disk.zone).uri(instance.id, disk.name)}
+
+
+def snapshot(backend: Backend, context: Context, params: Params) -> Answer:
+    """What the snapshot `diskSnapshotName` cost: the pause in seconds, and bytes."""
+    with backend.catalog.read() as transaction:
+        found = find_snapshot(transaction, context.region, _member(params, "diskSnapshotName"))
+        parent = transaction.snapshots.by_id(found.parent_id) if found.parent_id else None
+    return {
+        "diskSnapshotName": found.name,
+        "id": found.id,
+        "state": found.state,
+        "progress": found.progress,
+        "pauseSeconds": None if found.pause_us is None else found.pause_us / 1e6,
+        "incremental": found.parent_id is not None,
+        "parentName": None if parent is None else parent.name,
+        "changedBytes": found.changed_bytes,
+        "storedBytes": found.stored_bytes,
+        "createdAt": found.created_ms / 1000,
+        "completedAt": None if found.completed_ms is None else found.completed_ms / 1000,
+    }
+
+
+def disk(backend: Backend, context: Context, params: Params) -> Answer:
+    """How far the disk `diskName` is filled from its snapshot: bytes of the snapshot's range."""
+    with backend.catalog.read() as transaction:
+        found = find_disk(transaction, context.region, _member(params, "diskName"))
+        origin = transaction.snapshots.by_id(found.origin_id) if found.origin_id else None
+    filling = backend.engine(found.zone).filling(found.id)
+    pending = found.state is DiskState.PENDING and found.origin_id is not None
+    return {
+        "diskName": found.name,
+        "id": found.id,
+        "state": found.state,
+        "originName": None if origin is None else origin.name,
+        "filled": filling is None and not pending,
+        "filledBytes": None if filling is None else filling.done,
+        "bytesToFill": None if filling is None else filling.total,
+    }
+
+
+def export(backend: Backend, context: Context, params: Params) -> Answer:
+    """Serve the completed snapshot `diskSnapshotName` read-only for `seconds`; says where.
+
+    Asked again, it is another export of the same snapshot.
+    """
+    with backend.catalog.read() as transaction:
+        found = find_snapshot(transaction, context.region, _member(params, "diskSnapshotName"))
+    if found.state is not SnapshotState.COMPLETED:
+        raise OperationFailureException(
+            f"The snapshot {found.name} cannot be exported right now. "
+            f"The state of this snapshot is: {found.state}"
+        )
+    seconds = _seconds(params.get("seconds", EXPORT_SECONDS))
+    expires = backend.clock.now_ms() + seconds * 1000
+    return {
+        "diskSnapshotName": found.name,
+        "uri": backend.server(context.region).grant(found.id, seconds),
+        "sizeInBytes": size_in_bytes(found.size_gb),
+        "expiresAt": expires / 1000,
+    }
+
+
+def _seconds(value: object) -> int:
+    try:
+        seconds = int(str(value))
+    except ValueError:
+        seconds = 0
+    if not 1 <= seconds <= LONGEST_EXPORT_SECONDS:
+        raise InvalidInputException(
+            f"An export lasts 1 to {LONGEST_EXPORT_SECONDS} seconds, not {str(value)[:40]}."
+        )
+    return seconds
+
+
+QUESTIONS: dict[str, Callable[[Backend, Context, Params], Answer]] = {
+    "uri": uri,
+    "disk": disk,
+    "export": export,
+    "snapshot": snapshot,
+}
+
+
+def own_handlers(backend: Backend) -> dict[str, Callable[[Context, Params], Answer]]:
+    """The function for each question, ready to be called with a context and members."""
+
+    def bound(
+        function: Callable[[Backend, Context, Params], Answer],
+    ) -> Callable[[Context, Params], Answer]:
+        return lambda context, params: function(backend, context, params)
+
+    return {name: bound(function) for name, function in QUESTIONS.items()}
+
+
+def _member(params: Params, name: str) -> str:
+    value = params.get(name)
+    if not isinstance(value, str) or not value:
+        raise InvalidInputException(f"{name} is required.")
+    return value

@@ -1,0 +1,55 @@
+"""Tags: putting them on resources and taking them off."""
+
+from __future__ import annotations
+
+from mooring.catalog.database import Transaction
+from mooring.model.errors import InvalidInputException, NotFoundException
+from mooring.model.names import check_name, shown
+from mooring.model.operation import ResourceType
+from mooring.model.tags import check_count, read_tags
+from mooring.service import operations, views
+from mooring.service.backend import Backend, Call, Result
+
+
+def tag_resource(backend: Backend, call: Call) -> Result:
+    """TagResource: new values replace old ones of the same key."""
+    with backend.catalog.write() as transaction:
+        resource = _find(backend, transaction, call)
+        tags = check_count({**resource.tags, **read_tags(call.params["tags"])})
+        transaction.tags.replace(resource.id, tags)
+        ended = [operations.begin(backend, call, resource, ended=True)]
+        return operations.reply(backend, transaction, call, ended)
+
+
+def untag_resource(backend: Backend, call: Call) -> Result:
+    """UntagResource: keys that are not there do not matter."""
+    with backend.catalog.write() as transaction:
+        resource = _find(backend, transaction, call)
+        transaction.tags.remove(resource.id, call.params["tagKeys"])
+        ended = [operations.begin(backend, call, resource, ended=True)]
+        return operations.reply(backend, transaction, call, ended)
+
+
+def _find(backend: Backend, transaction: Transaction, call: Call) -> operations.Resource:
+    name = check_name(call.params["resourceName"])
+    found = transaction.names.find(call.region, name)
+    if found is None:
+        raise NotFoundException(f"The resource does not exist: {name}")
+    kind, resource_id = found
+    resource = _by_id(transaction, kind, resource_id)
+    if resource is None:
+        raise NotFoundException(f"The resource does not exist: {name}")
+    wanted = call.params.get("resourceArn")
+    if wanted and wanted != views.arn(backend, call.region, kind, resource_id):
+        raise InvalidInputException(f"The ARN {shown(wanted)} is not that of the resource {name}.")
+    return resource
+
+
+def _by_id(
+    transaction: Transaction, kind: ResourceType, resource_id: str
+) -> operations.Resource | None:
+    if kind is ResourceType.DISK:
+        return transaction.disks.by_id(resource_id)
+    if kind is ResourceType.DISK_SNAPSHOT:
+        return transaction.snapshots.by_id(resource_id)
+    return transaction.instances.by_id(resource_id)

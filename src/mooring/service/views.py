@@ -1,0 +1,127 @@
+"""Values as the API shows them; times stay integer milliseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from mooring.model import blueprints
+from mooring.model.disk import Attachment, Disk
+from mooring.model.instance import Instance
+from mooring.model.operation import ALL_ZONES, Operation, ResourceType
+from mooring.model.sizes import iops
+from mooring.model.snapshot import DiskSnapshot
+from mooring.model.tags import Tags
+from mooring.service.backend import Backend
+
+View = dict[str, Any]
+
+
+def arn(backend: Backend, region: str, kind: ResourceType, resource_id: str) -> str:
+    """The Amazon resource name."""
+    return f"arn:aws:lightsail:{region}:{backend.account_id}:{kind}/{resource_id}"
+
+
+def disk_view(backend: Backend, disk: Disk) -> View:
+    """A disk as the API's Disk."""
+    attached = disk.attachment is Attachment.ATTACHED
+    return {
+        "name": disk.name,
+        "arn": arn(backend, disk.region, ResourceType.DISK, disk.id),
+        "supportCode": disk.support_code,
+        "createdAt": disk.created_ms,
+        "location": _location(disk.zone, disk.region),
+        "resourceType": ResourceType.DISK,
+        "tags": _tags(disk.tags),
+        "addOns": [],
+        "sizeInGb": disk.size_gb,
+        "isSystemDisk": False,
+        "iops": iops(disk.size_gb),
+        "path": disk.path,
+        "state": disk.state,
+        "attachedTo": disk.instance_name,
+        "isAttached": attached,
+        "attachmentState": disk.attachment,
+    }
+
+
+def snapshot_view(backend: Backend, snapshot: DiskSnapshot) -> View:
+    """A snapshot as the API's DiskSnapshot."""
+    return {
+        "name": snapshot.name,
+        "arn": arn(backend, snapshot.region, ResourceType.DISK_SNAPSHOT, snapshot.id),
+        "supportCode": snapshot.support_code,
+        "createdAt": snapshot.created_ms,
+        "location": _location(ALL_ZONES, snapshot.region),
+        "resourceType": ResourceType.DISK_SNAPSHOT,
+        "tags": _tags(snapshot.tags),
+        "sizeInGb": snapshot.size_gb,
+        "state": snapshot.state,
+        "progress": f"{snapshot.progress}%",
+        "fromDiskName": snapshot.disk_name,
+        "fromDiskArn": arn(backend, snapshot.region, ResourceType.DISK, snapshot.disk_id),
+        "isFromAutoSnapshot": False,
+    }
+
+
+def instance_view(backend: Backend, instance: Instance, disks: Iterable[Disk]) -> View:
+    """An instance as the API's Instance. Mooring boots nothing, so it has no addresses."""
+    blueprint = blueprints.blueprint(instance.blueprint_id) or {}
+    bundle = blueprints.bundle(instance.bundle_id) or {}
+    return {
+        "name": instance.name,
+        "arn": arn(backend, instance.region, ResourceType.INSTANCE, instance.id),
+        "supportCode": instance.support_code,
+        "createdAt": instance.created_ms,
+        "location": _location(instance.zone, instance.region),
+        "resourceType": ResourceType.INSTANCE,
+        "tags": _tags(instance.tags),
+        "blueprintId": instance.blueprint_id,
+        "blueprintName": blueprint.get("name", instance.blueprint_id),
+        "bundleId": instance.bundle_id,
+        "addOns": [],
+        "isStaticIp": False,
+        "ipAddressType": instance.ip_address_type,
+        "hardware": {
+            "cpuCount": bundle.get("cpuCount", 0),
+            "disks": [disk_view(backend, disk) for disk in disks],
+            "ramSizeInGb": bundle.get("ramSizeInGb", 0.0),
+        },
+        "networking": {
+            "monthlyTransfer": {"gbPerMonthAllocated": bundle.get("transferPerMonthInGb", 0)},
+            "ports": [],
+        },
+        "state": state_view(instance),
+        "sshKeyName": instance.key_pair,
+    }
+
+
+def state_view(instance: Instance) -> View:
+    """An instance's state as the API's InstanceState."""
+    return {"code": instance.state.code, "name": instance.state.label}
+
+
+def operation_view(operation: Operation) -> View:
+    """An operation as the API's Operation."""
+    return {
+        "id": operation.id,
+        "resourceName": operation.resource_name,
+        "resourceType": operation.resource_type,
+        "createdAt": operation.created_ms,
+        "location": _location(operation.zone, operation.region),
+        "isTerminal": operation.is_terminal,
+        "operationDetails": operation.details,
+        "operationType": operation.type,
+        "status": operation.status,
+        "statusChangedAt": operation.changed_ms,
+        "errorCode": operation.error_code,
+        "errorDetails": operation.error_details,
+    }
+
+
+def _location(zone: str, region: str) -> View:
+    return {"availabilityZone": zone, "regionName": region}
+
+
+def _tags(tags: Tags) -> list[View]:
+    return [{"key": key, "value": value} for key, value in tags.items()]

@@ -1,0 +1,1 @@
+"""Frozen disks: the snapshot store."""

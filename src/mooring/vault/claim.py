@@ -1,0 +1,121 @@
+"""Claims: what a running writer or reader keeps from being collected."""
+
+from __future__ import annotations
+
+import json
+import struct
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mooring.model.clock import Clock
+from mooring.model.errors import MooringError, ObjectNotFoundError, VaultError
+from mooring.vault import envelope
+from mooring.vault.cipher import Cipher
+from mooring.vault.layout import claim_name
+from mooring.vault.store.interface import Store
+
+CLAIM_EXPIRES_MS = 60 * 60 * 1000
+"""A claim not renewed for that long is taken for that of a dead process."""
+
+CLAIM_RENEWED_SECONDS = 5 * 60.0
+"""How often a running writer or reader renews its claim."""
+
+_LENGTH = struct.Struct("<I")
+
+
+class Purpose(StrEnum):
+    """Why something is claimed."""
+
+    WRITE = "write"
+    READ = "read"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimRecord:
+    """A claim as the collector reads it. `root` is a whole root object that it keeps alive."""
+
+    id: str
+    purpose: str
+    snapshot: str
+    renewed_ms: int
+    held: str
+    root: bytes
+
+
+class Claim:
+    """A claim in the hands of its owner.
+
+    `snapshot` is what it is made for; `held` is the id of the snapshot whose root object `root`
+    is kept alive: a writer's parent, a reader's snapshot.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        cipher: Cipher,
+        claim_id: str,
+        purpose: Purpose,
+        snapshot: str,
+        *,
+        held: str = "",
+        root: bytes = b"",
+    ) -> None:
+        self.id = claim_id
+        self._store = store
+        self._clock = clock
+        self._cipher = cipher
+        self._fields = {"id": claim_id, "purpose": purpose, "snapshot": snapshot, "held": held}
+        self._root = root
+        self._renewed = 0.0
+        self._put()
+
+    def renew(self) -> None:
+        """Renew the claim when it is due. Cheap enough to be called for every block."""
+        if self._clock.monotonic() - self._renewed >= CLAIM_RENEWED_SECONDS:
+            self.check()
+            self._put()
+
+    def check(self) -> None:
+        """Raises VaultError if the collector took this process for dead."""
+        try:
+            self._store.get(claim_name(self.id), 0, 1)
+        except ObjectNotFoundError:
+            raise VaultError(
+                f"the claim for snapshot {self._fields['snapshot']} expired: nothing was heard of "
+                f"its process for {CLAIM_EXPIRES_MS // 60000} minutes; start it again"
+            ) from None
+
+    def release(self) -> None:
+        """Give up the claim; a failure is left to its expiry."""
+        with suppress(MooringError):
+            self._store.delete(claim_name(self.id))
+
+    def _put(self) -> None:
+        text = json.dumps({**self._fields, "renewed_ms": self._clock.now_ms()}).encode()
+        body = _LENGTH.pack(len(text)) + text + self._root
+        sealed = self._cipher.seal_object(_place(self.id), body)
+        self._store.put(claim_name(self.id), envelope.wrap(envelope.CLAIM, sealed))
+        self._renewed = self._clock.monotonic()
+
+
+def decode_claim(data: bytes, claim_id: str, cipher: Cipher) -> ClaimRecord:
+    """Read a claim. Raises DamageError, VaultError."""
+    what = f"the claim {claim_id}"
+    sealed = envelope.unwrap(envelope.CLAIM, data, what)
+    body = cipher.open_object(_place(claim_id), sealed, what)
+    (length,) = _LENGTH.unpack_from(body)
+    text = json.loads(body[_LENGTH.size : _LENGTH.size + length])
+    return ClaimRecord(
+        id=text["id"],
+        purpose=text["purpose"],
+        snapshot=text["snapshot"],
+        renewed_ms=text["renewed_ms"],
+        held=text["held"],
+        root=body[_LENGTH.size + length :],
+    )
+
+
+def _place(claim_id: str) -> bytes:
+    return envelope.CLAIM + claim_id.encode()

@@ -1,0 +1,276 @@
+"""Collects segments and frames that no snapshot names.
+
+The order makes it safe beside writers and readers in any process, with no lock:
+
+1. Claims not renewed for `CLAIM_EXPIRES_MS` are removed. Their writers find that out before and
+   after they write their root, and fail.
+2. The segments are listed: only these can be deleted. What is written later is out of reach.
+3. The tombstones are listed: roots of snapshots that were deleted before.
+4. The claims are listed, then the roots read, then the tombstones listed again. Roots held by
+   claims and those of tombstones that are new since 3 count like all others.
+5. The maps of these roots are walked. If anything of them cannot be read, nothing is deleted.
+6. A segment that no root names is deleted unless it was written under a claim listed in 4. Where
+   the store can do it, the frames that no root names are punched out of the other segments.
+7. Tombstones older than `TOMBSTONE_KEPT_MS` are removed.
+
+Why that is enough: at any time a segment that is needed is covered by a claim or by a root without
+a tombstone. A writer makes its claim before its first segment and removes it after its root; it
+makes the claim that holds its parent's root before it looks that this root has no tombstone. So
+the cover can pass from claim to root and from root to claim, but when it passes during a
+collection to a claim made after the claims were listed, then from a root that was without a
+tombstone after 3: that root is found in 4, or its new tombstone is. (Without tombstones, a parent
+deleted just then would be in neither list; a test with three servers found that within seconds.)
+
+Each deletion stands for itself: a collection cut short is taken up by the next, and two at once
+do no harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+
+from mooring.model.clock import Clock
+from mooring.model.errors import DamageError, ObjectNotFoundError, VaultError
+from mooring.model.extents import BLOCK_SIZE
+from mooring.vault.claim import CLAIM_EXPIRES_MS, ClaimRecord, decode_claim
+from mooring.vault.frames import FrameKey, Frames
+from mooring.vault.layout import (
+    CLAIMS,
+    DELETED,
+    ROOTS,
+    SEGMENTS,
+    claim_name,
+    root_name,
+    segment_id,
+    segment_name,
+    split_tombstone,
+)
+from mooring.vault.root import Root, decode_root
+from mooring.vault.segment_table import SegmentTable
+from mooring.vault.store.interface import Store
+from mooring.vault.walk import Array, FrameSet, Walk
+
+SWEEP_AFTER_MS = 60 * 60 * 1000
+"""Unfinished files of dead processes are removed after that time."""
+
+TOMBSTONE_KEPT_MS = 10 * 60 * 1000
+"""Longer than any collector takes from its first look at the tombstones to its second."""
+
+PUNCH_AT_LEAST = 128 * 1024
+"""Less than that is left in a segment until it is dead as a whole."""
+
+_BATCH = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collection:
+    """What a collection did, or in a dry run would do.
+
+    `bytes_freed` counts deleted segments and, in whole blocks, what was punched out of others.
+    """
+
+    segments_deleted: int
+    segments_punched: int
+    bytes_freed: int
+    segments_kept: int
+    claims_expired: int
+    files_swept: int
+
+
+class Collector:
+    """One for each vault object; remembers what it has walked."""
+
+    def __init__(self, store: Store, clock: Clock, frames: Frames) -> None:
+        self._store = store
+        self._clock = clock
+        self._frames = frames
+        self._cipher = frames.cipher
+        self._walk = Walk(frames)
+
+    def run(self, *, dry_run: bool = False) -> Collection:
+        """Raises DamageError if a root or map is damaged: then nothing is deleted."""
+        expired = self._expire_claims(dry_run)
+        listed = [found for name in self._store.names(SEGMENTS) if (found := segment_id(name))]
+        buried = set(self._store.names(DELETED))
+        claims = self._claims()
+        roots, held = list(self._roots()), list(self._held_roots(claims))
+        roots += self._newly_deleted(buried)
+        live = self._live(roots, held)
+        dead = [segment for segment in listed if segment not in live]
+        deleted, freed = self._delete(dead, {bytes.fromhex(claim.id) for claim in claims}, dry_run)
+        punched, given_back = self._punch(listed, live, dry_run)
+        if not dry_run:
+            self._forget(buried)
+        swept = 0 if dry_run else self._store.sweep(self._clock.now_ms() - SWEEP_AFTER_MS)
+        return Collection(
+            segments_deleted=deleted,
+            segments_punched=punched,
+            bytes_freed=freed + given_back,
+            segments_kept=len(listed) - deleted,
+            claims_expired=expired,
+            files_swept=swept,
+        )
+
+    def _expire_claims(self, dry_run: bool) -> int:
+        now = self._clock.now_ms()
+        expired = [
+            claim_name(claim.id)
+            for claim in self._claims()
+            if claim.renewed_ms + CLAIM_EXPIRES_MS < now
+        ]
+        if not dry_run:
+            for name in expired:
+                self._store.delete(name)
+            self._store.barrier(expired)
+        return len(expired)
+
+    def _claims(self) -> list[ClaimRecord]:
+        claims = []
+        for name in self._store.names(CLAIMS):
+            # One that vanishes meanwhile: its root, if it has one, is there already.
+            with suppress(ObjectNotFoundError):
+                data = self._store.get(name)
+                try:
+                    claims.append(decode_claim(data, name.removeprefix(CLAIMS), self._cipher))
+                except DamageError as error:
+                    raise DamageError(
+                        f"{error}; nothing was collected. Remove the object {name} if no upload "
+                        "and no restore is running"
+                    ) from error
+        return claims
+
+    def _roots(self) -> Iterable[Root]:
+        for name in self._store.names(ROOTS):
+            # One that vanishes meanwhile is a snapshot deleted meanwhile.
+            with suppress(ObjectNotFoundError):
+                data = self._store.get(name)
+                yield self._readable(data, name.removeprefix(ROOTS))
+
+    def _newly_deleted(self, buried: set[str]) -> Iterable[Root]:
+        for name in self._store.names(DELETED):
+            parts = split_tombstone(name)
+            if name not in buried and parts is not None:
+                with suppress(ObjectNotFoundError):
+                    yield self._readable(self._store.get(name), parts[0])
+
+    def _forget(self, tombstones: Iterable[str]) -> None:
+        before = self._clock.now_ms() - TOMBSTONE_KEPT_MS
+        old = [name for name in tombstones if (split_tombstone(name) or ("", before))[1] < before]
+        for name in old:
+            self._store.delete(name)
+        self._store.barrier(old)
+
+    def _held_roots(self, claims: list[ClaimRecord]) -> Iterable[Root]:
+        for claim in claims:
+            if claim.root:
+                yield self._readable(claim.root, claim.held)
+
+    def _readable(self, data: bytes, snapshot_id: str) -> Root:
+        try:
+            return decode_root(data, snapshot_id, self._cipher)
+        except DamageError as error:
+            raise _stopped(snapshot_id, error) from error
+
+    def _live(self, roots: Iterable[Root], held: Iterable[Root]) -> dict[bytes, Array]:
+        """For each segment that is named, the numbers of its frames that are."""
+        live = FrameSet()
+        seen: set[FrameKey] = set()
+        for is_held, some in ((False, roots), (True, held)):
+            for root in some:
+                try:
+                    for frames in self._walk.frames_of_all([root], seen):
+                        live.add(frames)
+                except DamageError as error:
+                    # A snapshot deleted meanwhile may have lost its map to another collector.
+                    if is_held or self._exists(root.id):
+                        raise _stopped(root.id, error) from error
+        return dict(self._walk.segments_in(live.sorted()))
+
+    def _exists(self, snapshot_id: str) -> bool:
+        try:
+            self._store.get(root_name(snapshot_id), 0, 1)
+        except ObjectNotFoundError:
+            return False
+        return True
+
+    def _delete(self, dead: list[bytes], claimed: set[bytes], dry_run: bool) -> tuple[int, int]:
+        names: list[str] = []
+        count = freed = 0
+        for segment in dead:
+            name = segment_name(segment)
+            try:
+                size = self._store.tail(name, 0)[1]
+                if claimed and self._owner(segment) in claimed | {None}:
+                    continue
+            except ObjectNotFoundError:
+                continue
+            count += 1
+            freed += size
+            if not dry_run:
+                self._store.delete(name)
+                names.append(name)
+                if len(names) == _BATCH:
+                    self._store.barrier(names)
+                    names.clear()
+        self._store.barrier(names)
+        return count, freed
+
+    def _punch(
+        self, listed: list[bytes], live: dict[bytes, Array], dry_run: bool
+    ) -> tuple[int, int]:
+        if not self._store.can_punch:
+            return 0, 0
+        count = freed = 0
+        for segment in listed:
+            if segment not in live:
+                continue
+            with suppress(ObjectNotFoundError):
+                holes = _holes(self._frames.table(segment), live[segment])
+                size = sum(length for _, length in holes)
+                name = segment_name(segment)
+                if size < PUNCH_AT_LEAST or self._is_punched(name, size):
+                    continue
+                count += 1
+                freed += size
+                if not dry_run:
+                    self._store.punch(name, holes)
+        return count, freed
+
+    def _is_punched(self, name: str, holes: int) -> bool:
+        """Whether so much was taken out already; file systems may round up a little."""
+        size = self._store.tail(name, 0)[1]
+        return self._store.allocated(name) <= size - holes + PUNCH_AT_LEAST // 2
+
+    def _owner(self, segment: bytes) -> bytes | None:
+        """The claim under which a segment was written; None if that cannot be told."""
+        try:
+            return self._frames.table(segment).claim
+        except VaultError:
+            return None
+
+
+def _holes(table: SegmentTable, live: Array) -> list[tuple[int, int]]:
+    """The (offset, length) ranges of whole blocks in which no frame of `live` is."""
+    dead = np.ones(len(table), bool)
+    dead[live] = False
+    starts = table.offsets
+    ends = starts + table.stored_bytes
+    edges = np.flatnonzero(np.diff(dead, prepend=False, append=False)).reshape(-1, 2)
+    holes = []
+    for first, last in edges.tolist():
+        low = -(-int(starts[first]) // BLOCK_SIZE) * BLOCK_SIZE
+        high = int(ends[last - 1]) // BLOCK_SIZE * BLOCK_SIZE
+        if high > low:
+            holes.append((low, high - low))
+    return holes
+
+
+def _stopped(snapshot_id: str, error: DamageError) -> DamageError:
+    return DamageError(
+        f"nothing was collected, because what snapshot {snapshot_id} names is not known: {error}. "
+        "Restore the object from a copy of the vault, or delete the snapshot"
+    )

@@ -1,0 +1,124 @@
+"""Finds out from a snapshot's map where its blocks are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from mooring.model.extents import BLOCK_SIZE
+from mooring.vault.frames import FrameKey, Frames
+from mooring.vault.layout import DIRECTORY_PAGES, PAGE_BLOCKS
+from mooring.vault.references import References, SegmentRef
+from mooring.vault.root import Root
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """`count` blocks of the disk, from `first`, in blocks of one frame from `block` on.
+
+    Without a key they are zeros.
+    """
+
+    first: int
+    count: int
+    key: FrameKey | None
+    block: int
+
+    @property
+    def end(self) -> int:
+        return self.first + self.count
+
+
+class MapReader:
+    """The map of one snapshot. Raises DamageError where pages cannot be read."""
+
+    def __init__(self, root: Root, frames: Frames) -> None:
+        self._table = root.table
+        self._frames = frames
+        self.blocks = root.info.size // BLOCK_SIZE
+
+    def page(self, number: int) -> References | None:
+        """The page with that number; None if all of it is zeros."""
+        if number // DIRECTORY_PAGES >= len(self._table):
+            return None
+        key = frame_key(self._table, number // DIRECTORY_PAGES)
+        if key is None:
+            return None
+        key = frame_key(self._frames.directory(key), number % DIRECTORY_PAGES)
+        return None if key is None else self._frames.page(key)
+
+    def runs(self, first: int, end: int) -> Iterator[Run]:
+        """Yield the runs that the blocks from `first` to before `end` consist of."""
+        while first < end:
+            number, low = divmod(first, PAGE_BLOCKS)
+            high = min(PAGE_BLOCKS, low + end - first)
+            page = self.page(number)
+            if page is None:
+                yield Run(first, high - low, None, 0)
+            else:
+                yield from _runs(page, low, high, number * PAGE_BLOCKS)
+            first += high - low
+
+    def data_ranges(self) -> Iterator[tuple[int, int]]:
+        """Yield the (first, end) ranges of blocks that are not zero, ascending, not touching."""
+        held: tuple[int, int] | None = None
+        for number, page in self.pages():
+            base = number * PAGE_BLOCKS
+            edges = np.flatnonzero(np.diff(page.segment != 0, prepend=False, append=False))
+            for start, end in (edges.reshape(-1, 2) + base).tolist():
+                if held is not None and held[1] == start:
+                    held = (held[0], end)
+                    continue
+                if held is not None:
+                    yield held
+                held = (start, end)
+        if held is not None:
+            yield held
+
+    def pages(self) -> Iterator[tuple[int, References]]:
+        """Yield the pages that are not all zeros, with their numbers."""
+        for upper in np.flatnonzero(self._table.segment).tolist():
+            key = frame_key(self._table, upper)
+            assert key is not None
+            directory = self._frames.directory(key)
+            for lower in np.flatnonzero(directory.segment).tolist():
+                key = frame_key(directory, lower)
+                assert key is not None
+                yield upper * DIRECTORY_PAGES + lower, self._frames.page(key)
+
+
+def frame_key(references: References, slot: int) -> FrameKey | None:
+    """What a slot of stored references names; None if it is empty."""
+    found = references.at(slot)
+    return None if found is None else (stored_id(found[0]), found[1])
+
+
+def stored_id(segment: SegmentRef) -> bytes:
+    """The id of a segment named by stored references."""
+    assert isinstance(segment, bytes), "stored references name sealed segments"
+    return segment
+
+
+def _runs(page: References, low: int, high: int, base: int) -> Iterator[Run]:
+    assert page.block is not None
+    segment, frame, block = page.segment[low:high], page.frame[low:high], page.block[low:high]
+    # Blocks count up within a run of data and stay 0 within one of zeros.
+    step = segment[1:] != 0
+    breaks = (
+        (segment[1:] != segment[:-1]) | (frame[1:] != frame[:-1]) | (block[1:] - block[:-1] != step)
+    )
+    starts = [0, *(np.flatnonzero(breaks) + 1).tolist()]
+    rows = zip(
+        starts,
+        [*starts[1:], high - low],
+        segment[starts].tolist(),
+        frame[starts].tolist(),
+        block[starts].tolist(),
+        strict=True,
+    )
+    base += low
+    for start, end, number, frame_number, first_block in rows:
+        key = (stored_id(page.segments[number - 1]), frame_number) if number else None
+        yield Run(base + start, end - start, key, first_block)

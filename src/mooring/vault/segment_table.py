@@ -1,0 +1,201 @@
+"""The table at a segment's end, whose digest is the segment's name."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from blake3 import blake3
+
+from mooring.model.errors import DamageError, VaultError
+from mooring.vault.frame import Kind, PackedFrame
+from mooring.vault.layout import DIGEST_BYTES, FRAME_BYTES, ID_BYTES, SEGMENT_FRAMES, VERSION
+
+START = struct.Struct("<8sII")
+"""At offset 0: magic, version, zero."""
+
+END = struct.Struct("<II8s")
+"""The last bytes: length of the table, form, magic."""
+
+FORM = 0
+"""Frames in the order and at the places that the table tells."""
+
+START_MAGIC = b"MOORSEGM"
+END_MAGIC = b"MOORSEGE"
+TABLE_MAGIC = b"MOORTABL"
+TAIL_BYTES = 32 * 1024
+"""What is read first from the end of a segment: it holds most tables whole."""
+
+_HEAD = struct.Struct("<8sII16sQQ")
+_ENTRY = np.dtype(
+    [
+        ("offset", "<u4"),
+        ("stored", "<u4"),
+        ("plain", "<u4"),
+        ("kind", "u1"),
+        ("codec", "u1"),
+        ("zero", "<u2"),
+        ("content", "u1", (DIGEST_BYTES,)),
+        ("digest", "u1", (DIGEST_BYTES,)),
+    ]
+)
+_ROW = struct.Struct("<IIIBBH32s32s")
+MAX_TABLE_BYTES = _HEAD.size + SEGMENT_FRAMES * _ENTRY.itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class FrameEntry:
+    """Where a frame is within its segment, and what it must be."""
+
+    offset: int
+    stored: int
+    plain: int
+    kind: int
+    codec: int
+    content_digest: bytes
+    stored_digest: bytes
+
+
+class SegmentTable:
+    """The frames of one segment. `claim` is the id under which it was written."""
+
+    __slots__ = ("_entries", "claim", "created_ms", "ordinal")
+
+    def __init__(self, entries: np.ndarray[Any, Any], claim: bytes, ordinal: int, ms: int) -> None:
+        self._entries = entries
+        self.claim = claim
+        self.ordinal = ordinal
+        self.created_ms = ms
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the table takes."""
+        return self._entries.nbytes + 200
+
+    @property
+    def offsets(self) -> np.ndarray[Any, Any]:
+        return self._entries["offset"].astype(np.int64)
+
+    @property
+    def stored_bytes(self) -> np.ndarray[Any, Any]:
+        """Of each frame, the bytes that it takes in the segment."""
+        return self._entries["stored"].astype(np.int64)
+
+    @property
+    def kinds(self) -> np.ndarray[Any, Any]:
+        return self._entries["kind"]
+
+    def entry(self, frame: int) -> FrameEntry:
+        """The entry of a frame. Raises DamageError if there is no such frame."""
+        if frame >= len(self._entries):
+            raise DamageError(f"it has {len(self._entries)} frames, and no frame {frame}")
+        row = self._entries[frame : frame + 1].tobytes()
+        offset, stored, plain, kind, codec, _, content, digest = _ROW.unpack(row)
+        return FrameEntry(offset, stored, plain, kind, codec, content, digest)
+
+
+class TableBuilder:
+    """Collects the entries of a segment that is being written."""
+
+    def __init__(self, claim: bytes, ordinal: int, created_ms: int) -> None:
+        self._rows: list[bytes] = []
+        self._claim = claim
+        self._ordinal = ordinal
+        self._created_ms = created_ms
+        self.end = START.size
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(self, frame: PackedFrame) -> int:
+        """Note a frame that is appended now; return its number."""
+        stored = len(frame.stored)
+        self._rows.append(
+            _ROW.pack(
+                self.end,
+                stored,
+                frame.plain,
+                frame.kind,
+                frame.codec,
+                0,
+                frame.content_digest,
+                frame.stored_digest,
+            )
+        )
+        self.end += stored
+        return len(self._rows) - 1
+
+    def finish(self) -> tuple[bytes, bytes]:
+        """Return the segment's id and the bytes that end it.
+
+        The claim and the ordinal make the id unique even for equal content: a segment that
+        the collector is about to delete can never be the one that a writer has just made.
+        """
+        head = _HEAD.pack(
+            TABLE_MAGIC,
+            VERSION,
+            len(self._rows),
+            self._claim,
+            self._ordinal,
+            self._created_ms,
+        )
+        table = head + b"".join(self._rows)
+        return identify(table), table + END.pack(len(table), FORM, END_MAGIC)
+
+
+def start_bytes() -> bytes:
+    """What a segment begins with."""
+    return START.pack(START_MAGIC, VERSION, 0)
+
+
+def identify(table: bytes) -> bytes:
+    """The id of the segment with this table."""
+    return blake3(table).digest(length=ID_BYTES)
+
+
+def table_length(tail: bytes, size: int) -> int:
+    """The length of the table, from the last bytes of a segment of `size` bytes.
+
+    Raises DamageError.
+    """
+    if len(tail) < END.size:
+        raise DamageError(f"it has only {size} bytes")
+    length, form, magic = END.unpack_from(tail, len(tail) - END.size)
+    if magic != END_MAGIC:
+        raise DamageError("its end is not that of a segment")
+    if form != FORM:
+        raise DamageError(f"its form {form} is none that this Mooring writes")
+    if not _HEAD.size <= length <= min(size - START.size - END.size, MAX_TABLE_BYTES):
+        raise DamageError(f"its table cannot have {length} bytes")
+    return int(length)
+
+
+def read_table(table: bytes, segment_id: bytes, size: int) -> SegmentTable:
+    """Check and open the table of a segment of `size` bytes.
+
+    Raises DamageError, or VaultError if the version is another.
+    """
+    if identify(table) != segment_id:
+        raise DamageError("its table has another digest")
+    magic, version, count, claim, ordinal, created_ms = _HEAD.unpack_from(table)
+    if version != VERSION:
+        raise VaultError(
+            f"segment {segment_id.hex()} has format version {version}; this Mooring reads {VERSION}"
+        )
+    if magic != TABLE_MAGIC or len(table) != _HEAD.size + count * _ENTRY.itemsize:
+        raise DamageError("its table has a wrong shape")
+    entries = np.frombuffer(table, _ENTRY, count, _HEAD.size)
+    ends = entries["offset"].astype(np.int64) + entries["stored"]
+    end = size - END.size - len(table)
+    if count and (
+        int(ends.max()) > end
+        or int(entries["plain"].max()) > FRAME_BYTES
+        or int(entries["kind"].max()) > max(Kind)
+    ):
+        raise DamageError("its table names frames outside of it")
+    return SegmentTable(entries, claim, ordinal, created_ms)

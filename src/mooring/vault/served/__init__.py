@@ -1,0 +1,1 @@
+"""Completed snapshots, served read-only over NBD by a process of their own."""

@@ -1,0 +1,184 @@
+"""The snapshots of a vault as NBD exports, named by their ids."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from contextlib import suppress
+from functools import partial
+
+from mooring.model.clock import Clock
+from mooring.model.errors import (
+    DamageError,
+    MooringError,
+    SnapshotNotInVaultError,
+    StoreError,
+    VaultError,
+)
+from mooring.model.extents import BLOCK_SIZE
+from mooring.nbd.export import Export
+from mooring.nbd.image_export import ImageExport
+from mooring.nbd.protocol import StatusExtent
+from mooring.vault.reader import SnapshotReader
+from mooring.vault.served.grants import Grant, Grants
+from mooring.vault.vault import Vault
+
+PATIENCE_SECONDS = 5.0
+"""How long a read waits for a vault that is slow or away.
+
+Shorter than a storage daemon may take to answer: a freeze waits for the reads under way.
+"""
+
+RETRY_SECONDS = 0.1
+
+RENEW_SECONDS = 10 * 60.0
+
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class SnapshotExports:
+    """Every completed snapshot of the vault."""
+
+    def __init__(
+        self,
+        vault: Vault,
+        executor: Executor,
+        clock: Clock,
+        grants: Grants,
+        patience: float = PATIENCE_SECONDS,
+    ) -> None:
+        self._vault = vault
+        self._executor = executor
+        self._clock = clock
+        self._grants = grants
+        self._patience = patience
+
+    async def names(self) -> Sequence[tuple[str, str]]:
+        """None: whoever may use a snapshot knows its id."""
+        return []
+
+    async def open(self, name: str) -> Export | None:
+        """Open a snapshot by its id or by a grant; None without one. Raises VaultError."""
+        loop = asyncio.get_running_loop()
+        grant = await loop.run_in_executor(self._executor, self._grants.find, name)
+        if grant is None:
+            if not _ID.fullmatch(name):
+                return None
+            return self._patient(
+                name, await loop.run_in_executor(self._executor, self._vault.open, name)
+            )
+        # The snapshot may be deleted: what the grant promises is kept.
+        open_claimed = partial(self._vault.open, grant.snapshot_id, claim=True)
+        reader = await loop.run_in_executor(self._executor, open_claimed)
+        return GrantedExport(self._patient(grant.snapshot_id, reader), grant, self._clock)
+
+    def _patient(self, snapshot_id: str, reader: SnapshotReader) -> PatientExport:
+        inner = ImageExport(reader, self._executor)
+        return PatientExport(
+            inner, self._vault, snapshot_id, self._executor, self._clock, self._patience
+        )
+
+
+class GrantedExport:
+    """A snapshot for as long as its grant lasts."""
+
+    def __init__(self, inner: PatientExport, grant: Grant, clock: Clock) -> None:
+        self._inner = inner
+        self._grant = grant
+        self._clock = clock
+        self._renewing = asyncio.get_running_loop().create_task(self._renew())
+
+    @property
+    def size(self) -> int:
+        return self._inner.size
+
+    async def read(self, offset: int, length: int) -> bytes:
+        """Raises VaultError when the time is over."""
+        self._check()
+        return await self._inner.read(offset, length)
+
+    async def block_status(self, offset: int, length: int, most: int) -> Sequence[StatusExtent]:
+        self._check()
+        return await self._inner.block_status(offset, length, most)
+
+    async def close(self) -> None:
+        self._renewing.cancel()
+        await self._inner.close()
+
+    def _check(self) -> None:
+        if self._clock.now_ms() >= self._grant.expires_ms:
+            raise VaultError(
+                f"the export of snapshot {self._grant.snapshot_id} is over: ask for a new one with "
+                "`mooring export`"
+            )
+
+    async def _renew(self) -> None:
+        """Read now and then, so that the claim of a client that is idle does not expire."""
+        while self._clock.now_ms() < self._grant.expires_ms:
+            await asyncio.sleep(RENEW_SECONDS)
+            with suppress(MooringError):
+                await self._inner.read(0, BLOCK_SIZE)
+
+
+class PatientExport:
+    """A snapshot whose vault may be away for a while."""
+
+    def __init__(
+        self,
+        inner: ImageExport,
+        vault: Vault,
+        snapshot_id: str,
+        executor: Executor,
+        clock: Clock,
+        patience: float,
+    ) -> None:
+        self._inner = inner
+        self._vault = vault
+        self._snapshot_id = snapshot_id
+        self._executor = executor
+        self._clock = clock
+        self._patience = patience
+
+    @property
+    def size(self) -> int:
+        return self._inner.size
+
+    async def read(self, offset: int, length: int) -> bytes:
+        """Raises DamageError at once if the blocks are damaged, VaultError when time runs out."""
+        deadline = self._clock.monotonic() + self._patience
+        try:
+            async with asyncio.timeout(self._patience):
+                while True:
+                    try:
+                        return await self._inner.read(offset, length)
+                    except DamageError:
+                        # An object that is missing is damage, but not if all are missing.
+                        if await self._has_root():
+                            raise
+                        if self._clock.monotonic() + RETRY_SECONDS > deadline:
+                            raise
+                    except (StoreError, SnapshotNotInVaultError):
+                        # Nobody deletes a snapshot that is read from, so the vault is away.
+                        if self._clock.monotonic() + RETRY_SECONDS > deadline:
+                            raise
+                    await asyncio.sleep(RETRY_SECONDS)
+        except TimeoutError:
+            raise VaultError(
+                f"snapshot {self._snapshot_id} could not be read within {self._patience:g} s: "
+                "the vault is slow or away"
+            ) from None
+
+    async def block_status(self, offset: int, length: int, most: int) -> Sequence[StatusExtent]:
+        return await self._inner.block_status(offset, length, most)
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+    async def _has_root(self) -> bool:
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._executor, self._vault.has, self._snapshot_id)
+        except MooringError:
+            return False

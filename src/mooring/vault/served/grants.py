@@ -1,0 +1,81 @@
+"""Grants: who may read which snapshot until when, as files."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from mooring.model.clock import Clock
+from mooring.model.errors import StoreError
+
+FOLDER = "grants"
+_NAME = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A snapshot may be read under a name that nobody can guess, until `expires_ms`."""
+
+    snapshot_id: str
+    expires_ms: int
+
+
+class Grants:
+    """The grants in a run directory, one file each, named as the export is."""
+
+    def __init__(self, run: Path, clock: Clock) -> None:
+        self._folder = run / FOLDER
+        self._clock = clock
+
+    def add(self, snapshot_id: str, seconds: float) -> str:
+        """Grant, and return the export's name; forgets what has expired. Raises StoreError."""
+        name = secrets.token_hex(16)
+        expires = self._clock.now_ms() + round(seconds * 1000)
+        text = json.dumps({"snapshot": snapshot_id, "expires_ms": expires})
+        fresh = self._folder / f"{name}.new"
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                os.write(fd, text.encode())
+            finally:
+                os.close(fd)
+            fresh.rename(self._folder / name)
+            for old, grant in self._all():
+                if grant.expires_ms <= self._clock.now_ms():
+                    old.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"the export could not be noted: {error}") from error
+        return name
+
+    def find(self, name: str) -> Grant | None:
+        """The grant of that name, unless it has expired."""
+        if not _NAME.fullmatch(name):
+            return None
+        grant = _read(self._folder / name)
+        return grant if grant is not None and grant.expires_ms > self._clock.now_ms() else None
+
+    def any(self) -> bool:
+        """Whether there is one that has not expired."""
+        return any(grant.expires_ms > self._clock.now_ms() for _, grant in self._all())
+
+    def _all(self) -> Iterator[tuple[Path, Grant]]:
+        with suppress(FileNotFoundError):
+            for path in list(self._folder.iterdir()):
+                grant = _read(path) if _NAME.fullmatch(path.name) else None
+                if grant is not None:
+                    yield path, grant
+
+
+def _read(path: Path) -> Grant | None:
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        return Grant(str(fields["snapshot"]), int(fields["expires_ms"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

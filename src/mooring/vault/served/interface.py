@@ -1,0 +1,56 @@
+"""What serves the completed snapshots of a vault over NBD."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class SnapshotServer(Protocol):
+    """One for each vault."""
+
+    def uri(self, export: str) -> str:
+        """The NBD URI of an export; its name is the snapshot's id, or that of a grant."""
+        ...
+
+    def ensure(self) -> None:
+        """See to it that it accepts connections. Raises StoreError."""
+        ...
+
+    def grant(self, snapshot_id: str, seconds: float) -> str:
+        """Allow to read a snapshot for so long; returns the NBD URI. Raises StoreError."""
+        ...
+
+    def granted(self) -> bool:
+        """Whether somebody has been allowed to read a snapshot, and still is."""
+        ...
+
+    def alive(self) -> bool:
+        """Whether it runs."""
+        ...
+
+    def end(self) -> None:
+        """Ask it to end, if it runs."""
+        ...
+
+
+class NoServer:
+    """For engines that read images without it."""
+
+    def uri(self, export: str) -> str:
+        return f"nbd://localhost/{export}"
+
+    def ensure(self) -> None:
+        """There is nothing to start."""
+
+    def grant(self, snapshot_id: str, seconds: float) -> str:
+        del seconds
+        return self.uri(snapshot_id)
+
+    def granted(self) -> bool:
+        return False
+
+    def alive(self) -> bool:
+        return True
+
+    def end(self) -> None:
+        """There is nothing to end."""

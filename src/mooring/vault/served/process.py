@@ -1,0 +1,145 @@
+"""The process that serves a vault's snapshots: started, found again, ended."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+import struct
+import subprocess
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+from mooring.model.clock import Clock
+from mooring.model.errors import StoreError
+from mooring.nbd.uri import NbdUri
+from mooring.vault.served.grants import Grants
+
+SOCKET_NAME = "nbd.sock"
+LOCK_NAME = "lock"
+WANTED_NAME = "wanted"
+LOG_NAME = "log"
+
+START_SECONDS = 20.0
+_PAUSE_SECONDS = 0.01
+_FLOCK = struct.Struct("hhqqi4x")
+_WHOLE_FILE = (fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+
+
+class ServingProcess:
+    """The process of one vault, in `folder`; it outlives whoever starts it.
+
+    `command` runs it, with `--lock-fd` and a number after it, for which it calls `inherit`.
+    """
+
+    def __init__(self, folder: Path, command: Sequence[str], clock: Clock) -> None:
+        self.folder = folder
+        self._command = command
+        self._clock = clock
+        self._grants = Grants(folder, clock)
+        self._lock = threading.Lock()
+
+    def uri(self, export: str) -> str:
+        """The NBD URI of an export."""
+        return str(NbdUri(export, socket=str(self.folder / SOCKET_NAME)))
+
+    def ensure(self) -> None:
+        """Start it unless it runs; it accepts connections then. Raises StoreError."""
+        with self._lock:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (self.folder / WANTED_NAME).touch(mode=0o600)
+            deadline = self._clock.monotonic() + START_SECONDS
+            never = threading.Event()
+            spawned = False
+            while not self._accepts():
+                with (self.folder / LOCK_NAME).open("ab+") as lock:
+                    if _take(lock):
+                        if spawned:
+                            raise StoreError(f"snapshots cannot be served: {self._log_tail()}")
+                        self._spawn(lock)
+                        spawned = True
+                if self._clock.monotonic() > deadline:
+                    raise StoreError(
+                        f"snapshots are not served within {START_SECONDS:g} s; see "
+                        f"{self.folder / LOG_NAME}"
+                    )
+                never.wait(_PAUSE_SECONDS)
+
+    def grant(self, snapshot_id: str, seconds: float) -> str:
+        """Allow to read a snapshot for so long; returns the NBD URI. Raises StoreError."""
+        self.ensure()
+        return self.uri(self._grants.add(snapshot_id, seconds))
+
+    def granted(self) -> bool:
+        """Whether somebody has been allowed to read a snapshot, and still is."""
+        return self._grants.any()
+
+    def alive(self) -> bool:
+        """Whether it runs."""
+        try:
+            with (self.folder / LOCK_NAME).open("rb+") as lock:
+                answer = fcntl.fcntl(lock, fcntl.F_OFD_GETLK, _FLOCK.pack(*_WHOLE_FILE))
+        except FileNotFoundError:
+            return False
+        return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
+
+    def end(self) -> None:
+        """Ask it to end, if it runs."""
+        if self.alive():
+            with contextlib.suppress(ProcessLookupError, ValueError):
+                os.kill(int((self.folder / LOCK_NAME).read_text()), signal.SIGTERM)
+
+    def _accepts(self) -> bool:
+        if not self.alive():
+            return False
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(str(self.folder / SOCKET_NAME))
+            except OSError:
+                return False
+        return True
+
+    def _spawn(self, lock: IO[bytes]) -> None:
+        """Start the process, which inherits the lock and keeps it to its end."""
+        command = ["setsid", "--fork", *self._command, "--lock-fd", str(lock.fileno())]
+        with (self.folder / LOG_NAME).open("ab") as log:
+            try:
+                # Nobody's child here, and out of reach of a terminal's signals.
+                subprocess.run(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    cwd="/",
+                    pass_fds=(lock.fileno(),),
+                    check=True,
+                )
+            except (OSError, subprocess.CalledProcessError) as error:
+                raise StoreError(f"the server of snapshots cannot be started: {error}") from error
+
+    def _log_tail(self) -> str:
+        try:
+            lines = (self.folder / LOG_NAME).read_text(errors="replace").strip().splitlines()
+        except FileNotFoundError:
+            lines = []
+        return lines[-1] if lines else "its log is empty"
+
+
+def inherit(lock_fd: int) -> None:
+    """Be the process that holds the lock that it was started with."""
+    os.set_inheritable(lock_fd, False)
+    os.ftruncate(lock_fd, 0)
+    os.write(lock_fd, str(os.getpid()).encode())
+
+
+def _take(file: IO[bytes]) -> bool:
+    """Lock the file. The lock belongs to whatever has inherited the open file, until its end."""
+    try:
+        fcntl.fcntl(file, fcntl.F_OFD_SETLK, _FLOCK.pack(*_WHOLE_FILE))
+    except BlockingIOError:
+        return False
+    return True

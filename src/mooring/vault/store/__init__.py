@@ -1,0 +1,1 @@
+"""Where a vault keeps its objects."""

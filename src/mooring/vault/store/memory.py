@@ -1,0 +1,109 @@
+"""A store in memory, for tests and demonstrations."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+
+from mooring.model.errors import ObjectNotFoundError, StoreError
+from mooring.vault.store.interface import Buffer
+from mooring.vault.store.names import check_name
+
+
+class MemoryStore:
+    """Objects in a dictionary. Closing it keeps them: a vault can be opened on it again."""
+
+    can_punch = True
+    description = "memory"
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.holes: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def upload(self) -> MemoryUpload:
+        return MemoryUpload(self)
+
+    def put(self, name: str, data: Buffer, *, replace: bool = True) -> bool:
+        check_name(name)
+        with self._lock:
+            if not replace and name in self.objects:
+                return False
+            self.objects[name] = bytes(data)
+            self.holes.pop(name, None)
+            return True
+
+    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        data = self._find(name)
+        return data[offset:] if length is None else data[offset : offset + length]
+
+    def tail(self, name: str, length: int) -> tuple[bytes, int]:
+        data = self._find(name)
+        return data[max(0, len(data) - length) :], len(data)
+
+    def names(self, prefix: str) -> Iterator[str]:
+        with self._lock:
+            found = [name for name in self.objects if name.startswith(prefix)]
+        yield from found
+
+    def rename(self, old: str, new: str) -> None:
+        check_name(new)
+        with self._lock:
+            data = self._find(old)
+            self.objects[new] = data
+            del self.objects[old]
+
+    def delete(self, name: str) -> None:
+        with self._lock:
+            self.objects.pop(check_name(name), None)
+            self.holes.pop(name, None)
+
+    def barrier(self, names: Iterable[str]) -> None:
+        for name in names:
+            check_name(name)
+
+    def allocated(self, name: str) -> int:
+        return len(self._find(name)) - self.holes.get(name, 0)
+
+    def punch(self, name: str, ranges: Sequence[tuple[int, int]]) -> None:
+        data = bytearray(self._find(name))
+        for offset, length in ranges:
+            data[offset : offset + length] = bytes(len(data[offset : offset + length]))
+        with self._lock:
+            if name in self.objects:
+                self.objects[name] = bytes(data)
+                self.holes[name] = sum(length for _, length in ranges)
+
+    def sweep(self, before_ms: int) -> int:
+        return 0
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def _find(self, name: str) -> bytes:
+        try:
+            return self.objects[check_name(name)]
+        except KeyError:
+            raise ObjectNotFoundError(f"{self.description} has no object {name}") from None
+
+
+class MemoryUpload:
+    """An object of a MemoryStore in the making."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self._data: bytearray | None = bytearray()
+
+    def write(self, data: Buffer) -> None:
+        if self._data is None:
+            raise StoreError("the upload is over")
+        self._data += data
+
+    def commit(self, name: str) -> None:
+        if self._data is None:
+            raise StoreError("the upload is over")
+        data, self._data = self._data, None
+        self._store.put(name, data)
+
+    def abort(self) -> None:
+        self._data = None

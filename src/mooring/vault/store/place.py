@@ -1,0 +1,47 @@
+"""Where a vault is: a directory or a bucket, and what its key file holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from mooring.model.errors import ConfigurationError
+from mooring.vault.store.directory import DirectoryStore
+from mooring.vault.store.interface import Store
+
+_BUCKET = "s3://"
+
+
+def is_bucket(place: str) -> bool:
+    """Whether a setting names a bucket rather than a directory."""
+    return place.startswith(_BUCKET)
+
+
+def open_place(place: str, options: Mapping[str, str]) -> Store:
+    """Open the store in a directory, which is made if need be, or in a bucket.
+
+    `options` are those of S3Store. Raises ConfigurationError, StoreError.
+    """
+    if is_bucket(place):
+        # Its library is an extra, and takes its time to load.
+        from mooring.vault.store.s3 import S3Store
+
+        return S3Store(place, options)
+    return DirectoryStore(Path(place))
+
+
+def read_secret(file: str) -> bytes:
+    """What a key file holds, without the line's end. Raises ConfigurationError."""
+    path = Path(file).expanduser()
+    try:
+        mode = path.stat().st_mode & 0o777
+        secret = path.read_bytes().rstrip(b"\r\n")
+    except OSError as error:
+        raise ConfigurationError(f"the key file {path} cannot be read: {error.strerror}") from error
+    if mode & 0o077:
+        raise ConfigurationError(
+            f"the key file {path} has mode {mode:04o}, so others could read it: chmod 600 {path}"
+        )
+    if not secret:
+        raise ConfigurationError(f"the key file {path} is empty: write a passphrase into it")
+    return secret

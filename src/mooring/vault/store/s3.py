@@ -1,0 +1,208 @@
+"""A store in a bucket of any S3-compatible service."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import IO, Any
+
+from mooring.model.errors import ConfigurationError, ObjectNotFoundError, StoreError
+from mooring.vault.store.interface import Buffer
+from mooring.vault.store.names import check_name
+
+try:
+    import obstore
+    from obstore.exceptions import AlreadyExistsError, BaseError
+    from obstore.store import S3Store as Bucket
+except ModuleNotFoundError as error:
+    raise ConfigurationError(
+        "a vault in a bucket needs obstore, which is missing: install mooring[s3]"
+    ) from error
+
+REQUEST_SECONDS = 60
+"""How long one request may take; a part of a segment has 5 MiB."""
+
+RETRY_SECONDS = 120
+"""How long a failing request is repeated, after pauses that grow and vary."""
+
+_IN_MEMORY = 8 * 1024 * 1024
+"""What is larger waits in an unnamed temporary file until its name is known."""
+
+
+class S3Store:
+    """Objects below `s3://bucket/prefix`.
+
+    Relies on what S3 promises since 2020: who reads or lists after a change sees it; and on
+    conditional writes (`If-None-Match: *`). Credentials, and what `options` leave out, come from
+    the environment (`AWS_ACCESS_KEY_ID` and so on) or the machine's role. Parts of uploads that
+    were killed are invisible; a lifecycle rule of the bucket removes them.
+    """
+
+    can_punch = False
+
+    def __init__(self, url: str, options: Mapping[str, str] | None = None) -> None:
+        """`options` as obstore names them: `endpoint`, `region`, `access_key_id` and so on.
+
+        Raises ConfigurationError for an address or options that are none.
+        """
+        self.url = url.rstrip("/")
+        chosen = dict(options or {})
+        plain = chosen.get("endpoint", "").startswith("http://")
+        try:
+            self._bucket = Bucket.from_url(
+                self.url,
+                config=chosen,  # type: ignore[arg-type]
+                client_options={"allow_http": plain, "timeout": timedelta(seconds=REQUEST_SECONDS)},
+                retry_config={"retry_timeout": timedelta(seconds=RETRY_SECONDS)},
+            )
+        except (BaseError, ValueError) as error:
+            raise ConfigurationError(f"the vault {url} cannot be opened: {error}") from error
+
+    @property
+    def description(self) -> str:
+        return self.url
+
+    def upload(self) -> S3Upload:
+        return S3Upload(self)
+
+    def put(self, name: str, data: Buffer, *, replace: bool = True) -> bool:
+        path = check_name(name)
+        content = bytes(data)
+        with self._errors("write", name):
+            try:
+                obstore.put(
+                    self._bucket,
+                    path,
+                    content,
+                    mode="overwrite" if replace else "create",
+                    use_multipart=False,
+                )
+            except AlreadyExistsError:
+                # After a reply that was lost, the repeated request meets what the first wrote.
+                return self.get(name) == content
+        return True
+
+    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        path = check_name(name)
+        with self._errors("read", name):
+            if offset == 0 and length is None:
+                return bytes(obstore.get(self._bucket, path).bytes())
+            # A range beyond the end is an error to S3, and the size is needed to tell.
+            if length is None or length == 0:
+                return self._clamped(path, offset, length)
+            try:
+                return bytes(obstore.get_range(self._bucket, path, start=offset, length=length))
+            except BaseError:
+                return self._clamped(path, offset, length)
+
+    def tail(self, name: str, length: int) -> tuple[bytes, int]:
+        path = check_name(name)
+        with self._errors("read", name):
+            if length == 0:
+                return b"", self._size(path)
+            found = obstore.get(self._bucket, path, options={"range": {"suffix": length}})
+            return bytes(found.bytes()), int(found.meta["size"])
+
+    def names(self, prefix: str) -> Iterator[str]:
+        folder = check_name(prefix.rstrip("/")) if prefix else None
+        with self._errors("list", prefix):
+            for batch in obstore.list(self._bucket, prefix=folder):
+                yield from [item["path"] for item in batch]
+
+    def rename(self, old: str, new: str) -> None:
+        path, target = check_name(old), check_name(new)
+        with self._errors("rename", old):
+            obstore.copy(self._bucket, path, target, overwrite=True)
+            obstore.delete(self._bucket, path)
+
+    def delete(self, name: str) -> None:
+        path = check_name(name)
+        with self._errors("delete", name), suppress(FileNotFoundError):
+            obstore.delete(self._bucket, path)
+
+    def barrier(self, names: Iterable[str]) -> None:
+        """What the service has acknowledged is durable."""
+        for name in names:
+            check_name(name)
+
+    def allocated(self, name: str) -> int:
+        path = check_name(name)
+        with self._errors("read", name):
+            return self._size(path)
+
+    def punch(self, name: str, ranges: Sequence[tuple[int, int]]) -> None:
+        raise StoreError(f"the vault {self.url} cannot give back parts of an object: {name}")
+
+    def sweep(self, before_ms: int) -> int:
+        """There is nothing to find: what is not whole has no name in a bucket."""
+        return 0
+
+    def close(self) -> None:
+        """Connections are let go with the object."""
+
+    def _size(self, path: str) -> int:
+        return int(obstore.head(self._bucket, path)["size"])
+
+    def _clamped(self, path: str, offset: int, length: int | None) -> bytes:
+        size = self._size(path)
+        end = size if length is None else min(size, offset + length)
+        if end <= offset:
+            return b""
+        return bytes(obstore.get_range(self._bucket, path, start=offset, end=end))
+
+    @contextmanager
+    def _errors(self, action: str, name: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise ObjectNotFoundError(f"the vault {self.url} has no object {name}") from error
+        except (BaseError, OSError) as error:
+            raise StoreError(
+                f"could not {action} {name} in the vault {self.url}: {_first_line(error)}"
+            ) from error
+
+
+class S3Upload:
+    """An object of an S3Store in the making: its name is known only at its end."""
+
+    def __init__(self, store: S3Store) -> None:
+        self._store = store
+        self._file: IO[bytes] | None = tempfile.SpooledTemporaryFile(  # noqa: SIM115 - see abort
+            max_size=_IN_MEMORY
+        )
+
+    def write(self, data: Buffer) -> None:
+        if self._file is None:
+            raise StoreError("the upload is over")
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise StoreError(
+                f"no room in {tempfile.gettempdir()} for what goes to the vault "
+                f"{self._store.url}: {error.strerror}; set TMPDIR to a larger file system"
+            ) from error
+
+    def commit(self, name: str) -> None:
+        if self._file is None:
+            raise StoreError("the upload is over")
+        try:
+            path = check_name(name)
+            self._file.seek(0)
+            with self._store._errors("write", name):
+                # In several parts at once; the object appears when the last has arrived.
+                source: Any = self._file
+                obstore.put(self._store._bucket, path, source)
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def _first_line(error: BaseException) -> str:
+    """What obstore says; the rest of it is its own state."""
+    return str(error).partition("\n")[0]

@@ -1,0 +1,324 @@
+"""The vault: what keeps frozen disks, and all that can be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from mooring.model.clock import Clock
+from mooring.model.errors import (
+    DamageError,
+    DiskFullError,
+    MooringError,
+    ObjectNotFoundError,
+    SnapshotNotInVaultError,
+    VaultError,
+)
+from mooring.model.extents import Extent
+from mooring.model.ids import Ids, RandomIds
+from mooring.vault.cipher import Cipher
+from mooring.vault.claim import Claim, Purpose
+from mooring.vault.collect import Collection, Collector
+from mooring.vault.diff import changed_extents
+from mooring.vault.frame import Packer
+from mooring.vault.frames import Frames
+from mooring.vault.header import create_header, open_cipher, read_header
+from mooring.vault.layout import (
+    DELETED,
+    HEADER_NAME,
+    ROOTS,
+    SEGMENT_BYTES,
+    root_name,
+    tombstone_name,
+    tombstone_prefix,
+)
+from mooring.vault.reader import SnapshotReader
+from mooring.vault.root import Root, SnapshotInfo, check_size, decode_root
+from mooring.vault.store.interface import Store
+from mooring.vault.usage import Usage, UsageReport
+from mooring.vault.verify import Damage, Verification, damaged_roots
+from mooring.vault.writer import SnapshotWriter
+
+
+class Vault:
+    """Safe to use from any thread, and beside other processes on the same store.
+
+    Every method may raise StoreError.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        vault_id: str,
+        *,
+        ids: Ids,
+        cipher: Cipher,
+        level: int,
+        threads: int,
+        segment_bytes: int,
+    ) -> None:
+        """Use `create_or_open`."""
+        self.id = vault_id
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+        self._segment_bytes = segment_bytes
+        self._cipher = cipher
+        self._frames = Frames(store, cipher)
+        self._packer = Packer(level, cipher)
+        self._workers = ThreadPoolExecutor(threads, "vault-frames")
+        self._sealers = ThreadPoolExecutor(2, "vault-segments")
+        self._collector = Collector(store, clock, self._frames)
+
+    @classmethod
+    def create_or_open(
+        cls,
+        store: Store,
+        clock: Clock,
+        *,
+        ids: Ids | None = None,
+        level: int = 1,
+        threads: int = 2,
+        segment_bytes: int = SEGMENT_BYTES,
+        create: bool = True,
+        secret: bytes | None = None,
+    ) -> Vault:
+        """Open the vault in the store; with `create` make one if the store is empty.
+
+        With a `secret`, of any length, all content is sealed with a key that the secret unwraps.
+        A vault has a key from the beginning or never.
+
+        `level` is zstd's, `threads` those that compress and decode, `segment_bytes` what a
+        segment is sealed at. Raises VaultError if the store holds something else, a vault of
+        another format version, or one with a key when there is no secret, or the other way
+        round; WrongKeyError, DamageError, DiskFullError.
+        """
+        ids = RandomIds() if ids is None else ids
+        try:
+            header = store.get(HEADER_NAME)
+        except ObjectNotFoundError:
+            if not create:
+                raise VaultError(
+                    f"there is no vault in {store.description}: its object 'vault' is missing"
+                ) from None
+            header = create_header(store, clock, ids.new_id(), secret)
+        vault_id, scheme = read_header(header, store.description)
+        return cls(
+            store,
+            clock,
+            vault_id,
+            ids=ids,
+            cipher=open_cipher(store, vault_id, scheme, secret),
+            level=level,
+            threads=threads,
+            segment_bytes=min(segment_bytes, SEGMENT_BYTES),
+        )
+
+    def close(self) -> None:
+        """Let go of threads and memory. Writers and readers must be done."""
+        self._workers.shutdown(cancel_futures=True)
+        self._sealers.shutdown()
+        self._store.close()
+
+    def __enter__(self) -> Vault:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    # --- storing
+
+    def begin(self, info: SnapshotInfo, parent: str | None = None) -> SnapshotWriter:
+        """Begin to store a snapshot; what is not written is as in `parent`, or zeros without.
+
+        Raises VaultError if the snapshot is in the vault already or the disk was larger in the
+        parent, SnapshotNotInVaultError if the parent is not there, DamageError if its root
+        cannot be read.
+        """
+        check_size(info.size)
+        if self.has(info.id):
+            raise VaultError(f"snapshot {info.id} is in the vault already")
+        claim_id, held = self._ids.new_id().replace("-", ""), b""
+        if parent is not None:
+            held = self._root_bytes(parent)
+        claim = Claim(
+            self._store,
+            self._clock,
+            self._cipher,
+            claim_id,
+            Purpose.WRITE,
+            info.id,
+            held=parent or "",
+            root=held,
+        )
+        try:
+            base = None
+            if parent is not None:
+                # Only now the claim protects what the parent names.
+                base = self._claimed_root(parent)
+                if base.info.size > info.size:
+                    raise VaultError(
+                        f"snapshot {info.id} of {info.size} bytes cannot follow {parent} of "
+                        f"{base.info.size} bytes: a disk does not shrink"
+                    )
+            return SnapshotWriter(
+                info,
+                base,
+                store=self._store,
+                clock=self._clock,
+                claim=claim,
+                frames=self._frames,
+                packer=self._packer,
+                packers=self._workers,
+                sealers=self._sealers,
+                segment_bytes=self._segment_bytes,
+            )
+        except MooringError:
+            claim.release()
+            raise
+
+    def confirm(self, snapshot_id: str) -> Root | None:
+        """Return the root if the snapshot is stored, and durable now; None if it is not.
+
+        For work that is repeated after a crash: begin only when this says None.
+        """
+        try:
+            root = self.root(snapshot_id)
+        except SnapshotNotInVaultError:
+            return None
+        self._store.barrier([root_name(snapshot_id)])
+        return root
+
+    def delete(self, snapshot_id: str) -> None:
+        """Remove a snapshot, durably. Its space is freed by `collect`. Not there: nothing."""
+        name = root_name(snapshot_id)
+        names = [name]
+        try:
+            claim = decode_root(self._store.get(name), snapshot_id, self._cipher).claim
+            names.append(tombstone_name(snapshot_id, claim, self._clock.now_ms()))
+            self._store.rename(*names)
+        except ObjectNotFoundError:
+            pass
+        except (DamageError, DiskFullError):
+            # No writer begins on a root that cannot be read, nor on a full disk: nobody needs the
+            # tombstone, and a full disk can be emptied.
+            self._store.delete(name)
+        self._store.barrier(names)
+
+    # --- reading
+
+    def open(self, snapshot_id: str, *, claim: bool = False) -> SnapshotReader:
+        """Open a snapshot for reading; with `claim` it stays readable even if it is deleted.
+
+        A reader with a claim must be read from, or closed, within an hour. Raises
+        SnapshotNotInVaultError, DamageError.
+        """
+        data = self._root_bytes(snapshot_id)
+        root = decode_root(data, snapshot_id, self._cipher)
+        held = None
+        if claim:
+            held = Claim(
+                self._store,
+                self._clock,
+                self._cipher,
+                self._ids.new_id().replace("-", ""),
+                Purpose.READ,
+                snapshot_id,
+                held=snapshot_id,
+                root=data,
+            )
+            try:
+                self._claimed_root(snapshot_id)
+            except MooringError:
+                held.release()
+                raise
+        return SnapshotReader(
+            root, self._frames, self._workers, lambda: self.has(snapshot_id), held
+        )
+
+    def has(self, snapshot_id: str) -> bool:
+        """Whether the snapshot has a root, whole or not."""
+        try:
+            self._store.get(root_name(snapshot_id), 0, 1)
+        except ObjectNotFoundError:
+            return False
+        return True
+
+    def root(self, snapshot_id: str) -> Root:
+        """The root of a snapshot. Raises SnapshotNotInVaultError, DamageError."""
+        return decode_root(self._root_bytes(snapshot_id), snapshot_id, self._cipher)
+
+    def roots(self) -> Iterator[Root]:
+        """Yield the roots of all snapshots, in no order. Raises DamageError."""
+        for snapshot_id in self.snapshot_ids():
+            try:
+                yield self.root(snapshot_id)
+            except SnapshotNotInVaultError:
+                continue
+
+    def snapshot_ids(self) -> Iterator[str]:
+        """Yield the ids of all snapshots, also of those whose root cannot be read."""
+        for name in self._store.names(ROOTS):
+            yield name.removeprefix(ROOTS)
+
+    def diff(self, old: str | None, new: str) -> Iterator[Extent]:
+        """Yield the ranges of `new` that changed since `old`; without it, all that is not zero.
+
+        Ascending; `zero` says that a range reads as zeros now. What was written again with the
+        content that it had may be among them. Raises SnapshotNotInVaultError, DamageError.
+        """
+        before = None if old is None else self.root(old)
+        return changed_extents(before, self.root(new), self._frames)
+
+    # --- keeping
+
+    def collect(self, *, dry_run: bool = False) -> Collection:
+        """Free what no snapshot needs; see collect.py for why that is safe beside anything else.
+
+        Raises DamageError if a root or a map is damaged: then nothing is deleted.
+        """
+        return self._collector.run(dry_run=dry_run)
+
+    def verify(self, ids: Iterable[str] | None = None, sample: float = 1.0) -> list[Damage]:
+        """Read back all frames of the snapshots (None: of all), or a random part of them.
+
+        Maps and roots are always checked in full. Raises SnapshotNotInVaultError for an id that
+        is not there.
+        """
+        roots: list[Root] = []
+        broken: dict[str, str] = {}
+        for snapshot_id in self.snapshot_ids() if ids is None else ids:
+            try:
+                roots.append(self.root(snapshot_id))
+            except DamageError as error:
+                broken[snapshot_id] = str(error)
+            except SnapshotNotInVaultError:
+                if ids is not None:
+                    raise
+        found = Verification(Frames(self._store, self._cipher), self._workers).run(roots, sample)
+        # What was deleted meanwhile may have been collected meanwhile.
+        return [*damaged_roots(broken), *(one for one in found if self.has(one.snapshot_id))]
+
+    def usage(self) -> list[Usage]:
+        """What each snapshot takes alone, and what it shares. Raises DamageError."""
+        return UsageReport(self._frames).run(list(self.roots()))
+
+    def _claimed_root(self, snapshot_id: str) -> Root:
+        """The root of a snapshot that is not being deleted, for who has put a claim on it."""
+        root = self.root(snapshot_id)
+        prefix = tombstone_prefix(snapshot_id, root.claim)
+        if any(name.startswith(prefix) for name in self._store.names(DELETED)):
+            raise self._missing(snapshot_id)
+        return root
+
+    def _root_bytes(self, snapshot_id: str) -> bytes:
+        try:
+            return self._store.get(root_name(snapshot_id))
+        except ObjectNotFoundError:
+            raise self._missing(snapshot_id) from None
+
+    def _missing(self, snapshot_id: str) -> SnapshotNotInVaultError:
+        return SnapshotNotInVaultError(
+            f"the vault {self._store.description} has no snapshot {snapshot_id}"
+        )

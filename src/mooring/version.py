@@ -1,0 +1,3 @@
+"""The version of Mooring, as a constant: nothing to look up."""
+
+VERSION = "0.1.0"

@@ -1,0 +1,73 @@
+"""A data directory with a server that a test asks directly."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mooring import wiring
+from mooring.config import EngineSettings, Region, Settings
+from mooring.model.clock import SystemClock
+from mooring.model.extents import BLOCK_SIZE
+from mooring.service.context import Context
+from mooring.service.table import handlers
+from tests.vault.disks import info
+
+REGION, ZONE = "us-east-2", "us-east-2a"
+
+
+def settings_at(data: Path, vault: Path) -> Settings:
+    """One region, with disks in memory and a vault in a directory."""
+    return Settings(
+        data=str(data),
+        engine=EngineSettings(kind="memory"),
+        regions={REGION: Region(zones=[ZONE], vault=str(vault))},
+    )
+
+
+class Server:
+    """Ask with `call`; jobs run in `settle`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.mooring = wiring.build(settings)
+        self._handlers = handlers(self.mooring.backend)
+
+    def call(self, operation: str, **params: Any) -> Mapping[str, Any]:
+        context = Context(
+            region=REGION,
+            caller="AKIATEST",
+            request_id="request",
+            invocation_id=None,
+            received_ms=self.mooring.clock.now_ms(),
+        )
+        return self._handlers[operation](context, params)
+
+    def settle(self) -> None:
+        self.mooring.runner.drain()
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[Server]:
+    server = Server(settings)
+    try:
+        server.mooring.tools.catalog.migrate()
+        yield server
+    finally:
+        server.mooring.stop()
+
+
+def store(settings: Settings, snapshot_id: str, content: bytes, **more: Any) -> None:
+    """Put a snapshot into the vault of the region, past all servers."""
+    with wiring._vault(settings, REGION, SystemClock()) as vault:
+        parent = more.pop("parent", None)
+        with vault.begin(info(snapshot_id, 8 << 30, **more), parent) as writer:
+            writer.write(0, content)
+            writer.commit()
+
+
+def blocks(seed: int, count: int) -> bytes:
+    """Blocks that do not compress and are all different."""
+    return random.Random(seed).randbytes(count * BLOCK_SIZE)

@@ -1,0 +1,146 @@
+"""`mooringd doctor`: what it finds, and what it says to do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mooring import wiring
+from mooring.admin import doctor as module
+from mooring.admin.doctor import doctor
+from mooring.admin.serve import serve
+from mooring.config import EngineSettings, Listen, Settings
+from mooring.model.disk import DiskState
+from mooring.model.errors import ConfigurationError, ServerRunningError
+from tests.catalog.values import disk
+
+pytestmark = pytest.mark.requires("qemu-storage-daemon", "qemu-img")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data=str(tmp_path / "data"), engine=EngineSettings(kind="memory"))
+
+
+@pytest.fixture
+def used(settings: Settings) -> Settings:
+    """A data directory that a server has been on, with a disk."""
+    mooring = wiring.build(settings)
+    try:
+        mooring.start()
+        with mooring.tools.catalog.write() as transaction:
+            transaction.disks.add(disk("data", state=DiskState.ERROR))
+    finally:
+        mooring.stop()
+    return settings
+
+
+def examine(settings: Settings, capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str]]:
+    capsys.readouterr()
+    code = doctor(settings)
+    lines = capsys.readouterr().out.splitlines()
+    assert code == int(any(line.startswith("BAD ") for line in lines))
+    return code, lines
+
+
+def bad(settings: Settings, capsys: pytest.CaptureFixture[str]) -> str:
+    code, lines = examine(settings, capsys)
+    assert code == 1
+    (line,) = [line for line in lines if line.startswith("BAD ")]
+    return line
+
+
+def test_a_fresh_host(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    code, lines = examine(settings, capsys)
+
+    assert code == 0
+    assert any("not there yet; `mooringd serve` makes it" in line for line in lines)
+    assert not settings.data_directory.exists()
+
+
+def test_a_disk_that_could_not_be_made(used: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "disk data in us-east-2a: could not be made; delete it with delete-disk"
+    assert bad(used, capsys) == f"BAD  {text}"
+
+
+def test_a_disk_whose_data_is_gone(used: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    mooring = wiring.build(used)
+    with mooring.tools.catalog.write() as transaction:
+        transaction.disks.change("id-data", state=DiskState.AVAILABLE)
+    mooring.stop()
+
+    assert bad(used, capsys) == "BAD  disk data in us-east-2a: disk id-data does not exist"
+
+
+def test_a_server_that_runs(used: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    mooring = wiring.build(used)
+    try:
+        code, lines = examine(used, capsys)
+    finally:
+        mooring.stop()
+
+    assert code == 0
+    assert any("a server runs, so its disks are not looked at" in line for line in lines)
+
+
+def test_no_two_servers_on_one_directory(settings: Settings) -> None:
+    mooring = wiring.build(settings)
+    try:
+        with pytest.raises(ServerRunningError, match=r"process \d+.*stop it, or name another"):
+            wiring.build(settings)
+    finally:
+        mooring.stop()
+    wiring.build(settings).stop()
+
+
+def test_keys_that_others_can_read(used: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    (used.data_directory / "credentials").chmod(0o644)
+
+    assert "chmod 600" in bad(used, capsys)
+
+
+def test_a_damaged_catalog(used: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    for file in used.data_directory.glob("catalog.sqlite*"):
+        file.write_bytes(b"no database at all, whatever its name may say\n" * 100)
+
+    assert "catalog.sqlite cannot be used" in bad(used, capsys)
+
+
+def test_a_catalog_that_is_none(used: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "catalog must be the URL" in bad(replace(used, catalog="nowhere"), capsys)
+
+
+def test_little_room(
+    settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wiring.build(settings).stop()
+    monkeypatch.setattr(module, "MIN_FREE_BYTES", 1 << 62)
+
+    assert "make room, or writes and snapshots will fail" in bad(settings, capsys)
+
+
+def test_tools_that_are_missing(
+    settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+
+    code, lines = examine(settings, capsys)
+
+    assert code == 1
+    for tool in ("qemu-storage-daemon", "qemu-img"):
+        (line,) = [line for line in lines if line.startswith(f"BAD  {tool}")]
+        assert "apt-get install" in line
+
+
+@pytest.mark.parametrize(("port", "why"), [(70000, "0 to 65535"), (-1, "0 to 65535")])
+def test_a_port_that_is_none(settings: Settings, port: int, why: str) -> None:
+    with pytest.raises(ConfigurationError, match=why):
+        serve(settings, port=port)
+
+
+def test_an_address_that_is_not_ours(settings: Settings) -> None:
+    there = replace(settings, listen=Listen(host="192.0.2.1"))
+    with pytest.raises(ConfigurationError, match=r"cannot listen on 192\.0\.2\.1 port 8470"):
+        serve(there)

@@ -1,0 +1,121 @@
+"""`mooringd export` and `diff`: snapshots out of the vault."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from mooring import wiring
+from mooring.admin.diff import diff
+from mooring.admin.export import export
+from mooring.admin.main import main
+from mooring.config import Settings
+from mooring.model.errors import ConfigurationError, StoreError
+from mooring.model.extents import BLOCK_SIZE, GIB
+from mooring.vault.layout import FRAME_BLOCKS
+from tests.admin.servers import REGION, blocks, settings_at, store
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    made = settings_at(tmp_path / "data", tmp_path / "vault")
+    store(made, "one", blocks(1, 2 * FRAME_BLOCKS), name="monday")
+    store(made, "two", blocks(1, FRAME_BLOCKS) + blocks(2, 1), name="tuesday", parent="one")
+    return made
+
+
+HEAD = 2 * FRAME_BLOCKS * BLOCK_SIZE
+"""All data lie within so many bytes; the disk has 8 GiB."""
+
+
+def content(settings: Settings, snapshot: str) -> bytes:
+    vault = wiring.open_vault(settings, REGION)
+    assert vault is not None
+    with vault, vault.open(snapshot) as reader:
+        return reader.read(0, HEAD)
+
+
+@pytest.mark.full
+@pytest.mark.requires("qemu-img")
+@pytest.mark.parametrize("image_format", ["raw", "qcow2", "vmdk"])
+def test_export(
+    image_format: str, settings: Settings, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    output, back = tmp_path / "image", tmp_path / "back"
+
+    words = ["export", "--snapshot", "tuesday", "--format", image_format, "--output", str(output)]
+    place = ["--data", settings.data, "--config", str(config(settings, tmp_path))]
+    assert main([*words, *place]) == 0
+
+    assert "tuesday is in" in capfd.readouterr().out
+    convert = ["qemu-img", "convert", "-f", image_format, "-O", "raw", str(output), str(back)]
+    subprocess.run(convert, check=True)
+    with back.open("rb") as file:
+        assert file.read(HEAD) == content(settings, "two")
+    assert back.stat().st_size == 8 * GIB
+    assert back.stat().st_blocks * 512 <= HEAD
+    assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.full
+@pytest.mark.requires("qemu-img")
+def test_export_of_damage_leaves_nothing(settings: Settings, tmp_path: Path) -> None:
+    for segment in (tmp_path / "vault" / "segments").rglob("*"):
+        if segment.is_file():
+            data = bytearray(segment.read_bytes())
+            data[1000] ^= 1
+            segment.write_bytes(data)
+
+    with pytest.raises(StoreError, match="qemu-img convert failed"):
+        export(settings, snapshot="one", region=None, image_format="raw", output=tmp_path / "image")
+
+    assert not list(tmp_path.glob("image*"))
+
+
+def test_export_overwrites_nothing(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "image").write_text("precious")
+    with pytest.raises(ConfigurationError, match="exists and stays as it is"):
+        export(settings, snapshot="one", region=None, image_format="raw", output=tmp_path / "image")
+    with pytest.raises(ConfigurationError, match="no vault has a snapshot friday"):
+        export(settings, snapshot="friday", region=None, image_format="raw", output=tmp_path / "x")
+    assert (tmp_path / "image").read_text() == "precious"
+
+
+def test_diff(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    assert diff(settings, snapshot="tuesday", since="monday", region=None) == 0
+    told = json.loads(capsys.readouterr().out)
+    old, new = content(settings, "one"), content(settings, "two")
+    differing = {
+        number
+        for number in range(len(new) // BLOCK_SIZE)
+        if old[number * BLOCK_SIZE :][:BLOCK_SIZE] != new[number * BLOCK_SIZE :][:BLOCK_SIZE]
+    }
+    told_of = {
+        number
+        for extent in told["extents"]
+        for number in range(
+            extent["offset"] // BLOCK_SIZE, (extent["offset"] + extent["length"]) // BLOCK_SIZE
+        )
+    }
+    assert differing <= told_of
+    assert told["changedBytes"] == len(told_of) * BLOCK_SIZE
+    assert told["since"] == {"name": "monday", "id": "one"}
+    assert len(told_of) < 2 * FRAME_BLOCKS
+
+    assert diff(settings, snapshot="one", since=None, region=REGION) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["since"] is None
+    assert told["extents"][0] == {"offset": 0, "length": told["changedBytes"], "zero": False}
+
+
+def config(settings: Settings, folder: Path) -> Path:
+    """The settings as a file, so far as the vault needs them."""
+    file = folder / "mooring.toml"
+    region = settings.regions[REGION]
+    file.write_text(
+        f'[regions.{REGION}]\nzones = {json.dumps(region.zones)}\nvault = "{region.vault}"\n'
+    )
+    return file

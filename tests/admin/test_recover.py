@@ -1,0 +1,148 @@
+"""`mooringd recover`: an empty catalog becomes what the vault knows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mooring.admin.main import main
+from mooring.admin.recover import recover
+from mooring.config import Region, Settings
+from mooring.engine.interface import Export
+from mooring.engine.memory import MemoryEngine
+from mooring.model.errors import ConfigurationError, ServerRunningError
+from tests.admin.servers import REGION, ZONE, Server, blocks, running, settings_at, store
+
+TAGS = [{"key": "team", "value": "blue"}, {"key": "alone"}]
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Path:
+    return tmp_path / "vault"
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, vault: Path) -> Settings:
+    """An empty data directory on the vault."""
+    return settings_at(tmp_path / "fresh", vault)
+
+
+def engine_of(server: Server) -> MemoryEngine:
+    engine = server.mooring.tools.engines[ZONE]
+    assert isinstance(engine, MemoryEngine)
+    return engine
+
+
+def write(server: Server, disk: str, data: bytes) -> None:
+    engine_of(server).attach("client", Export(disk, disk))
+    engine_of(server).write(disk, 0, data)
+    engine_of(server).detach("client", disk)
+
+
+def snapshots(server: Server) -> list[dict[str, Any]]:
+    return [dict(one) for one in server.call("GetDiskSnapshots")["diskSnapshots"]]
+
+
+def test_all_comes_back_and_can_be_restored(
+    tmp_path: Path, vault: Path, fresh: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with running(settings_at(tmp_path / "lost", vault)) as server:
+        server.call("CreateDisk", diskName="data", availabilityZone=ZONE, sizeInGb=8)
+        server.settle()
+        with server.mooring.tools.catalog.read() as transaction:
+            (disk,) = transaction.disks.all()
+        for number, name in enumerate(("first", "second")):
+            write(server, disk.id, blocks(number, 3))
+            server.call("CreateDiskSnapshot", diskName="data", diskSnapshotName=name, tags=TAGS)
+            server.settle()
+        before = snapshots(server)
+        assert [one["state"] for one in before] == ["completed", "completed"]
+
+    assert recover(fresh, str(vault)) == 0
+    assert capsys.readouterr().out == "2 snapshots recovered\n"
+
+    with running(fresh) as server:
+        assert snapshots(server) == before
+        server.call(
+            "CreateDiskFromSnapshot",
+            diskName="back",
+            diskSnapshotName="first",
+            availabilityZone=ZONE,
+            sizeInGb=8,
+        )
+        server.settle()
+        with server.mooring.tools.catalog.read() as transaction:
+            (disk,) = transaction.disks.all()
+        engine_of(server).attach("client", Export(disk.id, disk.id))
+        assert engine_of(server).read(disk.id, 0, len(blocks(0, 3))) == blocks(0, 3)
+
+
+def test_what_is_there_is_never_overwritten(fresh: Settings) -> None:
+    store(fresh, "one", blocks(1, 1))
+    assert recover(fresh) == 0
+    with pytest.raises(ConfigurationError, match=r"is not empty \(1 snapshots\) and stays"):
+        recover(fresh)
+    with running(fresh) as server:
+        assert len(snapshots(server)) == 1
+
+
+def test_not_beside_a_server(fresh: Settings) -> None:
+    store(fresh, "one", blocks(1, 1))
+    with running(fresh) as server:
+        with pytest.raises(ServerRunningError):
+            recover(fresh)
+        assert snapshots(server) == []
+
+
+def test_a_vault_that_no_region_names(
+    tmp_path: Path, fresh: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store(fresh, "one", blocks(1, 1))
+    with pytest.raises(ConfigurationError, match="no region of the settings has its vault in"):
+        recover(fresh, str(tmp_path / "elsewhere"))
+    arguments = ["recover", "--data", str(tmp_path / "x"), "--vault", str(tmp_path / "vault")]
+    assert main(arguments) == 2
+    assert f'vault = "{tmp_path / "vault"}" under [regions.us-east-2]' in capsys.readouterr().err
+
+
+def test_snapshots_of_another_region(fresh: Settings, vault: Path) -> None:
+    store(fresh, "one", blocks(1, 1))
+    regions = {"us-west-2": Region(zones=["us-west-2a"], vault=str(vault))}
+    with pytest.raises(ConfigurationError, match="regions that the settings do not have: us-east"):
+        recover(replace(fresh, regions=regions))
+
+
+def test_a_name_taken_twice_goes_to_the_newest(
+    fresh: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store(fresh, "zzz", blocks(1, 1), name="nightly", created_ms=1000)
+    store(fresh, "aaa", blocks(2, 1), name="nightly", created_ms=2000)
+
+    assert recover(fresh) == 0
+
+    assert "nightly is taken by a newer snapshot; the older one is now nightly-zzz" in (
+        capsys.readouterr().out
+    )
+    with running(fresh) as server:
+        assert [one["name"] for one in snapshots(server)] == ["nightly-zzz", "nightly"]
+        with server.mooring.tools.catalog.read() as transaction:
+            found = transaction.snapshots.by_name(REGION, "nightly")
+        assert found is not None
+        assert found.id == "aaa"
+
+
+def test_a_damaged_root_is_told_and_the_rest_recovered(
+    fresh: Settings, vault: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store(fresh, "one", blocks(1, 1), name="one")
+    store(fresh, "two", blocks(2, 1), name="two")
+    (vault / "roots" / "two").write_bytes(b"")
+
+    assert recover(fresh) == 1
+
+    assert "NOT recovered: two: the root of snapshot two is damaged" in capsys.readouterr().out
+    with running(fresh) as server:
+        assert [one["name"] for one in snapshots(server)] == ["one"]

@@ -1,0 +1,60 @@
+"""Every kind of database that a catalog can be."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mooring.catalog.database import MEMORY, Catalog
+from tests.catalog.kinds import KINDS
+from tests.catalog.postgresql import PostgreSQL, find_binaries
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    binaries = find_binaries()
+    if binaries is None:
+        reason = "PostgreSQL is not installed: apt-get install postgresql"
+        if os.environ.get("CI"):
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+    server = PostgreSQL(binaries)
+    yield server
+    server.close()
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def url(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database."""
+    if kind == "memory":
+        return MEMORY
+    if kind == "file":
+        return f"sqlite:///{tmp_path / 'catalog.sqlite'}"
+    server: PostgreSQL = request.getfixturevalue("postgresql")
+    return server.url()
+
+
+@pytest.fixture
+def catalog(url: str) -> Iterator[Catalog]:
+    """A catalog with its tables."""
+    catalog = Catalog(url)
+    catalog.migrate()
+    yield catalog
+    catalog.close()
+
+
+@pytest.fixture
+def second(url: str, catalog: Catalog) -> Iterator[Catalog]:
+    """The same database as another process sees it; for tests marked `on_shared_ones`."""
+    assert url != MEMORY
+    second = Catalog(url)
+    yield second
+    second.close()

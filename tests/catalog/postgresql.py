@@ -1,0 +1,117 @@
+"""A PostgreSQL server of the tests' own, on a Unix socket."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+from pathlib import Path
+from urllib.parse import quote
+
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
+
+from mooring.model.clock import SystemClock
+
+START_SECONDS = 60.0
+
+
+def find_binaries() -> Path | None:
+    """The directory of `postgres` and `initdb`; Debian keeps it out of the search path."""
+    found = shutil.which("postgres")
+    folders = [Path(found).resolve().parent] if found else []
+    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    return next((one for one in folders if (one / "initdb").exists()), None)
+
+
+class PostgreSQL:
+    """A server that keeps nothing. It refuses to run as root, so then another user runs it."""
+
+    def __init__(self, binaries: Path) -> None:
+        self._user = "postgres" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
+        # Not under the tests' own root: that is closed to other users.
+        self._home = Path(tempfile.mkdtemp(prefix="m-pg-", dir="/tmp"))
+        self._schemas = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        try:
+            shutil.chown(self._home, self._user)
+            self._make(binaries)
+            self._start(binaries)
+        except BaseException:
+            self.close()
+            raise
+
+    def url(self) -> str:
+        """The URL of a schema of its own: an empty database, as far as a catalog can see."""
+        self._schemas += 1
+        name = f"test_{self._schemas}"
+        self._execute(f"CREATE SCHEMA {name}")
+        return f"{self._server_url}&options={quote(f'-csearch_path={name}')}"
+
+    def close(self) -> None:
+        if self._process is not None:
+            # The fast shutdown; the polite one waits for clients.
+            self._process.send_signal(signal.SIGINT)
+            try:
+                self._process.wait(30)
+            except subprocess.TimeoutExpired:
+                self._process.send_signal(signal.SIGQUIT)
+                self._process.wait(30)
+        shutil.rmtree(self._home)
+
+    @property
+    def _server_url(self) -> str:
+        return f"postgresql+psycopg:///postgres?host={quote(str(self._home))}&user=mooring"
+
+    def _make(self, binaries: Path) -> None:
+        # Sorts as people do, so that whatever relies on the order of bytes shows.
+        language = ["--locale-provider=icu", "--icu-locale=en", "--encoding=UTF8"]
+        options = ["--no-sync", "--auth=trust", "--username=mooring"]
+        subprocess.run(
+            [binaries / "initdb", *options, *language, "--pgdata", self._home / "data"],
+            user=self._user,
+            cwd=self._home,
+            check=True,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+        )
+
+    def _start(self, binaries: Path) -> None:
+        settings = {
+            "listen_addresses": "",
+            "unix_socket_directories": str(self._home),
+            "fsync": "off",
+            "max_connections": "60",
+        }
+        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        log = self._home / "log"
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [binaries / "postgres", "-D", self._home / "data", *options],
+                user=self._user,
+                cwd=self._home,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+        clock = SystemClock()
+        deadline = clock.monotonic() + START_SECONDS
+        while True:
+            try:
+                return self._execute("SELECT 1")
+            except OperationalError:
+                if self._process.poll() is not None or clock.monotonic() > deadline:
+                    raise RuntimeError(log.read_text(errors="replace")) from None
+            threading.Event().wait(0.05)
+
+    def _execute(self, statement: str) -> None:
+        engine = create_engine(self._server_url, isolation_level="AUTOCOMMIT")
+        try:
+            with engine.connect() as connection:
+                connection.execute(text(statement))
+        finally:
+            engine.dispose()

@@ -1,0 +1,159 @@
+"""Who takes which job: lines, leases, held jobs, clocks that jump."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+
+from mooring.catalog.database import Catalog
+from mooring.model.job import HELD_MS, Job, JobKind
+from tests.catalog.kinds import on_shared_ones
+from tests.catalog.values import job
+
+ALL = list(JobKind)
+LEASE = 30
+
+
+def add(catalog: Catalog, *jobs: Job) -> None:
+    with catalog.write() as transaction:
+        for one in jobs:
+            transaction.jobs.add(one)
+
+
+def take(
+    catalog: Catalog,
+    now_ms: int = 100,
+    owner: str = "me",
+    kinds: Collection[JobKind] = ALL,
+    running: Collection[str] = (),
+) -> str | None:
+    with catalog.write() as transaction:
+        found = transaction.jobs.take(owner, kinds, now_ms, now_ms + LEASE, running)
+    return None if found is None else found.id
+
+
+def test_a_job_comes_back_as_it_was(catalog: Catalog) -> None:
+    one = job("one", arguments={"disk": "d", "zone": "z"}, not_before_ms=5, created_ms=2**42)
+    add(catalog, one)
+
+    with catalog.read() as transaction:
+        assert transaction.jobs.by_id("one") == one
+        assert transaction.jobs.by_id("two") is None
+        assert transaction.jobs.of_kind(JobKind.CREATE_DISK) == [one]
+        assert transaction.jobs.of_kind(JobKind.CLONE_DISK) == []
+
+
+def test_jobs_of_one_key_run_one_after_the_other(catalog: Catalog) -> None:
+    add(catalog, job("a1", "a"), job("a2", "a"), job("b1", "b"))
+
+    assert [take(catalog), take(catalog), take(catalog)] == ["a1", "b1", None]
+    with catalog.write() as transaction:
+        transaction.jobs.remove("a1")
+    assert take(catalog) == "a2"
+
+
+def test_a_line_waits_for_its_first_whatever_its_kind(catalog: Catalog) -> None:
+    add(catalog, job("a1", "a", kind=JobKind.UPLOAD_SNAPSHOT), job("a2", "a"))
+
+    assert take(catalog, kinds=[JobKind.CREATE_DISK]) is None
+    assert take(catalog, kinds=[JobKind.UPLOAD_SNAPSHOT]) == "a1"
+
+
+def test_a_held_job_waits_until_it_is_let_go_and_so_does_its_line(catalog: Catalog) -> None:
+    add(catalog, job("a1", "a", not_before_ms=HELD_MS), job("a2", "a"))
+
+    assert take(catalog, now_ms=2**53) is None
+    with catalog.write() as transaction:
+        transaction.jobs.let_go("a1")
+    assert take(catalog) == "a1"
+
+
+def test_a_job_is_not_taken_before_its_time(catalog: Catalog) -> None:
+    add(catalog, job("a1", not_before_ms=500))
+
+    assert take(catalog, now_ms=499) is None
+    with catalog.read() as transaction:
+        assert transaction.jobs.next_due_ms(ALL) == 500
+        assert transaction.jobs.next_due_ms([JobKind.CLONE_DISK]) is None
+    assert take(catalog, now_ms=500) == "a1"
+    with catalog.read() as transaction:
+        assert transaction.jobs.next_due_ms(ALL) is None
+
+
+def test_a_lease_ends_unless_it_is_renewed(catalog: Catalog) -> None:
+    add(catalog, job("a1"))
+    assert take(catalog, now_ms=100) == "a1"
+
+    assert take(catalog, now_ms=129, owner="you") is None
+    with catalog.write() as transaction:
+        assert transaction.jobs.renew("a1", "me", 200)
+    assert take(catalog, now_ms=199, owner="you") is None
+    assert take(catalog, now_ms=200, owner="you") == "a1"
+    with catalog.write() as transaction:
+        assert not transaction.jobs.renew("a1", "me", 900)
+        assert transaction.jobs.renew("a1", "you", 900)
+
+
+def test_a_clock_that_jumps_ahead_makes_nobody_run_a_job_twice(catalog: Catalog) -> None:
+    add(catalog, job("a1"))
+    assert take(catalog) == "a1"
+
+    assert take(catalog, now_ms=10**12, running=["a1"]) is None
+    assert take(catalog, now_ms=10**12) == "a1"
+
+
+def test_a_clock_that_jumps_back_gives_nobody_a_job_that_is_leased(catalog: Catalog) -> None:
+    add(catalog, job("a1"))
+    assert take(catalog, now_ms=10**12) == "a1"
+
+    assert take(catalog, now_ms=5, owner="you") is None
+    with catalog.write() as transaction:
+        transaction.jobs.release_all()
+    assert take(catalog, now_ms=5, owner="you") == "a1"
+
+
+def test_how_far_a_job_is_outlives_its_owner(catalog: Catalog) -> None:
+    one = job("a1")
+    add(catalog, one)
+    take(catalog)
+    failing = job(
+        "a1", step=2, attempts=3, not_before_ms=700, undoing=True,
+        error_code="DiskFull", error_details="no room",
+    )  # fmt: skip
+
+    with catalog.write() as transaction:
+        transaction.jobs.record(failing)
+    assert take(catalog, now_ms=129) is None
+    with catalog.write() as transaction:
+        transaction.jobs.record(failing, release=True)
+    assert take(catalog, now_ms=699) is None
+    with catalog.write() as transaction:
+        assert transaction.jobs.take("you", ALL, 700, 730, ()) == failing
+
+
+def test_whether_a_job_of_a_key_waits(catalog: Catalog) -> None:
+    add(catalog, job("a1", "a"))
+
+    with catalog.read() as transaction:
+        assert transaction.jobs.waiting("a")
+        assert not transaction.jobs.waiting("b")
+    take(catalog)
+    with catalog.read() as transaction:
+        assert not transaction.jobs.waiting("a")
+
+
+@on_shared_ones
+def test_two_servers_never_take_the_same_job(catalog: Catalog, second: Catalog) -> None:
+    names = [f"j{number:02}" for number in range(30)]
+    add(catalog, *[job(name) for name in names])
+
+    def work(which: Catalog, owner: str) -> list[str]:
+        taken: list[str] = []
+        while (found := take(which, owner=owner)) is not None:
+            taken.append(found)
+        return taken
+
+    with ThreadPoolExecutor(4) as pool:
+        each = list(pool.map(work, [catalog, second] * 2, "abcd"))
+
+    assert sorted(name for taken in each for name in taken) == names

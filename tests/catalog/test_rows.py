@@ -1,0 +1,227 @@
+"""Rows in, values out: the same on every database."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from mooring.catalog.database import Catalog
+from mooring.model.disk import Attachment, DiskState
+from mooring.model.instance import InstanceState
+from mooring.model.operation import OperationStatus, ResourceType
+from mooring.model.snapshot import SnapshotState
+from tests.catalog.values import REGION, disk, instance, job, operation, snapshot
+
+
+def test_a_disk_comes_back_as_it_was(catalog: Catalog) -> None:
+    one = disk(
+        "data",
+        created_ms=2**42,
+        size_gb=16384,
+        state=DiskState.IN_USE,
+        attachment=Attachment.ATTACHED,
+        instance_id="id-web",
+        instance_name="web",
+        path="/dev/xvdf",
+        origin_id="id-snap",
+        tags={"a": "1", "b": None, "ключ": ""},
+    )
+
+    with catalog.write() as transaction:
+        transaction.instances.add(instance("web"))
+        transaction.disks.add(one)
+
+    with catalog.read() as transaction:
+        assert transaction.disks.by_id("id-data") == one
+        assert transaction.disks.by_name(REGION, "data") == one
+        assert transaction.disks.of_instance("id-web") == [one]
+        assert transaction.disks.by_name("us-west-2", "data") is None
+        assert transaction.disks.total_gb(REGION) == 16384
+        assert transaction.disks.total_gb("us-west-2") == 0
+
+
+def test_an_instance_comes_back_as_it_was(catalog: Catalog) -> None:
+    one = instance("web", state=InstanceState.STOPPED, key_pair="mine", tags={"k": None})
+
+    with catalog.write() as transaction:
+        transaction.instances.add(one)
+
+    with catalog.read() as transaction:
+        assert transaction.instances.by_name(REGION, "web") == one
+
+
+def test_a_snapshot_comes_back_as_it_was(catalog: Catalog) -> None:
+    one = snapshot(
+        "snap",
+        state=SnapshotState.COMPLETED,
+        frozen=True,
+        progress=100,
+        pause_us=1,
+        parent_id="id-before",
+        changed_bytes=2**44,
+        stored_bytes=2**43,
+        completed_ms=2**42,
+    )
+
+    with catalog.write() as transaction:
+        transaction.snapshots.add(one)
+        transaction.snapshots.add(snapshot("pending"))
+
+    with catalog.read() as transaction:
+        assert transaction.snapshots.by_id("id-snap") == one
+        assert transaction.snapshots.of_disk("id-data", SnapshotState.COMPLETED) == [one]
+        assert [one.name for one in transaction.snapshots.in_state(SnapshotState.PENDING)] == [
+            "pending"
+        ]
+
+
+def test_operations_are_newest_first_and_end_once(catalog: Catalog) -> None:
+    made = [operation(number, job_id="job-1") for number in range(5)]
+    with catalog.write() as transaction:
+        transaction.operations.add(made)
+        transaction.operations.finish("job-1", 50, "DiskFull", "no room")
+        transaction.operations.finish("job-1", 60)
+
+    with catalog.read() as transaction:
+        first, more = transaction.operations.page(REGION, None, 3)
+        rest, end = transaction.operations.page(REGION, more, 3)
+        nothing, _ = transaction.operations.page(REGION, None, 3, "other")
+
+    assert [one.created_ms for one in first + rest] == [4, 3, 2, 1, 0]
+    assert end is None
+    assert nothing == []
+    assert {(one.status, one.changed_ms, one.error_code) for one in first + rest} == {
+        (OperationStatus.FAILED, 50, "DiskFull")
+    }
+
+
+def test_names_are_one_space_for_all_types(catalog: Catalog) -> None:
+    with catalog.write() as transaction:
+        transaction.disks.add(disk("shared"))
+
+    with pytest.raises(IntegrityError), catalog.write() as transaction:
+        transaction.instances.add(instance("shared", id="other"))
+
+    with catalog.write() as transaction:
+        assert transaction.names.find(REGION, "shared") == (ResourceType.DISK, "id-shared")
+        assert transaction.names.taken(REGION, ["a", "shared"]) == ["shared"]
+        transaction.disks.add(disk("shared", id="elsewhere", region="us-west-2"))
+        transaction.disks.remove(disk("shared"))
+        assert transaction.names.taken(REGION, ["shared"]) == []
+        assert transaction.names.taken("us-west-2", ["shared"]) == ["shared"]
+
+
+def test_names_are_sorted_by_their_bytes(catalog: Catalog) -> None:
+    """A database's language would put `a` before `B`, and pass over hyphens."""
+    names = ["a-b", "B", "ab", "a_c", "A.c", "10", "9"]
+    with catalog.write() as transaction:
+        for name in names:
+            transaction.disks.add(disk(name))
+
+    found: list[str] = []
+    with catalog.read() as transaction:
+        while page := transaction.names.page(REGION, found[-1] if found else "", 2):
+            found += page
+
+    assert found == sorted(names)
+
+
+def test_pages_go_on_after_what_was_removed(catalog: Catalog) -> None:
+    with catalog.write() as transaction:
+        for number in range(6):
+            transaction.disks.add(disk(f"d{number}"))
+        first, more = transaction.disks.page(REGION, 0, 2)
+        for number in range(1, 4):
+            transaction.disks.remove(disk(f"d{number}"))
+        assert more is not None
+        rest, end = transaction.disks.page(REGION, more, 2)
+
+    assert [one.name for one in first + rest] == ["d0", "d1", "d4", "d5"]
+    assert end is None
+
+
+def test_numbers_of_pages_are_not_used_again(catalog: Catalog) -> None:
+    """A token given out must not point at what was made later."""
+    with catalog.write() as transaction:
+        transaction.disks.add(disk("a1"))
+        transaction.disks.add(disk("a2"))
+        _, more = transaction.disks.page(REGION, 0, 1)
+        assert more is not None
+        transaction.disks.remove(disk("a1"))
+        transaction.disks.remove(disk("a2"))
+        transaction.disks.add(disk("a3"))
+        found, _ = transaction.disks.page(REGION, more, 1)
+
+    assert [one.name for one in found] == ["a3"]
+
+
+def test_tags_are_replaced_and_removed(catalog: Catalog) -> None:
+    with catalog.write() as transaction:
+        transaction.disks.add(disk("data", tags={"a": "1", "b": None}))
+        transaction.tags.replace("id-data", {"b": "2", "c": "3"})
+        transaction.tags.remove("id-data", ["c", "absent"])
+        assert transaction.tags.of(["id-data", "id-none"]) == {"id-data": {"b": "2"}, "id-none": {}}
+        transaction.disks.remove(disk("data"))
+        assert transaction.tags.of(["id-data"]) == {"id-data": {}}
+
+
+def test_more_keys_are_removed_than_a_statement_takes(catalog: Catalog) -> None:
+    with catalog.write() as transaction:
+        transaction.disks.add(disk("data", tags={"k7": None, "stays": "x"}))
+        transaction.tags.remove("id-data", [f"k{number}" for number in range(70_000)])
+
+        assert transaction.tags.of(["id-data"]) == {"id-data": {"stays": "x"}}
+
+
+def test_answers_are_found_again_until_they_are_old(catalog: Catalog) -> None:
+    def remember(invocation: str, now_ms: int, answer: str) -> None:
+        with catalog.write() as transaction:
+            transaction.answers.remember(
+                "me",
+                invocation,
+                operation="CreateDisk",
+                digest="d",
+                answer=answer,
+                now_ms=now_ms,
+                forget_before_ms=now_ms - 100,
+            )
+
+    def find(invocation: str, caller: str = "me", digest: str = "d") -> str | None:
+        with catalog.read() as transaction:
+            return transaction.answers.find(caller, invocation, "CreateDisk", digest)
+
+    remember("i-1", 1000, "first")
+    remember("i-1", 1001, "first, again")
+    assert (find("i-1"), find("i-1", caller="you"), find("i-1", digest="x")) == (
+        "first, again",
+        None,
+        None,
+    )
+    remember("i-2", 1102, "second")
+    assert (find("i-1"), find("i-2")) == (None, "second")
+
+
+def test_a_snapshot_that_was_not_frozen_is_taken_back(catalog: Catalog) -> None:
+    one = snapshot("snap")
+    with catalog.write() as transaction:
+        transaction.snapshots.add(one)
+        transaction.operations.add([operation(1, job_id=one.id), operation(2)])
+        transaction.jobs.add(job(one.id))
+
+    with catalog.write() as transaction:
+        transaction.take_back(one)
+
+    with catalog.read() as transaction:
+        assert transaction.snapshots.all() == []
+        assert transaction.names.find(REGION, "snap") is None
+        assert transaction.jobs.all() == []
+        assert [one.id for one in transaction.operations.page(REGION, None, 9)[0]] == [
+            "operation-2"
+        ]
+
+
+def test_what_is_not_there_is_not_changed(catalog: Catalog) -> None:
+    with catalog.write() as transaction:
+        transaction.disks.add(disk("data"))
+        assert transaction.disks.change("id-data", state=DiskState.ERROR)
+        assert not transaction.disks.change("id-none", state=DiskState.ERROR)

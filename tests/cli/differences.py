@@ -1,0 +1,268 @@
+"""What `mooring` does otherwise than `aws lightsail` on purpose, each with its reason.
+
+The differential test takes exactly these away before it compares; `docs/cli-differences.md` is
+this table, printed by `python -m tests.cli.differences`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tests.cli.runs import CHECKOUT, Case, Outcome
+
+Pair = tuple[Outcome, Outcome]
+Mend = Callable[[Case, Outcome, Outcome], Pair]
+
+DOCUMENT = CHECKOUT / "docs" / "cli-differences.md"
+MODEL = CHECKOUT / "src" / "mooring" / "protocol" / "service_model.json"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """`mend` makes the two outcomes equal as far as this difference goes; None: nothing to see."""
+
+    name: str
+    what: str
+    reason: str
+    mend: Mend | None = None
+
+
+def in_stderr(pattern: str, by: str) -> Mend:
+    """A mend that replaces what the pattern finds in both programs' standard error."""
+    compiled = re.compile(pattern, re.DOTALL)
+
+    def mend(_: Case, aws: Outcome, mooring: Outcome) -> Pair:
+        return (
+            replace(aws, stderr=compiled.sub(by, aws.stderr)),
+            replace(mooring, stderr=compiled.sub(by, mooring.stderr)),
+        )
+
+    return mend
+
+
+def whole_if(applies: Callable[[Case, Outcome, Outcome], bool]) -> Mend:
+    """A mend that excuses the whole outcome of the cases named."""
+    return lambda case, aws, mooring: (aws, aws if applies(case, aws, mooring) else mooring)
+
+
+def mend_enumerations(case: Case, aws: Outcome, mooring: Outcome) -> Pair:
+    if not any(argument.startswith("--generate-cli") for argument in case.arguments):
+        return aws, mooring
+    shapes = json.loads(MODEL.read_text(encoding="ascii"))["shapes"].values()
+    values = {value for shape in shapes for value in shape.get("enum", [])}
+
+    def hidden(text: str) -> str:
+        return re.sub(r'"([^"\n]+)"(?=,?\n)', lambda m: '"ENUM"' if m[1] in values else m[0], text)
+
+    return replace(aws, stdout=hidden(aws.stdout)), replace(mooring, stdout=hidden(mooring.stdout))
+
+
+NEWER_MEMBERS = ("attributeUpdates", "includeHealthStatus", "instanceStatus", "systemStatus")
+
+
+def mend_newer_members(_: Case, aws: Outcome, mooring: Outcome) -> Pair:
+    stderr = mooring.stderr
+    for member in NEWER_MEMBERS:
+        stderr = stderr.replace(f", {member}", "")
+    try:
+        value = without_newer(json.loads(mooring.stdout))
+        stdout = json.dumps(value, indent=4, ensure_ascii=False) + "\n"
+    except ValueError:
+        stdout = mooring.stdout
+    return aws, replace(mooring, stdout=stdout, stderr=stderr)
+
+
+def without_newer(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: without_newer(inner) for key, inner in value.items() if key not in NEWER_MEMBERS
+        }
+    return [without_newer(item) for item in value] if isinstance(value, list) else value
+
+
+def mend_resets(_: Case, aws: Outcome, mooring: Outcome) -> Pair:
+    reset = "\x1b[0m"
+    return (
+        replace(aws, stdout=aws.stdout.replace(reset, "")),
+        replace(mooring, stdout=mooring.stdout.replace(reset, "")),
+    )
+
+
+def is_help(case: Case, aws: Outcome, mooring: Outcome) -> bool:
+    return "help" in case.arguments and aws.status == mooring.status == 0 and bool(mooring.stdout)
+
+
+DIFFERENCES = [
+    Difference(
+        "Names of its own",
+        "The program calls itself `mooring`; the usage block before an error is its own, and so "
+        "are the version and the User-Agent.",
+        "It is another program.",
+    ),
+    Difference(
+        "Choices",
+        "Where an error lists all valid choices, the list is Mooring's: the operations that it "
+        "serves, its own commands, `yaml` and `yaml-stream`, `yaml-input`.",
+        "The list tells what can be typed here.",
+        in_stderr(r"valid choices are:\n\n.*?\n(?=\n|$)", "valid choices are: CHOICES\n"),
+    ),
+    Difference(
+        "Operations that are not served",
+        "Operations of Lightsail that Mooring does not serve are refused by name.",
+        "`maybe you meant` would be misleading for a word that is right elsewhere.",
+        whole_if(lambda _, __, mooring: "that Mooring does not serve" in mooring.stderr),
+    ),
+    Difference(
+        "Advice",
+        "Where region or keys are missing, the advice names variables and options instead of "
+        "`aws configure`.",
+        "Mooring has no `configure`; the files are those of `aws`.",
+        in_stderr(
+            r"(You must specify a region\.|Unable to locate credentials\.) You can [^\n]*",
+            r"\1 ADVICE",
+        ),
+    ),
+    Difference(
+        "No endpoint configured",
+        "`aws` would go to Amazon. Mooring takes the server that runs on this host, with its "
+        "region and keys; if there is none, it says how to start or name one.",
+        "A command for one's own disks must never reach Amazon's by accident.",
+        whole_if(lambda _, __, mooring: "No Mooring server is configured" in mooring.stderr),
+    ),
+    Difference(
+        "AWS_REGION",
+        "The region is taken from `AWS_REGION` if nothing else names one.",
+        "All other clients, and `aws` v2, read it; `aws` v1 fails at this point.",
+        whole_if(
+            lambda case, aws, _: (
+                "AWS_REGION" in case.environment and "You must specify a region" in aws.stderr
+            )
+        ),
+    ),
+    Difference(
+        "Broken configuration files",
+        "A file that cannot be parsed gives `Unable to parse config file: ...` and exit code 255.",
+        "`aws` shows a traceback.",
+        whole_if(
+            lambda _, aws, mooring: (
+                aws.stderr.startswith("Traceback")
+                and "ConfigParseError" in aws.stderr
+                and mooring.stderr.startswith("\nUnable to parse config file: ")
+                and mooring.status == 255
+            )
+        ),
+    ),
+    Difference(
+        "An unknown `output` in the configuration",
+        "It is reported before anything is sent.",
+        "`aws` sends the request, and then cannot show the answer.",
+        whole_if(
+            lambda _, aws, mooring: (
+                aws.stderr.startswith("\nUnknown output type: ")
+                and (aws.status, aws.stderr) == (mooring.status, mooring.stderr)
+                and not mooring.requests
+            )
+        ),
+    ),
+    Difference(
+        "yaml in the configuration",
+        "`output = yaml` and `yaml-stream` work.",
+        "They come from `aws` v2; `aws` v1 fails.",
+        whole_if(lambda _, aws, __: aws.stderr.startswith("\nUnknown output type: yaml")),
+    ),
+    Difference(
+        "Enumerations in skeletons",
+        "`--generate-cli-skeleton` shows the first value of an enumeration.",
+        "`aws` picks one at random; files under version control should not change by themselves.",
+        mend_enumerations,
+    ),
+    Difference(
+        "Newer members",
+        "`--attribute-updates`, `--include-health-status`, `instanceStatus` and `systemStatus` "
+        "are known.",
+        "They are in the API, but not yet in the `aws` that the test pins.",
+        mend_newer_members,
+    ),
+    Difference(
+        "Help",
+        "Pages in Mooring's own words, with examples that work when pasted; `--help` and `-h` "
+        "show them, too; `mooring` alone shows how to begin, with exit code 0.",
+        "The texts of `aws` are Amazon's, and `--help` is what most people type first.",
+        whole_if(is_help),
+    ),
+    Difference(
+        "--v2-debug",
+        "The option is accepted; the warnings about moving to `aws` v2 are not printed.",
+        "Nobody moves from Mooring to `aws` v2.",
+        in_stderr(r"\nAWS CLI v2 UPGRADE WARNING: [^\n]*\n", ""),
+    ),
+    Difference(
+        "Colours",
+        "Tables have the same colours with fewer reset codes between them.",
+        "`aws` resets after every piece of text; nothing of that is visible.",
+        mend_resets,
+    ),
+    Difference(
+        "Roles and single sign-on",
+        "Profiles with `role_arn` or `sso_...` are refused with advice; keys of EC2 and ECS are "
+        "not looked for.",
+        "They are Amazon's own services; the keys would be of no use here.",
+        whole_if(lambda _, __, mooring: "belong to Amazon's own services" in mooring.stderr),
+    ),
+    Difference(
+        "Additions",
+        "`--wait`, `--cli-input-yaml`, `mooring wait`, `mooring uri`, `mooring completion`, "
+        "`cli_style = v2`. None of them makes an abbreviation ambiguous that `aws` accepts.",
+        "`aws` v1 has no such things.",
+    ),
+    Difference(
+        "Connections",
+        "Proxies from the environment are not used; certificates are checked against the "
+        "system's store unless a bundle is named; one connection serves one request.",
+        "A Mooring server is near. Loading what this needs would double the start-up time.",
+    ),
+    Difference(
+        "Debugging",
+        "`--debug` prints each request and each answer, without keys and signatures.",
+        "The log of `aws` is about its own insides.",
+    ),
+]
+
+
+def mended(case: Case, aws: Outcome, mooring: Outcome) -> tuple[Outcome, Outcome, list[str]]:
+    """The two outcomes without the intended differences, and the names of those that were met."""
+    met = []
+    for difference in DIFFERENCES:
+        if difference.mend is None or aws == mooring:
+            continue
+        pair = difference.mend(case, aws, mooring)
+        if pair != (aws, mooring):
+            met.append(difference.name)
+            aws, mooring = pair
+    return aws, mooring, met
+
+
+def document() -> str:
+    lines = [
+        "# Where `mooring` differs from `aws lightsail`",
+        "",
+        "Everything else is the same to the letter: standard output, standard error, exit code, "
+        "and",
+        "the request sent, as of `aws` 1.46.3. This page is made from the table that the test uses",
+        "which compares the two programs (`tests/cli/differences.py`); what is not listed here and",
+        "differs, is a bug.",
+        "",
+        "| | What Mooring does | Why |",
+        "| --- | --- | --- |",
+    ]
+    lines += [f"| {entry.name} | {entry.what} | {entry.reason} |" for entry in DIFFERENCES]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    Path(DOCUMENT).write_text(document(), encoding="utf-8")

@@ -1,0 +1,215 @@
+"""mooring wait, --wait, mooring uri, and the progress bar."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+
+from mooring.cli import progress, waiting
+from mooring.model.clock import ManualClock
+from mooring.model.errors import CommandError
+from tests.cli.conftest import Run, scripted
+from tests.cli.recording_server import RecordingServer, Scripted
+
+GONE = Scripted(400, b'{"__type": "NotFoundException", "message": "There is no such thing"}')
+
+
+def snapshot(state: str, done: str) -> dict[str, object]:
+    return {"diskSnapshot": {"name": "S", "state": state, "progress": done}}
+
+
+def operation(status: str, **more: object) -> dict[str, object]:
+    known = {"id": "o1", "resourceName": "D", "operationType": "CreateDisk", "status": status}
+    return {"operation": {**known, **more}}
+
+
+def test_wait_disk_snapshot_completed(mooring: Run, server: RecordingServer) -> None:
+    scripted(
+        server,
+        snapshot("pending", "10%"),
+        {"changedBytes": 5},
+        snapshot("pending", "60%"),
+        {"changedBytes": 5},
+        snapshot("completed", "100%"),
+    )
+    result = mooring("wait", "disk-snapshot-completed", "--disk-snapshot-name", "S")
+
+    assert result == (0, "", "")
+    assert len(server.requests) == 5
+
+
+@pytest.mark.parametrize(
+    ("waiter", "last"), [("disk-available", "available"), ("disk-in-use", "in-use")]
+)
+def test_wait_for_a_disk(waiter: str, last: str, mooring: Run, server: RecordingServer) -> None:
+    scripted(server, {"disk": {"state": "pending"}}, {"disk": {"state": last}})
+
+    assert mooring("wait", waiter, "--disk-name", "D") == (0, "", "")
+    assert len(server.requests) == 2
+
+
+def test_wait_operation_succeeded(mooring: Run, server: RecordingServer) -> None:
+    scripted(server, operation("Started"), operation("Succeeded"))
+
+    assert mooring("wait", "operation-succeeded", "--operation-id", "o1").status == 0
+
+
+def test_wait_ends_with_what_failed(mooring: Run, server: RecordingServer) -> None:
+    scripted(server, operation("Failed", errorCode="DiskFull", errorDetails="no room left"))
+    result = mooring("wait", "operation-succeeded", "--operation-id", "o1")
+
+    assert result.status == 255
+    assert result.stderr == "\nThe operation CreateDisk of D failed (DiskFull): no room left\n"
+
+
+def test_wait_for_what_is_not_there_ends_at_once(mooring: Run, server: RecordingServer) -> None:
+    scripted(server, GONE)
+    result = mooring("wait", "disk-available", "--disk-name", "D")
+
+    assert result.status == 255
+    assert "There is no such thing" in result.stderr
+
+
+def test_wait_gives_up_in_time(mooring: Run, server: RecordingServer) -> None:
+    scripted(server, {"disk": {"state": "pending"}})
+    result = mooring("wait", "disk-available", "--disk-name", "D", "--timeout", "0.3")
+
+    assert result.status == 255
+    assert "Waited 0.3 seconds, but D is pending." in result.stderr
+
+
+def test_a_server_may_be_away_for_a_moment() -> None:
+    clock = ManualClock()
+    states = iter([waiting.State(False, "pending"), None, None, waiting.State(True, "completed")])
+
+    def ask() -> waiting.State:
+        state = next(states)
+        if state is None:
+            raise CommandError("Could not connect")
+        return state
+
+    waiting.wait("S", ask, clock, None, clock.advance)
+
+    assert next(states, "all asked") == "all asked"
+
+
+def test_a_server_that_stays_away_is_reported() -> None:
+    clock = ManualClock()
+    heard = iter([waiting.State(False, "pending")])
+
+    def ask() -> waiting.State:
+        for state in heard:
+            return state
+        raise CommandError("Could not connect")
+
+    with pytest.raises(CommandError, match="Could not connect"):
+        waiting.wait("S", ask, clock, None, clock.advance)
+    assert 100 < clock.monotonic() < 140
+
+
+def test_the_option_wait_shows_the_last_state(mooring: Run, server: RecordingServer) -> None:
+    started = operation("Started")["operation"]
+    scripted(server, {"operations": [started]}, operation("Started"), operation("Succeeded"))
+    result = mooring("delete-disk", "--disk-name", "D", "--wait")
+
+    assert result.status == 0
+    assert json.loads(result.stdout)["operations"][0]["status"] == "Succeeded"
+
+
+def test_the_option_wait_is_only_where_something_starts(mooring: Run) -> None:
+    assert "Unknown options: --wait" in mooring("get-disks", "--wait").stderr
+
+
+def test_uri(mooring: Run, server: RecordingServer) -> None:
+    scripted(server, {"diskName": "a b", "uri": "nbd+unix:///a%20b?socket=/run/s"})
+    result = mooring("uri", "--disk-name", "a b/é")
+
+    assert result == (0, "nbd+unix:///a%20b?socket=/run/s\n", "")
+    request = server.requests[-1]
+    assert (request.method, request.path) == ("GET", "/mooring/uri?diskName=a%20b%2F%C3%A9")
+    assert request.scope == "AKIAEXAMPLEEXAMPLE00/us-west-2/lightsail/aws4_request"
+
+
+def test_uri_of_what_is_not_there(mooring: Run, server: RecordingServer) -> None:
+    scripted(server, GONE)
+    result = mooring("uri", "--disk-name", "D")
+
+    assert result.status == 255
+    assert result.stderr == (
+        "\nAn error occurred (NotFoundException) when asking for the URI: There is no such thing\n"
+    )
+
+
+def test_export(mooring: Run, server: RecordingServer) -> None:
+    scripted(server, {"diskSnapshotName": "S", "uri": "nbd+unix:///0?socket=/run/s"})
+    result = mooring("export", "--disk-snapshot-name", "S", "--seconds", "60")
+
+    assert result == (0, "nbd+unix:///0?socket=/run/s\n", "")
+    request = server.requests[-1]
+    path = "/mooring/export?diskSnapshotName=S&seconds=60"
+    assert (request.method, request.path) == ("GET", path)
+
+
+def test_export_of_what_is_not_there(mooring: Run, server: RecordingServer) -> None:
+    scripted(server, GONE)
+    result = mooring("export", "--disk-snapshot-name", "S")
+
+    assert result.status == 255
+    assert "(NotFoundException) when asking for the export: There is" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("told", "status"),
+    [
+        ({"state": "available", "filled": True, "filledBytes": None, "bytesToFill": None}, 0),
+        ({"state": "error", "filled": False, "filledBytes": None, "bytesToFill": None}, 255),
+        ({"odd": 1}, 255),
+    ],
+)
+def test_wait_disk_filled(
+    told: dict[str, object], status: int, mooring: Run, server: RecordingServer
+) -> None:
+    filling = {"state": "in-use", "filled": False, "filledBytes": 1, "bytesToFill": 4}
+    scripted(server, filling, told)
+
+    assert mooring("wait", "disk-filled", "--disk-name", "D").status == status
+    assert server.requests[-1].path == "/mooring/disk?diskName=D"
+
+
+def test_uri_of_a_server_that_is_not_mooring(mooring: Run, server: RecordingServer) -> None:
+    scripted(server, Scripted(200, b"<html>"))
+
+    assert "does not answer as a Mooring server does" in mooring("uri", "--disk-name", "D").stderr
+
+
+def test_progress_is_silent_but_on_a_terminal() -> None:
+    stream = io.StringIO()
+    bar = progress.Progress("S", ManualClock(), stream)
+    bar.show(0.5, 100)
+    bar.clear()
+
+    assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+@pytest.mark.parametrize("total", [None, 1000, 2_900_000_000, 5 << 40])
+@pytest.mark.parametrize("title", ["S", "a-rather-long-name-of-a-snapshot-of-2026-11-23"])
+def test_a_progress_line_fits_the_terminal(columns: int, total: int | None, title: str) -> None:
+    for step in range(101):
+        line = progress.line(title, step / 100, total, step * 70.0, 0.0, columns)
+        assert len(line) < columns
+        assert f"{step:3d} %" in line
+
+
+def test_a_progress_line_tells_bytes_rate_and_time_left() -> None:
+    assert progress.line("S", 0.25, 400 << 20, 10.0, 0.0, 80) == (
+        f"S  {'█' * 6}{'▎'}{'·' * 18}   25 %  100 MiB of 400 MiB  10.0 MiB/s  0:30 left"
+    )
+
+
+def test_the_bar_does_not_change_its_width() -> None:
+    lines = [progress.line("S", step / 50, 3 << 30, step, 0.0, 80) for step in range(1, 50)]
+
+    assert len({line.index(" %") for line in lines}) == 1

@@ -1,0 +1,145 @@
+"""A server as a process of its own, with the clients that use it."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mooring.admin.demo.server import ServerProcess
+from mooring.model.clock import SystemClock
+from tests.clients.boto import Boto
+
+REGION, ZONE, OTHER_ZONE = "us-east-2", "us-east-2a", "us-east-2b"
+
+SETTINGS = """\
+[engine]
+kind = "memory"
+
+[limits]
+body_bytes = 65536
+request_seconds = 2.0
+
+[regions.us-east-2]
+zones = ["us-east-2a", "us-east-2b"]
+
+[regions.us-west-2]
+zones = ["us-west-2a"]
+
+[regions.eu-west-1]
+zones = ["eu-west-1a"]
+
+[regions.sa-east-1]
+zones = ["sa-east-1a"]
+
+[regions.eu-north-1]
+zones = ["eu-north-1a"]
+"""
+
+
+class Site:
+    """A running server, and boto3. Names from `fresh` are used by nobody else."""
+
+    def __init__(self, data: Path, settings: str = SETTINGS) -> None:
+        file = data / "mooring.toml"
+        file.write_text(settings)
+        command = [sys.executable, "-m", "mooring.admin.main", "serve", "--port", "0"]
+        self.server = ServerProcess(data, [*command, "--config", str(file)])
+        self.clock = SystemClock()
+        self._numbers = itertools.count()
+        self.server.start()
+        try:
+            self.environment = self.server.environment()
+            self.boto = Boto(self.environment)
+        except BaseException:
+            self.server.stop()
+            raise
+
+    @property
+    def url(self) -> str:
+        return self.environment["AWS_ENDPOINT_URL_LIGHTSAIL"]
+
+    def close(self) -> None:
+        try:
+            self.boto.close()
+        finally:
+            self.server.stop()
+
+    def log(self) -> str:
+        """What the server has written so far."""
+        return self.server.log.read_text(errors="replace")
+
+    def fresh(self, word: str) -> str:
+        """A name that is not taken."""
+        return f"{word}-{next(self._numbers)}"
+
+    def call(self, operation: str, **params: Any) -> Mapping[str, Any]:
+        return self.boto.call(operation, **params)
+
+    # --- things made ready for use
+
+    def disk(self, zone: str = ZONE, size: int = 8) -> str:
+        name = self.fresh("disk")
+        self.call("CreateDisk", diskName=name, availabilityZone=zone, sizeInGb=size)
+        self.disk_is(name, state="available")
+        return name
+
+    def instance(self, zone: str = ZONE) -> str:
+        name = self.fresh("web")
+        self.call(
+            "CreateInstances",
+            instanceNames=[name],
+            availabilityZone=zone,
+            blueprintId="external",
+            bundleId="external",
+        )
+        self.instance_is(name, "running")
+        return name
+
+    def attached(self) -> tuple[str, str]:
+        """A disk attached to an instance, and the instance."""
+        disk, instance = self.disk(), self.instance()
+        self.call("AttachDisk", diskName=disk, instanceName=instance, diskPath="/dev/xvdf")
+        self.disk_is(disk, attachmentState="attached")
+        return disk, instance
+
+    def snapshot(self, disk: str | None = None) -> str:
+        name = self.fresh("snap")
+        self.call("CreateDiskSnapshot", diskName=disk or self.disk(), diskSnapshotName=name)
+        self.snapshot_is(name, "completed")
+        return name
+
+    # --- waiting
+
+    def disk_is(self, name: str, **wanted: Any) -> Mapping[str, Any]:
+        return self._until("GetDisk", "disk", {"diskName": name}, wanted)
+
+    def snapshot_is(self, name: str, state: str) -> Mapping[str, Any]:
+        params = {"diskSnapshotName": name}
+        return self._until("GetDiskSnapshot", "diskSnapshot", params, {"state": state})
+
+    def instance_is(self, name: str, state: str) -> Mapping[str, Any]:
+        return self._until("GetInstanceState", "state", {"instanceName": name}, {"name": state})
+
+    def ended(self, result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """The operations of an answer, when they have ended."""
+        return [
+            self._until(
+                "GetOperation", "operation", {"operationId": one["id"]}, {"isTerminal": True}
+            )
+            for one in result["operations"]
+        ]
+
+    def _until(
+        self, operation: str, member: str, params: Mapping[str, Any], wanted: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        deadline = self.clock.monotonic() + 60
+        while True:
+            found: Mapping[str, Any] = self.call(operation, **params)[member]
+            if all(found.get(key) == value for key, value in wanted.items()):
+                return found
+            assert self.clock.monotonic() < deadline, f"{params}: {found} does not become {wanted}"
+            threading.Event().wait(0.02)

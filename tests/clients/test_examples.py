@@ -1,0 +1,165 @@
+"""The examples that come with awscli, beside what the server answers.
+
+The examples were taken from the real service, so they show more than the model: which members
+are there, and which are left out. Values differ; names and types must not.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+import pytest
+
+from mooring.admin.demo.server import client_program
+from mooring.protocol import service_model
+from tests.clients.site import ZONE, Site
+
+pytestmark = pytest.mark.full
+
+WITHOUT_EXAMPLE = {"DetachDisk", "TagResource", "UntagResource"}
+
+# What Mooring does not have: it boots nothing, so an instance has no address, no system disk, no
+# user and no firewall; a blueprint of one's own machine has no picture and no licence.
+LEFT_OUT = re.compile(
+    r"instances?\.(privateIpAddress|publicIpAddress|username|networking\.ports\..*)"
+    r"|blueprints\.(description|productUrl|licenseUrl)"
+    r"|bundles\.(instanceType|supportedPlatforms)"
+)
+
+# The examples show system disks only, which have no names. GetDisk shows the others.
+DISKS = re.compile(r"instances?\.hardware\.disks\..*")
+
+# What the service has learned to say since its examples were taken.
+NEWER = re.compile(
+    r"(.*\.)?(addOns|ipAddressType|isFromAutoSnapshot|publicIpv4AddressCount)|nextPageToken"
+)
+
+
+OPERATIONS = sorted(service_model.load().operations.keys() - WITHOUT_EXAMPLE)
+
+# Where a list was cut short, its last entry is just an ellipsis and a brace.
+CUT_SHORT = re.compile(r",\s*\.\.\.\s*\}?(?=\s*\])")
+
+
+@cache
+def examples(operation: str) -> list[Any]:
+    """The outputs that the examples of an operation show."""
+    folder = next(client_program("python").parent.parent.glob("lib/python3*/site-packages"))
+    command = re.sub(r"(?<!^)(?=[A-Z])", "-", operation).lower()
+    text = (folder / "awscli/examples/lightsail" / f"{command}.rst").read_text()
+    text = CUT_SHORT.sub("", text)
+    return [
+        json.JSONDecoder().raw_decode(text, output.end())[0]
+        for output in re.finditer(r"^Output::\s*", text, re.MULTILINE)
+    ]
+
+
+def members(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
+    """Each member's path with its JSON type; the entries of a list are taken together."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            path = f"{where}.{name}".lstrip(".")
+            kind = {bool: "boolean", str: "string", list: "list", dict: "object"}
+            yield path, kind.get(type(item), "number")
+            yield from members(item, path)
+    elif isinstance(value, list):
+        for item in value:
+            yield from members(item, where)
+
+
+def everything_but_disks(value: Any) -> dict[str, str]:
+    return {path: kind for path, kind in members(value) if not DISKS.fullmatch(path)}
+
+
+@pytest.fixture(scope="module")
+def answers(site: Site) -> Mapping[str, list[Any]]:
+    """The bodies of the answers to what the examples show, by operation."""
+    found: dict[str, list[Any]] = {}
+
+    disk, web, snap, copy = ours = [site.fresh(word) for word in ("disk", "web", "snap", "copy")]
+
+    def call(operation: str, **params: Any) -> None:
+        reply = site.boto.reply(operation, params)
+        reply.get()
+        body = json.loads(reply.bodies[0])
+        # The site is shared: what other tests have made there may have other members.
+        for listing in {"disks", "diskSnapshots", "instances"} & body.keys():
+            body[listing] = [one for one in body[listing] if one["name"] in ours]
+        found.setdefault(operation, []).append(body)
+
+    new = {"availabilityZone": ZONE, "sizeInGb": 8}
+    external = {"availabilityZone": ZONE, "blueprintId": "external", "bundleId": "external"}
+    call("CreateDisk", diskName=disk, **new)
+    call("CreateInstances", instanceNames=[web], keyPairName="mine", **external)
+    site.disk_is(disk, state="available")
+    site.instance_is(web, "running")
+    call("GetDisk", diskName=disk)
+    call("AttachDisk", diskName=disk, instanceName=web, diskPath="/dev/xvdf")
+    site.disk_is(disk, attachmentState="attached")
+    call("GetDisk", diskName=disk)
+    call("CreateDiskSnapshot", diskName=disk, diskSnapshotName=snap)
+    site.snapshot_is(snap, "completed")
+    call("CreateDiskFromSnapshot", diskName=copy, diskSnapshotName=snap, **new)
+    site.disk_is(copy, state="available")
+    for listing in ("GetDisks", "GetDiskSnapshots", "GetInstances", "GetOperations"):
+        call(listing)
+    for listing in ("GetActiveNames", "GetBlueprints", "GetBundles", "GetRegions"):
+        call(listing)
+    call("GetInstance", instanceName=web)
+    call("GetInstanceState", instanceName=web)
+    call("GetDiskSnapshot", diskSnapshotName=snap)
+    call("GetOperationsForResource", resourceName=disk)
+    operation = found["CreateInstances"][0]["operations"][0]["id"]
+    call("GetOperation", operationId=operation)
+    call("StopInstance", instanceName=web)
+    site.instance_is(web, "stopped")
+    call("StartInstance", instanceName=web)
+    site.instance_is(web, "running")
+    call("DeleteInstance", instanceName=web)
+    site.disk_is(disk, attachmentState="detached")
+    call("DeleteDiskSnapshot", diskSnapshotName=snap)
+    call("DeleteDisk", diskName=disk)
+    return found
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_answers_have_the_members_of_the_examples(
+    answers: Mapping[str, list[Any]], operation: str
+) -> None:
+    theirs = everything_but_disks(examples(operation))
+    ours = everything_but_disks(answers[operation])
+
+    assert theirs
+    missing = theirs.keys() - ours.keys()
+    assert {path for path in missing if not LEFT_OUT.fullmatch(path)} == set()
+    added = ours.keys() - theirs.keys()
+    assert {path for path in added if not NEWER.fullmatch(path)} == set()
+    shared = theirs.keys() & ours.keys()
+    assert {path: ours[path] for path in shared} == {path: theirs[path] for path in shared}
+
+
+@pytest.mark.parametrize("operation", [one for one in OPERATIONS if not one.startswith("Get")])
+def test_operations_are_shown_as_in_the_examples(
+    answers: Mapping[str, list[Any]], operation: str
+) -> None:
+    """Order, types, states, and which have details: of each that begins some."""
+
+    def shape(answer: Mapping[str, Any]) -> list[Any]:
+        return [
+            (
+                one["resourceType"],
+                one["location"]["availabilityZone"] == "all",
+                "operationDetails" in one,
+                one["operationType"],
+                one["status"],
+                one["isTerminal"],
+            )
+            for one in answer["operations"]
+        ]
+
+    wanted = [shape(one) for one in examples(operation)]
+    assert shape(answers[operation][0]) in wanted

@@ -1,0 +1,285 @@
+"""Every operation through boto3: operations' entries, states, answers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mooring.protocol import service_model
+from tests.clients.boto import Boto
+from tests.clients.site import OTHER_ZONE, REGION, ZONE, Site
+
+pytestmark = pytest.mark.full
+
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def entries(result: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """Of each operation what the reference says about it, and what can be said of all."""
+    for one in result["operations"]:
+        assert UUID.fullmatch(one["id"])
+        assert one["createdAt"] <= one["statusChangedAt"]
+        assert one["location"]["regionName"] == REGION
+        assert one["isTerminal"] == (one["status"] == "Succeeded")
+        assert not one.keys() & {"errorCode", "errorDetails"}
+    return [
+        (
+            one["resourceType"],
+            one["resourceName"],
+            one["location"]["availabilityZone"],
+            one.get("operationDetails"),
+            one["operationType"],
+            one["status"],
+        )
+        for one in result["operations"]
+    ]
+
+
+def test_create_disk(site: Site) -> None:
+    name = site.fresh("disk")
+    tags = [{"key": "env", "value": "test"}, {"key": "alone"}]
+
+    result = site.call("CreateDisk", diskName=name, availabilityZone=ZONE, sizeInGb=9, tags=tags)
+
+    assert entries(result) == [("Disk", name, ZONE, None, "CreateDisk", "Started")]
+    (ended,) = site.ended(result)
+    assert (ended["status"], ended["id"]) == ("Succeeded", result["operations"][0]["id"])
+    disk = site.disk_is(name, state="available")
+    assert re.fullmatch(rf"arn:aws:lightsail:{REGION}:\d{{12}}:Disk/{UUID.pattern}", disk["arn"])
+    assert re.fullmatch(r"\d{12}/vol-0[0-9a-f]{16}", disk["supportCode"])
+    assert disk["location"] == {"availabilityZone": ZONE, "regionName": REGION}
+    assert (disk["sizeInGb"], disk["iops"], disk["isSystemDisk"]) == (9, 100, False)
+    assert (disk["isAttached"], disk["attachmentState"]) == (False, "detached")
+    assert sorted(disk["tags"], key=lambda tag: str(tag["key"])) == [
+        {"key": "alone"},
+        {"key": "env", "value": "test"},
+    ]
+    assert not disk.keys() & {"path", "attachedTo"}
+
+
+def test_delete_disk(site: Site) -> None:
+    name = site.disk()
+
+    result = site.call("DeleteDisk", diskName=name, forceDeleteAddOns=True)
+
+    assert entries(result) == [("Disk", name, ZONE, None, "DeleteDisk", "Succeeded")]
+
+
+def test_attach_and_detach_disk(site: Site) -> None:
+    disk, instance = site.disk(), site.instance()
+
+    attach = site.call("AttachDisk", diskName=disk, instanceName=instance, diskPath="/dev/xvdf")
+
+    assert entries(attach) == [
+        ("Disk", disk, ZONE, instance, "AttachDisk", "Started"),
+        ("Instance", instance, ZONE, disk, "AttachDisk", "Started"),
+    ]
+    assert [one["status"] for one in site.ended(attach)] == ["Succeeded", "Succeeded"]
+    shown = site.disk_is(disk, state="in-use", isAttached=True)
+    assert (shown["attachedTo"], shown["path"]) == (instance, "/dev/xvdf")
+    assert shown["attachmentState"] == "attached"
+    hardware = site.call("GetInstance", instanceName=instance)["instance"]["hardware"]
+    assert [one["name"] for one in hardware["disks"]] == [disk]
+
+    detach = site.call("DetachDisk", diskName=disk)
+
+    assert entries(detach) == [
+        ("Disk", disk, ZONE, instance, "DetachDisk", "Started"),
+        ("Instance", instance, ZONE, disk, "DetachDisk", "Started"),
+    ]
+    assert [one["status"] for one in site.ended(detach)] == ["Succeeded", "Succeeded"]
+    shown = site.disk_is(disk, state="available", isAttached=False)
+    assert shown["attachmentState"] == "detached"
+    assert not shown.keys() & {"path", "attachedTo"}
+
+
+def test_create_disk_snapshot_in_its_older_form(site: Site) -> None:
+    disk, name = site.disk(), site.fresh("snap")
+
+    result = site.call("CreateDiskSnapshot", diskName=disk, diskSnapshotName=name)
+
+    assert entries(result) == [
+        ("DiskSnapshot", name, "all", disk, "CreateDiskSnapshot", "Started"),
+        ("Disk", disk, ZONE, name, "CreateDiskSnapshot", "Started"),
+    ]
+    assert [one["status"] for one in site.ended(result)] == ["Succeeded", "Succeeded"]
+    snapshot = site.snapshot_is(name, "completed")
+    arn = rf"arn:aws:lightsail:{REGION}:\d{{12}}:DiskSnapshot/{UUID.pattern}"
+    assert re.fullmatch(arn, snapshot["arn"])
+    assert re.fullmatch(r"\d{12}/snap-0[0-9a-f]{16}", snapshot["supportCode"])
+    assert snapshot["location"] == {"availabilityZone": "all", "regionName": REGION}
+    assert (snapshot["progress"], snapshot["sizeInGb"]) == ("100%", 8)
+    assert (snapshot["isFromAutoSnapshot"], snapshot["tags"]) == (False, [])
+    source = site.call("GetDisk", diskName=disk)["disk"]
+    assert (snapshot["fromDiskName"], snapshot["fromDiskArn"]) == (disk, source["arn"])
+
+
+def test_create_disk_snapshot_in_its_newer_form(site: Site) -> None:
+    disk, _ = site.attached()
+    name, tags = site.fresh("snap"), [{"key": "why", "value": "upgrade"}]
+
+    result = site.call("CreateDiskSnapshot", diskName=disk, diskSnapshotName=name, tags=tags)
+
+    assert entries(result) == [
+        ("DiskSnapshot", name, "all", disk, "CreateDiskSnapshot", "Started"),
+        ("Disk", disk, ZONE, name, "CreateDiskSnapshot", "Started"),
+    ]
+    assert site.snapshot_is(name, "completed")["tags"] == tags
+    site.disk_is(disk, state="in-use")
+
+
+def test_delete_disk_snapshot(site: Site) -> None:
+    name = site.snapshot()
+
+    result = site.call("DeleteDiskSnapshot", diskSnapshotName=name)
+
+    assert entries(result) == [
+        ("DiskSnapshot", name, "all", None, "DeleteDiskSnapshot", "Succeeded")
+    ]
+
+
+def test_a_snapshot_outlives_its_disk_and_becomes_another(site: Site) -> None:
+    disk = site.disk()
+    snapshot, name = site.snapshot(disk), site.fresh("restored")
+    site.call("DeleteDisk", diskName=disk)
+
+    result = site.call(
+        "CreateDiskFromSnapshot",
+        diskName=name,
+        diskSnapshotName=snapshot,
+        availabilityZone=OTHER_ZONE,
+        sizeInGb=16,
+    )
+
+    assert entries(result) == [
+        ("Disk", name, OTHER_ZONE, None, "CreateDiskFromSnapshot", "Started")
+    ]
+    assert site.disk_is(name, state="available")["sizeInGb"] == 16
+    assert site.call("GetDiskSnapshot", diskSnapshotName=snapshot)["diskSnapshot"]["fromDiskName"]
+
+
+def test_create_instances(site: Site) -> None:
+    names = [site.fresh("web"), site.fresh("web")]
+
+    result = site.call(
+        "CreateInstances",
+        instanceNames=names,
+        availabilityZone=ZONE,
+        blueprintId="amazon_linux_2023",
+        bundleId="nano_3_0",
+        userData="#!/bin/sh",
+        ipAddressType="dualstack",
+        tags=[{"key": "role", "value": "web"}],
+    )
+
+    assert entries(result) == [
+        ("Instance", name, ZONE, None, "CreateInstance", "Started") for name in names
+    ]
+    site.ended(result)
+    instance = site.call("GetInstance", instanceName=names[1])["instance"]
+    assert instance["state"] == {"code": 16, "name": "running"}
+    assert (instance["blueprintId"], instance["bundleId"]) == ("amazon_linux_2023", "nano_3_0")
+    assert instance["tags"] == [{"key": "role", "value": "web"}]
+    assert instance["ipAddressType"] == "dualstack"
+
+
+def test_stop_and_start_instance(site: Site) -> None:
+    disk, name = site.attached()
+
+    stop = site.call("StopInstance", instanceName=name, force=True)
+
+    assert entries(stop) == [("Instance", name, ZONE, None, "StopInstance", "Started")]
+    assert site.instance_is(name, "stopped")["code"] == 80
+    site.disk_is(disk, state="in-use", isAttached=True)
+
+    start = site.call("StartInstance", instanceName=name)
+
+    assert entries(start) == [("Instance", name, ZONE, None, "StartInstance", "Started")]
+    assert site.instance_is(name, "running")["code"] == 16
+
+
+def test_delete_instance(site: Site) -> None:
+    disk, name = site.attached()
+
+    result = site.call("DeleteInstance", instanceName=name, forceDeleteAddOns=True)
+
+    assert entries(result) == [
+        ("Disk", disk, ZONE, name, "DetachDisk", "Started"),
+        ("Instance", name, ZONE, disk, "DetachDisk", "Started"),
+        ("Instance", name, ZONE, None, "DeleteInstance", "Succeeded"),
+    ]
+    assert {one["status"] for one in site.ended(result)} == {"Succeeded"}
+    site.disk_is(disk, state="available", attachmentState="detached")
+
+
+def test_tag_and_untag_resource(site: Site) -> None:
+    snapshot = site.snapshot()
+    arn = site.call("GetDiskSnapshot", diskSnapshotName=snapshot)["diskSnapshot"]["arn"]
+    tags = [{"key": "a", "value": "1"}, {"key": "b"}]
+
+    tag = site.call("TagResource", resourceName=snapshot, resourceArn=arn, tags=tags)
+    untag = site.call("UntagResource", resourceName=snapshot, tagKeys=["a"])
+
+    assert entries(tag) == [("DiskSnapshot", snapshot, "all", None, "TagResource", "Succeeded")]
+    assert entries(untag) == [("DiskSnapshot", snapshot, "all", None, "UntagResource", "Succeeded")]
+    assert site.snapshot_is(snapshot, "completed")["tags"] == [{"key": "b"}]
+
+
+def test_operations_of_a_resource_are_newest_first(site: Site) -> None:
+    disk = site.disk()
+    site.snapshot(disk)
+    site.call("DeleteDisk", diskName=disk)
+
+    result = site.call("GetOperationsForResource", resourceName=disk)
+
+    types = [one["operationType"] for one in result["operations"]]
+    assert types == ["DeleteDisk", "CreateDiskSnapshot", "CreateDisk"]
+    newest = site.call("GetOperations")["operations"]
+    assert {one["id"] for one in result["operations"]} <= {one["id"] for one in newest}
+
+
+def test_listings(site: Site) -> None:
+    disk, instance = site.attached()
+    snapshot = site.snapshot(disk)
+
+    assert disk in [one["name"] for one in site.call("GetDisks")["disks"]]
+    assert instance in [one["name"] for one in site.call("GetInstances")["instances"]]
+    assert snapshot in [one["name"] for one in site.call("GetDiskSnapshots")["diskSnapshots"]]
+    assert {disk, instance, snapshot} <= set(site.call("GetActiveNames")["activeNames"])
+
+
+def test_regions_blueprints_and_bundles(site: Site) -> None:
+    plain = site.call("GetRegions")["regions"]
+    full = site.call("GetRegions", includeAvailabilityZones=True)["regions"]
+
+    assert [one["name"] for one in plain][:3] == ["us-east-2", "us-west-2", "eu-west-1"]
+    assert [one["availabilityZones"] for one in plain] == [[]] * len(plain)
+    zones = [{"zoneName": zone, "state": "available"} for zone in (ZONE, OTHER_ZONE)]
+    assert full[0]["availabilityZones"] == zones
+    blueprints = site.call("GetBlueprints", includeInactive=True)["blueprints"]
+    assert "external" in [one["blueprintId"] for one in blueprints]
+    bundles = site.call("GetBundles", includeInactive=True)["bundles"]
+    assert "external" in [one["bundleId"] for one in bundles]
+
+
+def test_regions_are_apart(boto: Boto, site: Site) -> None:
+    disk = site.disk()
+
+    reply = boto.reply("GetDisk", {"diskName": disk}, client={"region": "us-west-2"})
+
+    assert reply.error is not None
+    assert reply.error.type == "NotFoundException"
+    there = {"diskName": disk, "availabilityZone": "us-west-2a", "sizeInGb": 8}
+    made = boto.reply("CreateDisk", there, client={"region": "us-west-2"}).get()
+    assert made["operations"][0]["location"]["regionName"] == "us-west-2"
+
+
+def test_this_module_calls_every_operation_served() -> None:
+    called = set(re.findall(r'"([A-Z][A-Za-z]+)"', Path(__file__).read_text()))
+    by_waiting = {"GetOperation", "GetInstanceState"}
+
+    assert service_model.load().operations.keys() <= called | by_waiting

@@ -1,0 +1,126 @@
+"""The server, which brings death at one moment of a snapshot; run as a process.
+
+Once armed, it kills itself, or the storage daemons, or both at once, when a
+request or a job gets to the moment named on the command line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mooring import config
+from mooring.admin.serve import serve
+from mooring.engine.qemu.daemon import Daemon
+from mooring.engine.qemu.engine import QemuEngine
+from mooring.jobs.table import PROCEDURES
+from mooring.model.job import Job, JobKind
+from mooring.service import table
+from mooring.service.backend import Backend, Call, Result
+from mooring.vault.writer import SnapshotWriter
+from tests.e2e.processes import storage_daemons
+
+REQUEST_MOMENTS = (
+    "request:reserved",
+    "request:prepared",
+    "request:switched",
+    "request:frozen",
+    "request:recorded",
+)
+"""Of the request: the first transaction is over; the overlay is there, not yet on top; it is
+on top; the freeze has returned; the second transaction is over, the reply not yet sent."""
+
+JOB_MOMENTS = (
+    *(
+        f"{step.name}:{moment}"
+        for step in PROCEDURES[JobKind.UPLOAD_SNAPSHOT].steps
+        for moment in ("begin", "done", "recorded")
+    ),
+    "store:written",
+)
+"""Of the job: before each step, after it, and after it is recorded; and between the last block
+written to the vault and the root."""
+
+ARMED = "death-is-armed"
+
+VICTIMS = ("server", "daemon", "both")
+
+
+def arm(data: Path) -> None:
+    """Let the next snapshot be the one."""
+    (data / ARMED).touch()
+
+
+class Death:
+    """Comes once, when it is armed and the moment is there."""
+
+    def __init__(self, moment: str, victim: str, data: Path) -> None:
+        self._moment = moment
+        self._victim = victim
+        self._data = data
+        self._armed = data / ARMED
+
+    def at(self, moment: str) -> None:
+        """Tell that the moment is there."""
+        if moment != self._moment or not self._armed.exists():
+            return
+        self._armed.unlink()
+        daemons = storage_daemons(self._data / "run") if self._victim != "server" else {}
+        for daemon in daemons.values():
+            os.kill(daemon.pid, signal.SIGKILL)
+        if self._victim != "daemon":
+            # At once: nothing here may notice that the daemons are dead.
+            os.kill(os.getpid(), signal.SIGKILL)
+        for daemon in daemons.values():
+            daemon.wait(10)
+            daemon.close()
+
+    def observe(self, job: Job, step: str, moment: str) -> None:
+        """An observer of the job runner."""
+        if job.kind is JobKind.UPLOAD_SNAPSHOT:
+            self.at(f"{step}:{moment}")
+
+    def surround(self, owner: object, name: str, before: str | None, after: str | None) -> None:
+        """Put moments before and after a function."""
+        function: Callable[..., Any] = getattr(owner, name)
+
+        def surrounded(*arguments: Any, **named: Any) -> Any:
+            if before is not None:
+                self.at(before)
+            result = function(*arguments, **named)
+            if after is not None:
+                self.at(after)
+            return result
+
+        setattr(owner, name, surrounded)
+
+
+def main() -> int:
+    """Serve on a free port."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--moment", required=True, choices=[*REQUEST_MOMENTS, *JOB_MOMENTS])
+    parser.add_argument("--victim", required=True, choices=VICTIMS)
+    parser.add_argument("--data", required=True)
+    options = parser.parse_args()
+    death = Death(options.moment, options.victim, Path(options.data))
+    death.surround(Daemon, "snapshot", "request:prepared", "request:switched")
+    death.surround(QemuEngine, "freeze", "request:reserved", "request:frozen")
+    death.surround(SnapshotWriter, "commit", "store:written", None)
+    create = table.CHANGING["CreateDiskSnapshot"]
+
+    def create_and_die(backend: Backend, call: Call) -> Result:
+        result = create(backend, call)
+        death.at("request:recorded")
+        return result
+
+    table.CHANGING["CreateDiskSnapshot"] = create_and_die
+    return serve(config.load(None, options.data), port=0, observer=death.observe)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

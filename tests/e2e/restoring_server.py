@@ -1,0 +1,122 @@
+"""The server, which dies at one moment of a restore; run as a process.
+
+Armed by a file in the data directory, it kills itself, or also what serves the snapshots and the
+disks, when a job gets to the moment named on the command line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mooring import config
+from mooring.admin.serve import serve
+from mooring.engine.qemu import filling
+from mooring.engine.qemu.daemon import Daemon
+from mooring.engine.qemu.layers import DiskLayers
+from mooring.model.job import Job, JobKind
+from tests.e2e import processes
+
+ARMED = "death-is-armed"
+
+JOB_MOMENTS = (
+    "clone:begin",
+    "clone:made",
+    "clone:done",
+    "clone:recorded",
+    "fill:begin",
+    "fill:half",
+    "fill:copied",
+    "fill:named",
+    "fill:switched",
+    "fill:done",
+    "fill:recorded",
+)
+"""`made`: the base is there, the overlay is not; `half`: of the data; `copied`: all of them, but
+the base has not its name; `named`: it has, but the daemon does not use it; `switched`: it does."""
+
+VICTIMS = ("server", "all")
+
+
+class Death:
+    """Comes once, when it is armed and the moment is there."""
+
+    def __init__(self, moment: str, victim: str, data: Path) -> None:
+        self._moment = moment
+        self._victim = victim
+        self._data = data
+
+    def at(self, moment: str) -> None:
+        if moment != self._moment or not (self._data / ARMED).exists():
+            return
+        (self._data / ARMED).unlink()
+        if self._victim == "all":
+            for pid in processes.naming(self._data):
+                if pid != os.getpid():
+                    os.kill(pid, signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def observe(self, job: Job, step: str, moment: str) -> None:
+        """An observer of the job runner."""
+        if job.kind in (JobKind.CLONE_DISK, JobKind.FILL_DISK):
+            self.at(f"{step}:{moment}")
+
+    def surround(self, owner: object, name: str, before: str | None, after: str | None) -> None:
+        """Put moments before and after a function."""
+        function: Callable[..., Any] = getattr(owner, name)
+
+        def surrounded(*arguments: Any, **named: Any) -> Any:
+            if before is not None:
+                self.at(before)
+            result = function(*arguments, **named)
+            if after is not None:
+                self.at(after)
+            return result
+
+        setattr(owner, name, surrounded)
+
+
+def main() -> int:
+    """Serve on a free port."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--moment", default="", choices=["", *JOB_MOMENTS])
+    parser.add_argument("--victim", default="server", choices=VICTIMS)
+    parser.add_argument("--fill-mib", type=int, default=0)
+    parser.add_argument("--key-file", default="")
+    parser.add_argument("--data", required=True)
+    options = parser.parse_args()
+    death = Death(options.moment, options.victim, Path(options.data))
+    death.surround(DiskLayers, "begin_lazy_base", None, "clone:made")
+    death.surround(DiskLayers, "finish_base", "fill:copied", "fill:named")
+    death.surround(Daemon, "switch_to_base", None, "fill:switched")
+    pieces = 0
+
+    class MortalPace(filling._Pace):
+        def keep(self, done: int) -> None:
+            nonlocal pieces
+            super().keep(done)
+            pieces += 1
+            if pieces == 4:
+                death.at("fill:half")
+
+    filling._Pace = MortalPace  # type: ignore[misc]
+    settings = config.load(None, options.data)
+    settings = replace(
+        settings, engine=replace(settings.engine, fill_mib_per_second=options.fill_mib)
+    )
+    regions = {
+        name: replace(region, key_file=options.key_file)
+        for name, region in settings.regions.items()
+    }
+    settings = replace(settings, regions=regions)
+    return serve(settings, port=0, observer=death.observe)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""Snapshots read over NBD without making a disk, with the tools that people use."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from mooring.admin.demo.server import DemoError
+from mooring.model.errors import NbdError
+from mooring.nbd.blocking import BlockingNbdClient
+from tests.e2e.deployment import Deployment
+from tests.e2e.processes import until
+from tests.e2e.test_restore import MIB, PIECES, check, noise, serve, snapshot, snapshot_server
+
+pytestmark = [pytest.mark.full, pytest.mark.usefixtures("importable_tests")]
+
+
+def export(deployment: Deployment, *options: str) -> str:
+    command = ["mooring", "export", "--disk-snapshot-name", "saved", *options]
+    return deployment.server.run(*command).output.strip()
+
+
+@pytest.mark.requires("nbdcopy")
+@pytest.mark.requires("nbdinfo")
+def test_export_is_read_by_everybody(deployment: Deployment) -> None:
+    serve(deployment)
+    snapshot(deployment)
+    uri = export(deployment)
+
+    with BlockingNbdClient(uri) as client:
+        assert client.info.read_only
+        check(client)
+    size = subprocess.run(["nbdinfo", "--size", uri], capture_output=True, text=True, check=True)
+    assert int(size.stdout) == 8192 * MIB
+    copy, image = deployment.folder / "copy.raw", deployment.folder / "image.qcow2"
+    subprocess.run(["nbdcopy", uri, str(copy)], check=True)
+    check_file(copy)
+    assert copy.stat().st_blocks * 512 < 64 * MIB
+    convert = ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", uri, str(image)]
+    subprocess.run(convert, check=True)
+    compare = ["qemu-img", "compare", "-f", "raw", "-F", "qcow2", str(copy), str(image)]
+    subprocess.run(compare, check=True, stdout=subprocess.DEVNULL)
+
+
+def test_export_outlives_the_server_and_the_snapshot(deployment: Deployment) -> None:
+    serve(deployment)
+    snapshot(deployment)
+    with BlockingNbdClient(export(deployment)) as client:
+        deployment.server.kill()
+        assert client.read(0, MIB) == noise(0, 4 * MIB)[:MIB]
+        serve(deployment)
+        deployment.call("DeleteDiskSnapshot", diskSnapshotName="saved")
+        segments = deployment.data / "vaults" / "us-east-2" / "segments"
+        roots = deployment.data / "vaults" / "us-east-2" / "roots"
+        until(lambda: not list(roots.iterdir()), "the snapshot to go")
+        time.sleep(1)
+        assert [path for path in segments.rglob("*") if path.is_file()]
+        check(client)
+
+
+def test_export_ends_in_time(deployment: Deployment) -> None:
+    serve(deployment)
+    snapshot(deployment)
+    uri = export(deployment, "--seconds", "3")
+    client = BlockingNbdClient(uri)
+    assert client.read(0, MIB) == noise(0, 4 * MIB)[:MIB]
+    time.sleep(3.2)
+    with pytest.raises(NbdError):
+        client.read(0, MIB)
+    client.close()
+    with pytest.raises(NbdError):
+        BlockingNbdClient(uri)
+    again = export(deployment)
+    assert again != uri
+    grants = deployment.data / "run" / "snapshots-us-east-2" / "grants"
+    assert len(list(grants.iterdir())) == 1
+
+
+def test_export_survives_the_server_of_snapshots(deployment: Deployment) -> None:
+    serve(deployment)
+    snapshot(deployment)
+    uri = export(deployment)
+    pid = snapshot_server(deployment)
+    assert pid is not None
+
+    os.kill(pid, signal.SIGKILL)
+
+    until(lambda: snapshot_server(deployment) not in (None, pid), "it to come back")
+    time.sleep(1)
+    with BlockingNbdClient(uri) as client:
+        check(client)
+
+
+def test_what_cannot_be_exported_is_told(deployment: Deployment) -> None:
+    serve(deployment)
+    with pytest.raises(DemoError, match="does not exist"):
+        export(deployment)
+    snapshot(deployment)
+    for seconds in ("0", "-1", "86401"):
+        with pytest.raises(DemoError, match="An export lasts 1 to 86400 seconds"):
+            export(deployment, f"--seconds={seconds}")
+    guess = export(deployment).replace("nbd+unix:///", "nbd+unix:///0")
+    with pytest.raises(NbdError):
+        BlockingNbdClient(guess)
+
+
+def check_file(path: Path) -> None:
+    with path.open("rb") as file:
+        for position, length in PIECES.items():
+            file.seek(position)
+            assert file.read(length) == noise(position, length)

@@ -1,0 +1,167 @@
+"""Full, broken and occupied disks: errors say what is wrong, nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mooring.engine.interface import Export
+from mooring.model.errors import DiskFullError, EngineError, LayerDamagedError, MooringError
+from mooring.model.extents import Extent
+from tests.engine.harness import MIB, QemuHarness, attached, eventually, new_id, noise
+
+pytestmark = [pytest.mark.full, pytest.mark.requires("qemu-storage-daemon")]
+
+SIZE = 16 * MIB
+
+
+@pytest.mark.requires("qemu-io")
+def test_disk_in_use_by_a_foreign_process_is_left_alone(qemu: QemuHarness) -> None:
+    instance, export = attached(qemu, SIZE)
+    qemu.engine.detach(instance, export.disk_id)
+    top = qemu.folder(export.disk_id) / qemu.layer_names(export.disk_id)[0]
+    foreign = subprocess.Popen(
+        ["qemu-io", "-f", "qcow2", str(top)], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+    )
+    try:
+        eventually(lambda: any(str(top) in link for link in open_files(foreign.pid)))
+        for action in (
+            lambda: qemu.engine.attach(instance, export),
+            lambda: qemu.engine.freeze({export.disk_id: new_id()}),
+            lambda: qemu.engine.delete(export.disk_id),
+        ):
+            with pytest.raises(EngineError, match="in use by a QEMU process"):
+                action()
+    finally:
+        foreign.communicate(b"quit\n")
+    qemu.engine.attach(instance, export)
+
+
+def open_files(pid: int) -> list[str]:
+    folder = Path(f"/proc/{pid}/fd")
+    links = []
+    for entry in folder.iterdir():
+        try:
+            links.append(str(entry.readlink()))
+        except FileNotFoundError:
+            continue
+    return links
+
+
+def test_broken_disk_does_not_hurt_its_neighbours(qemu: QemuHarness) -> None:
+    instance, good = attached(qemu, SIZE, "good")
+    bad = Export(new_id(), "bad")
+    qemu.engine.create(bad.disk_id, SIZE)
+    qemu.engine.attach(instance, bad)
+    for _ in range(2):
+        qemu.engine.freeze({bad.disk_id: new_id()})
+    qemu.client(instance, good).write(0, noise(1, MIB))
+    qemu.engine.stop(instance)
+    doomed = qemu.folder(bad.disk_id) / qemu.layer_names(bad.disk_id)[1]
+    kept = doomed.read_bytes()
+    doomed.unlink()
+
+    with pytest.raises(LayerDamagedError, match=doomed.name):
+        qemu.engine.attach(instance, bad)
+    qemu.restart()
+    qemu.engine.adopt({instance: [bad, good]})
+
+    assert qemu.client(instance, good).read(0, MIB) == noise(1, MIB)
+    assert doomed.name in qemu.engine.health(bad.disk_id).problem
+    with pytest.raises(EngineError, match="not served"):
+        qemu.engine.freeze({bad.disk_id: new_id()})
+
+    doomed.write_bytes(kept)
+    qemu.engine.attach(instance, bad)
+    assert qemu.engine.health(bad.disk_id).ok
+    assert qemu.client(instance, bad).read(0, MIB) == bytes(MIB)
+
+
+def test_layer_truncated_under_a_reader_is_noticed(qemu: QemuHarness) -> None:
+    instance, export = attached(qemu, SIZE)
+    qemu.client(instance, export).write(0, noise(1, 4 * MIB))
+    point = new_id()
+    qemu.engine.freeze({export.disk_id: point})
+    frozen = qemu.folder(export.disk_id) / qemu.layer_names(export.disk_id)[0]
+    image = qemu.engine.open_point(export.disk_id, point)
+    assert list(image.extents()) == [Extent(0, 4 * MIB)]
+    os.truncate(frozen, frozen.stat().st_size - 2 * MIB)
+
+    with pytest.raises(LayerDamagedError, match="truncated"):
+        image.read(0, 4 * MIB)
+    image.close()
+    again = qemu.engine.open_point(export.disk_id, point)
+    with pytest.raises(LayerDamagedError, match="truncated"):
+        list(again.extents())
+    again.close()
+
+
+@pytest.fixture
+def small(run_dir: Path, tmp_path: Path) -> Iterator[QemuHarness]:
+    """An engine on a file system of 24 MiB."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    mount = tmp_path / "small"
+    mount.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "none", str(mount)], check=True)
+    try:
+        harness = QemuHarness(mount / "data", run_dir / "run")
+        try:
+            yield harness
+        finally:
+            harness.close()
+    finally:
+        subprocess.run(["umount", str(mount)], check=True)
+
+
+def test_full_disk_is_told_of_and_can_be_mended(small: QemuHarness) -> None:
+    instance, export = attached(small, 64 * MIB)
+    disk = export.disk_id
+    client = small.client(instance, export)
+    client.write(0, noise(1, 4 * MIB))
+    ballast = small.root / "ballast"
+    free = os.statvfs(small.root)
+    ballast.write_bytes(bytes((free.f_bavail - 1) * free.f_bsize))
+
+    with pytest.raises(DiskFullError, match="no room"):
+        small.engine.freeze({disk: new_id()})
+    with pytest.raises(MooringError):
+        client.write(8 * MIB, noise(2, 4 * MIB))
+    with pytest.raises(DiskFullError, match="no room"):
+        small.engine.create(new_id(), MIB)
+    assert small.engine.health(disk).ok
+
+    ballast.unlink()
+    client.write(8 * MIB, noise(2, 4 * MIB))
+    point = new_id()
+    small.engine.freeze({disk: point})
+    image = small.engine.open_point(disk, point)
+    assert image.read(0, 4 * MIB) == noise(1, 4 * MIB)
+    assert image.read(8 * MIB, 4 * MIB) == noise(2, 4 * MIB)
+    image.close()
+
+
+def test_merge_that_finds_no_room_is_done_later(small: QemuHarness) -> None:
+    instance, export = attached(small, 64 * MIB)
+    disk = export.disk_id
+    client = small.client(instance, export)
+    client.write(0, noise(1, 8 * MIB))
+    ballast = small.root / "ballast"
+    free = os.statvfs(small.root)
+    ballast.write_bytes(bytes(free.f_bavail * free.f_bsize - 3 * MIB))
+    point = new_id()
+    small.engine.freeze({disk: point})
+
+    small.engine.release(disk, point, stored=True)
+    eventually(lambda: "merging" in small.engine.health(disk).problem)
+    assert client.read(0, 8 * MIB) == noise(1, 8 * MIB)
+
+    ballast.unlink()
+    assert small.engine.settle(30)
+    assert small.engine.health(disk).ok
+    assert small.engine.health(disk).layers == 2
+    assert client.read(0, 8 * MIB) == noise(1, 8 * MIB)

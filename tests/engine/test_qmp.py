@@ -1,0 +1,101 @@
+"""The monitor's client against answers that are late, foreign or missing."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mooring.engine.qemu.qmp import Monitor, QmpClosedError, QmpError, QmpSilenceError
+from mooring.model.clock import SystemClock
+
+GREETING = {"QMP": {"version": {"qemu": {"major": 7, "minor": 2, "micro": 22}}}}
+Answer = Callable[[dict[str, Any]], list[dict[str, Any]] | None]
+
+
+@pytest.fixture
+def serve(run_dir: Path) -> Iterator[Callable[..., Path]]:
+    """Serve one client at a socket: `answer` gives the lines to each command, None hangs up."""
+    threads, sockets = [], []
+
+    def start(answer: Answer, before: list[dict[str, Any]] | None = None) -> Path:
+        path = run_dir / "qmp"
+        listener = socket.socket(socket.AF_UNIX)
+        sockets.append(listener)
+        listener.bind(str(path))
+        listener.listen()
+
+        def run() -> None:
+            connection, _ = listener.accept()
+            with connection, connection.makefile("rw") as file:
+                for first in [*(before or []), GREETING]:
+                    print(json.dumps(first), file=file, flush=True)
+                for line in file:
+                    asked = json.loads(line)
+                    if asked["execute"] == "qmp_capabilities":
+                        answers: list[dict[str, Any]] | None = [{"return": {}, "id": asked["id"]}]
+                    else:
+                        answers = answer(asked)
+                    if answers is None:
+                        return
+                    for one in answers:
+                        print(json.dumps(one), file=file, flush=True)
+
+        threads.append(threading.Thread(target=run))
+        threads[-1].start()
+        return path
+
+    yield start
+    for thread in threads:
+        thread.join(10)
+    for listener in sockets:
+        listener.close()
+
+
+def test_answers_to_others_and_events_are_passed_over(serve: Callable[..., Path]) -> None:
+    def answer(asked: dict[str, Any]) -> list[dict[str, Any]]:
+        return [
+            {"return": "of a client that is gone", "id": "other"},
+            {"error": {"class": "GenericError", "desc": "of one without ids"}},
+            {"event": "JOB_STATUS_CHANGE", "data": {}},
+            {"return": asked["arguments"], "id": asked["id"]},
+        ]
+
+    monitor = Monitor(serve(answer, [{"return": "late"}]), SystemClock(), 5.0)
+
+    assert monitor.version == (7, 2, 22)
+    assert monitor.execute("echo", {"word": "hello"}, timeout=5.0) == {"word": "hello"}
+    assert monitor.execute("echo", {"word": "again"}, timeout=5.0) == {"word": "again"}
+    monitor.close()
+
+
+def test_refusal_names_command_and_reason(serve: Callable[..., Path]) -> None:
+    def refuse(asked: dict[str, Any]) -> list[dict[str, Any]]:
+        return [{"error": {"class": "GenericError", "desc": "no such node"}, "id": asked["id"]}]
+
+    monitor = Monitor(serve(refuse), SystemClock(), 5.0)
+
+    with pytest.raises(QmpError, match="blockdev-del: no such node"):
+        monitor.execute("blockdev-del", timeout=5.0)
+    monitor.close()
+
+
+def test_silence_and_hanging_up_are_told_apart(serve: Callable[..., Path], run_dir: Path) -> None:
+    path = serve(lambda asked: [])
+    monitor = Monitor(path, SystemClock(), 5.0)
+    with pytest.raises(QmpSilenceError, match="query-jobs"):
+        monitor.execute("query-jobs", timeout=0.1)
+    with pytest.raises(QmpClosedError):
+        monitor.execute("query-jobs", timeout=0.1)
+
+    path.unlink()
+    monitor = Monitor(serve(lambda asked: None), SystemClock(), 5.0)
+    with pytest.raises(QmpClosedError):
+        monitor.execute("query-jobs", timeout=5.0)
+    with pytest.raises(QmpClosedError, match="no storage daemon"):
+        Monitor(run_dir / "nothing", SystemClock(), 5.0)

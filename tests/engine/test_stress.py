@@ -1,0 +1,203 @@
+"""Everything at once, at random, against a model of the contents."""
+
+from __future__ import annotations
+
+import functools
+import os
+import random
+from dataclasses import dataclass, field
+
+import pytest
+
+from mooring.engine.interface import Export
+from mooring.model.errors import LineageLostError, NbdError
+from mooring.model.extents import BLOCK_SIZE
+from tests.engine.harness import (
+    MIB,
+    Client,
+    Harness,
+    QemuHarness,
+    check_extents,
+    content,
+    eventually,
+    new_id,
+)
+
+SIZE = 4 * MIB
+BLOCKS = SIZE // BLOCK_SIZE
+STEPS = int(os.environ.get("MOORING_STRESS_STEPS", "400"))
+
+
+@dataclass
+class ModelDisk:
+    """What a disk and its pending points ought to hold, and what was written since each."""
+
+    export: Export
+    whole: bytearray = field(default_factory=lambda: bytearray(SIZE))
+    points: dict[str, bytes] = field(default_factory=dict)
+    stored: dict[str, set[int]] = field(default_factory=dict)
+    written: dict[str, set[int]] = field(default_factory=dict)
+    client: Client | None = None
+    attached: bool = True
+
+
+class Stress:
+    """Random actions on some disks of one instance, each checked where it can be."""
+
+    def __init__(self, harness: Harness, seed: int) -> None:
+        self.harness = harness
+        self.random = random.Random(seed)
+        self.instance = new_id()
+        self.disks = [ModelDisk(Export(new_id(), f"disk-{n}")) for n in range(3)]
+        for disk in self.disks:
+            harness.engine.create(disk.export.disk_id, SIZE)
+            harness.engine.attach(self.instance, disk.export)
+        self.lineage_kept = 0
+
+    def run(self, steps: int) -> None:
+        actions = [self.write] * 10 + [self.zero] * 4 + [self.freeze] * 4 + [
+            self.freeze_all, self.release, self.release, self.release, self.check_point,
+            self.check_point, self.check_live, self.detach_or_attach, self.restart,
+        ]  # fmt: skip
+        if isinstance(self.harness, QemuHarness):
+            actions.append(self.kill)
+        for _ in range(steps):
+            disk = self.random.choice(self.disks)
+            self.random.choice(actions)(disk)
+        assert self.harness.engine.settle(60)
+        for disk in self.disks:
+            for point in list(disk.points):
+                self.check_point(disk, point)
+            self.check_live(disk)
+            health = self.harness.engine.health(disk.export.disk_id)
+            assert health.ok, health.problem
+
+    # --- actions
+
+    def client(self, disk: ModelDisk) -> Client:
+        if disk.client is None:
+            disk.client = self.harness.client(self.instance, disk.export)
+        return disk.client
+
+    def span(self) -> tuple[int, int]:
+        first = self.random.randrange(BLOCKS)
+        return first, min(BLOCKS - first, self.random.choice([1, 1, 2, 5, 40, 200]))
+
+    def change(self, disk: ModelDisk, first: int, data: bytes) -> None:
+        disk.whole[first * BLOCK_SIZE : first * BLOCK_SIZE + len(data)] = data
+        touched = range(first, first + len(data) // BLOCK_SIZE)
+        for written in disk.written.values():
+            written.update(touched)
+
+    def write(self, disk: ModelDisk) -> None:
+        if disk.attached:
+            first, count = self.span()
+            data = self.random.randbytes(count * BLOCK_SIZE)
+            self.client(disk).write(first * BLOCK_SIZE, data)
+            self.change(disk, first, data)
+
+    def zero(self, disk: ModelDisk) -> None:
+        if disk.attached:
+            first, count = self.span()
+            self.client(disk).write_zeroes(first * BLOCK_SIZE, count * BLOCK_SIZE)
+            self.change(disk, first, bytes(count * BLOCK_SIZE))
+
+    def freeze(self, *disks: ModelDisk) -> None:
+        points = {disk.export.disk_id: new_id() for disk in disks if len(disk.points) < 6}
+        self.harness.engine.freeze(points)
+        for disk in disks:
+            if disk.export.disk_id in points:
+                point = points[disk.export.disk_id]
+                disk.points[point] = bytes(disk.whole)
+                disk.written[point] = set()
+
+    def freeze_all(self, _: ModelDisk) -> None:
+        self.freeze(*(disk for disk in self.disks if disk.attached))
+
+    def release(self, disk: ModelDisk) -> None:
+        if disk.points:
+            point = self.random.choice(list(disk.points))
+            self.harness.engine.release(
+                disk.export.disk_id, point, stored=self.random.random() < 0.6
+            )
+            del disk.points[point]
+
+    def check_point(self, disk: ModelDisk, point: str | None = None) -> None:
+        if not disk.points:
+            return
+        point = point or self.random.choice(list(disk.points))
+        image = self.harness.engine.open_point(disk.export.disk_id, point)
+        expected = disk.points[point]
+        assert content(image) == expected
+        check_extents(list(image.extents()), SIZE)
+        for since in disk.written:
+            self.check_changes(disk, image, point, since)
+        image.close()
+
+    def check_changes(self, disk: ModelDisk, image: object, point: str, since: str) -> None:
+        order = list(disk.written)
+        if order.index(since) >= order.index(point):
+            return
+        try:
+            changes = list(image.changes(since))  # type: ignore[attr-defined]
+        except LineageLostError:
+            return
+        check_extents(changes, SIZE)
+        self.lineage_kept += 1
+        told = {
+            block
+            for extent in changes
+            for block in range(extent.offset // BLOCK_SIZE, extent.end // BLOCK_SIZE)
+        }
+        # All that was written between the two points, unless it was written after both only.
+        assert disk.written[since] - disk.written[point] <= told <= disk.written[since]
+        for extent in changes:
+            if extent.zero:
+                assert not any(disk.points[point][extent.offset : extent.end])
+
+    def check_live(self, disk: ModelDisk) -> None:
+        if disk.attached:
+            assert self.client(disk).read(0, SIZE) == disk.whole
+
+    def detach_or_attach(self, disk: ModelDisk) -> None:
+        if disk.attached:
+            self.harness.engine.detach(self.instance, disk.export.disk_id, force=True)
+            disk.client = None
+        else:
+            self.harness.engine.attach(self.instance, disk.export)
+        disk.attached = not disk.attached
+
+    def restart(self, _: ModelDisk) -> None:
+        self.harness.restart()
+        wanted = [disk.export for disk in self.disks if disk.attached]
+        self.harness.engine.adopt({self.instance: wanted})
+
+    def kill(self, _: ModelDisk) -> None:
+        assert isinstance(self.harness, QemuHarness)
+        attached = [disk for disk in self.disks if disk.attached]
+        if self.random.random() < 0.5 or not attached:
+            return
+        for disk in attached:
+            self.client(disk).flush()
+            disk.client = None
+        self.harness.kill_daemon(self.instance)
+        # A freeze, like any call, finds the daemon or starts it.
+        self.freeze(*attached)
+        for disk in attached:
+            # The pauses grow when a daemon dies again and again.
+            eventually(functools.partial(self.connected, disk), 60)
+
+    def connected(self, disk: ModelDisk) -> bool:
+        try:
+            self.client(disk)
+        except NbdError:
+            return False
+        return True
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_everything_at_random(harness: Harness, seed: int) -> None:
+    stress = Stress(harness, seed)
+    stress.run(STEPS)
+
+    assert stress.lineage_kept > 0

@@ -1,0 +1,33 @@
+"""A server's engine in a process of its own, freezing until it is killed."""
+
+from __future__ import annotations
+
+import random
+import sys
+from pathlib import Path
+
+from mooring.engine.interface import Export
+from mooring.engine.qemu.daemon import DaemonSettings
+from mooring.engine.qemu.engine import QemuEngine
+from mooring.model.clock import SystemClock
+from tests.engine.harness import new_id
+
+
+def main(root: str, run_dir: str, instance: str, disk: str, speed: str) -> None:
+    """Take over the disk, then freeze and release as fast as it goes, telling each point."""
+    settings = DaemonSettings(merge_bytes_per_second=int(speed))
+    engine = QemuEngine(Path(root), Path(run_dir), SystemClock(), settings)
+    engine.adopt({instance: [Export(disk, "disk")]})
+    # As the server does: what the one before was at work on is not needed any more.
+    for point in engine.points(disk):
+        engine.release(disk, point, stored=random.random() < 0.5)
+    print("adopted", flush=True)
+    while True:
+        point = new_id()
+        engine.freeze({disk: point})
+        print(point, flush=True)
+        engine.release(disk, point, stored=random.random() < 0.7)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

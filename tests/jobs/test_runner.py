@@ -1,0 +1,232 @@
+"""Jobs: every step failing in turn, and the server dying at every moment."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from mooring.jobs.procedure import Step
+from mooring.jobs.recover import recover
+from mooring.jobs.schedule import Schedule, Task
+from mooring.jobs.table import PROCEDURES
+from mooring.model.errors import EngineError
+from mooring.model.extents import BLOCK_SIZE
+from mooring.model.job import Job, JobKind
+from tests.service.test_snapshots import restore
+from tests.service.world import World
+
+MOMENTS = [
+    (step.name, moment)
+    for step in PROCEDURES[JobKind.UPLOAD_SNAPSHOT].steps
+    for moment in ("begin", "done", "recorded")
+]
+
+SCHEDULED = [
+    Task(
+        kind=JobKind.VERIFY_VAULT,
+        first_seconds=0,
+        every_seconds=3600,
+        arguments={"percent": "100"},
+    )
+]
+
+
+class Killed(BaseException):
+    """Ends the job's thread as a kill would end the server."""
+
+
+class Killer:
+    """Kills once, at one moment of the upload."""
+
+    def __init__(self) -> None:
+        self.at: tuple[str, str] | None = None
+
+    def __call__(self, job: Job, step: str, moment: str) -> None:
+        if job.kind is JobKind.UPLOAD_SNAPSHOT and (step, moment) == self.at:
+            self.at = None
+            raise Killed
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_killed_at_any_moment_the_snapshot_completes(moment: tuple[str, str]) -> None:
+    killer = Killer()
+    world = World(killer)
+    disk_id = world.disk()
+    data = os.urandom(3 * BLOCK_SIZE)
+    world.write(disk_id, 0, data)
+    killer.at = moment
+    world.snapshot("first")
+    with pytest.raises(Killed):
+        world.settle()
+
+    recover(world.tools)
+    world.settle()
+
+    assert world.state("first")["state"] == "completed"
+    assert world.operations("first")[0]["status"] == "Succeeded"
+    world.write(disk_id, BLOCK_SIZE, data[:BLOCK_SIZE])
+    world.snapshot("next")
+    world.settle()
+    assert world.read(restore(world, "first", "r1"), 0, len(data)) == data
+    assert world.read(restore(world, "next", "r2"), 0, len(data)) == (
+        world.read(disk_id, 0, len(data))
+    )
+    world.close()
+
+
+def steps() -> list[tuple[JobKind, str]]:
+    return [(kind, step.name) for kind, proc in PROCEDURES.items() for step in proc.steps]
+
+
+def run_everything(world: World) -> None:
+    """Each kind of job at least once; errors of the requests themselves do not matter here."""
+    for ask in (
+        lambda: Schedule(world.tools, SCHEDULED, world.runner.wake).look(),
+        lambda: world.call(
+            "CreateDisk", diskName="data", availabilityZone="us-east-2a", sizeInGb=8
+        ),
+        world.instance,
+        world.attach,
+        lambda: world.snapshot("first"),
+        lambda: world.call(
+            "CreateDiskFromSnapshot",
+            diskName="copy",
+            diskSnapshotName="first",
+            availabilityZone="us-east-2a",
+            sizeInGb=8,
+        ),
+        lambda: world.call("StopInstance", instanceName="web"),
+        lambda: world.call("StartInstance", instanceName="web"),
+        lambda: world.call("DetachDisk", diskName="data"),
+        lambda: world.call("DeleteDiskSnapshot", diskSnapshotName="first"),
+        lambda: world.call("DeleteInstance", instanceName="web"),
+        lambda: world.call("DeleteDisk", diskName="copy"),
+    ):
+        ask()
+        world.settle()
+
+
+@pytest.mark.parametrize(("kind", "name"), steps())
+def test_a_step_that_fails_once_is_tried_again(
+    kind: JobKind, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = fail(monkeypatch, kind, name, times=1)
+    world = World()
+    run_everything(world)
+
+    assert failures == [1]
+    with world.catalog.read() as transaction:
+        assert transaction.jobs.all() == []
+        operations, _ = transaction.operations.page("us-east-2", None, 1000)
+    assert {operation.status for operation in operations} == {"Succeeded"}
+    world.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "resource", "wanted"),
+    [
+        (JobKind.CREATE_DISK, "data", "error"),
+        (JobKind.ATTACH_DISK, "data", "available"),
+        (JobKind.UPLOAD_SNAPSHOT, "first", "error"),
+    ],
+)
+def test_a_step_that_always_fails_is_undone_and_told(
+    kind: JobKind, resource: str, wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = PROCEDURES[kind].steps[0].name
+    world = World()
+    if kind is not JobKind.CREATE_DISK:
+        world.disk()
+        world.instance()
+    fail(monkeypatch, kind, name, times=1000)
+    if kind is JobKind.CREATE_DISK:
+        world.disk()
+    elif kind is JobKind.ATTACH_DISK:
+        world.attach()
+    else:
+        world.snapshot("first")
+    world.settle()
+
+    newest = world.operations(resource)[0]
+    assert (newest["status"], newest["errorCode"]) == ("Failed", "Engine")
+    assert newest["errorDetails"] == "the engine is in a bad mood"
+    if resource == "data":
+        assert world.call("GetDisk", diskName="data")["disk"]["state"] == wanted
+    else:
+        assert world.state("first")["state"] == wanted
+        assert list(world.vault.roots()) == []
+    with world.catalog.read() as transaction:
+        assert transaction.jobs.all() == []
+    world.close()
+
+
+def fail(monkeypatch: pytest.MonkeyPatch, kind: JobKind, name: str, times: int) -> list[int]:
+    """Let a step fail so many times; the list says how often it has."""
+    count = [0]
+    procedure = PROCEDURES[kind]
+
+    def wrap(step: Step) -> Step:
+        if step.name != name:
+            return step
+
+        def do(work):  # type: ignore[no-untyped-def]
+            if count[0] < times:
+                count[0] += 1
+                raise EngineError("the engine is in a bad mood")
+            return step.do(work)
+
+        return Step(step.name, do, step.undo)
+
+    changed = type(procedure)(procedure.kind, tuple(map(wrap, procedure.steps)), procedure.failed)
+    monkeypatch.setitem(PROCEDURES, kind, changed)
+    return count
+
+
+def test_a_snapshot_recorded_but_not_frozen_is_taken_back_at_the_next_start() -> None:
+    world = World()
+    world.disk()
+
+    def die(_points: object) -> None:
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world.engine, "freeze", die)
+        # A real kill leaves no time to take the request back.
+        patch.setattr("mooring.catalog.database.Transaction.take_back", lambda *_: None)
+        with pytest.raises(Killed):
+            world.snapshot("first")
+
+    recover(world.tools)
+
+    assert world.call("GetActiveNames")["activeNames"] == ["data"]
+    world.snapshot("first")
+    world.settle()
+    assert world.state("first")["state"] == "completed"
+    world.close()
+
+
+def test_a_snapshot_frozen_but_not_confirmed_is_completed_at_the_next_start() -> None:
+    world = World()
+    disk_id = world.disk()
+    data = os.urandom(BLOCK_SIZE)
+    world.write(disk_id, 0, data)
+    freeze = world.engine.freeze
+
+    def freeze_and_die(points: dict[str, str]) -> None:
+        freeze(points)
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world.engine, "freeze", freeze_and_die)
+        patch.setattr("mooring.catalog.database.Transaction.take_back", lambda *_: None)
+        with pytest.raises(Killed):
+            world.snapshot("first")
+    world.write(disk_id, 0, bytes(BLOCK_SIZE))
+
+    recover(world.tools)
+    world.settle()
+
+    assert world.state("first")["state"] == "completed"
+    assert world.read(restore(world, "first"), 0, BLOCK_SIZE) == data
+    world.close()

@@ -1,0 +1,148 @@
+"""The schedule: jobs when they are due, never twice, and what they do."""
+
+from __future__ import annotations
+
+import pytest
+from structlog.testing import capture_logs
+
+from mooring.config import VaultSettings
+from mooring.jobs.schedule import Schedule, tasks
+from mooring.model.extents import BLOCK_SIZE
+from mooring.model.job import JobKind
+from mooring.observe import metrics
+from mooring.vault.layout import SEGMENTS
+from tests.service.world import REGION, REGIONS, World
+from tests.vault.disks import info
+
+DEFAULTS = tasks(collect_minutes=60, verify_hours=24, verify_percent=100)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def waiting(world: World) -> dict[JobKind, set[str]]:
+    with world.catalog.read() as transaction:
+        jobs = transaction.jobs.all()
+    found: dict[JobKind, set[str]] = {}
+    for job in jobs:
+        assert job.region not in found.setdefault(job.kind, set())
+        found[job.kind].add(job.region)
+    return found
+
+
+def test_jobs_come_when_they_are_due_and_leave_no_rows(world: World) -> None:
+    woken: list[None] = []
+    schedule = Schedule(world.tools, DEFAULTS, lambda: woken.append(None))
+    regions = set(REGIONS)
+    schedule.look()
+    assert waiting(world) == {}
+    assert woken == []
+
+    world.clock.advance(60)
+    schedule.look()
+    schedule.look()
+    assert waiting(world) == {JobKind.COLLECT_VAULT: regions}
+    assert len(woken) == 1
+    world.settle()
+    assert waiting(world) == {}
+
+    world.clock.advance(540)
+    schedule.look()
+    assert waiting(world) == {JobKind.VERIFY_VAULT: regions}
+    world.settle()
+
+    world.clock.advance(24 * 3600)
+    for _ in range(3):
+        schedule.look()
+    assert waiting(world) == {JobKind.COLLECT_VAULT: regions, JobKind.VERIFY_VAULT: regions}
+    world.clock.advance(24 * 3600)
+    schedule.look()
+    assert waiting(world) == {JobKind.COLLECT_VAULT: regions, JobKind.VERIFY_VAULT: regions}
+    world.close()
+
+
+def test_tombstones_go_and_what_dead_writers_left(world: World) -> None:
+    world.disk()
+    world.write(world.disk_id("data"), 0, b"x" * BLOCK_SIZE)
+    world.snapshot("first")
+    world.settle()
+    store = world.stores[REGION]
+    world.call("DeleteDiskSnapshot", diskSnapshotName="first")
+    world.settle()
+    assert list(store.names(SEGMENTS)) == []
+    assert [name for name in store.names("") if name.startswith("deleted/")] != []
+    # A writer that dies: its claim and its segment stay behind.
+    writer = world.vault.begin(info("dead"))
+    writer.write(0, b"y" * BLOCK_SIZE)
+    writer._gather.flush()
+    writer._drain(0)
+    writer._segments.settle()
+    schedule = Schedule(world.tools, DEFAULTS, world.runner.wake)
+
+    for _ in range(2):
+        world.clock.advance(3601)
+        schedule.look()
+        world.settle()
+
+    assert list(store.names("")) == ["vault"]
+    world.close()
+
+
+def test_damage_is_logged_and_counted(world: World) -> None:
+    world.disk()
+    world.write(world.disk_id("data"), 0, b"x" * BLOCK_SIZE)
+    world.snapshot("first")
+    world.settle()
+    store = world.stores[REGION]
+    (name,) = store.names(SEGMENTS)
+    data = bytearray(store.get(name))
+    data[20] ^= 1
+    store.put(name, data)
+    schedule = Schedule(world.tools, DEFAULTS, world.runner.wake)
+
+    world.clock.advance(600)
+    schedule.look()
+    with capture_logs() as logs:
+        world.settle()
+
+    (entry,) = [entry for entry in logs if entry["log_level"] == "error"]
+    assert entry["ranges"] == [(0, BLOCK_SIZE)]
+    assert f'mooring_vault_damaged_snapshots{{region="{REGION}"}} 1.0' in metrics.text().decode()
+    world.close()
+
+
+def test_what_could_not_be_recorded_is_at_the_next_look(world: World) -> None:
+    schedule = Schedule(world.tools, DEFAULTS, world.runner.wake)
+    world.clock.advance(60)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mooring.catalog.jobs.Jobs.add", _fail)
+        with pytest.raises(OSError, match="no such luck"):
+            schedule.look()
+    schedule.look()
+    assert set(waiting(world)) == {JobKind.COLLECT_VAULT}
+    world.close()
+
+
+def _fail(*_: object) -> None:
+    raise OSError("no such luck")
+
+
+def test_the_thread_looks_and_stops(world: World) -> None:
+    schedule = Schedule(world.tools, [], world.runner.wake)
+    schedule.start()
+    schedule.stop()
+    Schedule(world.tools, [], world.runner.wake).stop()
+    world.close()
+
+
+def test_zero_leaves_a_task_out() -> None:
+    assert tasks(collect_minutes=0, verify_hours=0, verify_percent=1) == []
+    usual = VaultSettings()
+    kinds = tasks(
+        collect_minutes=usual.collect_minutes,
+        verify_hours=usual.verify_hours,
+        verify_percent=usual.verify_percent,
+    )
+    assert [task.kind for task in kinds] == [JobKind.COLLECT_VAULT, JobKind.VERIFY_VAULT]

@@ -1,0 +1,164 @@
+"""A whole server in memory, without its front door."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from mooring.catalog.database import MEMORY, Catalog
+from mooring.engine.interface import Export
+from mooring.engine.memory import MemoryEngine
+from mooring.jobs.procedure import Tools
+from mooring.jobs.runner import Observer, Runner, unobserved
+from mooring.jobs.table import PROCEDURES
+from mooring.model.clock import ManualClock
+from mooring.model.ids import SequentialIds
+from mooring.protocol import service_model
+from mooring.protocol.serialize import serialize_result
+from mooring.service.backend import Backend
+from mooring.service.context import Context
+from mooring.service.table import handlers
+from mooring.vault.store.memory import MemoryStore
+from mooring.vault.vault import Vault
+
+REGION, ZONE = "us-east-2", "us-east-2a"
+REGIONS = {REGION: [ZONE, "us-east-2b"], "us-west-2": ["us-west-2a"]}
+MODEL = service_model.load()
+
+
+class World:
+    """Ask with `call`; nothing happens after a reply until `settle`."""
+
+    def __init__(self, observer: Observer = unobserved) -> None:
+        self.clock = ManualClock()
+        self.catalog = Catalog(MEMORY)
+        self.catalog.migrate()
+        self.engines = {zone: MemoryEngine() for zones in REGIONS.values() for zone in zones}
+        self.stores = {region: MemoryStore() for region in REGIONS}
+        vaults = {
+            region: Vault.create_or_open(store, self.clock, threads=1)
+            for region, store in self.stores.items()
+        }
+        self.tools = Tools(
+            catalog=self.catalog,
+            engines=self.engines,
+            vaults=vaults,
+            clock=self.clock,
+            ids=SequentialIds(),
+        )
+        self.runner = Runner(self.tools, PROCEDURES, observer=observer)
+        self.backend = Backend(
+            catalog=self.catalog,
+            engines=self.engines,
+            regions=REGIONS,
+            clock=self.clock,
+            ids=self.tools.ids,
+            account_id="000000000000",
+            max_pending_snapshots=5,
+        )
+        self._handlers = handlers(self.backend)
+        self._count = itertools.count()
+
+    @property
+    def engine(self) -> MemoryEngine:
+        return self.engines[ZONE]
+
+    @property
+    def vault(self) -> Vault:
+        return self.tools.vaults[REGION]
+
+    def call(
+        self,
+        operation: str,
+        *,
+        region: str = REGION,
+        caller: str = "AKIATEST",
+        invocation: str | None = None,
+        **params: Any,
+    ) -> Mapping[str, Any]:
+        """One request; its result also has to serialize."""
+        context = Context(
+            region=region,
+            caller=caller,
+            request_id=f"request-{next(self._count)}",
+            invocation_id=invocation,
+            received_ms=self.clock.now_ms(),
+        )
+        result = self._handlers[operation](context, params)
+        serialize_result(MODEL, operation, result)
+        return result
+
+    def settle(self, seconds: float = 60.0) -> None:
+        """Run all jobs, also those that wait to be tried again within so many seconds."""
+        self.runner.drain()
+        for _ in range(round(seconds)):
+            with self.catalog.read() as transaction:
+                if not transaction.jobs.all():
+                    return
+            self.clock.advance(1.0)
+            self.runner.drain()
+
+    def close(self) -> None:
+        self.catalog.close()
+
+    # --- a client of the disks
+
+    def write(self, disk_id: str, offset: int, data: bytes) -> None:
+        with self._served(disk_id):
+            self.engine.write(disk_id, offset, data)
+
+    def zero(self, disk_id: str, offset: int, length: int) -> None:
+        with self._served(disk_id):
+            self.engine.zero(disk_id, offset, length)
+
+    def read(self, disk_id: str, offset: int, length: int) -> bytes:
+        with self._served(disk_id):
+            return self.engine.read(disk_id, offset, length)
+
+    @contextmanager
+    def _served(self, disk_id: str) -> Iterator[None]:
+        """For a moment, unless the disk is attached anyway."""
+        self.engine.attach(f"client of {disk_id}", Export(disk_id, disk_id))
+        yield
+        self.engine.detach(f"client of {disk_id}", disk_id)
+
+    # --- what tests need again and again
+
+    def disk(self, name: str = "data", size: int = 8, **params: Any) -> str:
+        """Make a disk, ready for use; returns its id."""
+        self.call("CreateDisk", diskName=name, availabilityZone=ZONE, sizeInGb=size, **params)
+        self.runner.drain()
+        return self.disk_id(name)
+
+    def disk_id(self, name: str) -> str:
+        with self.catalog.read() as transaction:
+            disk = transaction.disks.by_name(REGION, name)
+        assert disk is not None
+        return disk.id
+
+    def instance(self, name: str = "web", zone: str = ZONE) -> None:
+        self.call(
+            "CreateInstances",
+            instanceNames=[name],
+            availabilityZone=zone,
+            blueprintId="external",
+            bundleId="external",
+        )
+        self.runner.drain()
+
+    def attach(self, disk: str = "data", instance: str = "web", path: str = "/dev/xvdf") -> None:
+        self.call("AttachDisk", diskName=disk, instanceName=instance, diskPath=path)
+        self.runner.drain()
+
+    def snapshot(self, name: str, disk: str = "data") -> Mapping[str, Any]:
+        return self.call("CreateDiskSnapshot", diskName=disk, diskSnapshotName=name)
+
+    def state(self, snapshot: str) -> Mapping[str, Any]:
+        found = self.call("GetDiskSnapshot", diskSnapshotName=snapshot)["diskSnapshot"]
+        return dict(found)
+
+    def operations(self, resource: str) -> list[Mapping[str, Any]]:
+        """The resource's operations, newest first."""
+        return list(self.call("GetOperationsForResource", resourceName=resource)["operations"])

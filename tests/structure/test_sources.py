@@ -1,0 +1,129 @@
+"""Holds the sources to the rules that linters do not know."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+SOURCE = CHECKOUT / "src" / "mooring"
+LONGEST_FILE = 600
+LONGEST_HEADLINE = 15
+CATCH_ALLS = {"utils", "util", "common", "helpers", "helper", "manager", "misc", "base", "core"}
+CLOCK = SOURCE / "model" / "clock.py"
+MAY_PRINT = ("cli", "admin")
+CLOCK_READERS = {
+    "time": {
+        "time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns",
+        "localtime", "gmtime",
+    },
+    "datetime": {"now", "utcnow", "today"},
+    "date": {"today"},
+}  # fmt: skip
+
+
+def python_files(*folders: str) -> list[Path]:
+    return sorted(
+        file
+        for folder in folders
+        for file in (CHECKOUT / folder).rglob("*.py")
+        if "__pycache__" not in file.parts
+    )
+
+
+ALL = python_files("src", "tests", "tools", "bench")
+SOURCES = python_files("src")
+
+
+def name(file: Path) -> str:
+    return str(file.relative_to(CHECKOUT))
+
+
+def tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def test_files_are_short_enough_to_read() -> None:
+    lengths = {name(file): len(file.read_text(encoding="utf-8").splitlines()) for file in ALL}
+
+    assert not {file: lines for file, lines in lengths.items() if lines > LONGEST_FILE}
+
+
+def test_files_say_in_one_short_line_what_they_are() -> None:
+    wrong = {}
+    for file in ALL:
+        if file.name == "__init__.py" and not file.read_text(encoding="utf-8").strip():
+            continue
+        headline = (ast.get_docstring(tree(file)) or "").partition("\n")[0]
+        if not 0 < len(headline.split()) <= LONGEST_HEADLINE:
+            wrong[name(file)] = headline or "no docstring"
+
+    assert not wrong
+
+
+def test_files_are_named_after_concepts() -> None:
+    wrong = {
+        name(file): part
+        for file in ALL
+        for part in (*file.relative_to(CHECKOUT).parent.parts, file.stem.removeprefix("test_"))
+        if part in CATCH_ALLS
+    }
+
+    assert not wrong
+
+
+def clock_reads(module: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yield line and name of what reads the system's clock, by attribute or by import."""
+    for node in ast.walk(module):
+        if isinstance(node, ast.Attribute):
+            owner = node.value
+            owner_name = (
+                owner.id if isinstance(owner, ast.Name)
+                else owner.attr if isinstance(owner, ast.Attribute)
+                else ""
+            )  # fmt: skip
+            if node.attr in CLOCK_READERS.get(owner_name, ()):
+                yield node.lineno, f"{owner_name}.{node.attr}"
+        elif isinstance(node, ast.ImportFrom) and node.module == "time":
+            for alias in node.names:
+                if alias.name in CLOCK_READERS["time"]:
+                    yield node.lineno, f"time.{alias.name}"
+
+
+def test_only_the_clock_reads_the_time() -> None:
+    reads = {name(file): list(clock_reads(tree(file))) for file in SOURCES if file != CLOCK}
+
+    # Elsewhere, take a mooring.model.clock.Clock.
+    assert not {file: found for file, found in reads.items() if found}
+
+
+def prints(module: ast.Module) -> list[int]:
+    return [
+        node.lineno
+        for node in ast.walk(module)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "print"
+    ]
+
+
+def test_only_commands_print() -> None:
+    silent = [file for file in SOURCES if file.relative_to(SOURCE).parts[0] not in MAY_PRINT]
+
+    # Elsewhere, log, or return the text.
+    assert not {name(file): prints(tree(file)) for file in silent if prints(tree(file))}
+
+
+def test_the_checks_see_what_they_look_for() -> None:
+    guilty = ast.parse(
+        "import time, datetime\nfrom time import monotonic\n"
+        "time.time()\ndatetime.datetime.now()\ndatetime.date.today()\n"
+    )
+
+    assert [read for _, read in clock_reads(guilty)] == [
+        "time.monotonic", "time.time", "datetime.now", "date.today"
+    ]  # fmt: skip
+    assert prints(ast.parse("if x:\n    print(1)\n")) == [2]
+    assert len(SOURCES) > 10
+    assert CLOCK in SOURCES

@@ -1,0 +1,118 @@
+"""What the directory store does with files, locks, modes and full disks."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mooring.model.errors import DiskFullError, StoreError
+from mooring.vault.store.directory import TEMPORARY, DirectoryStore
+
+FAR_FUTURE_MS = 10**14
+
+HOLD_AN_UPLOAD = """
+import sys, time
+from pathlib import Path
+from mooring.vault.store.directory import DirectoryStore
+upload = DirectoryStore(Path(sys.argv[1])).upload()
+upload.write(b"abc")
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+def files(store: DirectoryStore) -> list[Path]:
+    return [path for path in store.root.rglob("*") if path.is_file()]
+
+
+def test_nobody_else_can_read(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path / "deep" / "vault")
+    store.put("roots/a", b"x")
+    upload = store.upload()
+    upload.write(b"x")
+    upload.commit("segments/aa/b")
+
+    assert store.root.stat().st_mode & 0o777 == 0o700
+    assert [path.stat().st_mode & 0o777 for path in files(store)] == [0o600, 0o600]
+
+
+def test_what_a_killed_process_left_is_swept_and_no_more(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path)
+    running = store.upload()
+    running.write(b"x")
+    command = [sys.executable, "-c", HOLD_AN_UPLOAD, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        assert store.sweep(FAR_FUTURE_MS) == 0
+        process.send_signal(signal.SIGKILL)
+    assert len(files(store)) == 2
+
+    assert store.sweep(0) == 0
+    assert store.sweep(FAR_FUTURE_MS) == 1
+    running.commit("a")
+    assert store.get("a") == b"x"
+    assert [path.name for path in files(store)] == ["a"]
+
+
+def test_temporary_files_are_no_objects(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path)
+    upload = store.upload()
+
+    assert list(store.names("")) == []
+    assert len(list((tmp_path / TEMPORARY).iterdir())) == 1
+    upload.abort()
+    assert files(store) == []
+
+
+def test_a_file_where_the_directory_should_be(tmp_path: Path) -> None:
+    (tmp_path / "vault").write_text("x")
+
+    with pytest.raises(StoreError, match=r"could not open the vault .*/vault"):
+        DirectoryStore(tmp_path / "vault")
+
+
+@pytest.fixture
+def small_disk(run_dir: Path) -> Iterator[Path]:
+    """A file system of 2 MiB."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", run_dir], check=True)
+    yield run_dir
+    subprocess.run(["umount", run_dir], check=True)
+
+
+@pytest.mark.full
+def test_a_full_disk_is_named_and_nothing_is_left(small_disk: Path) -> None:
+    store = DirectoryStore(small_disk / "vault")
+    store.put("a", bytes(1024 * 1024))
+
+    with pytest.raises(DiskFullError, match=r"vault.* is full: free space"):
+        store.put("b", bytes(2 * 1024 * 1024))
+    upload = store.upload()
+    upload.write(bytes(65536))
+    with pytest.raises(DiskFullError):
+        upload.write(bytes(4 * 1024 * 1024))
+    upload.abort()
+
+    assert [path.name for path in files(store)] == ["a"]
+    store.put("b", bytes(512 * 1024))
+    store.delete("a")
+
+
+@pytest.mark.full
+def test_a_read_only_file_system_can_be_read(small_disk: Path) -> None:
+    store = DirectoryStore(small_disk)
+    store.put("a", b"x")
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+
+    again = DirectoryStore(small_disk)
+
+    assert again.get("a") == b"x"
+    with pytest.raises(StoreError, match=r"could not write to the vault .*Read-only"):
+        again.put("b", b"x")
+    with pytest.raises(StoreError, match="could not delete a from"):
+        again.delete("a")
