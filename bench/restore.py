@@ -1,4 +1,4 @@
-"""How soon a restored disk can be read, how it reads while it is filled, how fast that is.
+"""How soon a restored disk can be read, and how fast it is filled.
 
     python bench/restore.py --sizes 8 100 1024 --data-mib 1024
 

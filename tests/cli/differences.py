@@ -216,8 +216,9 @@ DIFFERENCES = [
     ),
     Difference(
         "Additions",
-        "`--wait`, `--cli-input-yaml`, `mooring wait`, `mooring uri`, `mooring completion`, "
-        "`cli_style = v2`. None of them makes an abbreviation ambiguous that `aws` accepts.",
+        "`--wait`, `--cli-input-yaml`, `mooring wait`, `mooring uri`, `mooring export`, "
+        "`mooring completion`, `cli_style = v2`. None of them makes an abbreviation ambiguous "
+        "that `aws` accepts.",
         "`aws` v1 has no such things.",
     ),
     Difference(

@@ -12,6 +12,9 @@ from mooring.vault.served.interface import SnapshotServer
 LOOK_SECONDS = 0.5
 """How often a server's process is looked after. Reads wait ten times as long for it."""
 
+FAILED_SECONDS = 5.0
+"""The pause after one could not be started."""
+
 log = structlog.get_logger("mooring.jobs")
 
 
@@ -25,7 +28,6 @@ class Keeper:
         self._servers = servers
         self._needed = needed
         self._closing = threading.Event()
-        self._alive = dict.fromkeys(servers, False)
         self._thread = threading.Thread(target=self._run, name="snapshot-servers", daemon=True)
 
     @property
@@ -42,18 +44,21 @@ class Keeper:
             self._thread.join()
 
     def _run(self) -> None:
-        while not self._closing.wait(LOOK_SECONDS):
-            for region, server in self._servers.items():
-                died = self._alive[region] and not server.alive()
-                self._alive[region] = server.alive()
-                if died:
-                    self._bring_back(region, server)
+        pause = LOOK_SECONDS
+        while not self._closing.wait(pause):
+            try:
+                self._look()
+                pause = LOOK_SECONDS
+            except Exception as error:  # noqa: BLE001 - the thread must go on, and look again
+                log.warning("snapshots cannot be served", error=str(error))
+                pause = FAILED_SECONDS
 
-    def _bring_back(self, region: str, server: SnapshotServer) -> None:
-        try:
-            if server.granted() or region in self._needed():
-                log.warning("a server of snapshots died and is started again", region=region)
+    def _look(self) -> None:
+        """Start again what is needed and does not run. Raises StoreError, and the catalog's."""
+        # Not only what was seen alive: it may have died between two looks, or with the host.
+        ended = {name: server for name, server in self._servers.items() if not server.alive()}
+        filling = self._needed() if ended else ()
+        for region, server in ended.items():
+            if region in filling or server.granted():
+                log.warning("a server of snapshots is needed and does not run", region=region)
                 server.ensure()
-        except Exception as error:  # noqa: BLE001 - the thread must go on, and look again
-            log.warning("snapshots cannot be served", region=region, error=repr(error))
-            self._alive[region] = True
