@@ -8,6 +8,7 @@ import json
 import pytest
 
 from mooring.cli import progress, waiting
+from mooring.cli.client import Unreachable
 from mooring.model.clock import ManualClock
 from mooring.model.errors import CommandError
 from tests.cli.conftest import Run, scripted
@@ -64,6 +65,20 @@ def test_wait_ends_with_what_failed(mooring: Run, server: RecordingServer) -> No
     assert result.stderr == "\nThe operation CreateDisk of D failed (DiskFull): no room left\n"
 
 
+def test_a_failure_after_the_first_answer_ends_the_wait_at_once() -> None:
+    clock = ManualClock()
+    heard = iter([waiting.State(False, "pending")])
+
+    def ask() -> waiting.State:
+        for state in heard:
+            return state
+        raise CommandError("The snapshot S failed.")
+
+    with pytest.raises(CommandError, match="The snapshot S failed"):
+        waiting.wait("S", ask, clock, None, clock.advance)
+    assert clock.monotonic() < 1
+
+
 def test_wait_for_what_is_not_there_ends_at_once(mooring: Run, server: RecordingServer) -> None:
     scripted(server, GONE)
     result = mooring("wait", "disk-available", "--disk-name", "D")
@@ -87,7 +102,7 @@ def test_a_server_may_be_away_for_a_moment() -> None:
     def ask() -> waiting.State:
         state = next(states)
         if state is None:
-            raise CommandError("Could not connect")
+            raise Unreachable("Could not connect")
         return state
 
     waiting.wait("S", ask, clock, None, clock.advance)
@@ -102,7 +117,7 @@ def test_a_server_that_stays_away_is_reported() -> None:
     def ask() -> waiting.State:
         for state in heard:
             return state
-        raise CommandError("Could not connect")
+        raise Unreachable("Could not connect")
 
     with pytest.raises(CommandError, match="Could not connect"):
         waiting.wait("S", ask, clock, None, clock.advance)

@@ -31,6 +31,10 @@ class ServiceFailure(CommandError):
         self.error_code = error_code
 
 
+class Unreachable(CommandError):
+    """No answer came; the server may be back later."""
+
+
 class Connection:
     """Where and how to call: endpoint, region, keys (None for unsigned), time limits, attempts."""
 
@@ -176,10 +180,10 @@ class Client:
         parts = transport.Url(self.connection.url)
         return f"{parts.scheme}://{parts.netloc}{target or parts.target}"
 
-    def _unreachable(self, error: transport.TransportError) -> CommandError:
+    def _unreachable(self, error: transport.TransportError) -> Unreachable:
         if not (error.refused and self.connection.found_here):
-            return CommandError(str(error))
-        return CommandError(
+            return Unreachable(str(error))
+        return Unreachable(
             f"{error}\nThe server of this host is not running. Start it: mooringd serve"
         )
 

@@ -6,7 +6,7 @@ import json
 import time
 
 from mooring.cli import answers
-from mooring.cli.client import ServiceFailure
+from mooring.cli.client import ServiceFailure, Unreachable
 from mooring.cli.progress import Progress
 from mooring.model.errors import CommandError
 
@@ -61,9 +61,7 @@ def wait(
         while True:
             try:
                 state = ask()
-            except ServiceFailure:
-                raise
-            except CommandError:
+            except Unreachable:
                 if not heard or clock.monotonic() - last_heard > _LONGEST_OUTAGE:
                     raise
             else:
