@@ -6,8 +6,20 @@ import random
 import threading
 from collections.abc import Iterable, Sequence
 
+from mooring.vault.store.directory import DirectoryStore
 from mooring.vault.store.interface import Buffer
 from mooring.vault.store.memory import MemoryStore, MemoryUpload
+
+
+class WithoutHoles(DirectoryStore):
+    """On a file system that makes no holes in files."""
+
+    @property
+    def can_punch(self) -> bool:
+        return False
+
+    def punch(self, name: str, ranges: Sequence[tuple[int, int]]) -> None:
+        raise AssertionError("nobody may ask for that")
 
 
 class Crash(BaseException):
@@ -63,6 +75,7 @@ class CrashingStore(MemoryStore):
     def after_power_cut(self, rng: random.Random) -> CrashingStore:
         """What is found afterwards: of each change not made durable either the old or the new."""
         other = CrashingStore()
+        other.can_punch = self.can_punch
         other.objects = dict(self.objects)
         for name, old in self._undurable.items():
             if rng.random() < 0.5:

@@ -15,8 +15,7 @@ import pytest
 from mooring.model.clock import ManualClock, SystemClock
 from mooring.model.errors import DamageError, DiskFullError, SnapshotNotInVaultError, VaultError
 from mooring.model.extents import BLOCK_SIZE
-from mooring.vault.claim import CLAIM_EXPIRES_MS, CLAIM_RENEWED_SECONDS
-from mooring.vault.collect import TOMBSTONE_KEPT_MS
+from mooring.vault.margins import CLAIM_EXPIRES_MS, CLAIM_RENEWED_SECONDS, TOMBSTONE_KEPT_MS
 from mooring.vault.store.directory import DirectoryStore
 from mooring.vault.store.interface import Buffer
 from mooring.vault.store.memory import MemoryStore
@@ -431,7 +430,7 @@ UPLOAD_AND_HANG = """
 import os, sys, time
 from pathlib import Path
 from mooring.model.clock import SystemClock
-from mooring.vault.collect import TOMBSTONE_KEPT_MS
+from mooring.vault.margins import TOMBSTONE_KEPT_MS
 from mooring.vault.store.directory import DirectoryStore
 from mooring.vault.store.interface import Buffer
 from mooring.vault.vault import Vault

@@ -42,9 +42,11 @@ actions = st.lists(
 class VaultMachine(RuleBasedStateMachine):
     snapshots = Bundle("snapshots")
 
+    can_punch = True
+
     def __init__(self) -> None:
         super().__init__()
-        self.memory = MemoryStore()
+        self.memory = MemoryStore(can_punch=self.can_punch)
         self.clock = ManualClock()
         self.vault = self.open()
         self.disks: dict[str, Disk] = {}
@@ -108,6 +110,7 @@ class VaultMachine(RuleBasedStateMachine):
         assert self.vault.collect() == report
         again = self.vault.collect()
         assert again.segments_deleted == again.segments_punched == again.bytes_freed == 0
+        assert again.segments_rewritten == 0
 
     @rule()
     def restart(self) -> None:
@@ -153,9 +156,25 @@ class VaultMachine(RuleBasedStateMachine):
                 disk.check(reader)
 
 
+class WithoutHoles(VaultMachine):
+    """In segments of which much is dead soon, and which are written again then."""
+
+    can_punch = False
+
+    def open(self) -> Vault:
+        return Vault.create_or_open(self.memory, self.clock, threads=1)
+
+
 TestVaultModel = VaultMachine.TestCase
+TestVaultModelWithoutHoles = WithoutHoles.TestCase
 TestVaultModel.settings = settings(
     max_examples=60,
+    stateful_step_count=14,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+TestVaultModelWithoutHoles.settings = settings(
+    max_examples=30,
     stateful_step_count=14,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

@@ -11,6 +11,7 @@ from mooring.model.clock import ManualClock
 from mooring.model.errors import VaultError
 from mooring.vault import envelope
 from mooring.vault.layout import VERSION
+from mooring.vault.segment_table import END, THINNED, WHOLE
 from mooring.vault.store.directory import DirectoryStore
 from mooring.vault.store.memory import MemoryStore
 from mooring.vault.vault import Vault
@@ -22,9 +23,14 @@ VERSIONS = sorted(path.name for path in DATA.iterdir())
 
 
 def test_there_is_one_of_this_version() -> None:
-    kinds = ("", "-sealed")
+    kinds = ("", "-sealed", "-thinned")
     wanted = [f"version-{number}{kind}" for number in range(1, VERSION + 1) for kind in kinds]
     assert wanted == VERSIONS
+
+
+def test_a_thinned_one_has_a_segment_of_that_form() -> None:
+    ends = [path.read_bytes()[-END.size :] for path in (DATA / "version-1-thinned").rglob("*/*/*")]
+    assert sorted(END.unpack(end)[1] for end in ends) == [WHOLE, WHOLE, THINNED]
 
 
 @pytest.mark.parametrize("version", VERSIONS)

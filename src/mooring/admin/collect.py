@@ -13,10 +13,11 @@ def collect(settings: Settings, *, region: str | None = None, dry_run: bool = Fa
     with opened(settings, region) as vaults:
         for place, vault in vaults:
             done = vault.collect(dry_run=dry_run)
+            thinned = done.segments_punched + done.segments_rewritten
             print(
                 f"{place}: {amount(done.bytes_freed)} {would}freed "
                 f"({done.segments_deleted} segments {would}deleted, "
-                f"{done.segments_punched} thinned out, {done.segments_kept} kept)"
+                f"{thinned} thinned out, {done.segments_kept} kept)"
             )
             if done.claims_expired:
                 print(f"  {done.claims_expired} claims of dead processes {would}removed")

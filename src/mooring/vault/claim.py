@@ -13,13 +13,8 @@ from mooring.model.errors import MooringError, ObjectNotFoundError, VaultError
 from mooring.vault import envelope
 from mooring.vault.cipher import Cipher
 from mooring.vault.layout import claim_name
+from mooring.vault.margins import CLAIM_EXPIRES_MS, CLAIM_RENEWED_SECONDS
 from mooring.vault.store.interface import Store
-
-CLAIM_EXPIRES_MS = 60 * 60 * 1000
-"""A claim not renewed for that long is taken for that of a dead process."""
-
-CLAIM_RENEWED_SECONDS = 5 * 60.0
-"""How often a running writer or reader renews its claim."""
 
 _LENGTH = struct.Struct("<I")
 

@@ -9,8 +9,9 @@ The order makes it safe beside writers and readers in any process, with no lock:
 4. The claims are listed, then the roots read, then the tombstones listed again. Roots held by
    claims and those of tombstones that are new since 3 count like all others.
 5. The maps of these roots are walked. If anything of them cannot be read, nothing is deleted.
-6. A segment that no root names is deleted unless it was written under a claim listed in 4. Where
-   the store can do it, the frames that no root names are punched out of the other segments.
+6. A segment that no root names is deleted unless it was written under a claim listed in 4. The
+   frames that no root names are punched out of the other segments; where the store cannot do
+   that, segments of which half is dead are written again without those frames.
 7. Tombstones older than `TOMBSTONE_KEPT_MS` are removed.
 
 Why that is enough: at any time a segment that is needed is covered by a claim or by a root without
@@ -22,7 +23,9 @@ tombstone after 3: that root is found in 4, or its new tombstone is. (Without to
 deleted just then would be in neither list; a test with three servers found that within seconds.)
 
 Each deletion stands for itself: a collection cut short is taken up by the next, and two at once
-do no harm.
+do no harm. A segment that is written again appears whole under its name, with the same table:
+readers that looked for a frame where it was find that its digest does not fit, and look again
+where it is now (`Frames.stored`). Two who write it at once both write all that is needed.
 """
 
 from __future__ import annotations
@@ -36,7 +39,7 @@ import numpy as np
 from mooring.model.clock import Clock
 from mooring.model.errors import DamageError, ObjectNotFoundError, VaultError
 from mooring.model.extents import BLOCK_SIZE
-from mooring.vault.claim import CLAIM_EXPIRES_MS, ClaimRecord, decode_claim
+from mooring.vault.claim import ClaimRecord, decode_claim
 from mooring.vault.frames import FrameKey, Frames
 from mooring.vault.layout import (
     CLAIMS,
@@ -49,19 +52,19 @@ from mooring.vault.layout import (
     segment_name,
     split_tombstone,
 )
+from mooring.vault.margins import (
+    CLAIM_EXPIRES_MS,
+    PUNCH_AT_LEAST,
+    REWRITE_AT_LEAST,
+    REWRITE_PART,
+    SWEEP_AFTER_MS,
+    TOMBSTONE_KEPT_MS,
+)
 from mooring.vault.root import Root, decode_root
-from mooring.vault.segment_table import SegmentTable
+from mooring.vault.segment_copy import size_with, write_segment
+from mooring.vault.segment_table import GONE, SegmentTable
 from mooring.vault.store.interface import Store
 from mooring.vault.walk import Array, FrameSet, Walk
-
-SWEEP_AFTER_MS = 60 * 60 * 1000
-"""Unfinished files of dead processes are removed after that time."""
-
-TOMBSTONE_KEPT_MS = 10 * 60 * 1000
-"""Longer than any collector takes from its first look at the tombstones to its second."""
-
-PUNCH_AT_LEAST = 128 * 1024
-"""Less than that is left in a segment until it is dead as a whole."""
 
 _BATCH = 256
 
@@ -70,11 +73,13 @@ _BATCH = 256
 class Collection:
     """What a collection did, or in a dry run would do.
 
-    `bytes_freed` counts deleted segments and, in whole blocks, what was punched out of others.
+    `bytes_freed` counts deleted segments and what was taken out of others: punched, in whole
+    blocks, or by writing them again.
     """
 
     segments_deleted: int
     segments_punched: int
+    segments_rewritten: int
     bytes_freed: int
     segments_kept: int
     claims_expired: int
@@ -102,13 +107,15 @@ class Collector:
         live = self._live(roots, held)
         dead = [segment for segment in listed if segment not in live]
         deleted, freed = self._delete(dead, {bytes.fromhex(claim.id) for claim in claims}, dry_run)
-        punched, given_back = self._punch(listed, live, dry_run)
+        thin = self._punch if self._store.can_punch else self._rewrite
+        thinned, given_back = thin(listed, live, dry_run)
         if not dry_run:
             self._forget(buried)
         swept = 0 if dry_run else self._store.sweep(self._clock.now_ms() - SWEEP_AFTER_MS)
         return Collection(
             segments_deleted=deleted,
-            segments_punched=punched,
+            segments_punched=thinned if self._store.can_punch else 0,
+            segments_rewritten=0 if self._store.can_punch else thinned,
             bytes_freed=freed + given_back,
             segments_kept=len(listed) - deleted,
             claims_expired=expired,
@@ -222,8 +229,6 @@ class Collector:
     def _punch(
         self, listed: list[bytes], live: dict[bytes, Array], dry_run: bool
     ) -> tuple[int, int]:
-        if not self._store.can_punch:
-            return 0, 0
         count = freed = 0
         for segment in listed:
             if segment not in live:
@@ -239,6 +244,43 @@ class Collector:
                 if not dry_run:
                     self._store.punch(name, holes)
         return count, freed
+
+    def _rewrite(
+        self, listed: list[bytes], live: dict[bytes, Array], dry_run: bool
+    ) -> tuple[int, int]:
+        count = freed = 0
+        names: list[str] = []
+        for segment in listed:
+            if segment not in live:
+                continue
+            # One that another collector has deleted, or of which a needed frame is damaged: it
+            # stays as it is, because what is left of that frame may be of use to who mends it.
+            with suppress(ObjectNotFoundError, DamageError):
+                saved = self._rewrite_one(segment, live[segment], dry_run)
+                count += saved > 0
+                freed += saved
+                if saved and not dry_run:
+                    names.append(segment_name(segment))
+        self._store.barrier(names)
+        return count, freed
+
+    def _rewrite_one(self, segment: bytes, needed: Array, dry_run: bool) -> int:
+        """Write a segment without its dead frames if that is worth it; return what it saves."""
+        table = self._frames.fresh_table(segment)
+        size = self._store.tail(segment_name(segment), 0)[1]
+        saved = size - size_with(table, needed)
+        if saved < max(REWRITE_AT_LEAST, size * REWRITE_PART):
+            return 0
+        if not dry_run:
+            write_segment(
+                self._store,
+                segment,
+                table,
+                needed,
+                lambda number: self._frames.stored((segment, number)),
+            )
+            self._frames.fresh_table(segment)
+        return saved
 
     def _is_punched(self, name: str, holes: int) -> bool:
         """Whether so much was taken out already; file systems may round up a little."""
@@ -257,8 +299,12 @@ def _holes(table: SegmentTable, live: Array) -> list[tuple[int, int]]:
     """The (offset, length) ranges of whole blocks in which no frame of `live` is."""
     dead = np.ones(len(table), bool)
     dead[live] = False
-    starts = table.offsets
-    ends = starts + table.stored_bytes
+    # A segment that was written again, elsewhere, has only some of its frames.
+    there = np.flatnonzero(table.places != GONE)
+    there = there[np.argsort(table.places[there], kind="stable")]
+    dead = dead[there]
+    starts = table.places[there]
+    ends = starts + table.stored_bytes[there]
     edges = np.flatnonzero(np.diff(dead, prepend=False, append=False)).reshape(-1, 2)
     holes = []
     for first, last in edges.tolist():

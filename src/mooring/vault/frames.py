@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from blake3 import blake3
 
 from mooring.model.errors import DamageError, ObjectNotFoundError
@@ -11,12 +12,12 @@ from mooring.vault.frame import Kind, unpack
 from mooring.vault.layout import DIRECTORY_PAGES, PAGE_BLOCKS, segment_name
 from mooring.vault.references import References, decode
 from mooring.vault.segment_table import (
-    END,
+    GONE,
     TAIL_BYTES,
     FrameEntry,
     SegmentTable,
-    read_table,
-    table_length,
+    ending_length,
+    read_ending,
 )
 from mooring.vault.store.interface import Store
 
@@ -41,12 +42,15 @@ class Frames:
     def table(self, segment: bytes) -> SegmentTable:
         """The table of a segment."""
         table = self._tables.get(segment)
-        if table is None:
-            try:
-                table = self._load_table(segment)
-            except DamageError as error:
-                raise DamageError(f"segment {segment.hex()} is damaged: {error}") from error
-            self._tables.put(segment, table, table.nbytes)
+        return self.fresh_table(segment) if table is None else table
+
+    def fresh_table(self, segment: bytes) -> SegmentTable:
+        """The table of a segment as it is now: its frames may have come to other places."""
+        try:
+            table = self._load_table(segment)
+        except DamageError as error:
+            raise DamageError(f"segment {segment.hex()} is damaged: {error}") from error
+        self._tables.put(segment, table, table.nbytes)
         return table
 
     def entry(self, key: FrameKey) -> FrameEntry:
@@ -80,17 +84,25 @@ class Frames:
 
     def load(self, key: FrameKey, kind: Kind) -> bytes:
         """The checked content of a frame, past the caches."""
-        segment, number = key
         entry = self.entry(key)
+        stored = self.stored(key)
         try:
-            stored = self._store.get(segment_name(segment), entry.offset, entry.stored)
-        except ObjectNotFoundError as error:
-            raise DamageError(f"segment {segment.hex()} is missing") from error
-        try:
-            return self._check(segment, entry, stored, kind)
+            return self._open(key[0], entry, stored, kind)
         except DamageError as error:
-            message = f"segment {segment.hex()}, frame {number} is damaged: {error}"
-            raise DamageError(message) from error
+            raise _damaged(key, error) from error
+
+    def stored(self, key: FrameKey) -> bytes:
+        """The checked bytes of a frame as they are stored, past the caches."""
+        table = self.table(key[0])
+        while True:
+            try:
+                return self._stored(key, self.entry(key))
+            except DamageError as error:
+                # Where a store cannot punch, a segment may have been written again meanwhile.
+                fresh = self.fresh_table(key[0])
+                if np.array_equal(fresh.places, table.places):
+                    raise _damaged(key, error) from error
+                table = fresh
 
     def _references(self, key: FrameKey, kind: Kind, length: int) -> References:
         found = self._pages.get(key)
@@ -99,8 +111,7 @@ class Frames:
             try:
                 found = decode(content, key[0], length, blocks=kind == Kind.PAGE)
             except DamageError as error:
-                message = f"segment {key[0].hex()}, frame {key[1]} is damaged: {error}"
-                raise DamageError(message) from error
+                raise _damaged(key, error) from error
             self._pages.put(key, found, found.nbytes)
         return found
 
@@ -108,19 +119,32 @@ class Frames:
         name = segment_name(segment)
         try:
             tail, size = self._store.tail(name, TAIL_BYTES)
-            length = table_length(tail, size)
-            if length + END.size > len(tail):
-                tail, size = self._store.tail(name, length + END.size)
+            length = ending_length(tail, size)
+            if length > len(tail):
+                tail, size = self._store.tail(name, length)
         except ObjectNotFoundError as error:
             raise DamageError("it is missing") from error
-        return read_table(tail[-END.size - length : -END.size], segment, size)
+        return read_ending(tail[-length:], segment, size)
 
-    def _check(self, segment: bytes, entry: FrameEntry, stored: bytes, kind: Kind) -> bytes:
-        """Check stored bytes and return the content."""
+    def _stored(self, key: FrameKey, entry: FrameEntry) -> bytes:
+        if entry.offset == GONE:
+            raise DamageError("it was given back, because no snapshot needed it")
+        try:
+            stored = self._store.get(segment_name(key[0]), entry.offset, entry.stored)
+        except ObjectNotFoundError as error:
+            raise DamageError("its segment is missing") from error
         if blake3(stored).digest() != entry.stored_digest:
             raise DamageError("its stored bytes have another digest")
+        return stored
+
+    def _open(self, segment: bytes, entry: FrameEntry, stored: bytes, kind: Kind) -> bytes:
+        """Return the content of checked stored bytes."""
         if entry.kind != kind:
             raise DamageError(f"it is of kind {entry.kind} instead of {int(kind)}")
         frames = self.cipher.of_claim(self.table(segment).claim)
         codec, packed = frames.open(entry.kind, entry.codec, entry.plain, stored)
         return unpack(codec, entry.plain, packed, entry.content_digest, self.cipher)
+
+
+def _damaged(key: FrameKey, error: DamageError) -> DamageError:
+    return DamageError(f"segment {key[0].hex()}, frame {key[1]} is damaged: {error}")

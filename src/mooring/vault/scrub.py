@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-from blake3 import blake3
 
 from mooring.model.errors import DamageError, ObjectNotFoundError, VaultError
 from mooring.model.extents import BLOCK_SIZE
@@ -25,8 +24,8 @@ from mooring.vault.layout import (
     ROOTS,
     SEGMENTS,
     segment_id,
-    segment_name,
 )
+from mooring.vault.segment_table import GONE
 from mooring.vault.store.interface import Store
 
 _SMALL = {
@@ -92,16 +91,20 @@ def _segment(store: Store, frames: Frames, name: str, found: Scrub) -> Iterator[
         raise
     found.objects += 1
     for number in range(len(table)):
-        entry = table.entry(number)
-        stored = store.get(segment_name(identity), entry.offset, entry.stored)
         found.frames += 1
-        found.stored_bytes += len(stored)
-        if blake3(stored).digest() == entry.stored_digest:
-            continue
-        if _has_hole(stored, entry.offset):
-            found.punched += 1
-        else:
-            yield f"frame {number} is damaged: its stored bytes have another digest"
+        try:
+            found.stored_bytes += len(frames.stored((identity, number)))
+        except DamageError as error:
+            entry = frames.table(identity).entry(number)
+            if entry.offset == GONE:
+                found.punched += 1
+                continue
+            stored = store.get(name, entry.offset, entry.stored)
+            found.stored_bytes += len(stored)
+            if _has_hole(stored, entry.offset):
+                found.punched += 1
+            else:
+                yield str(error).partition(", ")[2]
 
 
 def _has_hole(stored: bytes, offset: int) -> bool:

@@ -13,14 +13,19 @@ from mooring.model.errors import DamageError, VaultError
 from mooring.vault.frame import Kind, PackedFrame
 from mooring.vault.layout import DIGEST_BYTES, FRAME_BYTES, ID_BYTES, SEGMENT_FRAMES, VERSION
 
+Array = np.ndarray[Any, Any]
+
 START = struct.Struct("<8sII")
 """At offset 0: magic, version, zero."""
 
 END = struct.Struct("<II8s")
 """The last bytes: length of the table, form, magic."""
 
-FORM = 0
-"""Frames in the order and at the places that the table tells."""
+WHOLE, THINNED = 0, 1
+"""Forms: all frames, at the places that the table tells; or some, where a list says."""
+
+GONE = -1
+"""The place of a frame that a thinned segment does not have any more."""
 
 START_MAGIC = b"MOORSEGM"
 END_MAGIC = b"MOORSEGE"
@@ -42,12 +47,13 @@ _ENTRY = np.dtype(
     ]
 )
 _ROW = struct.Struct("<IIIBBH32s32s")
+_PLACE_GONE = 0xFFFFFFFF
 MAX_TABLE_BYTES = _HEAD.size + SEGMENT_FRAMES * _ENTRY.itemsize
 
 
 @dataclass(frozen=True, slots=True)
 class FrameEntry:
-    """Where a frame is within its segment, and what it must be."""
+    """Where a frame is within its segment, and what it must be. `offset` may be GONE."""
 
     offset: int
     stored: int
@@ -59,12 +65,25 @@ class FrameEntry:
 
 
 class SegmentTable:
-    """The frames of one segment. `claim` is the id under which it was written."""
+    """The frames of one segment. `claim` is the id under which it was written.
 
-    __slots__ = ("_entries", "claim", "created_ms", "ordinal")
+    `places` says where they are now, in bytes from the segment's begin, or GONE.
+    """
 
-    def __init__(self, entries: np.ndarray[Any, Any], claim: bytes, ordinal: int, ms: int) -> None:
+    __slots__ = ("_entries", "claim", "created_ms", "ordinal", "places", "raw")
+
+    def __init__(
+        self,
+        raw: bytes,
+        entries: Array,
+        places: Array | None,
+        claim: bytes,
+        ordinal: int,
+        ms: int,
+    ) -> None:
+        self.raw = raw
         self._entries = entries
+        self.places: Array = entries["offset"].astype(np.int64) if places is None else places
         self.claim = claim
         self.ordinal = ordinal
         self.created_ms = ms
@@ -75,27 +94,32 @@ class SegmentTable:
     @property
     def nbytes(self) -> int:
         """Memory that the table takes."""
-        return self._entries.nbytes + 200
+        return self._entries.nbytes + self.places.nbytes + 200
 
     @property
-    def offsets(self) -> np.ndarray[Any, Any]:
-        return self._entries["offset"].astype(np.int64)
-
-    @property
-    def stored_bytes(self) -> np.ndarray[Any, Any]:
-        """Of each frame, the bytes that it takes in the segment."""
+    def stored_bytes(self) -> Array:
+        """Of each frame, the bytes that it takes in the segment, or took."""
         return self._entries["stored"].astype(np.int64)
 
     @property
-    def kinds(self) -> np.ndarray[Any, Any]:
+    def kinds(self) -> Array:
         return self._entries["kind"]
+
+    def ending(self, places: Array) -> bytes:
+        """What ends the segment when its frames are at these places."""
+        if np.array_equal(places, self._entries["offset"]):
+            return self.raw + END.pack(len(self.raw), WHOLE, END_MAGIC)
+        listed = np.where(places == GONE, _PLACE_GONE, places).astype("<u4").tobytes()
+        end = END.pack(len(self.raw), THINNED, END_MAGIC)
+        return self.raw + listed + _places_digest(self.raw, listed) + end
 
     def entry(self, frame: int) -> FrameEntry:
         """The entry of a frame. Raises DamageError if there is no such frame."""
         if frame >= len(self._entries):
             raise DamageError(f"it has {len(self._entries)} frames, and no frame {frame}")
         row = self._entries[frame : frame + 1].tobytes()
-        offset, stored, plain, kind, codec, _, content, digest = _ROW.unpack(row)
+        _, stored, plain, kind, codec, _, content, digest = _ROW.unpack(row)
+        offset = int(self.places[frame])
         return FrameEntry(offset, stored, plain, kind, codec, content, digest)
 
 
@@ -145,7 +169,7 @@ class TableBuilder:
             self._created_ms,
         )
         table = head + b"".join(self._rows)
-        return identify(table), table + END.pack(len(table), FORM, END_MAGIC)
+        return identify(table), table + END.pack(len(table), WHOLE, END_MAGIC)
 
 
 def start_bytes() -> bytes:
@@ -158,8 +182,8 @@ def identify(table: bytes) -> bytes:
     return blake3(table).digest(length=ID_BYTES)
 
 
-def table_length(tail: bytes, size: int) -> int:
-    """The length of the table, from the last bytes of a segment of `size` bytes.
+def ending_length(tail: bytes, size: int) -> int:
+    """How many of a segment's `size` bytes follow its frames, from its last bytes.
 
     Raises DamageError.
     """
@@ -168,18 +192,22 @@ def table_length(tail: bytes, size: int) -> int:
     length, form, magic = END.unpack_from(tail, len(tail) - END.size)
     if magic != END_MAGIC:
         raise DamageError("its end is not that of a segment")
-    if form != FORM:
-        raise DamageError(f"its form {form} is none that this Mooring writes")
-    if not _HEAD.size <= length <= min(size - START.size - END.size, MAX_TABLE_BYTES):
+    if form not in (WHOLE, THINNED):
+        raise DamageError(f"its form {form} is none that this Mooring reads")
+    count, rest = divmod(length - _HEAD.size, _ENTRY.itemsize)
+    ending = length + END.size + (form == THINNED) * (4 * count + DIGEST_BYTES)
+    if count < 0 or rest or length > MAX_TABLE_BYTES or ending > size - START.size:
         raise DamageError(f"its table cannot have {length} bytes")
-    return int(length)
+    return int(ending)
 
 
-def read_table(table: bytes, segment_id: bytes, size: int) -> SegmentTable:
-    """Check and open the table of a segment of `size` bytes.
+def read_ending(ending: bytes, segment_id: bytes, size: int) -> SegmentTable:
+    """Check and open the table of a segment of `size` bytes, from all that follows its frames.
 
     Raises DamageError, or VaultError if the version is another.
     """
+    length, form, _ = END.unpack_from(ending, len(ending) - END.size)
+    table = ending[:length]
     if identify(table) != segment_id:
         raise DamageError("its table has another digest")
     magic, version, count, claim, ordinal, created_ms = _HEAD.unpack_from(table)
@@ -190,12 +218,27 @@ def read_table(table: bytes, segment_id: bytes, size: int) -> SegmentTable:
     if magic != TABLE_MAGIC or len(table) != _HEAD.size + count * _ENTRY.itemsize:
         raise DamageError("its table has a wrong shape")
     entries = np.frombuffer(table, _ENTRY, count, _HEAD.size)
-    ends = entries["offset"].astype(np.int64) + entries["stored"]
-    end = size - END.size - len(table)
+    places = None if form == WHOLE else _read_places(table, ending[length : -END.size])
+    found = SegmentTable(table, entries, places, claim, ordinal, created_ms)
+    there = found.places != GONE
+    ends = (found.places + found.stored_bytes)[there]
     if count and (
-        int(ends.max()) > end
+        int(ends.max(initial=0)) > size - len(ending)
         or int(entries["plain"].max()) > FRAME_BYTES
         or int(entries["kind"].max()) > max(Kind)
     ):
         raise DamageError("its table names frames outside of it")
-    return SegmentTable(entries, claim, ordinal, created_ms)
+    return found
+
+
+def _read_places(table: bytes, listed: bytes) -> Array:
+    if _places_digest(table, listed[:-DIGEST_BYTES]) != listed[-DIGEST_BYTES:]:
+        raise DamageError("its list of places has another digest")
+    places = np.frombuffer(listed[:-DIGEST_BYTES], "<u4").astype(np.int64)
+    places[places == _PLACE_GONE] = GONE
+    return places
+
+
+def _places_digest(table: bytes, listed: bytes) -> bytes:
+    """Of the segment's id too: the list of one segment is none of another's."""
+    return blake3(identify(table) + listed).digest()

@@ -25,17 +25,17 @@ from mooring.vault.store.names import check_name
 TEMPORARY = ".temporary"
 _KEEP_SIZE, _PUNCH_HOLE = 1, 2
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_NO_HOLES = (errno.EOPNOTSUPP, errno.ENOSYS)
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class DirectoryStore:
     """Files with mode 0600 below `root`, which is made with mode 0700 if it is missing."""
 
-    can_punch = True
-
     def __init__(self, root: Path) -> None:
         """Raises StoreError if the directory can be neither found nor made."""
         self.root = root
+        self._can_punch: bool | None = None
         with self._errors("open"):
             # A read-only file system has nothing to make, and must still be readable.
             if not root.is_dir():
@@ -44,6 +44,26 @@ class DirectoryStore:
     @property
     def description(self) -> str:
         return str(self.root)
+
+    @property
+    def can_punch(self) -> bool:
+        """Whether the file system makes holes in files: tried once, on a file without a name."""
+        if self._can_punch is None:
+            fd, path = self.temporary()
+            try:
+                Path(path).unlink()
+                os.write(fd, b"x" * 65536)
+                done = _fallocate(fd, _KEEP_SIZE | _PUNCH_HOLE, 0, 32768) == 0
+                number = 0 if done else ctypes.get_errno()
+                # A full disk, say, tells nothing about the next time.
+                if done or number in _NO_HOLES:
+                    self._can_punch = done
+                return done or number not in _NO_HOLES
+            except OSError:
+                return True
+            finally:
+                os.close(fd)
+        return self._can_punch
 
     def upload(self) -> DirectoryUpload:
         return DirectoryUpload(self)

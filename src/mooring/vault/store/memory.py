@@ -13,10 +13,10 @@ from mooring.vault.store.names import check_name
 class MemoryStore:
     """Objects in a dictionary. Closing it keeps them: a vault can be opened on it again."""
 
-    can_punch = True
     description = "memory"
 
-    def __init__(self) -> None:
+    def __init__(self, *, can_punch: bool = True) -> None:
+        self.can_punch = can_punch
         self.objects: dict[str, bytes] = {}
         self.holes: dict[str, int] = {}
         self._lock = threading.Lock()
