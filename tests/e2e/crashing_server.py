@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -111,14 +112,14 @@ def main() -> int:
     death.surround(Daemon, "snapshot", "request:prepared", "request:switched")
     death.surround(QemuEngine, "freeze", "request:reserved", "request:frozen")
     death.surround(SnapshotWriter, "commit", "store:written", None)
-    create = table.CHANGING["CreateDiskSnapshot"]
+    create = table.OPERATIONS["CreateDiskSnapshot"]
 
     def create_and_die(backend: Backend, call: Call) -> Result:
-        result = create(backend, call)
+        result = create.function(backend, call)
         death.at("request:recorded")
         return result
 
-    table.CHANGING["CreateDiskSnapshot"] = create_and_die
+    table.OPERATIONS["CreateDiskSnapshot"] = replace(create, function=create_and_die)
     return serve(config.load(None, options.data), port=0, observer=death.observe)
 
 

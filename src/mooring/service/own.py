@@ -13,8 +13,10 @@ from mooring.model.snapshot import SnapshotState
 from mooring.service.backend import Backend, Params
 from mooring.service.context import Context
 from mooring.service.disks import find_disk, find_snapshot
+from mooring.service.entry import Entry, changes, reads
 
 Answer = dict[str, Any]
+Question = Callable[[Backend, Context, Params], Answer]
 
 EXPORT_SECONDS = 60 * 60
 LONGEST_EXPORT_SECONDS = 24 * 60 * 60
@@ -110,23 +112,22 @@ def _seconds(value: object) -> int:
     return seconds
 
 
-QUESTIONS: dict[str, Callable[[Backend, Context, Params], Answer]] = {
-    "uri": uri,
-    "disk": disk,
-    "export": export,
-    "snapshot": snapshot,
+# `uri` and `export` open a way to the data, which is more than to tell.
+QUESTIONS: dict[str, Entry[Question]] = {
+    "uri": changes(uri, on=["diskName"]),
+    "disk": reads(disk, on=["diskName"]),
+    "export": changes(export, on=["diskSnapshotName"]),
+    "snapshot": reads(snapshot, on=["diskSnapshotName"]),
 }
 
 
 def own_handlers(backend: Backend) -> dict[str, Callable[[Context, Params], Answer]]:
     """The function for each question, ready to be called with a context and members."""
 
-    def bound(
-        function: Callable[[Backend, Context, Params], Answer],
-    ) -> Callable[[Context, Params], Answer]:
+    def bound(function: Question) -> Callable[[Context, Params], Answer]:
         return lambda context, params: function(backend, context, params)
 
-    return {name: bound(function) for name, function in QUESTIONS.items()}
+    return {name: bound(entry.function) for name, entry in QUESTIONS.items()}
 
 
 def _member(params: Params, name: str) -> str:

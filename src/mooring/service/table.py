@@ -1,4 +1,4 @@
-"""The one table of operations: each name and the function that answers it."""
+"""The one table of operations: what answers each, and what it needs."""
 
 from __future__ import annotations
 
@@ -16,41 +16,45 @@ from mooring.service import (
 )
 from mooring.service.backend import Backend, Call, Params, Result
 from mooring.service.context import Context
+from mooring.service.entry import Entry, Need, changes, reads
 
 Function = Callable[[Backend, Call], Result]
 Handler = Callable[[Context, Params], Mapping[str, Any]]
 
-READING: dict[str, Function] = {
-    "GetActiveNames": regions.get_active_names,
-    "GetBlueprints": regions.get_blueprints,
-    "GetBundles": regions.get_bundles,
-    "GetDisk": disks.get_disk,
-    "GetDiskSnapshot": snapshots.get_disk_snapshot,
-    "GetDiskSnapshots": snapshots.get_disk_snapshots,
-    "GetDisks": disks.get_disks,
-    "GetInstance": instances.get_instance,
-    "GetInstanceState": instances.get_instance_state,
-    "GetInstances": instances.get_instances,
-    "GetOperation": operations.get_operation,
-    "GetOperations": operations.get_operations,
-    "GetOperationsForResource": operations.get_operations_for_resource,
-    "GetRegions": regions.get_regions,
-}
-
-CHANGING: dict[str, Function] = {
-    "AttachDisk": attachments.attach_disk,
-    "CreateDisk": disks.create_disk,
-    "CreateDiskFromSnapshot": disks.create_disk_from_snapshot,
-    "CreateDiskSnapshot": snapshots.create_disk_snapshot,
-    "CreateInstances": instances.create_instances,
-    "DeleteDisk": disks.delete_disk,
-    "DeleteDiskSnapshot": snapshots.delete_disk_snapshot,
-    "DeleteInstance": instances.delete_instance,
-    "DetachDisk": attachments.detach_disk,
-    "StartInstance": instances.start_instance,
-    "StopInstance": instances.stop_instance,
-    "TagResource": tags.tag_resource,
-    "UntagResource": tags.untag_resource,
+OPERATIONS: dict[str, Entry[Function]] = {
+    "AttachDisk": changes(attachments.attach_disk, on=["diskName", "instanceName"]),
+    "CreateDisk": changes(disks.create_disk, makes="diskName"),
+    "CreateDiskFromSnapshot": changes(
+        disks.create_disk_from_snapshot,
+        on=["diskSnapshotName", "sourceDiskName"],
+        makes="diskName",
+    ),
+    "CreateDiskSnapshot": changes(
+        snapshots.create_disk_snapshot, on=["diskName", "instanceName"], makes="diskSnapshotName"
+    ),
+    "CreateInstances": changes(instances.create_instances, makes="instanceNames"),
+    "DeleteDisk": changes(disks.delete_disk, on=["diskName"]),
+    "DeleteDiskSnapshot": changes(snapshots.delete_disk_snapshot, on=["diskSnapshotName"]),
+    "DeleteInstance": changes(instances.delete_instance, on=["instanceName"]),
+    "DetachDisk": changes(attachments.detach_disk, on=["diskName"]),
+    "GetActiveNames": reads(regions.get_active_names),
+    "GetBlueprints": reads(regions.get_blueprints),
+    "GetBundles": reads(regions.get_bundles),
+    "GetDisk": reads(disks.get_disk, on=["diskName"]),
+    "GetDiskSnapshot": reads(snapshots.get_disk_snapshot, on=["diskSnapshotName"]),
+    "GetDiskSnapshots": reads(snapshots.get_disk_snapshots),
+    "GetDisks": reads(disks.get_disks),
+    "GetInstance": reads(instances.get_instance, on=["instanceName"]),
+    "GetInstanceState": reads(instances.get_instance_state, on=["instanceName"]),
+    "GetInstances": reads(instances.get_instances),
+    "GetOperation": reads(operations.get_operation),
+    "GetOperations": reads(operations.get_operations),
+    "GetOperationsForResource": reads(operations.get_operations_for_resource, on=["resourceName"]),
+    "GetRegions": reads(regions.get_regions),
+    "StartInstance": changes(instances.start_instance, on=["instanceName"]),
+    "StopInstance": changes(instances.stop_instance, on=["instanceName"]),
+    "TagResource": changes(tags.tag_resource, on=["resourceName"]),
+    "UntagResource": changes(tags.untag_resource, on=["resourceName"]),
 }
 
 
@@ -72,6 +76,6 @@ def handlers(backend: Backend) -> dict[str, Handler]:
         return handle
 
     return {
-        **{name: reading(name, function) for name, function in READING.items()},
-        **{name: changing(name, function) for name, function in CHANGING.items()},
+        name: (reading if entry.need is Need.READ else changing)(name, entry.function)
+        for name, entry in OPERATIONS.items()
     }

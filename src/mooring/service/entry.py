@@ -1,0 +1,52 @@
+"""A line of a table of what is served, and what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+Function = TypeVar("Function", bound=Callable[..., object])
+
+
+class Need(StrEnum):
+    """What a key must be allowed to do. Each includes those before it."""
+
+    READ = "read"
+    CHANGE = "change"
+    ADMINISTER = "administer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry(Generic[Function]):
+    """What is served.
+
+    `on` are the members of the input that name resources which must be there: access by tags is
+    decided by them. `region` is the member that says in which region they are, empty for that of
+    the request. `makes` is the member that names what is made: who is bound to tags must give them
+    in the request.
+    """
+
+    function: Function
+    need: Need
+    on: tuple[str, ...] = ()
+    region: str = ""
+    makes: str = ""
+
+
+def reads(function: Function, *, on: Sequence[str] = ()) -> Entry[Function]:
+    """It only tells; nothing is made or changed, and no data of a disk can be reached by it."""
+    return Entry(function=function, need=Need.READ, on=tuple(on))
+
+
+def changes(
+    function: Function, *, on: Sequence[str] = (), region: str = "", makes: str = ""
+) -> Entry[Function]:
+    """It makes, changes or deletes resources, or opens a way to the data of a disk."""
+    return Entry(function=function, need=Need.CHANGE, on=tuple(on), region=region, makes=makes)
+
+
+def administers(function: Function, *, on: Sequence[str] = ()) -> Entry[Function]:
+    """It is for those who run the server."""
+    return Entry(function=function, need=Need.ADMINISTER, on=tuple(on))

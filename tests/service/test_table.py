@@ -1,0 +1,60 @@
+"""The table of operations says of each what it touches; held against the service model."""
+
+from __future__ import annotations
+
+import pytest
+
+from mooring.protocol import service_model
+from mooring.protocol.service_model import Shape
+from mooring.service.entry import Need
+from mooring.service.own import QUESTIONS
+from mooring.service.table import OPERATIONS
+
+MODEL = service_model.load()
+NAMES = {"ResourceName", "ResourceNameList"}
+"""Shapes of members that name resources."""
+
+NO_RESOURCES = {"customImageName", "keyPairName"}
+"""Members of those shapes that name something else here."""
+
+
+def input_of(operation: str) -> Shape:
+    return MODEL.shape(MODEL.operations[operation].input)
+
+
+def test_what_the_model_has_is_served_and_nothing_else() -> None:
+    assert OPERATIONS.keys() == MODEL.operations.keys()
+
+
+@pytest.mark.parametrize("operation", sorted(OPERATIONS))
+def test_each_member_that_names_a_resource_is_declared(operation: str) -> None:
+    entry, shape = OPERATIONS[operation], input_of(operation)
+    named = {name for name, member in shape.members.items() if member in NAMES} - NO_RESOURCES
+
+    declared = [*entry.on, *filter(None, [entry.makes])]
+
+    assert named <= set(declared)
+    assert set(declared) | set(filter(None, [entry.region])) <= shape.members.keys()
+    assert len(set(declared)) == len(declared)
+
+
+@pytest.mark.parametrize("operation", sorted(OPERATIONS))
+def test_what_only_tells_is_called_so(operation: str) -> None:
+    tells = operation.startswith(("Get", "Is"))
+
+    assert (OPERATIONS[operation].need is Need.READ) == tells
+
+
+@pytest.mark.parametrize("operation", sorted(OPERATIONS))
+def test_what_takes_tags_makes_a_resource(operation: str) -> None:
+    entry = OPERATIONS[operation]
+
+    if "tags" in input_of(operation).members and not operation.startswith("Tag"):
+        assert entry.makes
+
+
+def test_questions_that_open_a_way_to_data_need_more_than_reading() -> None:
+    needs = {name: entry.need for name, entry in QUESTIONS.items()}
+
+    assert needs["uri"] is needs["export"] is Need.CHANGE
+    assert needs["disk"] is needs["snapshot"] is Need.READ
