@@ -29,6 +29,11 @@ def input_members(shape_name: str, seen: set[str]) -> set[str]:
     return found
 
 
+def fits(page: str) -> bool:
+    """Whether a terminal of 80 columns shows it as it is."""
+    return max(map(len, page.splitlines())) <= 80
+
+
 def test_every_operation_and_every_option_is_described() -> None:
     members: set[str] = set()
     for operation in MODEL.operations.values():
@@ -54,8 +59,7 @@ def test_each_page_has_its_parts(name: str, bare: Run) -> None:
     for part in ("NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXAMPLES", "OUTPUT"):
         assert f"\n{part}\n" in f"\n{page}"
     assert page == bare(command_name(name), "--help").stdout
-    prose = page.partition("\nEXAMPLES")[0]
-    assert max(len(line) for line in prose.splitlines()) <= 80
+    assert fits(page.partition("\nEXAMPLES")[0])
 
 
 @pytest.mark.parametrize("name", MODEL.operations)
@@ -76,6 +80,7 @@ def test_the_overview_names_all_commands(bare: Run) -> None:
     for name in MODEL.operations:
         assert f" {command_name(name)} " in page
     assert page == bare("--help").stdout
+    assert fits(page)
 
 
 def test_mooring_alone_is_twelve_lines(bare: Run) -> None:
@@ -83,6 +88,7 @@ def test_mooring_alone_is_twelve_lines(bare: Run) -> None:
 
     assert result.status == 0
     assert len(result.stdout.splitlines()) == 12
+    assert fits(result.stdout)
 
 
 @pytest.mark.parametrize("command", ["wait", "uri", "export", "completion"])
@@ -91,6 +97,7 @@ def test_own_commands_have_pages(command: str, bare: Run) -> None:
 
     assert result.status == 0
     assert f"mooring {command}" in result.stdout
+    assert fits(result.stdout)
 
 
 def test_operations_not_served_are_refused_by_name(bare: Run) -> None:

@@ -25,14 +25,14 @@ _INDENT = " " * 7
 START = """\
 Mooring: disks on your own hosts, and snapshots of them in an instant.
 
-  mooring create-disk --disk-name my-disk --availability-zone us-east-2a --size-in-gb 8
-  mooring create-instances --instance-names my-host --blueprint-id external \\
+  mooring create-disk --disk-name db --size-in-gb 8 \\
+      --availability-zone us-east-2a
+  mooring create-instances --instance-names vm1 --blueprint-id external \\
       --bundle-id nano_3_0 --availability-zone us-east-2a
-  mooring attach-disk --disk-name my-disk --instance-name my-host --disk-path /dev/xvdf
-  mooring uri --disk-name my-disk                  the address to use the disk at
-  mooring create-disk-snapshot --disk-name my-disk --disk-snapshot-name first --wait
-  mooring get-disk-snapshots --output table
-  mooring create-disk-snapshot help                all about one command
+  mooring attach-disk --disk-name db --instance-name vm1 --disk-path /dev/xvdf
+  mooring uri --disk-name db                           where to use the disk
+  mooring create-disk-snapshot --disk-name db --disk-snapshot-name first --wait
+  mooring create-disk-snapshot help                    all about one command
 
 No server yet? `mooringd serve` starts one here. All commands: mooring help
 """
@@ -120,7 +120,10 @@ def show_operation(model: ServiceModel, operation: Operation) -> int:
 def show_own(title: str, synopsis: str, text: list[str], terms: dict[str, str]) -> int:
     """The page of one of Mooring's own commands."""
     lines = _section("NAME", [f"mooring {title}"])
-    lines += ["SYNOPSIS", *(f"{_INDENT}{line}" for line in synopsis.split("\n")), ""]
+    lines.append("SYNOPSIS")
+    for line in synopsis.split("\n"):
+        lines += _wrapped(line, below=f"{_INDENT}    ")
+    lines.append("")
     lines += _section("DESCRIPTION", text)
     lines += ["OPTIONS", *_terms(terms)]
     return _show(lines)
@@ -166,12 +169,12 @@ def _section(title: str, paragraphs: list[str]) -> list[str]:
     return lines
 
 
-def _wrapped(text: str, indent: str = _INDENT) -> list[str]:
+def _wrapped(text: str, indent: str = _INDENT, below: str | None = None) -> list[str]:
     return textwrap.wrap(
         text,
         _WIDTH,
         initial_indent=indent,
-        subsequent_indent=indent,
+        subsequent_indent=indent if below is None else below,
         break_on_hyphens=False,
         break_long_words=False,
     )
@@ -179,7 +182,11 @@ def _wrapped(text: str, indent: str = _INDENT) -> list[str]:
 
 def _columns(entries: dict[str, str]) -> list[str]:
     width = max(len(name) for name in entries)
-    return [f"{_INDENT}{name.ljust(width)}  {text}" for name, text in entries.items()]
+    below = " " * (len(_INDENT) + width + 2)
+    lines = []
+    for name, text in entries.items():
+        lines += _wrapped(text, f"{_INDENT}{name.ljust(width)}  ", below)
+    return lines
 
 
 def _folded(line: str) -> list[str]:
