@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -37,11 +39,42 @@ def test_names_come_from_the_server(mooring: Run, server: RecordingServer) -> No
     assert complete(mooring, "get-disk", "--disk-name", "my") == ["my-disk"]
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_the_scripts_are_what_the_shells_understand(shell: str, bare: Run) -> None:
-    result = bare("completion", shell)
+COMMANDS_OF_SHELLS = {
+    "bash": """
+        eval "$(mooring completion bash)"
+        COMP_WORDS=(mooring create-disk-) COMP_CWORD=1
+        _mooring
+        printf '%s\\n' "${COMPREPLY[@]}"
+    """,
+    "zsh": """
+        compdef() { :; }
+        compadd() { printf '%s\\n' "${(M)words_found[@]:#${words[CURRENT]}*}"; }
+        eval "$(mooring completion zsh)"
+        words=(mooring create-disk-) CURRENT=2
+        _mooring
+    """,
+    "fish": """
+        mooring completion fish | source
+        complete --do-complete 'mooring create-disk-'
+    """,
+}
 
-    assert result.status == 0
-    if shutil.which(shell) is None:
-        pytest.skip(f"{shell} is not installed")
-    subprocess.run([shell, "-n", "-c", result.stdout], check=True)
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    "shell",
+    [pytest.param(name, marks=pytest.mark.requires(name)) for name in COMMANDS_OF_SHELLS],
+)
+def test_shells_complete(shell: str, home: Path) -> None:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    result = subprocess.run(
+        [shell, "-c", COMMANDS_OF_SHELLS[shell]],
+        env={"PATH": path, "HOME": str(home), "MOORING_DATA": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+    assert result.stdout.split() == ["create-disk-from-snapshot", "create-disk-snapshot"]
+    assert not result.stderr
