@@ -45,6 +45,9 @@ class Region:
     key_file: str = setting(
         "", "file with the secret that opens the vault's key; default: not sealed"
     )
+    replica: str = setting(
+        "", "directory or s3://bucket/prefix in which a copy of the vault is kept; default: none"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,12 @@ class VaultSettings:
     verify_hours: float = setting(24.0, "hours between two verifications; 0 means never")
     verify_percent: float = setting(
         1.0, "part of the data that a verification reads back, in per cent"
+    )
+    replicate_minutes: float = setting(
+        60.0, "minutes between two runs that bring copies up to date; 0 means never"
+    )
+    replica_deletions: str = setting(
+        "keep", "what copies do with snapshots that were deleted: `keep` or `follow`"
     )
 
 
@@ -223,6 +232,11 @@ def _check(settings: Settings) -> None:
     _require(0 <= settings.vault.threads <= 256, "vault.threads must be 0 to 256")
     _require(settings.vault.collect_minutes >= 0, "vault.collect_minutes must not be negative")
     _require(settings.vault.verify_hours >= 0, "vault.verify_hours must not be negative")
+    _require(settings.vault.replicate_minutes >= 0, "vault.replicate_minutes must not be negative")
+    _require(
+        settings.vault.replica_deletions in ("keep", "follow"),
+        f"vault.replica_deletions must be keep or follow, not {settings.vault.replica_deletions!r}",
+    )
     _require(
         0 < settings.vault.verify_percent <= 100,
         "vault.verify_percent must be more than 0 and at most 100",

@@ -31,6 +31,7 @@ from mooring.model.paths import Paths, run_directory
 from mooring.service.backend import Backend
 from mooring.service.keys import Key, open_keys
 from mooring.vault.layout import HEADER_NAME
+from mooring.vault.replicate import Replica
 from mooring.vault.served.interface import SnapshotServer
 from mooring.vault.served.process import ServingProcess
 from mooring.vault.store.interface import Store
@@ -110,7 +111,13 @@ def _build(settings: Settings, paths: Paths, observer: Observer, lock: IO[str]) 
     vaults = {name: _vault(settings, name, clock) for name in settings.regions}
     servers = _snapshot_servers(settings, paths, clock)
     tools = Tools(
-        catalog=catalog, engines=engines, vaults=vaults, clock=clock, ids=ids, servers=servers
+        catalog=catalog,
+        engines=engines,
+        vaults=vaults,
+        clock=clock,
+        ids=ids,
+        servers=servers,
+        replicas=_replicas(settings),
     )
     keeper = Keeper(servers, lambda: regions_filling(tools))
     runner = Runner(tools, PROCEDURES, bulk_threads=settings.limits.bulk_jobs, observer=observer)
@@ -120,6 +127,8 @@ def _build(settings: Settings, paths: Paths, observer: Observer, lock: IO[str]) 
             collect_minutes=settings.vault.collect_minutes,
             verify_hours=settings.vault.verify_hours,
             verify_percent=settings.vault.verify_percent,
+            replicate_minutes=settings.vault.replicate_minutes,
+            replicated=tools.replicas.keys(),
         ),
         runner.wake,
     )
@@ -188,11 +197,28 @@ def open_vault(settings: Settings, region: str) -> Vault | None:
 def vault_place(settings: Settings, region: str) -> str:
     """Where a region's vault is: the path of a directory, or the address of a bucket."""
     place = settings.regions[region].vault
-    if is_bucket(place):
+    return full_place(place) or str(Paths(settings.data_directory.absolute()).vault(region))
+
+
+def replica_place(settings: Settings, region: str) -> str:
+    """Where the copy of a region's vault is; empty if none is to be kept."""
+    return full_place(settings.regions[region].replica)
+
+
+def full_place(place: str) -> str:
+    """The address of a bucket as it is; the path of a directory in full; empty stays empty."""
+    if not place or is_bucket(place):
         return place
-    if place:
-        return str(Path(place).expanduser().absolute())
-    return str(Paths(settings.data_directory.absolute()).vault(region))
+    return str(Path(place).expanduser().absolute())
+
+
+def _replicas(settings: Settings) -> dict[str, Replica]:
+    follow = settings.vault.replica_deletions == "follow"
+    return {
+        region: Replica(place=place, options=s3_options(settings), delete=follow)
+        for region in settings.regions
+        if (place := replica_place(settings, region))
+    }
 
 
 def s3_options(settings: Settings) -> dict[str, str]:

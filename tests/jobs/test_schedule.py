@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from structlog.testing import capture_logs
 
 from mooring.config import VaultSettings
+from mooring.jobs.keep_vault import BUSY_SECONDS
+from mooring.jobs.runner import Runner
 from mooring.jobs.schedule import Schedule, tasks
+from mooring.jobs.table import PROCEDURES
 from mooring.model.extents import BLOCK_SIZE
 from mooring.model.job import JobKind
 from mooring.observe import metrics
+from mooring.vault.exclusive import without_collectors
 from mooring.vault.layout import SEGMENTS
+from mooring.vault.replicate import Replica
+from mooring.vault.store.directory import DirectoryStore
+from mooring.vault.vault import Vault
 from tests.service.world import REGION, REGIONS, World
 from tests.vault.disks import info
 
@@ -110,6 +120,53 @@ def test_damage_is_logged_and_counted(world: World) -> None:
     (entry,) = [entry for entry in logs if entry["log_level"] == "error"]
     assert entry["ranges"] == [(0, BLOCK_SIZE)]
     assert f'mooring_vault_damaged_snapshots{{region="{REGION}"}} 1.0' in metrics.text().decode()
+    world.close()
+
+
+def test_copies_are_kept_where_the_settings_say(world: World, tmp_path: Path) -> None:
+    replica = Replica(place=str(tmp_path / "copy"), delete=True)
+    world.tools = replace(world.tools, replicas={REGION: replica})
+    world.runner = Runner(world.tools, PROCEDURES)
+    chosen = tasks(
+        collect_minutes=0,
+        verify_hours=0,
+        verify_percent=1,
+        replicate_minutes=60,
+        replicated=[REGION],
+    )
+    schedule = Schedule(world.tools, chosen, world.runner.wake)
+    world.disk()
+    world.write(world.disk_id("data"), 0, b"x" * BLOCK_SIZE)
+    world.snapshot("first")
+    world.settle()
+    world.clock.advance(120)
+    schedule.look()
+    assert waiting(world) == {JobKind.REPLICATE_VAULT: {REGION}}
+    world.settle()
+
+    store = DirectoryStore(tmp_path / "copy")
+    with Vault.create_or_open(store, world.clock, create=False) as copy:
+        (root,) = copy.roots()
+        assert root.info.name == "first"
+        assert copy.verify() == []
+    now = world.clock.now_ms() / 1000
+    labels = f'{{region="{REGION}"}}'
+    told = metrics.text().decode()
+    assert f"mooring_replica_snapshots_not_copied{labels} 0.0" in told
+    assert f"mooring_replica_complete_timestamp_seconds{labels} {now:.9g}"[:60] in told
+
+    world.call("DeleteDiskSnapshot", diskSnapshotName="first")
+    world.settle()
+    world.clock.advance(3600)
+    schedule.look()
+    # Somebody else is at it: that is no failure, and tried again.
+    with without_collectors(store, world.clock, world.tools.ids, copy._cipher):
+        world.settle()
+    assert len(list(store.names("roots/"))) == 1
+    world.clock.advance(BUSY_SECONDS + 1)
+    world.settle()
+    assert list(store.names("roots/")) == []
+    assert waiting(world) == {}
     world.close()
 
 

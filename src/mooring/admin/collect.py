@@ -13,6 +13,9 @@ def collect(settings: Settings, *, region: str | None = None, dry_run: bool = Fa
     with opened(settings, region) as vaults:
         for place, vault in vaults:
             done = vault.collect(dry_run=dry_run)
+            if done.postponed:
+                print(f"{place}: somebody copies into it; nothing was collected, try again later")
+                continue
             thinned = done.segments_punched + done.segments_rewritten
             print(
                 f"{place}: {amount(done.bytes_freed)} {would}freed "

@@ -119,6 +119,17 @@ def _add_vault_commands(
     diff.add_argument("--since", metavar="NAME", help="the older one; default: a disk of zeros")
     diff.set_defaults(run=_diff)
 
+    replicate = commands.add_parser(
+        "replicate", parents=[place], help="bring a copy of a vault in another place up to date"
+    )
+    replicate.add_argument(
+        "--to", metavar="PLACE", help="directory or s3://...; default: regions.<name>.replica"
+    )
+    replicate.add_argument(
+        "--delete", action="store_true", help="delete there what was copied and is deleted here"
+    )
+    replicate.set_defaults(run=_replicate)
+
     recover = commands.add_parser(
         "recover", parents=[settings], help="fill an empty catalog from the vaults"
     )
@@ -204,6 +215,12 @@ def _diff(settings: config.Settings, options: argparse.Namespace) -> int:
     from mooring.admin.diff import diff
 
     return diff(settings, snapshot=options.snapshot, since=options.since, region=options.region)
+
+
+def _replicate(settings: config.Settings, options: argparse.Namespace) -> int:
+    from mooring.admin.replicate import replicate
+
+    return replicate(settings, region=options.region, to=options.to, delete=options.delete)
 
 
 def _recover(settings: config.Settings, options: argparse.Namespace) -> int:

@@ -26,7 +26,6 @@ _NAME_SOURCES = {
     "--source-disk-name": ("GetDisks", "disks"),
     "--disk-snapshot-name": ("GetDiskSnapshots", "diskSnapshots"),
     "--instance-name": ("GetInstances", "instances"),
-    "--instance-snapshot-name": ("GetInstanceSnapshots", "instanceSnapshots"),
     "--resource-name": ("GetActiveNames", "activeNames"),
 }
 

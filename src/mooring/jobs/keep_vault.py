@@ -1,9 +1,10 @@
-"""Keeping a vault in order: collecting what nothing needs, reading back a part.
+"""Keeping a vault in order: collecting what nothing needs, reading back a part, copying it.
 
     collect   free what no snapshot needs any more, and what dead processes left
     verify    read back all maps and a sample of the data; damage is logged and counted
+    replicate bring the copy of the vault up to date
 
-Both are jobs of a region, keyed so that those of one kind run one after the other. Whatever
+All are jobs of a region, keyed so that those of one kind run one after the other. Whatever
 they leave undone, the next one does.
 """
 
@@ -13,12 +14,21 @@ import structlog
 
 from mooring.catalog.database import Transaction
 from mooring.jobs.procedure import Procedure, Step, Tools, Work
+from mooring.model.errors import PostponedError, VaultBusyError
 from mooring.model.job import Job, JobKind
 from mooring.observe import metrics
+from mooring.vault.store.place import open_place
+
+BUSY_SECONDS = 5 * 60.0
+"""When a copy is tried again that somebody else is at, or was until it was killed."""
 
 log = structlog.get_logger("mooring.jobs")
 
-_KEYS = {JobKind.COLLECT_VAULT: "collect", JobKind.VERIFY_VAULT: "verify"}
+_KEYS = {
+    JobKind.COLLECT_VAULT: "collect",
+    JobKind.VERIFY_VAULT: "verify",
+    JobKind.REPLICATE_VAULT: "replicate",
+}
 
 
 def enqueue(
@@ -65,9 +75,29 @@ def verify(work: Work) -> None:
         )
 
 
+def replicate(work: Work) -> None:
+    """Bring the copy of the vault up to date, if the settings still name one."""
+    replica = work.tools.replicas.get(work.job.region)
+    if replica is None:
+        return
+    target = open_place(replica.place, replica.options)
+    try:
+        done = work.vault.replicate(target, delete=replica.delete)
+    except VaultBusyError as error:
+        raise PostponedError(str(error), BUSY_SECONDS) from error
+    finally:
+        target.close()
+    metrics.replicated(
+        work.job.region, done.copied_bytes, len(done.problems), work.tools.clock.now_ms() / 1000
+    )
+    for snapshot_id, problem in done.problems.items():
+        log.error("a snapshot was not copied", snapshot=snapshot_id, problem=problem)
+
+
 def nothing_to_tell(_transaction: Transaction, _job: Job) -> None:
     """No client waits for it; the log has the reason."""
 
 
 COLLECT = Procedure(JobKind.COLLECT_VAULT, (Step("collect", collect),), nothing_to_tell)
+REPLICATE = Procedure(JobKind.REPLICATE_VAULT, (Step("replicate", replicate),), nothing_to_tell)
 VERIFY = Procedure(JobKind.VERIFY_VAULT, (Step("verify", verify),), nothing_to_tell)

@@ -10,6 +10,7 @@ from mooring.engine.interface import Engine
 from mooring.model.clock import Clock
 from mooring.model.ids import Ids
 from mooring.model.job import Job, JobKind
+from mooring.vault.replicate import Replica
 from mooring.vault.served.interface import NoServer, SnapshotServer
 from mooring.vault.vault import Vault
 
@@ -19,7 +20,9 @@ Change = Callable[[Transaction], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
-    """What jobs work with. `engines` by zone, `vaults` and `servers` of snapshots by region."""
+    """What jobs work with: `engines` by zone; by region `vaults`, `servers` of snapshots, and
+    `replicas`: where a copy of the vault is kept.
+    """
 
     catalog: Catalog
     engines: Mapping[str, Engine]
@@ -27,6 +30,7 @@ class Tools:
     clock: Clock
     ids: Ids
     servers: Mapping[str, SnapshotServer] = field(default_factory=dict)
+    replicas: Mapping[str, Replica] = field(default_factory=dict)
 
     def server(self, region: str) -> SnapshotServer:
         return self.servers.get(region, NoServer())

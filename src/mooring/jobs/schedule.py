@@ -8,7 +8,7 @@ is not recorded while one like it waits.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -25,12 +25,16 @@ log = structlog.get_logger("mooring.jobs")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """A job for each region, `first_seconds` after the start and every `every_seconds` then."""
+    """A job for each region, `first_seconds` after the start and every `every_seconds` then.
+
+    `only`: for which regions; default: all.
+    """
 
     kind: JobKind
     first_seconds: float
     every_seconds: float
     arguments: dict[str, str] = field(default_factory=dict)
+    only: frozenset[str] | None = None
 
 
 class Schedule:
@@ -62,6 +66,8 @@ class Schedule:
                 continue
             with self._tools.catalog.write() as transaction:
                 for region in self._tools.vaults:
+                    if task.only is not None and region not in task.only:
+                        continue
                     enqueue(transaction, self._tools, task.kind, region, dict(task.arguments))
             # From now, not from when it was due: a machine that slept has nothing to make up for.
             self._due[task.kind] = now + task.every_seconds
@@ -76,8 +82,15 @@ class Schedule:
             self._stop.wait(LOOK_SECONDS)
 
 
-def tasks(*, collect_minutes: float, verify_hours: float, verify_percent: float) -> list[Task]:
-    """What is to be done, by the settings; 0 leaves a task out."""
+def tasks(
+    *,
+    collect_minutes: float,
+    verify_hours: float,
+    verify_percent: float,
+    replicate_minutes: float = 0.0,
+    replicated: Collection[str] = (),
+) -> list[Task]:
+    """What is to be done, by the settings; 0 leaves a task out. `replicated`: regions."""
     found = []
     if collect_minutes:
         found.append(
@@ -95,6 +108,15 @@ def tasks(*, collect_minutes: float, verify_hours: float, verify_percent: float)
                 first_seconds=min(600.0, verify_hours * 3600),
                 every_seconds=verify_hours * 3600,
                 arguments={"percent": str(verify_percent)},
+            )
+        )
+    if replicate_minutes and replicated:
+        found.append(
+            Task(
+                kind=JobKind.REPLICATE_VAULT,
+                first_seconds=min(120.0, replicate_minutes * 60),
+                every_seconds=replicate_minutes * 60,
+                only=frozenset(replicated),
             )
         )
     return found

@@ -26,6 +26,7 @@ _ALL = (
     delete_snapshot.DELETE,
     keep_vault.COLLECT,
     keep_vault.VERIFY,
+    keep_vault.REPLICATE,
 )
 
 PROCEDURES: dict[JobKind, Procedure] = {procedure.kind: procedure for procedure in _ALL}

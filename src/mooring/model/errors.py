@@ -176,6 +176,10 @@ class VaultError(MooringError):
     """The vault could not do what was asked."""
 
 
+class VaultBusyError(VaultError):
+    """Somebody else collects in the vault or copies into it; later it works."""
+
+
 class SnapshotNotInVaultError(VaultError):
     """The vault has no root of that snapshot."""
 

@@ -24,12 +24,13 @@ class JobKind(StrEnum):
     DELETE_SNAPSHOT = "delete_snapshot"
     COLLECT_VAULT = "collect_vault"
     VERIFY_VAULT = "verify_vault"
+    REPLICATE_VAULT = "replicate_vault"
 
 
 BULK = frozenset({JobKind.UPLOAD_SNAPSHOT, JobKind.COLLECT_VAULT, JobKind.VERIFY_VAULT})
 """Jobs that move a disk's data. They have threads of their own, so that none of the rest waits."""
 
-FILLING = frozenset({JobKind.FILL_DISK})
+FILLING = frozenset({JobKind.FILL_DISK, JobKind.REPLICATE_VAULT})
 """Jobs that may take hours while nobody waits for them; neither do snapshots."""
 
 
@@ -44,8 +45,7 @@ HELD_MS = 2**62
 class Job:
     """A job. Jobs with the same `key` run one after the other, in the order of their making.
 
-    `step` counts the steps that are done; `attempts` the tries of the present one. Operations
-    that wait for several jobs wait for the `group` that these have in common.
+    `step` counts the steps that are done; `attempts` the tries of the present one.
     """
 
     id: str
@@ -60,9 +60,3 @@ class Job:
     undoing: bool = False
     error_code: str | None = None
     error_details: str | None = None
-    group: str | None = None
-
-    @property
-    def waited_for(self) -> str:
-        """What stands in the operations that end with this job, or with the last of its group."""
-        return self.group or self.id

@@ -23,7 +23,6 @@ class ResourceType(StrEnum):
     DISK = "Disk"
     DISK_SNAPSHOT = "DiskSnapshot"
     INSTANCE = "Instance"
-    INSTANCE_SNAPSHOT = "InstanceSnapshot"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,6 +38,19 @@ _DAMAGED = Gauge(
     "Snapshots in which the last verification found damage, by region.",
     ["region"],
 )
+_REPLICA_BYTES = Counter(
+    "mooring_replica_copied_bytes_total", "Bytes written to the copy of a vault.", ["region"]
+)
+_REPLICA_PROBLEMS = Gauge(
+    "mooring_replica_snapshots_not_copied",
+    "Snapshots that the last run could not bring into the copy of the vault.",
+    ["region"],
+)
+_REPLICA_TIME = Gauge(
+    "mooring_replica_complete_timestamp_seconds",
+    "When the copy of the vault was last brought up to date in full.",
+    ["region"],
+)
 
 
 def request_done(operation: str, error: str, seconds: float) -> None:
@@ -75,6 +88,14 @@ def collected(freed_bytes: int) -> None:
 def verified(region: str, damaged: int) -> None:
     """A verification has ended, and found so many snapshots damaged."""
     _DAMAGED.labels(region).set(damaged)
+
+
+def replicated(region: str, copied_bytes: int, problems: int, now_seconds: float) -> None:
+    """A run that copies a vault has ended."""
+    _REPLICA_BYTES.labels(region).inc(copied_bytes)
+    _REPLICA_PROBLEMS.labels(region).set(problems)
+    if not problems:
+        _REPLICA_TIME.labels(region).set(now_seconds)
 
 
 def text() -> bytes:

@@ -13,7 +13,11 @@ from mooring.model.errors import MooringError, ObjectNotFoundError, VaultError
 from mooring.vault import envelope
 from mooring.vault.cipher import Cipher
 from mooring.vault.layout import claim_name
-from mooring.vault.margins import CLAIM_EXPIRES_MS, CLAIM_RENEWED_SECONDS
+from mooring.vault.margins import (
+    CLAIM_EXPIRES_MS,
+    CLAIM_RENEWED_SECONDS,
+    EXCLUSIVE_EXPIRES_MS,
+)
 from mooring.vault.store.interface import Store
 
 _LENGTH = struct.Struct("<I")
@@ -24,6 +28,14 @@ class Purpose(StrEnum):
 
     WRITE = "write"
     READ = "read"
+    COLLECT = "collect"
+    COPY = "copy"
+
+
+def expires_ms(purpose: str) -> int:
+    """How long a claim that is not renewed lasts."""
+    exclusive = purpose in (Purpose.COLLECT, Purpose.COPY)
+    return EXCLUSIVE_EXPIRES_MS if exclusive else CLAIM_EXPIRES_MS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,9 +89,12 @@ class Claim:
         try:
             self._store.get(claim_name(self.id), 0, 1)
         except ObjectNotFoundError:
+            purpose = self._fields["purpose"]
+            what = self._fields["snapshot"]
             raise VaultError(
-                f"the claim for snapshot {self._fields['snapshot']} expired: nothing was heard of "
-                f"its process for {CLAIM_EXPIRES_MS // 60000} minutes; start it again"
+                f"the claim for {f'snapshot {what}' if what else f'a {purpose}'} expired: nothing "
+                f"was heard of its process for {expires_ms(purpose) // 60000} minutes; start it "
+                "again"
             ) from None
 
     def release(self) -> None:

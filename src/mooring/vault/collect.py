@@ -2,7 +2,9 @@
 
 The order makes it safe beside writers and readers in any process, with no lock:
 
-1. Claims not renewed for `CLAIM_EXPIRES_MS` are removed. Their writers find that out before and
+0. The collector makes a claim of its own; if there is one of somebody who copies objects into this
+   vault, nothing is collected. Who copies makes a claim, and waits until no collector has one.
+1. Claims not renewed in time (`expires_ms`) are removed. Their writers find that out before and
    after they write their root, and fail.
 2. The segments are listed: only these can be deleted. What is written later is out of reach.
 3. The tombstones are listed: roots of snapshots that were deleted before.
@@ -37,9 +39,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from mooring.model.clock import Clock
-from mooring.model.errors import DamageError, ObjectNotFoundError, VaultError
+from mooring.model.errors import (
+    DamageError,
+    DiskFullError,
+    ObjectNotFoundError,
+    VaultError,
+)
 from mooring.model.extents import BLOCK_SIZE
-from mooring.vault.claim import ClaimRecord, decode_claim
+from mooring.model.ids import Ids
+from mooring.vault.claim import Claim, ClaimRecord, Purpose, decode_claim, expires_ms
 from mooring.vault.frames import FrameKey, Frames
 from mooring.vault.layout import (
     CLAIMS,
@@ -53,7 +61,6 @@ from mooring.vault.layout import (
     split_tombstone,
 )
 from mooring.vault.margins import (
-    CLAIM_EXPIRES_MS,
     PUNCH_AT_LEAST,
     REWRITE_AT_LEAST,
     REWRITE_PART,
@@ -61,11 +68,12 @@ from mooring.vault.margins import (
     TOMBSTONE_KEPT_MS,
 )
 from mooring.vault.root import Root, decode_root
-from mooring.vault.segment_copy import size_with, write_segment
+from mooring.vault.segment_copy import read_frames, size_with, write_segment
 from mooring.vault.segment_table import GONE, SegmentTable
 from mooring.vault.store.interface import Store
 from mooring.vault.walk import Array, FrameSet, Walk
 
+_NOT_WRITING = (Purpose.READ, Purpose.COLLECT)
 _BATCH = 256
 
 
@@ -84,34 +92,47 @@ class Collection:
     segments_kept: int
     claims_expired: int
     files_swept: int
+    postponed: bool = False
+    """Somebody copies into this vault: nothing was done, but for expired claims."""
 
 
 class Collector:
-    """One for each vault object; remembers what it has walked."""
+    """One for each vault object; `walk` remembers what it has walked."""
 
-    def __init__(self, store: Store, clock: Clock, frames: Frames) -> None:
+    def __init__(self, store: Store, clock: Clock, ids: Ids, frames: Frames, walk: Walk) -> None:
         self._store = store
         self._clock = clock
+        self._ids = ids
         self._frames = frames
         self._cipher = frames.cipher
-        self._walk = Walk(frames)
+        self._walk = walk
 
     def run(self, *, dry_run: bool = False) -> Collection:
         """Raises DamageError if a root or map is damaged: then nothing is deleted."""
         expired = self._expire_claims(dry_run)
+        work = _Work(self, dry_run)
+        try:
+            return self._run(expired, work)
+        finally:
+            work.release()
+
+    def _run(self, expired: int, work: _Work) -> Collection:
         listed = [found for name in self._store.names(SEGMENTS) if (found := segment_id(name))]
         buried = set(self._store.names(DELETED))
         claims = self._claims()
+        if any(one.purpose == Purpose.COPY for one in claims):
+            return _postponed(expired, len(listed))
         roots, held = list(self._roots()), list(self._held_roots(claims))
         roots += self._newly_deleted(buried)
-        live = self._live(roots, held)
+        live = self._live(roots, held, work)
         dead = [segment for segment in listed if segment not in live]
-        deleted, freed = self._delete(dead, {bytes.fromhex(claim.id) for claim in claims}, dry_run)
+        writers = {bytes.fromhex(one.id) for one in claims if one.purpose not in _NOT_WRITING}
+        deleted, freed = self._delete(dead, writers, work)
         thin = self._punch if self._store.can_punch else self._rewrite
-        thinned, given_back = thin(listed, live, dry_run)
-        if not dry_run:
+        thinned, given_back = thin(listed, live, work)
+        if not work.dry_run:
             self._forget(buried)
-        swept = 0 if dry_run else self._store.sweep(self._clock.now_ms() - SWEEP_AFTER_MS)
+        swept = 0 if work.dry_run else self._store.sweep(self._clock.now_ms() - SWEEP_AFTER_MS)
         return Collection(
             segments_deleted=deleted,
             segments_punched=thinned if self._store.can_punch else 0,
@@ -122,12 +143,30 @@ class Collector:
             files_swept=swept,
         )
 
+    def is_copied_into(self) -> bool:
+        """Whether somebody copies objects into the vault."""
+        return any(one.purpose == Purpose.COPY for one in self._claims())
+
+    def claim(self) -> Claim | None:
+        """Claim the vault for a collection; None if the disk is full."""
+        try:
+            return Claim(
+                self._store,
+                self._clock,
+                self._cipher,
+                self._ids.new_id().replace("-", ""),
+                Purpose.COLLECT,
+                "",
+            )
+        except DiskFullError:
+            return None
+
     def _expire_claims(self, dry_run: bool) -> int:
         now = self._clock.now_ms()
         expired = [
             claim_name(claim.id)
             for claim in self._claims()
-            if claim.renewed_ms + CLAIM_EXPIRES_MS < now
+            if claim.renewed_ms + expires_ms(claim.purpose) < now
         ]
         if not dry_run:
             for name in expired:
@@ -182,12 +221,13 @@ class Collector:
         except DamageError as error:
             raise _stopped(snapshot_id, error) from error
 
-    def _live(self, roots: Iterable[Root], held: Iterable[Root]) -> dict[bytes, Array]:
+    def _live(self, roots: Iterable[Root], held: Iterable[Root], work: _Work) -> dict[bytes, Array]:
         """For each segment that is named, the numbers of its frames that are."""
         live = FrameSet()
         seen: set[FrameKey] = set()
         for is_held, some in ((False, roots), (True, held)):
             for root in some:
+                work.may_go_on()
                 try:
                     for frames in self._walk.frames_of_all([root], seen):
                         live.add(frames)
@@ -204,7 +244,7 @@ class Collector:
             return False
         return True
 
-    def _delete(self, dead: list[bytes], claimed: set[bytes], dry_run: bool) -> tuple[int, int]:
+    def _delete(self, dead: list[bytes], claimed: set[bytes], work: _Work) -> tuple[int, int]:
         names: list[str] = []
         count = freed = 0
         for segment in dead:
@@ -217,7 +257,7 @@ class Collector:
                 continue
             count += 1
             freed += size
-            if not dry_run:
+            if work.may_go_on():
                 self._store.delete(name)
                 names.append(name)
                 if len(names) == _BATCH:
@@ -226,27 +266,26 @@ class Collector:
         self._store.barrier(names)
         return count, freed
 
-    def _punch(
-        self, listed: list[bytes], live: dict[bytes, Array], dry_run: bool
-    ) -> tuple[int, int]:
+    def _punch(self, listed: list[bytes], live: dict[bytes, Array], work: _Work) -> tuple[int, int]:
         count = freed = 0
         for segment in listed:
             if segment not in live:
                 continue
-            with suppress(ObjectNotFoundError):
-                holes = _holes(self._frames.table(segment), live[segment])
+            # One that another collector has deleted, or whose table is damaged.
+            with suppress(ObjectNotFoundError, DamageError):
+                holes = _holes(self._frames.fresh_table(segment), live[segment])
                 size = sum(length for _, length in holes)
                 name = segment_name(segment)
                 if size < PUNCH_AT_LEAST or self._is_punched(name, size):
                     continue
                 count += 1
                 freed += size
-                if not dry_run:
+                if work.may_go_on():
                     self._store.punch(name, holes)
         return count, freed
 
     def _rewrite(
-        self, listed: list[bytes], live: dict[bytes, Array], dry_run: bool
+        self, listed: list[bytes], live: dict[bytes, Array], work: _Work
     ) -> tuple[int, int]:
         count = freed = 0
         names: list[str] = []
@@ -256,29 +295,24 @@ class Collector:
             # One that another collector has deleted, or of which a needed frame is damaged: it
             # stays as it is, because what is left of that frame may be of use to who mends it.
             with suppress(ObjectNotFoundError, DamageError):
-                saved = self._rewrite_one(segment, live[segment], dry_run)
+                saved = self._rewrite_one(segment, live[segment], work)
                 count += saved > 0
                 freed += saved
-                if saved and not dry_run:
+                if saved and not work.dry_run:
                     names.append(segment_name(segment))
         self._store.barrier(names)
         return count, freed
 
-    def _rewrite_one(self, segment: bytes, needed: Array, dry_run: bool) -> int:
+    def _rewrite_one(self, segment: bytes, needed: Array, work: _Work) -> int:
         """Write a segment without its dead frames if that is worth it; return what it saves."""
         table = self._frames.fresh_table(segment)
         size = self._store.tail(segment_name(segment), 0)[1]
         saved = size - size_with(table, needed)
         if saved < max(REWRITE_AT_LEAST, size * REWRITE_PART):
             return 0
-        if not dry_run:
-            write_segment(
-                self._store,
-                segment,
-                table,
-                needed,
-                lambda number: self._frames.stored((segment, number)),
-            )
+        if work.may_go_on():
+            contents = read_frames(self._store, self._frames, segment, needed)
+            write_segment(self._store, segment, table, needed, contents)
             self._frames.fresh_table(segment)
         return saved
 
@@ -293,6 +327,45 @@ class Collector:
             return self._frames.table(segment).claim
         except VaultError:
             return None
+
+
+class _Work:
+    """What a collection may do, and its claim, which there is no room for on a full disk."""
+
+    def __init__(self, collector: Collector, dry_run: bool) -> None:
+        self._collector = collector
+        self.dry_run = dry_run
+        self.claim = None if dry_run else collector.claim()
+
+    def may_go_on(self) -> bool:
+        """False in a dry run. Raises VaultError if the claim is gone, or somebody copies."""
+        if self.dry_run:
+            return False
+        if self.claim is not None:
+            self.claim.renew()
+            return True
+        # As long as there is no room for our claim, there is none for that of who copies.
+        self.claim = self._collector.claim()
+        if self.claim is not None and self._collector.is_copied_into():
+            raise VaultError("somebody copies into the vault now; nothing more was collected")
+        return True
+
+    def release(self) -> None:
+        if self.claim is not None:
+            self.claim.release()
+
+
+def _postponed(expired: int, kept: int) -> Collection:
+    return Collection(
+        segments_deleted=0,
+        segments_punched=0,
+        segments_rewritten=0,
+        bytes_freed=0,
+        segments_kept=kept,
+        claims_expired=expired,
+        files_swept=0,
+        postponed=True,
+    )
 
 
 def _holes(table: SegmentTable, live: Array) -> list[tuple[int, int]]:

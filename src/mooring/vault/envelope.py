@@ -13,6 +13,7 @@ HEADER = b"MOORVALT"
 ROOT = b"MOORROOT"
 CLAIM = b"MOORCLAM"
 KEY = b"MOORKEYS"
+COPIED = b"MOORCOPY"
 
 _START = struct.Struct("<8sIQ")
 

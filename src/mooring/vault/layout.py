@@ -26,6 +26,7 @@ ID_BYTES = 16
 
 HEADER_NAME = "vault"
 KEY_NAME = "key"
+COPIED_NAME = "copied"
 ROOTS = "roots/"
 SEGMENTS = "segments/"
 CLAIMS = "claims/"

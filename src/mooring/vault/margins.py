@@ -8,6 +8,9 @@ CLAIM_RENEWED_SECONDS = 5 * 60.0
 CLAIM_EXPIRES_MS = 60 * 60 * 1000
 """A claim not renewed for that long is taken for that of a dead process."""
 
+EXCLUSIVE_EXPIRES_MS = 15 * 60 * 1000
+"""The same for collectors and for who copies into a vault, who keep each other waiting."""
+
 TOMBSTONE_KEPT_MS = 10 * 60 * 1000
 """Longer than any collector takes from its first look at the tombstones to its second."""
 

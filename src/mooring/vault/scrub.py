@@ -18,6 +18,7 @@ from mooring.vault import envelope
 from mooring.vault.frames import Frames
 from mooring.vault.layout import (
     CLAIMS,
+    COPIED_NAME,
     DELETED,
     HEADER_NAME,
     KEY_NAME,
@@ -34,6 +35,7 @@ _SMALL = {
     CLAIMS: envelope.CLAIM,
     HEADER_NAME: envelope.HEADER,
     KEY_NAME: envelope.KEY,
+    COPIED_NAME: envelope.COPIED,
 }
 
 

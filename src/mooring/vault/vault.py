@@ -33,10 +33,12 @@ from mooring.vault.layout import (
     tombstone_prefix,
 )
 from mooring.vault.reader import SnapshotReader
+from mooring.vault.replicate import OnCopied, Replication, Replicator, make_copy
 from mooring.vault.root import Root, SnapshotInfo, check_size, decode_root
 from mooring.vault.store.interface import Store
 from mooring.vault.usage import Usage, UsageReport
 from mooring.vault.verify import Damage, Verification, damaged_roots
+from mooring.vault.walk import Walk
 from mooring.vault.writer import SnapshotWriter
 
 
@@ -69,7 +71,8 @@ class Vault:
         self._packer = Packer(level, cipher)
         self._workers = ThreadPoolExecutor(threads, "vault-frames")
         self._sealers = ThreadPoolExecutor(2, "vault-segments")
-        self._collector = Collector(store, clock, self._frames)
+        self._walk = Walk(self._frames)
+        self._collector = Collector(store, clock, ids, self._frames, self._walk)
 
     @classmethod
     def create_or_open(
@@ -303,6 +306,42 @@ class Vault:
     def usage(self) -> list[Usage]:
         """What each snapshot takes alone, and what it shares. Raises DamageError."""
         return UsageReport(self._frames).run(list(self.roots()))
+
+    def replicate(
+        self, target: Store, *, delete: bool = False, on_copied: OnCopied = lambda *_: None
+    ) -> Replication:
+        """Bring a copy of this vault in another store up to date; make it if the store is empty.
+
+        With `delete`, snapshots that were copied and are not here any more are deleted there, and
+        their room is given back. Raises DiskFullError, StoreError; VaultError if the target holds
+        something else, or a collection on it does not end; DamageError if a collection there meets
+        damage. Snapshots that cannot be read here are told in the result.
+        """
+        make_copy(self._store, target, self.id)
+        replicator = Replicator(
+            self._store, target, self._frames, self._walk, self._clock, self._ids, self._workers
+        )
+        result = replicator.run(on_copied)
+        if delete and (gone := replicator.gone()):
+            with self._beside(target) as copy:
+                for snapshot_id in gone:
+                    copy.delete(snapshot_id)
+                result.deleted += gone
+                copy.collect()
+        return result
+
+    def _beside(self, store: Store) -> Vault:
+        """This very vault as another store has it."""
+        return Vault(
+            store,
+            self._clock,
+            self.id,
+            ids=self._ids,
+            cipher=self._cipher,
+            level=1,
+            threads=1,
+            segment_bytes=self._segment_bytes,
+        )
 
     def _claimed_root(self, snapshot_id: str) -> Root:
         """The root of a snapshot that is not being deleted, for who has put a claim on it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -25,14 +26,15 @@ _COMPACT_AT = 8_000_000
 class Walk:
     """Gives frames as sorted numbers: the number of their segment << 16 | their own.
 
-    Directories never change: what they name is remembered, so that a later walk reads only
-    what is new.
+    Safe to use from any thread. Directories never change: what they name is remembered, so that
+    a later walk reads only what is new.
     """
 
     def __init__(self, frames: Frames) -> None:
         self._frames = frames
         self._numbers: dict[bytes, int] = {}
         self._ids: list[bytes] = []
+        self._lock = threading.Lock()
         self._known: ByteCache[FrameKey, Array] = ByteCache(REMEMBERED_BYTES)
 
     def frames_of(self, root: Root) -> Array:
@@ -77,9 +79,10 @@ class Walk:
         return np.unique(wide << 16 | references.frame[used])
 
     def _number(self, segment: bytes) -> int:
-        number = self._numbers.setdefault(segment, len(self._numbers))
-        if number == len(self._ids):
-            self._ids.append(segment)
+        with self._lock:
+            number = self._numbers.setdefault(segment, len(self._numbers))
+            if number == len(self._ids):
+                self._ids.append(segment)
         return number
 
 
