@@ -13,6 +13,7 @@ import pytest
 from mooring.engine.interface import Export
 from mooring.engine.qemu.daemon import Daemon, DaemonSettings
 from mooring.engine.qemu.engine import QemuEngine
+from mooring.engine.qemu.process import find_started
 from mooring.model.clock import SystemClock
 from mooring.model.errors import (
     ConfigurationError,
@@ -336,3 +337,18 @@ def test_sizes_must_fit_blocks(qemu: QemuHarness) -> None:
     for size in (0, -BLOCK_SIZE, BLOCK_SIZE + 1):
         with pytest.raises(EngineError, match="multiple"):
             qemu.engine.create(new_id(), size)
+
+
+def test_a_daemon_too_slow_to_start_is_ended(run_dir: Path, tmp_path: Path) -> None:
+    slow = tmp_path / "slow-daemon"
+    slow.write_text("#!/bin/sh\nkill -STOP $$\n")
+    slow.chmod(0o700)
+    daemon = Daemon(
+        run_dir / "daemon", DaemonSettings(program=str(slow), start_seconds=0.5), SystemClock()
+    )
+
+    with pytest.raises(EngineError, match="did not start"):
+        daemon.start()
+
+    assert find_started(run_dir / "daemon") is None
+    assert not daemon.alive()

@@ -79,17 +79,25 @@ class Daemon:
             ["--object", f"throttle-group,id={MERGE_GROUP}"],
         )
         try:
-            # The greeting comes when it is ready, and its pid file is there then.
             path = self.folder / process.QMP_SOCKET
             self._monitor = Monitor(path, self._clock, self._settings.start_seconds)
-            self.process = process.find(self.folder)
+            # The monitor has a thread of its own: it may greet before the pid file is there.
+            self.process = process.find_started(self.folder)
             self.ping()
         except EngineError as error:
-            self.forget()
+            self._end_started()
             raise EngineError(
                 f"the storage daemon in {self.folder} did not start: "
                 f"{process.log_tail(self.folder)}"
             ) from error
+
+    def _end_started(self) -> None:
+        """End a daemon that was too slow: it has no layers yet, and nobody would find it again."""
+        self.forget()
+        started = process.find_started(self.folder)
+        if started is not None:
+            started.kill()
+            started.close()
 
     def connect(self) -> None:
         """Find the running daemon and connect. Raises QmpClosedError, QmpSilenceError."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import signal
 import socket
 import subprocess
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ QMP_SOCKET = "qmp.sock"
 NBD_SOCKET = "nbd.sock"
 PID_FILE = "pid"
 LOG_FILE = "log"
+
+_KILL_SECONDS = 10.0
 
 
 class DaemonProcess:
@@ -45,6 +48,12 @@ class DaemonProcess:
             os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG)
         return True
 
+    def kill(self) -> None:
+        """End it at once, and wait until it is gone."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        self.wait(_KILL_SECONDS)
+
     def close(self) -> None:
         """Let go of it; it runs on."""
         if self.pidfd >= 0:
@@ -56,11 +65,27 @@ def find(folder: Path) -> DaemonProcess | None:
     """The daemon that runs in `folder`, or None."""
     try:
         pid = int((folder / PID_FILE).read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return _of_folder(pid, folder)
+
+
+def find_started(folder: Path) -> DaemonProcess | None:
+    """The daemon that runs in `folder`, also one that has not written its pid file yet."""
+    process = find(folder)
+    pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal())
+    while process is None and (pid := next(pids, None)) is not None:
+        process = _of_folder(pid, folder)
+    return process
+
+
+def _of_folder(pid: int, folder: Path) -> DaemonProcess | None:
+    """That process, if it is a daemon of the folder: only such a one names its pid file."""
+    try:
         pidfd = os.pidfd_open(pid)
-    except (FileNotFoundError, ProcessLookupError, ValueError):
+    except ProcessLookupError:
         return None
     process = DaemonProcess(pid, pidfd)
-    # The pid may be another process' by now: only a daemon of this folder names its pid file.
     try:
         command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except (FileNotFoundError, ProcessLookupError):
