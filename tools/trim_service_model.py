@@ -19,12 +19,13 @@ import botocore
 TARGET = Path(__file__).parent.parent / "src/mooring/protocol/service_model.json"
 
 SERVED = """
-AttachDisk CreateDisk CreateDiskFromSnapshot CreateDiskSnapshot CreateInstances
-DeleteDisk DeleteDiskSnapshot DeleteInstance DetachDisk GetActiveNames
-GetBlueprints GetBundles GetDisk GetDiskSnapshot GetDiskSnapshots GetDisks
-GetInstance GetInstanceState GetInstances GetOperation GetOperations
-GetOperationsForResource GetRegions StartInstance StopInstance TagResource
-UntagResource
+AttachDisk CreateDisk CreateDiskFromSnapshot CreateDiskSnapshot
+CreateInstanceSnapshot CreateInstances DeleteDisk DeleteDiskSnapshot
+DeleteInstance DeleteInstanceSnapshot DetachDisk GetActiveNames GetBlueprints
+GetBundles GetDisk GetDiskSnapshot GetDiskSnapshots GetDisks GetInstance
+GetInstanceSnapshot GetInstanceSnapshots GetInstanceState GetInstances
+GetOperation GetOperations GetOperationsForResource GetRegions StartInstance
+StopInstance TagResource UntagResource
 """.split()
 
 KEPT_SHAPE_KEYS = ("type", "required", "enum", "min", "max", "pattern", "box")

@@ -80,6 +80,64 @@ def test_all_comes_back_and_can_be_restored(
         assert engine_of(server).read(disk.id, 0, len(blocks(0, 3))) == blocks(0, 3)
 
 
+def instance_snapshot(server: Server) -> None:
+    """An instance with two disks, and a snapshot of both."""
+    server.call(
+        "CreateInstances",
+        instanceNames=["web"],
+        availabilityZone=ZONE,
+        blueprintId="external",
+        bundleId="external",
+    )
+    server.settle()
+    for number, name in enumerate(("data", "logs")):
+        server.call("CreateDisk", diskName=name, availabilityZone=ZONE, sizeInGb=8)
+        server.settle()
+        with server.mooring.tools.catalog.read() as transaction:
+            disk = transaction.disks.by_name(REGION, name)
+        assert disk is not None
+        write(server, disk.id, blocks(number, 3))
+        path = f"/dev/xvd{'fg'[number]}"
+        server.call("AttachDisk", diskName=name, instanceName="web", diskPath=path)
+        server.settle()
+    server.call("CreateInstanceSnapshot", instanceName="web", instanceSnapshotName="all", tags=TAGS)
+    server.settle()
+
+
+def test_instance_snapshots_come_back_whole(
+    tmp_path: Path, vault: Path, fresh: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with running(settings_at(tmp_path / "lost", vault)) as server:
+        instance_snapshot(server)
+        before = server.call("GetInstanceSnapshots")
+        assert before["instanceSnapshots"][0]["state"] == "available"
+
+    assert recover(fresh) == 0
+    assert capsys.readouterr().out == "0 snapshots recovered\n1 instance snapshots recovered\n"
+
+    with running(fresh) as server:
+        assert server.call("GetInstanceSnapshots") == before
+        assert snapshots(server) == []
+
+
+def test_the_rest_of_an_instance_snapshot_comes_back_as_disk_snapshots(
+    tmp_path: Path, vault: Path, fresh: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with running(settings_at(tmp_path / "lost", vault)) as server:
+        instance_snapshot(server)
+        with server.mooring.tools.catalog.read() as transaction:
+            logs = transaction.instance_snapshots.all()[0].parts[1]
+    (vault / "roots" / logs.id).unlink()
+
+    assert recover(fresh) == 0
+    assert "all-data was part of an instance snapshot that is not" in capsys.readouterr().out
+
+    with running(fresh) as server:
+        assert server.call("GetInstanceSnapshots")["instanceSnapshots"] == []
+        (data,) = snapshots(server)
+        assert (data["name"], data["state"]) == ("all-data", "completed")
+
+
 def test_what_is_there_is_never_overwritten(fresh: Settings) -> None:
     store(fresh, "one", blocks(1, 1))
     assert recover(fresh) == 0

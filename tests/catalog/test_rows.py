@@ -8,9 +8,18 @@ from sqlalchemy.exc import IntegrityError
 from mooring.catalog.database import Catalog
 from mooring.model.disk import Attachment, DiskState
 from mooring.model.instance import InstanceState
+from mooring.model.job import HELD_MS
 from mooring.model.operation import OperationStatus, ResourceType
 from mooring.model.snapshot import SnapshotState
-from tests.catalog.values import REGION, disk, instance, job, operation, snapshot
+from tests.catalog.values import (
+    REGION,
+    disk,
+    instance,
+    instance_snapshot,
+    job,
+    operation,
+    snapshot,
+)
 
 
 def test_a_disk_comes_back_as_it_was(catalog: Catalog) -> None:
@@ -73,6 +82,48 @@ def test_a_snapshot_comes_back_as_it_was(catalog: Catalog) -> None:
         assert [one.name for one in transaction.snapshots.in_state(SnapshotState.PENDING)] == [
             "pending"
         ]
+
+
+def test_an_instance_snapshot_comes_back_with_its_parts(catalog: Catalog) -> None:
+    parts = [
+        snapshot(f"all/{name}", id=name, disk_id=name, part_of="id-all", disk_path=f"/dev/{name}")
+        for name in ("xvdg", "xvdf")
+    ]
+    whole = instance_snapshot("all", *parts, tags={"k": "v"})
+    with catalog.write() as transaction:
+        transaction.instance_snapshots.add(whole)
+        transaction.instance_snapshots.add(instance_snapshot("empty"))
+        transaction.snapshots.add(snapshot("own"))
+
+    with catalog.read() as transaction:
+        assert transaction.instance_snapshots.by_name(REGION, "all") == whole
+        assert transaction.instance_snapshots.page(REGION, 0, 1)[0] == [whole]
+        # Its parts are snapshots of their disks, but have no place in lists and names.
+        assert transaction.snapshots.of_disk("xvdf", SnapshotState.PENDING) == [parts[1]]
+        assert transaction.snapshots.page(REGION, 0, 9) == ([snapshot("own")], None)
+        assert transaction.names.page(REGION, "", 9) == ["all", "empty", "own"]
+
+    with catalog.write() as transaction:
+        transaction.instance_snapshots.remove(whole)
+        assert [one.id for one in transaction.snapshots.all()] == ["id-own"]
+        assert transaction.names.page(REGION, "", 9) == ["empty", "own"]
+        assert transaction.tags.of(["id-all"]) == {"id-all": {}}
+
+
+def test_jobs_of_a_group_are_let_go_and_forgotten_together(catalog: Catalog) -> None:
+    held = [job(f"part-{n}", group="whole", not_before_ms=HELD_MS) for n in range(2)]
+    with catalog.write() as transaction:
+        for one in [*held, job("other", not_before_ms=HELD_MS)]:
+            transaction.jobs.add(one)
+        assert transaction.jobs.by_id("part-0") == held[0]
+        transaction.jobs.let_go("whole")
+        waiting = {one.id: one.not_before_ms for one in transaction.jobs.all()}
+        assert waiting == {"part-0": 0, "part-1": 0, "other": HELD_MS}
+        transaction.jobs.remove("part-0")
+        assert transaction.jobs.left("whole")
+        transaction.jobs.remove_all("whole")
+        assert not transaction.jobs.left("whole")
+        assert [one.id for one in transaction.jobs.all()] == ["other"]
 
 
 def test_operations_are_newest_first_and_end_once(catalog: Catalog) -> None:

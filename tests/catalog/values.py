@@ -6,6 +6,7 @@ from typing import Any
 
 from mooring.model.disk import Disk
 from mooring.model.instance import Instance
+from mooring.model.instance_snapshot import InstanceSnapshot
 from mooring.model.job import Job, JobKind
 from mooring.model.operation import Operation, ResourceType
 from mooring.model.snapshot import DiskSnapshot
@@ -53,6 +54,23 @@ def snapshot(name: str, **other: Any) -> DiskSnapshot:
         "disk_zone": ZONE,
     }
     return DiskSnapshot(**known | other)
+
+
+def instance_snapshot(name: str, *parts: DiskSnapshot, **other: Any) -> InstanceSnapshot:
+    known: dict[str, Any] = {
+        "id": f"id-{name}",
+        "region": REGION,
+        "name": name,
+        "created_ms": 1,
+        "support_code": "0/ami-0",
+        "instance_id": "id-web",
+        "instance_name": "web",
+        "instance_zone": ZONE,
+        "blueprint_id": "external",
+        "bundle_id": "external",
+        "parts": list(parts),
+    }
+    return InstanceSnapshot(**known | other)
 
 
 def operation(number: int, **other: Any) -> Operation:

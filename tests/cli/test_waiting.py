@@ -41,6 +41,19 @@ def test_wait_disk_snapshot_completed(mooring: Run, server: RecordingServer) -> 
     assert len(server.requests) == 5
 
 
+def test_wait_instance_snapshot_available(mooring: Run, server: RecordingServer) -> None:
+    scripted(
+        server,
+        {"instanceSnapshot": {"name": "S", "state": "pending", "progress": "10%"}},
+        {"changedBytes": 5},
+        {"instanceSnapshot": {"name": "S", "state": "available"}},
+    )
+    result = mooring("wait", "instance-snapshot-available", "--instance-snapshot-name", "S")
+
+    assert result == (0, "", "")
+    assert len(server.requests) == 3
+
+
 @pytest.mark.parametrize(
     ("waiter", "last"), [("disk-available", "available"), ("disk-in-use", "in-use")]
 )

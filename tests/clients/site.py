@@ -121,6 +121,10 @@ class Site:
         params = {"diskSnapshotName": name}
         return self._until("GetDiskSnapshot", "diskSnapshot", params, {"state": state})
 
+    def instance_snapshot_is(self, name: str, state: str) -> Mapping[str, Any]:
+        params = {"instanceSnapshotName": name}
+        return self._until("GetInstanceSnapshot", "instanceSnapshot", params, {"state": state})
+
     def instance_is(self, name: str, state: str) -> Mapping[str, Any]:
         return self._until("GetInstanceState", "state", {"instanceName": name}, {"name": state})
 

@@ -73,6 +73,21 @@ def modelled(site: Site, operation: str, params: Mapping[str, Any]) -> tuple[str
             {"diskSnapshotName": "nope"},
             "The DiskSnapshot does not exist: nope",
         ),
+        (
+            "CreateInstanceSnapshot",
+            {"instanceName": "nope", "instanceSnapshotName": "snap"},
+            "The Instance does not exist: nope",
+        ),
+        (
+            "GetInstanceSnapshot",
+            {"instanceSnapshotName": "nope"},
+            "The InstanceSnapshot does not exist: nope",
+        ),
+        (
+            "DeleteInstanceSnapshot",
+            {"instanceSnapshotName": "nope"},
+            "The InstanceSnapshot does not exist: nope",
+        ),
         ("GetInstance", {"instanceName": "nope"}, "The Instance does not exist: nope"),
         ("GetInstanceState", {"instanceName": "nope"}, "The Instance does not exist: nope"),
         ("StartInstance", {"instanceName": "nope"}, "The Instance does not exist: nope"),

@@ -30,8 +30,8 @@ LEFT_OUT = re.compile(
     r"|bundles\.(instanceType|supportedPlatforms)"
 )
 
-# The examples show system disks only, which have no names. GetDisk shows the others.
-DISKS = re.compile(r"instances?\.hardware\.disks\..*")
+# The examples show system disks only, which have no names, or none. GetDisk shows the others.
+DISKS = re.compile(r"instances?\.hardware\.disks\..*|instanceSnapshots?\.fromAttachedDisks\..*")
 
 # What the service has learned to say since its examples were taken.
 NEWER = re.compile(
@@ -80,14 +80,15 @@ def answers(site: Site) -> Mapping[str, list[Any]]:
     """The bodies of the answers to what the examples show, by operation."""
     found: dict[str, list[Any]] = {}
 
-    disk, web, snap, copy = ours = [site.fresh(word) for word in ("disk", "web", "snap", "copy")]
+    words = ("disk", "web", "snap", "copy", "all")
+    disk, web, snap, copy, whole = ours = [site.fresh(word) for word in words]
 
     def call(operation: str, **params: Any) -> None:
         reply = site.boto.reply(operation, params)
         reply.get()
         body = json.loads(reply.bodies[0])
         # The site is shared: what other tests have made there may have other members.
-        for listing in {"disks", "diskSnapshots", "instances"} & body.keys():
+        for listing in {"disks", "diskSnapshots", "instances", "instanceSnapshots"} & body.keys():
             body[listing] = [one for one in body[listing] if one["name"] in ours]
         found.setdefault(operation, []).append(body)
 
@@ -105,8 +106,14 @@ def answers(site: Site) -> Mapping[str, list[Any]]:
     site.snapshot_is(snap, "completed")
     call("CreateDiskFromSnapshot", diskName=copy, diskSnapshotName=snap, **new)
     site.disk_is(copy, state="available")
+    call("CreateInstanceSnapshot", instanceName=web, instanceSnapshotName=whole)
+    site.instance_snapshot_is(whole, "available")
+    call("GetInstanceSnapshot", instanceSnapshotName=whole)
     for listing in ("GetDisks", "GetDiskSnapshots", "GetInstances", "GetOperations"):
         call(listing)
+    site.call("TagResource", resourceName=whole, tags=[{"key": "no_delete"}])
+    call("GetInstanceSnapshots")
+    call("DeleteInstanceSnapshot", instanceSnapshotName=whole)
     for listing in ("GetActiveNames", "GetBlueprints", "GetBundles", "GetRegions"):
         call(listing)
     call("GetInstance", instanceName=web)

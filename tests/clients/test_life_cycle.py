@@ -162,6 +162,38 @@ def test_a_snapshot_outlives_its_disk_and_becomes_another(site: Site) -> None:
     assert site.call("GetDiskSnapshot", diskSnapshotName=snapshot)["diskSnapshot"]["fromDiskName"]
 
 
+def test_instance_snapshots(site: Site) -> None:
+    disk, instance = site.attached()
+    name, tags = site.fresh("all"), [{"key": "why", "value": "upgrade"}]
+
+    result = site.call(
+        "CreateInstanceSnapshot", instanceName=instance, instanceSnapshotName=name, tags=tags
+    )
+
+    assert entries(result) == [
+        ("InstanceSnapshot", name, "all", instance, "CreateInstanceSnapshot", "Started"),
+        ("Instance", instance, ZONE, name, "CreateInstanceSnapshot", "Started"),
+    ]
+    assert [one["status"] for one in site.ended(result)] == ["Succeeded", "Succeeded"]
+    found = site.instance_snapshot_is(name, "available")
+    arn = rf"arn:aws:lightsail:{REGION}:\d{{12}}:InstanceSnapshot/{UUID.pattern}"
+    assert re.fullmatch(arn, found["arn"])
+    assert re.fullmatch(r"\d{12}/ami-0[0-9a-f]{16}", found["supportCode"])
+    assert (found["tags"], found["sizeInGb"], found["isFromAutoSnapshot"]) == (tags, 8, False)
+    (part,) = found["fromAttachedDisks"]
+    source = site.call("GetDisk", diskName=disk)["disk"]
+    for member in ("name", "arn", "path", "sizeInGb", "iops", "location", "attachedTo"):
+        assert part[member] == source[member]
+    listed = site.call("GetInstanceSnapshots")["instanceSnapshots"]
+    assert name in [one["name"] for one in listed]
+
+    result = site.call("DeleteInstanceSnapshot", instanceSnapshotName=name)
+
+    assert entries(result) == [
+        ("InstanceSnapshot", name, "all", None, "DeleteInstanceSnapshot", "Succeeded")
+    ]
+
+
 def test_create_instances(site: Site) -> None:
     names = [site.fresh("web"), site.fresh("web")]
 
@@ -280,6 +312,6 @@ def test_regions_are_apart(boto: Boto, site: Site) -> None:
 
 def test_this_module_calls_every_operation_served() -> None:
     called = set(re.findall(r'"([A-Z][A-Za-z]+)"', Path(__file__).read_text()))
-    by_waiting = {"GetOperation", "GetInstanceState"}
+    by_waiting = {"GetOperation", "GetInstanceState", "GetInstanceSnapshot"}
 
     assert service_model.load().operations.keys() <= called | by_waiting

@@ -45,6 +45,7 @@ STRANGE = st.one_of(
 USUAL = {
     "diskName": st.sampled_from(DISKS),
     "diskSnapshotName": st.sampled_from(SNAPSHOTS),
+    "instanceSnapshotName": st.sampled_from(SNAPSHOTS),
     "instanceName": st.sampled_from(INSTANCES),
     "instanceNames": st.sampled_from(INSTANCES),
     "availabilityZone": st.just("sa-east-1a"),

@@ -76,6 +76,36 @@ def test_killed_at_any_moment_the_snapshot_completes(moment: tuple[str, str]) ->
     world.close()
 
 
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_killed_at_any_moment_the_instance_snapshot_completes(moment: tuple[str, str]) -> None:
+    killer = Killer()
+    world = World(killer)
+    world.instance()
+    contents = {}
+    for name, path in (("data", "/dev/xvdf"), ("logs", "/dev/xvdg")):
+        world.disk(name)
+        world.attach(name, path=path)
+        contents[name] = os.urandom(3 * BLOCK_SIZE)
+        world.engine.write(world.disk_id(name), 0, contents[name])
+    killer.at = moment
+    world.instance_snapshot("all")
+    with pytest.raises(Killed):
+        world.settle()
+
+    recover(world.tools)
+    world.settle()
+
+    assert world.instance_state("all")["state"] == "available"
+    assert world.operations("all")[0]["status"] == "Succeeded"
+    with world.catalog.read() as transaction:
+        assert transaction.jobs.all() == []
+        parts = transaction.instance_snapshots.all()[0].parts
+    for part in parts:
+        with world.vault.open(part.id) as reader:
+            assert reader.read(0, 3 * BLOCK_SIZE) == contents[part.disk_name]
+    world.close()
+
+
 def steps() -> list[tuple[JobKind, str]]:
     return [(kind, step.name) for kind, proc in PROCEDURES.items() for step in proc.steps]
 
@@ -97,6 +127,7 @@ def run_everything(world: World) -> None:
             availabilityZone="us-east-2a",
             sizeInGb=8,
         ),
+        lambda: world.instance_snapshot("all"),
         lambda: world.call("StopInstance", instanceName="web"),
         lambda: world.call("StartInstance", instanceName="web"),
         lambda: world.call("DetachDisk", diskName="data"),

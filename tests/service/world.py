@@ -159,6 +159,14 @@ class World:
         found = self.call("GetDiskSnapshot", diskSnapshotName=snapshot)["diskSnapshot"]
         return dict(found)
 
+    def instance_snapshot(self, name: str, instance: str = "web") -> Mapping[str, Any]:
+        return self.call("CreateInstanceSnapshot", instanceName=instance, instanceSnapshotName=name)
+
+    def instance_state(self, snapshot: str) -> Mapping[str, Any]:
+        """An instance snapshot as it is shown."""
+        found = self.call("GetInstanceSnapshot", instanceSnapshotName=snapshot)
+        return dict(found["instanceSnapshot"])
+
     def operations(self, resource: str) -> list[Mapping[str, Any]]:
         """The resource's operations, newest first."""
         return list(self.call("GetOperationsForResource", resourceName=resource)["operations"])

@@ -12,6 +12,7 @@ from mooring.catalog.database import Transaction
 from mooring.config import Settings
 from mooring.model.errors import ConfigurationError
 from mooring.model.extents import BLOCK_SIZE, GIB
+from mooring.model.instance_snapshot import InstanceSnapshot, part_name, recall
 from mooring.model.job import JobKind
 from mooring.model.names import MAX_NAME_LENGTH
 from mooring.model.snapshot import DiskSnapshot, SnapshotState
@@ -40,10 +41,11 @@ def recover(settings: Settings, directory: str | None = None) -> int:
         mooring.tools.catalog.migrate()
         with mooring.tools.catalog.write() as transaction:
             _check_empty(transaction, settings)
-            renamed = _enter(transaction, roots)
+            wholes, singles = _sort(roots)
+            renamed = _enter(transaction, wholes, singles)
     finally:
         mooring.stop()
-    _report(len(roots), renamed, damaged)
+    _report(singles, wholes, renamed, damaged)
     return int(bool(damaged))
 
 
@@ -75,6 +77,7 @@ def _check_regions(settings: Settings, roots: Iterable[Root]) -> None:
 
 def _check_empty(transaction: Transaction, settings: Settings) -> None:
     counts = {
+        "instance snapshots": len(transaction.instance_snapshots.all()),
         "disks": len(transaction.disks.all()),
         "snapshots": len(transaction.snapshots.all()),
         "instances": len(transaction.instances.all()),
@@ -88,30 +91,63 @@ def _check_empty(transaction: Transaction, settings: Settings) -> None:
         )
 
 
-def _enter(transaction: Transaction, roots: list[Root]) -> list[tuple[str, str]]:
+def _sort(roots: list[Root]) -> tuple[list[InstanceSnapshot], list[DiskSnapshot]]:
+    """Instance snapshots with all their parts, and all other snapshots.
+
+    Where a part is missing, because it was not stored yet or is deleted already, the others are
+    of no one instant any more as a set; each is recovered as a snapshot of its disk.
+    """
+    snapshots = {root.id: _snapshot(root) for root in roots}
+    wholes: dict[str, InstanceSnapshot] = {}
+    for root in roots:
+        known = recall(root.info.extra)
+        if known is None:
+            continue
+        if known.whole.id not in wholes and all(one in snapshots for one in known.part_ids):
+            parts = [snapshots.pop(one) for one in known.part_ids]
+            wholes[known.whole.id] = replace(known.whole, parts=parts)
+    singles = [
+        one if one.part_of is None else replace(one, part_of=None, name=_own_name(one.name))
+        for one in snapshots.values()
+    ]
+    return list(wholes.values()), singles
+
+
+def _own_name(part_name: str) -> str:
+    return part_name.replace("/", "-")[:MAX_NAME_LENGTH].rstrip("-._")
+
+
+def _enter(
+    transaction: Transaction, wholes: list[InstanceSnapshot], singles: list[DiskSnapshot]
+) -> list[tuple[str, str]]:
     """Enter the snapshots; returns old and new names of those whose name was taken twice.
 
     The newest keeps the name: an older one of that name was deleted before it was made, and
     its root had not been removed yet.
     """
     newest: dict[tuple[str, str], str] = {}
-    roots = sorted(roots, key=lambda root: (root.info.created_ms, root.id))
-    for root in roots:
-        newest[root.info.region, root.info.name] = root.id
+    ordered: list[DiskSnapshot | InstanceSnapshot] = [*wholes, *singles]
+    ordered.sort(key=lambda one: (one.created_ms, one.id))
+    for one in ordered:
+        newest[one.region, one.name] = one.id
     renamed = []
-    for root in roots:
-        snapshot = _snapshot(root)
-        if newest[snapshot.region, snapshot.name] != snapshot.id:
-            ending = f"-{snapshot.id}"
-            new_name = snapshot.name[: MAX_NAME_LENGTH - len(ending)] + ending
-            renamed.append((snapshot.name, new_name))
-            snapshot = replace(snapshot, name=new_name)
-        transaction.snapshots.add(snapshot)
+    for one in ordered:
+        name = one.name
+        if newest[one.region, name] != one.id:
+            ending = f"-{one.id}"
+            name = name[: MAX_NAME_LENGTH - len(ending)] + ending
+            renamed.append((one.name, name))
+        if isinstance(one, InstanceSnapshot):
+            parts = [replace(part, name=part_name(name, part.disk_name)) for part in one.parts]
+            transaction.instance_snapshots.add(replace(one, name=name, parts=parts))
+        else:
+            transaction.snapshots.add(replace(one, name=name))
     return renamed
 
 
 def _snapshot(root: Root) -> DiskSnapshot:
     info = root.info
+    known = recall(info.extra)
     return DiskSnapshot(
         id=info.id,
         region=info.region,
@@ -129,12 +165,24 @@ def _snapshot(root: Root) -> DiskSnapshot:
         changed_bytes=root.statistics.changed_blocks * BLOCK_SIZE,
         stored_bytes=root.statistics.stored_bytes,
         completed_ms=root.completed_ms,
-        tags=dict(info.tags),
+        part_of=None if known is None else known.whole.id,
+        disk_path=None if known is None else known.disk_path,
+        tags={} if known is not None else dict(info.tags),
     )
 
 
-def _report(count: int, renamed: list[tuple[str, str]], damaged: dict[str, str]) -> None:
-    print(f"{count} snapshots recovered")
+def _report(
+    singles: list[DiskSnapshot],
+    wholes: list[InstanceSnapshot],
+    renamed: list[tuple[str, str]],
+    damaged: dict[str, str],
+) -> None:
+    print(f"{len(singles)} snapshots recovered")
+    if wholes:
+        print(f"{len(wholes)} instance snapshots recovered")
+    for one in singles:
+        if one.disk_path is not None:
+            print(f"  {one.name} was part of an instance snapshot that is not complete")
     for old, new in renamed:
         print(f"  {old} is taken by a newer snapshot; the older one is now {new}")
     for snapshot_id, problem in damaged.items():

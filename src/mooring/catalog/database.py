@@ -13,6 +13,7 @@ from sqlalchemy.pool import StaticPool
 
 from mooring.catalog.answers import Answers
 from mooring.catalog.disks import Disks
+from mooring.catalog.instance_snapshots import InstanceSnapshots
 from mooring.catalog.instances import Instances
 from mooring.catalog.jobs import Jobs
 from mooring.catalog.migrate import migrate
@@ -21,6 +22,7 @@ from mooring.catalog.operations import Operations
 from mooring.catalog.snapshots import Snapshots
 from mooring.catalog.tags import TagRows
 from mooring.model.errors import ConfigurationError
+from mooring.model.instance_snapshot import InstanceSnapshot
 from mooring.model.snapshot import DiskSnapshot
 
 MEMORY = "sqlite://"
@@ -44,15 +46,19 @@ class Transaction:
         self.disks = Disks(connection)
         self.snapshots = Snapshots(connection)
         self.instances = Instances(connection)
+        self.instance_snapshots = InstanceSnapshots(connection)
         self.operations = Operations(connection)
         self.jobs = Jobs(connection)
         self.answers = Answers(connection)
 
-    def take_back(self, snapshot: DiskSnapshot) -> None:
-        """Forget a snapshot that was not frozen, with its job and operations."""
-        self.snapshots.remove(snapshot)
+    def take_back(self, snapshot: DiskSnapshot | InstanceSnapshot) -> None:
+        """Forget a snapshot that was not frozen, with its jobs and operations."""
+        if isinstance(snapshot, InstanceSnapshot):
+            self.instance_snapshots.remove(snapshot)
+        else:
+            self.snapshots.remove(snapshot)
         self.operations.remove_of_job(snapshot.id)
-        self.jobs.remove(snapshot.id)
+        self.jobs.remove_all(snapshot.id)
 
 
 class Catalog:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, or_, select, update
 
 from mooring.catalog import schema
 from mooring.model.job import HELD_MS, LONGEST_WAIT_MS, Job, JobKind
@@ -31,6 +31,7 @@ class Jobs:
                 attempts=job.attempts,
                 not_before_ms=job.not_before_ms,
                 undoing=job.undoing,
+                group_id=job.group,
                 owner=None,
                 lease_until_ms=0,
             )
@@ -104,12 +105,21 @@ class Jobs:
             columns |= {"owner": None, "lease_until_ms": 0}
         self._change(job.id, **columns)
 
-    def let_go(self, job_id: str) -> None:
-        """Let a held job run."""
-        self._change(job_id, not_before_ms=0)
+    def let_go(self, waited_for: str) -> None:
+        """Let a held job run, or all of a group."""
+        self._connection.execute(update(schema.jobs).where(_of(waited_for)).values(not_before_ms=0))
 
     def remove(self, job_id: str) -> None:
         self._connection.execute(delete(schema.jobs).where(schema.jobs.c.id == job_id))
+
+    def remove_all(self, waited_for: str) -> None:
+        """Forget the job, or all of a group."""
+        self._connection.execute(delete(schema.jobs).where(_of(waited_for)))
+
+    def left(self, waited_for: str) -> bool:
+        """Whether the job is there, or any of the group."""
+        found = self._connection.execute(select(schema.jobs.c.id).where(_of(waited_for)).limit(1))
+        return found.first() is not None
 
     def release_all(self) -> None:
         """Free every lease: the server that held them is gone."""
@@ -145,6 +155,10 @@ class Jobs:
         self._connection.execute(update(table).where(table.c.id == job_id).values(**columns))
 
 
+def _of(waited_for: str) -> ColumnElement[bool]:
+    return or_(schema.jobs.c.id == waited_for, schema.jobs.c.group_id == waited_for)
+
+
 def _value(row: Row[Any]) -> Job:
     return Job(
         id=row.id,
@@ -159,4 +173,5 @@ def _value(row: Row[Any]) -> Job:
         undoing=bool(row.undoing),
         error_code=row.error_code,
         error_details=row.error_details,
+        group=row.group_id,
     )

@@ -49,7 +49,7 @@ class Operations:
         error_code: str | None = None,
         error_details: str | None = None,
     ) -> None:
-        """End what the job was for: with an error code as Failed, else as Succeeded."""
+        """End what the job, or group of jobs, was for: as Failed with a code, else as Succeeded."""
         table = schema.operations
         status = OperationStatus.SUCCEEDED if error_code is None else OperationStatus.FAILED
         self._connection.execute(

@@ -51,6 +51,10 @@ class ResourceRows(Generic[Value]):
         names = [field.name for field in fields(value) if field.name in known]  # type: ignore[arg-type]
         return {name: getattr(value, name) for name in names}
 
+    def listed(self) -> list[ColumnElement[bool]]:
+        """Which rows lists show: all, unless a table says otherwise."""
+        return []
+
     def query(self) -> Select[Any]:
         """Selects whole rows; a table that joins others overrides it."""
         return select(self.table)
@@ -85,17 +89,17 @@ class ResourceRows(Generic[Value]):
         """The next values in the order of their making, and where the page after them begins."""
         rows = self.connection.execute(
             self.query()
-            .where(self.table.c.region == region, self.table.c.seq > after)
+            .where(self.table.c.region == region, self.table.c.seq > after, *self.listed())
             .order_by(self.table.c.seq)
             .limit(limit + 1)
         ).all()
         more = rows[limit - 1].seq if len(rows) > limit else None
-        return self._values(rows[:limit]), more
+        return self.values(rows[:limit]), more
 
     def where(self, *conditions: ColumnElement[bool]) -> list[Value]:
         """All values that meet the conditions, in the order of their making."""
         query = self.query().where(*conditions).order_by(self.table.c.seq)
-        return self._values(self.connection.execute(query).all())
+        return self.values(self.connection.execute(query).all())
 
     def all(self) -> list[Value]:
         return self.where()
@@ -104,7 +108,8 @@ class ResourceRows(Generic[Value]):
         found = self.where(*conditions)
         return found[0] if found else None
 
-    def _values(self, rows: Iterable[Row[Any]]) -> list[Value]:
+    def values(self, rows: Iterable[Row[Any]]) -> list[Value]:
+        """The values that rows stand for, with their tags."""
         rows = list(rows)
         tags: Mapping[str, Tags] = self._tags.of([row.id for row in rows]) if rows else {}
         return [self.value(row, tags[row.id]) for row in rows]

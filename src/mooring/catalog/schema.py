@@ -69,6 +69,24 @@ disk_snapshots = Table(
     Column("changed_bytes", BigInteger),
     Column("stored_bytes", BigInteger),
     Column("completed_ms", BigInteger),
+    Column("part_of", Text),
+    Column("disk_path", Text),
+)
+
+instance_snapshots = Table(
+    "instance_snapshots",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("id", Text),
+    Column("region", Text),
+    Column("name", Text),
+    Column("created_ms", BigInteger),
+    Column("support_code", Text),
+    Column("instance_id", Text),
+    Column("instance_name", Text),
+    Column("instance_zone", Text),
+    Column("blueprint_id", Text),
+    Column("bundle_id", Text),
 )
 
 tags = Table(
@@ -117,6 +135,7 @@ jobs = Table(
     Column("lease_until_ms", BigInteger),
     Column("error_code", Text),
     Column("error_details", Text),
+    Column("group_id", Text),
 )
 
 answers = Table(

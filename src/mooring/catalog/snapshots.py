@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row
+from sqlalchemy import ColumnElement, Row, delete, insert
 
 from mooring.catalog import schema
 from mooring.catalog.rows import ResourceRows
+from mooring.catalog.tags import STATEMENT_IDS
 from mooring.model.operation import ResourceType
 from mooring.model.snapshot import DiskSnapshot, SnapshotState
 from mooring.model.tags import Tags
 
 
 class Snapshots(ResourceRows[DiskSnapshot]):
-    """The snapshots of disks; they outlive their disks."""
+    """The snapshots of disks; they outlive their disks.
+
+    Parts of instance snapshots are among them, but have no place in the name space, nor in lists.
+    """
 
     table = schema.disk_snapshots
     kind = ResourceType.DISK_SNAPSHOT
@@ -38,8 +43,36 @@ class Snapshots(ResourceRows[DiskSnapshot]):
             changed_bytes=row.changed_bytes,
             stored_bytes=row.stored_bytes,
             completed_ms=row.completed_ms,
+            part_of=row.part_of,
+            disk_path=row.disk_path,
             tags=tags,
         )
+
+    def listed(self) -> list[ColumnElement[bool]]:
+        return [self.table.c.part_of.is_(None)]
+
+    def add(self, value: DiskSnapshot) -> None:
+        if value.part_of is None:
+            super().add(value)
+        else:
+            self.connection.execute(insert(self.table).values(**self.columns(value)))
+
+    def remove(self, value: DiskSnapshot) -> None:
+        if value.part_of is None:
+            super().remove(value)
+        else:
+            self.connection.execute(delete(self.table).where(self.table.c.id == value.id))
+
+    def parts(self, set_ids: Sequence[str]) -> dict[str, list[DiskSnapshot]]:
+        """The parts of instance snapshots by the ids of these, in the order of their making."""
+        found: dict[str, list[DiskSnapshot]] = {set_id: [] for set_id in set_ids}
+        for start in range(0, len(set_ids), STATEMENT_IDS):
+            for part in self.where(
+                self.table.c.part_of.in_(list(set_ids[start : start + STATEMENT_IDS]))
+            ):
+                if part.part_of is not None:
+                    found[part.part_of].append(part)
+        return found
 
     def of_disk(self, disk_id: str, state: SnapshotState) -> list[DiskSnapshot]:
         """The disk's snapshots in that state, oldest first."""

@@ -25,6 +25,13 @@ OPERATIONS: dict[str, tuple[str, str]] = {
         "stays in use. The command answers at once; the snapshot goes from `pending` to "
         "`completed` in the background. Only what changed since the last snapshot is stored.",
     ),
+    "CreateInstanceSnapshot": (
+        "Fix all disks of an instance at one point in time.",
+        "All attached disks are frozen at the same instant, so what spans several of them fits "
+        "together when it is restored. Instances have no system disk here; without any disk there "
+        "is nothing to store. The command answers at once; the snapshot goes from `pending` to "
+        "`available` in the background.",
+    ),
     "CreateInstances": (
         "Register instances, the places where disks are used.",
         "Mooring boots no machines. The blueprint `external` makes a place that serves its disks "
@@ -42,6 +49,10 @@ OPERATIONS: dict[str, tuple[str, str]] = {
     "DeleteInstance": (
         "Remove an instance.",
         "Its disks are detached and kept.",
+    ),
+    "DeleteInstanceSnapshot": (
+        "Delete an instance snapshot.",
+        "Other snapshots, instances and disks are not touched, whatever they share with it.",
     ),
     "DetachDisk": (
         "Detach a disk from its instance.",
@@ -67,6 +78,11 @@ OPERATIONS: dict[str, tuple[str, str]] = {
     "GetDiskSnapshots": ("List all snapshots.", "Those of the region, by name."),
     "GetDisks": ("List all disks.", "Those of the region, by name."),
     "GetInstance": ("Show one instance.", "Its state, its blueprint, and its disks."),
+    "GetInstanceSnapshot": (
+        "Show one instance snapshot.",
+        "Its state, the instance that it was taken of, and the disks that it holds.",
+    ),
+    "GetInstanceSnapshots": ("List all instance snapshots.", "Those of the region, by age."),
     "GetInstanceState": ("Show the state of an instance.", "`running`, `stopped`, or between."),
     "GetInstances": ("List all instances.", "Those of the region, by name."),
     "GetOperation": (
@@ -117,6 +133,7 @@ MEMBERS: dict[str, str] = {
     "includeInactive": "Show what can no longer be chosen, too.",
     "includeRelationalDatabaseAvailabilityZones": "Show zones for databases. There are none.",
     "instanceName": "The name of the instance.",
+    "instanceSnapshotName": "The name of the instance snapshot.",
     "instanceNames": "The names of the instances.",
     "ipAddressType": "The address type of the instance. Kept, but has no effect here.",
     "key": "The key of the tag.",
@@ -169,15 +186,18 @@ _NAMES = {
     "CreateDiskFromSnapshot": "--disk-name my-copy --disk-snapshot-name before-upgrade "
     "--availability-zone us-east-2a --size-in-gb 8",
     "CreateDiskSnapshot": "--disk-name my-disk --disk-snapshot-name before-upgrade",
+    "CreateInstanceSnapshot": "--instance-name my-host --instance-snapshot-name all-disks",
     "CreateInstances": "--instance-names my-host --availability-zone us-east-2a "
     "--blueprint-id external --bundle-id nano_3_0",
     "DeleteDisk": "--disk-name my-disk",
     "DeleteDiskSnapshot": "--disk-snapshot-name before-upgrade",
     "DeleteInstance": "--instance-name my-host",
+    "DeleteInstanceSnapshot": "--instance-snapshot-name all-disks",
     "DetachDisk": "--disk-name my-disk",
     "GetDisk": "--disk-name my-disk",
     "GetDiskSnapshot": "--disk-snapshot-name before-upgrade",
     "GetInstance": "--instance-name my-host",
+    "GetInstanceSnapshot": "--instance-snapshot-name all-disks",
     "GetInstanceState": "--instance-name my-host",
     "GetOperation": "--operation-id 7d1d3d3e-0b5c-4b0b-8c4b-5b1b2a3c4d5e",
     "GetOperationsForResource": "--resource-name my-disk",

@@ -21,6 +21,7 @@ WAITERS = {
     "disk-available": ("--disk-name", "available"),
     "disk-in-use": ("--disk-name", "in-use"),
     "disk-filled": ("--disk-name", "filled"),
+    "instance-snapshot-available": ("--instance-snapshot-name", "available"),
     "operation-succeeded": ("--operation-id", "succeeded"),
 }
 
@@ -51,6 +52,8 @@ def run(model: ServiceModel, rest: list[str], options: Options, session: Session
 def _ask(client: Client, option: str, wanted: str, name: str) -> waiting.State:
     if option == "--disk-snapshot-name":
         return waiting.snapshot_state(client, name)
+    if option == "--instance-snapshot-name":
+        return waiting.instance_snapshot_state(client, name)
     if option == "--operation-id":
         answer = waiting.show(client, "GetOperation", operationId=name)
         return waiting.operation_state(answer["operation"])

@@ -105,8 +105,9 @@ def _finish(client: Client, operation: Any, clock: Clock) -> Any:
     def ask() -> State:
         latest[0] = show(client, "GetOperation", operationId=operation["id"])["operation"]
         state = operation_state(latest[0])
-        if not state.done and operation.get("resourceType") == "DiskSnapshot":
-            found = snapshot_state(client, operation["resourceName"])
+        watch = _WATCHED.get(operation.get("resourceType"))
+        if not state.done and watch is not None:
+            found = watch(client, operation["resourceName"])
             return State(False, state.words, found.fraction, found.total_bytes)
         return state
 
@@ -146,8 +147,30 @@ def snapshot_state(client: Client, name: str) -> State:
         done,
         state,
         _fraction(snapshot.get("progress"), done),
-        None if done else _bytes(client, name),
+        None if done else _bytes(client, "snapshot", diskSnapshotName=name),
     )
+
+
+def instance_snapshot_state(client: Client, name: str) -> State:
+    """The state of an instance snapshot. Raises CommandError if it failed."""
+    answer = show(client, "GetInstanceSnapshot", instanceSnapshotName=name)
+    snapshot = answer["instanceSnapshot"]
+    state = snapshot.get("state", "unknown")
+    if state == "error":
+        raise CommandError(
+            f"The snapshot {name} failed. mooring get-operations-for-resource --resource-name "
+            f"{name} tells why."
+        )
+    done = state == "available"
+    return State(
+        done,
+        state,
+        _fraction(snapshot.get("progress"), done),
+        None if done else _bytes(client, "instance-snapshot", instanceSnapshotName=name),
+    )
+
+
+_WATCHED = {"DiskSnapshot": snapshot_state, "InstanceSnapshot": instance_snapshot_state}
 
 
 def filling_state(client: Client, name: str) -> State:
@@ -183,10 +206,10 @@ def _fraction(progress: Any, done: bool) -> float | None:
         return None
 
 
-def _bytes(client: Client, name: str) -> int | None:
+def _bytes(client: Client, question: str, **members: str) -> int | None:
     """How many bytes the snapshot has to store; only Mooring's own servers tell."""
     try:
-        reply = client.get("snapshot", {"diskSnapshotName": name})
+        reply = client.get(question, members)
         count = json.loads(reply.body).get("changedBytes") if reply.status == 200 else None
     except (CommandError, ValueError, AttributeError):
         return None

@@ -1,9 +1,10 @@
 """What a starting server makes of what an earlier one left.
 
 1. Leases of the earlier server are void: every job can be taken.
-2. A snapshot that was recorded but not confirmed: if the engine has its frozen point, the
-   point holds all that was written before the request, so it is confirmed; else the request
-   is taken back. Its client had no answer either way, and asks again or looks.
+2. A snapshot that was recorded but not confirmed: if the engine has its frozen point, or those
+   of all parts of an instance's, they hold all that was written before the request, so it is
+   confirmed; else the request is taken back. Its client had no answer either way, and asks
+   again or looks.
 3. A disk that was being detached with no job to do it is attached still.
 4. The snapshots that disks still read from are served; then the engines adopt the storage
    daemons that went on, and start those that are missing.
@@ -22,6 +23,7 @@ from mooring.jobs.procedure import Tools
 from mooring.model.disk import Attachment, Disk, DiskState
 from mooring.model.errors import EngineError
 from mooring.model.instance import InstanceState
+from mooring.model.instance_snapshot import InstanceSnapshot
 from mooring.model.snapshot import DiskSnapshot, SnapshotState
 
 log = structlog.get_logger("mooring.jobs")
@@ -42,9 +44,12 @@ def recover(tools: Tools) -> None:
         engine.adopt(_wanted(disks, zone, running))
     with tools.catalog.read() as transaction:
         pending = transaction.snapshots.in_state(SnapshotState.PENDING)
+    unconfirmed: dict[str, list[DiskSnapshot]] = {}
     for snapshot in pending:
         if not snapshot.frozen:
-            _confirm(tools, snapshot)
+            unconfirmed.setdefault(snapshot.part_of or snapshot.id, []).append(snapshot)
+    for parts in unconfirmed.values():
+        _confirm(tools, parts)
     for disk in disks:
         if disk.state in (DiskState.AVAILABLE, DiskState.IN_USE):
             _release(tools, disk)
@@ -59,16 +64,23 @@ def _wanted(disks: list[Disk], zone: str, running: list[str]) -> dict[str, list[
     return {instance_id: exports for instance_id, exports in wanted.items() if exports}
 
 
-def _confirm(tools: Tools, snapshot: DiskSnapshot) -> None:
-    points = _points(tools, snapshot.disk_id, snapshot.disk_zone)
+def _confirm(tools: Tools, parts: list[DiskSnapshot]) -> None:
+    """Confirm a disk's snapshot, or all parts of an instance's: only all together are right."""
+    frozen = all(one.id in _points(tools, one.disk_id, one.disk_zone) for one in parts)
     with tools.catalog.write() as transaction:
-        if snapshot.id in points:
-            log.info("confirmed a snapshot that was being taken", snapshot=snapshot.id)
-            transaction.snapshots.change(snapshot.id, frozen=True)
-            transaction.jobs.let_go(snapshot.id)
+        whole: DiskSnapshot | InstanceSnapshot | None = parts[0]
+        if parts[0].part_of is not None:
+            whole = transaction.instance_snapshots.by_id(parts[0].part_of)
+        if whole is None:
+            return
+        if frozen:
+            log.info("confirmed a snapshot that was being taken", snapshot=whole.id)
+            for one in parts:
+                transaction.snapshots.change(one.id, frozen=True)
+            transaction.jobs.let_go(whole.id)
         else:
-            log.info("took back a snapshot that was not frozen", snapshot=snapshot.id)
-            transaction.take_back(snapshot)
+            log.info("took back a snapshot that was not frozen", snapshot=whole.id)
+            transaction.take_back(whole)
 
 
 def _release(tools: Tools, disk: Disk) -> None:

@@ -190,8 +190,9 @@ class Runner:
             if done.step < len(procedure.steps):
                 transaction.jobs.record(done)
                 return done
-            transaction.operations.finish(job.id, self._tools.clock.now_ms())
             transaction.jobs.remove(job.id)
+            if not transaction.jobs.left(job.waited_for):
+                transaction.operations.finish(job.waited_for, self._tools.clock.now_ms())
         metrics.job_ended(job.kind, "succeeded")
         # The next job of the same key may be taken now.
         self.wake()
@@ -212,7 +213,8 @@ class Runner:
         with self._tools.catalog.write() as transaction:
             procedure.failed(transaction, job)
             now = self._tools.clock.now_ms()
-            transaction.operations.finish(job.id, now, job.error_code, job.error_details)
+            # Of a group the first to fail decides; the others go on, each for itself.
+            transaction.operations.finish(job.waited_for, now, job.error_code, job.error_details)
             transaction.jobs.remove(job.id)
         metrics.job_ended(job.kind, "failed")
         self.wake()

@@ -16,6 +16,9 @@ If there is none, everything is read and compared with the newest completed snap
 that costs time, but stores nothing twice and cannot be wrong.
 
 A snapshot deleted while pending is noticed at the next telling of progress.
+
+CreateInstanceSnapshot begins one such job for each attached disk; their roots also keep what is
+known of the whole, so that it can be found again without a catalog.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from mooring.jobs.procedure import Change, Procedure, Step, Work
 from mooring.jobs.progress import Progress
 from mooring.model.errors import CanceledError, LineageLostError
 from mooring.model.extents import BLOCK_SIZE, Extent
+from mooring.model.instance_snapshot import remembered
 from mooring.model.job import Job, JobKind
 from mooring.model.snapshot import DiskSnapshot, SnapshotState
 from mooring.observe import metrics
@@ -60,7 +64,7 @@ def store(work: Work) -> Change:
         image = work.engine.open_point(snapshot.disk_id, snapshot.id)
         try:
             plan = _plan(work, snapshot, image)
-            info = _info(snapshot, image.size)
+            info = _info(snapshot, image.size, _extra(work, snapshot))
             with work.vault.begin(info, plan.parent) as writer:
                 _copy(work, image, plan, writer)
                 root = writer.commit()
@@ -183,7 +187,18 @@ def _canceled(work: Work) -> CanceledError:
     return CanceledError(f"the snapshot {work.argument('snapshot')} was deleted while pending")
 
 
-def _info(snapshot: DiskSnapshot, size: int) -> SnapshotInfo:
+def _extra(work: Work, snapshot: DiskSnapshot) -> dict[str, str]:
+    """What the root of a part of an instance snapshot keeps of the whole."""
+    if snapshot.part_of is None:
+        return {}
+    with work.catalog.read() as transaction:
+        whole = transaction.instance_snapshots.by_id(snapshot.part_of)
+    if whole is None:
+        raise _canceled(work)
+    return remembered(whole, snapshot)
+
+
+def _info(snapshot: DiskSnapshot, size: int, extra: dict[str, str]) -> SnapshotInfo:
     return SnapshotInfo(
         id=snapshot.id,
         name=snapshot.name,
@@ -195,6 +210,7 @@ def _info(snapshot: DiskSnapshot, size: int) -> SnapshotInfo:
         tags=dict(snapshot.tags),
         disk_zone=snapshot.disk_zone,
         support_code=snapshot.support_code,
+        extra=extra,
     )
 
 

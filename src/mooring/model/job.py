@@ -45,7 +45,8 @@ HELD_MS = 2**62
 class Job:
     """A job. Jobs with the same `key` run one after the other, in the order of their making.
 
-    `step` counts the steps that are done; `attempts` the tries of the present one.
+    `step` counts the steps that are done; `attempts` the tries of the present one. Operations
+    that wait for several jobs wait for the `group` that these have in common.
     """
 
     id: str
@@ -60,3 +61,9 @@ class Job:
     undoing: bool = False
     error_code: str | None = None
     error_details: str | None = None
+    group: str | None = None
+
+    @property
+    def waited_for(self) -> str:
+        """What stands in the operations that end with this job, or with the last of its group."""
+        return self.group or self.id

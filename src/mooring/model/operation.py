@@ -23,6 +23,7 @@ class ResourceType(StrEnum):
     DISK = "Disk"
     DISK_SNAPSHOT = "DiskSnapshot"
     INSTANCE = "Instance"
+    INSTANCE_SNAPSHOT = "InstanceSnapshot"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

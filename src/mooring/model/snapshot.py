@@ -22,6 +22,8 @@ class DiskSnapshot:
 
     `frozen` says that the disk's content is fixed: false only while the request is under way.
     `parent_id` is the snapshot whose map it was built on, None if it was stored in full.
+    `part_of` is the instance snapshot that it is a part of, if it is; then `disk_path` is where
+    the instance had the disk.
     """
 
     id: str
@@ -41,4 +43,6 @@ class DiskSnapshot:
     changed_bytes: int | None = None
     stored_bytes: int | None = None
     completed_ms: int | None = None
+    part_of: str | None = None
+    disk_path: str | None = None
     tags: Tags = field(default_factory=dict)

@@ -9,6 +9,7 @@ from mooring.catalog.database import Transaction
 from mooring.model.disk import Disk
 from mooring.model.errors import NotFoundException
 from mooring.model.instance import Instance
+from mooring.model.instance_snapshot import InstanceSnapshot
 from mooring.model.job import HELD_MS, Job, JobKind
 from mooring.model.names import check_name, shown
 from mooring.model.operation import ALL_ZONES, Operation, OperationStatus, ResourceType
@@ -17,7 +18,7 @@ from mooring.service import pages
 from mooring.service.backend import Backend, Call, Result
 from mooring.service.views import operation_view
 
-Resource = Disk | DiskSnapshot | Instance
+Resource = Disk | DiskSnapshot | Instance | InstanceSnapshot
 
 
 def begin(
@@ -34,7 +35,7 @@ def begin(
     return Operation(
         id=backend.ids.new_id(),
         region=resource.region,
-        zone=ALL_ZONES if isinstance(resource, DiskSnapshot) else resource.zone,
+        zone=resource.zone if isinstance(resource, Disk | Instance) else ALL_ZONES,
         resource_id=resource.id,
         resource_name=resource.name,
         resource_type=type_of(resource),
@@ -52,6 +53,8 @@ def type_of(resource: Resource) -> ResourceType:
         return ResourceType.DISK
     if isinstance(resource, DiskSnapshot):
         return ResourceType.DISK_SNAPSHOT
+    if isinstance(resource, InstanceSnapshot):
+        return ResourceType.INSTANCE_SNAPSHOT
     return ResourceType.INSTANCE
 
 
@@ -65,11 +68,13 @@ def enqueue(
     operations: Sequence[Operation] = (),
     *,
     job_id: str | None = None,
+    group: str | None = None,
     held: bool = False,
 ) -> list[Operation]:
     """Record a job, and give back the operations with it; those ended already stay as they are.
 
-    A job that is `held` does not run before `Jobs.let_go`, nor do those after it in its line.
+    With a `group` the operations wait for all jobs of that group. A job that is `held` does not
+    run before `Jobs.let_go`, nor do those after it in its line.
     """
     job = Job(
         id=job_id or backend.ids.new_id(),
@@ -79,9 +84,10 @@ def enqueue(
         created_ms=backend.clock.now_ms(),
         arguments=arguments,
         not_before_ms=HELD_MS if held else 0,
+        group=group,
     )
     transaction.jobs.add(job)
-    return [one if one.is_terminal else replace(one, job_id=job.id) for one in operations]
+    return [one if one.is_terminal else replace(one, job_id=job.waited_for) for one in operations]
 
 
 def reply(

@@ -14,6 +14,7 @@ from mooring.service.backend import Backend, Params
 from mooring.service.context import Context
 from mooring.service.disks import find_disk, find_snapshot
 from mooring.service.entry import Entry, changes, reads
+from mooring.service.instance_snapshots import find_instance_snapshot
 
 Answer = dict[str, Any]
 Question = Callable[[Backend, Context, Params], Answer]
@@ -57,6 +58,35 @@ def snapshot(backend: Backend, context: Context, params: Params) -> Answer:
         "storedBytes": found.stored_bytes,
         "createdAt": found.created_ms / 1000,
         "completedAt": None if found.completed_ms is None else found.completed_ms / 1000,
+    }
+
+
+def instance_snapshot(backend: Backend, context: Context, params: Params) -> Answer:
+    """What the snapshot `instanceSnapshotName` cost: the pause in seconds, each part's bytes."""
+    name = _member(params, "instanceSnapshotName")
+    with backend.catalog.read() as transaction:
+        found = find_instance_snapshot(transaction, context.region, name)
+    pauses = [part.pause_us for part in found.parts if part.pause_us is not None]
+    changed = [part.changed_bytes for part in found.parts if part.changed_bytes is not None]
+    return {
+        "instanceSnapshotName": found.name,
+        "id": found.id,
+        "state": found.state,
+        "progress": found.progress,
+        "pauseSeconds": max(pauses) / 1e6 if pauses else None,
+        "changedBytes": sum(changed) if len(changed) == len(found.parts) else None,
+        "parts": [
+            {
+                "diskName": part.disk_name,
+                "id": part.id,
+                "state": part.state,
+                "progress": part.progress,
+                "incremental": part.parent_id is not None,
+                "changedBytes": part.changed_bytes,
+                "storedBytes": part.stored_bytes,
+            }
+            for part in found.parts
+        ],
     }
 
 
@@ -117,6 +147,7 @@ QUESTIONS: dict[str, Entry[Question]] = {
     "uri": changes(uri, on=["diskName"]),
     "disk": reads(disk, on=["diskName"]),
     "export": changes(export, on=["diskSnapshotName"]),
+    "instance-snapshot": reads(instance_snapshot, on=["instanceSnapshotName"]),
     "snapshot": reads(snapshot, on=["diskSnapshotName"]),
 }
 

@@ -8,6 +8,7 @@ from typing import Any
 from mooring.service import (
     attachments,
     disks,
+    instance_snapshots,
     instances,
     operations,
     regions,
@@ -32,10 +33,18 @@ OPERATIONS: dict[str, Entry[Function]] = {
     "CreateDiskSnapshot": changes(
         snapshots.create_disk_snapshot, on=["diskName", "instanceName"], makes="diskSnapshotName"
     ),
+    "CreateInstanceSnapshot": changes(
+        instance_snapshots.create_instance_snapshot,
+        on=["instanceName"],
+        makes="instanceSnapshotName",
+    ),
     "CreateInstances": changes(instances.create_instances, makes="instanceNames"),
     "DeleteDisk": changes(disks.delete_disk, on=["diskName"]),
     "DeleteDiskSnapshot": changes(snapshots.delete_disk_snapshot, on=["diskSnapshotName"]),
     "DeleteInstance": changes(instances.delete_instance, on=["instanceName"]),
+    "DeleteInstanceSnapshot": changes(
+        instance_snapshots.delete_instance_snapshot, on=["instanceSnapshotName"]
+    ),
     "DetachDisk": changes(attachments.detach_disk, on=["diskName"]),
     "GetActiveNames": reads(regions.get_active_names),
     "GetBlueprints": reads(regions.get_blueprints),
@@ -45,6 +54,10 @@ OPERATIONS: dict[str, Entry[Function]] = {
     "GetDiskSnapshots": reads(snapshots.get_disk_snapshots),
     "GetDisks": reads(disks.get_disks),
     "GetInstance": reads(instances.get_instance, on=["instanceName"]),
+    "GetInstanceSnapshot": reads(
+        instance_snapshots.get_instance_snapshot, on=["instanceSnapshotName"]
+    ),
+    "GetInstanceSnapshots": reads(instance_snapshots.get_instance_snapshots),
     "GetInstanceState": reads(instances.get_instance_state, on=["instanceName"]),
     "GetInstances": reads(instances.get_instances),
     "GetOperation": reads(operations.get_operation),

@@ -52,4 +52,6 @@ def _by_id(
         return transaction.disks.by_id(resource_id)
     if kind is ResourceType.DISK_SNAPSHOT:
         return transaction.snapshots.by_id(resource_id)
+    if kind is ResourceType.INSTANCE_SNAPSHOT:
+        return transaction.instance_snapshots.by_id(resource_id)
     return transaction.instances.by_id(resource_id)

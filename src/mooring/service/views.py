@@ -8,6 +8,7 @@ from typing import Any
 from mooring.model import blueprints
 from mooring.model.disk import Attachment, Disk
 from mooring.model.instance import Instance
+from mooring.model.instance_snapshot import InstanceSnapshot, InstanceSnapshotState
 from mooring.model.operation import ALL_ZONES, Operation, ResourceType
 from mooring.model.sizes import iops
 from mooring.model.snapshot import DiskSnapshot
@@ -61,6 +62,50 @@ def snapshot_view(backend: Backend, snapshot: DiskSnapshot) -> View:
         "fromDiskName": snapshot.disk_name,
         "fromDiskArn": arn(backend, snapshot.region, ResourceType.DISK, snapshot.disk_id),
         "isFromAutoSnapshot": False,
+    }
+
+
+def instance_snapshot_view(backend: Backend, snapshot: InstanceSnapshot) -> View:
+    """An instance snapshot as the API's InstanceSnapshot. Its size is that of all its disks."""
+    available = snapshot.state is InstanceSnapshotState.AVAILABLE
+    return {
+        "name": snapshot.name,
+        "arn": arn(backend, snapshot.region, ResourceType.INSTANCE_SNAPSHOT, snapshot.id),
+        "supportCode": snapshot.support_code,
+        "createdAt": snapshot.created_ms,
+        "location": _location(ALL_ZONES, snapshot.region),
+        "resourceType": ResourceType.INSTANCE_SNAPSHOT,
+        "tags": _tags(snapshot.tags),
+        "state": snapshot.state,
+        # The service tells it only while it counts.
+        "progress": None if available else f"{snapshot.progress}%",
+        "fromAttachedDisks": [
+            _attached_disk_view(backend, snapshot, part) for part in snapshot.parts
+        ],
+        "fromInstanceName": snapshot.instance_name,
+        "fromInstanceArn": arn(
+            backend, snapshot.region, ResourceType.INSTANCE, snapshot.instance_id
+        ),
+        "fromBlueprintId": snapshot.blueprint_id,
+        "fromBundleId": snapshot.bundle_id,
+        "isFromAutoSnapshot": False,
+        "sizeInGb": snapshot.size_gb,
+    }
+
+
+def _attached_disk_view(backend: Backend, whole: InstanceSnapshot, part: DiskSnapshot) -> View:
+    """A part as the disk that it was taken of, as it was then."""
+    return {
+        "name": part.disk_name,
+        "arn": arn(backend, part.region, ResourceType.DISK, part.disk_id),
+        "location": _location(part.disk_zone, part.region),
+        "resourceType": ResourceType.DISK,
+        "sizeInGb": part.size_gb,
+        "isSystemDisk": False,
+        "iops": iops(part.size_gb),
+        "path": part.disk_path,
+        "attachedTo": whole.instance_name,
+        "isAttached": True,
     }
 
 
