@@ -102,6 +102,28 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class QuiesceSettings:
+    """How the users of a disk are brought to rest for a snapshot."""
+
+    freeze_seconds: float = setting(
+        5.0, "longest time to come to rest; then the snapshot goes on without, or fails"
+    )
+    hold_seconds: float = setting(10.0, "longest time at rest; then they are let go in any case")
+    agent_directories: list[str] = setting(
+        ["/run/libvirt/qemu", "/run/qemu", "/var/lib/libvirt/qemu"],
+        "directories below which sockets of guest agents may be",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceSettings:
+    """Commands that bring the programs of an instance to rest for a snapshot."""
+
+    freeze: str = setting("", "shell command that brings programs to rest before a freeze")
+    thaw: str = setting("", "shell command that lets them go again")
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     """What the server says about itself."""
 
@@ -129,6 +151,8 @@ class Settings:
     vault: VaultSettings = field(default_factory=VaultSettings)
     s3: S3Settings = field(default_factory=S3Settings)
     limits: Limits = field(default_factory=Limits)
+    quiesce: QuiesceSettings = field(default_factory=QuiesceSettings)
+    instances: dict[str, InstanceSettings] = setting({}, "")
     log: LogSettings = field(default_factory=LogSettings)
 
     @property
@@ -171,7 +195,17 @@ def load(path: str | None, data: str | None = None) -> Settings:
 def _read_settings(table: Mapping[str, Any]) -> Settings:
     table = dict(table)
     regions = table.pop("regions", None)
+    instances = table.pop("instances", {})
     settings: Settings = _read(Settings(), table, "")
+    if not isinstance(instances, dict):
+        raise ConfigurationError("instances must be tables, for example [instances.web-1]")
+    settings = replace(
+        settings,
+        instances={
+            name: _read(InstanceSettings(), instance, f"instances.{name}.")
+            for name, instance in instances.items()
+        },
+    )
     if regions is None:
         return settings
     if not isinstance(regions, dict) or not regions:
@@ -245,6 +279,14 @@ def _check(settings: Settings) -> None:
         settings.log.level in ("debug", "info", "warning", "error"),
         f"log.level must be debug, info, warning or error, not {settings.log.level!r}",
     )
+    for name in ("freeze_seconds", "hold_seconds"):
+        _require(getattr(settings.quiesce, name) > 0, f"quiesce.{name} must be more than 0")
+    for name, instance in settings.instances.items():
+        _require(
+            bool(instance.thaw or not instance.freeze),
+            f'instances.{name} has a freeze command and no thaw: write thaw = "true" if there is '
+            "nothing to let go",
+        )
     for one in fields(Limits):
         value = getattr(settings.limits, one.name)
         _require(value > 0, f"limits.{one.name} must be more than 0, not {value}")

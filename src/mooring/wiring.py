@@ -6,10 +6,13 @@ import fcntl
 import os
 import stat
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+
+import structlog
 
 from mooring.catalog.database import Catalog
 from mooring.config import Settings
@@ -28,6 +31,9 @@ from mooring.model.clock import Clock, SystemClock
 from mooring.model.errors import ConfigurationError, ObjectNotFoundError, ServerRunningError
 from mooring.model.ids import RandomIds
 from mooring.model.paths import Paths, run_directory
+from mooring.quiesce.interface import Quiescer
+from mooring.quiesce.memory import MemoryQuiescer
+from mooring.quiesce.process import CommandPair, Limits, ProcessQuiescer
 from mooring.service.backend import Backend
 from mooring.service.keys import Key, open_keys
 from mooring.vault.layout import HEADER_NAME
@@ -37,6 +43,8 @@ from mooring.vault.served.process import ServingProcess
 from mooring.vault.store.interface import Store
 from mooring.vault.store.place import is_bucket, open_place, read_secret
 from mooring.vault.vault import Vault
+
+log = structlog.get_logger("mooring.server")
 
 
 @dataclass(slots=True)
@@ -62,6 +70,8 @@ class Mooring:
     def start(self) -> None:
         """Take up what an earlier server left, then let jobs run."""
         self.tools.catalog.migrate()
+        for instance_id, problem in self.backend.quiescer.mend().items():
+            log.warning("users held at rest cannot be let go", instance=instance_id, why=problem)
         recover(self.tools)
         self.runner.start()
         self.schedule.start()
@@ -76,6 +86,7 @@ class Mooring:
             self._end_servers()
         for engine in self.tools.engines.values():
             engine.close()
+        self.backend.quiescer.close()
         self.tools.catalog.close()
         self._lock.close()
 
@@ -141,6 +152,7 @@ def _build(settings: Settings, paths: Paths, observer: Observer, lock: IO[str]) 
         account_id=settings.account,
         max_pending_snapshots=settings.limits.pending_snapshots,
         servers=servers,
+        quiescer=_quiescer(settings, paths, clock),
         wake=runner.wake,
     )
     return Mooring(settings, paths, keys, clock, backend, tools, runner, schedule, keeper, lock)
@@ -170,6 +182,23 @@ def _engine_maker(settings: Settings, paths: Paths, clock: Clock) -> Callable[[s
         fill_bytes_per_second=settings.engine.fill_mib_per_second * 1024 * 1024
     )
     return lambda zone: QemuEngine(paths.engine(zone), paths.engine_run(zone), clock, daemons)
+
+
+def _quiescer(settings: Settings, paths: Paths, clock: Clock) -> Quiescer:
+    if settings.engine.kind == "memory":
+        return MemoryQuiescer()
+    limits = Limits(
+        settings.quiesce.freeze_seconds,
+        settings.quiesce.hold_seconds,
+        settings.quiesce.agent_directories,
+    )
+    commands = {
+        name: CommandPair(one.freeze, one.thaw)
+        for name, one in settings.instances.items()
+        if one.freeze or one.thaw
+    }
+    spared = [paths.data, paths.run, Path("/"), Path(tempfile.gettempdir())]
+    return ProcessQuiescer(paths.holds(), clock, limits, commands, spared)
 
 
 def open_store(settings: Settings, region: str) -> Store | None:

@@ -15,6 +15,9 @@ from tests.clients.site import OTHER_ZONE, REGION, ZONE, Site
 
 pytestmark = pytest.mark.full
 
+AT_REST = [{"key": "mooring:consistency", "value": "at-rest"}]
+"""The tag of a snapshot whose disk nobody used."""
+
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -113,7 +116,7 @@ def test_create_disk_snapshot_in_its_older_form(site: Site) -> None:
     assert re.fullmatch(r"\d{12}/snap-0[0-9a-f]{16}", snapshot["supportCode"])
     assert snapshot["location"] == {"availabilityZone": "all", "regionName": REGION}
     assert (snapshot["progress"], snapshot["sizeInGb"]) == ("100%", 8)
-    assert (snapshot["isFromAutoSnapshot"], snapshot["tags"]) == (False, [])
+    assert (snapshot["isFromAutoSnapshot"], snapshot["tags"]) == (False, AT_REST)
     source = site.call("GetDisk", diskName=disk)["disk"]
     assert (snapshot["fromDiskName"], snapshot["fromDiskArn"]) == (disk, source["arn"])
 
@@ -128,7 +131,8 @@ def test_create_disk_snapshot_in_its_newer_form(site: Site) -> None:
         ("DiskSnapshot", name, "all", disk, "CreateDiskSnapshot", "Started"),
         ("Disk", disk, ZONE, name, "CreateDiskSnapshot", "Started"),
     ]
-    assert site.snapshot_is(name, "completed")["tags"] == tags
+    consistency = {"key": "mooring:consistency", "value": "crash"}
+    assert site.snapshot_is(name, "completed")["tags"] == [consistency, *tags]
     site.disk_is(disk, state="in-use")
 
 
@@ -179,7 +183,9 @@ def test_instance_snapshots(site: Site) -> None:
     arn = rf"arn:aws:lightsail:{REGION}:\d{{12}}:InstanceSnapshot/{UUID.pattern}"
     assert re.fullmatch(arn, found["arn"])
     assert re.fullmatch(r"\d{12}/ami-0[0-9a-f]{16}", found["supportCode"])
-    assert (found["tags"], found["sizeInGb"], found["isFromAutoSnapshot"]) == (tags, 8, False)
+    consistency = {"key": "mooring:consistency", "value": "crash"}
+    assert found["tags"] == [consistency, *tags]
+    assert (found["sizeInGb"], found["isFromAutoSnapshot"]) == (8, False)
     (part,) = found["fromAttachedDisks"]
     source = site.call("GetDisk", diskName=disk)["disk"]
     for member in ("name", "arn", "path", "sizeInGb", "iops", "location", "attachedTo"):
@@ -258,7 +264,7 @@ def test_tag_and_untag_resource(site: Site) -> None:
 
     assert entries(tag) == [("DiskSnapshot", snapshot, "all", None, "TagResource", "Succeeded")]
     assert entries(untag) == [("DiskSnapshot", snapshot, "all", None, "UntagResource", "Succeeded")]
-    assert site.snapshot_is(snapshot, "completed")["tags"] == [{"key": "b"}]
+    assert site.snapshot_is(snapshot, "completed")["tags"] == [{"key": "b"}, *AT_REST]
 
 
 def test_operations_of_a_resource_are_newest_first(site: Site) -> None:

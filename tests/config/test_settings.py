@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mooring.config import Limits, Region, Settings, _check, _read_settings, load
+from mooring.config import InstanceSettings, Limits, Region, Settings, _check, _read_settings, load
 from mooring.model.errors import ConfigurationError
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "configuration.md"
@@ -25,6 +25,8 @@ def settings_of(value: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
         default = getattr(value, one.name)
         if one.name == "regions":
             yield from settings_of(Region(), "regions.<name>.")
+        elif one.name == "instances":
+            yield from settings_of(InstanceSettings(), "instances.<name>.")
         elif is_dataclass(default):
             yield from settings_of(default, f"{prefix}{one.name}.")
         else:

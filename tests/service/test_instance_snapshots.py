@@ -306,6 +306,7 @@ def test_tags_pages_and_the_retry(used: World) -> None:
     assert used.instance_state("all")["tags"] == [
         {"key": "a", "value": "b"},
         {"key": "c", "value": None},
+        {"key": "mooring:consistency", "value": "crash"},
     ]
     used.settle()
     listing = used.call("GetInstanceSnapshots")

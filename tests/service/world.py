@@ -17,6 +17,7 @@ from mooring.model.clock import ManualClock
 from mooring.model.ids import SequentialIds
 from mooring.protocol import service_model
 from mooring.protocol.serialize import serialize_result
+from mooring.quiesce.memory import MemoryQuiescer
 from mooring.service.backend import Backend
 from mooring.service.context import Context
 from mooring.service.table import handlers
@@ -49,6 +50,7 @@ class World:
             ids=SequentialIds(),
         )
         self.runner = Runner(self.tools, PROCEDURES, observer=observer)
+        self.quiescer = MemoryQuiescer()
         self.backend = Backend(
             catalog=self.catalog,
             engines=self.engines,
@@ -57,6 +59,7 @@ class World:
             ids=self.tools.ids,
             account_id="000000000000",
             max_pending_snapshots=5,
+            quiescer=self.quiescer,
         )
         self._handlers = handlers(self.backend)
         self._count = itertools.count()

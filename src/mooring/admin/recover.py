@@ -10,6 +10,7 @@ from mooring import wiring
 from mooring.admin.vaults import opened, readable_roots
 from mooring.catalog.database import Transaction
 from mooring.config import Settings
+from mooring.model.consistency import consistency_of
 from mooring.model.errors import ConfigurationError
 from mooring.model.extents import BLOCK_SIZE, GIB
 from mooring.model.instance_snapshot import InstanceSnapshot, part_name, recall
@@ -165,6 +166,7 @@ def _snapshot(root: Root) -> DiskSnapshot:
         changed_bytes=root.statistics.changed_blocks * BLOCK_SIZE,
         stored_bytes=root.statistics.stored_bytes,
         completed_ms=root.completed_ms,
+        consistency=consistency_of(info.tags) if known is None else None,
         part_of=None if known is None else known.whole.id,
         disk_path=None if known is None else known.disk_path,
         tags={} if known is not None else dict(info.tags),

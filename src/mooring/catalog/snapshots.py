@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Row, delete, insert
 from mooring.catalog import schema
 from mooring.catalog.rows import ResourceRows
 from mooring.catalog.tags import STATEMENT_IDS
+from mooring.model.consistency import Consistency
 from mooring.model.operation import ResourceType
 from mooring.model.snapshot import DiskSnapshot, SnapshotState
 from mooring.model.tags import Tags
@@ -39,6 +40,9 @@ class Snapshots(ResourceRows[DiskSnapshot]):
             frozen=bool(row.frozen),
             progress=row.progress,
             pause_us=row.pause_us,
+            consistency=Consistency(row.consistency) if row.consistency else None,
+            rest_us=row.rest_us,
+            rest_problem=row.rest_problem,
             parent_id=row.parent_id,
             changed_bytes=row.changed_bytes,
             stored_bytes=row.stored_bytes,

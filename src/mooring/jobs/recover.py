@@ -3,8 +3,8 @@
 1. Leases of the earlier server are void: every job can be taken.
 2. A snapshot that was recorded but not confirmed: if the engine has its frozen point, or those
    of all parts of an instance's, they hold all that was written before the request, so it is
-   confirmed; else the request is taken back. Its client had no answer either way, and asks
-   again or looks.
+   confirmed; else, and if users of a disk had to be at rest, the request is taken back.
+   Its client had no answer either way, and asks again or looks.
 3. A disk that was being detached with no job to do it is attached still.
 4. The snapshots that disks still read from are served; then the engines adopt the storage
    daemons that went on, and start those that are missing.
@@ -20,6 +20,7 @@ import structlog
 from mooring.engine.interface import Export
 from mooring.jobs import fill_disk
 from mooring.jobs.procedure import Tools
+from mooring.model.consistency import Wish, wish_of
 from mooring.model.disk import Attachment, Disk, DiskState
 from mooring.model.errors import EngineError
 from mooring.model.instance import InstanceState
@@ -68,12 +69,15 @@ def _confirm(tools: Tools, parts: list[DiskSnapshot]) -> None:
     """Confirm a disk's snapshot, or all parts of an instance's: only all together are right."""
     frozen = all(one.id in _points(tools, one.disk_id, one.disk_zone) for one in parts)
     with tools.catalog.write() as transaction:
+        disks = [transaction.disks.by_id(one.disk_id) for one in parts]
+        # Nobody knows any more whether the disks' users were at rest.
+        doubtful = any(disk and wish_of(disk.tags) is Wish.REQUIRE for disk in disks)
         whole: DiskSnapshot | InstanceSnapshot | None = parts[0]
         if parts[0].part_of is not None:
             whole = transaction.instance_snapshots.by_id(parts[0].part_of)
         if whole is None:
             return
-        if frozen:
+        if frozen and not doubtful:
             log.info("confirmed a snapshot that was being taken", snapshot=whole.id)
             for one in parts:
                 transaction.snapshots.change(one.id, frozen=True)

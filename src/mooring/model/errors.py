@@ -172,6 +172,14 @@ class LayerDamagedError(EngineError):
     """A layer file is missing, truncated, or of another disk."""
 
 
+class HostError(MooringError):
+    """The kernel of this host refused something; the message names the device or the mount."""
+
+
+class QuiesceError(MooringError):
+    """Users of disks could not be brought to rest, or let go again; the message says who."""
+
+
 class VaultError(MooringError):
     """The vault could not do what was asked."""
 

@@ -49,6 +49,10 @@ class Paths:
         """The sockets of a zone's storage daemons."""
         return self.run / zone
 
+    def holds(self) -> Path:
+        """Who is held at rest for a snapshot, one file for each instance."""
+        return self.run / ".holds"
+
     def snapshots_run(self, region: str) -> Path:
         """The socket of the process that serves a region's snapshots."""
         return self.run / f"snapshots-{region}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from mooring.model.consistency import Consistency
 from mooring.model.tags import Tags
 
 
@@ -21,6 +22,8 @@ class DiskSnapshot:
     """A snapshot of a disk. Times are milliseconds, `*_bytes` bytes, `pause_us` microseconds.
 
     `frozen` says that the disk's content is fixed: false only while the request is under way.
+    `consistency` is None where it is not known, because the server was killed meanwhile; its users
+    were at rest for `rest_us`, or were not because of `rest_problem`.
     `parent_id` is the snapshot whose map it was built on, None if it was stored in full.
     `part_of` is the instance snapshot that it is a part of, if it is; then `disk_path` is where
     the instance had the disk.
@@ -39,6 +42,9 @@ class DiskSnapshot:
     frozen: bool = False
     progress: int = 0
     pause_us: int | None = None
+    consistency: Consistency | None = None
+    rest_us: int | None = None
+    rest_problem: str = ""
     parent_id: str | None = None
     changed_bytes: int | None = None
     stored_bytes: int | None = None

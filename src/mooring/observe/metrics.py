@@ -22,6 +22,16 @@ _FREEZE_SECONDS = Histogram(
     "How long a disk's writes were held back by a freeze.",
     buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1),
 )
+_REST_SECONDS = Histogram(
+    "mooring_quiesce_seconds",
+    "How long the users of disks were held at rest for a snapshot, from freeze to thaw.",
+    buckets=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
+)
+_CONSISTENCY = Counter(
+    "mooring_snapshots_frozen_total",
+    "Disks frozen for snapshots, by the kind of consistency.",
+    ["consistency"],
+)
 _STORED_BYTES = Counter("mooring_snapshot_stored_bytes_total", "Bytes that snapshots have added.")
 _CHANGED_BYTES = Counter(
     "mooring_snapshot_changed_bytes_total", "Bytes that had changed when snapshots were stored."
@@ -62,6 +72,16 @@ def request_done(operation: str, error: str, seconds: float) -> None:
 def frozen(pause_seconds: float) -> None:
     """A disk was frozen."""
     _FREEZE_SECONDS.observe(pause_seconds)
+
+
+def at_rest(seconds: float) -> None:
+    """Users of disks were held at rest so long."""
+    _REST_SECONDS.observe(seconds)
+
+
+def consistent(kind: str) -> None:
+    """A disk was frozen for a snapshot of that kind of consistency."""
+    _CONSISTENCY.labels(kind).inc()
 
 
 def snapshot_stored(changed_bytes: int, stored_bytes: int) -> None:

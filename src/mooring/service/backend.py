@@ -14,6 +14,8 @@ from mooring.model.clock import Clock
 from mooring.model.errors import InvalidInputException
 from mooring.model.ids import Ids
 from mooring.model.names import shown
+from mooring.quiesce.interface import Quiescer
+from mooring.quiesce.memory import MemoryQuiescer
 from mooring.service.context import Context
 from mooring.vault.served.interface import NoServer, SnapshotServer
 
@@ -39,6 +41,7 @@ class Backend:
     account_id: str
     max_pending_snapshots: int
     servers: Mapping[str, SnapshotServer] = field(default_factory=dict)
+    quiescer: Quiescer = field(default_factory=MemoryQuiescer)
     wake: Callable[[], None] = field(default=lambda: None)
 
     def engine(self, zone: str) -> Engine:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mooring.catalog.database import Transaction
+from mooring.model.consistency import check_own_tags
 from mooring.model.disk import Attachment, Disk
 from mooring.model.errors import (
     InvalidInputException,
@@ -13,6 +14,7 @@ from mooring.model.errors import (
 )
 from mooring.model.job import JobKind
 from mooring.model.names import check_name, name_taken
+from mooring.model.operation import ResourceType
 from mooring.model.sizes import check_disk_size
 from mooring.model.snapshot import DiskSnapshot, SnapshotState
 from mooring.model.tags import read_tags
@@ -118,6 +120,8 @@ def refuse_add_ons(params: Params) -> None:
 def _new_disk(backend: Backend, call: Call, origin: DiskSnapshot | None) -> Disk:
     params = call.params
     refuse_add_ons(params)
+    tags = read_tags(params.get("tags") or [])
+    check_own_tags(ResourceType.DISK, tags)
     size = check_disk_size(params["sizeInGb"])
     if origin is not None and size < origin.size_gb:
         raise InvalidInputException(
@@ -133,7 +137,7 @@ def _new_disk(backend: Backend, call: Call, origin: DiskSnapshot | None) -> Disk
         support_code=backend.support_code("vol"),
         size_gb=size,
         origin_id=None if origin is None else origin.id,
-        tags=read_tags(params.get("tags") or []),
+        tags=tags,
     )
 
 

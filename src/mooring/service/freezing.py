@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from mooring.catalog.database import Transaction
+from mooring.model.consistency import CONSISTENCY_TAG
 from mooring.model.disk import Disk, DiskState
 from mooring.model.errors import (
     InvalidInputException,
     MooringError,
     OperationFailureException,
+    ServiceError,
 )
 from mooring.model.instance_snapshot import InstanceSnapshot
 from mooring.model.job import JobKind
 from mooring.model.operation import Operation
 from mooring.model.snapshot import DiskSnapshot, SnapshotState
-from mooring.observe import metrics
-from mooring.service import operations
+from mooring.service import operations, quiescing
 from mooring.service.backend import Backend, Call, Result
 
 
@@ -73,15 +73,22 @@ def freeze(
 ) -> Result:
     """Fix the content of the parts' disks at one instant, and confirm what was recorded.
 
-    If that fails, what was recorded is taken back. Raises OperationFailureException.
+    The disks' users are brought to rest for it, as the disks' tags wish. If that fails, what was
+    recorded is taken back. Raises OperationFailureException.
     """
     try:
-        points = {one.disk_id: one.id for one in parts}
-        frozen = backend.engine(parts[0].disk_zone).freeze(points)
+        with backend.catalog.read() as transaction:
+            found = [transaction.disks.by_id(one.disk_id) for one in parts]
+            disks = [disk for disk in found if disk is not None]
+            of = disks[0].instance_id if disks else None
+            instance = transaction.instances.by_id(of) if of is not None else None
+        if len(disks) < len(parts):
+            raise OperationFailureException("A disk was deleted meanwhile: no snapshot was taken.")
+        frozen = quiescing.freeze(backend, instance, disks, {one.disk_id: one.id for one in parts})
     except BaseException as error:
         with backend.catalog.write() as transaction:
             transaction.take_back(whole)
-        if not isinstance(error, MooringError):
+        if isinstance(error, ServiceError) or not isinstance(error, MooringError):
             raise
         what = (
             f"disks of the instance {whole.instance_name}"
@@ -91,12 +98,10 @@ def freeze(
         raise OperationFailureException(
             f"The {what} could not be frozen, so no snapshot was taken: {error}"
         ) from error
-    metrics.frozen(frozen.pause_seconds)
     with backend.catalog.write() as transaction:
-        # Rounded up: a pause is never called shorter than it was.
-        pause_us = math.ceil(frozen.pause_seconds * 1e6)
         for one in parts:
-            transaction.snapshots.change(one.id, frozen=True, pause_us=pause_us)
+            quiescing.record(transaction, one, frozen)
+        transaction.tags.replace(whole.id, {**whole.tags, CONSISTENCY_TAG: frozen.weakest})
         transaction.jobs.let_go(whole.id)
         return call.remember(backend, transaction, result)
 

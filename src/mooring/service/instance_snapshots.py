@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mooring.catalog.database import Transaction
+from mooring.model.consistency import check_own_tags
 from mooring.model.disk import Attachment, Disk
 from mooring.model.errors import NotFoundException, OperationFailureException
 from mooring.model.instance import Instance, InstanceState
 from mooring.model.instance_snapshot import InstanceSnapshot, part
 from mooring.model.names import check_name, name_taken
+from mooring.model.operation import ResourceType
 from mooring.model.tags import read_tags
 from mooring.service import freezing, operations, pages
 from mooring.service.backend import Backend, Call, Result
@@ -25,6 +27,7 @@ def create_instance_snapshot(backend: Backend, call: Call) -> Result:
     """
     name = check_name(call.params["instanceSnapshotName"])
     tags = read_tags(call.params.get("tags") or [])
+    check_own_tags(ResourceType.INSTANCE_SNAPSHOT, tags)
     with backend.catalog.write() as transaction:
         instance = find_instance(transaction, call.region, call.params["instanceName"])
         if taken := transaction.names.taken(call.region, [name]):

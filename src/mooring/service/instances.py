@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mooring.catalog.database import Transaction
 from mooring.model import blueprints
+from mooring.model.consistency import check_own_tags
 from mooring.model.disk import Attachment
 from mooring.model.errors import (
     InvalidInputException,
@@ -13,7 +14,7 @@ from mooring.model.errors import (
 from mooring.model.instance import Instance, InstanceState
 from mooring.model.job import JobKind
 from mooring.model.names import check_name, name_taken, shown
-from mooring.model.operation import Operation
+from mooring.model.operation import Operation, ResourceType
 from mooring.model.tags import read_tags
 from mooring.service import operations, pages
 from mooring.service.backend import Backend, Call, Result
@@ -33,6 +34,7 @@ def create_instances(backend: Backend, call: Call) -> Result:
     _check_creation(call, names)
     zone = backend.check_zone(call.region, params["availabilityZone"])
     tags = read_tags(params.get("tags") or [])
+    check_own_tags(ResourceType.INSTANCE, tags)
     key_pair = params.get("keyPairName")
     with backend.catalog.write() as transaction:
         if taken := transaction.names.taken(call.region, names):

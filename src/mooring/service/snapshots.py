@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from mooring.catalog.database import Transaction
+from mooring.model.consistency import check_own_tags
 from mooring.model.disk import Disk
 from mooring.model.errors import InvalidInputException
 from mooring.model.names import check_name, name_taken, shown
+from mooring.model.operation import ResourceType
 from mooring.model.snapshot import DiskSnapshot
 from mooring.model.tags import read_tags
 from mooring.service import freezing, operations, pages
@@ -80,6 +82,8 @@ def _reserve(
     if taken := transaction.names.taken(call.region, [name]):
         raise name_taken(taken)
     freezing.check_freezable(backend, transaction, disk)
+    tags = read_tags(call.params.get("tags") or [])
+    check_own_tags(ResourceType.DISK_SNAPSHOT, tags)
     snapshot = DiskSnapshot(
         id=backend.ids.new_id(),
         region=call.region,
@@ -90,7 +94,7 @@ def _reserve(
         disk_id=disk.id,
         disk_name=disk.name,
         disk_zone=disk.zone,
-        tags=read_tags(call.params.get("tags") or []),
+        tags=tags,
     )
     transaction.snapshots.add(snapshot)
     begun = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mooring.catalog.database import Transaction
+from mooring.model.consistency import CONSISTENCY_TAG, check_own_tags, without_own
 from mooring.model.errors import InvalidInputException, NotFoundException
 from mooring.model.names import check_name, shown
 from mooring.model.operation import ResourceType
@@ -15,7 +16,10 @@ def tag_resource(backend: Backend, call: Call) -> Result:
     """TagResource: new values replace old ones of the same key."""
     with backend.catalog.write() as transaction:
         resource = _find(backend, transaction, call)
-        tags = check_count({**resource.tags, **read_tags(call.params["tags"])})
+        added = read_tags(call.params["tags"])
+        check_own_tags(operations.type_of(resource), added)
+        tags = {**resource.tags, **added}
+        check_count(without_own(tags))
         transaction.tags.replace(resource.id, tags)
         ended = [operations.begin(backend, call, resource, ended=True)]
         return operations.reply(backend, transaction, call, ended)
@@ -25,6 +29,10 @@ def untag_resource(backend: Backend, call: Call) -> Result:
     """UntagResource: keys that are not there do not matter."""
     with backend.catalog.write() as transaction:
         resource = _find(backend, transaction, call)
+        if CONSISTENCY_TAG in call.params["tagKeys"]:
+            raise InvalidInputException(
+                f"The tag {CONSISTENCY_TAG} is Mooring's own: it stays as long as the snapshot."
+            )
         transaction.tags.remove(resource.id, call.params["tagKeys"])
         ended = [operations.begin(backend, call, resource, ended=True)]
         return operations.reply(backend, transaction, call, ended)

@@ -1,0 +1,109 @@
+"""How consistent a snapshot is, and the tags that ask for it and tell it."""
+
+from __future__ import annotations
+
+import os.path
+from collections.abc import Mapping
+from enum import StrEnum
+
+from mooring.model.errors import InvalidInputException
+from mooring.model.names import shown
+from mooring.model.operation import ResourceType
+from mooring.model.tags import Tags
+
+QUIESCE_TAG = "mooring:quiesce"
+"""On a disk: the wish."""
+
+AGENT_TAG = "mooring:guest-agent"
+"""On an instance: the path of its guest agent's socket on this host."""
+
+CONSISTENCY_TAG = "mooring:consistency"
+"""On a snapshot, set by the server alone: the kind."""
+
+MAX_SOCKET_BYTES = 107
+"""What fits into `sockaddr_un.sun_path` with its closing zero (Linux, unix(7))."""
+
+
+class Consistency(StrEnum):
+    """What a snapshot is good for without further ado, weakest first.
+
+    `crash`: as after a power cut. `file-system`: the file systems were at rest, so they are clean.
+    `application`: so were the programs that write to them. `at-rest`: nobody used the disk.
+    """
+
+    CRASH = "crash"
+    FILE_SYSTEM = "file-system"
+    APPLICATION = "application"
+    AT_REST = "at-rest"
+
+
+class Wish(StrEnum):
+    """Whether a disk's users are brought to rest for a snapshot."""
+
+    OFF = "off"
+    TRY = "try"
+    REQUIRE = "require"
+
+
+def wish_of(tags: Tags) -> Wish:
+    """What the disk's tags ask for; `try` if nothing."""
+    value = tags.get(QUIESCE_TAG)
+    return Wish(value) if value in list(Wish) else Wish.TRY
+
+
+def agent_socket_of(tags: Tags) -> str | None:
+    """Where the instance's guest agent listens, if its tags say so."""
+    return tags.get(AGENT_TAG) or None
+
+
+def consistency_of(tags: Tags) -> Consistency | None:
+    """What a snapshot's tags say; None if they do not."""
+    value = tags.get(CONSISTENCY_TAG)
+    return Consistency(value) if value in list(Consistency) else None
+
+
+def check_own_tags(kind: ResourceType, tags: Tags) -> None:
+    """Refuse tags that begin with `mooring:` and mean nothing. Raises InvalidInputException."""
+    for key, value in tags.items():
+        if not key.startswith("mooring:"):
+            continue
+        known = _KNOWN.get(key)
+        if known is None:
+            raise InvalidInputException(
+                f"The tag {shown(key)} means nothing: tags that begin with mooring: are Mooring's "
+                f"own, and those to set are {', '.join(_KNOWN)}."
+            )
+        if kind is not known:
+            raise InvalidInputException(
+                f"The tag {key} belongs on a resource of the type {known}, not on a {kind}."
+            )
+        if key == QUIESCE_TAG and value not in list(Wish):
+            raise InvalidInputException(
+                f"The tag {key} must be {', '.join(Wish)}, not {shown(value or '')}."
+            )
+        if key == AGENT_TAG:
+            _check_socket(value or "")
+
+
+def without_own(tags: Tags) -> dict[str, str | None]:
+    """The tags without the one that only the server sets."""
+    return {key: value for key, value in tags.items() if key != CONSISTENCY_TAG}
+
+
+_KNOWN: Mapping[str, ResourceType] = {
+    QUIESCE_TAG: ResourceType.DISK,
+    AGENT_TAG: ResourceType.INSTANCE,
+}
+
+
+def _check_socket(path: str) -> None:
+    if not path.startswith("/") or os.path.normpath(path) != path or path == "/":
+        raise InvalidInputException(
+            f"The tag {AGENT_TAG} must be the absolute path of a socket, without . and .. in it, "
+            f"not {shown(path)}."
+        )
+    if len(os.fsencode(path)) > MAX_SOCKET_BYTES:
+        raise InvalidInputException(
+            f"The path in the tag {AGENT_TAG} has {len(os.fsencode(path))} bytes; "
+            f"a Unix socket's can have {MAX_SOCKET_BYTES}."
+        )

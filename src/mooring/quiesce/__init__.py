@@ -1,0 +1,1 @@
+"""Bringing the users of disks to rest while a snapshot is taken."""
