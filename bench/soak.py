@@ -1,0 +1,412 @@
+"""Everything at once for a long time, each snapshot compared with a model.
+
+    .venv/bin/python -m bench.soak --minutes 20 --seed 1
+
+A server with several disks on two instances. Writers write, zero, trim and flush all the time;
+snapshots of one disk and of all are taken, several at once, compared whole and deleted; disks are
+detached and attached; the server, the storage daemons, or both are killed. It ends with an error
+when a snapshot or a disk holds what it must not, a write is lost, or a snapshot fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.soak_model import Kill
+from bench.soak_writer import PART, Part, SoakError, Stage, sequences
+from mooring import config, wiring
+from mooring.admin.demo.server import client_program
+from mooring.admin.vaults import find_snapshot
+from mooring.model.errors import NbdError
+from mooring.model.extents import BLOCK_SIZE, Image
+from mooring.model.instance_snapshot import part_name
+from mooring.nbd.blocking import BlockingNbdClient
+from tests.e2e.client import RefusedError
+from tests.e2e.deployment import Deployment
+from tests.e2e.processes import PATIENCE, storage_daemons, until
+
+REGION = "us-east-2"
+DISKS = {"data": "db", "logs": "db", "index": "db", "mail": "mx"}
+STARTS = (0, 5 * 262144 - 500)
+"""Each disk has two writers: at its start, and across the border of two tables of its layers."""
+MOST_KEPT = 10
+BURST = 8
+
+
+@dataclass
+class Taken:
+    """A snapshot asked for, of a disk, or of all disks of an instance.
+
+    Without an answer nobody knows whether it was taken.
+    """
+
+    name: str
+    disks: Sequence[str]
+    instance: str | None
+    requested: float
+    replied: float = float("inf")
+
+    @property
+    def roots(self) -> dict[str, str]:
+        """What the vault calls it, by disk."""
+        if self.instance is None:
+            return {self.disks[0]: self.name}
+        return {disk: part_name(self.name, disk) for disk in self.disks}
+
+
+class Soak:
+    """The deployment, its writers, and what is done to them."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.deployment = Deployment(folder)
+        self.stage = Stage(self.fail)
+        self.counts = self.stage.counts
+        self._random = random.Random(seed)
+        self._problems: list[str] = []
+        self._parts: list[Part] = []
+        self._kept: list[Taken] = []
+        self._asking: list[tuple[Taken, Future[None]]] = []
+        self._pool = ThreadPoolExecutor(8, "asker")
+
+    # --- the whole
+
+    def run(self, seconds: float) -> None:
+        """Raises SoakError."""
+        self.deployment.start()
+        for disk, instance in DISKS.items():
+            self.stage.uris[disk] = self.deployment.used_disk(disk, instance)
+        settings = config.load(None, str(self.deployment.data))
+        vault = wiring.open_vault(settings, REGION)
+        assert vault is not None
+        with vault:
+            self._vault = vault
+            for disk in DISKS:
+                for start in STARTS:
+                    seed = self._random.randrange(1 << 30)
+                    self._parts.append(Part(self.stage, disk, start, seed))
+            try:
+                for part in self._parts:
+                    part.begin()
+                self._act(seconds)
+                self._finish()
+            finally:
+                self.stage.stopping.set()
+                self._pool.shutdown(cancel_futures=True)
+                for part in self._parts:
+                    part.join()
+        self._end()
+
+    def fail(self, problem: str) -> None:
+        """A problem, told by any thread."""
+        self._problems.append(problem)
+
+    def _act(self, seconds: float) -> None:
+        actions = [
+            *[self.take_one] * 8, *[self.take_all] * 2, *[self.check] * 6, *[self.remove] * 3,
+            self.burst, self.move, self.kill_server, self.kill_daemons, self.kill_both,
+        ]  # fmt: skip
+        deadline = time.monotonic() + seconds
+        told = time.monotonic()
+        while time.monotonic() < deadline:
+            action = self._random.choice(actions)
+            self.counts[action.__name__] += 1
+            action()
+            self._look()
+            time.sleep(self._random.random() * 0.3)
+            if time.monotonic() - told > 60:
+                told = time.monotonic()
+                print(f"{deadline - told:6.0f} s left: {self.summary()}", flush=True)
+
+    def summary(self) -> str:
+        return ", ".join(f"{count} {name}" for name, count in sorted(self.counts.items()))
+
+    def _look(self) -> None:
+        if self._problems:
+            raise SoakError("; ".join(self._problems))
+        before = min(
+            [taken.requested for taken in self._kept]
+            + [taken.requested for taken, _ in self._asking]
+            + [time.monotonic()]
+        )
+        for part in self._parts:
+            part.history.fold(before, time.monotonic())
+
+    # --- what is done
+
+    def take_one(self) -> None:
+        self._ask(self._random.choice(list(DISKS)))
+
+    def take_all(self) -> None:
+        for instance in sorted(set(DISKS.values())):
+            self._ask(instance=instance)
+
+    def burst(self) -> None:
+        """Ask for more snapshots of one disk than may be pending."""
+        disk = self._random.choice(list(DISKS))
+        for _ in range(BURST):
+            self._ask(disk)
+
+    def check(self) -> None:
+        """Compare one snapshot, whole, and at times as a disk made of it."""
+        self._gather(wait=len(self._kept) < 2)
+        if self._kept:
+            taken = self._kept.pop(self._random.randrange(len(self._kept)))
+            self._compare(taken, restored=self._random.random() < 0.1)
+            self._delete(taken)
+
+    def remove(self) -> None:
+        """Delete one snapshot unseen, pending or not; never hold too many."""
+        self._gather(wait=False)
+        if self._kept:
+            self._delete(self._kept.pop(self._random.randrange(len(self._kept))))
+        while len(self._kept) > MOST_KEPT:
+            self.check()
+
+    def move(self) -> None:
+        """Detach a disk, take a snapshot of it, and attach it again."""
+        disk = self._random.choice(list(DISKS))
+        parts = [part for part in self._parts if part.disk == disk]
+        with contextlib.ExitStack() as gates:
+            for part in parts:
+                gates.enter_context(part.gate)
+                part.leave()
+            self.deployment.detach(disk)
+            self._ask(disk)
+            self._gather(wait=True)
+            self.stage.uris[disk] = self.deployment.attach(disk, DISKS[disk])
+
+    def kill_server(self) -> None:
+        self._wait_a_moment()
+        self.deployment.server.kill()
+        self._restart()
+
+    def kill_daemons(self) -> None:
+        self._wait_a_moment()
+        self._kill(both=False)
+        self._gather(wait=True)
+        until(self._well, "the storage daemons to be back")
+
+    def kill_both(self) -> None:
+        self._wait_a_moment()
+        self._kill(both=True)
+        self._restart()
+        until(self._well, "the storage daemons to be back")
+
+    # ---
+
+    def _wait_a_moment(self) -> None:
+        if self._random.random() < 0.7:
+            self._ask(self._random.choice(list(DISKS)))
+        time.sleep(self._random.choice((0.0, 0.005, 0.02, 0.1, 0.5)))
+
+    def _kill(self, *, both: bool) -> None:
+        found = storage_daemons(self.deployment.data / "run")
+        kill = Kill(time.monotonic())
+        self.stage.kills.append(kill)
+        for daemon in found.values():
+            os.kill(daemon.pid, signal.SIGKILL)
+        if both:
+            self.deployment.server.kill()
+        for daemon in found.values():
+            if not daemon.wait(PATIENCE):
+                raise SoakError(f"the storage daemon {daemon.pid} does not die")
+            daemon.close()
+        kill.ended = time.monotonic()
+
+    def _restart(self) -> None:
+        for _, future in self._asking:
+            future.exception()
+        self.deployment.start()
+        self._gather(wait=True)
+
+    def _well(self) -> bool:
+        """Whether all disks are served; clients may still be on their way back."""
+        with contextlib.suppress(NbdError):
+            for uri in self.stage.uris.values():
+                BlockingNbdClient(uri).close()
+            return True
+        return False
+
+    def _ask(self, disk: str | None = None, *, instance: str | None = None) -> None:
+        self.counts["asked"] += 1
+        name = f"s{self.counts['asked']}"
+        disks = [disk] if disk else [one for one, its in DISKS.items() if its == instance]
+        taken = Taken(name, disks, instance, time.monotonic())
+        self._asking.append((taken, self._pool.submit(self._request, taken)))
+
+    def _request(self, taken: Taken) -> None:
+        taken.requested = time.monotonic()
+        if taken.instance is None:
+            disk = taken.disks[0]
+            self.deployment.call("CreateDiskSnapshot", diskName=disk, diskSnapshotName=taken.name)
+        else:
+            self.deployment.call(
+                "CreateInstanceSnapshot",
+                instanceName=taken.instance,
+                instanceSnapshotName=taken.name,
+            )
+        taken.replied = time.monotonic()
+
+    def _gather(self, *, wait: bool) -> None:
+        """Take in the answers; a server must be running."""
+        left = []
+        for taken, future in self._asking:
+            if not wait and not future.done():
+                left.append((taken, future))
+                continue
+            error = future.exception()
+            if error is None:
+                self._kept.append(taken)
+            elif isinstance(error, RefusedError):
+                self._refused(taken, error)
+            elif isinstance(error, OSError):
+                # The server died; it is another one's to say.
+                taken.replied = time.monotonic()
+                self.counts["without answer"] += 1
+                if self._state(taken) is not None:
+                    self.counts["taken all the same"] += 1
+                    self._kept.append(taken)
+            else:
+                raise error
+        self._asking = left
+
+    def _refused(self, taken: Taken, error: RefusedError) -> None:
+        limited = error.code == "PendingSnapshotLimitExceeded"
+        if not limited and not self.stage.kills_after(taken.requested):
+            raise SoakError(f"{taken.name} of {taken.disks} was refused: {error}")
+        self.counts["refused at the limit" if limited else "refused after a kill"] += 1
+        if self._state(taken) is not None:
+            raise SoakError(f"{taken.name} was refused, and is there")
+
+    def _state(self, taken: Taken) -> str | None:
+        """The snapshot's state, None if it is not there."""
+        try:
+            if taken.instance is None:
+                answer = self.deployment.call("GetDiskSnapshot", diskSnapshotName=taken.name)
+                return str(answer["diskSnapshot"]["state"])
+            answer = self.deployment.call("GetInstanceSnapshot", instanceSnapshotName=taken.name)
+            return str(answer["instanceSnapshot"]["state"])
+        except RefusedError as error:
+            if error.type != "NotFoundException":
+                raise
+            return None
+
+    def _delete(self, taken: Taken) -> None:
+        if taken.instance is None:
+            self.deployment.call("DeleteDiskSnapshot", diskSnapshotName=taken.name)
+        else:
+            self.deployment.call("DeleteInstanceSnapshot", instanceSnapshotName=taken.name)
+
+    def _compare(self, taken: Taken, *, restored: bool) -> None:
+        until(lambda: self._state(taken) != "pending", f"{taken.name} to end", 2 * PATIENCE)
+        state = self._state(taken)
+        if state not in ("completed", "available"):
+            told = self.deployment.call("GetOperationsForResource", resourceName=taken.name)
+            raise SoakError(f"{taken.name} of {taken.disks} is {state}: {told['operations']}")
+        for disk, name in taken.roots.items():
+            vault, root = find_snapshot([(REGION, self._vault)], name)
+            with vault.open(root.id) as image:
+                self._compare_parts(taken, disk, image)
+                self._compare_rest(taken, disk, image)
+            self.counts["compared"] += 1
+        if restored and taken.instance is None:
+            with self.deployment.restored(taken.name) as (uri,), BlockingNbdClient(uri) as client:
+                self._compare_parts(taken, taken.disks[0], client)
+            self.counts["restored"] += 1
+
+    def _compare_parts(self, taken: Taken, disk: str, image: Image | BlockingNbdClient) -> None:
+        for part in self._parts:
+            if part.disk == disk:
+                found = sequences(image, part.history)
+                wrong = part.history.wrong(found, taken.requested, taken.replied)
+                if wrong:
+                    raise SoakError(f"{taken.name} of {disk}: {wrong[:5]}")
+
+    def _compare_rest(self, taken: Taken, disk: str, image: Image) -> None:
+        """All else is zeros."""
+        for extent in image.extents():
+            for offset in range(extent.offset, extent.end, BLOCK_SIZE):
+                block = offset // BLOCK_SIZE
+                ours = any(start <= block < start + PART for start in STARTS)
+                if not extent.zero and not ours and any(image.read(offset, BLOCK_SIZE)):
+                    raise SoakError(f"{taken.name} of {disk} holds block {block}")
+
+    # --- the end
+
+    def _finish(self) -> None:
+        """Compare all that is left, and snapshots of the quiet disks."""
+        self.stage.stopping.set()
+        for part in self._parts:
+            part.join()
+        self._gather(wait=True)
+        while self._kept:
+            taken = self._kept.pop()
+            self._compare(taken, restored=False)
+            self._delete(taken)
+        self.take_all()
+        for disk in DISKS:
+            self._ask(disk)
+        self._gather(wait=True)
+        for taken in self._kept:
+            self._compare(taken, restored=True)
+        self._look()
+        until(lambda: max(self._layer_counts()) <= 4, "the layers to merge", 2 * PATIENCE)
+
+    def _layer_counts(self) -> Sequence[int]:
+        folders = self.deployment.data.glob("zones/*/disks/*")
+        return [len(list(folder.iterdir())) for folder in folders]
+
+    def _end(self) -> None:
+        """What the operator's commands say must be good, too."""
+        self.deployment.server.stop()
+        for command in ("verify", "doctor"):
+            words = [client_program("mooringd"), command, "--data", self.deployment.data]
+            done = subprocess.run(words, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise SoakError(f"mooringd {command}: {done.stdout}{done.stderr}")
+
+
+def soak(folder: Path, seconds: float, seed: int) -> Counter[str]:
+    """Run in an empty folder whose path is short; returns what was done. Raises SoakError."""
+    made = Soak(folder, seed)
+    try:
+        made.run(seconds)
+    finally:
+        made.deployment.close()
+    return made.counts
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=20.0)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()))
+    arguments = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="soak-", dir=arguments.folder))
+    print(f"seed {arguments.seed}, in {folder}", flush=True)
+    try:
+        counts = soak(folder, 60 * arguments.minutes, arguments.seed)
+    except BaseException:
+        print(f"FAILED with seed {arguments.seed}; all is left in {folder}", flush=True)
+        raise
+    shutil.rmtree(folder)
+    print("all well: " + ", ".join(f"{count} {name}" for name, count in sorted(counts.items())))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
