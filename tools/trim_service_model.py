@@ -20,7 +20,7 @@ TARGET = Path(__file__).parent.parent / "src/mooring/protocol/service_model.json
 
 SERVED = """
 AttachDisk CreateDisk CreateDiskFromSnapshot CreateDiskSnapshot
-CreateInstanceSnapshot CreateInstances DeleteDisk DeleteDiskSnapshot
+CreateInstanceSnapshot CreateInstances CreateInstancesFromSnapshot DeleteDisk DeleteDiskSnapshot
 DeleteInstance DeleteInstanceSnapshot DetachDisk GetActiveNames GetBlueprints
 GetBundles GetDisk GetDiskSnapshot GetDiskSnapshots GetDisks GetInstance
 GetInstanceSnapshot GetInstanceSnapshots GetInstanceState GetInstances

@@ -38,6 +38,11 @@ def value(chance: Random, shape_name: str, wrong: float = 0.0, depth: int = 0) -
             for name, member in shape["members"].items()
             if name not in NEWER_MEMBERS and chance.random() < (0.8 if depth < 3 else 0.3)
         }
+    if kind == "map":
+        return {
+            chance.choice(WORDS): value(chance, shape["value"], wrong, depth + 1)
+            for _ in range(chance.randint(0, 2))
+        }
     if kind == "list":
         return [
             value(chance, shape["member"], wrong, depth + 1) for _ in range(chance.randint(0, 3))
@@ -86,7 +91,7 @@ def option(chance: Random, member: str, shape_name: str) -> list[str]:
             made = value(chance, shape_name, 0.1)
             return [name, json.dumps(made, ensure_ascii=False)]
         return [name, *(chance.choice(WORDS) for _ in range(chance.randint(0, 3)))]
-    if kind == "structure":
+    if kind in {"structure", "map"}:
         return [name, json.dumps(value(chance, shape_name, 0.1), ensure_ascii=False)]
     word = str(value(chance, shape_name))
     if chance.random() < 0.2:
@@ -102,6 +107,8 @@ def shorthand(chance: Random) -> Case:
             ["tag-resource", "--resource-name", "x", "--tags"],
             ["create-disk", "--disk-name", "x", "--size-in-gb", "8", "--availability-zone", "z",
              "--add-ons"],
+            ["create-instances-from-snapshot", "--instance-names", "x", "--bundle-id", "b",
+             "--availability-zone", "z", "--attached-disk-mapping"],
         ]
     )  # fmt: skip
     return Case([*start, *(shorthand_word(chance) for _ in range(chance.randint(1, 2)))])

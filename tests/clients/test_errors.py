@@ -79,6 +79,16 @@ def modelled(site: Site, operation: str, params: Mapping[str, Any]) -> tuple[str
             "The Instance does not exist: nope",
         ),
         (
+            "CreateInstancesFromSnapshot",
+            {
+                "instanceNames": ["web"],
+                "availabilityZone": ZONE,
+                "bundleId": "external",
+                "instanceSnapshotName": "nope",
+            },
+            "The InstanceSnapshot does not exist: nope",
+        ),
+        (
             "GetInstanceSnapshot",
             {"instanceSnapshotName": "nope"},
             "The InstanceSnapshot does not exist: nope",

@@ -111,6 +111,8 @@ def answers(site: Site) -> Mapping[str, list[Any]]:
     call("GetInstanceSnapshot", instanceSnapshotName=whole)
     for listing in ("GetDisks", "GetDiskSnapshots", "GetInstances", "GetOperations"):
         call(listing)
+    made = {"availabilityZone": ZONE, "bundleId": "external", "instanceSnapshotName": whole}
+    call("CreateInstancesFromSnapshot", instanceNames=[site.fresh("web")], **made)
     site.call("TagResource", resourceName=whole, tags=[{"key": "no_delete"}])
     call("GetInstanceSnapshots")
     call("DeleteInstanceSnapshot", instanceSnapshotName=whole)

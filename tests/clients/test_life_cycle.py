@@ -193,6 +193,25 @@ def test_instance_snapshots(site: Site) -> None:
     listed = site.call("GetInstanceSnapshots")["instanceSnapshots"]
     assert name in [one["name"] for one in listed]
 
+    again = site.fresh("web")
+    result = site.call(
+        "CreateInstancesFromSnapshot",
+        instanceNames=[again],
+        attachedDiskMapping={
+            again: [{"originalDiskPath": "/dev/xvdf", "newDiskName": f"{again}-f"}]
+        },
+        instanceSnapshotName=name,
+        availabilityZone=OTHER_ZONE,
+        bundleId="external",
+    )
+
+    assert entries(result) == [
+        ("Instance", again, OTHER_ZONE, None, "CreateInstancesFromSnapshot", "Started")
+    ]
+    assert [one["status"] for one in site.ended(result)] == ["Succeeded"]
+    site.instance_is(again, "running")
+    assert site.disk_is(f"{again}-f", attachmentState="attached")["attachedTo"] == again
+
     result = site.call("DeleteInstanceSnapshot", instanceSnapshotName=name)
 
     assert entries(result) == [

@@ -128,6 +128,13 @@ def run_everything(world: World) -> None:
             sizeInGb=8,
         ),
         lambda: world.instance_snapshot("all"),
+        lambda: world.call(
+            "CreateInstancesFromSnapshot",
+            instanceNames=["again"],
+            instanceSnapshotName="all",
+            availabilityZone="us-east-2a",
+            bundleId="external",
+        ),
         lambda: world.call("StopInstance", instanceName="web"),
         lambda: world.call("StartInstance", instanceName="web"),
         lambda: world.call("DetachDisk", diskName="data"),

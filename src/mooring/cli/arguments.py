@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Parameters = dict[str, Any]
     Parsed = dict[str, Any]
 
-_COMPLEX = {"structure", "list"}
+_COMPLEX = {"structure", "list", "map"}
 _ARGPARSE_TYPES = {"float": float, "long": int}
 
 
@@ -202,7 +202,7 @@ def _unpack(model: ServiceModel, shape: Shape, option: str, value: Any) -> Any:
 def _takes_shorthand(model: ServiceModel, shape: Shape) -> bool:
     if shape.type == "list":
         return model.shape(shape.member).type in _COMPLEX
-    return shape.type == "structure"
+    return shape.type in {"structure", "map"}
 
 
 def _looks_like_json(value: Any) -> bool:
@@ -231,7 +231,7 @@ def _unpack_plain(model: ServiceModel, shape: Shape, option: str, value: Any) ->
         return float(value)
     if shape.type == "boolean":
         return bool(value) and not (isinstance(value, str) and value.lower() == "false")
-    if shape.type == "structure":
+    if shape.type in {"structure", "map"}:
         if value.lstrip()[0] == "{":
             return _unpack_json(option, value)
         raise parameter_error(option, f"Invalid JSON:\n{value}")

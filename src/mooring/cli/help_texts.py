@@ -38,6 +38,13 @@ OPERATIONS: dict[str, tuple[str, str]] = {
         "over NBD; `host` attaches them to the server's own host as block devices. "
         "`mooring get-blueprints` lists what this server knows.",
     ),
+    "CreateInstancesFromSnapshot": (
+        "Create instances with the disks of an instance snapshot.",
+        "Each instance gets a disk of its own for each that the snapshot holds, attached under the "
+        "path that it had. The disks can be used at once, as with create-disk-from-snapshot. "
+        "Without --attached-disk-mapping a disk is called after the new instance and the disk of "
+        "old: my-copy-my-disk.",
+    ),
     "DeleteDisk": (
         "Delete a disk and everything on it.",
         "The disk must not be attached. Its snapshots stay.",
@@ -117,6 +124,8 @@ MEMBERS: dict[str, str] = {
     "addOnType": "Which add-on.",
     "appCategory": "Show only this category.",
     "attributeUpdates": "Properties to change with the start.",
+    "attachedDiskMapping": "Names for the new disks: for each new instance, which path of old "
+    "becomes which disk.",
     "autoMounting": "Whether to mount the disk. Kept, but has no effect here.",
     "autoSnapshotAddOnRequest": "When to take the daily snapshot.",
     "availabilityZone": "The zone: the region's name and a letter, such as us-east-2a.",
@@ -145,6 +154,7 @@ MEMBERS: dict[str, str] = {
     "restoreDate": "The day of the automatic snapshot to use, as YYYY-MM-DD.",
     "sizeInGb": "The size in GB: 8 to 16384.",
     "snapshotTimeOfDay": "The full hour in UTC, such as 06:00.",
+    "sourceInstanceName": "The instance whose automatic snapshot to use.",
     "sourceDiskName": "The disk whose automatic snapshot to use.",
     "tagKeys": "The keys of the tags to remove.",
     "tags": "Tags for the new resource, as key=...,value=...",
@@ -189,6 +199,8 @@ _NAMES = {
     "CreateInstanceSnapshot": "--instance-name my-host --instance-snapshot-name all-disks",
     "CreateInstances": "--instance-names my-host --availability-zone us-east-2a "
     "--blueprint-id external --bundle-id nano_3_0",
+    "CreateInstancesFromSnapshot": "--instance-names my-copy --instance-snapshot-name all-disks "
+    "--availability-zone us-east-2a --bundle-id nano_3_0",
     "DeleteDisk": "--disk-name my-disk",
     "DeleteDiskSnapshot": "--disk-snapshot-name before-upgrade",
     "DeleteInstance": "--instance-name my-host",
@@ -216,6 +228,13 @@ _FURTHER = {
             "From a file",
             "create-disk-snapshot --generate-cli-skeleton > snapshot.json  # then fill it in\n"
             "mooring create-disk-snapshot --cli-input-json file://snapshot.json",
+        ),
+    ],
+    "CreateInstancesFromSnapshot": [
+        (
+            "With a name of your own for a disk",
+            "{first} --attached-disk-mapping "
+            '\'{"my-copy":[{"originalDiskPath":"/dev/xvdf","newDiskName":"my-data"}]}\'',
         ),
     ],
     "GetDisks": [

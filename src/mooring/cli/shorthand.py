@@ -216,6 +216,10 @@ def _convert_inner(model: ServiceModel, shape: Shape, value: Any) -> None:
         for name, member in shape.members.items():
             if value.get(name) is not None:
                 value[name] = _converted(model, model.shape(member), value[name])
+    elif shape.type == "map" and isinstance(value, dict):
+        value_shape = model.shape(shape.value)
+        for key, item in value.items():
+            value[key] = _converted(model, value_shape, item)
     elif shape.type == "list" and isinstance(value, list):
         member_shape = model.shape(shape.member)
         for index, item in enumerate(value):

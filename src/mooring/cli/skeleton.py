@@ -8,6 +8,9 @@ if TYPE_CHECKING:
 
     from mooring.protocol.service_model import Operation, ServiceModel, Shape
 
+_KEY = "KeyName"
+"""What stands for any key of a map."""
+
 
 def sample_input(model: ServiceModel, operation: Operation) -> Any:
     """An input to fill in: empty text, zeros, true, and of enumerations the first value."""
@@ -28,6 +31,8 @@ def _sample(model: ServiceModel, shape: Shape, name: str | None) -> Any:
         }
     if shape.type == "list":
         return [_sample(model, model.shape(shape.member), None if name is None else shape.member)]
+    if shape.type == "map":
+        return {_KEY: _sample(model, model.shape(shape.value), None if name is None else "")}
     if shape.type in {"integer", "long"}:
         return 0
     if shape.type == "float":
@@ -51,13 +56,14 @@ def yaml_input(model: ServiceModel, operation: Operation) -> str:
     lines: list[str] = []
 
     def add(shape: Shape, indent: str, lead: str) -> None:
-        for member, inner_name in shape.members.items():
+        members = {_KEY: shape.value} if shape.type == "map" else shape.members
+        for member, inner_name in members.items():
             inner = model.shape(inner_name)
             remark = "[REQUIRED] " if member in shape.required else ""
             remark = f"{remark}{MEMBERS.get(member, '')}".strip()
             note = f"  # {remark}" if remark else ""
             item = model.shape(inner.member) if inner.type == "list" else None
-            if inner.type == "structure":
+            if inner.type in {"structure", "map"}:
                 lines.append(f"{lead}{member}:{note}")
                 add(inner, f"{indent}  ", f"{indent}  ")
             elif item is not None and item.type == "structure":

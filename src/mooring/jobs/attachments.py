@@ -41,7 +41,7 @@ def attach(work: Work) -> Change:
     # A stop asked for meanwhile comes after this job in line, and finds the disk served.
     running = (InstanceState.RUNNING, InstanceState.STOPPING)
     if disk is not None and instance is not None and instance.state in running:
-        _serve(work, disk)
+        serve(work, disk)
     return _disk_change(disk_id, {"attachment": Attachment.ATTACHED})
 
 
@@ -69,7 +69,7 @@ def detach_failed(transaction: Transaction, job: Job) -> None:
 def start(work: Work) -> Change:
     """Serve every attached disk."""
     for disk in _attached(work):
-        _serve(work, disk)
+        serve(work, disk)
     return _instance_change(work, InstanceState.RUNNING)
 
 
@@ -119,7 +119,8 @@ def _free(transaction: Transaction, job: Job) -> None:
         transaction.disks.change(disk_id, **DETACHED)
 
 
-def _serve(work: Work, disk: Disk) -> None:
+def serve(work: Work, disk: Disk) -> None:
+    """Serve a disk at the instance that the job names."""
     if work.engine.filling(disk.id) is not None:
         work.tools.server(disk.region).ensure()
     work.engine.attach(work.argument("instance"), Export(disk.id, disk.name))

@@ -23,7 +23,11 @@ def release(work: Work) -> None:
     with work.catalog.read() as transaction:
         jobs = transaction.jobs.of_kind(JobKind.CLONE_DISK)
         jobs += transaction.jobs.of_kind(JobKind.FILL_DISK)
-    if any(job.arguments["snapshot"] == snapshot_id for job in jobs):
+        instances = transaction.jobs.of_kind(JobKind.RESTORE_INSTANCE)
+    needed = {job.arguments["snapshot"] for job in jobs}
+    for job in instances:
+        needed.update(job.arguments["snapshots"].split(","))
+    if snapshot_id in needed:
         raise PostponedError("a disk is being filled from the snapshot")
     # A recovered snapshot may be of a zone that is no more.
     if work.argument("zone") in work.tools.engines:

@@ -41,7 +41,7 @@ def clone(work: Work) -> Change:
 
     def change(transaction: Transaction) -> None:
         transaction.disks.change(disk.id, state=DiskState.AVAILABLE)
-        transaction.jobs.add(fill_job(work))
+        transaction.jobs.add(fill_job(work.tools, disk, work.argument("snapshot")))
 
     return change
 

@@ -30,15 +30,15 @@ AGAIN_SECONDS = 15.0
 log = structlog.get_logger("mooring.jobs")
 
 
-def fill_job(clone: Work) -> Job:
-    """The job that fills the disk that a clone job has made."""
+def fill_job(tools: Tools, disk: Disk, snapshot_id: str) -> Job:
+    """The job that fills a disk that was made from a snapshot."""
     return Job(
-        id=clone.tools.ids.new_id(),
+        id=tools.ids.new_id(),
         kind=JobKind.FILL_DISK,
-        key=f"fill {clone.argument('disk')}",
-        region=clone.job.region,
-        created_ms=clone.tools.clock.now_ms(),
-        arguments=clone.job.arguments,
+        key=f"fill {disk.id}",
+        region=disk.region,
+        created_ms=tools.clock.now_ms(),
+        arguments={"disk": disk.id, "zone": disk.zone, "snapshot": snapshot_id},
     )
 
 

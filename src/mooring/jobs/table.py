@@ -6,6 +6,7 @@ from mooring.jobs import (
     disks,
     fill_disk,
     keep_vault,
+    restore_instance,
     upload_snapshot,
 )
 from mooring.jobs.procedure import Procedure
@@ -19,6 +20,7 @@ _ALL = (
     attachments.ATTACH,
     attachments.DETACH,
     attachments.CREATE,
+    restore_instance.RESTORE,
     attachments.START,
     attachments.STOP,
     attachments.DELETE,

@@ -19,6 +19,7 @@ class JobKind(StrEnum):
     CREATE_INSTANCE = "create_instance"
     START_INSTANCE = "start_instance"
     STOP_INSTANCE = "stop_instance"
+    RESTORE_INSTANCE = "restore_instance"
     DELETE_INSTANCE = "delete_instance"
     UPLOAD_SNAPSHOT = "upload_snapshot"
     DELETE_SNAPSHOT = "delete_snapshot"

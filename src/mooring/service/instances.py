@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mooring.catalog.database import Transaction
 from mooring.model import blueprints
 from mooring.model.consistency import check_own_tags
@@ -18,6 +20,7 @@ from mooring.model.operation import Operation, ResourceType
 from mooring.model.tags import read_tags
 from mooring.service import operations, pages
 from mooring.service.backend import Backend, Call, Result
+from mooring.service.disks import refuse_add_ons
 from mooring.service.views import instance_view, state_view
 
 HOST = "host"
@@ -30,8 +33,10 @@ MAX_NAMES = 20
 def create_instances(backend: Backend, call: Call) -> Result:
     """CreateInstances: registers a place for each name; nothing is booted."""
     params = call.params
-    names = [check_name(name) for name in params["instanceNames"]]
-    _check_creation(call, names)
+    names = check_new_names(params["instanceNames"])
+    _check_blueprint(params["blueprintId"])
+    check_bundle(params["bundleId"])
+    refuse_add_ons(params)
     zone = backend.check_zone(call.region, params["availabilityZone"])
     tags = read_tags(params.get("tags") or [])
     check_own_tags(ResourceType.INSTANCE, tags)
@@ -143,32 +148,37 @@ def find_instance(transaction: Transaction, region: str, name: str) -> Instance:
     return instance
 
 
-def _check_creation(call: Call, names: list[str]) -> None:
-    params = call.params
+def check_new_names(asked: Sequence[str]) -> list[str]:
+    """Return the names of instances to be made. Raises InvalidInputException."""
+    names = [check_name(name) for name in asked]
     if not 1 <= len(names) <= MAX_NAMES:
         raise InvalidInputException(
             f"One request can create 1 to {MAX_NAMES} instances; this names {len(names)}."
         )
     if len(set(names)) < len(names):
         raise InvalidInputException("The instance names must differ from each other.")
-    if not blueprints.is_known_blueprint(params["blueprintId"]):
+    return names
+
+
+def check_bundle(bundle_id: str) -> None:
+    """Raise InvalidInputException if there is no such bundle."""
+    if not blueprints.is_known_bundle(bundle_id):
         raise InvalidInputException(
-            f"The blueprint {shown(params['blueprintId'])} does not exist. "
+            f"The bundle {shown(bundle_id)} does not exist. get-bundles lists all."
+        )
+
+
+def _check_blueprint(blueprint_id: str) -> None:
+    if not blueprints.is_known_blueprint(blueprint_id):
+        raise InvalidInputException(
+            f"The blueprint {shown(blueprint_id)} does not exist. "
             "Use external to register a machine of your own; get-blueprints lists all."
         )
-    if params["blueprintId"] == HOST:
+    if blueprint_id == HOST:
         raise InvalidInputException(
             "Mooring does not attach disks to its own host as block devices yet. Use the blueprint "
             "external and connect to the NBD URI that `mooring uri` prints.",
             "UnsupportedOperation",
-        )
-    if not blueprints.is_known_bundle(params["bundleId"]):
-        raise InvalidInputException(
-            f"The bundle {shown(params['bundleId'])} does not exist. get-bundles lists all."
-        )
-    if params.get("addOns"):
-        raise InvalidInputException(
-            "Mooring does not serve add-ons yet: leave addOns out.", "UnsupportedOperation"
         )
 
 

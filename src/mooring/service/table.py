@@ -12,6 +12,7 @@ from mooring.service import (
     instances,
     operations,
     regions,
+    restored_instances,
     snapshots,
     tags,
 )
@@ -39,6 +40,11 @@ OPERATIONS: dict[str, Entry[Function]] = {
         makes="instanceSnapshotName",
     ),
     "CreateInstances": changes(instances.create_instances, makes="instanceNames"),
+    "CreateInstancesFromSnapshot": changes(
+        restored_instances.create_instances_from_snapshot,
+        on=["instanceSnapshotName", "sourceInstanceName"],
+        makes="instanceNames",
+    ),
     "DeleteDisk": changes(disks.delete_disk, on=["diskName"]),
     "DeleteDiskSnapshot": changes(snapshots.delete_disk_snapshot, on=["diskSnapshotName"]),
     "DeleteInstance": changes(instances.delete_instance, on=["instanceName"]),

@@ -1,0 +1,75 @@
+"""Making an instance from an instance snapshot, with all its disks.
+
+CreateInstancesFromSnapshot answers while the instance and its disks are `pending`. Then:
+
+    create   the engine makes each disk, with its part of the snapshot below it, and serves it
+             undo: serve none of them, and delete them
+
+and in the transaction that records this the instance runs, its disks are attached, and the
+operation Succeeded. If it fails nothing is left, neither instance nor disks: the operation says
+why. What the disks have from the snapshot, a job for each brings into it: fill_disk.py.
+"""
+
+from __future__ import annotations
+
+from mooring.catalog.database import Transaction
+from mooring.jobs.attachments import serve
+from mooring.jobs.fill_disk import fill_job, source_of
+from mooring.jobs.procedure import Change, Procedure, Step, Work
+from mooring.model.disk import Attachment, Disk, DiskState
+from mooring.model.errors import CanceledError
+from mooring.model.instance import InstanceState
+from mooring.model.job import Job, JobKind
+from mooring.model.sizes import size_in_bytes
+
+
+def create(work: Work) -> Change:
+    """Make the disks with their parts of the snapshot, which are still in the vault."""
+    instance_id = work.argument("instance")
+    with work.catalog.read() as transaction:
+        if transaction.instances.by_id(instance_id) is None:
+            raise CanceledError(f"the instance {instance_id} was deleted")
+        disks = transaction.disks.of_instance(instance_id)
+    if disks:
+        work.tools.server(work.job.region).ensure()
+    for disk in disks:
+        source = source_of(work.tools, disk.region, _origin(disk))
+        work.engine.begin_clone(disk.id, size_in_bytes(disk.size_gb), source)
+    for disk in disks:
+        serve(work, disk)
+
+    def change(transaction: Transaction) -> None:
+        transaction.instances.change(instance_id, state=InstanceState.RUNNING.label)
+        for disk in disks:
+            transaction.disks.change(
+                disk.id, state=DiskState.IN_USE, attachment=Attachment.ATTACHED
+            )
+            transaction.jobs.add(fill_job(work.tools, disk, _origin(disk)))
+
+    return change
+
+
+def undo_create(work: Work) -> None:
+    """Leave no disk behind."""
+    work.engine.stop(work.argument("instance"))
+    for disk_id in filter(None, work.argument("disks").split(",")):
+        work.engine.delete(disk_id)
+
+
+def failed(transaction: Transaction, job: Job) -> None:
+    """The instance could not be made: its name and those of its disks are free again."""
+    instance = transaction.instances.by_id(job.arguments["instance"])
+    if instance is None:
+        return
+    for disk in transaction.disks.of_instance(instance.id):
+        transaction.disks.remove(disk)
+    transaction.instances.remove(instance)
+
+
+def _origin(disk: Disk) -> str:
+    if disk.origin_id is None:
+        raise CanceledError(f"the disk {disk.id} is of no snapshot")
+    return disk.origin_id
+
+
+RESTORE = Procedure(JobKind.RESTORE_INSTANCE, (Step("create", create, undo_create),), failed)
