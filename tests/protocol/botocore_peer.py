@@ -49,6 +49,8 @@ def _values(name: str) -> st.SearchStrategy[Any]:
         )
     if kind == "list":
         return st.lists(values(shape.member), max_size=2)
+    if kind == "map":
+        return st.dictionaries(values(shape.key), values(shape.value), max_size=2)
     scalars: dict[str, st.SearchStrategy[Any]] = {
         "string": st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
         "integer": st.integers(-(2**31), 2**31 - 1),
@@ -65,6 +67,8 @@ def as_ours(shape: Shape, value: Any) -> Any:
         return {name: as_ours(shape.members[name], inner) for name, inner in value.items()}
     if shape.type_name == "list":
         return [as_ours(shape.member, inner) for inner in value]
+    if shape.type_name == "map":
+        return {key: as_ours(shape.value, inner) for key, inner in value.items()}
     if isinstance(value, datetime):
         return round(value.timestamp() * 1000)
     return value
