@@ -67,6 +67,10 @@ class VaultSettings:
 
     level: int = setting(1, "zstd compression level, 1 to 19")
     threads: int = setting(0, "threads that compress one snapshot; 0 means one for each core")
+    index_mib: int = setting(
+        256,
+        "largest size of the index that finds content stored before, in MiB; 0 turns sharing off",
+    )
     collect_minutes: float = setting(
         60.0, "minutes between two collections; 0 means only after deletions"
     )
@@ -264,6 +268,7 @@ def _check(settings: Settings) -> None:
     )
     _require(1 <= settings.vault.level <= 19, "vault.level must be 1 to 19")
     _require(0 <= settings.vault.threads <= 256, "vault.threads must be 0 to 256")
+    _require(settings.vault.index_mib >= 0, "vault.index_mib must not be negative")
     _require(settings.vault.collect_minutes >= 0, "vault.collect_minutes must not be negative")
     _require(settings.vault.verify_hours >= 0, "vault.verify_hours must not be negative")
     _require(settings.vault.replicate_minutes >= 0, "vault.replicate_minutes must not be negative")

@@ -220,7 +220,7 @@ def open_vault(settings: Settings, region: str) -> Vault | None:
     store = open_store(settings, region)
     if store is None:
         return None
-    return _vault_in(store, settings, region, SystemClock(), create=False)
+    return _vault_in(store, settings, region, SystemClock(), create=False, index=None)
 
 
 def vault_place(settings: Settings, region: str) -> str:
@@ -258,11 +258,12 @@ def s3_options(settings: Settings) -> dict[str, str]:
 
 def _vault(settings: Settings, region: str, clock: Clock) -> Vault:
     store = open_place(vault_place(settings, region), s3_options(settings))
-    return _vault_in(store, settings, region, clock, create=True)
+    index = Paths(settings.data_directory.absolute()).indexes
+    return _vault_in(store, settings, region, clock, create=True, index=index)
 
 
 def _vault_in(
-    store: Store, settings: Settings, region: str, clock: Clock, *, create: bool
+    store: Store, settings: Settings, region: str, clock: Clock, *, create: bool, index: Path | None
 ) -> Vault:
     file = settings.regions[region].key_file
     return Vault.create_or_open(
@@ -272,6 +273,8 @@ def _vault_in(
         threads=settings.vault.threads or os.cpu_count() or 1,
         create=create,
         secret=read_secret(file) if file else None,
+        index=index,
+        index_bytes=settings.vault.index_mib * 1024 * 1024,
     )
 
 

@@ -20,10 +20,10 @@ from tests.admin.servers import REGION, blocks, running, settings_at, store
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """A vault with two snapshots of a disk, which share nothing but their first frame."""
+    """A vault with two snapshots of a disk, of which the second replaced half, and another disk."""
     made = settings_at(tmp_path / "data", tmp_path / "vault")
     store(made, "one", blocks(1, 2 * FRAME_BLOCKS), name="monday")
-    store(made, "two", blocks(1, FRAME_BLOCKS) + blocks(2, 1), name="tuesday", parent="one")
+    store(made, "two", blocks(4, FRAME_BLOCKS) + blocks(2, 1), name="tuesday", parent="one")
     store(made, "other", blocks(3, 10), name="alone", disk_name="logs", disk_id="disk-2")
     return made
 

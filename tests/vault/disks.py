@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from mooring.model.extents import BLOCK_SIZE, GIB
@@ -64,6 +65,14 @@ class Disk:
         return b"".join(
             self.blocks.get(block, ZERO) for block in range(first, first + length // BLOCK_SIZE)
         )
+
+    def runs(self) -> Iterator[tuple[int, bytes]]:
+        """The first block and the content of each run of blocks that are not zero."""
+        for _, run in itertools.groupby(
+            enumerate(sorted(self.blocks)), lambda one: one[1] - one[0]
+        ):
+            numbers = [number for _, number in run]
+            yield numbers[0], b"".join(self.blocks[number] for number in numbers)
 
     def check(self, reader: SnapshotReader, step: int = MIB) -> None:
         """Assert that the reader has exactly these blocks."""

@@ -99,6 +99,24 @@ class VaultMachine(RuleBasedStateMachine):
         self.disks[name] = disk
         return name
 
+    @rule(target=snapshots, origin=snapshots, elsewhere=st.booleans())
+    def store_the_same_again(self, origin: str, elsewhere: bool) -> Any:
+        """Without a parent, perhaps on another server: its frames are found in the vault."""
+        if origin not in self.disks:
+            return multiple()
+        self.count += 1
+        name = f"s{self.count}"
+        disk = self.disks[origin].copy()
+        vault = self.open() if elsewhere else self.vault
+        with vault.begin(info(name, disk.size)) as writer:
+            for first, data in disk.runs():
+                writer.write(first * BLOCK_SIZE, data)
+            writer.commit()
+        if elsewhere:
+            vault.close()
+        self.disks[name] = disk
+        return name
+
     @rule(snapshot=consumes(snapshots))
     def delete(self, snapshot: str) -> None:
         self.vault.delete(snapshot)

@@ -41,6 +41,11 @@ class Paths:
         self.server = data / "server.json"
         """Where the running server listens."""
 
+    @property
+    def indexes(self) -> Path:
+        """What finds content in the vaults again; may be deleted at any time."""
+        return self.data / "cache" / "vaults"
+
     def engine(self, zone: str) -> Path:
         """The layers of a zone's disks."""
         return self.data / "zones" / zone

@@ -1,9 +1,10 @@
-"""Claims: what a running writer or reader keeps from being collected."""
+"""Claims: what runs on the vault, and what that keeps from being collected."""
 
 from __future__ import annotations
 
 import json
 import struct
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -40,7 +41,11 @@ def expires_ms(purpose: str) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimRecord:
-    """A claim as the collector reads it. `root` is a whole root object that it keeps alive."""
+    """A claim as the collector reads it.
+
+    `root` is a whole root object that it keeps alive, `shares` the ids of the claims under which
+    segments were written that it keeps alive.
+    """
 
     id: str
     purpose: str
@@ -48,13 +53,14 @@ class ClaimRecord:
     renewed_ms: int
     held: str
     root: bytes
+    shares: frozenset[str] = frozenset()
 
 
 class Claim:
     """A claim in the hands of its owner.
 
     `snapshot` is what it is made for; `held` is the id of the snapshot whose root object `root`
-    is kept alive: a writer's parent, a reader's snapshot.
+    is kept alive: a writer's parent, a reader's snapshot. Safe to use from any thread.
     """
 
     def __init__(
@@ -75,14 +81,24 @@ class Claim:
         self._cipher = cipher
         self._fields = {"id": claim_id, "purpose": purpose, "snapshot": snapshot, "held": held}
         self._root = root
+        self._shares: frozenset[str] = frozenset()
         self._renewed = 0.0
+        self._lock = threading.Lock()
         self._put()
 
     def renew(self) -> None:
         """Renew the claim when it is due. Cheap enough to be called for every block."""
         if self._clock.monotonic() - self._renewed >= CLAIM_RENEWED_SECONDS:
-            self.check()
-            self._put()
+            with self._lock:
+                self.check()
+                self._put()
+
+    def share(self, claim_id: str) -> None:
+        """Keep what was written under another claim, too. Raises as `renew` does."""
+        with self._lock:
+            if claim_id not in self._shares:
+                self.check()
+                self._put(self._shares | {claim_id})
 
     def check(self) -> None:
         """Raises VaultError if the collector took this process for dead."""
@@ -102,11 +118,14 @@ class Claim:
         with suppress(MooringError):
             self._store.delete(claim_name(self.id))
 
-    def _put(self) -> None:
-        text = json.dumps({**self._fields, "renewed_ms": self._clock.now_ms()}).encode()
+    def _put(self, shares: frozenset[str] | None = None) -> None:
+        shares = self._shares if shares is None else shares
+        fields = {**self._fields, "renewed_ms": self._clock.now_ms()}
+        text = json.dumps({**fields, "shares": sorted(shares)}).encode()
         body = _LENGTH.pack(len(text)) + text + self._root
         sealed = self._cipher.seal_object(_place(self.id), body)
         self._store.put(claim_name(self.id), envelope.wrap(envelope.CLAIM, sealed))
+        self._shares = shares
         self._renewed = self._clock.monotonic()
 
 
@@ -124,6 +143,7 @@ def decode_claim(data: bytes, claim_id: str, cipher: Cipher) -> ClaimRecord:
         renewed_ms=text["renewed_ms"],
         held=text["held"],
         root=body[_LENGTH.size + length :],
+        shares=frozenset(text.get("shares", ())),
     )
 
 

@@ -11,9 +11,11 @@ The order makes it safe beside writers and readers in any process, with no lock:
 4. The claims are listed, then the roots read, then the tombstones listed again. Roots held by
    claims and those of tombstones that are new since 3 count like all others.
 5. The maps of these roots are walked. If anything of them cannot be read, nothing is deleted.
-6. A segment that no root names is deleted unless it was written under a claim listed in 4. The
-   frames that no root names are punched out of the other segments; where the store cannot do
-   that, segments of which half is dead are written again without those frames.
+6. A segment that no root names is deleted unless it was written under a claim listed in 4, or
+   under one that such a claim `shares`. The frames that no root names are punched out of the
+   other segments, but for those written under shared claims; where the store cannot do that,
+   segments of which half is dead are written again without those frames. Right before each
+   deletion the collector's claim must still be there.
 7. Tombstones older than `TOMBSTONE_KEPT_MS` are removed.
 
 Why that is enough: at any time a segment that is needed is covered by a claim or by a root without
@@ -23,6 +25,26 @@ the cover can pass from claim to root and from root to claim, but when it passes
 collection to a claim made after the claims were listed, then from a root that was without a
 tombstone after 3: that root is found in 4, or its new tombstone is. (Without tombstones, a parent
 deleted just then would be in neither list; a test with three servers found that within seconds.)
+
+Sharing (sharing.py) is the one way in which something comes to be needed that was not covered
+before: a writer refers to a frame of a segment S, written under claim K, that perhaps no root names
+any more. It puts K among the shares of its claim, then looks at all claims, and refers to S only if
+it finds neither K nor a collector's; then it reads the frame. Who could take the frame away then?
+
+- A collector whose claim is put after the writer's look. It lists the claims after that, so after
+  the writer's shares were put: it finds them and spares S, or the writer's claim is gone and its
+  root there, or the root's tombstone, or a claim that holds the root, as above.
+- A collector whose claim was gone before the look. Its deletions were made before: the writer, who
+  reads the frame after the look, finds it gone or punched, and does not share it.
+- A collector whose claim was removed by another, because its process stood still or a clock jumped.
+  It sees that before the next deletion. What remains is a process that stands still for
+  `EXCLUSIVE_EXPIRES_MS` between that look and the deletion itself.
+- The writer of K, who removes its segments when it fails. As long as its claim is there, nobody
+  shares them; it looks for its claim before each deletion, and leaves them when it is gone.
+- A collector on a disk too full for its claim. As long as that cannot be put, no writer can put
+  shares there either, and before each deletion it is tried again; once it is put, all starts over.
+
+So from the look on, S is covered: by the shares of the writer's claim, then by its root.
 
 Each deletion stands for itself: a collection cut short is taken up by the next, and two at once
 do no harm. A segment that is written again appears whole under its name, with the same table:
@@ -112,7 +134,11 @@ class Collector:
         expired = self._expire_claims(dry_run)
         work = _Work(self, dry_run)
         try:
-            return self._run(expired, work)
+            try:
+                return self._run(expired, work)
+            except _ClaimedLateError:
+                # The report leaves out the one deletion that made room.
+                return self._run(expired, work)
         finally:
             work.release()
 
@@ -127,9 +153,13 @@ class Collector:
         live = self._live(roots, held, work)
         dead = [segment for segment in listed if segment not in live]
         writers = {bytes.fromhex(one.id) for one in claims if one.purpose not in _NOT_WRITING}
-        deleted, freed = self._delete(dead, writers, work)
+        shared = {bytes.fromhex(one) for claim in claims for one in claim.shares}
+        deleted, freed = self._delete(dead, writers | shared, work)
+        named = [segment for segment in listed if segment in live]
+        if shared:
+            named = [segment for segment in named if self._owner(segment) not in shared | {None}]
         thin = self._punch if self._store.can_punch else self._rewrite
-        thinned, given_back = thin(listed, live, work)
+        thinned, given_back = thin(named, live, work)
         if not work.dry_run:
             self._forget(buried)
         swept = 0 if work.dry_run else self._store.sweep(self._clock.now_ms() - SWEEP_AFTER_MS)
@@ -142,10 +172,6 @@ class Collector:
             claims_expired=expired,
             files_swept=swept,
         )
-
-    def is_copied_into(self) -> bool:
-        """Whether somebody copies objects into the vault."""
-        return any(one.purpose == Purpose.COPY for one in self._claims())
 
     def claim(self) -> Claim | None:
         """Claim the vault for a collection; None if the disk is full."""
@@ -227,10 +253,11 @@ class Collector:
         seen: set[FrameKey] = set()
         for is_held, some in ((False, roots), (True, held)):
             for root in some:
-                work.may_go_on()
+                work.go_on()
                 try:
                     for frames in self._walk.frames_of_all([root], seen):
                         live.add(frames)
+                        work.go_on()
                 except DamageError as error:
                     # A snapshot deleted meanwhile may have lost its map to another collector.
                     if is_held or self._exists(root.id):
@@ -257,7 +284,7 @@ class Collector:
                 continue
             count += 1
             freed += size
-            if work.may_go_on():
+            if work.may_delete():
                 self._store.delete(name)
                 names.append(name)
                 if len(names) == _BATCH:
@@ -266,11 +293,9 @@ class Collector:
         self._store.barrier(names)
         return count, freed
 
-    def _punch(self, listed: list[bytes], live: dict[bytes, Array], work: _Work) -> tuple[int, int]:
+    def _punch(self, named: list[bytes], live: dict[bytes, Array], work: _Work) -> tuple[int, int]:
         count = freed = 0
-        for segment in listed:
-            if segment not in live:
-                continue
+        for segment in named:
             # One that another collector has deleted, or whose table is damaged.
             with suppress(ObjectNotFoundError, DamageError):
                 holes = _holes(self._frames.fresh_table(segment), live[segment])
@@ -280,18 +305,16 @@ class Collector:
                     continue
                 count += 1
                 freed += size
-                if work.may_go_on():
+                if work.may_delete():
                     self._store.punch(name, holes)
         return count, freed
 
     def _rewrite(
-        self, listed: list[bytes], live: dict[bytes, Array], work: _Work
+        self, named: list[bytes], live: dict[bytes, Array], work: _Work
     ) -> tuple[int, int]:
         count = freed = 0
         names: list[str] = []
-        for segment in listed:
-            if segment not in live:
-                continue
+        for segment in named:
             # One that another collector has deleted, or of which a needed frame is damaged: it
             # stays as it is, because what is left of that frame may be of use to who mends it.
             with suppress(ObjectNotFoundError, DamageError):
@@ -310,9 +333,9 @@ class Collector:
         saved = size - size_with(table, needed)
         if saved < max(REWRITE_AT_LEAST, size * REWRITE_PART):
             return 0
-        if work.may_go_on():
+        if work.may_delete():
             contents = read_frames(self._store, self._frames, segment, needed)
-            write_segment(self._store, segment, table, needed, contents)
+            write_segment(self._store, segment, table, needed, contents, work.may_delete)
             self._frames.fresh_table(segment)
         return saved
 
@@ -329,6 +352,10 @@ class Collector:
             return None
 
 
+class _ClaimedLateError(Exception):
+    """There is room for the claim only now: what was found out before must be found out anew."""
+
+
 class _Work:
     """What a collection may do, and its claim, which there is no room for on a full disk."""
 
@@ -337,17 +364,26 @@ class _Work:
         self.dry_run = dry_run
         self.claim = None if dry_run else collector.claim()
 
-    def may_go_on(self) -> bool:
-        """False in a dry run. Raises VaultError if the claim is gone, or somebody copies."""
+    def go_on(self) -> None:
+        """Keep the claim; to be called again and again. Raises VaultError if it is gone."""
+        if self.claim is not None:
+            self.claim.renew()
+
+    def may_delete(self) -> bool:
+        """To be asked right before each deletion. False in a dry run.
+
+        Raises VaultError if the claim is gone, and says to start over if it could be made only now.
+        """
         if self.dry_run:
             return False
         if self.claim is not None:
             self.claim.renew()
+            self.claim.check()
             return True
-        # As long as there is no room for our claim, there is none for that of who copies.
+        # As long as there is no room for our claim, there is none for that of who copies or shares.
         self.claim = self._collector.claim()
-        if self.claim is not None and self._collector.is_copied_into():
-            raise VaultError("somebody copies into the vault now; nothing more was collected")
+        if self.claim is not None:
+            raise _ClaimedLateError
         return True
 
     def release(self) -> None:

@@ -62,8 +62,8 @@ class Packer:
         """A packer for the frames that are written under a claim."""
         return Packer(self._level, self._cipher, claim)
 
-    def pack(self, content: Buffer, kind: Kind) -> PackedFrame:
-        """Compress, or keep as it is what does not get smaller.
+    def pack(self, content: Buffer, kind: Kind, digest: bytes | None = None) -> PackedFrame:
+        """Compress, or keep as it is what does not get smaller; `digest` if it is known already.
 
         zstd itself gives up on incompressible data at some GB/s at its fast levels: a test of
         our own before it would cost more than it saves.
@@ -73,7 +73,7 @@ class Packer:
             compressor = zstd.ZstdCompressor(level=self._level)
             self._threads.compressor = compressor
         size = len(content)
-        digest = self._cipher.digest(content)
+        digest = self._cipher.digest(content) if digest is None else digest
         compressor.set_pledged_input_size(size)
         packed = compressor.compress(content, zstd.ZstdCompressor.FLUSH_FRAME)
         smaller = len(packed) < size

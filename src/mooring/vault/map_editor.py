@@ -50,7 +50,7 @@ class MapEditor:
         self.changed_blocks = 0
         self.pages_written = 0
 
-    def assign(self, blocks: Array, segment: OpenSegment, frame: int) -> None:
+    def assign(self, blocks: Array, segment: SegmentRef, frame: int) -> None:
         """Block `i` of the frame becomes the content of disk block `blocks[i]`."""
         pages = blocks // PAGE_BLOCKS
         self.changed_blocks += len(blocks)

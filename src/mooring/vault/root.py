@@ -45,12 +45,14 @@ class Statistics:
 
     `taken_bytes` were written to the writer, zeros among them; `changed_blocks` became
     different references, zero ones included; `data_bytes` are the stored frames of data;
+    `shared_bytes` were found in the vault, in another disk or place, and not stored again;
     `stored_bytes` is all that was written to the store but the root.
     """
 
     taken_bytes: int = 0
     zero_bytes: int = 0
     unchanged_bytes: int = 0
+    shared_bytes: int = 0
     changed_blocks: int = 0
     data_bytes: int = 0
     stored_bytes: int = 0

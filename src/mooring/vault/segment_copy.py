@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 from blake3 import blake3
@@ -23,12 +23,14 @@ def write_segment(
     table: SegmentTable,
     needed: Array,
     contents: Iterable[bytes],
+    ready: Callable[[], object] = lambda: None,
 ) -> int:
     """Put the segment of that id with the frames `needed`, ascending; return its size in bytes.
 
     `contents` gives their checked bytes; what it raises leaves the store as it was. With
     all frames the segment is, byte for byte, what its writer wrote. It appears whole, and replaces
-    one that is there; its content is durable then. Raises DiskFullError, StoreError.
+    one that is there; its content is durable then. `ready` is called right before, and prevents it
+    by an error. Raises DiskFullError, StoreError.
     """
     places = np.full(len(table), GONE, np.int64)
     upload = store.upload()
@@ -42,6 +44,7 @@ def write_segment(
             end += len(data)
         ending = table.ending(places)
         upload.write(ending)
+        ready()
         upload.commit(segment_name(segment))
     finally:
         upload.abort()

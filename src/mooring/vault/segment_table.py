@@ -10,6 +10,7 @@ import numpy as np
 from blake3 import blake3
 
 from mooring.model.errors import DamageError, VaultError
+from mooring.model.extents import BLOCK_SIZE
 from mooring.vault.frame import Kind, PackedFrame
 from mooring.vault.layout import DIGEST_BYTES, FRAME_BYTES, ID_BYTES, SEGMENT_FRAMES, VERSION
 
@@ -32,6 +33,12 @@ END_MAGIC = b"MOORSEGE"
 TABLE_MAGIC = b"MOORTABL"
 TAIL_BYTES = 32 * 1024
 """What is read first from the end of a segment: it holds most tables whole."""
+
+SHARED_ABOVE_BYTES = 16 * BLOCK_SIZE
+"""Frames of data with more content than that are worth finding again.
+
+Smaller ones were gathered from scattered writes: the same blocks will hardly meet again.
+"""
 
 _HEAD = struct.Struct("<8sII16sQQ")
 _ENTRY = np.dtype(
@@ -112,6 +119,13 @@ class SegmentTable:
         listed = np.where(places == GONE, _PLACE_GONE, places).astype("<u4").tobytes()
         end = END.pack(len(self.raw), THINNED, END_MAGIC)
         return self.raw + listed + _places_digest(self.raw, listed) + end
+
+    def shareable(self) -> tuple[Array, Array]:
+        """The numbers of the frames worth finding again, and 8 bytes of their contents' digests."""
+        there = (self._entries["kind"] == Kind.DATA) & (self.places != GONE)
+        chosen = np.flatnonzero(there & (self._entries["plain"] > SHARED_ABOVE_BYTES))
+        digests = np.ascontiguousarray(self._entries["content"][chosen, :8])
+        return chosen, digests.view("<u8").reshape(-1)
 
     def entry(self, frame: int) -> FrameEntry:
         """The entry of a frame. Raises DamageError if there is no such frame."""

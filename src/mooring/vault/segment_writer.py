@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from contextlib import suppress
 
 from mooring.model.clock import Clock
 from mooring.model.errors import MooringError
+from mooring.vault.claim import Claim
 from mooring.vault.frame import PackedFrame
 from mooring.vault.layout import FRAME_BYTES, SEGMENT_BYTES, SEGMENT_FRAMES, segment_name
-from mooring.vault.segment_table import TableBuilder, start_bytes
+from mooring.vault.segment_table import SegmentTable, TableBuilder, read_ending, start_bytes
 from mooring.vault.store.interface import Store, Upload
 
 MAX_SEALING = 2
@@ -27,23 +29,26 @@ class OpenSegment:
 
 
 class SegmentWriter:
-    """Appends frames; used by one thread."""
+    """Appends frames; used by one thread. `sealed` is told of each segment that is ended."""
 
     def __init__(
         self,
         store: Store,
         clock: Clock,
-        claim: bytes,
+        claim: Claim,
         sealers: Executor,
         limit: int = SEGMENT_BYTES,
+        sealed: Callable[[bytes, SegmentTable], None] | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
-        self._claim = claim
+        self._owner = claim
+        self._claim = bytes.fromhex(claim.id)
+        self._sealed = sealed
         self._sealers = sealers
         self._limit = limit
         self._upload: Upload | None = None
-        self._table = TableBuilder(claim, 0, 0)
+        self._table = TableBuilder(self._claim, 0, 0)
         self._current: OpenSegment | None = None
         self._sealing: deque[Future[None]] = deque()
         self.names: list[str] = []
@@ -80,6 +85,9 @@ class SegmentWriter:
         name = segment_name(segment.id)
         self.names.append(name)
         self._current = self._upload = None
+        if self._sealed is not None:
+            size = self._table.end + len(end)
+            self._sealed(segment.id, read_ending(end, segment.id, size))
         self._sealing.append(self._sealers.submit(upload.commit, name))
         while len(self._sealing) > MAX_SEALING:
             self._sealing.popleft().result()
@@ -91,7 +99,11 @@ class SegmentWriter:
             self._sealing.popleft().result()
 
     def abort(self) -> None:
-        """Remove all that was written, as far as the store lets us; the collector does the rest."""
+        """Remove all that was written, as far as the store lets us; the collector does the rest.
+
+        Once the claim has expired, other snapshots may share what was written under it: then all
+        of it is the collector's business.
+        """
         if self._upload is not None:
             self._upload.abort()
             self._current = self._upload = None
@@ -100,4 +112,5 @@ class SegmentWriter:
                 self._sealing.popleft().result()
         for name in self.names:
             with suppress(MooringError):
+                self._owner.check()
                 self._store.delete(name)

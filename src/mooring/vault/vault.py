@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from mooring.model.clock import Clock
 from mooring.model.errors import (
@@ -20,6 +21,7 @@ from mooring.vault.cipher import Cipher
 from mooring.vault.claim import Claim, Purpose
 from mooring.vault.collect import Collection, Collector
 from mooring.vault.diff import changed_extents
+from mooring.vault.digest_index import DigestIndex
 from mooring.vault.frame import Packer
 from mooring.vault.frames import Frames
 from mooring.vault.header import create_header, open_cipher, read_header
@@ -35,11 +37,15 @@ from mooring.vault.layout import (
 from mooring.vault.reader import SnapshotReader
 from mooring.vault.replicate import OnCopied, Replication, Replicator, make_copy
 from mooring.vault.root import Root, SnapshotInfo, check_size, decode_root
+from mooring.vault.sharing import Sharing
 from mooring.vault.store.interface import Store
 from mooring.vault.usage import Usage, UsageReport
 from mooring.vault.verify import Damage, Verification, damaged_roots
 from mooring.vault.walk import Walk
 from mooring.vault.writer import SnapshotWriter
+
+INDEX_BYTES = 256 * 1024 * 1024
+"""What the index of contents may take: 16 million frames, 8 TiB of content."""
 
 
 class Vault:
@@ -59,6 +65,7 @@ class Vault:
         level: int,
         threads: int,
         segment_bytes: int,
+        index: DigestIndex | None = None,
     ) -> None:
         """Use `create_or_open`."""
         self.id = vault_id
@@ -73,6 +80,9 @@ class Vault:
         self._sealers = ThreadPoolExecutor(2, "vault-segments")
         self._walk = Walk(self._frames)
         self._collector = Collector(store, clock, ids, self._frames, self._walk)
+        self._sharing = None
+        if index is not None:
+            self._sharing = Sharing(store, clock, self._frames, index)
 
     @classmethod
     def create_or_open(
@@ -86,11 +96,16 @@ class Vault:
         segment_bytes: int = SEGMENT_BYTES,
         create: bool = True,
         secret: bytes | None = None,
+        index: Path | None = None,
+        index_bytes: int = INDEX_BYTES,
     ) -> Vault:
         """Open the vault in the store; with `create` make one if the store is empty.
 
         With a `secret`, of any length, all content is sealed with a key that the secret unwraps.
         A vault has a key from the beginning or never.
+
+        In `index`, a local directory made if need be, or in memory without one, an index of up to
+        `index_bytes` finds content that is in the vault already; with 0 nothing is looked for.
 
         `level` is zstd's, `threads` those that compress and decode, `segment_bytes` what a
         segment is sealed at. Raises VaultError if the store holds something else, a vault of
@@ -116,12 +131,15 @@ class Vault:
             level=level,
             threads=threads,
             segment_bytes=min(segment_bytes, SEGMENT_BYTES),
+            index=DigestIndex(index and index / vault_id, index_bytes) if index_bytes else None,
         )
 
     def close(self) -> None:
         """Let go of threads and memory. Writers and readers must be done."""
         self._workers.shutdown(cancel_futures=True)
         self._sealers.shutdown()
+        if self._sharing is not None:
+            self._sharing.close()
         self._store.close()
 
     def __enter__(self) -> Vault:
@@ -176,6 +194,7 @@ class Vault:
                 packers=self._workers,
                 sealers=self._sealers,
                 segment_bytes=self._segment_bytes,
+                sharing=self._sharing,
             )
         except MooringError:
             claim.release()
@@ -273,6 +292,11 @@ class Vault:
         """
         before = None if old is None else self.root(old)
         return changed_extents(before, self.root(new), self._frames)
+
+    def refresh_index(self) -> None:
+        """Enter now what other servers wrote; otherwise that is done when it is due."""
+        if self._sharing is not None:
+            self._sharing.refresh()
 
     # --- keeping
 

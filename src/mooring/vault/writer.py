@@ -16,7 +16,7 @@ from mooring.model.extents import BLOCK_SIZE
 from mooring.vault.claim import Claim
 from mooring.vault.compare import Comparison
 from mooring.vault.frame import Kind, PackedFrame, Packer
-from mooring.vault.frames import Frames
+from mooring.vault.frames import FrameKey, Frames
 from mooring.vault.gather import Array, Gather
 from mooring.vault.layout import root_name
 from mooring.vault.map_editor import MapEditor
@@ -28,13 +28,15 @@ from mooring.vault.root import (
     decode_root,
     encode_root,
 )
+from mooring.vault.segment_table import SHARED_ABOVE_BYTES
 from mooring.vault.segment_writer import SegmentWriter
+from mooring.vault.sharing import Sharing
 from mooring.vault.store.interface import Buffer, Store
 
 IN_FLIGHT = 24
 """Frames between the caller and the segment: 12 MiB of data, and what it is compressed to."""
 
-_Frame = tuple[Array, "Future[PackedFrame]"]
+_Frame = tuple[Array, "Future[PackedFrame | FrameKey]"]
 _Zeros = tuple[int, int]
 
 
@@ -59,6 +61,7 @@ class SnapshotWriter:
         packers: Executor,
         sealers: Executor,
         segment_bytes: int,
+        sharing: Sharing | None = None,
     ) -> None:
         self.info = info
         self._parent = parent
@@ -68,15 +71,15 @@ class SnapshotWriter:
         self._packer = packer.for_claim(bytes.fromhex(claim.id))
         self._cipher = frames.cipher
         self._packers = packers
-        self._segments = SegmentWriter(
-            store, clock, bytes.fromhex(claim.id), sealers, segment_bytes
-        )
+        self._shares = None if sharing is None else sharing.shares(claim)
+        sealed = None if self._shares is None else self._shares.sealed
+        self._segments = SegmentWriter(store, clock, claim, sealers, segment_bytes, sealed)
         table = None if parent is None else parent.table
         self._map = MapEditor(check_size(info.size), table, frames, self._packer, self._segments)
         self._comparison = None if parent is None else Comparison(parent, frames)
         self._gather = Gather(self._submit)
         self._queue: deque[_Frame | _Zeros] = deque()
-        self._taken = self._zero = self._unchanged = self._data = 0
+        self._taken = self._zero = self._unchanged = self._data = self._shared = 0
         self._reached = 0
         self._over = ""
 
@@ -87,6 +90,7 @@ class SnapshotWriter:
             taken_bytes=self._taken,
             zero_bytes=self._zero,
             unchanged_bytes=self._unchanged,
+            shared_bytes=self._shared,
             changed_blocks=self._map.changed_blocks,
             data_bytes=self._data,
             stored_bytes=self._segments.stored_bytes,
@@ -137,7 +141,8 @@ class SnapshotWriter:
         self._drain(0)
         table = self._map.finish()
         self._segments.settle()
-        self._store.barrier(self._segments.names)
+        others = [] if self._shares is None else self._shares.names
+        self._store.barrier([*self._segments.names, *others])
         root = Root(
             info=self.info,
             parent=None if self._parent is None else self._parent.id,
@@ -233,18 +238,33 @@ class SnapshotWriter:
             self._map.clear(first, count)
 
     def _submit(self, blocks: Array, data: Buffer) -> None:
-        self._queue.append((blocks, self._packers.submit(self._packer.pack, data, Kind.DATA)))
+        if self._shares is not None and len(data) > SHARED_ABOVE_BYTES:
+            self._shares.prepare()
+        self._queue.append((blocks, self._packers.submit(self._pack, data)))
         self._drain(IN_FLIGHT)
+
+    def _pack(self, data: Buffer) -> PackedFrame | FrameKey:
+        """Find the content in the vault, or pack it."""
+        digest = self._cipher.digest(data)
+        if self._shares is not None and len(data) > SHARED_ABOVE_BYTES:
+            found = self._shares.find(data, digest)
+            if found is not None:
+                return found
+        return self._packer.pack(data, Kind.DATA, digest)
 
     def _drain(self, limit: int) -> None:
         """Enter the oldest results into segment and map until at most `limit` are under way."""
         while len(self._queue) > limit or (self._queue and not _is_frame(self._queue[0])):
             item = self._queue.popleft()
             if isinstance(item[1], Future):
+                blocks = np.asarray(item[0])
                 frame = item[1].result()
-                segment, number = self._segments.append(frame)
-                self._data += len(frame.stored)
-                self._map.assign(np.asarray(item[0]), segment, number)
+                if isinstance(frame, tuple):
+                    self._shared += len(blocks) * BLOCK_SIZE
+                    self._map.assign(blocks, *frame)
+                else:
+                    self._data += len(frame.stored)
+                    self._map.assign(blocks, *self._segments.append(frame))
             else:
                 self._map.clear(int(item[0]), item[1])
 
