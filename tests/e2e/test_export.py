@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from mooring.admin.demo.server import DemoError
 from mooring.model.errors import NbdError
 from mooring.nbd.blocking import BlockingNbdClient
+from mooring.nbd.image_file import ImagePart
 from tests.e2e.deployment import Deployment
 from tests.e2e.processes import until
 from tests.e2e.test_restore import MIB, PIECES, check, noise, serve, snapshot, snapshot_server
@@ -114,3 +116,71 @@ def check_file(path: Path) -> None:
         for position, length in PIECES.items():
             file.seek(position)
             assert file.read(length) == noise(position, length)
+
+
+def to_file(
+    deployment: Deployment, output: Path, image_format: str = "raw", name: str = "saved"
+) -> subprocess.CompletedProcess[str]:
+    """Run `mooring export --output`; its errors are kept."""
+    command = [sys.executable, "-m", "mooring.cli.main", "export", "--disk-snapshot-name", name]
+    return subprocess.run(
+        [*command, "--format", image_format, "--output", str(output)],
+        env=deployment.server.environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.requires("qemu-img")
+@pytest.mark.parametrize("image_format", ["raw", "qcow2", "vmdk"])
+def test_export_into_a_file(deployment: Deployment, image_format: str) -> None:
+    serve(deployment)
+    snapshot(deployment)
+    output, back = deployment.folder / "image", deployment.folder / "back"
+
+    done = to_file(deployment, output, image_format)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"saved is in {output}: {image_format}, 8.0 GiB" in done.stdout
+    convert = ["qemu-img", "convert", "-f", image_format, "-O", "raw", str(output), str(back)]
+    subprocess.run(convert, check=True)
+    check_file(back)
+    assert output.stat().st_blocks * 512 < 64 * MIB
+    assert not list(deployment.folder.glob("image?*"))
+    again = to_file(deployment, output, image_format)
+    assert again.returncode == 255
+    assert "exists and stays as it is: name another file" in again.stderr
+
+
+def test_export_into_a_file_goes_on(deployment: Deployment) -> None:
+    serve(deployment)
+    snapshot(deployment)
+    output = deployment.folder / "image"
+    known = deployment.server.ask("snapshot", diskSnapshotName="saved")
+    with ImagePart(output) as part:
+        part.begin(8192 * MIB)
+        os.pwrite(part.fd, noise(0, 4 * MIB), 0)
+        part.mark({"snapshot": known["id"], "size": 8192 * MIB}, 4 * MIB)
+    done = to_file(deployment, output)
+    assert done.returncode == 0
+    told = f"{output}.part goes on at 4.0 MiB, where an earlier try was interrupted.\n"
+    assert done.stderr == told
+    check_file(output)
+
+    output.rename(deployment.folder / "first")
+    output.with_name("image.part").write_text("of something else")
+    done = to_file(deployment, output)
+    assert done.returncode == 0
+    assert "begins anew: what an earlier try has left cannot be continued" in done.stderr
+    check_file(output)
+
+
+def test_what_cannot_be_written(deployment: Deployment) -> None:
+    serve(deployment)
+    output = deployment.folder / "image"
+    assert "does not write 'vdi'" in to_file(deployment, output, "vdi").stderr
+    assert "NotFoundException" in to_file(deployment, output).stderr
+    assert "cannot be written" in to_file(deployment, deployment.folder / "no" / "image").stderr
+    assert not list(deployment.folder.glob("image*"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -12,10 +11,11 @@ from pathlib import Path
 from mooring.admin.amounts import amount
 from mooring.admin.vaults import find_snapshot, opened
 from mooring.config import Settings
-from mooring.model.errors import ConfigurationError, StoreError
 from mooring.model.extents import Image
 from mooring.nbd.export import Export
 from mooring.nbd.image_export import ImageExport
+from mooring.nbd.image_file import ImagePart, check_free
+from mooring.nbd.qemu_img import convert
 from mooring.nbd.server import NbdServer
 from mooring.nbd.uri import NbdUri
 from mooring.vault.root import Root
@@ -32,15 +32,16 @@ def export(
     Raises ConfigurationError if there is no such snapshot, or the file is there already;
     StoreError if it cannot be written, or the snapshot cannot be read: then nothing is left.
     """
-    _check_free(output)
+    check_free(output)
     with opened(settings, region) as vaults:
         vault, root = find_snapshot(vaults, snapshot)
-        part = _begin(output)
-        try:
-            asyncio.run(_write(vault, root, image_format, part))
-            _finish(part, output)
-        finally:
-            part.unlink(missing_ok=True)
+        with ImagePart(output) as part:
+            try:
+                part.begin()
+                asyncio.run(_write(vault, root, image_format, part.path))
+                part.finish()
+            finally:
+                part.discard()
     print(
         f"{root.info.name} is in {output}: {image_format}, {amount(root.info.size)}, "
         f"{amount(output.stat().st_blocks * 512)} on disk, compared with the vault"
@@ -81,68 +82,6 @@ async def _write(vault: Vault, root: Root, image_format: str, part: Path) -> Non
         server = NbdServer(OneSnapshot(vault, root.id, executor))
         await server.listen_unix(socket)
         try:
-            uri = str(NbdUri(root.id, socket=str(socket)))
-            await _qemu_img("convert", "-f", "raw", "-O", image_format, uri, str(part))
-            await _qemu_img("compare", "-f", "raw", "-F", image_format, uri, str(part))
+            await convert(str(NbdUri(root.id, socket=str(socket))), image_format, part)
         finally:
             await server.close()
-
-
-async def _qemu_img(command: str, *arguments: str) -> None:
-    try:
-        process = await asyncio.create_subprocess_exec(
-            "qemu-img",
-            command,
-            *arguments,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-    except FileNotFoundError:
-        raise ConfigurationError(
-            "qemu-img is missing, which writes images: apt-get install qemu-utils"
-        ) from None
-    try:
-        said, _ = await process.communicate()
-    except BaseException:
-        process.kill()
-        await process.wait()
-        raise
-    if process.returncode:
-        last = said.decode(errors="replace").strip().splitlines()[-1:]
-        raise StoreError(
-            f"qemu-img {command} failed: {''.join(last) or process.returncode}; nothing was left"
-        )
-
-
-def _check_free(output: Path) -> None:
-    if os.path.lexists(output):
-        raise ConfigurationError(f"{output} exists and stays as it is: name another file")
-
-
-def _begin(output: Path) -> Path:
-    """An empty file beside the output, for this user alone."""
-    try:
-        fd, name = tempfile.mkstemp(".part", f".{output.name}.", output.absolute().parent)
-    except OSError as error:
-        raise ConfigurationError(f"{output} cannot be written: {error.strerror}") from error
-    os.close(fd)
-    return Path(name)
-
-
-def _finish(part: Path, output: Path) -> None:
-    """Make the file durable, then give it its name, unless somebody has taken that meanwhile."""
-    fd = os.open(part, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    try:
-        os.link(part, output)
-    except FileExistsError:
-        _check_free(output)
-        raise
-    except OSError:
-        # A file system without hard links.
-        _check_free(output)
-        part.rename(output)

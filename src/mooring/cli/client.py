@@ -112,6 +112,25 @@ class Client:
         reply, _, _ = self._send("GET", target, {"User-Agent": f"mooring/{VERSION}"}, b"")
         return reply
 
+    def ask(self, question: str, members: dict[str, str], about: str) -> Any:
+        """The answer to one of Mooring's own questions, about what messages say.
+
+        Raises CommandError, of kind `service` if the service failed.
+        """
+        reply = self.get(question, members)
+        failure = answers.failure(reply)
+        if failure is not None:
+            raise ServiceFailure(
+                f"An error occurred ({failure.code}) when asking for {about}: {failure.message}",
+                str(failure.code),
+            )
+        try:
+            return dict(json.loads(reply.body))
+        except (ValueError, TypeError):
+            raise CommandError(
+                f"{self.connection.url} does not answer as a Mooring server does."
+            ) from None
+
     def _send(
         self, method: str, target: str, headers: dict[str, str], body: bytes
     ) -> tuple[transport.Reply, answers.Failure | None, int]:

@@ -93,7 +93,7 @@ def _options_of(model: ServiceModel, command: str | None) -> list[str]:
     if command == "uri":
         return ["--disk-name"]
     if command == "export":
-        return ["--disk-snapshot-name", "--seconds"]
+        return ["--disk-snapshot-name", "--seconds", "--format", "--output"]
     if command == "completion":
         return list(_SCRIPTS)
     served = model.operations.get(operation_name(command))
@@ -102,7 +102,7 @@ def _options_of(model: ServiceModel, command: str | None) -> list[str]:
 
 def _values(model: ServiceModel, option: str, words: list[str]) -> list[str] | None:
     """Values of the option before the cursor, or None if another option may follow."""
-    if option == "--output":
+    if option == "--output" and "export" not in words:
         return parser.OUTPUTS
     if option == "--color":
         return ["on", "off", "auto"]

@@ -1,12 +1,10 @@
-"""mooring export: serves a completed snapshot read-only, and prints where."""
+"""mooring export: serves a completed snapshot read-only, or brings it into an image file."""
 
 from __future__ import annotations
 
-import json
 import sys
 
-from mooring.cli import answers, help_pages, operation, parser, style
-from mooring.cli.client import ServiceFailure
+from mooring.cli import help_pages, operation, parser, style
 from mooring.model.errors import CommandError
 
 TYPE_CHECKING = False
@@ -14,6 +12,9 @@ if TYPE_CHECKING:
     from mooring.cli.options import Options
     from mooring.cli.session import Session
     from mooring.protocol.service_model import ServiceModel
+
+# A file may take long; a server serves a snapshot for a day at most.
+FILE_SECONDS = 24 * 60 * 60
 
 
 def run(model: ServiceModel, rest: list[str], options: Options, session: Session) -> int:
@@ -23,44 +24,56 @@ def run(model: ServiceModel, rest: list[str], options: Options, session: Session
     arguments = parser.Parser()
     arguments.add_argument("--disk-snapshot-name", required=True)
     arguments.add_argument("--seconds", type=int)
+    arguments.add_argument("--format", dest="image_format")
+    arguments.add_argument("--output-file")
     parsed, unknown = arguments.parse_known_args(rest)
     if unknown:
         raise CommandError(f"Unknown options: {', '.join(unknown)}", "usage")
+    if parsed.image_format is not None and parsed.output_file is None:
+        raise CommandError("--format needs --output FILE: where to write the image.", "usage")
     v2 = style.is_v2(session.environ, session)
     client = operation.open_client(model, options, session, lambda value: value, v2)
     members = {"diskSnapshotName": parsed.disk_snapshot_name}
     if parsed.seconds is not None:
         members["seconds"] = str(parsed.seconds)
-    reply = client.get("export", members)
-    failure = answers.failure(reply)
-    if failure is not None:
-        raise ServiceFailure(
-            f"An error occurred ({failure.code}) when asking for the export: {failure.message}",
-            str(failure.code),
+    elif parsed.output_file is not None:
+        members["seconds"] = str(FILE_SECONDS)
+    if parsed.output_file is not None:
+        from mooring.cli.images import image_output
+
+        return image_output.write(
+            lambda: client.ask("export", members, "the export"),
+            parsed.disk_snapshot_name,
+            parsed.image_format or "raw",
+            parsed.output_file,
         )
-    try:
-        address = json.loads(reply.body)["uri"]
-    except (ValueError, KeyError, TypeError):
-        raise CommandError(
-            f"{client.connection.url} does not answer as a Mooring server does."
-        ) from None
-    sys.stdout.write(f"{address}\n")
+    sys.stdout.write(f"{client.ask('export', members, 'the export')['uri']}\n")
     return 0
 
 
 def _show_help() -> int:
     return help_pages.show_own(
         "export - read a snapshot without making a disk from it",
-        "mooring export --disk-snapshot-name <string> [--seconds <integer>]",
+        "mooring export --disk-snapshot-name <string> [--seconds <integer>]\n"
+        "mooring export --disk-snapshot-name <string> --output <file> "
+        "[--format raw|qcow2|vmdk]",
         [
             "Serves a completed snapshot read-only over NBD, on the server's host, for its user "
             "only, and prints the URI. Whatever speaks NBD takes it: nbdcopy, nbdfuse, qemu-img "
             'convert -f raw "$(mooring export --disk-snapshot-name S)" ...',
             "Who is connected can read to the end of the time, even if the snapshot is deleted "
             "meanwhile. After that reads fail.",
+            "With --output, writes the snapshot into a new image file instead: sparse, with "
+            "progress on a terminal, and compared with the snapshot before it gets its name. "
+            "Nothing is ever overwritten. Until then it is FILE.part; when it was interrupted, "
+            "the same command continues a raw image and begins others anew. qcow2 and vmdk are "
+            "written by qemu-img.",
         ],
         {
             "--disk-snapshot-name <string>": "The name of the snapshot.",
-            "--seconds <integer>": "How long to serve it, up to a day. Default: 3600.",
+            "--seconds <integer>": "How long to serve it, up to a day. Default: 3600, and a day "
+            "with --output.",
+            "--output <file>": "The image file to write.",
+            "--format <string>": "raw, qcow2 or vmdk. Default: raw.",
         },
     )

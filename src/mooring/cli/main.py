@@ -33,6 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
             from mooring.cli import completion
 
             return completion.run(arguments[1:])
+        if arguments[0] == "export":
+            # What it puts out is an image; elsewhere the option chooses how answers look.
+            arguments = [_output_file(word) for word in arguments]
         parsed, rest = parser.split_global(arguments)
         session = Session(os.environ, parsed.profile)
         return _run(parsed, rest, session)
@@ -46,6 +49,11 @@ def main(arguments: list[str] | None = None) -> int:
         return style.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - like aws: every failure is one message and a code
         return style.report(error, style.is_v2(os.environ, session))
+
+
+def _output_file(word: str) -> str:
+    option, equals, value = word.partition("=")
+    return f"--output-file{equals}{value}" if option == "--output" else word
 
 
 def _run(parsed: object, rest: list[str], session: Session) -> int:

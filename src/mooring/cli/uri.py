@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import sys
 
-from mooring.cli import answers, help_pages, operation, parser, style
-from mooring.cli.client import ServiceFailure
+from mooring.cli import help_pages, operation, parser, style
 from mooring.model.errors import CommandError
 
 TYPE_CHECKING = False
@@ -27,19 +25,9 @@ def run(model: ServiceModel, rest: list[str], options: Options, session: Session
         raise CommandError(f"Unknown options: {', '.join(unknown)}", "usage")
     v2 = style.is_v2(session.environ, session)
     client = operation.open_client(model, options, session, lambda value: value, v2)
-    reply = client.get("uri", {"diskName": parsed.disk_name})
-    failure = answers.failure(reply)
-    if failure is not None:
-        raise ServiceFailure(
-            f"An error occurred ({failure.code}) when asking for the URI: {failure.message}",
-            str(failure.code),
-        )
-    try:
-        address = json.loads(reply.body)["uri"]
-    except (ValueError, KeyError, TypeError):
-        raise CommandError(
-            f"{client.connection.url} does not answer as a Mooring server does."
-        ) from None
+    address = client.ask("uri", {"diskName": parsed.disk_name}, "the URI").get("uri")
+    if address is None:
+        raise CommandError(f"{client.connection.url} does not answer as a Mooring server does.")
     sys.stdout.write(f"{address}\n")
     return 0
 

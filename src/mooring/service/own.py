@@ -127,6 +127,7 @@ def export(backend: Backend, context: Context, params: Params) -> Answer:
     expires = backend.clock.now_ms() + seconds * 1000
     return {
         "diskSnapshotName": found.name,
+        "id": found.id,
         "uri": backend.server(context.region).grant(found.id, seconds),
         "sizeInBytes": size_in_bytes(found.size_gb),
         "expiresAt": expires / 1000,

@@ -1,0 +1,1 @@
+"""Image files: out of snapshots, and into them."""

@@ -1,0 +1,100 @@
+"""Writes a snapshot into an image file, with progress."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from mooring.cli.progress import Progress, size
+from mooring.model.clock import SystemClock
+from mooring.model.errors import CommandError, MooringError
+from mooring.nbd import qemu_img, raw_copy
+from mooring.nbd.image_file import FORMATS, ImagePart
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+
+def write(ask: Callable[[], Any], snapshot: str, image_format: str, output: str) -> int:
+    """Bring a snapshot into the new file `output`; `ask` has the server export it.
+
+    Raises CommandError. An interrupted raw image is left for the next call to continue.
+    """
+    if image_format not in FORMATS:
+        raise CommandError(
+            f"Mooring does not write {image_format!r}: choose one of {', '.join(FORMATS)}.", "usage"
+        )
+    path = Path(output)
+    try:
+        with ImagePart(path) as part:
+            try:
+                answer = _write_part(part, ask, image_format)
+                part.finish()
+            except BaseException:
+                # Of a raw image, what there is can be continued.
+                if image_format != "raw" or not os.fstat(part.fd).st_size:
+                    part.discard()
+                raise
+    except CommandError:
+        raise
+    except MooringError as error:
+        raise CommandError(str(error)) from error
+    on_disk = size(path.stat().st_blocks * 512)
+    sys.stdout.write(
+        f"{snapshot} is in {output}: {image_format}, {size(answer['sizeInBytes'])}, {on_disk} on "
+        "disk, compared with the snapshot\n"
+    )
+    return 0
+
+
+def _write_part(part: ImagePart, ask: Callable[[], Any], image_format: str) -> Any:
+    """Bring the snapshot into the part; returns what the server said about it."""
+    answer = ask()
+    facts: dict[str, object] = {"snapshot": answer["id"]}
+    total = int(answer["sizeInBytes"])
+    _say_what_is_left(part, image_format, part.reached({**facts, "size": total}))
+    teller = _Teller(part.output.name)
+    try:
+        if image_format == "raw":
+            asyncio.run(raw_copy.copy(answer["uri"], part, facts, teller.tell))
+        else:
+            part.begin()
+            asyncio.run(qemu_img.convert(answer["uri"], image_format, part.path, teller.tell))
+    finally:
+        teller.clear()
+    return answer
+
+
+class _Teller:
+    """A bar for the copying, then another for the comparison."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._what = ""
+        self._bar: Progress | None = None
+
+    def tell(self, what: str, fraction: float) -> None:
+        if self._bar is None or what != self._what:
+            self.clear()
+            self._what = what
+            title = self._name if what == "copy" else f"comparing {self._name}"
+            self._bar = Progress(title, SystemClock())
+        self._bar.show(fraction, None)
+
+    def clear(self) -> None:
+        if self._bar is not None:
+            self._bar.clear()
+
+
+def _say_what_is_left(part: ImagePart, image_format: str, reached: int) -> None:
+    if not part.found:
+        return
+    if image_format == "raw" and reached:
+        text = f"goes on at {size(reached)}, where an earlier try was interrupted"
+    else:
+        text = "begins anew: what an earlier try has left cannot be continued"
+    sys.stderr.write(f"{part.path} {text}.\n")

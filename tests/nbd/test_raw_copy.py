@@ -1,0 +1,135 @@
+"""Exports copied into raw files: sparse, continued where they were interrupted, compared."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from mooring.model.errors import ConfigurationError, MooringError, NbdError, StoreError
+from mooring.nbd import raw_copy
+from mooring.nbd.image_file import ImagePart
+from mooring.nbd.uri import NbdUri
+from tests.nbd.exports import SparseImage, serving
+
+MIB = 1024 * 1024
+FACTS: dict[str, object] = {"snapshot": "s"}
+
+
+def copy(run_dir: Path, image: SparseImage, part: ImagePart) -> list[tuple[str, float]]:
+    told: list[tuple[str, float]] = []
+
+    async def scenario() -> None:
+        async with serving(run_dir / "nbd", {"d": image}):
+            uri = str(NbdUri("d", socket=str(run_dir / "nbd")))
+            await raw_copy.copy(uri, part, FACTS, lambda what, done: told.append((what, done)))
+
+    asyncio.run(scenario())
+    return told
+
+
+def test_copy_is_the_same_and_sparse(run_dir: Path, tmp_path: Path) -> None:
+    image = SparseImage(32 * MIB, filled=0.02)
+    with ImagePart(tmp_path / "image") as part:
+        told = copy(run_dir, image, part)
+        part.finish()
+
+    file = tmp_path / "image"
+    assert file.read_bytes() == image.content
+    assert file.stat().st_blocks * 512 < 16 * MIB
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["image"]
+    assert told[0] == ("copy", 0.0)
+    assert ("copy", 1.0) in told
+    assert told[-1] == ("compare", 1.0)
+    assert [done for what, done in told if what == "copy"] == sorted(
+        done for what, done in told if what == "copy"
+    )
+
+
+def test_interrupted_copy_goes_on(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(raw_copy, "MARK_BYTES", MIB)
+    monkeypatch.setattr(raw_copy, "PIECE", 64 * 1024)
+    image = SparseImage(16 * MIB, filled=1.0)
+    image.fail_at = 12 * MIB
+    with ImagePart(tmp_path / "image") as part, pytest.raises(NbdError, match="worn out"):
+        copy(run_dir, image, part)
+    assert not (tmp_path / "image").exists()
+
+    image.fail_at = None
+    with ImagePart(tmp_path / "image") as part:
+        assert part.found
+        reached = part.reached({**FACTS, "size": image.size})
+        assert 10 * MIB <= reached <= 12 * MIB
+        assert part.reached({"snapshot": "another", "size": image.size}) == 0
+        told = copy(run_dir, image, part)
+        part.finish()
+    assert told[0] == ("copy", reached / image.size)
+    assert (tmp_path / "image").read_bytes() == image.content
+
+
+def test_part_of_another_snapshot_begins_anew(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(raw_copy, "MARK_BYTES", MIB)
+    image, other = SparseImage(8 * MIB, seed=1), SparseImage(8 * MIB, seed=2)
+    with ImagePart(tmp_path / "image") as part:
+        part.begin(other.size)
+        os.pwrite(part.fd, other.content, 0)
+        part.mark({"snapshot": "other", "size": other.size}, other.size)
+    with ImagePart(tmp_path / "image") as part:
+        copy(run_dir, image, part)
+        part.finish()
+    assert (tmp_path / "image").read_bytes() == image.content
+
+
+@pytest.mark.parametrize("hole", [False, True])
+def test_what_was_changed_on_the_way_is_noticed(
+    hole: bool, run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = SparseImage(8 * MIB)
+    place = next(
+        at for at in range(0, image.size, 4096) if any(image.content[at : at + 4096]) != hole
+    )
+    real = raw_copy._compare
+
+    async def meddled(client: object, part: ImagePart, *rest: object) -> None:
+        os.pwrite(part.fd, b"x", place + 7)
+        await real(client, part, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(raw_copy, "_compare", meddled)
+    with ImagePart(tmp_path / "image") as part, pytest.raises(StoreError, match="is not what was"):
+        copy(run_dir, image, part)
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_overwritten(run_dir: Path, tmp_path: Path) -> None:
+    image = SparseImage(MIB)
+    with ImagePart(tmp_path / "image") as part:
+        copy(run_dir, image, part)
+        (tmp_path / "image").write_text("precious")
+        with pytest.raises(ConfigurationError, match="exists and stays as it is"):
+            part.finish()
+    with pytest.raises(ConfigurationError, match="exists and stays as it is"):
+        ImagePart(tmp_path / "image")
+    assert (tmp_path / "image").read_text() == "precious"
+
+
+def test_two_at_once(tmp_path: Path) -> None:
+    with (
+        ImagePart(tmp_path / "image"),
+        pytest.raises(ConfigurationError, match="written by another process"),
+    ):
+        ImagePart(tmp_path / "image")
+    ImagePart(tmp_path / "image").close()
+
+
+def test_part_that_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "image.part").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(MooringError, match="cannot be written"):
+        ImagePart(tmp_path / "image")
+    assert not (tmp_path / "elsewhere").exists()
