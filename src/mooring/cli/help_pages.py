@@ -52,6 +52,7 @@ _OWN = {
     "wait": "Return when a snapshot, a disk or an operation is ready.",
     "uri": "Print the NBD URI of an attached disk.",
     "export": "Serve a snapshot read-only for a while, and print the NBD URI.",
+    "import": "Make a snapshot from an image file.",
     "completion": "Print what makes bash, zsh or fish complete mooring's commands.",
     "help": "This page.",
 }

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mooring.cli.options import Options
     from mooring.protocol.service_model import ServiceModel
 
-OWN_COMMANDS = ("wait", "uri", "export", "completion", "help")
+OWN_COMMANDS = ("wait", "uri", "export", "import", "completion", "help")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -98,6 +98,10 @@ def _run_own(
         from mooring.cli import export
 
         return export.run(model, rest, options, session)
+    if command == "import":
+        from mooring.cli import import_image
+
+        return import_image.run(model, rest, options, session)
     from mooring.cli import completion
 
     return completion.run(rest)

@@ -47,14 +47,15 @@ def wait(
     clock: Clock,
     timeout: float | None,
     sleep: Callable[[float], None] = time.sleep,
+    heard: bool = False,
 ) -> None:
     """Ask until the state is done. Raises CommandError after `timeout` seconds, None for never.
 
-    A server that goes away after its first answer may come back within two minutes.
+    A server that goes away after its first answer may come back within two minutes; `heard` says
+    that it has given one already.
     """
     progress = Progress(title, clock)
     started = last_heard = clock.monotonic()
-    heard = False
     pause = _FIRST_PAUSE
     words = "not known"
     try:

@@ -7,6 +7,7 @@ import errno
 from mooring.model.errors import (
     DamageError,
     DiskFullError,
+    ImageUnreadableError,
     LayerDamagedError,
     MooringError,
     PointNotFoundError,
@@ -25,7 +26,13 @@ FULL_DELAY_SECONDS = 5.0
 MAX_FULL_ATTEMPTS = 60
 """Tries while there is no room: five minutes in which somebody can make some."""
 
-_FINAL = (DamageError, LayerDamagedError, PointNotFoundError, SnapshotNotInVaultError)
+_FINAL = (
+    DamageError,
+    ImageUnreadableError,
+    LayerDamagedError,
+    PointNotFoundError,
+    SnapshotNotInVaultError,
+)
 
 
 def delay(error: Exception, attempts: int) -> float | None:

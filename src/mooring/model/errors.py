@@ -241,6 +241,10 @@ class CommandError(MooringError):
         self.code = code
 
 
+class ImageUnreadableError(MooringError):
+    """An image that is being imported cannot be read; trying again does not help."""
+
+
 # --- how a job leaves its way -------------------------------------------------------------------
 
 

@@ -22,13 +22,21 @@ class JobKind(StrEnum):
     RESTORE_INSTANCE = "restore_instance"
     DELETE_INSTANCE = "delete_instance"
     UPLOAD_SNAPSHOT = "upload_snapshot"
+    IMPORT_SNAPSHOT = "import_snapshot"
     DELETE_SNAPSHOT = "delete_snapshot"
     COLLECT_VAULT = "collect_vault"
     VERIFY_VAULT = "verify_vault"
     REPLICATE_VAULT = "replicate_vault"
 
 
-BULK = frozenset({JobKind.UPLOAD_SNAPSHOT, JobKind.COLLECT_VAULT, JobKind.VERIFY_VAULT})
+BULK = frozenset(
+    {
+        JobKind.UPLOAD_SNAPSHOT,
+        JobKind.IMPORT_SNAPSHOT,
+        JobKind.COLLECT_VAULT,
+        JobKind.VERIFY_VAULT,
+    }
+)
 """Jobs that move a disk's data. They have threads of their own, so that none of the rest waits."""
 
 FILLING = frozenset({JobKind.FILL_DISK, JobKind.REPLICATE_VAULT})

@@ -21,6 +21,9 @@ class SnapshotState(StrEnum):
 class DiskSnapshot:
     """A snapshot of a disk. Times are milliseconds, `*_bytes` bytes, `pause_us` microseconds.
 
+    One made from an image file has no disk: its `disk_name` and `disk_zone` are empty, and its
+    `disk_id` is its own id.
+
     `frozen` says that the disk's content is fixed: false only while the request is under way.
     `consistency` is None where it is not known, because the server was killed meanwhile; its users
     were at rest for `rest_us`, or were not because of `rest_problem`.

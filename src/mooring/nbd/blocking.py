@@ -28,12 +28,15 @@ class BlockingNbdClient:
         *,
         contexts: Sequence[str] = (p.BASE_ALLOCATION,),
         timeout: float = CONNECT_SECONDS,
+        same_user: bool = False,
     ) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="nbd", daemon=True)
         self._thread.start()
         try:
-            self._client = self._wait(NbdClient.connect(uri, contexts=contexts, timeout=timeout))
+            self._client = self._wait(
+                NbdClient.connect(uri, contexts=contexts, timeout=timeout, same_user=same_user)
+            )
         except BaseException:
             self._stop()
             raise

@@ -50,14 +50,16 @@ class NbdClient:
         contexts: Sequence[str] = (p.BASE_ALLOCATION,),
         tls: ssl.SSLContext | None = None,
         timeout: float = CONNECT_SECONDS,
+        same_user: bool = False,
     ) -> Self:
         """Connect to an export, within `timeout` seconds.
 
+        With `same_user`, only to a Unix socket on which a process of this very user listens.
         `contexts` are asked for; `self.contexts` says which the server has. A `nbds:` URI
         takes the system's certificates unless `tls` is given. Raises NbdError.
         """
         place = parse_uri(uri) if isinstance(uri, str) else uri
-        async with _connected(place, tls, timeout) as wire:
+        async with _connected(place, tls, timeout, same_user) as wire:
             agreement = await agree(wire, place.export, contexts)
         return cls(wire, agreement)
 
@@ -248,7 +250,7 @@ async def list_exports(
 
 @asynccontextmanager
 async def _connected(
-    place: NbdUri, tls: ssl.SSLContext | None, timeout: float
+    place: NbdUri, tls: ssl.SSLContext | None, timeout: float, same_user: bool = False
 ) -> AsyncIterator[Wire]:
     """A greeted wire; what happens in the body counts against the time limit as well.
 
@@ -265,6 +267,13 @@ async def _connected(
                 if place.socket is not None:
                     check_socket_path(place.socket)
                     await loop.create_unix_connection(lambda: wire, place.socket)
+                    if same_user and wire.peer_user() != os.getuid():
+                        raise NbdError(
+                            f"the process that listens on {place.socket} is another user's: only "
+                            "this user's own are read from"
+                        )
+                elif same_user:
+                    raise NbdError(f"{place} is not on a Unix socket")
                 else:
                     await loop.create_connection(lambda: wire, place.host, place.port)
                 await greet(wire, tls, place.host)

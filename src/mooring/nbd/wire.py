@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import struct
 from collections.abc import Callable
 from typing import cast
 
@@ -14,6 +15,8 @@ READ_AHEAD = 1024 * 1024
 """Bytes kept beyond what was asked for, before the peer has to wait."""
 WORTH_A_CALL = 64 * 1024
 """Bytes from which on copying them costs more than another system call."""
+
+_CREDENTIALS = struct.Struct("3i")  # process, user, group
 
 
 class Wire(asyncio.Protocol):
@@ -94,6 +97,14 @@ class Wire(asyncio.Protocol):
         connection: socket.socket | None = self._transport.get_extra_info("socket")
         if connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+    def peer_user(self) -> int | None:
+        """The user id of the process at the other end of a Unix socket."""
+        connection: socket.socket | None = self._transport.get_extra_info("socket")
+        if connection is None or connection.family != socket.AF_UNIX:
+            return None
+        told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        return int(_CREDENTIALS.unpack(told)[1])
 
     async def start_tls(
         self, context: ssl.SSLContext, *, server_side: bool = False, hostname: str | None = None

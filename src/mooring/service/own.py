@@ -14,6 +14,7 @@ from mooring.service.backend import Backend, Params
 from mooring.service.context import Context
 from mooring.service.disks import find_disk, find_snapshot
 from mooring.service.entry import Entry, changes, reads
+from mooring.service.imports import import_snapshot
 from mooring.service.instance_snapshots import find_instance_snapshot
 
 Answer = dict[str, Any]
@@ -152,6 +153,7 @@ QUESTIONS: dict[str, Entry[Question]] = {
     "disk": reads(disk, on=["diskName"]),
     "export": changes(export, on=["diskSnapshotName"]),
     "instance-snapshot": reads(instance_snapshot, on=["instanceSnapshotName"]),
+    "import": changes(import_snapshot, makes="diskSnapshotName"),
     "snapshot": reads(snapshot, on=["diskSnapshotName"]),
 }
 

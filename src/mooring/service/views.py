@@ -59,9 +59,17 @@ def snapshot_view(backend: Backend, snapshot: DiskSnapshot) -> View:
         "sizeInGb": snapshot.size_gb,
         "state": snapshot.state,
         "progress": f"{snapshot.progress}%",
+        **_from_disk(backend, snapshot),
+        "isFromAutoSnapshot": False,
+    }
+
+
+def _from_disk(backend: Backend, snapshot: DiskSnapshot) -> View:
+    if not snapshot.disk_name:
+        return {}  # made from an image file
+    return {
         "fromDiskName": snapshot.disk_name,
         "fromDiskArn": arn(backend, snapshot.region, ResourceType.DISK, snapshot.disk_id),
-        "isFromAutoSnapshot": False,
     }
 
 

@@ -1,0 +1,124 @@
+"""Serves one image file read-only over NBD, with the user's rights."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from mooring.model.clock import SystemClock
+from mooring.model.errors import CommandError, NbdError
+from mooring.nbd.blocking import BlockingNbdClient
+from mooring.nbd.uri import NbdUri
+
+EXPORT = "image"
+PROGRAM = "qemu-storage-daemon"
+_START_SECONDS = 20.0
+_PAUSE_SECONDS = 0.02
+_SET_DEATH_SIGNAL = 1
+
+
+class ServedFile:
+    """The file behind `fd`, in one of QEMU's formats; use `with`. Raises CommandError.
+
+    QEMU opens that very file and nothing that the image names. It ends with this process, however
+    that ends.
+    """
+
+    def __init__(self, fd: int, path: str, driver: str) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="mooring-", dir=_runtime_folder()))
+        self.socket = str(self._folder / "nbd.sock")
+        self._process: subprocess.Popen[str] | None = None
+        try:
+            self._start(fd, driver)
+            self.size = self._connect(path)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> ServedFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End it. Further calls do nothing."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.communicate()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _start(self, fd: int, driver: str) -> None:
+        node: dict[str, object] = {
+            "node-name": "image",
+            "driver": driver,
+            "read-only": True,
+            "file": {"driver": "file", "filename": f"/proc/self/fd/{fd}", "read-only": True},
+        }
+        if driver in {"qcow2", "vmdk"}:
+            node["backing"] = None
+        library = ctypes.CDLL(None)
+        parent = os.getpid()
+
+        def end_with_parent() -> None:
+            library.prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)
+            if os.getppid() != parent:
+                os._exit(1)
+
+        try:
+            self._process = subprocess.Popen(
+                [
+                    PROGRAM,
+                    "--blockdev", json.dumps(node),
+                    "--nbd-server", f"addr.type=unix,addr.path={self.socket.replace(',', ',,')}",
+                    "--export", f"type=nbd,id=image,node-name=image,name={EXPORT},writable=off",
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+                pass_fds=(fd,),
+                preexec_fn=end_with_parent,  # noqa: PLW1509 - there are no threads yet
+                start_new_session=True,
+            )  # fmt: skip
+        except FileNotFoundError:
+            raise CommandError(
+                f"{PROGRAM} is missing, which reads images: apt-get install qemu-utils, on Debian "
+                "12 qemu-system-common."
+            ) from None
+
+    def _connect(self, path: str) -> int:
+        """Wait until the image is served; its size in bytes."""
+        assert self._process is not None
+        clock = SystemClock()
+        deadline = clock.monotonic() + _START_SECONDS
+        while True:
+            # The socket is there before the export is.
+            try:
+                with BlockingNbdClient(NbdUri(EXPORT, socket=self.socket), timeout=5) as client:
+                    return client.info.size
+            except NbdError as error:
+                problem = str(error)
+            if self._process.poll() is not None:
+                _, said = self._process.communicate()
+                last = said.strip().splitlines()[-1:] or [f"exit code {self._process.returncode}"]
+                words = last[0].replace(f"{PROGRAM}: ", "").strip()
+                raise CommandError(f"{path} cannot be read: {words}")
+            if clock.monotonic() > deadline:
+                raise CommandError(f"{path} is not served within {_START_SECONDS:g} s: {problem}")
+            time.sleep(_PAUSE_SECONDS)
+
+
+def _runtime_folder() -> str | None:
+    """Where the server finds the socket, too: not below a /tmp of the user's own, if there is."""
+    folder = os.environ.get("XDG_RUNTIME_DIR")
+    return folder if folder and len(folder) < 60 and os.access(folder, os.W_OK) else None

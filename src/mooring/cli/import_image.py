@@ -1,0 +1,142 @@
+"""mooring import: makes a snapshot from an image file."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+from mooring.cli import help_pages, operation, parser, style
+from mooring.model.errors import CommandError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mooring.cli.client import Client
+    from mooring.cli.options import Options
+    from mooring.cli.session import Session
+    from mooring.protocol.service_model import ServiceModel
+
+_GIB = 1024**3
+_LEAST_GB = 8
+_MOST_GB = 16384
+
+
+def run(model: ServiceModel, rest: list[str], options: Options, session: Session) -> int:
+    """Run the command with the arguments in `rest`; the exit code is returned."""
+    if rest and rest[-1] in {"help", "--help", "-h"}:
+        return _show_help()
+    from mooring.cli.images import image_check
+    from mooring.cli.images.served_file import EXPORT, ServedFile
+
+    arguments = parser.Parser()
+    arguments.add_argument("file")
+    arguments.add_argument("--disk-snapshot-name", required=True)
+    arguments.add_argument("--format", required=True, dest="image_format")
+    arguments.add_argument("--disk-size-in-gb", type=int)
+    parsed, unknown = arguments.parse_known_args(rest)
+    if unknown:
+        raise CommandError(f"Unknown options: {', '.join(unknown)}", "usage")
+    driver = image_check.FORMATS.get(parsed.image_format)
+    if driver is None:
+        known = ", ".join(image_check.FORMATS)
+        raise CommandError(
+            f"Mooring does not read {parsed.image_format!r}: choose one of {known}.", "usage"
+        )
+    v2 = style.is_v2(session.environ, session)
+    client = operation.open_client(model, options, session, lambda value: value, v2)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    import os
+
+    fd = image_check.open_image(parsed.file)
+    try:
+        image_check.check(fd, parsed.file, parsed.image_format)
+        with ServedFile(fd, parsed.file, driver) as served:
+            size_gb = _size_gb(parsed.file, served.size, parsed.disk_size_in_gb)
+            members = {
+                "diskSnapshotName": parsed.disk_snapshot_name,
+                "socket": served.socket,
+                "export": EXPORT,
+                "sizeInGb": str(size_gb),
+            }
+            _import(client, members)
+    finally:
+        os.close(fd)
+    sys.stdout.write(
+        f"{parsed.file} is the snapshot {parsed.disk_snapshot_name} of {size_gb} GB: mooring "
+        f"create-disk-from-snapshot --disk-snapshot-name {parsed.disk_snapshot_name} ...\n"
+    )
+    return 0
+
+
+def _size_gb(path: str, size: int, wanted: int | None) -> int:
+    """The size of the disk that the snapshot is of, in whole GB."""
+    needed = max(_LEAST_GB, -(-size // _GIB))
+    if not size:
+        raise CommandError(f"{path} is empty.")
+    if needed > _MOST_GB:
+        raise CommandError(
+            f"{path} is of a disk of {needed} GB, and disks have {_MOST_GB} GB at most."
+        )
+    if wanted is None:
+        return needed
+    if not needed <= wanted <= _MOST_GB:
+        raise CommandError(
+            f"{path} needs a disk of {needed} GB, and disks have {_MOST_GB} GB at most: "
+            f"--disk-size-in-gb {wanted} is not possible."
+        )
+    return wanted
+
+
+def _import(client: Client, members: dict[str, str]) -> None:
+    """Have the server read the image; nothing is left of it if that fails or is interrupted."""
+    from mooring.cli import waiting
+    from mooring.cli.client import ServiceFailure
+    from mooring.model.clock import SystemClock
+
+    name = members["diskSnapshotName"]
+    answer = client.ask("import", members, "the import")
+    operation_id = answer["operations"][0]["id"]
+
+    def ask() -> waiting.State:
+        found = waiting.show(client, "GetOperation", operationId=operation_id)["operation"]
+        state = waiting.operation_state(found)
+        if state.done:
+            return state
+        try:
+            told = waiting.snapshot_state(client, name)
+        except ServiceFailure:
+            return state  # it has ended just now; the operation tells how
+        return waiting.State(False, state.words, told.fraction, None)
+
+    try:
+        waiting.wait(name, ask, SystemClock(), None, heard=True)
+    except KeyboardInterrupt:
+        client.call(client.model.operations["DeleteDiskSnapshot"], {"diskSnapshotName": name})
+        sys.stderr.write(f"canceled: there is no snapshot {name}\n")
+        raise
+
+
+def _show_help() -> int:
+    return help_pages.show_own(
+        "import - make a snapshot from an image file",
+        "mooring import <file> --disk-snapshot-name <string> --format <string> "
+        "[--disk-size-in-gb <integer>]",
+        [
+            "Reads an image file into the vault as a snapshot, from which disks can be made. It is "
+            "read with your rights, not the server's: qemu-storage-daemon, started by this "
+            "command, serves the file read-only on a private Unix socket, and the server reads "
+            "from there. So the command runs on the server's host, as the server's user, until "
+            "all is read.",
+            "The format is named, never guessed. Images that refer to other files (a backing file, "
+            "a parent, an external data file, extents), that have snapshots inside or are "
+            "encrypted are refused, and so is what is no regular file.",
+            "On a terminal the progress is shown. Ctrl-C cancels, and nothing is left. The size is "
+            "rounded up to whole GB, and is 8 GB at least.",
+        ],
+        {
+            "<file>": "The image file.",
+            "--disk-snapshot-name <string>": "The name of the new snapshot.",
+            "--format <string>": "raw, qcow2, vmdk, vdi, vhdx or vhd.",
+            "--disk-size-in-gb <integer>": "A larger size than the image's; zeros come behind it.",
+        },
+    )

@@ -1,0 +1,185 @@
+"""Making a snapshot from an image that the caller serves.
+
+`mooring import` serves an image file, read-only, over NBD on a Unix socket, as its own user, so
+what the server gets to see is what that user may read. The snapshot is recorded as pending. Then:
+
+    store      read the image, write it to the vault, the root last      undo: delete the root
+    complete   say that the snapshot is completed
+
+Killed before the root is durable, `store` begins anew; killed after, it finds the root and goes
+on. When the image cannot be read any more, for example because `mooring import` was killed,
+the snapshot goes from the catalog, and its operation tells why. A snapshot deleted meanwhile is
+noticed at the next telling of progress.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from mooring.catalog.database import Transaction
+from mooring.jobs.procedure import Change, Procedure, Step, Work
+from mooring.jobs.progress import Progress
+from mooring.model.errors import CanceledError, ImageUnreadableError, NbdError, NbdRequestError
+from mooring.model.extents import BLOCK_SIZE
+from mooring.model.job import Job, JobKind
+from mooring.model.sizes import size_in_bytes
+from mooring.model.snapshot import DiskSnapshot, SnapshotState
+from mooring.nbd.blocking import BlockingNbdClient
+from mooring.nbd.protocol import STATUS_ZERO
+from mooring.nbd.uri import NbdUri
+from mooring.observe import metrics
+from mooring.vault.root import Root, SnapshotInfo
+from mooring.vault.writer import SnapshotWriter
+
+CHUNK = 2 * 1024 * 1024
+"""Bytes read from the image at once."""
+
+AHEAD = 4
+"""Reads in flight."""
+
+WINDOW = 256 * 1024 * 1024
+"""The range whose extents are asked for at once: a hostile image may have many."""
+
+READ_SECONDS = 60.0
+"""How long a read may take before the image counts as gone."""
+
+
+def store(work: Work) -> Change:
+    """Write the image to the vault."""
+    snapshot = _snapshot(work)
+    root = work.vault.confirm(snapshot.id)
+    if root is None:
+        root = _store(work, snapshot)
+    statistics = root.statistics
+    changed_bytes = statistics.changed_blocks * BLOCK_SIZE
+    metrics.snapshot_stored(changed_bytes, statistics.stored_bytes)
+
+    def change(transaction: Transaction) -> None:
+        transaction.snapshots.change(
+            snapshot.id, changed_bytes=changed_bytes, stored_bytes=statistics.stored_bytes
+        )
+
+    return change
+
+
+def undo_store(work: Work) -> None:
+    """Leave nothing in the vault."""
+    work.vault.delete(work.argument("snapshot"))
+
+
+def complete(work: Work) -> Change:
+    """Say that the snapshot is completed."""
+
+    def change(transaction: Transaction) -> None:
+        transaction.snapshots.change(
+            work.argument("snapshot"),
+            state=SnapshotState.COMPLETED,
+            progress=100,
+            completed_ms=work.tools.clock.now_ms(),
+        )
+
+    return change
+
+
+def failed(transaction: Transaction, job: Job) -> None:
+    """There will be no snapshot; the operation tells why."""
+    snapshot = transaction.snapshots.by_id(job.arguments["snapshot"])
+    if snapshot is not None:
+        transaction.snapshots.remove(snapshot)
+
+
+def _store(work: Work, snapshot: DiskSnapshot) -> Root:
+    size = size_in_bytes(snapshot.size_gb)
+    info = SnapshotInfo(
+        id=snapshot.id,
+        name=snapshot.name,
+        region=snapshot.region,
+        disk_id=snapshot.disk_id,
+        disk_name=snapshot.disk_name,
+        size=size,
+        created_ms=snapshot.created_ms,
+        tags=dict(snapshot.tags),
+        disk_zone=snapshot.disk_zone,
+        support_code=snapshot.support_code,
+    )
+    try:
+        uri = NbdUri(work.argument("export"), socket=work.argument("socket"))
+        with BlockingNbdClient(uri, same_user=True) as image, work.vault.begin(info) as writer:
+            if image.info.size > size:
+                raise ImageUnreadableError(
+                    f"the image has {image.info.size} bytes, and {size} were asked for"
+                )
+            _copy(work, image, writer)
+            return writer.commit()
+    except NbdRequestError as error:
+        raise ImageUnreadableError(f"the image cannot be read: {error}") from error
+    except NbdError as error:
+        raise NbdError(f"the image is not served any more: {error}") from error
+
+
+def _copy(work: Work, image: BlockingNbdClient, writer: SnapshotWriter) -> None:
+    def tell(percent: int) -> None:
+        with work.catalog.write() as transaction:
+            if not transaction.snapshots.change(work.argument("snapshot"), progress=percent):
+                raise _canceled(work)
+
+    progress = Progress(work.tools.clock, image.info.size, tell)
+    window: deque[tuple[int, Future[bytes]]] = deque()
+    with ThreadPoolExecutor(AHEAD, "import") as readers:
+        try:
+            for offset, length in _wanted(image):
+                window.append((offset, readers.submit(image.read, offset, length)))
+                if len(window) == AHEAD:
+                    _write(*window.popleft(), writer)
+                    progress.reached(offset)
+            while window:
+                _write(*window.popleft(), writer)
+            tell(99)
+        except BaseException:
+            # So that no reader waits for a server that does not answer.
+            image.close()
+            raise
+
+
+def _write(offset: int, future: Future[bytes], writer: SnapshotWriter) -> None:
+    try:
+        data = future.result(READ_SECONDS)
+    except TimeoutError:
+        raise NbdError(f"no answer within {READ_SECONDS:g} s") from None
+    # Only the last piece may end within a block.
+    writer.write(offset, data + bytes(-len(data) % BLOCK_SIZE))
+
+
+def _wanted(image: BlockingNbdClient) -> Iterator[tuple[int, int]]:
+    """Ranges that hold data; they begin at whole blocks, and end there or with the image."""
+    size, reached = image.info.size, 0
+    for start in range(0, size, WINDOW):
+        for offset, extent in image.map(offset=start, length=min(WINDOW, size - start)):
+            if extent.flags & STATUS_ZERO:
+                continue
+            begin = max(reached, offset - offset % BLOCK_SIZE)
+            end = offset + extent.length
+            reached = min(end + -end % BLOCK_SIZE, size)
+            for at in range(begin, reached, CHUNK):
+                yield at, min(CHUNK, reached - at)
+
+
+def _snapshot(work: Work) -> DiskSnapshot:
+    with work.catalog.read() as transaction:
+        snapshot = transaction.snapshots.by_id(work.argument("snapshot"))
+    if snapshot is None:
+        raise _canceled(work)
+    return snapshot
+
+
+def _canceled(work: Work) -> CanceledError:
+    return CanceledError(f"the snapshot {work.argument('snapshot')} was deleted while pending")
+
+
+IMPORT = Procedure(
+    JobKind.IMPORT_SNAPSHOT,
+    (Step("store", store, undo_store), Step("complete", complete)),
+    failed,
+)

@@ -1,0 +1,95 @@
+"""Snapshots made from images that the caller serves over NBD; not in Lightsail's API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mooring.model.errors import InvalidInputException, NbdError
+from mooring.model.job import JobKind
+from mooring.model.names import check_name, name_taken, shown
+from mooring.model.sizes import check_disk_size, size_in_bytes
+from mooring.model.snapshot import DiskSnapshot
+from mooring.nbd.blocking import BlockingNbdClient
+from mooring.nbd.uri import NbdUri
+from mooring.service import operations
+from mooring.service.backend import Backend, Call, Params
+from mooring.service.context import Context
+
+OPERATION = "ImportDiskSnapshot"
+"""The type of the operation that an import has in the lists of operations."""
+
+
+def import_snapshot(backend: Backend, context: Context, params: Params) -> dict[str, Any]:
+    """Make the snapshot `diskSnapshotName` of `sizeInGb` from what is served at `socket`.
+
+    The socket is one of this host, on which a process of the server's own user serves the image
+    as `export`; it goes on until the operation, which is the answer, has ended.
+    """
+    call = Call(context, OPERATION, dict(params))
+    if (known := call.recall(backend)) is not None:
+        return known
+    name = check_name(_text(params, "diskSnapshotName"))
+    socket, export = _text(params, "socket"), _text(params, "export")
+    size_gb = check_disk_size(_number(params, "sizeInGb"))
+    _check_served(socket, export, size_gb)
+    snapshot_id = backend.ids.new_id()
+    snapshot = DiskSnapshot(
+        id=snapshot_id,
+        region=call.region,
+        name=name,
+        created_ms=backend.clock.now_ms(),
+        support_code=backend.support_code("snap"),
+        size_gb=size_gb,
+        disk_id=snapshot_id,
+        disk_name="",
+        disk_zone="",
+        frozen=True,
+    )
+    with backend.catalog.write() as transaction:
+        if taken := transaction.names.taken(call.region, [name]):
+            raise name_taken(taken)
+        transaction.snapshots.add(snapshot)
+        started = operations.enqueue(
+            backend,
+            transaction,
+            JobKind.IMPORT_SNAPSHOT,
+            snapshot.id,
+            snapshot.region,
+            {"snapshot": snapshot.id, "socket": socket, "export": export},
+            [operations.begin(backend, call, snapshot)],
+            job_id=snapshot.id,
+        )
+        result = operations.reply(backend, transaction, call, started)
+    backend.wake()
+    return result
+
+
+def _check_served(socket: str, export: str, size_gb: int) -> None:
+    """Raise InvalidInputException unless the image can be read from there, and fits."""
+    if not socket.startswith("/"):
+        raise InvalidInputException(
+            f"The socket {shown(socket)} must be named from the root on: it begins with /."
+        )
+    try:
+        with BlockingNbdClient(NbdUri(export, socket=socket), same_user=True) as image:
+            size = image.info.size
+    except NbdError as error:
+        raise InvalidInputException(f"The image cannot be read: {error}.") from error
+    if size > size_in_bytes(size_gb):
+        raise InvalidInputException(
+            f"The image has {size} bytes, which is more than {size_gb} GB: give a larger size."
+        )
+
+
+def _text(params: Params, name: str) -> str:
+    value = params.get(name)
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise InvalidInputException(f"{name} is required.")
+    return value
+
+
+def _number(params: Params, name: str) -> int:
+    text = _text(params, name)
+    if not text.isascii() or not text.isdigit() or len(text) > 6:
+        raise InvalidInputException(f"{name} must be a number, not {shown(text)}.")
+    return int(text)

@@ -1,0 +1,222 @@
+"""Snapshots made from images that are served over NBD."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mooring.jobs.recover import recover
+from mooring.jobs.table import PROCEDURES
+from mooring.model.errors import InvalidInputException, ServiceError
+from mooring.model.extents import GIB
+from mooring.model.job import Job, JobKind
+from mooring.model.operation import OperationStatus
+from mooring.service.context import Context
+from mooring.service.own import own_handlers
+from tests.engine.served_image import NAME, ServedImage
+from tests.nbd.exports import SparseImage
+from tests.service.test_snapshots import restore
+from tests.service.world import REGION, World
+
+MIB = 1024 * 1024
+MOMENTS = [
+    (step.name, moment)
+    for step in PROCEDURES[JobKind.IMPORT_SNAPSHOT].steps
+    for moment in ("begin", "done", "recorded")
+]
+
+
+class Killed(BaseException):
+    """Ends the job's thread as a kill would end the server."""
+
+
+class Killer:
+    """Kills once, at one moment of the import; `then` happens at the same time."""
+
+    def __init__(self) -> None:
+        self.at: tuple[str, str] | None = None
+
+    def __call__(self, job: Job, step: str, moment: str) -> None:
+        if job.kind is JobKind.IMPORT_SNAPSHOT and (step, moment) == self.at:
+            self.at = None
+            raise Killed
+
+
+@pytest.fixture
+def image() -> SparseImage:
+    return SparseImage(9 * MIB)
+
+
+@pytest.fixture
+def served(image: SparseImage, run_dir: Path) -> Iterator[ServedImage]:
+    served = ServedImage(image, run_dir / "image")
+    yield served
+    served.close()
+
+
+@pytest.fixture
+def killer() -> Killer:
+    return Killer()
+
+
+@pytest.fixture
+def world(killer: Killer) -> Iterator[World]:
+    world = World(killer)
+    yield world
+    world.close()
+
+
+def ask(world: World, run_dir: Path, **other: str) -> dict[str, Any]:
+    params = {
+        "diskSnapshotName": "moved",
+        "socket": str(run_dir / "image"),
+        "export": NAME,
+        "sizeInGb": "8",
+        **other,
+    }
+    context = Context(REGION, "AKIATEST", "r", "invocation", world.clock.now_ms())
+    return dict(own_handlers(world.backend)["import"](context, params))
+
+
+def check_content(world: World, image: SparseImage) -> None:
+    disk_id = restore(world, "moved", "copy")
+    assert world.read(disk_id, 0, image.size) == image.content
+    assert world.read(disk_id, image.size, MIB) == bytes(MIB)
+
+
+def nothing_left(world: World) -> None:
+    with world.catalog.read() as transaction:
+        assert not transaction.snapshots.all()
+        assert not transaction.names.taken(REGION, ["moved"])
+    assert not list(world.vault.snapshot_ids())
+
+
+def test_import(world: World, image: SparseImage, served: ServedImage, run_dir: Path) -> None:
+    answer = ask(world, run_dir)
+
+    (operation,) = answer["operations"]
+    assert operation["operationType"] == "ImportDiskSnapshot"
+    assert operation["status"] is OperationStatus.STARTED
+    assert world.state("moved")["state"] == "pending"
+    assert ask(world, run_dir) == answer  # as a client that lost the answer
+    world.settle()
+    shown = world.state("moved")
+    assert shown["state"] == "completed"
+    assert shown["sizeInGb"] == 8
+    assert "fromDiskName" not in shown
+    assert "fromDiskArn" not in shown
+    assert world.operations("moved")[0]["status"] == "Succeeded"
+    served.pause()
+    check_content(world, image)
+
+
+def test_a_snapshot_of_a_disk_made_from_it_is_incremental(
+    world: World, served: ServedImage, run_dir: Path
+) -> None:
+    ask(world, run_dir)
+    world.settle()
+    disk_id = restore(world, "moved", "copy")
+    world.write(disk_id, MIB, b"x" * 4096)
+    world.snapshot("next", "copy")
+    world.settle()
+    with world.catalog.read() as transaction:
+        snapshot = transaction.snapshots.by_name(REGION, "next")
+        origin = transaction.snapshots.by_name(REGION, "moved")
+    assert snapshot is not None
+    assert origin is not None
+    assert snapshot.parent_id == origin.id
+    assert snapshot.changed_bytes == 4096
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_killed_at_any_moment_it_completes(
+    moment: tuple[str, str],
+    world: World,
+    killer: Killer,
+    image: SparseImage,
+    served: ServedImage,
+    run_dir: Path,
+) -> None:
+    killer.at = moment
+    ask(world, run_dir)
+    with pytest.raises(Killed):
+        world.settle()
+    recover(world.tools)
+    world.settle()
+    assert world.state("moved")["state"] == "completed"
+    check_content(world, image)
+
+
+@pytest.mark.parametrize("moment", [one for one in MOMENTS if one[0] == "store"][:1])
+def test_nothing_is_left_when_the_image_goes(
+    moment: tuple[str, str], world: World, killer: Killer, served: ServedImage, run_dir: Path
+) -> None:
+    killer.at = moment
+    ask(world, run_dir)
+    with pytest.raises(Killed):
+        world.settle()
+    served.pause()
+    recover(world.tools)
+    world.settle()
+    nothing_left(world)
+    with world.catalog.read() as transaction:
+        (operation,) = transaction.operations.page(REGION, None, 9, "moved")[0]
+    assert operation.status is OperationStatus.FAILED
+    assert "is not served any more" in str(operation.error_details)
+
+
+def test_nothing_is_left_of_what_cannot_be_read(
+    world: World, image: SparseImage, served: ServedImage, run_dir: Path
+) -> None:
+    image.fail_at = image.filled[-1]
+    ask(world, run_dir)
+    world.settle()
+    nothing_left(world)
+    with world.catalog.read() as transaction:
+        (operation,) = transaction.operations.page(REGION, None, 9, "moved")[0]
+    assert operation.error_code == "ImageUnreadable"
+    assert "the medium is worn out" in str(operation.error_details)
+
+
+def test_deleting_cancels(world: World, served: ServedImage, run_dir: Path) -> None:
+    ask(world, run_dir)
+    world.call("DeleteDiskSnapshot", diskSnapshotName="moved")
+    world.settle()
+    nothing_left(world)
+
+
+def test_what_cannot_be_imported(
+    world: World, served: ServedImage, run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for other, match in (
+        ({"socket": "run/image"}, "begins with /"),
+        ({"socket": "/nowhere/image"}, "cannot be reached"),
+        ({"socket": "/" + "x" * 200}, "bytes"),
+        ({"export": "other"}, "cannot be read"),
+        ({"sizeInGb": "7"}, "between 8 and 16384 GB"),
+        ({"sizeInGb": "-8"}, "must be a number"),
+        ({"diskSnapshotName": ""}, "diskSnapshotName is required"),
+        ({"socket": "/a\nb"}, "socket is required"),
+    ):
+        with pytest.raises(ServiceError, match=match):
+            ask(world, run_dir, **other)
+    nothing_left(world)
+    image = SparseImage(4096, filled=0)
+    image._size = 9 * GIB
+    large = ServedImage(image, run_dir / "large")
+    try:
+        with pytest.raises(InvalidInputException, match="more than 8 GB"):
+            ask(world, run_dir, socket=str(run_dir / "large"))
+    finally:
+        large.close()
+    world.disk("moved")
+    with pytest.raises(ServiceError, match="moved"):
+        ask(world, run_dir)
+    user = os.getuid()
+    monkeypatch.setattr(os, "getuid", lambda: user + 1)
+    with pytest.raises(InvalidInputException, match="is another user's"):
+        ask(world, run_dir, diskSnapshotName="others")
