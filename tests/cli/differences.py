@@ -217,8 +217,9 @@ DIFFERENCES = [
     Difference(
         "Additions",
         "`--wait`, `--cli-input-yaml`, `mooring wait`, `mooring uri`, `mooring export`, "
-        "`mooring import`, `mooring completion`, `cli_style = v2`. Of `mooring export`, "
-        "`--output` names a file. None of them makes an abbreviation ambiguous "
+        "`mooring import`, `mooring ls`, `mooring cp`, `mooring completion`, "
+        "`cli_style = v2`. Of `mooring export`, `--output` names a file. None of them makes an "
+        "abbreviation ambiguous "
         "that `aws` accepts.",
         "`aws` v1 has no such things.",
     ),

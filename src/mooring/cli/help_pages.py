@@ -53,6 +53,8 @@ _OWN = {
     "uri": "Print the NBD URI of an attached disk.",
     "export": "Serve a snapshot read-only for a while, and print the NBD URI.",
     "import": "Make a snapshot from an image file.",
+    "ls": "List files in a snapshot.",
+    "cp": "Copy files out of a snapshot.",
     "completion": "Print what makes bash, zsh or fish complete mooring's commands.",
     "help": "This page.",
 }

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mooring.cli.options import Options
     from mooring.protocol.service_model import ServiceModel
 
-OWN_COMMANDS = ("wait", "uri", "export", "import", "completion", "help")
+OWN_COMMANDS = ("wait", "uri", "export", "import", "ls", "cp", "completion", "help")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -102,6 +102,11 @@ def _run_own(
         from mooring.cli import import_image
 
         return import_image.run(model, rest, options, session)
+    if command in {"ls", "cp"}:
+        from mooring.cli import file_commands
+
+        run = file_commands.run_ls if command == "ls" else file_commands.run_cp
+        return run(model, rest, options, session)
     from mooring.cli import completion
 
     return completion.run(rest)

@@ -1,0 +1,170 @@
+"""mooring ls and mooring cp: files out of a snapshot."""
+
+from __future__ import annotations
+
+import sys
+
+from mooring.cli import help_pages, operation, parser, style
+from mooring.model.errors import CommandError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from contextlib import AbstractContextManager
+
+    from mooring.cli.files.file_systems import Node
+    from mooring.cli.files.snapshot_files import SnapshotFiles
+    from mooring.cli.options import Options
+    from mooring.cli.session import Session
+    from mooring.protocol.service_model import ServiceModel
+
+# A server serves a snapshot for a day at most.
+_SECONDS = 24 * 60 * 60
+
+_COMMON = {
+    "--disk-snapshot-name <string>": "The snapshot, instead of the first word.",
+    "--path <string>": "The path, instead of what follows the colon. Default: /.",
+    "--partition <integer>": "The partition, as Linux numbers them, if there are several.",
+}
+_NOTES = [
+    "Reads ext2, ext3, ext4, XFS, btrfs and FAT, on the whole disk or on a partition (MBR, GPT), "
+    "without a disk, without mounting, without special rights. It needs the packages of dissect: "
+    "pip install 'mooring[files]'. Symbolic links are followed within the snapshot only.",
+    "Of a disk that was in use, the journal of ext3 and ext4 is taken into account, in memory; XFS "
+    "and btrfs are read as of their last checkpoint or commit.",
+]
+
+
+def run_ls(model: ServiceModel, rest: list[str], options: Options, session: Session) -> int:
+    """Run `mooring ls` with the arguments in `rest`; the exit code is returned."""
+    if not rest or rest[-1] in {"help", "--help", "-h"}:
+        return _ls_help()
+    arguments = _parser()
+    arguments.add_argument("place", nargs="?")
+    parsed = _parsed(arguments, rest)
+    snapshot, path = _place(parsed)
+    with _opened(model, options, session, snapshot, parsed.partition) as files:
+        node = files.find(path)
+        if not node.is_directory:
+            sys.stdout.write(f"{_line(files, node)}\n")
+            return 0
+        for child in sorted(files.children(node), key=lambda one: one.name):
+            sys.stdout.write(f"{_line(files, child)}\n")
+    return 0
+
+
+def run_cp(model: ServiceModel, rest: list[str], options: Options, session: Session) -> int:
+    """Run `mooring cp` with the arguments in `rest`; the exit code is returned."""
+    if not rest or rest[-1] in {"help", "--help", "-h"}:
+        return _cp_help()
+    import os
+
+    arguments = _parser()
+    arguments.add_argument("places", nargs="+")
+    parsed = _parsed(arguments, rest)
+    *place, local = parsed.places
+    parsed.place = place[0] if place else None
+    if len(place) > 1:
+        raise CommandError(f"Unknown options: {', '.join(place[1:])}", "usage")
+    snapshot, path = _place(parsed)
+    with _opened(model, options, session, snapshot, parsed.partition) as files:
+        from mooring.cli.files.copying import Copier
+
+        node = files.find(path)
+        if os.path.isdir(local):  # noqa: PTH112 - the name may hold any bytes
+            folder, name = local, node.name or os.fsencode(snapshot)
+        else:
+            folder, last = os.path.split(local.rstrip("/"))
+            folder, name = folder or ".", os.fsencode(last)
+        copier = Copier(files)
+        copier.copy(node, folder, name)
+    return 1 if copier.failures else 0
+
+
+def _parser() -> parser.Parser:
+    arguments = parser.Parser()
+    arguments.add_argument("--disk-snapshot-name")
+    arguments.add_argument("--path")
+    arguments.add_argument("--partition", type=int)
+    return arguments
+
+
+def _parsed(arguments: parser.Parser, rest: list[str]) -> Namespace:
+    parsed, unknown = arguments.parse_known_args(rest)
+    if unknown:
+        raise CommandError(f"Unknown options: {', '.join(unknown)}", "usage")
+    return parsed
+
+
+def _place(parsed: Namespace) -> tuple[str, str]:
+    from mooring.cli.files.snapshot_files import split_place
+
+    if parsed.disk_snapshot_name is not None:
+        if parsed.place is not None:
+            raise CommandError("Name the snapshot once: first or with the option.", "usage")
+        return parsed.disk_snapshot_name, parsed.path or "/"
+    if not parsed.place:
+        raise CommandError("Name a snapshot: SNAPSHOT:PATH, or --disk-snapshot-name.", "usage")
+    snapshot, path = split_place(parsed.place)
+    return snapshot, parsed.path or path
+
+
+def _opened(
+    model: ServiceModel,
+    options: Options,
+    session: Session,
+    snapshot: str,
+    partition: int | None,
+) -> AbstractContextManager[SnapshotFiles]:
+    from mooring.cli.files.snapshot_files import snapshot_files
+
+    v2 = style.is_v2(session.environ, session)
+    client = operation.open_client(model, options, session, lambda value: value, v2)
+    members = {"diskSnapshotName": snapshot, "seconds": str(_SECONDS)}
+    uri = client.ask("export", members, "the export")["uri"]
+    return snapshot_files(uri, snapshot, partition)
+
+
+def _line(files: SnapshotFiles, node: Node) -> str:
+    """A line as of `ls -l`, the time in UTC."""
+    import stat
+    from datetime import UTC, datetime
+
+    from mooring.cli.files.snapshot_files import printable
+
+    try:
+        moment = datetime.fromtimestamp(node.mtime_ns // 10**9, UTC).strftime("%Y-%m-%d %H:%M")
+    except (ValueError, OverflowError, OSError):
+        moment = "                ?"[-16:]
+    name = printable(node.name)
+    if node.is_symlink:
+        name += f" -> {printable(files.system.target(node))}"
+    mode = stat.filemode(node.mode)
+    return f"{mode} {node.uid:>5} {node.gid:>5} {node.size:>12} {moment} {name}"
+
+
+def _ls_help() -> int:
+    return help_pages.show_own(
+        "ls - list files in a snapshot",
+        "mooring ls <snapshot>[:<path>] [--partition <integer>]\n"
+        "mooring ls --disk-snapshot-name <string> [--path <string>] [--partition <integer>]",
+        ["Lists a directory in a snapshot, or tells about a file; times are in UTC.", *_NOTES],
+        _COMMON,
+    )
+
+
+def _cp_help() -> int:
+    return help_pages.show_own(
+        "cp - copy files out of a snapshot",
+        "mooring cp <snapshot>:<path> <local> [--partition <integer>]\n"
+        "mooring cp --disk-snapshot-name <string> --path <string> <local> "
+        "[--partition <integer>]",
+        [
+            "Copies a file or a directory with all in it to a new place. If that is a directory, "
+            "the copy comes into it. Nothing that exists is written to. Times and modes are kept, "
+            "holes stay holes; owners, and set-user-id bits, only for root. Devices, FIFOs and "
+            "sockets are left out. What could not be copied is told, and the exit code is 1.",
+            *_NOTES,
+        ],
+        {"<local>": "Where to copy to on this machine.", **_COMMON},
+    )

@@ -1,0 +1,1 @@
+"""Files out of a snapshot: read by this program, without mounting anything."""

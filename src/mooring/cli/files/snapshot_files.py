@@ -1,0 +1,164 @@
+"""The files of one snapshot: finding the file system, and paths in it."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mooring.cli.files.export_stream import ExportStream
+from mooring.cli.files.file_systems import FileSystem, Node, kind_of, open_file_system
+from mooring.cli.files.partitions import Partition, partitions
+from mooring.cli.files.watchdog import Watchdog
+from mooring.cli.progress import size as amount
+from mooring.model.errors import CommandError, MooringError
+from mooring.nbd.blocking import BlockingNbdClient
+
+MOST_LINKS = 40
+MOST_MEMORY = 4 * 1024**3
+"""Bytes of address space: what a hostile file system may make this program take."""
+
+
+class SnapshotFiles:
+    """A file system in a snapshot, and the way to its files."""
+
+    def __init__(self, snapshot: str, system: FileSystem, watchdog: Watchdog) -> None:
+        self.snapshot = snapshot
+        self.system = system
+        self.watchdog = watchdog
+
+    def find(self, path: str) -> Node:
+        """The node at a path, links followed within the file system. Raises CommandError."""
+        trail = [self.system.root()]
+        todo = _parts(os.fsencode(path))
+        links = 0
+        while todo:
+            part = todo.pop(0)
+            if part == b"..":
+                trail = trail[:-1] or trail
+                continue
+            here = trail[-1]
+            if not here.is_directory:
+                raise CommandError(f"{self.shown(path)}: {printable(here.name)} is no directory.")
+            found = next((one for one in self.children(here) if self._same(one.name, part)), None)
+            if found is None:
+                raise CommandError(f"{self.shown(path)}: there is no {printable(part)}.")
+            if not found.is_symlink:
+                trail.append(found)
+                continue
+            links += 1
+            if links > MOST_LINKS:
+                raise CommandError(f"{self.shown(path)}: too many symbolic links.")
+            target = self.system.target(found)
+            if target.startswith(b"/"):
+                trail = trail[:1]
+            todo = _parts(target) + todo
+        return trail[-1]
+
+    def _same(self, one: bytes, other: bytes) -> bool:
+        if not self.system.folds_case:
+            return one == other
+        return os.fsdecode(one).casefold() == os.fsdecode(other).casefold()
+
+    def children(self, node: Node) -> Iterator[Node]:
+        """The entries of a directory."""
+        for child in self.system.children(node):
+            self.watchdog.alive()
+            yield child
+
+    def shown(self, path: str) -> str:
+        return f"{self.snapshot}:{printable(os.fsencode(path))}"
+
+
+@contextmanager
+def snapshot_files(uri: str, snapshot: str, partition: int | None) -> Iterator[SnapshotFiles]:
+    """Open the file system of an exported snapshot.
+
+    What the library raises about damage becomes CommandError. Without `partition`, the whole disk
+    is looked at, then the partitions, of which only one may have a file system.
+    """
+    _limit_memory()
+    with BlockingNbdClient(uri) as client, Watchdog(snapshot) as watchdog:
+        try:
+            stream = _choose(ExportStream(client), snapshot, partition)
+            kind = kind_of(stream)
+            assert kind is not None
+            yield SnapshotFiles(snapshot, open_file_system(stream, kind), watchdog)
+        except (MooringError, OSError):
+            raise
+        except MemoryError:
+            raise CommandError(
+                f"{snapshot}: reading this takes more memory than is sensible; the file system may "
+                "be damaged."
+            ) from None
+        except Exception as error:
+            # Dissect raises what Python happens to raise where content makes no sense.
+            raise CommandError(
+                f"{snapshot}: the file system cannot be read: {error or type(error).__name__}"
+            ) from error
+
+
+def printable(name: bytes) -> str:
+    """A name for a terminal: what is no printable character is escaped."""
+    text = name.decode("utf-8", "surrogateescape")
+    return "".join(
+        letter
+        if letter.isprintable() and letter != "\\"
+        else "\\\\"
+        if letter == "\\"
+        else "".join(f"\\x{byte:02x}" for byte in letter.encode("utf-8", "surrogateescape"))
+        for letter in text
+    )
+
+
+def split_place(text: str) -> tuple[str, str]:
+    """`SNAPSHOT:PATH` as both; the path is `/` without one."""
+    snapshot, _, path = text.partition(":")
+    return snapshot, path or "/"
+
+
+def _parts(path: bytes) -> list[bytes]:
+    return [part for part in re.split(rb"/+", path) if part not in (b"", b".")]
+
+
+def _choose(disk: ExportStream, snapshot: str, wanted: int | None) -> ExportStream:
+    if wanted is None and kind_of(disk) is not None:
+        return disk
+    found = [one for one in partitions(disk) if 0 < one.offset < disk.size]
+    kinds = {one.number: kind_of(_part(disk, one)) for one in found}
+    if wanted is None:
+        readable = [one for one in found if kinds[one.number] is not None]
+        if len(readable) == 1:
+            return _part(disk, readable[0])
+        if not readable:
+            words = f", on its {len(found)} partitions" if found else ""
+            raise CommandError(
+                f"{snapshot} has no file system that can be read{words}: ext2, ext3, ext4, XFS, "
+                "btrfs and FAT can."
+            )
+        told = [f"{one.number} ({kinds[one.number]}, {amount(one.size)})" for one in readable]
+        raise CommandError(
+            f"{snapshot} has several file systems; choose one with --partition: {', '.join(told)}"
+        )
+    for one in found:
+        if one.number == wanted:
+            if kinds[wanted] is None:
+                raise CommandError(
+                    f"Partition {wanted} of {snapshot} has no file system that can be read: ext2, "
+                    "ext3, ext4, XFS, btrfs and FAT can."
+                )
+            return _part(disk, one)
+    numbers = ", ".join(str(one.number) for one in found) or "none"
+    raise CommandError(f"{snapshot} has no partition {wanted}; it has {numbers}.")
+
+
+def _part(disk: ExportStream, partition: Partition) -> ExportStream:
+    return disk.part(partition.offset, min(partition.size, disk.size - partition.offset))
+
+
+def _limit_memory() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if soft == resource.RLIM_INFINITY or soft > MOST_MEMORY:
+        resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, hard))

@@ -1,0 +1,36 @@
+"""Ends a reading that goes in circles, as hostile file systems can."""
+
+from __future__ import annotations
+
+import signal
+
+from mooring.model.errors import CommandError
+
+SECONDS = 120
+"""How long it may take to the next entry or piece of a file."""
+
+
+class Watchdog:
+    """Call `alive` whenever something was found; use `with`, in the main thread."""
+
+    def __init__(self, what: str, seconds: float = SECONDS) -> None:
+        self._what = what
+        self._seconds = seconds
+
+    def alive(self) -> None:
+        signal.setitimer(signal.ITIMER_REAL, self._seconds)
+
+    def __enter__(self) -> Watchdog:
+        self._before = signal.signal(signal.SIGALRM, self._bark)
+        self.alive()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, self._before)
+
+    def _bark(self, *_: object) -> None:
+        raise CommandError(
+            f"{self._what} was read for {self._seconds:g} seconds and nothing came of it: the file "
+            "system may be damaged, or lead in circles."
+        )
