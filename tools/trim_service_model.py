@@ -16,17 +16,23 @@ from typing import Any
 
 import botocore
 
+from mooring.service.nothing_kept import LISTS
+
 TARGET = Path(__file__).parent.parent / "src/mooring/protocol/service_model.json"
 
 SERVED = """
-AttachDisk CreateDisk CreateDiskFromSnapshot CreateDiskSnapshot
-CreateInstanceSnapshot CreateInstances CreateInstancesFromSnapshot DeleteDisk DeleteDiskSnapshot
-DeleteInstance DeleteInstanceSnapshot DetachDisk GetActiveNames GetBlueprints
-GetBundles GetDisk GetDiskSnapshot GetDiskSnapshots GetDisks GetInstance
-GetInstanceSnapshot GetInstanceSnapshots GetInstanceState GetInstances
-GetOperation GetOperations GetOperationsForResource GetRegions StartInstance
-StopInstance TagResource UntagResource
+AttachDisk CloseInstancePublicPorts CreateDisk CreateDiskFromSnapshot
+CreateDiskSnapshot CreateInstanceSnapshot CreateInstances
+CreateInstancesFromSnapshot DeleteDisk DeleteDiskSnapshot DeleteInstance
+DeleteInstanceSnapshot DetachDisk GetActiveNames GetBlueprints GetBundles
+GetDisk GetDiskSnapshot GetDiskSnapshots GetDisks GetInstance
+GetInstancePortStates GetInstanceSnapshot GetInstanceSnapshots GetInstanceState
+GetInstances GetOperation GetOperations GetOperationsForResource GetRegions
+IsVpcPeered OpenInstancePublicPorts PutInstancePublicPorts RebootInstance
+SetIpAddressType StartInstance StopInstance TagResource UntagResource
+UpdateInstanceMetadataOptions
 """.split()
+"""What is served, besides lists of what there is nothing of."""
 
 KEPT_SHAPE_KEYS = ("type", "required", "enum", "min", "max", "pattern", "box")
 
@@ -52,11 +58,19 @@ def trim_shape(shape: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
+def _entry_of(source: dict[str, Any], operation: str) -> str:
+    """The shape of the entries of a list of what there is nothing of."""
+    output = source["shapes"][source["operations"][operation]["output"]["shape"]]
+    entries: str = source["shapes"][output["members"][LISTS[operation]]["shape"]]["member"]["shape"]
+    return entries
+
+
 def trim(source: dict[str, Any], pagination: dict[str, Any]) -> dict[str, Any]:
     """Return the model of the operations served, closed over the shapes they need."""
     operations: dict[str, Any] = {}
     needed: list[str] = []
-    for name in sorted(SERVED):
+    shapes: dict[str, Any] = {}
+    for name in sorted({*SERVED, *LISTS}):
         operation = source["operations"][name]
         errors = [error["shape"] for error in operation.get("errors", [])]
         operations[name] = {
@@ -67,12 +81,16 @@ def trim(source: dict[str, Any], pagination: dict[str, Any]) -> dict[str, Any]:
         if name in pagination:
             operations[name]["pagination"] = pagination[name]
         needed += [operation["input"]["shape"], operation["output"]["shape"], *errors]
-    shapes: dict[str, Any] = {}
+    hollow = {_entry_of(source, name) for name in LISTS}
     while needed:
         name = needed.pop()
         if name in shapes:
             continue
         shape = shapes[name] = trim_shape(source["shapes"][name])
+        if name in hollow:
+            # Nobody ever sees one, and they would be half of the model.
+            shape["members"] = {}
+            shape.pop("required", None)
         needed += [*shape.get("members", {}).values()]
         needed += [shape[key] for key in ("member", "key", "value") if key in shape]
     metadata = source["metadata"]
@@ -82,7 +100,7 @@ def trim(source: dict[str, Any], pagination: dict[str, Any]) -> dict[str, Any]:
         "jsonVersion": metadata["jsonVersion"],
         "signingName": metadata.get("signingName", metadata["endpointPrefix"]),
         "operations": operations,
-        "unserved": sorted(set(source["operations"]) - set(SERVED)),
+        "unserved": sorted(set(source["operations"]) - set(operations)),
         "shapes": dict(sorted(shapes.items())),
     }
 

@@ -149,7 +149,7 @@ def test_tries_of_one_call_have_one_invocation_id(
 def test_botocore_is_told_what_is_not_served(address: tuple[str, int]) -> None:
     peer = client(address)
     with pytest.raises(peer.exceptions.InvalidInputException) as caught:
-        peer.get_domains()
+        peer.get_domain(domainName="x")
 
     assert caught.value.response["code"] == "UnsupportedOperation"
 

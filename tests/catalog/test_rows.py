@@ -7,6 +7,7 @@ from sqlalchemy.exc import IntegrityError
 
 from mooring.catalog.database import Catalog
 from mooring.model.disk import Attachment, DiskState
+from mooring.model.firewall import Ports
 from mooring.model.instance import InstanceState
 from mooring.model.job import HELD_MS
 from mooring.model.operation import OperationStatus, ResourceType
@@ -33,6 +34,7 @@ def test_a_disk_comes_back_as_it_was(catalog: Catalog) -> None:
         instance_name="web",
         path="/dev/xvdf",
         origin_id="id-snap",
+        auto_mounting=True,
         tags={"a": "1", "b": None, "ключ": ""},
     )
 
@@ -50,13 +52,26 @@ def test_a_disk_comes_back_as_it_was(catalog: Catalog) -> None:
 
 
 def test_an_instance_comes_back_as_it_was(catalog: Catalog) -> None:
-    one = instance("web", state=InstanceState.STOPPED, key_pair="mine", tags={"k": None})
+    ports = Ports(first=22, last=80, protocol="tcp", cidrs=("10.0.0.0/8",), aliases=("x",))
+    one = instance(
+        "web",
+        state=InstanceState.STOPPED,
+        key_pair="mine",
+        metadata_options={"httpTokens": "required"},
+        ports=[ports],
+        tags={"k": None},
+    )
 
     with catalog.write() as transaction:
         transaction.instances.add(one)
 
     with catalog.read() as transaction:
         assert transaction.instances.by_name(REGION, "web") == one
+    with catalog.write() as transaction:
+        transaction.instances.set_metadata_options(one.id, {"httpTokens": "optional"})
+        found = transaction.instances.by_id(one.id)
+    assert found is not None
+    assert found.metadata_options == {"httpTokens": "optional"}
 
 
 def test_a_snapshot_comes_back_as_it_was(catalog: Catalog) -> None:

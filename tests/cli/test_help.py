@@ -22,7 +22,7 @@ def input_members(shape_name: str, seen: set[str]) -> set[str]:
     shape = MODEL.shape(shape_name)
     if shape_name in seen:
         return set()
-    inner = {*shape.members.values(), *filter(None, [shape.member])}
+    inner = {*shape.members.values(), *filter(None, [shape.member, shape.value])}
     found = set(shape.members)
     for name in inner:
         found |= input_members(name, seen | {shape_name})

@@ -119,11 +119,12 @@ def test_a_size_that_is_too_small(site: Site) -> None:
 
 
 def test_an_operation_that_is_not_served(site: Site) -> None:
-    text = refusal(site, "get-domains")
+    text = refusal(site, "get-instance-access-details", "--instance-name", "web")
 
     assert text.startswith(
-        "An error occurred (InvalidInputException) when calling the GetDomains operation: "
-        "Mooring does not serve GetDomains."
+        "An error occurred (InvalidInputException) when calling the GetInstanceAccessDetails "
+        "operation: Mooring does not serve GetInstanceAccessDetails. "
+        "Mooring runs no machines: there is nothing to log in to"
     )
 
 

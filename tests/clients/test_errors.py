@@ -279,9 +279,9 @@ def test_a_snapshot_needs_one_source(site: Site, sources: Mapping[str, str]) -> 
     ("operation", "params"),
     [
         ("CreateDiskSnapshot", {"instanceName": "web", "diskSnapshotName": "snap"}),
-        ("CreateInstanceSnapshot", {"instanceName": "web", "instanceSnapshotName": "snap"}),
+        ("CreateDomain", {"domainName": "example.org"}),
         ("GetAutoSnapshots", {"resourceName": "disk"}),
-        ("GetDomains", {}),
+        ("GetKeyPair", {"keyPairName": "mine"}),
     ],
 )
 def test_what_is_not_served_says_so(site: Site, operation: str, params: Mapping[str, Any]) -> None:

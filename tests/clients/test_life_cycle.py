@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mooring.protocol import service_model
+from mooring.service.nothing_kept import LISTS
 from tests.clients.boto import Boto
 from tests.clients.site import OTHER_ZONE, REGION, ZONE, Site
 
@@ -259,6 +260,88 @@ def test_stop_and_start_instance(site: Site) -> None:
     assert site.instance_is(name, "running")["code"] == 16
 
 
+def test_reboot_instance(site: Site) -> None:
+    disk, name = site.attached()
+
+    result = site.call("RebootInstance", instanceName=name)
+
+    assert entries(result) == [("Instance", name, ZONE, "", "RebootInstance", "Succeeded")]
+    site.instance_is(name, "running")
+    site.disk_is(disk, state="in-use", isAttached=True)
+
+
+def test_what_is_set_on_an_instance_is_read_back(site: Site) -> None:
+    name = site.instance()
+    web = {"fromPort": 80, "toPort": 81, "protocol": "tcp"}
+    ssh = {"fromPort": 22, "toPort": 22, "protocol": "tcp", "cidrs": ["10.0.0.0/8"]}
+    assert site.call("GetInstancePortStates", instanceName=name)["portStates"] == []
+
+    put = site.call("PutInstancePublicPorts", instanceName=name, portInfos=[ssh, web])
+    opened = site.call(
+        "OpenInstancePublicPorts", instanceName=name, portInfo={**web, "protocol": "udp"}
+    )
+    closed = site.call("CloseInstancePublicPorts", instanceName=name, portInfo=web)
+    options = site.call("UpdateInstanceMetadataOptions", instanceName=name, httpTokens="required")
+    address = site.call(
+        "SetIpAddressType", resourceType="Instance", resourceName=name, ipAddressType="ipv6"
+    )
+
+    for result, operation, details in (
+        (put, "PutInstancePublicPorts", "22/tcp, 80-81/tcp"),
+        (opened, "OpenInstancePublicPorts", "80-81/udp"),
+        (closed, "CloseInstancePublicPorts", "80-81/tcp"),
+        (options, "UpdateInstanceMetadataOptions", None),
+    ):
+        assert entries({"operations": [result["operation"]]}) == [
+            ("Instance", name, ZONE, details, operation, "Succeeded")
+        ]
+    assert entries(address) == [("Instance", name, ZONE, None, "SetIpAddressType", "Succeeded")]
+    states = site.call("GetInstancePortStates", instanceName=name)["portStates"]
+    anywhere = {"cidrs": ["0.0.0.0/0"], "ipv6Cidrs": ["::/0"], "cidrListAliases": []}
+    assert states == [
+        {**ssh, "state": "open", "ipv6Cidrs": [], "cidrListAliases": []},
+        {**web, "protocol": "udp", "state": "open", **anywhere},
+    ]
+    found = site.call("GetInstance", instanceName=name)["instance"]
+    assert [one["accessFrom"] for one in found["networking"]["ports"]] == [
+        "Custom",
+        "Anywhere (0.0.0.0/0)",
+    ]
+    assert found["ipAddressType"] == "ipv6"
+    assert found["metadataOptions"] == {
+        "state": "applied",
+        "httpTokens": "required",
+        "httpEndpoint": "enabled",
+        "httpPutResponseHopLimit": 1,
+        "httpProtocolIpv6": "disabled",
+    }
+
+
+def test_a_wish_for_mounting_is_told_back_truthfully(site: Site) -> None:
+    disk, instance = site.disk(), site.instance()
+
+    site.call(
+        "AttachDisk",
+        diskName=disk,
+        instanceName=instance,
+        diskPath="/dev/xvdf",
+        autoMounting=True,
+    )
+
+    assert site.disk_is(disk, attachmentState="attached")["autoMountStatus"] == "NotMounted"
+    site.call("DetachDisk", diskName=disk)
+    assert "autoMountStatus" not in site.disk_is(disk, attachmentState="detached")
+
+
+@pytest.mark.parametrize("operation", sorted(LISTS))
+def test_lists_of_what_is_not_kept_are_empty(site: Site, operation: str) -> None:
+    assert site.call(operation)[LISTS[operation]] == []
+
+
+def test_there_is_no_peered_network(site: Site) -> None:
+    assert site.call("IsVpcPeered")["isPeered"] is False
+
+
 def test_delete_instance(site: Site) -> None:
     disk, name = site.attached()
 
@@ -339,4 +422,4 @@ def test_this_module_calls_every_operation_served() -> None:
     called = set(re.findall(r'"([A-Z][A-Za-z]+)"', Path(__file__).read_text()))
     by_waiting = {"GetOperation", "GetInstanceState", "GetInstanceSnapshot"}
 
-    assert service_model.load().operations.keys() <= called | by_waiting
+    assert service_model.load().operations.keys() <= called | by_waiting | LISTS.keys()

@@ -140,6 +140,7 @@ def run_everything(world: World) -> None:
             availabilityZone="us-east-2a",
             bundleId="external",
         ),
+        lambda: world.call("RebootInstance", instanceName="web"),
         lambda: world.call("StopInstance", instanceName="web"),
         lambda: world.call("StartInstance", instanceName="web"),
         lambda: world.call("DetachDisk", diskName="data"),

@@ -38,6 +38,9 @@ def values(shape: Shape) -> st.SearchStrategy[Any]:
 def _values(name: str) -> st.SearchStrategy[Any]:
     shape = THEIRS.shape_for(name)
     kind = shape.type_name
+    if kind == "structure" and name in OURS.shape_names() and not OURS.shape(name).members:
+        # Of lists that are always empty we do not know what the entries would be.
+        return st.just({})
     if kind == "structure":
         return st.fixed_dictionaries(
             {name: values(shape.members[name]) for name in shape.required_members},
@@ -51,9 +54,16 @@ def _values(name: str) -> st.SearchStrategy[Any]:
         return st.lists(values(shape.member), max_size=2)
     if kind == "map":
         return st.dictionaries(values(shape.key), values(shape.value), max_size=2)
+    least, most = shape.metadata.get("min"), shape.metadata.get("max")
     scalars: dict[str, st.SearchStrategy[Any]] = {
-        "string": st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
-        "integer": st.integers(-(2**31), 2**31 - 1),
+        "string": st.text(
+            st.characters(exclude_categories=["Cs"]),
+            min_size=least or 0,
+            max_size=max(12, least or 0),
+        ),
+        "integer": st.integers(
+            -(2**31) if least is None else least, 2**31 - 1 if most is None else most
+        ),
         "float": st.floats(allow_nan=False, allow_infinity=False),
         "boolean": st.booleans(),
         "timestamp": st.integers(0, LATEST_MS),

@@ -14,7 +14,13 @@ MODEL = service_model.load()
 NAMES = {"ResourceName", "ResourceNameList"}
 """Shapes of members that name resources."""
 
-NO_RESOURCES = {"customImageName", "keyPairName"}
+NO_RESOURCES = {
+    "alarmName",
+    "customImageName",
+    "distributionName",
+    "keyPairName",
+    "monitoredResourceName",
+}
 """Members of those shapes that name something else here."""
 
 

@@ -9,6 +9,7 @@ from mooring.model.errors import (
     UnknownOperationException,
 )
 from mooring.protocol.serialize import CONTENT_TYPE
+from mooring.service.differences import why_not_served
 
 _SHOWN = 100
 """Characters of what a client sent that an error repeats, at most."""
@@ -42,8 +43,10 @@ async def find_operation(exchange: Exchange) -> None:
 async def refuse_unserved(exchange: Exchange) -> None:
     """Say so when Lightsail has the operation and Mooring has not."""
     if exchange.operation in exchange.door.model.unserved:
+        reason = why_not_served(exchange.operation)
         raise InvalidInputException(
-            f"Mooring does not serve {exchange.operation}. It serves disks, disk snapshots, "
-            "instances to attach disks to, and operations: `mooring help` lists them.",
+            f"Mooring does not serve {exchange.operation}. {reason + '. ' if reason else ''}"
+            "It serves disks, their snapshots, and instances to attach disks to: "
+            "`mooring help` lists the operations.",
             "UnsupportedOperation",
         )

@@ -39,6 +39,7 @@ class Disks(ResourceRows[Disk]):
             instance_name=row.instance_name,
             path=row.path,
             origin_id=row.origin_id,
+            auto_mounting=bool(row.auto_mounting),
             tags=tags,
         )
 

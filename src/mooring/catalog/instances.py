@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Row
 
 from mooring.catalog import schema
 from mooring.catalog.rows import ResourceRows
+from mooring.model.firewall import decode, encode
 from mooring.model.instance import Instance, InstanceState
 from mooring.model.operation import ResourceType
 from mooring.model.tags import Tags
@@ -32,8 +35,19 @@ class Instances(ResourceRows[Instance]):
             state=InstanceState.of(row.state),
             key_pair=row.key_pair,
             ip_address_type=row.ip_address_type,
+            metadata_options=json.loads(row.metadata_options or "null"),
+            ports=decode(row.ports),
             tags=tags,
         )
 
     def columns(self, value: Instance) -> dict[str, Any]:
-        return {**super().columns(value), "state": value.state.label}
+        options = value.metadata_options
+        return {
+            **super().columns(value),
+            "state": value.state.label,
+            "metadata_options": None if options is None else json.dumps(dict(options)),
+            "ports": encode(value.ports),
+        }
+
+    def set_metadata_options(self, instance_id: str, options: Mapping[str, Any]) -> None:
+        self.change(instance_id, metadata_options=json.dumps(dict(options)))

@@ -28,6 +28,8 @@ instances = Table(
     Column("state", Text),
     Column("key_pair", Text),
     Column("ip_address_type", Text),
+    Column("metadata_options", Text),
+    Column("ports", Text),
 )
 
 disks = Table(
@@ -46,6 +48,7 @@ disks = Table(
     Column("instance_id", Text),
     Column("path", Text),
     Column("origin_id", Text),
+    Column("auto_mounting", Boolean),
 )
 
 disk_snapshots = Table(

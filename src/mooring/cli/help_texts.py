@@ -9,6 +9,10 @@ OPERATIONS: dict[str, tuple[str, str]] = {
         "The disk appears on the instance under the path given. An `external` instance serves its "
         "disks over NBD: `mooring uri` prints the address. An instance holds at most 15 disks.",
     ),
+    "CloseInstancePublicPorts": (
+        "Close ports of an instance.",
+        "This is kept and shown, but has no effect: Mooring runs no machines.",
+    ),
     "CreateDisk": (
         "Create an empty disk.",
         "The disk is sparse: it takes room only as it is written. Its size is 8 to 16384 GB.",
@@ -85,6 +89,10 @@ OPERATIONS: dict[str, tuple[str, str]] = {
     "GetDiskSnapshots": ("List all snapshots.", "Those of the region, by name."),
     "GetDisks": ("List all disks.", "Those of the region, by name."),
     "GetInstance": ("Show one instance.", "Its state, its blueprint, and its disks."),
+    "GetInstancePortStates": (
+        "List the ports of an instance that are open.",
+        "Those that somebody has opened. Mooring has no firewall itself.",
+    ),
     "GetInstanceSnapshot": (
         "Show one instance snapshot.",
         "Its state, the instance that it was taken of, and the disks that it holds.",
@@ -103,6 +111,26 @@ OPERATIONS: dict[str, tuple[str, str]] = {
         "The newest come first. Pages are not followed: pass `--page-token` for the next one.",
     ),
     "GetRegions": ("List the regions that the server serves.", "Zones are shown if asked for."),
+    "IsVpcPeered": (
+        "Say whether there is a peered network.",
+        "There is none: the answer is always false.",
+    ),
+    "OpenInstancePublicPorts": (
+        "Open ports of an instance.",
+        "This is kept and shown, but has no effect: Mooring runs no machines.",
+    ),
+    "PutInstancePublicPorts": (
+        "Set which ports of an instance are open.",
+        "All others are closed. This is kept and shown, but has no effect.",
+    ),
+    "RebootInstance": (
+        "Restart an instance.",
+        "The clients of its disks are cut off, and may connect again. It must be running.",
+    ),
+    "SetIpAddressType": (
+        "Set the address type of an instance.",
+        "This is kept and shown, but has no effect: Mooring runs no machines.",
+    ),
     "StartInstance": (
         "Start an instance.",
         "The exports of its disks are opened again.",
@@ -117,9 +145,57 @@ OPERATIONS: dict[str, tuple[str, str]] = {
         "A resource holds at most 50 tags.",
     ),
     "UntagResource": ("Remove tags by their keys.", "Keys that are not there do no harm."),
+    "UpdateInstanceMetadataOptions": (
+        "Set how an instance's metadata can be read.",
+        "This is kept and shown, but has no effect. What is not given stays as it is.",
+    ),
+    "GetAlarms": ("List alarms.", "There are none: the list is empty."),
+    "GetBuckets": ("List buckets.", "There are none: the list is empty."),
+    "GetCertificates": ("List certificates.", "There are none: the list is empty."),
+    "GetCloudFormationStackRecords": ("List stacks.", "There are none: the list is empty."),
+    "GetContactMethods": ("List contact methods.", "There are none: the list is empty."),
+    "GetContainerServices": ("List container services.", "There are none: the list is empty."),
+    "GetDistributions": ("List distributions.", "There are none: the list is empty."),
+    "GetDomains": ("List domains.", "There are none: the list is empty."),
+    "GetKeyPairs": ("List key pairs.", "There are none: the list is empty."),
+    "GetLoadBalancers": ("List load balancers.", "There are none: the list is empty."),
+    "GetRelationalDatabaseSnapshots": (
+        "List snapshots of databases.",
+        "There are none: the list is empty.",
+    ),
+    "GetRelationalDatabases": ("List databases.", "There are none: the list is empty."),
+    "GetStaticIps": ("List addresses.", "There are none: the list is empty."),
 }
 
 MEMBERS: dict[str, str] = {
+    "acceptBundleUpdate": "Change the bundle with the address type. Has no effect here.",
+    "alarmName": "An alarm. There are none.",
+    "bucketName": "A bucket. There are none.",
+    "certificateName": "A certificate. There are none.",
+    "certificateStatuses": "Show only certificates of these states. There are none.",
+    "distributionName": "A distribution. There are none.",
+    "fromPort": "The first port.",
+    "toPort": "The last port.",
+    "protocol": "The protocol: tcp, udp, icmp, icmpv6 or all.",
+    "protocols": "Show only these kinds of contact methods. There are none.",
+    "cidrs": "The ranges of IPv4 addresses that may connect. Default: all.",
+    "ipv6Cidrs": "The ranges of IPv6 addresses that may connect. Default: all.",
+    "cidrListAliases": "Names of ranges: lightsail-connect.",
+    "httpEndpoint": "Whether metadata can be read: enabled or disabled.",
+    "httpProtocolIpv6": "Whether it can be read over IPv6: enabled or disabled.",
+    "httpPutResponseHopLimit": "How many hops away it can be read.",
+    "httpTokens": "Whether a token is needed: optional or required.",
+    "includeCertificateDetails": "Show details of certificates. There are none.",
+    "includeConnectedResources": "Show what uses the buckets. There are none.",
+    "includeCors": "Show the rules of the buckets. There are none.",
+    "includeDefaultKeyPair": "Show the default key pair. There is none.",
+    "monitoredResourceName": "Show only alarms of this resource. There are none.",
+    "newDiskName": "The name of the new disk.",
+    "originalDiskPath": "The path that the disk had.",
+    "portInfo": "The ports, as fromPort=...,toPort=...,protocol=...",
+    "portInfos": "The ports, each as fromPort=...,toPort=...,protocol=...",
+    "resourceType": "What the resource is: Instance.",
+    "serviceName": "A container service. There are none.",
     "addOns": "Things to switch on with the disk.",
     "addOnType": "Which add-on.",
     "appCategory": "Show only this category.",
@@ -192,6 +268,8 @@ INPUT_OPTIONS: dict[str, str] = {
 
 _NAMES = {
     "AttachDisk": "--disk-name my-disk --instance-name my-host --disk-path /dev/xvdf",
+    "CloseInstancePublicPorts": "--instance-name my-host "
+    "--port-info fromPort=22,toPort=22,protocol=tcp",
     "CreateDisk": "--disk-name my-disk --availability-zone us-east-2a --size-in-gb 8",
     "CreateDiskFromSnapshot": "--disk-name my-copy --disk-snapshot-name before-upgrade "
     "--availability-zone us-east-2a --size-in-gb 8",
@@ -209,11 +287,20 @@ _NAMES = {
     "GetDisk": "--disk-name my-disk",
     "GetDiskSnapshot": "--disk-snapshot-name before-upgrade",
     "GetInstance": "--instance-name my-host",
+    "GetInstancePortStates": "--instance-name my-host",
     "GetInstanceSnapshot": "--instance-snapshot-name all-disks",
     "GetInstanceState": "--instance-name my-host",
     "GetOperation": "--operation-id 7d1d3d3e-0b5c-4b0b-8c4b-5b1b2a3c4d5e",
     "GetOperationsForResource": "--resource-name my-disk",
     "GetRegions": "--include-availability-zones",
+    "OpenInstancePublicPorts": "--instance-name my-host "
+    "--port-info fromPort=22,toPort=22,protocol=tcp",
+    "PutInstancePublicPorts": "--instance-name my-host "
+    "--port-infos fromPort=80,toPort=80,protocol=tcp fromPort=443,toPort=443,protocol=tcp",
+    "RebootInstance": "--instance-name my-host",
+    "SetIpAddressType": "--resource-type Instance --resource-name my-host "
+    "--ip-address-type dualstack",
+    "UpdateInstanceMetadataOptions": "--instance-name my-host --http-tokens required",
     "StartInstance": "--instance-name my-host",
     "StopInstance": "--instance-name my-host",
     "TagResource": "--resource-name my-disk --tags key=team,value=storage key=keep",

@@ -9,6 +9,7 @@ one transaction by the new states:
     detach   stop serving the disk
     start    serve every attached disk                 undo: stop serving all of them
     stop     stop serving all disks
+    reboot   stop serving all disks, and serve them again
     delete   the same, for an instance that is gone from the catalog
 """
 
@@ -28,6 +29,7 @@ DETACHED = {
     "attachment": Attachment.DETACHED,
     "instance_id": None,
     "path": None,
+    "auto_mounting": False,
 }
 """The columns of a disk that is attached to nothing."""
 
@@ -84,6 +86,21 @@ def stop(work: Work) -> Change:
     return _instance_change(work, InstanceState.STOPPED)
 
 
+def reboot(work: Work) -> None:
+    """Cut off all clients of the disks, and let them come again."""
+    with work.catalog.read() as transaction:
+        instance = transaction.instances.by_id(work.argument("instance"))
+    if instance is None or instance.state is InstanceState.STOPPED:
+        return
+    work.engine.stop(work.argument("instance"))
+    for disk in _attached(work):
+        serve(work, disk)
+
+
+def reboot_failed(_transaction: Transaction, _job: Job) -> None:
+    """The operation says only that a reboot was asked for; `mooringd doctor` tells of the disks."""
+
+
 def undo_start(work: Work) -> None:
     """Stop serving all disks."""
     work.engine.stop(work.argument("instance"))
@@ -132,7 +149,7 @@ def _attached(work: Work) -> list[Disk]:
     return [disk for disk in disks if disk.attachment is Attachment.ATTACHED]
 
 
-def _disk_change(disk_id: str, columns: Mapping[str, str | None]) -> Change:
+def _disk_change(disk_id: str, columns: Mapping[str, str | bool | None]) -> Change:
     def change(transaction: Transaction) -> None:
         transaction.disks.change(disk_id, **columns)
 
@@ -150,5 +167,6 @@ ATTACH = Procedure(JobKind.ATTACH_DISK, (Step("attach", attach, undo_attach),), 
 DETACH = Procedure(JobKind.DETACH_DISK, (Step("detach", detach),), detach_failed)
 CREATE = Procedure(JobKind.CREATE_INSTANCE, (Step("create", create),), stop_failed)
 START = Procedure(JobKind.START_INSTANCE, (Step("start", start, undo_start),), start_failed)
+REBOOT = Procedure(JobKind.REBOOT_INSTANCE, (Step("reboot", reboot),), reboot_failed)
 STOP = Procedure(JobKind.STOP_INSTANCE, (Step("stop", stop),), stop_failed)
 DELETE = Procedure(JobKind.DELETE_INSTANCE, (Step("delete", delete),), delete_failed)

@@ -24,6 +24,7 @@ _ALL = (
     restore_instance.RESTORE,
     attachments.START,
     attachments.STOP,
+    attachments.REBOOT,
     attachments.DELETE,
     upload_snapshot.UPLOAD,
     import_snapshot.IMPORT,

@@ -31,7 +31,10 @@ class Attachment(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disk:
-    """A disk. `origin_id` is the snapshot that it was made from; times are milliseconds."""
+    """A disk. `origin_id` is the snapshot that it was made from; times are milliseconds.
+
+    `auto_mounting` says that whoever attached it wished it to be mounted.
+    """
 
     id: str
     region: str
@@ -46,4 +49,5 @@ class Disk:
     instance_name: str | None = None
     path: str | None = None
     origin_id: str | None = None
+    auto_mounting: bool = False
     tags: Tags = field(default_factory=dict)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
+from mooring.model.firewall import Ports
 from mooring.model.tags import Tags
 
 
@@ -32,7 +35,10 @@ class InstanceState(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instance:
-    """An instance. Times are milliseconds."""
+    """An instance. Times are milliseconds.
+
+    `metadata_options` and `ports` are only kept for clients that read them back.
+    """
 
     id: str
     region: str
@@ -45,4 +51,6 @@ class Instance:
     state: InstanceState = InstanceState.PENDING
     key_pair: str | None = None
     ip_address_type: str = "ipv4"
+    metadata_options: Mapping[str, Any] | None = None
+    ports: list[Ports] = field(default_factory=list)
     tags: Tags = field(default_factory=dict)

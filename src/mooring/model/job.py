@@ -18,6 +18,7 @@ class JobKind(StrEnum):
     DETACH_DISK = "detach_disk"
     CREATE_INSTANCE = "create_instance"
     START_INSTANCE = "start_instance"
+    REBOOT_INSTANCE = "reboot_instance"
     STOP_INSTANCE = "stop_instance"
     RESTORE_INSTANCE = "restore_instance"
     DELETE_INSTANCE = "delete_instance"

@@ -35,6 +35,7 @@ def attach_disk(backend: Backend, call: Call) -> Result:
             attachment=Attachment.ATTACHING,
             instance_id=instance.id,
             path=params["diskPath"],
+            auto_mounting=bool(params.get("autoMounting")),
         )
         started = _enqueue(backend, transaction, call, JobKind.ATTACH_DISK, disk, instance)
         return operations.reply(backend, transaction, call, started)

@@ -103,6 +103,28 @@ def stop_instance(backend: Backend, call: Call) -> Result:
     return _turn(backend, call, InstanceState.RUNNING, InstanceState.STOPPING, "stop")
 
 
+def reboot_instance(backend: Backend, call: Call) -> Result:
+    """RebootInstance: clients of its disks are cut off, and may connect again."""
+    with backend.catalog.write() as transaction:
+        instance = find_instance(transaction, call.region, call.params["instanceName"])
+        if instance.state is not InstanceState.RUNNING:
+            raise OperationFailureException(
+                "You can't reboot this instance right now. "
+                f"The state of this instance is: {instance.state.label}"
+            )
+        operations.enqueue(
+            backend,
+            transaction,
+            JobKind.REBOOT_INSTANCE,
+            instance.id,
+            instance.region,
+            {"instance": instance.id, "zone": instance.zone},
+        )
+        # As on the service, it has succeeded when the instance has been told.
+        ended = [operations.begin(backend, call, instance, details="", ended=True)]
+        return operations.reply(backend, transaction, call, ended)
+
+
 def delete_instance(backend: Backend, call: Call) -> Result:
     """DeleteInstance: gone for clients at once; its disks are detached, and kept."""
     with backend.catalog.write() as transaction:

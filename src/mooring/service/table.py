@@ -8,8 +8,10 @@ from typing import Any
 from mooring.service import (
     attachments,
     disks,
+    instance_settings,
     instance_snapshots,
     instances,
+    nothing_kept,
     operations,
     regions,
     restored_instances,
@@ -25,6 +27,9 @@ Handler = Callable[[Context, Params], Mapping[str, Any]]
 
 OPERATIONS: dict[str, Entry[Function]] = {
     "AttachDisk": changes(attachments.attach_disk, on=["diskName", "instanceName"]),
+    "CloseInstancePublicPorts": changes(
+        instance_settings.close_instance_public_ports, on=["instanceName"]
+    ),
     "CreateDisk": changes(disks.create_disk, makes="diskName"),
     "CreateDiskFromSnapshot": changes(
         disks.create_disk_from_snapshot,
@@ -60,6 +65,7 @@ OPERATIONS: dict[str, Entry[Function]] = {
     "GetDiskSnapshots": reads(snapshots.get_disk_snapshots),
     "GetDisks": reads(disks.get_disks),
     "GetInstance": reads(instances.get_instance, on=["instanceName"]),
+    "GetInstancePortStates": reads(instance_settings.get_instance_port_states, on=["instanceName"]),
     "GetInstanceSnapshot": reads(
         instance_snapshots.get_instance_snapshot, on=["instanceSnapshotName"]
     ),
@@ -70,10 +76,23 @@ OPERATIONS: dict[str, Entry[Function]] = {
     "GetOperations": reads(operations.get_operations),
     "GetOperationsForResource": reads(operations.get_operations_for_resource, on=["resourceName"]),
     "GetRegions": reads(regions.get_regions),
+    "IsVpcPeered": reads(instance_settings.is_vpc_peered),
+    "OpenInstancePublicPorts": changes(
+        instance_settings.open_instance_public_ports, on=["instanceName"]
+    ),
+    "PutInstancePublicPorts": changes(
+        instance_settings.put_instance_public_ports, on=["instanceName"]
+    ),
+    "RebootInstance": changes(instances.reboot_instance, on=["instanceName"]),
+    "SetIpAddressType": changes(instance_settings.set_ip_address_type, on=["resourceName"]),
     "StartInstance": changes(instances.start_instance, on=["instanceName"]),
     "StopInstance": changes(instances.stop_instance, on=["instanceName"]),
     "TagResource": changes(tags.tag_resource, on=["resourceName"]),
     "UntagResource": changes(tags.untag_resource, on=["resourceName"]),
+    "UpdateInstanceMetadataOptions": changes(
+        instance_settings.update_instance_metadata_options, on=["instanceName"]
+    ),
+    **{name: reads(nothing_kept.empty(key)) for name, key in nothing_kept.LISTS.items()},
 }
 
 

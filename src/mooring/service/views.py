@@ -7,6 +7,7 @@ from typing import Any
 
 from mooring.model import blueprints
 from mooring.model.disk import Attachment, Disk
+from mooring.model.firewall import ANYWHERE, Ports
 from mooring.model.instance import Instance
 from mooring.model.instance_snapshot import InstanceSnapshot, InstanceSnapshotState
 from mooring.model.operation import ALL_ZONES, Operation, ResourceType
@@ -43,6 +44,8 @@ def disk_view(backend: Backend, disk: Disk) -> View:
         "attachedTo": disk.instance_name,
         "isAttached": attached,
         "attachmentState": disk.attachment,
+        # It is a wish to the machine that uses the disk, which is not ours.
+        "autoMountStatus": "NotMounted" if disk.auto_mounting else None,
     }
 
 
@@ -142,11 +145,47 @@ def instance_view(backend: Backend, instance: Instance, disks: Iterable[Disk]) -
         },
         "networking": {
             "monthlyTransfer": {"gbPerMonthAllocated": bundle.get("transferPerMonthInGb", 0)},
-            "ports": [],
+            "ports": [_port_view(one) for one in instance.ports],
         },
+        "metadataOptions": _metadata_view(instance),
         "state": state_view(instance),
         "sshKeyName": instance.key_pair,
     }
+
+
+def port_state_view(ports: Ports) -> View:
+    """An entry of the firewall as the API's InstancePortState."""
+    return {
+        "fromPort": ports.first,
+        "toPort": ports.last,
+        "protocol": ports.protocol,
+        "state": "open",
+        "cidrs": list(ports.cidrs),
+        "ipv6Cidrs": list(ports.ipv6_cidrs),
+        "cidrListAliases": list(ports.aliases),
+    }
+
+
+def _port_view(ports: Ports) -> View:
+    anywhere = ANYWHERE in ports.cidrs
+    return {
+        "fromPort": ports.first,
+        "toPort": ports.last,
+        "protocol": ports.protocol,
+        "accessFrom": f"Anywhere ({ANYWHERE})" if anywhere else "Custom",
+        "accessType": "Public",
+        "commonName": "",
+        "accessDirection": "inbound",
+        "cidrs": list(ports.cidrs),
+        "ipv6Cidrs": list(ports.ipv6_cidrs),
+        "cidrListAliases": list(ports.aliases),
+    }
+
+
+def _metadata_view(instance: Instance) -> View | None:
+    if instance.metadata_options is None:
+        return None
+    return {"state": "applied", **instance.metadata_options}
 
 
 def state_view(instance: Instance) -> View:

@@ -1,0 +1,109 @@
+"""Where operations differ from the real service, and which are not served, with the reasons."""
+
+from __future__ import annotations
+
+from mooring.service.nothing_kept import LISTS
+
+_KEPT = "The value is kept and told back. It has no effect: Mooring runs no machines."
+_NOTHING = "The list is always empty: {} are not kept here."
+
+DIFFERENCES: dict[str, str] = {
+    "AttachDisk": "The disk is served over NBD; `diskPath` is only kept. A wish for "
+    "`autoMounting` is told back as `NotMounted`: mounting is up to the machine.",
+    "CreateDiskFromSnapshot": "The disk is usable at once, before it has all data.",
+    "CreateDiskSnapshot": "With `instanceName` it is refused: instances have no system disk here. "
+    "CreateInstanceSnapshot takes all disks of an instance.",
+    "CreateInstanceSnapshot": "It holds the attached disks only, for there is no system disk. One "
+    "of an instance without disks is available at once. `sizeInGb` is the sum of its disks.",
+    "CreateInstances": "Nothing is booted: an instance is a place to attach disks to. The "
+    "blueprint `external` is Mooring's own. `userData` has no effect.",
+    "CreateInstancesFromSnapshot": "Disks are usable at once. Without `attachedDiskMapping` they "
+    "are called after the new instance and the old disk. If one cannot be made, nothing of its "
+    "instance is left. Automatic snapshots of instances are refused: none are taken.",
+    "DeleteDisk": "`forceDeleteAddOns` is accepted.",
+    "DeleteInstance": "Its disks are detached and kept, as on the real service; "
+    "`forceDeleteAddOns` is accepted.",
+    "DetachDisk": "Possible while the instance runs, unless a client uses the disk.",
+    "GetBlueprints": "Besides those of Lightsail there are `external` and `host`.",
+    "GetBundles": "Besides those of Lightsail there is `external`. Nothing is charged.",
+    "GetInstance": "There are no addresses, no system disk and no health.",
+    "GetInstancePortStates": "No port is shown until one is opened: Mooring has no firewall.",
+    "GetInstanceSnapshot": "There is no system disk: see CreateInstanceSnapshot.",
+    "GetInstanceSnapshots": "There is no system disk: see CreateInstanceSnapshot.",
+    "GetOperations": "Newest first, as its example shows, though its text says the opposite; all "
+    "operations, in pages of 100, though its text says 200 in all.",
+    "GetOperationsForResource": "Newest first; also of a resource that is gone.",
+    "GetRegions": "Those that the server serves; without zones for databases.",
+    "IsVpcPeered": "Always false: there is no network to be peered with.",
+    "RebootInstance": "Clients of the instance's disks are cut off and may connect again.",
+    "StopInstance": "Its disks are flushed and no longer served. `force` changes nothing.",
+    "OpenInstancePublicPorts": _KEPT,
+    "CloseInstancePublicPorts": _KEPT,
+    "PutInstancePublicPorts": _KEPT,
+    "SetIpAddressType": f"{_KEPT} Only instances are known.",
+    "UpdateInstanceMetadataOptions": _KEPT,
+    **{
+        operation: _NOTHING.format(
+            "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in key)
+        )
+        for operation, key in LISTS.items()
+    },
+}
+"""What users of the real service should know, by operation served; nothing for the others."""
+
+NOT_SERVED: dict[str, str] = {
+    "Mooring takes no automatic snapshots and has no other add-ons yet": """
+        DeleteAutoSnapshot DisableAddOn EnableAddOn GetAutoSnapshots""",
+    "Snapshots are not copied between regions yet": "CopySnapshot",
+    "Exports are made with `mooringd export` on the server's host": """
+        CreateCloudFormationStack ExportSnapshot GetExportSnapshotRecords""",
+    "Mooring runs no machines: there is nothing to log in to, to measure or to set up": """
+        CreateGUISessionAccessDetails CreateKeyPair DeleteKeyPair DeleteKnownHostKeys
+        DownloadDefaultKeyPair GetInstanceAccessDetails GetInstanceMetricData GetKeyPair
+        GetSetupHistory ImportKeyPair SetupInstanceHttps StartGUISession StopGUISession""",
+    "Mooring has no networks, addresses, load balancers or distributions": """
+        AllocateStaticIp AttachCertificateToDistribution AttachInstancesToLoadBalancer
+        AttachLoadBalancerTlsCertificate AttachStaticIp CreateCertificate CreateDistribution
+        CreateLoadBalancer CreateLoadBalancerTlsCertificate DeleteCertificate DeleteDistribution
+        DeleteLoadBalancer DeleteLoadBalancerTlsCertificate DetachCertificateFromDistribution
+        DetachInstancesFromLoadBalancer DetachStaticIp GetDistributionBundles
+        GetDistributionLatestCacheReset GetDistributionMetricData GetLoadBalancer
+        GetLoadBalancerMetricData GetLoadBalancerTlsCertificates GetLoadBalancerTlsPolicies
+        GetStaticIp PeerVpc ReleaseStaticIp ResetDistributionCache UnpeerVpc UpdateDistribution
+        UpdateDistributionBundle UpdateLoadBalancerAttribute""",
+    "Mooring keeps no domains": """
+        CheckSubdomainAvailability CreateDomain CreateDomainEntry CreateSubdomain DeleteDomain
+        DeleteDomainEntry DeleteSubdomain GetDomain GetSubdomains UpdateDomainEntry
+        UpdateSubdomainAssociation""",
+    "Mooring has no object storage": """
+        CreateBucket CreateBucketAccessKey DeleteBucket DeleteBucketAccessKey GetBucketAccessKeys
+        GetBucketBundles GetBucketMetricData SetResourceAccessForBucket UpdateBucket
+        UpdateBucketBundle""",
+    "Mooring runs no containers": """
+        CreateContainerService CreateContainerServiceDeployment
+        CreateContainerServiceRegistryLogin DeleteContainerImage DeleteContainerService
+        GetContainerAPIMetadata GetContainerImages GetContainerLog GetContainerServiceDeployments
+        GetContainerServiceMetricData GetContainerServicePowers RegisterContainerImage
+        UpdateContainerService""",
+    "Mooring runs no databases; a database of your own can be on a disk": """
+        CreateRelationalDatabase CreateRelationalDatabaseFromSnapshot
+        CreateRelationalDatabaseSnapshot DeleteRelationalDatabase
+        DeleteRelationalDatabaseSnapshot GetRelationalDatabase GetRelationalDatabaseBlueprints
+        GetRelationalDatabaseBundles GetRelationalDatabaseEvents GetRelationalDatabaseLogEvents
+        GetRelationalDatabaseLogStreams GetRelationalDatabaseMasterUserPassword
+        GetRelationalDatabaseMetricData GetRelationalDatabaseParameters
+        GetRelationalDatabaseSnapshot RebootRelationalDatabase StartRelationalDatabase
+        StopRelationalDatabase UpdateRelationalDatabase UpdateRelationalDatabaseParameters""",
+    "Mooring sends no alarms; its metrics are for a monitoring system of your own": """
+        CreateContactMethod DeleteAlarm DeleteContactMethod PutAlarm SendContactMethodVerification
+        TestAlarm""",
+    "Nothing is charged here, and there are no profiles": "GetCostEstimate GetProfile",
+}
+"""Operations by the reason why they are not served."""
+
+
+def why_not_served(operation: str) -> str | None:
+    """The reason why an operation is not served, None if none is written down."""
+    return next(
+        (reason for reason, names in NOT_SERVED.items() if operation in names.split()), None
+    )
