@@ -95,6 +95,20 @@ class S3Settings:
 
 
 @dataclass(frozen=True, slots=True)
+class NbdSettings:
+    """Snapshots over NBD for other hosts: TCP, with TLS always."""
+
+    host: str = setting("", "address on which exported snapshots are served; default: none")
+    port: int = setting(10809, "TCP port of the first region; 0 takes free ones")
+    name: str = setting("", "name of this host in NBD URIs, as in the certificate; default: host")
+    certificate: str = setting("", "PEM file of the certificate, and of those that vouch for it")
+    key: str = setting("", "PEM file of the certificate's key; default: in the certificate's file")
+    client_authority: str = setting(
+        "", "PEM file; if it is set, clients need a certificate of this authority"
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """What bounds the server's work."""
 
@@ -154,6 +168,7 @@ class Settings:
     engine: EngineSettings = field(default_factory=EngineSettings)
     vault: VaultSettings = field(default_factory=VaultSettings)
     s3: S3Settings = field(default_factory=S3Settings)
+    nbd: NbdSettings = field(default_factory=NbdSettings)
     limits: Limits = field(default_factory=Limits)
     quiesce: QuiesceSettings = field(default_factory=QuiesceSettings)
     instances: dict[str, InstanceSettings] = setting({}, "")
@@ -265,6 +280,15 @@ def _check(settings: Settings) -> None:
     )
     _require(
         settings.engine.fill_mib_per_second >= 0, "engine.fill_mib_per_second must not be negative"
+    )
+    _require(
+        not settings.nbd.host or bool(settings.nbd.certificate),
+        "nbd.host needs nbd.certificate: snapshots leave this host with TLS only",
+    )
+    last = settings.nbd.port + len(settings.regions) - 1
+    _require(
+        settings.nbd.port >= 0 and last < 65536,
+        "nbd.port must be 0 to 65535; each region takes one, counted up from it",
     )
     _require(1 <= settings.vault.level <= 19, "vault.level must be 1 to 19")
     _require(0 <= settings.vault.threads <= 256, "vault.threads must be 0 to 256")

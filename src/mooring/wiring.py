@@ -31,6 +31,7 @@ from mooring.model.clock import Clock, SystemClock
 from mooring.model.errors import ConfigurationError, ObjectNotFoundError, ServerRunningError
 from mooring.model.ids import RandomIds
 from mooring.model.paths import Paths, run_directory
+from mooring.nbd.tls import server_context
 from mooring.quiesce.interface import Quiescer
 from mooring.quiesce.memory import MemoryQuiescer
 from mooring.quiesce.process import CommandPair, Limits, ProcessQuiescer
@@ -282,7 +283,8 @@ def _snapshot_servers(settings: Settings, paths: Paths, clock: Clock) -> dict[st
     if settings.engine.kind == "memory":
         return {}
     servers: dict[str, SnapshotServer] = {}
-    for region in settings.regions:
+    _check_certificates(settings)
+    for number, region in enumerate(settings.regions):
         folder = paths.snapshots_run(region).absolute()
         command = [sys.executable, "-m", "mooring.admin.main", "serve-snapshots"]
         command += ["--vault", vault_place(settings, region)]
@@ -291,8 +293,35 @@ def _snapshot_servers(settings: Settings, paths: Paths, clock: Clock) -> dict[st
         command += ["--run-dir", str(folder)]
         if key_file := settings.regions[region].key_file:
             command += ["--key-file", str(Path(key_file).expanduser().absolute())]
-        servers[region] = ServingProcess(folder, command, clock)
+        command += _tcp_options(settings, number)
+        servers[region] = ServingProcess(folder, command, clock, settings.nbd.name)
     return servers
+
+
+def _check_certificates(settings: Settings) -> None:
+    """Raise ConfigurationError now rather than when somebody wants to read a snapshot."""
+    nbd = settings.nbd
+    if nbd.host:
+        files = [nbd.certificate, nbd.key, nbd.client_authority]
+        certificate, key, authority = (Path(one).expanduser() if one else None for one in files)
+        assert certificate is not None
+        server_context(certificate, key, authority)
+
+
+def _tcp_options(settings: Settings, number: int) -> list[str]:
+    """How the process that serves the snapshots of the region of that number is told of TCP."""
+    nbd = settings.nbd
+    if not nbd.host:
+        return []
+    options = ["--tcp", nbd.host, "--port", str(nbd.port + number if nbd.port else 0)]
+    for name, file in (
+        ("--certificate", nbd.certificate),
+        ("--key", nbd.key),
+        ("--client-authority", nbd.client_authority),
+    ):
+        if file:
+            options += [name, str(Path(file).expanduser().absolute())]
+    return options
 
 
 def _lock(paths: Paths) -> IO[str]:

@@ -61,6 +61,11 @@ def _parser() -> argparse.ArgumentParser:
     snapshots.add_argument("--s3", metavar="NAME=VALUE", action="append", default=[])
     snapshots.add_argument("--run-dir", type=Path, required=True)
     snapshots.add_argument("--key-file")
+    snapshots.add_argument("--tcp", metavar="HOST")
+    snapshots.add_argument("--port", type=int, default=0)
+    snapshots.add_argument("--certificate", type=Path)
+    snapshots.add_argument("--key", type=Path)
+    snapshots.add_argument("--client-authority", type=Path)
     snapshots.add_argument("--lock-fd", type=int, required=True)
     snapshots.set_defaults(run=_serve_snapshots, config=None, data=None)
     return parser
@@ -230,10 +235,17 @@ def _recover(settings: config.Settings, options: argparse.Namespace) -> int:
 
 
 def _serve_snapshots(_settings: config.Settings, options: argparse.Namespace) -> int:
-    from mooring.admin.serve_snapshots import serve_snapshots
+    from mooring.admin.serve_snapshots import Tcp, serve_snapshots
 
     s3 = dict(option.split("=", 1) for option in options.s3)
-    return serve_snapshots(options.vault, s3, options.key_file, options.run_dir, options.lock_fd)
+    tcp = None
+    if options.tcp:
+        tcp = Tcp(
+            options.tcp, options.port, options.certificate, options.key, options.client_authority
+        )
+    return serve_snapshots(
+        options.vault, s3, options.key_file, options.run_dir, options.lock_fd, tcp
+    )
 
 
 def _rekey(settings: config.Settings, options: argparse.Namespace) -> int:

@@ -93,7 +93,7 @@ def _options_of(model: ServiceModel, command: str | None) -> list[str]:
     if command == "uri":
         return ["--disk-name"]
     if command == "export":
-        return ["--disk-snapshot-name", "--seconds", "--format", "--output"]
+        return ["--disk-snapshot-name", "--seconds", "--tcp", "--format", "--output"]
     if command == "import":
         return ["--disk-snapshot-name", "--format", "--disk-size-in-gb"]
     if command in {"ls", "cp"}:

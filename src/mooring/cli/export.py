@@ -24,6 +24,7 @@ def run(model: ServiceModel, rest: list[str], options: Options, session: Session
     arguments = parser.Parser()
     arguments.add_argument("--disk-snapshot-name", required=True)
     arguments.add_argument("--seconds", type=int)
+    arguments.add_argument("--tcp", action="store_true")
     arguments.add_argument("--format", dest="image_format")
     arguments.add_argument("--output-file")
     parsed, unknown = arguments.parse_known_args(rest)
@@ -34,6 +35,10 @@ def run(model: ServiceModel, rest: list[str], options: Options, session: Session
     v2 = style.is_v2(session.environ, session)
     client = operation.open_client(model, options, session, lambda value: value, v2)
     members = {"diskSnapshotName": parsed.disk_snapshot_name}
+    if parsed.tcp:
+        if parsed.output_file is not None:
+            raise CommandError("--tcp and --output exclude each other.", "usage")
+        members["tcp"] = "true"
     if parsed.seconds is not None:
         members["seconds"] = str(parsed.seconds)
     elif parsed.output_file is not None:
@@ -54,7 +59,7 @@ def run(model: ServiceModel, rest: list[str], options: Options, session: Session
 def _show_help() -> int:
     return help_pages.show_own(
         "export - read a snapshot without making a disk from it",
-        "mooring export --disk-snapshot-name <string> [--seconds <integer>]\n"
+        "mooring export --disk-snapshot-name <string> [--seconds <integer>] [--tcp]\n"
         "mooring export --disk-snapshot-name <string> --output <file> "
         "[--format raw|qcow2|vmdk]",
         [
@@ -73,6 +78,7 @@ def _show_help() -> int:
             "--disk-snapshot-name <string>": "The name of the snapshot.",
             "--seconds <integer>": "How long to serve it, up to a day. Default: 3600, and a day "
             "with --output.",
+            "--tcp": "For other hosts: over TCP with TLS, where the server is set up for that.",
             "--output <file>": "The image file to write.",
             "--format <string>": "raw, qcow2 or vmdk. Default: raw.",
         },

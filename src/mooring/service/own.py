@@ -6,7 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from mooring.model.disk import Attachment, DiskState
-from mooring.model.errors import InvalidInputException, OperationFailureException
+from mooring.model.errors import (
+    ConfigurationError,
+    InvalidInputException,
+    OperationFailureException,
+)
 from mooring.model.instance import InstanceState
 from mooring.model.sizes import size_in_bytes
 from mooring.model.snapshot import SnapshotState
@@ -115,6 +119,8 @@ def disk(backend: Backend, context: Context, params: Params) -> Answer:
 def export(backend: Backend, context: Context, params: Params) -> Answer:
     """Serve the completed snapshot `diskSnapshotName` read-only for `seconds`; says where.
 
+    With `tcp` (`true`), for other hosts, with TLS.
+
     Asked again, it is another export of the same snapshot.
     """
     with backend.catalog.read() as transaction:
@@ -126,10 +132,18 @@ def export(backend: Backend, context: Context, params: Params) -> Answer:
         )
     seconds = _seconds(params.get("seconds", EXPORT_SECONDS))
     expires = backend.clock.now_ms() + seconds * 1000
+    try:
+        address = backend.server(context.region).grant(
+            found.id, seconds, tcp=params.get("tcp") == "true"
+        )
+    except ConfigurationError as error:
+        raise OperationFailureException(
+            f"The snapshot {found.name} cannot be exported so: {error}"
+        ) from error
     return {
         "diskSnapshotName": found.name,
         "id": found.id,
-        "uri": backend.server(context.region).grant(found.id, seconds),
+        "uri": address,
         "sizeInBytes": size_in_bytes(found.size_gb),
         "expiresAt": expires / 1000,
     }

@@ -55,6 +55,10 @@ class SnapshotExports:
         self._grants = grants
         self._patience = patience
 
+    def granted_only(self) -> GrantedExports:
+        """The same, but only what somebody has been allowed to read, by the name of the grant."""
+        return GrantedExports(self, self._grants, self._executor)
+
     async def names(self) -> Sequence[tuple[str, str]]:
         """None: whoever may use a snapshot knows its id."""
         return []
@@ -79,6 +83,25 @@ class SnapshotExports:
         return PatientExport(
             inner, self._vault, snapshot_id, self._executor, self._clock, self._patience
         )
+
+
+class GrantedExports:
+    """For clients that come from elsewhere."""
+
+    def __init__(self, exports: SnapshotExports, grants: Grants, executor: Executor) -> None:
+        self._exports = exports
+        self._grants = grants
+        self._executor = executor
+
+    async def names(self) -> Sequence[tuple[str, str]]:
+        return []
+
+    async def open(self, name: str) -> Export | None:
+        """Open by a grant; None without one. Raises VaultError."""
+        loop = asyncio.get_running_loop()
+        if await loop.run_in_executor(self._executor, self._grants.find, name) is None:
+            return None
+        return await self._exports.open(name)
 
 
 class GrantedExport:

@@ -16,8 +16,11 @@ class SnapshotServer(Protocol):
         """See to it that it accepts connections. Raises StoreError."""
         ...
 
-    def grant(self, snapshot_id: str, seconds: float) -> str:
-        """Allow to read a snapshot for so long; returns the NBD URI. Raises StoreError."""
+    def grant(self, snapshot_id: str, seconds: float, *, tcp: bool = False) -> str:
+        """Allow to read a snapshot for so long; returns the NBD URI, of TCP with TLS if asked.
+
+        Raises StoreError, ConfigurationError if there is no TCP.
+        """
         ...
 
     def granted(self) -> bool:
@@ -42,8 +45,8 @@ class NoServer:
     def ensure(self) -> None:
         """There is nothing to start."""
 
-    def grant(self, snapshot_id: str, seconds: float) -> str:
-        del seconds
+    def grant(self, snapshot_id: str, seconds: float, *, tcp: bool = False) -> str:
+        del seconds, tcp
         return self.uri(snapshot_id)
 
     def granted(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import signal
 import socket
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from mooring.model.clock import Clock
-from mooring.model.errors import StoreError
+from mooring.model.errors import ConfigurationError, StoreError
 from mooring.nbd.uri import NbdUri
 from mooring.vault.served.grants import Grants
 
@@ -23,6 +24,7 @@ SOCKET_NAME = "nbd.sock"
 LOCK_NAME = "lock"
 WANTED_NAME = "wanted"
 LOG_NAME = "log"
+TCP_NAME = "tcp"
 
 START_SECONDS = 20.0
 _PAUSE_SECONDS = 0.01
@@ -36,8 +38,12 @@ class ServingProcess:
     `command` runs it, with `--lock-fd` and a number after it, for which it calls `inherit`.
     """
 
-    def __init__(self, folder: Path, command: Sequence[str], clock: Clock) -> None:
+    def __init__(
+        self, folder: Path, command: Sequence[str], clock: Clock, host_name: str = ""
+    ) -> None:
+        """`host_name` stands in the URIs of TCP, by default the address listened on."""
         self.folder = folder
+        self._host_name = host_name
         self._command = command
         self._clock = clock
         self._grants = Grants(folder, clock)
@@ -69,10 +75,29 @@ class ServingProcess:
                     )
                 never.wait(_PAUSE_SECONDS)
 
-    def grant(self, snapshot_id: str, seconds: float) -> str:
-        """Allow to read a snapshot for so long; returns the NBD URI. Raises StoreError."""
+    def grant(self, snapshot_id: str, seconds: float, *, tcp: bool = False) -> str:
+        """Allow to read a snapshot for so long; returns the NBD URI, of TCP with TLS if asked.
+
+        Raises StoreError, ConfigurationError if there is no TCP.
+        """
         self.ensure()
-        return self.uri(self._grants.add(snapshot_id, seconds))
+        if not tcp:
+            return self.uri(self._grants.add(snapshot_id, seconds))
+        host, port = self._tcp_place()
+        name = self._grants.add(snapshot_id, seconds)
+        return str(NbdUri(name, host=self._host_name or host, port=port, tls=True))
+
+    def _tcp_place(self) -> tuple[str, int]:
+        try:
+            place = json.loads((self.folder / TCP_NAME).read_text(encoding="utf-8"))
+            return str(place["host"]), int(place["port"])
+        except (OSError, ValueError, KeyError, TypeError):
+            raise ConfigurationError(
+                "snapshots are not served over TCP: set nbd.host and nbd.certificate, and start "
+                f"the server again; if that was done, {self.folder / LOG_NAME} may tell why not, "
+                "or the process that serves them was started before: its id is in "
+                f"{self.folder / LOCK_NAME}, end it"
+            ) from None
 
     def granted(self) -> bool:
         """Whether somebody has been allowed to read a snapshot, and still is."""
