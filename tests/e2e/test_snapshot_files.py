@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import random
 import stat
 import struct
@@ -175,8 +176,28 @@ def test_every_file_system(kind: str, deployment: Deployment, tree: Path) -> Non
     check_copy(tree, deployment.folder / "copy", unix=unix and kind != "xfs")
     if unix:
         check_links(deployment)
+    if kind in ("xfs", "btrfs"):
+        assert "made from the snapshot has" in told_on_a_terminal(deployment, "ls", "saved")
     if kind in ("ext4", "btrfs"):
         assert "caf\\xe9 \\x09\\x01 line\\x0abreak" in mooring(deployment, "ls", "saved").stdout
+
+
+def told_on_a_terminal(deployment: Deployment, *words: str) -> str:
+    """What a command says on standard error when people look."""
+    master, slave = pty.openpty()
+    try:
+        subprocess.run(
+            [sys.executable, "-m", "mooring.cli.main", *words],
+            env=deployment.server.environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=slave,
+            timeout=120,
+            check=True,
+        )
+        return os.read(master, 4096).decode()
+    finally:
+        os.close(master)
+        os.close(slave)
 
 
 def check_links(deployment: Deployment) -> None:

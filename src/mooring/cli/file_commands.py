@@ -44,6 +44,7 @@ def run_ls(model: ServiceModel, rest: list[str], options: Options, session: Sess
     parsed = _parsed(arguments, rest)
     snapshot, path = _place(parsed)
     with _opened(model, options, session, snapshot, parsed.partition) as files:
+        _tell_how_current(files)
         node = files.find(path)
         if not node.is_directory:
             sys.stdout.write(f"{_line(files, node)}\n")
@@ -70,6 +71,7 @@ def run_cp(model: ServiceModel, rest: list[str], options: Options, session: Sess
     with _opened(model, options, session, snapshot, parsed.partition) as files:
         from mooring.cli.files.copying import Copier
 
+        _tell_how_current(files)
         node = files.find(path)
         if os.path.isdir(local):  # noqa: PTH112 - the name may hold any bytes
             folder, name = local, node.name or os.fsencode(snapshot)
@@ -123,6 +125,12 @@ def _opened(
     members = {"diskSnapshotName": snapshot, "seconds": str(_SECONDS)}
     uri = client.ask("export", members, "the export")["uri"]
     return snapshot_files(uri, snapshot, partition)
+
+
+def _tell_how_current(files: SnapshotFiles) -> None:
+    """To people; scripts were told by the documents."""
+    if files.system.note and sys.stderr.isatty():
+        sys.stderr.write(f"{files.system.note}\n")
 
 
 def _line(files: SnapshotFiles, node: Node) -> str:
