@@ -67,6 +67,14 @@ class VaultSettings:
 
     level: int = setting(1, "zstd compression level, 1 to 19")
     threads: int = setting(0, "threads that compress one snapshot; 0 means one for each core")
+    nice: int = setting(
+        10,
+        "how much the threads that compress and store give way to others, 0 to 19; their I/O "
+        "priority follows from it",
+    )
+    upload_mib_per_second: int = setting(
+        0, "limit of what is stored in one region's vault, in MiB/s; 0 for none"
+    )
     index_mib: int = setting(
         256,
         "largest size of the index that finds content stored before, in MiB; 0 turns sharing off",
@@ -292,6 +300,11 @@ def _check(settings: Settings) -> None:
     )
     _require(1 <= settings.vault.level <= 19, "vault.level must be 1 to 19")
     _require(0 <= settings.vault.threads <= 256, "vault.threads must be 0 to 256")
+    _require(0 <= settings.vault.nice <= 19, "vault.nice must be 0 to 19")
+    _require(
+        settings.vault.upload_mib_per_second >= 0,
+        "vault.upload_mib_per_second must not be negative",
+    )
     _require(settings.vault.index_mib >= 0, "vault.index_mib must not be negative")
     _require(settings.vault.collect_minutes >= 0, "vault.collect_minutes must not be negative")
     _require(settings.vault.verify_hours >= 0, "vault.verify_hours must not be negative")

@@ -276,6 +276,8 @@ def _vault_in(
         secret=read_secret(file) if file else None,
         index=index,
         index_bytes=settings.vault.index_mib * 1024 * 1024,
+        nice=settings.vault.nice,
+        bytes_per_second=settings.vault.upload_mib_per_second * 1024 * 1024,
     )
 
 

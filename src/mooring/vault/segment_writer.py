@@ -12,6 +12,7 @@ from mooring.model.errors import MooringError
 from mooring.vault.claim import Claim
 from mooring.vault.frame import PackedFrame
 from mooring.vault.layout import FRAME_BYTES, SEGMENT_BYTES, SEGMENT_FRAMES, segment_name
+from mooring.vault.pace import Pace
 from mooring.vault.segment_table import SegmentTable, TableBuilder, read_ending, start_bytes
 from mooring.vault.store.interface import Store, Upload
 
@@ -39,7 +40,9 @@ class SegmentWriter:
         sealers: Executor,
         limit: int = SEGMENT_BYTES,
         sealed: Callable[[bytes, SegmentTable], None] | None = None,
+        pace: Pace | None = None,
     ) -> None:
+        self._pace = Pace(clock, 0) if pace is None else pace
         self._store = store
         self._clock = clock
         self._owner = claim
@@ -70,6 +73,7 @@ class SegmentWriter:
         """Append a frame; return its segment and its number there. Raises DiskFullError."""
         segment = self.reserve(len(frame.stored))
         assert self._upload is not None
+        self._pace.spend(len(frame.stored))
         self._upload.write(frame.stored)
         self.stored_bytes += len(frame.stored)
         return segment, self._table.add(frame)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from mooring.model.clock import Clock
@@ -34,6 +35,7 @@ from mooring.vault.layout import (
     tombstone_name,
     tombstone_prefix,
 )
+from mooring.vault.pace import Pace, lower_priority
 from mooring.vault.reader import SnapshotReader
 from mooring.vault.replicate import OnCopied, Replication, Replicator, make_copy
 from mooring.vault.root import Root, SnapshotInfo, check_size, decode_root
@@ -66,6 +68,8 @@ class Vault:
         threads: int,
         segment_bytes: int,
         index: DigestIndex | None = None,
+        nice: int = 0,
+        bytes_per_second: int = 0,
     ) -> None:
         """Use `create_or_open`."""
         self.id = vault_id
@@ -76,8 +80,10 @@ class Vault:
         self._cipher = cipher
         self._frames = Frames(store, cipher)
         self._packer = Packer(level, cipher)
-        self._workers = ThreadPoolExecutor(threads, "vault-frames")
-        self._sealers = ThreadPoolExecutor(2, "vault-segments")
+        polite = partial(lower_priority, nice)
+        self._workers = ThreadPoolExecutor(threads, "vault-frames", polite)
+        self._sealers = ThreadPoolExecutor(2, "vault-segments", polite)
+        self._pace = Pace(clock, bytes_per_second)
         self._walk = Walk(self._frames)
         self._collector = Collector(store, clock, ids, self._frames, self._walk)
         self._sharing = None
@@ -98,6 +104,8 @@ class Vault:
         secret: bytes | None = None,
         index: Path | None = None,
         index_bytes: int = INDEX_BYTES,
+        nice: int = 0,
+        bytes_per_second: int = 0,
     ) -> Vault:
         """Open the vault in the store; with `create` make one if the store is empty.
 
@@ -106,6 +114,9 @@ class Vault:
 
         In `index`, a local directory made if need be, or in memory without one, an index of up to
         `index_bytes` finds content that is in the vault already; with 0 nothing is looked for.
+
+        `nice` is how much the threads that compress, decode and store give way to others;
+        all writers together store at most `bytes_per_second`, or without limit if that is 0.
 
         `level` is zstd's, `threads` those that compress and decode, `segment_bytes` what a
         segment is sealed at. Raises VaultError if the store holds something else, a vault of
@@ -132,6 +143,8 @@ class Vault:
             threads=threads,
             segment_bytes=min(segment_bytes, SEGMENT_BYTES),
             index=DigestIndex(index and index / vault_id, index_bytes) if index_bytes else None,
+            nice=nice,
+            bytes_per_second=bytes_per_second,
         )
 
     def close(self) -> None:
@@ -195,6 +208,7 @@ class Vault:
                 sealers=self._sealers,
                 segment_bytes=self._segment_bytes,
                 sharing=self._sharing,
+                pace=self._pace,
             )
         except MooringError:
             claim.release()

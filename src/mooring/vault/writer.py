@@ -20,6 +20,7 @@ from mooring.vault.frames import FrameKey, Frames
 from mooring.vault.gather import Array, Gather
 from mooring.vault.layout import root_name
 from mooring.vault.map_editor import MapEditor
+from mooring.vault.pace import Pace
 from mooring.vault.root import (
     Root,
     SnapshotInfo,
@@ -62,6 +63,7 @@ class SnapshotWriter:
         sealers: Executor,
         segment_bytes: int,
         sharing: Sharing | None = None,
+        pace: Pace | None = None,
     ) -> None:
         self.info = info
         self._parent = parent
@@ -73,7 +75,7 @@ class SnapshotWriter:
         self._packers = packers
         self._shares = None if sharing is None else sharing.shares(claim)
         sealed = None if self._shares is None else self._shares.sealed
-        self._segments = SegmentWriter(store, clock, claim, sealers, segment_bytes, sealed)
+        self._segments = SegmentWriter(store, clock, claim, sealers, segment_bytes, sealed, pace)
         table = None if parent is None else parent.table
         self._map = MapEditor(check_size(info.size), table, frames, self._packer, self._segments)
         self._comparison = None if parent is None else Comparison(parent, frames)

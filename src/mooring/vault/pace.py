@@ -1,0 +1,46 @@
+"""Keeps uploads from taking all of the machine: how fast, and how important."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+
+from mooring.model.clock import Clock
+
+_WORTH_SECONDS = 0.01
+
+
+class Pace:
+    """Lets all writers of a vault together write so many bytes a second; 0 for no limit."""
+
+    def __init__(
+        self, clock: Clock, bytes_per_second: int, pause: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._clock = clock
+        self._rate = bytes_per_second
+        self._pause = pause
+        self._lock = threading.Lock()
+        self._free = 0.0
+
+    def spend(self, count: int) -> None:
+        """Wait until what was spent before is paid for; then `count` bytes may be written."""
+        if not self._rate:
+            return
+        with self._lock:
+            now = self._clock.monotonic()
+            # What was not used before is not saved up.
+            self._free = max(self._free, now)
+            wait = self._free - now
+            self._free += count / self._rate
+        if wait > _WORTH_SECONDS:
+            self._pause(wait)
+
+
+def lower_priority(nice: int) -> None:
+    """Let the calling thread give way to others by so much; its I/O priority follows from that."""
+    thread = threading.get_native_id()
+    # A process that gives way even more stays like that: only root could take it back.
+    if nice > os.getpriority(os.PRIO_PROCESS, thread):
+        os.setpriority(os.PRIO_PROCESS, thread, nice)
