@@ -20,6 +20,9 @@ from mooring.engine.interface import Engine
 from mooring.engine.memory import MemoryEngine
 from mooring.engine.qemu.daemon import DaemonSettings
 from mooring.engine.qemu.engine import QemuEngine
+from mooring.host.fuse_devices import FuseDevices
+from mooring.host.interface import Devices
+from mooring.host.memory_devices import MemoryDevices
 from mooring.jobs.fill_disk import regions_filling
 from mooring.jobs.procedure import Tools
 from mooring.jobs.recover import recover
@@ -130,6 +133,7 @@ def _build(settings: Settings, paths: Paths, observer: Observer, lock: IO[str]) 
         ids=ids,
         servers=servers,
         replicas=_replicas(settings),
+        devices=_devices(settings, paths, clock),
     )
     keeper = Keeper(servers, lambda: regions_filling(tools))
     runner = Runner(tools, PROCEDURES, bulk_threads=settings.limits.bulk_jobs, observer=observer)
@@ -154,6 +158,7 @@ def _build(settings: Settings, paths: Paths, observer: Observer, lock: IO[str]) 
         max_pending_snapshots=settings.limits.pending_snapshots,
         servers=servers,
         quiescer=_quiescer(settings, paths, clock),
+        devices=tools.devices,
         wake=runner.wake,
     )
     return Mooring(settings, paths, keys, clock, backend, tools, runner, schedule, keeper, lock)
@@ -183,6 +188,12 @@ def _engine_maker(settings: Settings, paths: Paths, clock: Clock) -> Callable[[s
         fill_bytes_per_second=settings.engine.fill_mib_per_second * 1024 * 1024
     )
     return lambda zone: QemuEngine(paths.engine(zone), paths.engine_run(zone), clock, daemons)
+
+
+def _devices(settings: Settings, paths: Paths, clock: Clock) -> Devices:
+    if settings.engine.kind == "memory":
+        return MemoryDevices()
+    return FuseDevices(paths.devices(), clock)
 
 
 def _quiescer(settings: Settings, paths: Paths, clock: Clock) -> Quiescer:

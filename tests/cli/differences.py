@@ -232,7 +232,8 @@ DIFFERENCES = [
     ),
     Difference(
         "Additions",
-        "`--wait`, `--cli-input-yaml`, `mooring wait`, `mooring uri`, `mooring export`, "
+        "`--wait`, `--cli-input-yaml`, `mooring wait`, `mooring uri`, `mooring device`, "
+        "`mooring export`, "
         "`mooring import`, `mooring ls`, `mooring cp`, `mooring completion`, "
         "`cli_style = v2`. Of `mooring export`, `--output` names a file. None of them makes an "
         "abbreviation ambiguous "

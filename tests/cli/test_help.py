@@ -91,7 +91,9 @@ def test_mooring_alone_is_twelve_lines(bare: Run) -> None:
     assert fits(result.stdout)
 
 
-@pytest.mark.parametrize("command", ["wait", "uri", "export", "import", "ls", "cp", "completion"])
+@pytest.mark.parametrize(
+    "command", ["wait", "uri", "device", "export", "import", "ls", "cp", "completion"]
+)
 def test_own_commands_have_pages(command: str, bare: Run) -> None:
     result = bare(command, "help")
 

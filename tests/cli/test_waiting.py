@@ -160,6 +160,14 @@ def test_uri(mooring: Run, server: RecordingServer) -> None:
     assert request.scope == "AKIAEXAMPLEEXAMPLE00/us-west-2/lightsail/aws4_request"
 
 
+def test_device(mooring: Run, server: RecordingServer) -> None:
+    scripted(server, {"diskName": "D", "device": "/dev/loop0", "usedBy": None})
+
+    assert mooring("device", "--disk-name", "D") == (0, "/dev/loop0\n", "")
+    assert server.requests[-1].path == "/mooring/device?diskName=D"
+    assert "/dev/loop" not in mooring("device", "help").stderr
+
+
 def test_uri_of_what_is_not_there(mooring: Run, server: RecordingServer) -> None:
     scripted(server, GONE)
     result = mooring("uri", "--disk-name", "D")

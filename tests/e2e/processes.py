@@ -52,7 +52,7 @@ def end_all(path: Path) -> None:
 def storage_daemons(run: Path) -> dict[str, process.DaemonProcess]:
     """The storage daemons that run, by the names of their folders; close them after use."""
     found = {}
-    for file in run.glob(f"*/*/{process.PID_FILE}"):
+    for file in run.glob(f"[!.]*/*/{process.PID_FILE}"):
         daemon = process.find(file.parent)
         if daemon is not None:
             found[file.parent.name] = daemon

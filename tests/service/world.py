@@ -10,6 +10,7 @@ from typing import Any
 from mooring.catalog.database import MEMORY, Catalog
 from mooring.engine.interface import Export
 from mooring.engine.memory import MemoryEngine
+from mooring.host.memory_devices import MemoryDevices
 from mooring.jobs.procedure import Tools
 from mooring.jobs.runner import Observer, Runner, unobserved
 from mooring.jobs.table import PROCEDURES
@@ -60,6 +61,7 @@ class World:
             account_id="000000000000",
             max_pending_snapshots=5,
             quiescer=self.quiescer,
+            devices=self.tools.devices,
         )
         self._handlers = handlers(self.backend)
         self._count = itertools.count()
@@ -67,6 +69,12 @@ class World:
     @property
     def engine(self) -> MemoryEngine:
         return self.engines[ZONE]
+
+    @property
+    def devices(self) -> MemoryDevices:
+        """The block devices of the host."""
+        assert isinstance(self.tools.devices, MemoryDevices)
+        return self.tools.devices
 
     @property
     def vault(self) -> Vault:
@@ -141,12 +149,12 @@ class World:
         assert disk is not None
         return disk.id
 
-    def instance(self, name: str = "web", zone: str = ZONE) -> None:
+    def instance(self, name: str = "web", zone: str = ZONE, *, blueprint: str = "external") -> None:
         self.call(
             "CreateInstances",
             instanceNames=[name],
             availabilityZone=zone,
-            blueprintId="external",
+            blueprintId=blueprint,
             bundleId="external",
         )
         self.runner.drain()

@@ -60,6 +60,7 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     try:
         mooring.tools.catalog.migrate()
         yield from _disks(mooring)
+        yield from _devices(mooring)
     except ConfigurationError as error:
         yield Finding(False, str(error))
     finally:
@@ -72,6 +73,34 @@ def _room(paths: Paths) -> Finding:
     if free < MIN_FREE_BYTES:
         return Finding(False, f"{text}; make room, or writes and snapshots will fail")
     return Finding(True, text)
+
+
+def _devices(mooring: wiring.Mooring) -> Iterator[Finding]:
+    """Block devices of this host, and who is still held at rest."""
+    devices = mooring.tools.devices
+    with mooring.tools.catalog.read() as transaction:
+        known = {disk_id: transaction.disks.by_id(disk_id) for disk_id in devices.known()}
+    for disk_id, disk in known.items():
+        path = devices.device(disk_id) or "its block device"
+        if disk is None or disk.instance_id is None:
+            users = devices.users(disk_id)
+            way_out = f"it is {users}: end that, and" if users else "it is free:"
+            yield Finding(
+                False,
+                f"{path}, left of the disk {disk_id}, which is not attached; {way_out} "
+                "`mooringd serve` takes it away",
+            )
+        elif problem := devices.problem(disk_id):
+            yield Finding(False, f"disk {disk.name}: {problem}")
+        else:
+            users = devices.users(disk_id) or "not in use"
+            yield Finding(True, f"disk {disk.name}: {path} on this host, {users}")
+    for instance_id in mooring.backend.quiescer.left():
+        yield Finding(
+            False,
+            f"users of the disks of instance {instance_id} may be held at rest since a snapshot "
+            "during which all was killed; `mooringd serve` lets them go",
+        )
 
 
 def _disks(mooring: wiring.Mooring) -> Iterator[Finding]:

@@ -86,11 +86,11 @@ def candidates(model: ServiceModel, index: int, words: list[str]) -> list[str]:
 def _options_of(model: ServiceModel, command: str | None) -> list[str]:
     general = [option.split(" ")[0] for option in GLOBAL_OPTIONS]
     if command is None:
-        own = ["wait", "uri", "export", "import", "ls", "cp", "completion", "help"]
+        own = ["wait", "uri", "device", "export", "import", "ls", "cp", "completion", "help"]
         return [*(command_name(name) for name in model.operations), *own, *general]
     if command == "wait":
         return [*WAITERS, *{option for option, _ in WAITERS.values()}, "--timeout"]
-    if command == "uri":
+    if command in {"uri", "device"}:
         return ["--disk-name"]
     if command == "export":
         return ["--disk-snapshot-name", "--seconds", "--tcp", "--format", "--output"]

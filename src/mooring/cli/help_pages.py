@@ -51,6 +51,7 @@ _FINDING = [
 _OWN = {
     "wait": "Return when a snapshot, a disk or an operation is ready.",
     "uri": "Print the NBD URI of an attached disk.",
+    "device": "Print which block device of this host a disk is.",
     "export": "Serve a snapshot read-only for a while, and print the NBD URI.",
     "import": "Make a snapshot from an image file.",
     "ls": "List files in a snapshot.",

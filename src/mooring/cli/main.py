@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mooring.cli.options import Options
     from mooring.protocol.service_model import ServiceModel
 
-OWN_COMMANDS = ("wait", "uri", "export", "import", "ls", "cp", "completion", "help")
+OWN_COMMANDS = ("wait", "uri", "device", "export", "import", "ls", "cp", "completion", "help")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -90,10 +90,10 @@ def _run_own(
         from mooring.cli import wait
 
         return wait.run(model, rest, options, session)
-    if command == "uri":
+    if command in {"uri", "device"}:
         from mooring.cli import uri
 
-        return uri.run(model, rest, options, session)
+        return uri.run(model, command, rest, options, session)
     if command == "export":
         from mooring.cli import export
 

@@ -1,4 +1,4 @@
-"""mooring uri: prints where an attached disk is served over NBD."""
+"""mooring uri and mooring device: print where an attached disk is."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from mooring.protocol.service_model import ServiceModel
 
 
-def run(model: ServiceModel, rest: list[str], options: Options, session: Session) -> int:
-    """Run the command with the arguments in `rest`; the exit code is returned."""
+def run(
+    model: ServiceModel, question: str, rest: list[str], options: Options, session: Session
+) -> int:
+    """Ask `question`, `uri` or `device`, with the arguments in `rest`; returns the exit code."""
     if rest and rest[-1] in {"help", "--help", "-h"}:
-        return _show_help()
+        return _show_help(question)
     arguments = parser.Parser()
     arguments.add_argument("--disk-name", required=True)
     parsed, unknown = arguments.parse_known_args(rest)
@@ -25,14 +27,30 @@ def run(model: ServiceModel, rest: list[str], options: Options, session: Session
         raise CommandError(f"Unknown options: {', '.join(unknown)}", "usage")
     v2 = style.is_v2(session.environ, session)
     client = operation.open_client(model, options, session, lambda value: value, v2)
-    address = client.ask("uri", {"diskName": parsed.disk_name}, "the URI").get("uri")
+    question_for = {"diskName": parsed.disk_name}
+    address = client.ask(question, question_for, f"the {_SHOWN[question]}").get(question)
     if address is None:
         raise CommandError(f"{client.connection.url} does not answer as a Mooring server does.")
     sys.stdout.write(f"{address}\n")
     return 0
 
 
-def _show_help() -> int:
+_SHOWN = {"uri": "URI", "device": "device"}
+
+
+def _show_help(question: str) -> int:
+    if question == "device":
+        return help_pages.show_own(
+            "device - print which block device of this host a disk is",
+            "mooring device --disk-name <string>",
+            [
+                "Prints the path of the block device that a disk is while it is attached to a "
+                "running instance of the blueprint host, which stands for the host of the server "
+                'itself: mount "$(mooring device --disk-name my-disk)" /mnt.',
+                "The path may be another one after the host was started again.",
+            ],
+            {"--disk-name <string>": "The name of the disk."},
+        )
     return help_pages.show_own(
         "uri - print where an attached disk is served",
         "mooring uri --disk-name <string>",

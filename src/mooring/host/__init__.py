@@ -1,1 +1,1 @@
-"""Block devices and mounts of this host; standard library only."""
+"""Block devices and mounts of this host."""

@@ -5,22 +5,27 @@ of the requests. An instance serves its attached disks while it runs. Serving an
 serving a disk can each be repeated, so every procedure here has one step, which is followed in
 one transaction by the new states:
 
+Where the instance is this host, a disk that is served is a block device as well, and one that is
+in use as such is not taken away.
+
     attach   serve the disk, if the instance runs      undo: do not serve it; disk `available`
     detach   stop serving the disk
     start    serve every attached disk                 undo: stop serving all of them
-    stop     stop serving all disks
+    stop     stop serving all disks                    undo: serve them again
     reboot   stop serving all disks, and serve them again
     delete   the same, for an instance that is gone from the catalog
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from mooring.catalog.database import Transaction
 from mooring.engine.interface import Export
 from mooring.jobs.procedure import Change, Procedure, Step, Work
+from mooring.model.blueprints import HOST
 from mooring.model.disk import Attachment, Disk, DiskState
+from mooring.model.errors import DiskBusyError
 from mooring.model.instance import InstanceState
 from mooring.model.job import Job, JobKind
 
@@ -48,13 +53,18 @@ def attach(work: Work) -> Change:
 
 
 def detach(work: Work) -> Change:
-    """Stop serving the disk, also to a client that came after the request was checked."""
+    """Stop serving the disk, also to a client that came after the request was checked.
+
+    But not to this host while the disk is mounted: the file system would be damaged.
+    """
+    withdraw(work, [work.argument("disk")])
     work.engine.detach(work.argument("instance"), work.argument("disk"), force=True)
     return _disk_change(work.argument("disk"), DETACHED)
 
 
 def undo_attach(work: Work) -> None:
     """Stop serving the disk."""
+    withdraw(work, [work.argument("disk")])
     work.engine.detach(work.argument("instance"), work.argument("disk"), force=True)
 
 
@@ -82,8 +92,15 @@ def create(work: Work) -> Change:
 
 def stop(work: Work) -> Change:
     """Flush all disks and stop serving them."""
+    withdraw(work, [disk.id for disk in _attached(work)])
     work.engine.stop(work.argument("instance"))
     return _instance_change(work, InstanceState.STOPPED)
+
+
+def undo_stop(work: Work) -> None:
+    """Serve every attached disk again."""
+    for disk in _attached(work):
+        serve(work, disk)
 
 
 def reboot(work: Work) -> None:
@@ -103,6 +120,7 @@ def reboot_failed(_transaction: Transaction, _job: Job) -> None:
 
 def undo_start(work: Work) -> None:
     """Stop serving all disks."""
+    withdraw(work, [disk.id for disk in _attached(work)])
     work.engine.stop(work.argument("instance"))
 
 
@@ -118,6 +136,7 @@ def stop_failed(transaction: Transaction, job: Job) -> None:
 
 def delete(work: Work) -> Change:
     """Stop serving the disks of an instance that is gone, and set them free."""
+    withdraw(work, filter(None, work.argument("disks").split(",")))
     work.engine.stop(work.argument("instance"))
 
     def change(transaction: Transaction) -> None:
@@ -140,7 +159,23 @@ def serve(work: Work, disk: Disk) -> None:
     """Serve a disk at the instance that the job names."""
     if work.engine.filling(disk.id) is not None:
         work.tools.server(disk.region).ensure()
-    work.engine.attach(work.argument("instance"), Export(disk.id, disk.name))
+    instance_id = work.argument("instance")
+    work.engine.attach(instance_id, Export(disk.id, disk.name))
+    with work.catalog.read() as transaction:
+        instance = transaction.instances.by_id(instance_id)
+    if instance is not None and instance.blueprint_id == HOST:
+        work.tools.devices.attach(disk.id, work.engine.uri(instance_id, disk.name))
+
+
+def withdraw(work: Work, disk_ids: Iterable[str]) -> None:
+    """Take away the disks' block devices: all, or none if one is in use."""
+    devices = work.tools.devices
+    known = list(disk_ids)
+    for disk_id in known:
+        if users := devices.users(disk_id):
+            raise DiskBusyError(f"{devices.device(disk_id)} is {users}")
+    for disk_id in known:
+        devices.detach(disk_id)
 
 
 def _attached(work: Work) -> list[Disk]:
@@ -168,5 +203,5 @@ DETACH = Procedure(JobKind.DETACH_DISK, (Step("detach", detach),), detach_failed
 CREATE = Procedure(JobKind.CREATE_INSTANCE, (Step("create", create),), stop_failed)
 START = Procedure(JobKind.START_INSTANCE, (Step("start", start, undo_start),), start_failed)
 REBOOT = Procedure(JobKind.REBOOT_INSTANCE, (Step("reboot", reboot),), reboot_failed)
-STOP = Procedure(JobKind.STOP_INSTANCE, (Step("stop", stop),), stop_failed)
+STOP = Procedure(JobKind.STOP_INSTANCE, (Step("stop", stop, undo_stop),), stop_failed)
 DELETE = Procedure(JobKind.DELETE_INSTANCE, (Step("delete", delete),), delete_failed)

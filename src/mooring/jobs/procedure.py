@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from mooring.catalog.database import Catalog, Transaction
 from mooring.engine.interface import Engine
+from mooring.host.interface import Devices
+from mooring.host.memory_devices import MemoryDevices
 from mooring.model.clock import Clock
 from mooring.model.ids import Ids
 from mooring.model.job import Job, JobKind
@@ -31,6 +33,7 @@ class Tools:
     ids: Ids
     servers: Mapping[str, SnapshotServer] = field(default_factory=dict)
     replicas: Mapping[str, Replica] = field(default_factory=dict)
+    devices: Devices = field(default_factory=MemoryDevices)
 
     def server(self, region: str) -> SnapshotServer:
         return self.servers.get(region, NoServer())

@@ -7,7 +7,8 @@
    Its client had no answer either way, and asks again or looks.
 3. A disk that was being detached with no job to do it is attached still.
 4. The snapshots that disks still read from are served; then the engines adopt the storage
-   daemons that went on, and start those that are missing.
+   daemons that went on, and start those that are missing; and so with the block devices of
+   this host.
 5. Frozen points that no pending snapshot needs are released.
 
 Repeating any of it changes nothing.
@@ -20,6 +21,7 @@ import structlog
 from mooring.engine.interface import Export
 from mooring.jobs import fill_disk
 from mooring.jobs.procedure import Tools
+from mooring.model.blueprints import HOST
 from mooring.model.consistency import Wish, wish_of
 from mooring.model.disk import Attachment, Disk, DiskState
 from mooring.model.errors import EngineError
@@ -35,14 +37,16 @@ def recover(tools: Tools) -> None:
     with tools.catalog.write() as transaction:
         transaction.jobs.release_all()
         disks = transaction.disks.all()
-        running = [
-            instance.id
+        instances = [
+            instance
             for instance in transaction.instances.all()
             if instance.state in (InstanceState.RUNNING, InstanceState.STOPPING)
         ]
+    running = [instance.id for instance in instances]
     fill_disk.resume(tools)
     for zone, engine in tools.engines.items():
         engine.adopt(_wanted(disks, zone, running))
+    _adopt_devices(tools, disks, [one.id for one in instances if one.blueprint_id == HOST])
     with tools.catalog.read() as transaction:
         pending = transaction.snapshots.in_state(SnapshotState.PENDING)
     unconfirmed: dict[str, list[DiskSnapshot]] = {}
@@ -63,6 +67,17 @@ def _wanted(disks: list[Disk], zone: str, running: list[str]) -> dict[str, list[
         if disk.zone == zone and disk.attachment in served and disk.instance_id in wanted:
             wanted[disk.instance_id].append(Export(disk.id, disk.name))
     return {instance_id: exports for instance_id, exports in wanted.items() if exports}
+
+
+def _adopt_devices(tools: Tools, disks: list[Disk], hosts: list[str]) -> None:
+    """Bring the block devices of this host and the disks that are attached to it together."""
+    uris = {}
+    for zone, engine in tools.engines.items():
+        for instance_id, exports in _wanted(disks, zone, hosts).items():
+            for export in exports:
+                uris[export.disk_id] = engine.uri(instance_id, export.name)
+    for disk_id, problem in tools.devices.adopt(uris).items():
+        log.warning("a block device is not as it should be", disk=disk_id, why=problem)
 
 
 def _confirm(tools: Tools, parts: list[DiskSnapshot]) -> None:

@@ -13,7 +13,7 @@ why. What the disks have from the snapshot, a job for each brings into it: fill_
 from __future__ import annotations
 
 from mooring.catalog.database import Transaction
-from mooring.jobs.attachments import serve
+from mooring.jobs.attachments import serve, withdraw
 from mooring.jobs.fill_disk import fill_job, source_of
 from mooring.jobs.procedure import Change, Procedure, Step, Work
 from mooring.model.disk import Attachment, Disk, DiskState
@@ -51,8 +51,10 @@ def create(work: Work) -> Change:
 
 def undo_create(work: Work) -> None:
     """Leave no disk behind."""
+    disk_ids = list(filter(None, work.argument("disks").split(",")))
+    withdraw(work, disk_ids)
     work.engine.stop(work.argument("instance"))
-    for disk_id in filter(None, work.argument("disks").split(",")):
+    for disk_id in disk_ids:
         work.engine.delete(disk_id)
 
 

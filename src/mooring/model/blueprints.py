@@ -18,6 +18,9 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+HOST = "host"
+"""The blueprint of an instance that is this host itself."""
+
 _BLUEPRINT = re.compile(r"([a-z]+)(_[a-z0-9]+)*", re.ASCII)
 _BUNDLE = re.compile(
     r"([cm]_)?(nano|micro|small|medium|\d*x?large)(_win)?(_ipv6)?_\d+_\d+"
@@ -67,5 +70,5 @@ def _listed(what: str) -> dict[str, dict[str, Any]]:
 @cache
 def _families() -> frozenset[str]:
     """First words of the real service's ids; ours have no versions."""
-    ids = set(_listed("blueprints")) - {"external", "host"}
+    ids = set(_listed("blueprints")) - {"external", HOST}
     return frozenset(one.partition("_")[0] for one in ids)

@@ -58,6 +58,10 @@ class Paths:
         """Who is held at rest for a snapshot, one file for each instance."""
         return self.run / ".holds"
 
+    def devices(self) -> Path:
+        """What belongs to block devices of this host, one folder for each disk."""
+        return self.run / ".devices"
+
     def snapshots_run(self, region: str) -> Path:
         """The socket of the process that serves a region's snapshots."""
         return self.run / f"snapshots-{region}"

@@ -81,10 +81,6 @@ class Quiescer(Protocol):
         """The names of the means that there are for these users. Raises QuiesceError."""
         ...
 
-    def idle(self, device: str) -> bool:
-        """Whether nobody has the block device mounted or open."""
-        ...
-
     def hold(self, users: Users) -> Hold:
         """Bring the users to rest, each means in turn. Raises QuiesceError.
 

@@ -11,13 +11,12 @@ from mooring.quiesce.interface import COMMANDS, FILE_SYSTEMS, GUEST_AGENT, Hold,
 
 @dataclass
 class MemoryQuiescer:
-    """`commands` names instances that have some, `mounted` devices that are in use.
+    """`commands` names instances that have some.
 
     Means named in `failing` cannot be brought to rest, those in `slipping` are let go too early.
     """
 
     commands: set[str] = field(default_factory=set)
-    mounted: set[str] = field(default_factory=set)
     failing: dict[str, str] = field(default_factory=dict)
     slipping: dict[str, str] = field(default_factory=dict)
     forbidden: str = ""
@@ -35,9 +34,6 @@ class MemoryQuiescer:
                 raise QuiesceError(self.forbidden)
             found.append(GUEST_AGENT)
         return [*found, *(FILE_SYSTEMS + device for device in users.devices.values())]
-
-    def idle(self, device: str) -> bool:
-        return device not in self.mounted
 
     def hold(self, users: Users) -> Hold:
         names = self.means(users)

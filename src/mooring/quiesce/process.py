@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mooring.host.mounts import users_of
 from mooring.model.clock import Clock
-from mooring.model.errors import HostError, QuiesceError
+from mooring.model.errors import QuiesceError
 from mooring.quiesce.holder import THAW_SECONDS
 from mooring.quiesce.interface import COMMANDS, FILE_SYSTEMS, GUEST_AGENT, Rest, Users
 
@@ -66,12 +65,6 @@ class ProcessQuiescer:
 
     def means(self, users: Users) -> Sequence[str]:
         return [spec["name"] for spec in self._specs(users)]
-
-    def idle(self, device: str) -> bool:
-        try:
-            return not users_of(device)
-        except HostError:
-            return False
 
     def hold(self, users: Users) -> ProcessHold:
         self._reap()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 
 from mooring.catalog.database import Transaction
 from mooring.model.disk import MAX_DISKS_PER_INSTANCE, Attachment, Disk, DiskState
@@ -18,6 +19,10 @@ from mooring.service import operations
 from mooring.service.backend import Backend, Call, Result
 from mooring.service.disks import find_disk
 from mooring.service.instances import find_instance
+
+LEAVING_SECONDS = 2.0
+LEAVING_PAUSE = 0.02
+"""How long the client behind a block device may take to be gone, and how often to look."""
 
 _PATH = re.compile(r"/dev/[a-z][a-z0-9]{1,30}")
 
@@ -46,10 +51,7 @@ def detach_disk(backend: Backend, call: Call) -> Result:
     with backend.catalog.read() as transaction:
         disk = find_disk(transaction, call.region, call.params["diskName"])
     instance_id = _check_detach(disk)
-    try:
-        backend.engine(disk.zone).detach(instance_id, disk.id)
-    except DiskBusyError:
-        raise _in_use(disk) from None
+    _let_go(backend, disk, instance_id)
     with backend.catalog.write() as transaction:
         disk = find_disk(transaction, call.region, disk.name)
         _check_detach(disk)
@@ -59,6 +61,30 @@ def detach_disk(backend: Backend, call: Call) -> Result:
         transaction.disks.change(disk.id, attachment=Attachment.DETACHING)
         started = _enqueue(backend, transaction, call, JobKind.DETACH_DISK, disk, instance)
         return operations.reply(backend, transaction, call, started)
+
+
+def _let_go(backend: Backend, disk: Disk, instance_id: str) -> None:
+    """Stop serving the disk. Raises OperationFailureException while it is in use."""
+    engine = backend.engine(disk.zone)
+    device = backend.devices.device(disk.id)
+    try:
+        backend.devices.detach(disk.id)
+    except DiskBusyError as error:
+        raise _in_use(disk, f": {error}. Unmount it, and end what has it open") from None
+    deadline = backend.clock.monotonic() + LEAVING_SECONDS
+    while True:
+        try:
+            engine.detach(instance_id, disk.id)
+        except DiskBusyError:
+            if device is None:
+                raise _in_use(disk) from None
+            # The device was a client itself, and its leaving may not be noticed yet.
+            if backend.clock.monotonic() > deadline:
+                backend.devices.attach(disk.id, engine.uri(instance_id, disk.name))
+                raise _in_use(disk) from None
+            threading.Event().wait(LEAVING_PAUSE)
+        else:
+            return
 
 
 def operation_pair(
@@ -129,7 +155,7 @@ def _check_detach(disk: Disk) -> str:
     return disk.instance_id
 
 
-def _in_use(disk: Disk) -> OperationFailureException:
+def _in_use(disk: Disk, why: str = "") -> OperationFailureException:
     return OperationFailureException(
-        f"You can't detach this disk right now. The state of this disk is: {disk.state}"
+        f"You can't detach this disk right now. The state of this disk is: {disk.state}{why}"
     )

@@ -10,6 +10,8 @@ from typing import Any
 
 from mooring.catalog.database import Catalog, Transaction
 from mooring.engine.interface import Engine
+from mooring.host.interface import Devices
+from mooring.host.memory_devices import MemoryDevices
 from mooring.model.clock import Clock
 from mooring.model.errors import InvalidInputException
 from mooring.model.ids import Ids
@@ -42,6 +44,7 @@ class Backend:
     max_pending_snapshots: int
     servers: Mapping[str, SnapshotServer] = field(default_factory=dict)
     quiescer: Quiescer = field(default_factory=MemoryQuiescer)
+    devices: Devices = field(default_factory=MemoryDevices)
     wake: Callable[[], None] = field(default=lambda: None)
 
     def engine(self, zone: str) -> Engine:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from mooring.catalog.database import Transaction
 from mooring.model import blueprints
 from mooring.model.consistency import check_own_tags
-from mooring.model.disk import Attachment
+from mooring.model.disk import Attachment, Disk
 from mooring.model.errors import (
     InvalidInputException,
     NotFoundException,
@@ -23,9 +23,6 @@ from mooring.service.backend import Backend, Call, Result
 from mooring.service.disks import refuse_add_ons
 from mooring.service.views import instance_view, state_view
 
-HOST = "host"
-"""The blueprint of an instance that is this host itself."""
-
 MAX_NAMES = 20
 """Instances that one request may create."""
 
@@ -34,7 +31,7 @@ def create_instances(backend: Backend, call: Call) -> Result:
     """CreateInstances: registers a place for each name; nothing is booted."""
     params = call.params
     names = check_new_names(params["instanceNames"])
-    _check_blueprint(params["blueprintId"])
+    check_blueprint(backend, params["blueprintId"])
     check_bundle(params["bundleId"])
     refuse_add_ons(params)
     zone = backend.check_zone(call.region, params["availabilityZone"])
@@ -136,6 +133,7 @@ def delete_instance(backend: Backend, call: Call) -> Result:
                 f"A disk of the instance {instance.name} is being attached or detached. "
                 "Please try again in a few minutes."
             )
+        check_devices(backend, "delete", instance, disks)
         begun = []
         for disk in disks:
             transaction.disks.change(disk.id, attachment=Attachment.DETACHING, instance_id=None)
@@ -160,6 +158,16 @@ def delete_instance(backend: Backend, call: Call) -> Result:
             begun,
         )
         return operations.reply(backend, transaction, call, begun)
+
+
+def check_devices(backend: Backend, verb: str, instance: Instance, disks: Iterable[Disk]) -> None:
+    """Raise OperationFailureException if a disk is in use as a block device of this host."""
+    for disk in disks:
+        if users := backend.devices.users(disk.id):
+            raise OperationFailureException(
+                f"You can't {verb} this instance right now. The disk {disk.name}, on this host "
+                f"{backend.devices.device(disk.id)}, is {users}: end that first."
+            )
 
 
 def find_instance(transaction: Transaction, region: str, name: str) -> Instance:
@@ -190,16 +198,17 @@ def check_bundle(bundle_id: str) -> None:
         )
 
 
-def _check_blueprint(blueprint_id: str) -> None:
+def check_blueprint(backend: Backend, blueprint_id: str) -> None:
+    """Raise InvalidInputException if there is no such blueprint, or it cannot be had here."""
     if not blueprints.is_known_blueprint(blueprint_id):
         raise InvalidInputException(
             f"The blueprint {shown(blueprint_id)} does not exist. "
             "Use external to register a machine of your own; get-blueprints lists all."
         )
-    if blueprint_id == HOST:
+    if blueprint_id == blueprints.HOST and (reason := backend.devices.why_not()):
         raise InvalidInputException(
-            "Mooring does not attach disks to its own host as block devices yet. Use the blueprint "
-            "external and connect to the NBD URI that `mooring uri` prints.",
+            f"Disks cannot be attached to Mooring's own host: {reason}. Use the blueprint external "
+            "and connect to the NBD URI that `mooring uri` prints.",
             "UnsupportedOperation",
         )
 
@@ -215,6 +224,8 @@ def _turn(
                 f"You can't {verb} this instance right now. "
                 f"The state of this instance is: {instance.state.label}"
             )
+        if verb == "stop":
+            check_devices(backend, verb, instance, transaction.disks.of_instance(instance.id))
         transaction.instances.change(instance.id, state=meanwhile.label)
         started = _enqueue(backend, transaction, call, kind, instance)
         return operations.reply(backend, transaction, call, started)

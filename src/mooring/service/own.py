@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mooring.model.disk import Attachment, DiskState
+from mooring.model.blueprints import HOST
+from mooring.model.disk import Attachment, Disk, DiskState
 from mooring.model.errors import (
     ConfigurationError,
+    DiskBusyError,
+    HostError,
     InvalidInputException,
     OperationFailureException,
 )
-from mooring.model.instance import InstanceState
+from mooring.model.instance import Instance, InstanceState
 from mooring.model.sizes import size_in_bytes
 from mooring.model.snapshot import SnapshotState
 from mooring.service.backend import Backend, Params
@@ -30,12 +33,40 @@ LONGEST_EXPORT_SECONDS = 24 * 60 * 60
 
 def uri(backend: Backend, context: Context, params: Params) -> Answer:
     """The NBD URI of the disk `diskName`, which must be attached to a running instance."""
+    disk, instance = _served(backend, context, params)
+    return {"diskName": disk.name, "uri": backend.engine(disk.zone).uri(instance.id, disk.name)}
+
+
+def device(backend: Backend, context: Context, params: Params) -> Answer:
+    """The block device of the disk `diskName`, which must be attached to this host.
+
+    One that was broken and that nobody uses is made anew first.
+    """
+    disk, instance = _served(backend, context, params)
+    if instance.blueprint_id != HOST:
+        raise OperationFailureException(
+            f"The disk {disk.name} is attached to {instance.name}, which is not this host, so it "
+            "is no block device here. `mooring uri` tells where it is served; a disk attached to "
+            "an instance of the blueprint host is a block device."
+        )
+    uri = backend.engine(disk.zone).uri(instance.id, disk.name)
+    try:
+        path = backend.devices.attach(disk.id, uri)
+    except (DiskBusyError, HostError) as error:
+        why = backend.devices.problem(disk.id) or str(error)
+        raise OperationFailureException(
+            f"The disk {disk.name} has no block device that works: {why}"
+        ) from error
+    return {"diskName": disk.name, "device": path, "usedBy": backend.devices.users(disk.id) or None}
+
+
+def _served(backend: Backend, context: Context, params: Params) -> tuple[Disk, Instance]:
     with backend.catalog.read() as transaction:
         disk = find_disk(transaction, context.region, _member(params, "diskName"))
         instance = transaction.instances.by_id(disk.instance_id) if disk.instance_id else None
     if instance is None or disk.attachment is not Attachment.ATTACHED:
         raise OperationFailureException(
-            f"The disk {disk.name} is not attached to an instance, so it has no NBD URI. "
+            f"The disk {disk.name} is not attached to an instance, so it is not served. "
             "Attach it with attach-disk."
         )
     if instance.state is not InstanceState.RUNNING:
@@ -43,7 +74,7 @@ def uri(backend: Backend, context: Context, params: Params) -> Answer:
             f"The instance {instance.name} of the disk {disk.name} is {instance.state.label}, so "
             "its disks are not served. Start it with start-instance."
         )
-    return {"diskName": disk.name, "uri": backend.engine(disk.zone).uri(instance.id, disk.name)}
+    return disk, instance
 
 
 def snapshot(backend: Backend, context: Context, params: Params) -> Answer:
@@ -161,9 +192,10 @@ def _seconds(value: object) -> int:
     return seconds
 
 
-# `uri` and `export` open a way to the data, which is more than to tell.
+# `uri`, `device` and `export` open a way to the data, which is more than to tell.
 QUESTIONS: dict[str, Entry[Question]] = {
     "uri": changes(uri, on=["diskName"]),
+    "device": changes(device, on=["diskName"]),
     "disk": reads(disk, on=["diskName"]),
     "export": changes(export, on=["diskSnapshotName"]),
     "instance-snapshot": reads(instance_snapshot, on=["instanceSnapshotName"]),

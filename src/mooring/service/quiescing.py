@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import structlog
 
 from mooring.catalog.database import Transaction
+from mooring.model.blueprints import HOST
 from mooring.model.consistency import (
     Consistency,
     Wish,
@@ -106,7 +107,7 @@ class _Attempt:
         self._engine = backend.engine(disks[0].zone)
         self._disks = disks
         self._points = points
-        self._unused = {disk.id for disk in disks if _is_unused(disk, instance)}
+        self._unused = {disk.id for disk in disks if self._is_unused(disk, instance)}
         self._instance = instance
         wishes = {disk.id: wish_of(disk.tags) for disk in disks}
         self.required = [disk for disk in disks if wishes[disk.id] is Wish.REQUIRE]
@@ -156,7 +157,7 @@ class _Attempt:
             self._instance.id,
             self._instance.name,
             [disk.name for disk in self._asked],
-            {},
+            self._mounted(),
             agent_socket_of(self._instance.tags),
         )
         try:
@@ -165,6 +166,26 @@ class _Attempt:
             self._problem = str(error)
             return None
         return users if found else None
+
+    def _mounted(self) -> dict[str, str]:
+        """The block devices of this host whose file systems are to be brought to rest."""
+        found = {disk.id: self._backend.devices.device(disk.id) for disk in self._asked}
+        return {disk_id: device for disk_id, device in found.items() if device is not None}
+
+    def _is_unused(self, disk: Disk, instance: Instance | None) -> bool:
+        """Whether nobody can write to the disk, or, on this host, nobody does."""
+        if disk.attachment is Attachment.DETACHED or instance is None:
+            return True
+        if disk.attachment is not Attachment.ATTACHED:
+            return False
+        if instance.state is InstanceState.STOPPED:
+            return True
+        devices = self._backend.devices
+        return (
+            instance.blueprint_id == HOST
+            and devices.device(disk.id) is not None
+            and not devices.users(disk.id)
+        )
 
     def _freeze(self) -> float:
         return self._engine.freeze(self._points).pause_seconds
@@ -179,13 +200,6 @@ class _Attempt:
             elif GUEST_AGENT in rest.held or f"{FILE_SYSTEMS}{device}" in rest.held:
                 kinds[disk.id] = Consistency.FILE_SYSTEM
         return kinds
-
-
-def _is_unused(disk: Disk, instance: Instance | None) -> bool:
-    """Whether nobody can write to the disk: the engine does not serve it."""
-    if disk.attachment is Attachment.DETACHED or instance is None:
-        return True
-    return instance.state is InstanceState.STOPPED and disk.attachment is Attachment.ATTACHED
 
 
 def _not_at_rest(disk: Disk, why: str) -> OperationFailureException:

@@ -6,18 +6,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mooring.catalog.database import Transaction
+from mooring.model.consistency import check_own_tags
 from mooring.model.disk import Attachment, Disk
 from mooring.model.errors import InvalidInputException, OperationFailureException
 from mooring.model.instance import Instance
 from mooring.model.instance_snapshot import InstanceSnapshot, InstanceSnapshotState
 from mooring.model.job import JobKind
 from mooring.model.names import MAX_NAME_LENGTH, check_name, name_taken, shown
+from mooring.model.operation import ResourceType
 from mooring.model.tags import read_tags
 from mooring.service import operations
 from mooring.service.backend import Backend, Call, Result
 from mooring.service.disks import refuse_add_ons
 from mooring.service.instance_snapshots import find_instance_snapshot
-from mooring.service.instances import check_bundle, check_new_names
+from mooring.service.instances import check_blueprint, check_bundle, check_new_names
 
 
 def create_instances_from_snapshot(backend: Backend, call: Call) -> Result:
@@ -132,6 +134,9 @@ def _check_free(transaction: Transaction, region: str, names: Sequence[str]) -> 
 def _new_instance(backend: Backend, call: Call, whole: InstanceSnapshot, name: str) -> Instance:
     params = call.params
     key_pair = params.get("keyPairName")
+    check_blueprint(backend, whole.blueprint_id)
+    tags = read_tags(params.get("tags") or [])
+    check_own_tags(ResourceType.INSTANCE, tags)
     return Instance(
         id=backend.ids.new_id(),
         region=call.region,
@@ -143,7 +148,7 @@ def _new_instance(backend: Backend, call: Call, whole: InstanceSnapshot, name: s
         bundle_id=params["bundleId"],
         key_pair=None if key_pair is None else check_name(key_pair),
         ip_address_type=params.get("ipAddressType") or "dualstack",
-        tags=read_tags(params.get("tags") or []),
+        tags=tags,
     )
 
 

@@ -1,0 +1,272 @@
+"""Block devices without the kernel's NBD: a FUSE export, and a loop device on it.
+
+For each disk there is a process of qemu-storage-daemon that is a client of the disk's NBD server
+and shows the disk as a file, on which the kernel makes a loop device. It outlives this process.
+When the NBD server is started again the process connects again, and what was to be read or written
+meanwhile waits; a FUSE export of the server itself would be lost with it, and the file system with
+that. The loop device bears the disk's id as its name, by which it is found again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from mooring.host import loop
+from mooring.host.mounts import users_of
+from mooring.model.clock import Clock
+from mooring.model.errors import DiskBusyError, HostError
+
+PROGRAM = "qemu-storage-daemon"
+FUSE = Path("/dev/fuse")
+
+_PR_SET_IO_FLUSHER = 57
+_MNT_DETACH = 2
+_START_SECONDS = 30.0
+_END_SECONDS = 30.0
+_SETTLE_SECONDS = 2.0
+_SETTLE_PAUSE = 0.05
+_OPEN_SECONDS = 10
+_RECONNECT_SECONDS = 600
+"""How long reads and writes wait for an NBD server that is away; then they fail."""
+
+
+class FuseDevices:
+    """`folder` is for what belongs to the devices: one folder each, named by the disk's id."""
+
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        self._folder = folder.absolute()
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._locks: dict[str, threading.Lock] = {}
+
+    def why_not(self) -> str:
+        if os.geteuid() != 0:
+            return "only root can make block devices, and this server does not run as root"
+        for path in (FUSE, loop.CONTROL):
+            if not path.exists():
+                return f"there is no {path} on this host"
+        return "" if shutil.which(PROGRAM) else f"{PROGRAM} is not installed"
+
+    def attach(self, disk_id: str, uri: str) -> str:
+        with self._locked(disk_id):
+            if reason := self.why_not():
+                raise HostError(f"the disk cannot be a block device here: {reason}")
+            found = self._find(disk_id)
+            if found is not None and not self._broken(disk_id):
+                return found.path
+            self._clear(disk_id)
+            try:
+                file = self._export(disk_id, uri)
+                return loop.bind(file, _name(disk_id))
+            except BaseException:
+                self._clear(disk_id)
+                raise
+
+    def device(self, disk_id: str) -> str | None:
+        found = self._find(disk_id)
+        return None if found is None else found.path
+
+    def users(self, disk_id: str) -> str:
+        found = self._find(disk_id)
+        return "" if found is None else users_of(found.path)
+
+    def problem(self, disk_id: str) -> str:
+        found = self._find(disk_id)
+        if found is None or not self._broken(disk_id):
+            return ""
+        users = users_of(found.path)
+        way_out = f"it is {users}: end that" if users else "nobody uses it"
+        return (
+            f"the process behind {found.path} was killed, so that reads and writes fail; "
+            f"{way_out}, then ask for the device again or restart the server: it is made anew"
+        )
+
+    def known(self) -> Sequence[str]:
+        return [path.name for path in self._folder.glob("*")] if self._folder.exists() else []
+
+    def detach(self, disk_id: str) -> None:
+        with self._locked(disk_id):
+            self._clear(disk_id)
+
+    def adopt(self, wanted: Mapping[str, str]) -> Mapping[str, str]:
+        problems = {}
+        for disk_id in self.known():
+            if disk_id not in wanted:
+                try:
+                    self.detach(disk_id)
+                except (DiskBusyError, HostError) as error:
+                    problems[disk_id] = str(error)
+        for disk_id, uri in wanted.items():
+            try:
+                self.attach(disk_id, uri)
+            except (DiskBusyError, HostError) as error:
+                problems[disk_id] = str(error)
+        return problems
+
+    # ---
+
+    @contextlib.contextmanager
+    def _locked(self, disk_id: str) -> Iterator[None]:
+        with self._lock:
+            lock = self._locks.setdefault(disk_id, threading.Lock())
+        with lock:
+            yield
+
+    def _find(self, disk_id: str) -> loop.LoopDevice | None:
+        """The disk's loop device; not looked for where there was never one."""
+        folder = self._folder / disk_id
+        return loop.find(_name(disk_id), folder / "disk") if folder.exists() else None
+
+    def _export(self, disk_id: str, uri: str) -> Path:
+        """Start the process that shows the disk as a file."""
+        folder = self._folder / disk_id
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = folder / "disk"
+        file.touch(mode=0o600)
+        parts = urlsplit(uri)
+        node = {
+            "driver": "nbd",
+            "node-name": "disk",
+            "server": {"type": "unix", "path": parse_qs(parts.query)["socket"][0]},
+            "export": unquote(parts.path.removeprefix("/")),
+            "reconnect-delay": _RECONNECT_SECONDS,
+            "open-timeout": _OPEN_SECONDS,
+            "discard": "unmap",
+        }
+        export = {
+            "type": "fuse",
+            "id": "disk",
+            "node-name": "disk",
+            "mountpoint": str(file),
+            "writable": True,
+            "growable": False,
+            "allow-other": "off",
+        }
+        command = [PROGRAM, "--daemonize", "--pidfile", str(folder / "pid")]
+        command += ["--blockdev", json.dumps(node), "--export", json.dumps(export)]
+        with (folder / "log").open("wb") as log, _as_io_flusher():
+            try:
+                # It returns when the file is there. What it starts keeps no pipe of ours.
+                done = subprocess.run(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    cwd="/",
+                    timeout=_START_SECONDS,
+                    check=False,
+                )
+            except (OSError, subprocess.TimeoutExpired) as error:
+                raise HostError(f"the disk cannot be shown as a file: {error}") from error
+        if done.returncode or not _is_mounted(file):
+            text = (folder / "log").read_text(errors="replace").strip()
+            raise HostError(f"the disk cannot be shown as a file: {text or done.returncode}")
+        return file
+
+    def _broken(self, disk_id: str) -> bool:
+        """Whether what the loop device stands on is gone."""
+        pidfd = self._process(disk_id)
+        if pidfd is None:
+            return True
+        os.close(pidfd)
+        return not _is_mounted(self._folder / disk_id / "disk")
+
+    def _clear(self, disk_id: str) -> None:
+        """Take away the device and all that belongs to it."""
+        found = self._find(disk_id)
+        if found is not None and not self._release(found):
+            raise DiskBusyError(f"{found.path} is {users_of(found.path) or 'in use'}")
+        folder = self._folder / disk_id
+        if not folder.exists():
+            return
+        self._end(disk_id)
+        file = folder / "disk"
+        if _is_mounted(file):
+            ctypes.CDLL(None).umount2(os.fsencode(file), _MNT_DETACH)
+        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            raise HostError(f"{folder}, which belonged to a block device, cannot be removed")
+
+    def _release(self, found: loop.LoopDevice) -> bool:
+        """Free the loop device; whoever only looks at it, as udev does, may finish that."""
+        deadline = self._clock.monotonic() + _SETTLE_SECONDS
+        while not loop.release(found):
+            if "mounted" in users_of(found.path) or self._clock.monotonic() > deadline:
+                return False
+            threading.Event().wait(_SETTLE_PAUSE)
+        return True
+
+    def _end(self, disk_id: str) -> None:
+        """End the process; it has written everything by then."""
+        pidfd = self._process(disk_id)
+        if pidfd is None:
+            return
+        try:
+            poll = select.poll()
+            poll.register(pidfd, select.POLLIN)
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(pidfd, number)
+                if poll.poll(_END_SECONDS * 1000):
+                    break
+            # Process 1 reaps it, unless that is us.
+            with contextlib.suppress(ChildProcessError):
+                os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
+        finally:
+            os.close(pidfd)
+
+    def _process(self, disk_id: str) -> int | None:
+        """The pidfd of the disk's process; None if it does not run."""
+        file = self._folder / disk_id / "pid"
+        try:
+            pid = int(file.read_text())
+            pidfd = os.pidfd_open(pid)
+        except (OSError, ValueError):
+            return None
+        try:
+            # The pid may be another process' by now.
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            command = []
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        if os.fsencode(file) not in command or poll.poll(0):
+            os.close(pidfd)
+            return None
+        return pidfd
+
+
+def _name(disk_id: str) -> str:
+    return f"mooring:{disk_id}"
+
+
+def _is_mounted(file: Path) -> bool:
+    """Whether something is mounted on the file, dead or alive."""
+    try:
+        return file.stat().st_dev != file.parent.stat().st_dev
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # the process behind the mount is gone
+
+
+@contextlib.contextmanager
+def _as_io_flusher() -> Iterator[None]:
+    """Let what this thread starts get memory without waiting for writes that it has to do."""
+    prctl = ctypes.CDLL(None).prctl
+    prctl(_PR_SET_IO_FLUSHER, 1, 0, 0, 0)
+    try:
+        yield
+    finally:
+        prctl(_PR_SET_IO_FLUSHER, 0, 0, 0, 0)

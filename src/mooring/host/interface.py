@@ -1,0 +1,57 @@
+"""Disks as block devices of this host: what whoever makes them promises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+
+class Devices(Protocol):
+    """Block devices, one for each disk attached to this host, by the disk's id.
+
+    A device reads and writes what an NBD server offers at a URI. It does not need this process,
+    and outlives a restart of the NBD server, for which its reads and writes wait. Every method
+    may be called from any thread; each that changes something can be repeated.
+    """
+
+    def why_not(self) -> str:
+        """Why there can be no devices here, for people; empty if there can."""
+        ...
+
+    def attach(self, disk_id: str, uri: str) -> str:
+        """Make a device of what is served at the URI; returns its path.
+
+        One that is there stays; one that is broken is made anew. Raises HostError, and
+        DiskBusyError if the broken one is in use, so that it cannot be made anew yet.
+        """
+        ...
+
+    def device(self, disk_id: str) -> str | None:
+        """The path of the disk's device, also of a broken one; None if there is none."""
+        ...
+
+    def users(self, disk_id: str) -> str:
+        """Who uses the device, for people: `mounted at /mnt`; empty if nobody does."""
+        ...
+
+    def problem(self, disk_id: str) -> str:
+        """What is wrong with the device, and the way out; empty if it works, or is not there."""
+        ...
+
+    def known(self) -> Sequence[str]:
+        """The ids of the disks that have a device, or of which something is left."""
+        ...
+
+    def detach(self, disk_id: str) -> None:
+        """Write everything through and take the device away. None there: nothing to do.
+
+        Raises DiskBusyError, which says who uses it, and HostError.
+        """
+        ...
+
+    def adopt(self, wanted: Mapping[str, str]) -> Mapping[str, str]:
+        """Bring what an earlier process left and what is wanted, disk id to URI, together.
+
+        Those that work go on undisturbed. Returns what could not be done, by the disk's id.
+        """
+        ...

@@ -1,0 +1,152 @@
+"""Block devices on the QEMU engine: what is written, killed, and left behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from mooring.admin.demo.filesystem import run
+from mooring.host import loop
+from mooring.host.mounts import family, mounts_of, users_of
+from mooring.model.errors import DiskBusyError, HostError
+from mooring.nbd.blocking import BlockingNbdClient
+from tests.e2e.processes import until
+from tests.engine.harness import MIB, noise
+from tests.host.conftest import PROGRAMS, FuseSite
+
+pytestmark = [pytest.mark.full, pytest.mark.requires(*PROGRAMS)]
+
+
+def test_the_device_is_the_disk(fuse: FuseSite) -> None:
+    disk_id, uri = fuse.disk()
+    device = Path(fuse.devices.attach(disk_id, uri))
+
+    with device.open("r+b", buffering=0) as file:
+        assert file.seek(0, os.SEEK_END) == 64 * MIB
+        file.seek(MIB)
+        file.write(noise(1, MIB))
+    fuse.devices.detach(disk_id)
+
+    client = BlockingNbdClient(uri)
+    assert client.read(MIB, MIB) == noise(1, MIB)
+    client.close()
+
+
+def test_trims_reach_the_disk(fuse: FuseSite) -> None:
+    disk_id, uri = fuse.disk()
+    device = fuse.devices.attach(disk_id, uri)
+    Path(device).write_bytes(noise(1, 4 * MIB))
+    run("blkdiscard", "--offset", str(MIB), "--length", str(MIB), device)
+
+    client = BlockingNbdClient(uri)
+    assert (
+        client.read(0, 4 * MIB)
+        in (
+            noise(1, 4 * MIB),  # where QEMU must not trim
+            noise(1, 4 * MIB)[:MIB] + bytes(MIB) + noise(1, 4 * MIB)[2 * MIB :],
+        )
+    )
+    client.close()
+
+
+def test_a_file_system_outlives_the_death_of_the_storage_daemon(fuse: FuseSite) -> None:
+    disk_id, uri = fuse.disk()
+    device = fuse.devices.attach(disk_id, uri)
+    mount = fuse.mount(disk_id)
+
+    for number in range(3):
+        fuse.harness.kill_daemon(fuse.instances[disk_id])
+        with (mount / f"file-{number}").open("wb") as file:
+            file.write(noise(number, MIB))
+            file.flush()
+            os.fsync(file.fileno())
+
+    assert [(mount / f"file-{n}").read_bytes() == noise(n, MIB) for n in range(3)] == [True] * 3
+    fuse.unmount(mount)
+    run("e2fsck", "-fn", device)
+
+
+def test_one_that_is_only_open_is_in_use_too(fuse: FuseSite) -> None:
+    disk_id, uri = fuse.disk()
+    device = fuse.devices.attach(disk_id, uri)
+
+    with Path(device).open("rb"):
+        with pytest.raises(DiskBusyError, match=f"open in process {os.getpid()}"):
+            fuse.devices.detach(disk_id)
+        assert fuse.devices.device(disk_id) == device
+    # Closing it did not take it away behind our back.
+    assert fuse.devices.device(disk_id) == device
+    fuse.devices.detach(disk_id)
+    assert fuse.devices.device(disk_id) is None
+
+
+def test_one_mounted_in_a_container_is_in_use_too(fuse: FuseSite, tmp_path: Path) -> None:
+    disk_id, uri = fuse.disk()
+    device = fuse.devices.attach(disk_id, uri)
+    run("mkfs.ext4", "-q", device)
+    script = f"mount {device} {tmp_path} && echo ready && exec sleep 600"
+    container = subprocess.Popen(
+        ["unshare", "--mount", "--propagation", "private", "sh", "-c", script],
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert container.stdout is not None
+        assert container.stdout.readline() == b"ready\n"
+        assert mounts_of(device)[0].reached == f"/proc/{container.pid}/root{tmp_path}"
+        with pytest.raises(DiskBusyError, match=f"mounted at {tmp_path}"):
+            fuse.devices.detach(disk_id)
+    finally:
+        container.kill()
+        container.communicate()
+
+
+def test_swap_is_a_use_without_a_mount(fuse: FuseSite) -> None:
+    disk_id, uri = fuse.disk()
+    device = fuse.devices.attach(disk_id, uri)
+    descriptor = os.open(device, os.O_RDONLY | os.O_EXCL)  # as the kernel holds swap
+    try:
+        assert "claimed by" in users_of(device)
+        with pytest.raises(DiskBusyError, match="claimed by"):
+            fuse.devices.detach(disk_id)
+    finally:
+        os.close(descriptor)
+
+
+def test_nothing_is_left_when_the_disk_is_not_served(fuse: FuseSite, tmp_path: Path) -> None:
+    with pytest.raises(HostError, match="cannot be shown as a file: "):
+        fuse.devices.attach("d-1", f"nbd+unix:///x?socket={tmp_path}/nobody")
+
+    assert list(fuse.devices.known()) == []
+    assert fuse.devices.device("d-1") is None
+
+
+def test_all_is_taken_away_after_what_is_behind_was_killed(fuse: FuseSite) -> None:
+    disk_id, uri = fuse.disk()
+    device = fuse.devices.attach(disk_id, uri)
+    fuse.kill(disk_id)
+    # The kernel knows the file's attributes for a second more.
+    until(lambda: not stat_works(fuse.folder / disk_id / "disk"), "the file to be gone")
+    assert fuse.devices.device(disk_id) == device
+
+    fuse.devices.detach(disk_id)
+
+    assert loop.find(f"mooring:{disk_id}", fuse.folder / disk_id / "disk") is None
+    assert not (fuse.folder / disk_id).exists()
+    assert str(fuse.folder) not in Path("/proc/self/mountinfo").read_text()
+    assert family(device) == [Path(device).name]
+
+
+def stat_works(file: Path) -> bool:
+    try:
+        file.stat()
+    except OSError:
+        return False
+    return True
+
+
+def test_a_device_that_is_none() -> None:
+    with pytest.raises(HostError, match="no block device"):
+        mounts_of("/dev/nothing-of-that-name")
