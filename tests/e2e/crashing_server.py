@@ -107,6 +107,7 @@ def main() -> int:
     parser.add_argument("--moment", required=True, choices=[*REQUEST_MOMENTS, *JOB_MOMENTS])
     parser.add_argument("--victim", required=True, choices=VICTIMS)
     parser.add_argument("--data", required=True)
+    parser.add_argument("--config")
     options = parser.parse_args()
     death = Death(options.moment, options.victim, Path(options.data))
     death.surround(Daemon, "snapshot", "request:prepared", "request:switched")
@@ -120,7 +121,7 @@ def main() -> int:
         return result
 
     table.OPERATIONS["CreateDiskSnapshot"] = replace(create, function=create_and_die)
-    return serve(config.load(None, options.data), port=0, observer=death.observe)
+    return serve(config.load(options.config, options.data), port=0, observer=death.observe)
 
 
 if __name__ == "__main__":
