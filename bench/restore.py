@@ -4,9 +4,12 @@
 
 For each size in GB: a disk with `--data-mib` of data (half of it compressible), spread over the
 whole disk, is snapshotted; a new disk is made from the snapshot and read while it is being filled.
-Beside it, in the same run, `qemu-img convert` copies the same snapshot from its NBD export into a
-raw file. Times are seconds from the command line's point of view: each `mooring` command that
-asks costs its own start.
+The first reads are of single blocks that nobody has read: the very first, with connecting, and the
+median and the slowest of nine more, each in a place of its own. Beside it, in the same run,
+`qemu-img convert` copies the same snapshot from its NBD export into a raw file; restic and borg
+restore the same data, as a file without holes, from a repository on the same disk. All are
+synchronised to it in the end. Times are seconds from the command line's point of view: each
+`mooring` command that asks costs its own start.
 """
 
 from __future__ import annotations
@@ -15,7 +18,9 @@ import argparse
 import json
 import os
 import shutil
+import statistics
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -40,6 +45,8 @@ class Row:
     available: float
     served: float
     first_read: float
+    more_p50: float
+    more_max: float
     latency_p50: float
     latency_p99: float
     fill_seconds: float
@@ -49,7 +56,8 @@ class Row:
     def __str__(self) -> str:
         return (
             f"{self.size_gb:7}{self.available:11.3f}{self.served:9.3f}"
-            f"{self.first_read * 1000:12.1f}{self.latency_p50:9.2f}{self.latency_p99:9.2f}"
+            f"{self.first_read * 1000:12.1f}{self.more_p50 * 1000:8.1f}{self.more_max * 1000:8.1f}"
+            f"{self.latency_p50:9.2f}{self.latency_p99:9.2f}"
             f"{self.fill_seconds:9.1f}{self.fill_rate:9.0f}{self.convert_seconds:11.1f}"
         )
 
@@ -58,9 +66,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[8, 100, 1024])
     parser.add_argument("--data-mib", type=int, default=1024)
+    parser.add_argument("--fill-mib", type=int, default=0, help="per second; 0 for no limit")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="m-"))
-    server = ServerProcess(folder)
+    config = folder / "bench.toml"
+    config.write_text(f"[engine]\nfill_mib_per_second = {options.fill_mib}\n")
+    serve = [sys.executable, "-m", "mooring.admin.main", "serve", "--port", "0"]
+    server = ServerProcess(folder, [*serve, "--config", str(config)])
     try:
         server.start()
         server.run(
@@ -68,11 +80,14 @@ def main() -> int:
             "--blueprint-id", "external", "--bundle-id", "external",
         )  # fmt: skip
         print(
-            "size GB  available   served  first ms   p50 ms   p99 ms   fill s   MiB/s  convert s",
+            "size GB  available   served  first ms  p50 ms  max ms   p50 ms   p99 ms   fill s"
+            "   MiB/s  convert s",
             flush=True,
         )
         for size in options.sizes:
             print(measure(server, folder, size, options.data_mib), flush=True)
+            if size == min(options.sizes):
+                others(server, folder, size, options.data_mib)
         return 0
     finally:
         server.run("mooring", "stop-instance", "--instance-name", "host")
@@ -100,35 +115,56 @@ def measure(server: ServerProcess, folder: Path, size: int, data_mib: int) -> Ro
     )  # fmt: skip
     server.available(copy)
     available = time.monotonic() - began
-    filled: list[float] = []
-    watch = threading.Thread(target=lambda: filled.append(until_filled(server, copy) - began))
-    watch.start()
     uri = attach(server, copy, "/dev/xvdg")
     served = time.monotonic() - began
     asked = time.monotonic()
     with BlockingNbdClient(uri) as client:
         client.read(spots[-1], 4096)
         first_read = time.monotonic() - asked
+        more = []
+        for spot in spots[len(spots) // 2 : -1 : max(1, len(spots) // 20)][:9]:
+            asked = time.monotonic()
+            client.read(spot + PIECE - 4096, 4096)
+            more.append(time.monotonic() - asked)
+    # Only now: a thread that asks again and again would keep the reads above waiting.
+    filled: list[float] = []
+    watch = threading.Thread(target=lambda: filled.append(until_filled(server, copy) - began))
+    watch.start()
     p50, p99 = read_at_random(uri, size)
     watch.join()
     converted = convert(server, folder, saved)
     for name in (origin, copy):
         detach_and_delete(server, name)
     return Row(
-        size, available, served, first_read, p50, p99, filled[0], data_mib / filled[0], converted
+        size,
+        available,
+        served,
+        first_read,
+        statistics.median(more),
+        max(more),
+        p50,
+        p99,
+        filled[0],
+        data_mib / filled[0],
+        converted,
     )
 
 
 def write(uri: str, size: int, data_mib: int) -> list[int]:
     """Write the data, and return where it is."""
-    count = data_mib * MIB // PIECE
-    step = size * 1024 * MIB // count // PIECE * PIECE
-    spots = [number * step for number in range(count)]
+    spots = data_spots(size, data_mib)
     with BlockingNbdClient(uri) as client:
         for spot in spots:
             client.write(spot, os.urandom(PIECE // 2) + os.urandom(1024) * (PIECE // 2048))
         client.flush()
     return spots
+
+
+def data_spots(size: int, data_mib: int) -> list[int]:
+    """Where the pieces of data begin, spread over the whole disk."""
+    count = data_mib * MIB // PIECE
+    step = size * 1024 * MIB // count // PIECE * PIECE
+    return [number * step for number in range(count)]
 
 
 def read_at_random(uri: str, size: int) -> tuple[float, float]:
@@ -166,6 +202,57 @@ def convert(server: ServerProcess, folder: Path, snapshot: str) -> float:
     seconds = time.monotonic() - began
     target.unlink()
     return seconds
+
+
+def others(server: ServerProcess, folder: Path, size: int, data_mib: int) -> None:
+    """What restic and borg take to restore the same data."""
+    work = folder / "others"
+    work.mkdir()
+    image = work / "data"
+    uri = server.run("mooring", "export", "--disk-snapshot-name", f"saved-{size}").output.strip()
+    with BlockingNbdClient(uri) as client, image.open("wb") as file:
+        for spot in data_spots(size, data_mib):
+            file.write(client.read(spot, PIECE))
+    environment = {
+        **os.environ, "RESTIC_PASSWORD": "bench", "RESTIC_REPOSITORY": str(work / "restic"),
+        "RESTIC_CACHE_DIR": str(work / "cache"), "BORG_REPO": str(work / "borg"),
+        "BORG_BASE_DIR": str(work / "base"), "BORG_RELOCATED_REPO_ACCESS_IS_OK": "yes",
+        "BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK": "yes",
+    }  # fmt: skip
+    plans = {
+        "restic": (
+            [["restic", "-q", "init"], ["restic", "-q", "backup", "data"]],
+            ["restic", "-q", "restore", "latest", "--target", "out"],
+        ),
+        "borg": (
+            [
+                ["borg", "init", "-e", "none"],
+                [
+                    "borg", "create", "-C", "zstd,1", "--chunker-params", "fixed,524288,0",
+                    "::a", "data",
+                ],
+            ],
+            ["borg", "extract", "::a"],
+        ),
+    }  # fmt: skip
+    for name, (prepare, restore) in plans.items():
+        if shutil.which(name) is None:
+            print(f"{name} is not installed: apt-get install {name}", flush=True)
+            continue
+        for command in prepare:
+            subprocess.run(command, cwd=work, env=environment, check=True)
+        kept = work / "kept"
+        image.rename(kept)
+        began = time.monotonic()
+        subprocess.run(restore, cwd=work, env=environment, check=True)
+        found = next(path for path in (work / "out" / "data", image) if path.exists())
+        with found.open("rb") as file:
+            os.fdatasync(file.fileno())
+        seconds = time.monotonic() - began
+        print(f"{name:>7} restore {seconds:9.1f} s {data_mib / seconds:9.0f} MiB/s", flush=True)
+        found.unlink()
+        kept.rename(image)
+    shutil.rmtree(work)
 
 
 def attach(server: ServerProcess, disk: str, path: str) -> str:
