@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,26 @@ def setting(default: Any, meaning: str) -> Any:
 class Listen:
     """Where the API is served."""
 
-    host: str = setting("127.0.0.1", "address to listen on; anything but loopback needs care")
+    host: str = setting("127.0.0.1", "address to listen on; beyond loopback only with TLS")
     port: int = setting(8470, "TCP port; 0 takes a free one")
+    name: str = setting("", "host name that clients on this host are told; default: host")
+    certificate: str = setting("", "file with the server's certificate and those above it, in PEM")
+    key: str = setting("", "file with the certificate's private key, in PEM, not encrypted")
+    insecure: bool = setting(
+        False, "whether to listen beyond loopback without TLS: requests can then be read by others"
+    )
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this host can connect."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @property
+    def uses_tls(self) -> bool:
+        return bool(self.certificate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +169,25 @@ class InstanceSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Throttle:
+    """How many requests are answered. A bucket holds `burst`, and `rate` come back each second."""
+
+    user_rate: float = setting(1000.0, "requests a second of one user, over time; 0 for any number")
+    user_burst: float = setting(2000.0, "requests of one user at once, after a pause")
+    rate: float = setting(4000.0, "requests a second of all users, over time; 0 for any number")
+    burst: float = setting(8000.0, "requests of all users at once, after a pause")
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """What is written down of requests that changed something, or were denied."""
+
+    enabled: bool = setting(True, "whether there is an audit log")
+    file: str = setting("", "the file; default: audit.jsonl under data")
+    sync: bool = setting(False, "whether a line is on the disk before the answer goes out")
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     """What the server says about itself."""
 
@@ -180,6 +218,8 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     quiesce: QuiesceSettings = field(default_factory=QuiesceSettings)
     instances: dict[str, InstanceSettings] = setting({}, "")
+    throttle: Throttle = field(default_factory=Throttle)
+    audit: AuditSettings = field(default_factory=AuditSettings)
     log: LogSettings = field(default_factory=LogSettings)
 
     @property
@@ -264,12 +304,21 @@ def _unknown(prefix: str, key: str, known: list[str]) -> str:
     return f"there is no setting {prefix}{key}; {hint}"
 
 
+_TYPES = {
+    str: "a text",
+    bool: "a yes or no, written true or false",
+    int: "a whole number",
+    float: "a number",
+    list: "a list",
+}
+
+
 def _checked_type(key: str, value: Any, default: Any) -> Any:
     wanted = type(default)
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if not isinstance(value, wanted) or isinstance(value, bool):
-        name = {str: "a text", int: "a whole number", float: "a number", list: "a list"}[wanted]
+    if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
+        name = _TYPES[wanted]
         raise ConfigurationError(f"{key} must be {name}, not {value!r}")
     if wanted is list and not all(isinstance(one, str) for one in value):
         raise ConfigurationError(f"{key} must be a list of texts, not {value!r}")
@@ -282,6 +331,7 @@ def _check(settings: Settings) -> None:
         f"account must have 12 digits, not {settings.account!r}",
     )
     _require(0 <= settings.listen.port < 65536, "listen.port must be 0 to 65535")
+    _check_tls(settings.listen)
     _require(
         settings.engine.kind in ("qemu", "memory"),
         f"engine.kind must be qemu or memory, not {settings.engine.kind!r}",
@@ -332,6 +382,10 @@ def _check(settings: Settings) -> None:
     for one in fields(Limits):
         value = getattr(settings.limits, one.name)
         _require(value > 0, f"limits.{one.name} must be more than 0, not {value}")
+    for one in fields(Throttle):
+        value = getattr(settings.throttle, one.name)
+        least = 0 if one.name.endswith("rate") else 1
+        _require(value >= least, f"throttle.{one.name} must be at least {least}, not {value}")
     zones: dict[str, str] = {}
     for name, region in settings.regions.items():
         _require(
@@ -346,6 +400,19 @@ def _check(settings: Settings) -> None:
                 f"the zone {zone!r} must be made of letters, digits and hyphens",
             )
             zones[zone] = name
+
+
+def _check_tls(listen: Listen) -> None:
+    _require(
+        bool(listen.certificate) == bool(listen.key),
+        "listen.certificate and listen.key belong together: give both, or none",
+    )
+    _require(
+        listen.is_loopback or listen.uses_tls or listen.insecure,
+        f"listen.host {listen.host} can be reached from other hosts, and without TLS others on the "
+        "way could read and replay requests: give listen.certificate and listen.key, or set "
+        "listen.insecure = true where something else protects the way",
+    )
 
 
 def _require(holds: bool, otherwise: str) -> None:

@@ -35,11 +35,12 @@ from mooring.model.errors import ConfigurationError, ObjectNotFoundError, Server
 from mooring.model.ids import RandomIds
 from mooring.model.paths import Paths, run_directory
 from mooring.nbd.tls import server_context
+from mooring.observe.audit import AuditLog
 from mooring.quiesce.interface import Quiescer
 from mooring.quiesce.memory import MemoryQuiescer
 from mooring.quiesce.process import CommandPair, Limits, ProcessQuiescer
 from mooring.service.backend import Backend
-from mooring.service.keys import Key, open_keys
+from mooring.service.keyring import Keyring
 from mooring.vault.layout import HEADER_NAME
 from mooring.vault.replicate import Replica
 from mooring.vault.served.interface import SnapshotServer
@@ -57,25 +58,23 @@ class Mooring:
 
     settings: Settings
     paths: Paths
-    keys: dict[str, Key]
+    keys: Keyring
     clock: Clock
     backend: Backend
     tools: Tools
     runner: Runner
     schedule: Schedule
     keeper: Keeper
+    audit: AuditLog | None
     _lock: IO[str]
-
-    def secret_of(self, key_id: str) -> str | None:
-        """The secret of an access key id, None for an unknown one."""
-        key = self.keys.get(key_id)
-        return None if key is None else key.secret
 
     def start(self) -> None:
         """Take up what an earlier server left, then let jobs run."""
         self.tools.catalog.migrate()
         for instance_id, problem in self.backend.quiescer.mend().items():
             log.warning("users held at rest cannot be let go", instance=instance_id, why=problem)
+        if self.audit is not None:
+            _open_audit(self.audit)
         recover(self.tools)
         self.runner.start()
         self.schedule.start()
@@ -92,6 +91,8 @@ class Mooring:
             engine.close()
         self.backend.quiescer.close()
         self.tools.catalog.close()
+        if self.audit is not None:
+            self.audit.close()
         self._lock.close()
 
     def _end_servers(self) -> None:
@@ -116,8 +117,8 @@ def build(settings: Settings, observer: Observer = unobserved) -> Mooring:
 
 
 def _build(settings: Settings, paths: Paths, observer: Observer, lock: IO[str]) -> Mooring:
-    keys = open_keys(paths.credentials)
     clock, ids = SystemClock(), RandomIds()
+    keys = Keyring(paths.credentials, clock)
     catalog = Catalog(settings.catalog or f"sqlite:///{paths.catalog}")
     make_engine = _engine_maker(settings, paths, clock)
     engines = {
@@ -161,7 +162,28 @@ def _build(settings: Settings, paths: Paths, observer: Observer, lock: IO[str]) 
         devices=tools.devices,
         wake=runner.wake,
     )
-    return Mooring(settings, paths, keys, clock, backend, tools, runner, schedule, keeper, lock)
+    audit = _audit_log(settings, paths)
+    return Mooring(
+        settings, paths, keys, clock, backend, tools, runner, schedule, keeper, audit, lock
+    )
+
+
+def _audit_log(settings: Settings, paths: Paths) -> AuditLog | None:
+    if not settings.audit.enabled:
+        return None
+    file = Path(settings.audit.file).expanduser() if settings.audit.file else paths.audit
+    return AuditLog(file.absolute(), sync=settings.audit.sync)
+
+
+def _open_audit(audit: AuditLog) -> None:
+    """See at the start, rather than at the first change, that the log can be written."""
+    try:
+        audit.open()
+    except OSError as error:
+        raise ConfigurationError(
+            f"the audit log {audit.path} cannot be written: {error.strerror}. "
+            "The setting audit.file says where it is."
+        ) from error
 
 
 def _run_directory(settings: Settings, data: Path) -> Path:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from mooring.model.access import Access, Role
 from mooring.model.errors import ConfigurationError
-from mooring.service.keys import Key, open_keys
+from mooring.service.keys import Key, new_key, open_keys, read_keys, write_keys
 
 
 @pytest.fixture
@@ -116,3 +118,74 @@ def test_what_a_killed_start_left_is_in_no_ones_way(path: Path) -> None:
 def test_a_key_never_shows_its_secret() -> None:
     assert "geheim" not in repr(Key("AKIA1", "geheim"))
     assert "geheim" not in f"{Key('AKIA1', 'geheim')}"
+
+
+# --- what a section says besides the key
+
+
+def test_a_section_says_who_and_what_and_how_long(path: Path) -> None:
+    more = """\
+mooring_user = backup
+mooring_role = operator
+mooring_tags = team=db, env=a b, empty=
+mooring_expires = 2026-12-01T12:00:00+01:00
+"""
+    write(path, entry("default", "AKIA1", "one") + entry("b-1", "AKIA2", "two") + more)
+
+    first, second = open_keys(path).values()
+
+    assert first.access == Access("default", Role.ADMINISTRATOR)
+    assert first.expires_ms is None
+    tags = {"team": "db", "env": "a b", "empty": ""}
+    assert second.access == Access("backup", Role.OPERATOR, tags)
+    assert second.profile == "b-1"
+    assert second.expires_ms == 1_796_122_800_000
+    assert second.ended(1_796_122_800_000)
+    assert not second.ended(1_796_122_799_999)
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("mooring_role = root", "mooring_role must be one of read-only, operator, administrator"),
+        ("mooring_role =", "mooring_role must be one of"),
+        ("mooring_rol = read-only", "there is no mooring_rol; known: mooring_user"),
+        ("role = read-only", "there is no role; known"),
+        ("mooring_tags =", "must have 1 to 128 characters"),
+        ("mooring_tags = team=db,,", "must have 1 to 128 characters"),
+        ("mooring_tags = aws:team=db", "reserved"),
+        ("mooring_expires = tomorrow", "must be a moment such as"),
+        ("mooring_user = a b", "cannot be the name of a user"),
+        ("mooring_user =", "cannot be the name of a user"),
+    ],
+)
+def test_what_cannot_be_understood_never_gives_more(path: Path, line: str, why: str) -> None:
+    write(path, entry("ci", "AKIA1", "geheim") + line + "\n")
+
+    with pytest.raises(ConfigurationError, match=why) as caught:
+        open_keys(path)
+
+    assert str(caught.value).startswith(f"{path}, section [ci]: ")
+    assert "geheim" not in str(caught.value)
+
+
+def test_two_sections_with_one_key_are_refused(path: Path) -> None:
+    write(path, entry("one", "AKIA1", "geheim") + entry("two", "AKIA1", "geheim"))
+
+    with pytest.raises(ConfigurationError, match="two sections with the same key"):
+        open_keys(path)
+
+
+def test_what_was_written_is_read_again(path: Path) -> None:
+    keys = [
+        new_key("default", Access("default")),
+        new_key("x", Access("y", Role.READ_ONLY, {"a b": "=c:d", "e": ""})),
+        replace(new_key("z", Access("z", Role.OPERATOR)), expires_ms=1_796_122_800_000),
+    ]
+
+    write_keys(path, keys)
+
+    assert [(key, key.secret) for key in read_keys(path).values()] == [
+        (key, key.secret) for key in keys
+    ]
+    assert path.stat().st_mode & 0o777 == 0o600

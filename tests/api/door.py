@@ -10,11 +10,16 @@ from urllib.parse import unquote
 
 from mooring.api.app import create_app
 from mooring.api.exchange import Handler
-from mooring.config import Limits
+from mooring.config import Limits, Throttle
+from mooring.model.access import UNBOUND, Access
 from mooring.model.clock import ManualClock
 from mooring.model.ids import SequentialIds
+from mooring.observe.audit import AuditLog
 from mooring.protocol import service_model, sigv4
 from mooring.service.context import Context
+from mooring.service.keys import Key
+from mooring.service.own import QUESTIONS
+from mooring.service.table import OPERATIONS
 
 MODEL = service_model.load()
 KEY, SECRET = "AKIAMOORINGEXAMPLE77", "s3cr3t-of-the-tests"
@@ -45,18 +50,29 @@ class Door:
     Operations and questions without a handler of their own answer with nothing.
     """
 
-    def __init__(self, limits: Limits | None = None, **handlers: Handler) -> None:
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        *,
+        throttle: Throttle | None = None,
+        audit_log: AuditLog | None = None,
+        access: Access = UNBOUND,
+        **handlers: Handler,
+    ) -> None:
         self.calls: list[tuple[str, Context, Mapping[str, Any]]] = []
         self.clock = ManualClock(NOW_MS)
         self.app = create_app(
             model=MODEL,
             handlers={name: self._noting(name, handlers) for name in MODEL.operations},
             questions={"uri": self._noting("uri", handlers)},
-            secret_of={KEY: SECRET}.get,
+            find_key={KEY: Key(KEY, SECRET, access=access)}.get,
             regions=["us-east-2", "us-west-2"],
             clock=self.clock,
             ids=SequentialIds(),
             limits=limits or Limits(),
+            throttles=throttle,
+            entries={**OPERATIONS, **QUESTIONS},
+            audit_log=audit_log,
         )
 
     def _noting(self, name: str, handlers: Mapping[str, Handler]) -> Handler:
@@ -78,6 +94,12 @@ class Door:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         sent = signed(operation, content, headers, **(signing or {}))
         return self.send("POST", "/", sent, [content])
+
+    def ask(self, question: str, query: str = "", **signing: str) -> Reply:
+        """Send a signed question."""
+        target = f"/mooring/{question}" + (f"?{query}" if query else "")
+        sent = {"Host": HOST, **signature("GET", target, {"Host": HOST}, b"", **signing)}
+        return self.send("GET", target, sent)
 
     def send(
         self,
@@ -101,6 +123,7 @@ class Door:
             "path": unquote(path),
             "raw_path": path.encode(),
             "query_string": query.encode(),
+            "client": ("192.0.2.7", 40000),
             "root_path": "",
             "headers": [(name.lower().encode(), text.encode()) for name, text in headers.items()],
         }

@@ -23,6 +23,7 @@ from mooring.model.errors import NotFoundException, ThrottlingException
 from mooring.model.ids import RandomIds
 from mooring.protocol import service_model
 from mooring.service.context import Context
+from mooring.service.keys import Key
 
 KEY, SECRET = "AKIAMOORINGEXAMPLE77", "s3cr3t-of-the-tests"
 LIMITS = Limits(body_bytes=64 * 1024, request_seconds=0.5)
@@ -59,7 +60,7 @@ def address(service: Service) -> Iterator[tuple[str, int]]:
         model=service_model.load(),
         handlers={"GetDisk": service.get_disk, "GetDisks": service.get_disks},
         questions={},
-        secret_of={KEY: SECRET}.get,
+        find_key={KEY: Key(KEY, SECRET)}.get,
         regions=["us-east-2", "us-west-2"],
         clock=SystemClock(),
         ids=RandomIds(),

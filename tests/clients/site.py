@@ -43,11 +43,11 @@ zones = ["eu-north-1a"]
 class Site:
     """A running server, and boto3. Names from `fresh` are used by nobody else."""
 
-    def __init__(self, data: Path, settings: str = SETTINGS) -> None:
+    def __init__(self, data: Path, settings: str = SETTINGS, ca_bundle: Path | None = None) -> None:
         file = data / "mooring.toml"
         file.write_text(settings)
         command = [sys.executable, "-m", "mooring.admin.main", "serve", "--port", "0"]
-        self.server = ServerProcess(data, [*command, "--config", str(file)])
+        self.server = ServerProcess(data, [*command, "--config", str(file)], ca_bundle)
         self.clock = SystemClock()
         self._numbers = itertools.count()
         self.server.start()

@@ -13,7 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mooring.config import InstanceSettings, Limits, Region, Settings, _check, _read_settings, load
+from mooring.config import (
+    InstanceSettings,
+    Limits,
+    Listen,
+    Region,
+    Settings,
+    _check,
+    _read_settings,
+    load,
+)
 from mooring.model.errors import ConfigurationError
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "configuration.md"
@@ -73,7 +82,7 @@ def test_the_document_has_every_setting_and_no_other() -> None:
     listed = [name for name in documented() if re.fullmatch(r"[a-z0-9_.<>]+", name)]
 
     assert [name for name in listed if name in ALL] == list(ALL)
-    files = {"credentials", "server.json", "catalog.sqlite", "lock"}
+    files = {"credentials", "audit.jsonl", "server.json", "catalog.sqlite", "lock"}
     assert set(listed) - ALL.keys() <= files
 
 
@@ -163,6 +172,7 @@ def test_wrong_types(name: str, write: Any) -> None:
     default = ALL[name][0]
     wrongs = {
         str: ["5", "true", "[]"],
+        bool: ["'true'", "0", "1", "1.0", "[]"],
         int: ["'5'", "true", "1.5", "[]"],
         float: ["'5'", "true", "[]"],
         list: ["'us-east-2a'", "5", "[5]", "[['a']]"],
@@ -193,6 +203,14 @@ def test_a_whole_number_is_a_number_too(write: Any) -> None:
             (f"limits.{one.name}", ["1", "1000000"], ["0", "-1"])
             for one in fields(Limits)
             if one.name != "request_seconds"
+        ],
+        *[
+            (f"throttle.{name}", ["0", "0.5", "1e9"], ["-1", "nan"])
+            for name in ("user_rate", "rate")
+        ],
+        *[
+            (f"throttle.{name}", ["1", "1e9"], ["0", "0.5", "nan"])
+            for name in ("user_burst", "burst")
         ],
         ("limits.request_seconds", ["0.1", "inf"], ["0.0", "-1.0", "nan"]),
     ],
@@ -227,6 +245,28 @@ def test_regions_and_tables(text: str, why: str, write: Any) -> None:
     assert why in wrong(write(text))
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10", "::1", "localhost"])
+def test_loopback_needs_no_certificate(host: str, write: Any) -> None:
+    assert load(write(f"[listen]\nhost = '{host}'")).listen.host == host
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1", "2001:db8::1", "example.net"])
+def test_beyond_loopback_a_certificate_is_needed_or_a_word(host: str, write: Any) -> None:
+    listen = f"[listen]\nhost = '{host}'\n"
+
+    why = wrong(write(listen))
+
+    assert "listen.certificate" in why
+    assert "listen.insecure = true" in why
+    assert load(write(f"{listen}insecure = true")).listen.insecure
+    assert load(write(f"{listen}certificate = 'c'\nkey = 'k'")).listen.uses_tls
+
+
+def test_a_certificate_without_a_key_is_refused(write: Any) -> None:
+    for one in ("certificate", "key"):
+        assert "belong together" in wrong(write(f"[listen]\n{one} = 'file'"))
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_a_misspelt_setting_gets_a_suggestion(name: str, write: Any) -> None:
     table, dot, key = name.rpartition(".")
@@ -241,7 +281,9 @@ def test_a_misspelt_setting_gets_a_suggestion(name: str, write: Any) -> None:
 def test_a_setting_like_no_other_gets_the_list(write: Any) -> None:
     text = wrong(write("[listen]\nqqqq = 1"))
 
-    assert text == "there is no setting listen.qqqq; known here: listen.host, listen.port"
+    assert text == "there is no setting listen.qqqq; known here: " + ", ".join(
+        f"listen.{one.name}" for one in fields(Listen)
+    )
 
 
 def test_a_misspelt_table_gets_a_suggestion(write: Any) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from mooring.model.access import Need
 from mooring.protocol import service_model
 from mooring.protocol.service_model import Shape
-from mooring.service.entry import Need
 from mooring.service.own import QUESTIONS
 from mooring.service.table import OPERATIONS
 

@@ -14,6 +14,7 @@ from mooring.host.memory_devices import MemoryDevices
 from mooring.jobs.procedure import Tools
 from mooring.jobs.runner import Observer, Runner, unobserved
 from mooring.jobs.table import PROCEDURES
+from mooring.model.access import UNBOUND, Access
 from mooring.model.clock import ManualClock
 from mooring.model.ids import SequentialIds
 from mooring.protocol import service_model
@@ -89,13 +90,15 @@ class World:
         invocation: str | None = None,
         **params: Any,
     ) -> Mapping[str, Any]:
-        """One request; its result also has to serialize."""
+        """One request; its result also has to serialize. `access` is what the caller may do."""
+        access: Access = params.pop("access", UNBOUND)
         context = Context(
             region=region,
             caller=caller,
             request_id=f"request-{next(self._count)}",
             invocation_id=invocation,
             received_ms=self.clock.now_ms(),
+            access=access,
         )
         result = self._handlers[operation](context, params)
         serialize_result(MODEL, operation, result)

@@ -7,20 +7,25 @@ import json
 import os
 import signal
 import socket
+import ssl
 import sys
 from dataclasses import replace
 
 import uvicorn
 
 from mooring import wiring
+from mooring.admin.tls import renew, server_context
 from mooring.api.app import create_app
 from mooring.config import Settings
 from mooring.jobs.runner import Observer, unobserved
 from mooring.model.errors import ConfigurationError
 from mooring.observe import logs
 from mooring.protocol import service_model
-from mooring.service.own import own_handlers
-from mooring.service.table import handlers
+from mooring.service.own import QUESTIONS, own_handlers
+from mooring.service.table import OPERATIONS, handlers
+
+_ANY = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
+"""Addresses that mean all of the host's, and how to get to them from here."""
 
 SHUTDOWN_SECONDS = 5
 """How long requests under way may take at the end."""
@@ -33,16 +38,18 @@ def serve(settings: Settings, *, port: int | None = None, observer: Observer = u
     # to tidy up.
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to read again
     logs.configure(settings.log.level)
     if port is not None:
         settings = replace(settings, listen=replace(settings.listen, port=port))
+    tls = server_context(settings.listen) if settings.listen.uses_tls else None
     listener = _listen(settings)
     mooring = wiring.build(settings, observer)
     try:
         mooring.start()
-        url = f"http://{_host(settings)}:{listener.getsockname()[1]}"
-        _announce(mooring, url)
-        asyncio.run(_serve(mooring, listener))
+        scheme = "https" if tls else "http"
+        _announce(mooring, f"{scheme}://{_host(settings)}:{listener.getsockname()[1]}")
+        asyncio.run(_serve(mooring, listener, tls))
     finally:
         mooring.paths.server.unlink(missing_ok=True)
         mooring.stop()
@@ -54,16 +61,22 @@ def _leave(_number: int, _frame: object) -> None:
     raise SystemExit(0)
 
 
-async def _serve(mooring: wiring.Mooring, listener: socket.socket) -> None:
+async def _serve(
+    mooring: wiring.Mooring, listener: socket.socket, tls: ssl.SSLContext | None
+) -> None:
+    settings = mooring.settings
     app = create_app(
         model=service_model.load(),
         handlers=handlers(mooring.backend),
         questions=own_handlers(mooring.backend),
-        secret_of=mooring.secret_of,
-        regions=list(mooring.settings.regions),
+        find_key=mooring.keys.find,
+        regions=list(settings.regions),
         clock=mooring.clock,
         ids=mooring.tools.ids,
-        limits=mooring.settings.limits,
+        limits=settings.limits,
+        throttles=settings.throttle,
+        entries={**OPERATIONS, **QUESTIONS},
+        audit_log=mooring.audit,
     )
     server = uvicorn.Server(
         uvicorn.Config(
@@ -73,9 +86,19 @@ async def _serve(mooring: wiring.Mooring, listener: socket.socket) -> None:
             server_header=False,
             ws="none",
             lifespan="off",
+            # The audit log shall say who connected, not what a header claims.
+            proxy_headers=False,
+            ssl_context_factory=None if tls is None else lambda _config, _default: tls,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         )
     )
+
+    def refresh() -> None:
+        mooring.keys.refresh()
+        if tls is not None:
+            renew(tls, settings.listen)
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, refresh)
     await server.serve(sockets=[listener])
 
 
@@ -98,7 +121,12 @@ def _listen(settings: Settings) -> socket.socket:
 
 
 def _host(settings: Settings) -> str:
+    """The host that clients here connect to."""
     host = settings.listen.host
+    if settings.listen.name:
+        return settings.listen.name
+    if host in _ANY:
+        host = _ANY[host]
     return f"[{host}]" if ":" in host else host
 
 

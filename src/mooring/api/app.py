@@ -10,7 +10,9 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from structlog.contextvars import bound_contextvars
 
+from mooring.api.auditing import audit
 from mooring.api.body import read_body
+from mooring.api.buckets import Throttles
 from mooring.api.content import parse, serialize, validate
 from mooring.api.dispatch import dispatch
 from mooring.api.exchange import Door, Exchange, Handler
@@ -18,14 +20,18 @@ from mooring.api.questions import answer_question, find_question
 from mooring.api.reply import error_of, observe, reply
 from mooring.api.signature import authenticate
 from mooring.api.target import check_content_type, find_operation, refuse_unserved
+from mooring.api.throttle import throttle
 from mooring.api.workers import Workers
-from mooring.config import Limits
+from mooring.config import Limits, Throttle
 from mooring.model.clock import Clock
 from mooring.model.errors import ServiceError
 from mooring.model.ids import Ids
 from mooring.observe import metrics
+from mooring.observe.audit import AuditLog
 from mooring.protocol.serialize import CONTENT_TYPE
 from mooring.protocol.service_model import ServiceModel
+from mooring.service.entry import AnyEntry
+from mooring.service.keys import Key
 
 Step = Callable[[Exchange], Awaitable[None]]
 
@@ -34,6 +40,7 @@ OPERATION_STEPS: Sequence[Step] = (
     check_content_type,
     find_operation,
     authenticate,
+    throttle,
     refuse_unserved,
     parse,
     validate,
@@ -46,6 +53,7 @@ QUESTION_STEPS: Sequence[Step] = (
     read_body,
     find_question,
     authenticate,
+    throttle,
     answer_question,
 )
 """The same for Mooring's own questions, `GET /mooring/<question>`."""
@@ -56,23 +64,29 @@ def create_app(
     model: ServiceModel,
     handlers: Mapping[str, Handler],
     questions: Mapping[str, Handler],
-    secret_of: Callable[[str], str | None],
+    find_key: Callable[[str], Key | None],
     regions: Collection[str],
     clock: Clock,
     ids: Ids,
     limits: Limits,
+    throttles: Throttle | None = None,
+    entries: Mapping[str, AnyEntry] = {},
+    audit_log: AuditLog | None = None,
 ) -> Starlette:
     """The ASGI application. See `Door` for what the arguments mean."""
     door = Door(
         model=model,
         handlers=handlers,
         questions=questions,
-        secret_of=secret_of,
+        find_key=find_key,
         regions=regions,
         clock=clock,
         ids=ids,
         limits=limits,
         workers=Workers(limits.requests),
+        throttles=Throttles(throttles or Throttle(), clock),
+        entries=entries,
+        audit=audit_log,
     )
 
     async def operation(request: Request) -> Response:
@@ -132,6 +146,7 @@ async def _lead(door: Door, request: Request, path: Sequence[Step], content_type
                 await step(exchange)
         except Exception as exception:  # noqa: BLE001 - answered, and logged if unforeseen
             error = error_of(exchange, exception)
+        await audit(exchange, error)
         observe(exchange, error, door.clock.monotonic() - began)
     response = reply(exchange, error, content_type)
     response.headers["x-amzn-RequestId"] = exchange.request_id

@@ -8,12 +8,17 @@ from typing import Any
 
 from starlette.requests import Request
 
+from mooring.api.buckets import Throttles
 from mooring.api.workers import Workers
 from mooring.config import Limits
+from mooring.model.access import UNBOUND, Access
 from mooring.model.clock import Clock
 from mooring.model.ids import Ids
+from mooring.observe.audit import AuditLog
 from mooring.protocol.service_model import ServiceModel
 from mooring.service.context import Context
+from mooring.service.entry import AnyEntry
+from mooring.service.keys import Key
 
 Handler = Callable[[Context, Mapping[str, Any]], Mapping[str, Any]]
 
@@ -25,19 +30,23 @@ LONGEST_INVOCATION_ID = 128
 class Door:
     """What the front door needs to know.
 
-    `handlers` by operation; `questions` are Mooring's own, by name; `secret_of` gives the
-    secret of an access key id, None for an unknown one; `workers` call the handlers.
+    `handlers` by operation; `questions` are Mooring's own, by name; `find_key` gives the key of
+    an access key id, None for an unknown one; `entries` say what operations and questions need;
+    `workers` call the handlers.
     """
 
     model: ServiceModel
     handlers: Mapping[str, Handler]
     questions: Mapping[str, Handler]
-    secret_of: Callable[[str], str | None]
+    find_key: Callable[[str], Key | None]
     regions: Collection[str]
     clock: Clock
     ids: Ids
     limits: Limits
     workers: Workers
+    throttles: Throttles
+    entries: Mapping[str, AnyEntry]
+    audit: AuditLog | None
 
 
 @dataclass(slots=True)
@@ -55,6 +64,7 @@ class Exchange:
     body_is_read: bool = False
     operation: str = ""
     caller: str = ""
+    access: Access = UNBOUND
     region: str = ""
     params: Mapping[str, Any] = field(default_factory=dict)
     result: Mapping[str, Any] = field(default_factory=dict)
@@ -72,4 +82,5 @@ class Exchange:
                 invocation_id if 0 < len(invocation_id) <= LONGEST_INVOCATION_ID else None
             ),
             received_ms=self.received_ms,
+            access=self.access,
         )

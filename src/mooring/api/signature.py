@@ -6,18 +6,27 @@ from starlette.requests import Request
 
 from mooring.api.exchange import Exchange
 from mooring.protocol.verify import SignedRequest, verify
+from mooring.service.keys import Key
 
 
 async def authenticate(exchange: Exchange) -> None:
     """Check the signature; it says who asks, and in which region."""
+    found: list[Key] = []
+
+    def secret_of(key_id: str) -> str | None:
+        key = exchange.door.find_key(key_id)
+        found.extend([key] if key else [])
+        return None if key is None else key.secret
+
     identity = verify(
         _as_sent(exchange.request, exchange.body),
-        secret_of=exchange.door.secret_of,
+        secret_of=secret_of,
         regions=exchange.door.regions,
         service=exchange.door.model.signing_name,
         now_ms=exchange.received_ms,
     )
     exchange.caller, exchange.region = identity.access_key, identity.region
+    exchange.access = found[0].access
 
 
 def _as_sent(request: Request, body: bytes) -> SignedRequest:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from copy import copy
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
@@ -61,6 +62,9 @@ class Transaction:
         self.jobs.remove_all(snapshot.id)
 
 
+Check = Callable[[Transaction], None]
+
+
 class Catalog:
     """The database of resources, operations and jobs. May be used from any thread.
 
@@ -74,6 +78,7 @@ class Catalog:
         # takes no connection. An in-memory database has but one.
         self._lock = threading.RLock()
         self._shared = isinstance(self._engine.pool, StaticPool)
+        self._checks: dict[bool, Check] = {}
 
     def migrate(self) -> int:
         """Bring the tables to this program's version; see migrate.py.
@@ -94,14 +99,29 @@ class Catalog:
     def write(self) -> Iterator[Transaction]:
         """Read and change; what was changed is durable at the end, or gone on an exception."""
         with self._lock, self._engine.connect() as connection, self._begin(connection, True):
-            yield Transaction(connection)
+            yield self._checked(Transaction(connection), True)
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
         """Read from one consistent state."""
         lock = self._lock if self._shared else nullcontext()
         with lock, self._engine.connect() as connection, self._begin(connection, False):
-            yield Transaction(connection)
+            yield self._checked(Transaction(connection), False)
+
+    def guarded(self, check: Check) -> Catalog:
+        """The same catalog for one request; its first transactions begin with the check.
+
+        It is called in the first that reads and in the first that writes; what it raises ends
+        them. Later ones finish what was begun, whatever others have changed since.
+        """
+        guarded = copy(self)
+        guarded._checks = {True: check, False: check}
+        return guarded
+
+    def _checked(self, transaction: Transaction, writes: bool) -> Transaction:
+        if self._checks and (check := self._checks.pop(writes, None)):
+            check(transaction)
+        return transaction
 
     def close(self) -> None:
         self._engine.dispose()

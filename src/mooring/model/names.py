@@ -29,6 +29,11 @@ def check_name(name: str) -> str:
     return name
 
 
+def is_name(text: str) -> bool:
+    """Whether a resource can have this name."""
+    return len(text) <= MAX_NAME_LENGTH and _NAME.fullmatch(text) is not None
+
+
 def shown(text: str) -> str:
     """What a client sent, as errors repeat it: the beginning only, if it is long."""
     return text if len(text) <= MAX_NAME_LENGTH else f"{text[:40]}..."

@@ -38,6 +38,8 @@ class Paths:
         self.catalog = data / "catalog.sqlite"
         self.credentials = data / "credentials"
         """Access keys, as the AWS clients read them."""
+        self.audit = data / "audit.jsonl"
+        """Who changed what, or was denied."""
         self.server = data / "server.json"
         """Where the running server listens."""
 

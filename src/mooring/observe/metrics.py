@@ -42,6 +42,9 @@ _FILLED_BYTES = Counter(
 )
 _JOBS = Counter("mooring_jobs_total", "Jobs ended, by kind and outcome.", ["kind", "outcome"])
 
+_AUDIT_FAILURES = Counter(
+    "mooring_audit_failures_total", "Lines of the audit log that could not be written."
+)
 _FREED_BYTES = Counter("mooring_vault_freed_bytes_total", "Bytes that collections gave back.")
 _DAMAGED = Gauge(
     "mooring_vault_damaged_snapshots",
@@ -98,6 +101,11 @@ def disk_filled(range_bytes: int) -> None:
 def job_ended(kind: str, outcome: str) -> None:
     """A job has ended: `succeeded` or `failed`."""
     _JOBS.labels(kind, outcome).inc()
+
+
+def audit_failed(lines: int) -> None:
+    """So many lines are missing from the audit log."""
+    _AUDIT_FAILURES.inc(lines)
 
 
 def collected(freed_bytes: int) -> None:

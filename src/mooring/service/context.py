@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mooring.model.access import UNBOUND, Access
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
     """The frame of one request.
 
-    `caller` is the access key id; `invocation_id` is what a client sends alike with each of
-    its tries (the header `amz-sdk-invocation-id`), if it sends it; `received_ms` is when the
-    server had the request.
+    `caller` is the access key id, and `access` what it may do; `invocation_id` is what a client
+    sends alike with each of its tries (the header `amz-sdk-invocation-id`), if it sends it;
+    `received_ms` is when the server had the request.
     """
 
     region: str
@@ -19,3 +21,4 @@ class Context:
     request_id: str
     invocation_id: str | None
     received_ms: int
+    access: Access = UNBOUND

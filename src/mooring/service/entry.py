@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Generic, TypeVar
 
+from mooring.model.access import Need
+
 Function = TypeVar("Function", bound=Callable[..., object])
-
-
-class Need(StrEnum):
-    """What a key must be allowed to do. Each includes those before it."""
-
-    READ = "read"
-    CHANGE = "change"
-    ADMINISTER = "administer"
+Function_co = TypeVar("Function_co", bound=Callable[..., object], covariant=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry(Generic[Function]):
+class Entry(Generic[Function_co]):
     """What is served.
 
     `on` are the members of the input that name resources which must be there: access by tags is
@@ -28,11 +22,15 @@ class Entry(Generic[Function]):
     in the request.
     """
 
-    function: Function
+    function: Function_co
     need: Need
     on: tuple[str, ...] = ()
     region: str = ""
     makes: str = ""
+
+
+AnyEntry = Entry[Callable[..., object]]
+"""Whatever it is called with."""
 
 
 def reads(function: Function, *, on: Sequence[str] = ()) -> Entry[Function]:

@@ -17,6 +17,7 @@ from mooring.model.errors import (
 from mooring.model.instance import Instance, InstanceState
 from mooring.model.sizes import size_in_bytes
 from mooring.model.snapshot import SnapshotState
+from mooring.service.access import Request, admit
 from mooring.service.backend import Backend, Params
 from mooring.service.context import Context
 from mooring.service.disks import find_disk, find_snapshot
@@ -207,10 +208,14 @@ QUESTIONS: dict[str, Entry[Question]] = {
 def own_handlers(backend: Backend) -> dict[str, Callable[[Context, Params], Answer]]:
     """The function for each question, ready to be called with a context and members."""
 
-    def bound(function: Question) -> Callable[[Context, Params], Answer]:
-        return lambda context, params: function(backend, context, params)
+    def bound(name: str, entry: Entry[Question]) -> Callable[[Context, Params], Answer]:
+        def handle(context: Context, params: Params) -> Answer:
+            admitted = admit(backend, Request(context, f"mooring:{name}", entry, params))
+            return entry.function(admitted, context, params)
 
-    return {name: bound(entry.function) for name, entry in QUESTIONS.items()}
+        return handle
+
+    return {name: bound(name, entry) for name, entry in QUESTIONS.items()}
 
 
 def _member(params: Params, name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mooring.model.access import Need
 from mooring.service import (
     attachments,
     disks,
@@ -18,9 +19,10 @@ from mooring.service import (
     snapshots,
     tags,
 )
+from mooring.service.access import Request, admit, shown_to
 from mooring.service.backend import Backend, Call, Params, Result
 from mooring.service.context import Context
-from mooring.service.entry import Entry, Need, changes, reads
+from mooring.service.entry import Entry, changes, reads
 
 Function = Callable[[Backend, Call], Result]
 Handler = Callable[[Context, Params], Mapping[str, Any]]
@@ -97,23 +99,37 @@ OPERATIONS: dict[str, Entry[Function]] = {
 
 
 def handlers(backend: Backend) -> dict[str, Handler]:
-    """The function for each operation, ready to be called with a context and an input."""
+    """The function for each operation, ready to be called with a context and an input.
 
-    def reading(name: str, function: Function) -> Handler:
-        return lambda context, params: function(backend, Call(context, name, params))
+    Besides what the function raises, each raises AccessDeniedException.
+    """
 
-    def changing(name: str, function: Function) -> Handler:
+    def reading(name: str, entry: Entry[Function]) -> Handler:
         def handle(context: Context, params: Params) -> Result:
+            admitted = admit(backend, Request(context, action(name), entry, params))
+            result = entry.function(admitted, Call(context, name, params))
+            return shown_to(context.access, result)
+
+        return handle
+
+    def changing(name: str, entry: Entry[Function]) -> Handler:
+        def handle(context: Context, params: Params) -> Result:
+            admitted = admit(backend, Request(context, action(name), entry, params))
             call = Call(context, name, params)
             result = call.recall(backend)
             if result is None:
-                result = function(backend, call)
+                result = entry.function(admitted, call)
                 backend.wake()
             return result
 
         return handle
 
     return {
-        name: (reading if entry.need is Need.READ else changing)(name, entry.function)
+        name: (reading if entry.need is Need.READ else changing)(name, entry)
         for name, entry in OPERATIONS.items()
     }
+
+
+def action(operation: str) -> str:
+    """The operation as the policies of AWS name it."""
+    return f"lightsail:{operation}"

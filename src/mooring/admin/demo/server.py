@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 import subprocess
 import sys
 import threading
@@ -60,10 +61,16 @@ def client_program(name: str) -> Path:
 
 
 class ServerProcess:
-    """`mooringd serve` on a data directory, on a port of its own choice."""
+    """`mooringd serve` on a data directory, on a port of its own choice.
 
-    def __init__(self, data: Path, command: Sequence[str] | None = None) -> None:
+    `ca_bundle` is a file with the authority of its certificate, if it has one that few know.
+    """
+
+    def __init__(
+        self, data: Path, command: Sequence[str] | None = None, ca_bundle: Path | None = None
+    ) -> None:
         self.data = data
+        self._ca_bundle = ca_bundle
         self.clock = SystemClock()
         self.log = data / "server.log"
         default = [sys.executable, "-m", "mooring.admin.main", "serve", "--port", "0"]
@@ -121,16 +128,23 @@ class ServerProcess:
             server = json.loads((self.data / "server.json").read_text())
             if server["pid"] != self.pid:
                 return False
-            with urllib.request.urlopen(f"{server['url']}/healthz", timeout=5) as reply:
+            health = f"{server['url']}/healthz"
+            with urllib.request.urlopen(health, timeout=5, context=self._tls()) as reply:
                 return bool(reply.status == 200)
         except (OSError, ValueError):
             return False
 
+    def _tls(self) -> ssl.SSLContext | None:
+        bundle = self._ca_bundle
+        return None if bundle is None else ssl.create_default_context(cafile=bundle)
+
     def environment(self) -> dict[str, str]:
         """The environment of a client: what `mooringd env` prints, and nothing else of AWS."""
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
+        trusted = {} if self._ca_bundle is None else {"AWS_CA_BUNDLE": str(self._ca_bundle)}
         return {
             **inherited,
+            **trusted,
             **variables(Settings(data=str(self.data))),
             "MOORING_DATA": str(self.data),
             "AWS_EC2_METADATA_DISABLED": "true",
@@ -175,7 +189,7 @@ class ServerProcess:
         )
         request = urllib.request.Request(url + target, headers=headers)
         try:
-            with urllib.request.urlopen(request, timeout=30) as reply:
+            with urllib.request.urlopen(request, timeout=30, context=self._tls()) as reply:
                 return dict(json.load(reply))
         except urllib.error.HTTPError as error:
             raise DemoError(f"{target}: {error.read().decode(errors='replace')}") from error

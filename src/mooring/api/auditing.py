@@ -1,0 +1,84 @@
+"""Tells the audit log of requests that changed something, or were denied."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from anyio import to_thread
+
+from mooring.api.exchange import Exchange
+from mooring.model.access import Need
+from mooring.model.errors import (
+    AccessDeniedException,
+    ExpiredTokenException,
+    IncompleteSignatureException,
+    InvalidSignatureException,
+    MissingAuthenticationTokenException,
+    ServiceError,
+    UnrecognizedClientException,
+)
+from mooring.model.names import shown
+from mooring.service.entry import AnyEntry
+
+DENIALS = (
+    AccessDeniedException,
+    ExpiredTokenException,
+    IncompleteSignatureException,
+    InvalidSignatureException,
+    MissingAuthenticationTokenException,
+    UnrecognizedClientException,
+)
+"""Errors that tell of somebody who may not do what was asked."""
+
+MAX_NAMES = 50
+"""Names of resources in one line, at most."""
+
+
+async def audit(exchange: Exchange, error: ServiceError | None) -> None:
+    """Write the request's line, if it is due one, before its answer goes out."""
+    log = exchange.door.audit
+    entry = exchange.door.entries.get(exchange.operation)
+    denied = isinstance(error, DENIALS)
+    changed = entry is not None and entry.need is not Need.READ and exchange.caller != ""
+    if log is None or not (denied or changed):
+        return
+    line = _line(exchange, entry, error)
+    if log.syncs:
+        await to_thread.run_sync(log.write, line)
+    else:
+        log.write(line)
+
+
+def _line(
+    exchange: Exchange, entry: AnyEntry | None, error: ServiceError | None
+) -> Mapping[str, Any]:
+    client = exchange.request.client
+    moment = datetime.fromtimestamp(exchange.received_ms / 1000, UTC)
+    line: dict[str, Any] = {
+        "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "requestId": exchange.request_id,
+        "source": client.host if client else None,
+        "user": exchange.access.user if exchange.caller else None,
+        "keyId": exchange.caller or None,
+        "region": exchange.region or None,
+        "operation": exchange.operation or None,
+        "resources": [] if entry is None else _names(entry, exchange.params),
+        "result": "Succeeded" if error is None else error.type,
+    }
+    if isinstance(error, AccessDeniedException):
+        line["reason"] = error.message
+    elif error is not None:
+        line["code"] = error.code
+    return line
+
+
+def _names(entry: AnyEntry, params: Mapping[str, Any]) -> list[str]:
+    """The names of what the request was about, in the order of the operation's table."""
+    found: list[str] = []
+    for member in (*entry.on, *filter(None, [entry.makes])):
+        value = params.get(member)
+        names = value if isinstance(value, list) else [value]
+        found += [shown(name) for name in names if isinstance(name, str)]
+    return found[:MAX_NAMES]

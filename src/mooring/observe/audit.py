@@ -1,0 +1,87 @@
+"""The audit log: who changed what, or was denied; one line of JSON each."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from mooring.observe import metrics
+
+log = structlog.get_logger("mooring.audit")
+
+
+class AuditLog:
+    """Appends lines to a file that only its owner reads; may be used from any thread.
+
+    The file may be moved away at any time: the next line makes a new one. With `sync` a line is on
+    the disk when `write` returns; lines that wait at the same time share one fsync.
+    """
+
+    def __init__(self, path: Path, *, sync: bool) -> None:
+        self.path = path
+        self.syncs = sync
+        self._descriptor = -1
+        self._waiting: list[bytes] = []
+        self._written = self._taken = 0
+        self._add = threading.Lock()
+        self._work = threading.Lock()
+
+    def open(self) -> None:
+        """Make sure that lines can be written. Raises OSError."""
+        with self._work:
+            self._follow()
+
+    def write(self, line: Mapping[str, Any]) -> None:
+        """Append a line. A failure is logged and counted: what the line tells of is done."""
+        text = json.dumps(line, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
+        with self._add:
+            self._waiting.append(text)
+            self._taken += 1
+            mine = self._taken
+        with self._work:
+            if self._written >= mine:
+                return  # it went along with another's
+            with self._add:
+                lines, self._waiting = self._waiting, []
+                last = self._taken
+            self._append(b"".join(lines), len(lines))
+            self._written = last
+
+    def close(self) -> None:
+        with self._work:
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _append(self, text: bytes, count: int) -> None:
+        try:
+            self._follow()
+            # One call, so that lines of several servers do not mix.
+            done = os.write(self._descriptor, text)
+            if done < len(text):
+                os.write(self._descriptor, text[done:])
+            if self.syncs:
+                os.fsync(self._descriptor)
+        except OSError as error:
+            metrics.audit_failed(count)
+            log.error("audit log not written", file=str(self.path), reason=str(error), lines=count)
+
+    def _follow(self) -> None:
+        """Open the file, again if it is not the one under that name any more."""
+        if self._descriptor >= 0:
+            try:
+                named, opened = self.path.stat(), os.fstat(self._descriptor)
+                if (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino):
+                    return
+            except FileNotFoundError:
+                pass
+            os.close(self._descriptor)
+            self._descriptor = -1
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        self._descriptor = os.open(self.path, flags, 0o600)

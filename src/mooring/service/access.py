@@ -1,0 +1,124 @@
+"""Decides whether a caller may do what it asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mooring.catalog.database import Transaction
+from mooring.model.access import Access
+from mooring.model.errors import AccessDeniedException
+from mooring.model.names import is_name
+from mooring.model.tags import Tags
+from mooring.service.backend import Backend, Params
+from mooring.service.context import Context
+from mooring.service.entry import AnyEntry
+from mooring.service.views import arn
+
+ALL = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What somebody asks for; `action` as AWS writes it, such as `lightsail:GetDisk`."""
+
+    context: Context
+    action: str
+    entry: AnyEntry
+    params: Params
+
+    @property
+    def access(self) -> Access:
+        return self.context.access
+
+
+def admit(backend: Backend, request: Request) -> Backend:
+    """Return the backend to answer with. Raises AccessDeniedException.
+
+    Tags of resources are looked at within the transactions of the answer itself, so that nobody
+    can change them in between.
+    """
+    access = request.access
+    if not access.role.allows(request.entry.need):
+        raise _denied(
+            backend, request, ALL, f"The role of this key is {access.role}, which cannot."
+        )
+    if not access.tags:
+        return backend
+    _check_request_tags(backend, request)
+    if not request.entry.on:
+        return backend
+
+    def check(transaction: Transaction) -> None:
+        _check_resources(backend, request, transaction)
+
+    return replace(backend, catalog=backend.catalog.guarded(check))
+
+
+def shown_to(access: Access, result: Mapping[str, Any]) -> dict[str, Any]:
+    """The result without the resources that bear tags and are not this caller's."""
+    if not access.tags:
+        return dict(result)
+    return {
+        name: [one for one in value if _is_shown(access, one)] if isinstance(value, list) else value
+        for name, value in result.items()
+    }
+
+
+def _is_shown(access: Access, value: object) -> bool:
+    if not isinstance(value, Mapping) or "tags" not in value:
+        return True
+    return access.reaches({tag["key"]: tag.get("value") for tag in value["tags"]})
+
+
+def _check_request_tags(backend: Backend, request: Request) -> None:
+    """What is made must have the tags; those that are there must keep them."""
+    access, params = request.access, request.params
+    given = _tags_of(params.get("tags"))
+    if request.entry.makes and not access.reaches(given):
+        raise _denied(backend, request, ALL, f"The request must give the tags {_listed(access)}.")
+    removed = set(params.get("tagKeys") or []) & access.tags.keys()
+    if access.unbinds(given) or removed:
+        raise _denied(backend, request, ALL, f"This key must leave the tags {_listed(access)}.")
+
+
+def _tags_of(items: Any) -> Tags:
+    return {str(tag.get("key", "")): tag.get("value") for tag in items or []}
+
+
+def _check_resources(backend: Backend, request: Request, transaction: Transaction) -> None:
+    region = str(request.params.get(request.entry.region) or request.context.region)
+    for name in _names(request):
+        found = transaction.names.find(region, name)
+        if found is None:
+            continue  # the answer will be that it does not exist
+        kind, resource_id = found
+        if not request.access.reaches(transaction.tags.of([resource_id])[resource_id]):
+            resource = arn(backend, region, kind, resource_id)
+            raise _denied(
+                backend,
+                request,
+                resource,
+                f"This key acts only on resources with the tags {_listed(request.access)}.",
+            )
+
+
+def _names(request: Request) -> Iterator[str]:
+    """The names of resources that the request is about; what cannot be one is left out."""
+    for member in request.entry.on:
+        value = request.params.get(member)
+        names = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+        yield from (name for name in names if isinstance(name, str) and is_name(name))
+
+
+def _denied(backend: Backend, request: Request, resource: str, why: str) -> AccessDeniedException:
+    user = f"arn:aws:iam::{backend.account_id}:user/{request.access.user}"
+    return AccessDeniedException(
+        f"User: {user} is not authorized to perform: {request.action} on resource: {resource} "
+        f"because no identity-based policy allows the {request.action} action. {why}"
+    )
+
+
+def _listed(access: Access) -> str:
+    return ", ".join(f"{key}={value}" for key, value in access.tags.items())
