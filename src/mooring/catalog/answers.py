@@ -43,12 +43,13 @@ class Answers:
             delete(table).where(table.c.caller == caller, table.c.invocation_id == invocation_id)
         )
         self._connection.execute(
-            insert(table).values(
-                caller=caller,
-                invocation_id=invocation_id,
-                operation=operation,
-                digest=digest,
-                answer=answer,
-                created_ms=now_ms,
-            )
+            insert(table),
+            {
+                "caller": caller,
+                "invocation_id": invocation_id,
+                "operation": operation,
+                "digest": digest,
+                "answer": answer,
+                "created_ms": now_ms,
+            },
         )

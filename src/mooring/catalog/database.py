@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from copy import copy
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
@@ -14,6 +15,7 @@ from sqlalchemy.pool import StaticPool
 
 from mooring.catalog.answers import Answers
 from mooring.catalog.disks import Disks
+from mooring.catalog.group_sync import GroupSync
 from mooring.catalog.instance_snapshots import InstanceSnapshots
 from mooring.catalog.instances import Instances
 from mooring.catalog.jobs import Jobs
@@ -32,7 +34,10 @@ MEMORY = "sqlite://"
 DATABASES = ("sqlite", "postgresql")
 
 CONNECTIONS = 40
-"""Readers of PostgreSQL at once, at most; more wait."""
+"""Connections kept open, at most; as many again for a while."""
+
+MAPPED_BYTES = 1 << 28
+"""How much of a SQLite file is read from memory that all connections share."""
 
 _WRITER = 0x6D6F6F72696E67
 """The advisory lock of PostgreSQL that the one writer holds."""
@@ -78,6 +83,7 @@ class Catalog:
         # takes no connection. An in-memory database has but one.
         self._lock = threading.RLock()
         self._shared = isinstance(self._engine.pool, StaticPool)
+        self._sync = None if self._shared or not self._sqlite else _group_sync(self._engine)
         self._checks: dict[bool, Check] = {}
 
     def migrate(self) -> int:
@@ -86,7 +92,12 @@ class Catalog:
         Raises ConfigurationError, also when the database cannot be used at all.
         """
         try:
-            with self._lock, self._engine.connect() as connection, self._begin(connection, True):
+            with (
+                self._durable(),
+                self._lock,
+                self._engine.connect() as connection,
+                self._begin(connection, True),
+            ):
                 return migrate(connection)
         except DatabaseError as error:
             url = self._engine.url.render_as_string(hide_password=True)
@@ -98,14 +109,24 @@ class Catalog:
     @contextmanager
     def write(self) -> Iterator[Transaction]:
         """Read and change; what was changed is durable at the end, or gone on an exception."""
-        with self._lock, self._engine.connect() as connection, self._begin(connection, True):
+        with (
+            self._durable(),
+            self._lock,
+            self._engine.connect() as connection,
+            self._begin(connection, True),
+        ):
             yield self._checked(Transaction(connection), True)
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
-        """Read from one consistent state."""
+        """Read from one consistent state, all of which is durable at the end."""
         lock = self._lock if self._shared else nullcontext()
-        with lock, self._engine.connect() as connection, self._begin(connection, False):
+        with (
+            self._durable(),
+            lock,
+            self._engine.connect() as connection,
+            self._begin(connection, False),
+        ):
             yield self._checked(Transaction(connection), False)
 
     def guarded(self, check: Check) -> Catalog:
@@ -137,12 +158,27 @@ class Catalog:
                 yield
             return
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN DEFERRED")
+        changes_before = _changes(connection)
         try:
             yield
         except BaseException:
             connection.exec_driver_sql("ROLLBACK")
             raise
-        connection.exec_driver_sql("COMMIT")
+        # The many looks for a job that find none leave nothing to be synced.
+        if self._sync is not None and _changes(connection) != changes_before:
+            with self._sync.committing():
+                connection.exec_driver_sql("COMMIT")
+        else:
+            connection.exec_driver_sql("COMMIT")
+
+    @contextmanager
+    def _durable(self) -> Iterator[None]:
+        """Wait in the end until what was written, or seen, is on the disk: after the lock."""
+        try:
+            yield
+        finally:
+            if self._sync is not None:
+                self._sync.wait()
 
 
 def _connect(url: str) -> Engine:
@@ -165,22 +201,37 @@ def _connect(url: str) -> Engine:
         ) from error
 
 
+def _changes(connection: Connection) -> int:
+    """How many rows this connection to SQLite has changed in all."""
+    return int(connection.connection.driver_connection.total_changes)  # type: ignore[union-attr]
+
+
+def _group_sync(engine: Engine) -> GroupSync | None:
+    database = engine.url.database
+    return None if not database or database == ":memory:" else GroupSync(Path(database))
+
+
 def _open_postgresql(url: str) -> Engine:
-    return create_engine(url, pool_pre_ping=True, max_overflow=CONNECTIONS)
+    return create_engine(url, pool_pre_ping=True, pool_use_lifo=True, max_overflow=CONNECTIONS)
 
 
 def _open_sqlite(url: str) -> Engine:
     options: dict[str, Any] = {"connect_args": {"check_same_thread": False, "timeout": 30}}
     if url == MEMORY:
         options["poolclass"] = StaticPool
+    else:
+        # The last used is used next: its pages are in its cache.
+        options |= {"pool_size": CONNECTIONS, "max_overflow": CONNECTIONS, "pool_use_lifo": True}
     engine = create_engine(url, isolation_level="AUTOCOMMIT", **options)
 
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, _record: Any) -> None:
         cursor = connection.cursor()
         cursor.execute("PRAGMA journal_mode = WAL")
-        # FULL: a reply says only what would survive a power cut.
-        cursor.execute("PRAGMA synchronous = FULL")
+        # NORMAL syncs before and after checkpoints; the commits themselves GroupSync does: a
+        # reply says only what would survive a power cut.
+        cursor.execute("PRAGMA synchronous = NORMAL")
+        cursor.execute(f"PRAGMA mmap_size = {MAPPED_BYTES}")
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.close()
 

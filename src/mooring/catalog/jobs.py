@@ -6,7 +6,18 @@ import json
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from mooring.catalog import schema
 from mooring.model.job import HELD_MS, LONGEST_WAIT_MS, Job, JobKind
@@ -20,21 +31,22 @@ class Jobs:
 
     def add(self, job: Job) -> None:
         self._connection.execute(
-            insert(schema.jobs).values(
-                id=job.id,
-                kind=job.kind,
-                key=job.key,
-                region=job.region,
-                created_ms=job.created_ms,
-                arguments=json.dumps(dict(job.arguments)),
-                step=job.step,
-                attempts=job.attempts,
-                not_before_ms=job.not_before_ms,
-                undoing=job.undoing,
-                group_id=job.group,
-                owner=None,
-                lease_until_ms=0,
-            )
+            insert(schema.jobs),
+            {
+                "id": job.id,
+                "kind": job.kind,
+                "key": job.key,
+                "region": job.region,
+                "created_ms": job.created_ms,
+                "arguments": json.dumps(dict(job.arguments)),
+                "step": job.step,
+                "attempts": job.attempts,
+                "not_before_ms": job.not_before_ms,
+                "undoing": job.undoing,
+                "group_id": job.group,
+                "owner": None,
+                "lease_until_ms": 0,
+            },
         )
 
     def take(
@@ -51,11 +63,13 @@ class Jobs:
         leases, but nobody shall run them twice.
         """
         table = schema.jobs
-        first = select(func.min(table.c.seq)).group_by(table.c.key)
+        before = table.alias("before")
+        # Walked in the order of seq: it ends at the first that fits, however many wait.
+        waits = exists().where(before.c.key == table.c.key, before.c.seq < table.c.seq)
         row = self._connection.execute(
             select(table)
             .where(
-                table.c.seq.in_(first),
+                ~waits,
                 table.c.kind.in_(list(kinds)),
                 or_(
                     table.c.not_before_ms <= now_ms,

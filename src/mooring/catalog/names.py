@@ -28,9 +28,8 @@ class Names:
 
     def take(self, region: str, name: str, kind: ResourceType, resource_id: str) -> None:
         self._connection.execute(
-            insert(schema.names).values(
-                region=region, name=name, resource_type=kind, resource_id=resource_id
-            )
+            insert(schema.names),
+            {"region": region, "name": name, "resource_type": kind, "resource_id": resource_id},
         )
 
     def find(self, region: str, name: str) -> tuple[ResourceType, str] | None:

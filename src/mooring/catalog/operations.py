@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from mooring.catalog import schema
 from mooring.model.operation import Operation, OperationStatus, ResourceType
+
+_COLUMNS = [one.name for one in fields(Operation)]
 
 
 class Operations:
@@ -19,7 +21,8 @@ class Operations:
         self._connection = connection
 
     def add(self, operations: Iterable[Operation]) -> None:
-        rows = [asdict(operation) for operation in operations]
+        # Not `asdict`, which copies what cannot change.
+        rows = [{name: getattr(one, name) for name in _COLUMNS} for one in operations]
         self._connection.execute(insert(schema.operations), rows)
 
     def remove_of_job(self, job_id: str) -> None:

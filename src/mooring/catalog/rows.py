@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Table, delete, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    Row,
+    Select,
+    Table,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
 
 from mooring.catalog.names import Names
-from mooring.catalog.tags import TagRows
+from mooring.catalog.tags import TagRows, read_tags_column, tags_column
 from mooring.model.operation import ResourceType
 from mooring.model.tags import Tags
 
@@ -30,11 +42,24 @@ class Named(Protocol):
 Value = TypeVar("Value", bound=Named)
 
 
+REMEMBERED_VALUES = 10_000
+"""Values of one type kept to save making them again: lists ask for the same ones all the time."""
+
+
 class ResourceRows(Generic[Value]):
-    """Rows of one table of named resources, as values of one type."""
+    """Rows of one table of named resources, as values of one type.
+
+    A value follows from its row and its tags alone.
+    """
 
     table: Table
     kind: ResourceType
+
+    _remembered: ClassVar[dict[tuple[Any, ...], Any]]
+    _prepared: ClassVar[dict[tuple[str, str], Select[Any]]]
+
+    def __init_subclass__(cls) -> None:
+        cls._remembered, cls._prepared = {}, {}
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -62,7 +87,7 @@ class ResourceRows(Generic[Value]):
     def add(self, value: Value) -> None:
         """Insert the resource with its name and tags."""
         self._names.take(value.region, value.name, self.kind, value.id)
-        self.connection.execute(insert(self.table).values(**self.columns(value)))
+        self.connection.execute(insert(self.table), self.columns(value))
         if value.tags:
             self._tags.replace(value.id, value.tags)
 
@@ -80,36 +105,73 @@ class ResourceRows(Generic[Value]):
         return bool(done.rowcount)
 
     def by_name(self, region: str, name: str) -> Value | None:
-        return self._one(self.table.c.region == region, self.table.c.name == name)
+        table = self.table
+        return self._one(
+            self._statement(
+                "name", table.c.region == bindparam("region"), table.c.name == bindparam("name")
+            ),
+            {"region": region, "name": name},
+        )
 
     def by_id(self, resource_id: str) -> Value | None:
-        return self._one(self.table.c.id == resource_id)
+        statement = self._statement("id", self.table.c.id == bindparam("id"))
+        return self._one(statement, {"id": resource_id})
 
     def page(self, region: str, after: int, limit: int) -> tuple[list[Value], int | None]:
         """The next values in the order of their making, and where the page after them begins."""
-        rows = self.connection.execute(
-            self.query()
-            .where(self.table.c.region == region, self.table.c.seq > after, *self.listed())
-            .order_by(self.table.c.seq)
-            .limit(limit + 1)
-        ).all()
+        table = self.table
+        statement = self._statement(
+            "page",
+            table.c.region == bindparam("region"),
+            table.c.seq > bindparam("after"),
+            *self.listed(),
+        )
+        asked = {"region": region, "after": after, "limit": limit + 1}
+        rows = self.connection.execute(statement, asked).all()
         more = rows[limit - 1].seq if len(rows) > limit else None
         return self.values(rows[:limit]), more
 
     def where(self, *conditions: ColumnElement[bool]) -> list[Value]:
         """All values that meet the conditions, in the order of their making."""
-        query = self.query().where(*conditions).order_by(self.table.c.seq)
+        query = self.selected().where(*conditions).order_by(self.table.c.seq)
         return self.values(self.connection.execute(query).all())
 
     def all(self) -> list[Value]:
         return self.where()
 
-    def _one(self, *conditions: ColumnElement[bool]) -> Value | None:
-        found = self.where(*conditions)
+    def _one(self, statement: Select[Any], asked: Mapping[str, Any]) -> Value | None:
+        found = self.values(self.connection.execute(statement, {**asked, "limit": 1}).all())
         return found[0] if found else None
 
+    def _statement(self, purpose: str, *conditions: ColumnElement[bool]) -> Select[Any]:
+        """The statement for a purpose, made once: that takes longer than to execute it."""
+        key = (purpose, self.connection.dialect.name)
+        statement = self._prepared.get(key)
+        if statement is None:
+            statement = self._prepared[key] = (
+                self.selected()
+                .where(*conditions)
+                .order_by(self.table.c.seq)
+                .limit(bindparam("limit", type_=Integer))
+            )
+        return statement
+
+    def selected(self) -> Select[Any]:
+        """Selects whole rows, each with all tags of its resource."""
+        tags = tags_column(self.table.c.id, self.connection.dialect.name)
+        return self.query().add_columns(tags)
+
     def values(self, rows: Iterable[Row[Any]]) -> list[Value]:
-        """The values that rows stand for, with their tags."""
-        rows = list(rows)
-        tags: Mapping[str, Tags] = self._tags.of([row.id for row in rows]) if rows else {}
-        return [self.value(row, tags[row.id]) for row in rows]
+        """The values that rows of `selected` stand for."""
+        known = self._remembered
+        values = []
+        for row in rows:
+            key = tuple(row)
+            value = known.get(key)
+            if value is None:
+                value = self.value(row, read_tags_column(key[-1]))
+                if len(known) >= REMEMBERED_VALUES:
+                    known.clear()
+                known[key] = value
+            values.append(value)
+        return values

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, Text, cast, delete, func, insert, select
 
 from mooring.catalog import schema
 from mooring.model.tags import Tags
@@ -46,3 +48,23 @@ class TagRows:
         gone = set(keys)
         tags = self.of([resource_id])[resource_id]
         self.replace(resource_id, {key: tags[key] for key in tags if key not in gone})
+
+
+def tags_column(resource_id: ColumnElement[str], dialect: str) -> ColumnElement[Any]:
+    """All tags of a row's resource as one text, for `read_tags_column`: one statement, not two."""
+    table = schema.tags
+    if dialect == "sqlite":
+        pairs: ColumnElement[Any] = func.json_group_array(
+            func.json_array(table.c.key, table.c.value)
+        )
+    else:
+        pairs = cast(func.json_agg(func.json_build_array(table.c.key, table.c.value)), Text)
+    return (
+        select(pairs).where(table.c.resource_id == resource_id).scalar_subquery().label("all_tags")
+    )
+
+
+def read_tags_column(text: str | None) -> dict[str, str | None]:
+    """The tags, sorted by their keys."""
+    pairs: list[tuple[str, str | None]] = json.loads(text) if text else []
+    return dict(sorted(pairs))

@@ -148,6 +148,10 @@ class ServerRunningError(ConfigurationError):
     """Another server runs on the data directory."""
 
 
+class CatalogError(MooringError):
+    """What was recorded cannot be made durable; only a new start helps."""
+
+
 class EngineError(MooringError):
     """A live disk could not be handled; the message names the disk."""
 

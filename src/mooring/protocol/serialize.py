@@ -6,11 +6,13 @@ import json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from mooring.model.errors import ServiceError
     from mooring.protocol.service_model import ServiceModel, Shape
+
+    Writer = Callable[[Any], Any]
 
 CONTENT_TYPE = "application/x-amz-json-1.1"
 
@@ -21,8 +23,8 @@ def serialize_result(model: ServiceModel, operation: str, result: Mapping[str, A
     Times are given in integer milliseconds and written as seconds with a fraction. Raises
     KeyError for a member that the model does not have: that is a fault of the program.
     """
-    shape = model.shape(model.operations[operation].output)
-    document = _serialize(model, shape, result)
+    writer = _writer(model, model.operations[operation].output)
+    document = result if writer is None else writer(result)
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
@@ -40,24 +42,43 @@ def serialize_error(model: ServiceModel, error: ServiceError) -> tuple[int, dict
     return error.status, headers, json.dumps(body, separators=(",", ":")).encode()
 
 
-def _serialize(model: ServiceModel, shape: Shape, value: Any) -> Any:
+def _writer(model: ServiceModel, name: str) -> Writer | None:
+    """What turns a value of the shape into what JSON can hold; None if it is that already."""
+    known = model.writers
+    if name not in known:
+        known[name] = _make_writer(model, model.shape(name))
+    return known[name]
+
+
+def _make_writer(model: ServiceModel, shape: Shape) -> Writer | None:
     if shape.type == "structure":
-        unknown = value.keys() - shape.members.keys()
-        if unknown:
-            raise KeyError(f"{shape.name} has no member {', '.join(sorted(unknown))}")
-        return {
-            name: _serialize(model, model.shape(member), value[name])
-            for name, member in shape.members.items()
-            if value.get(name) is not None
-        }
+        return _structure_writer(model, shape)
     if shape.type == "list":
-        member = model.shape(shape.member)
-        return [_serialize(model, member, one) for one in value]
+        member = _writer(model, shape.member)
+        return list if member is None else lambda value: [member(one) for one in value]
     if shape.type == "map":
-        member = model.shape(shape.value)
-        return {name: _serialize(model, member, one) for name, one in value.items()}
+        one = _writer(model, shape.value)
+        return dict if one is None else lambda value: {key: one(value[key]) for key in value}
     if shape.type == "timestamp":
-        return value / 1000
+        return lambda value: value / 1000
     if shape.type in ("float", "double"):
-        return float(value)
-    return value
+        return float
+    return None
+
+
+def _structure_writer(model: ServiceModel, shape: Shape) -> Writer:
+    members = [(name, _writer(model, member)) for name, member in shape.members.items()]
+    names = shape.members.keys()
+
+    def write(value: Mapping[str, Any]) -> dict[str, Any]:
+        if not value.keys() <= names:
+            unknown = ", ".join(sorted(value.keys() - names))
+            raise KeyError(f"{shape.name} has no member {unknown}")
+        get = value.get
+        return {
+            name: found if writer is None else writer(found)
+            for name, writer in members
+            if (found := get(name)) is not None
+        }
+
+    return write

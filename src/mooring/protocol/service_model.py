@@ -9,6 +9,11 @@ from __future__ import annotations
 import json
 import os
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
 Json = dict[str, object]
 
 
@@ -62,6 +67,8 @@ class ServiceModel:
         self.unserved: frozenset[str] = frozenset(data["unserved"])
         self._data: dict[str, dict] = data["shapes"]  # type: ignore[type-arg]
         self._shapes: dict[str, Shape] = {}
+        self.writers: dict[str, Callable[[Any], Any] | None] = {}
+        """Kept by serialize.py, by shape: to look each shape up for each value takes longer."""
 
     def shape(self, name: str) -> Shape:
         """The shape of that name. Raises KeyError."""

@@ -1,0 +1,146 @@
+"""Commits of SQLite are durable when a transaction ends, many with one fsync."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from mooring.catalog.database import Catalog
+from mooring.model.errors import CatalogError
+from tests.catalog.values import disk
+
+RealSync = os.fsync
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Iterator[Catalog]:
+    catalog = Catalog(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
+    catalog.migrate()
+    yield catalog
+    catalog.close()
+
+
+class Syncs:
+    """Stands between the catalog and the system's fsync; `go` lets it through."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.files: list[str] = []
+        self.entered, self.go = threading.Event(), threading.Event()
+        self.error: OSError | None = None
+        self.go.set()
+        monkeypatch.setattr(os, "fsync", self)
+
+    def __call__(self, descriptor: int) -> None:
+        self.files.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        self.entered.set()
+        assert self.go.wait(30)
+        if self.error is not None:
+            raise self.error
+        RealSync(descriptor)
+
+
+@pytest.fixture
+def syncs(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> Syncs:
+    return Syncs(monkeypatch)
+
+
+def add(catalog: Catalog, name: str) -> None:
+    with catalog.write() as transaction:
+        transaction.disks.add(disk(name))
+
+
+def names(catalog: Catalog) -> list[str]:
+    with catalog.read() as transaction:
+        return [one.name for one in transaction.disks.all()]
+
+
+def test_a_change_is_synced_when_it_ends(catalog: Catalog, syncs: Syncs) -> None:
+    add(catalog, "d1")
+
+    assert syncs.files == ["catalog.sqlite-wal"]
+
+
+def test_what_changed_nothing_needs_no_sync(catalog: Catalog, syncs: Syncs) -> None:
+    with catalog.write() as transaction:
+        transaction.disks.all()
+        transaction.jobs.remove("nothing")
+    names(catalog)
+
+    assert syncs.files == []
+
+
+def test_a_new_log_gets_its_name_synced_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    syncs = Syncs(monkeypatch)
+    catalog = Catalog(f"sqlite:///{tmp_path / 'new.sqlite'}")
+    catalog.migrate()
+    catalog.close()
+
+    assert syncs.files == ["new.sqlite-wal", tmp_path.name]
+
+
+def test_nobody_is_told_what_is_not_durable(catalog: Catalog, syncs: Syncs) -> None:
+    """Neither who wrote it, nor who reads it, nor who was refused because of it."""
+    syncs.go.clear()
+    with ThreadPoolExecutor(4) as pool:
+        writer = pool.submit(add, catalog, "d1")
+        assert syncs.entered.wait(30)
+        reader = pool.submit(names, catalog)
+        clash = pool.submit(add, catalog, "d1")
+        threading.Event().wait(0.2)
+        assert not writer.done()
+        assert not reader.done()
+        assert not clash.done()
+        syncs.go.set()
+        writer.result(30)
+        assert reader.result(30) == ["d1"]
+        assert clash.exception(30) is not None
+
+
+def test_those_who_wait_share_a_sync(catalog: Catalog, syncs: Syncs) -> None:
+    syncs.go.clear()
+    with ThreadPoolExecutor(20) as pool:
+        first = pool.submit(add, catalog, "first")
+        assert syncs.entered.wait(30)
+        others = [pool.submit(add, catalog, f"other-{number}") for number in range(15)]
+        sync = catalog._sync
+        assert sync is not None
+        while sync._committed < sync._synced + 16:
+            threading.Event().wait(0.005)
+        syncs.go.set()
+        for future in (first, *others):
+            future.result(30)
+
+    assert len(names(catalog)) == 16
+    assert 2 <= len(syncs.files) <= 4
+
+
+def test_after_a_failed_sync_nothing_is_promised_any_more(catalog: Catalog, syncs: Syncs) -> None:
+    add(catalog, "before")
+    syncs.error = OSError(errno.EIO, "Input/output error")
+    with pytest.raises(CatalogError, match=r"Input/output error.*start the server again"):
+        add(catalog, "lost")
+    # That a later one succeeds tells nothing of the one that failed.
+    syncs.error = None
+
+    with pytest.raises(CatalogError):
+        add(catalog, "after")
+    with pytest.raises(CatalogError):
+        names(catalog)
+
+
+def test_commits_survive_the_end_of_the_log(catalog: Catalog, syncs: Syncs, tmp_path: Path) -> None:
+    """The last connection that closes brings all into the database and removes the log."""
+    add(catalog, "d1")
+    catalog.close()
+    assert not (tmp_path / "catalog.sqlite-wal").exists()
+    add(catalog, "d2")
+
+    assert names(catalog) == ["d1", "d2"]
