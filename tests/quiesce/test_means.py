@@ -37,7 +37,7 @@ class Case:
 def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
     if request.param == "commands":
         flag = tmp_path / "at-rest"
-        yield Case(lambda: Commands(f"touch {flag}", f"rm -f {flag}", {}), flag.exists)
+        yield Case(lambda: Commands(f"touch {flag}", f"rm -f {flag}", {}, CLOCK), flag.exists)
     elif request.param == "guest-agent":
         agent: Agent = request.getfixturevalue("agent")
         yield Case(lambda: GuestAgent(str(agent.path), CLOCK), lambda: agent.frozen)
@@ -52,9 +52,13 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
 def test_at_rest_between_freeze_and_thaw(case: Case) -> None:
     means = case.make()
     assert not case.at_rest()
+    assert means.since is None
 
+    began = CLOCK.monotonic()
     means.freeze(5.0)
     assert case.at_rest()
+    assert means.since is not None
+    assert began <= means.since <= CLOCK.monotonic()
 
     assert means.thaw(5.0)
     assert not case.at_rest()
@@ -89,7 +93,7 @@ def test_another_process_lets_go_after_a_crash(case: Case) -> None:
 
 def test_a_command_that_fails_says_why() -> None:
     with pytest.raises(QuiesceError, match=r"freeze command ended with 3: no database here"):
-        Commands("echo no database here; exit 3", "true", {}).freeze(5.0)
+        Commands("echo no database here; exit 3", "true", {}, CLOCK).freeze(5.0)
 
 
 def test_a_command_that_hangs_is_killed_with_all_it_started(tmp_path: Path) -> None:
@@ -97,7 +101,7 @@ def test_a_command_that_hangs_is_killed_with_all_it_started(tmp_path: Path) -> N
     command = f"sleep 600 & echo $! > {pid}; echo waiting; wait"
 
     with pytest.raises(QuiesceError, match=r"has not ended after 0.5 seconds: waiting"):
-        Commands(command, "true", {}).freeze(0.5)
+        Commands(command, "true", {}, CLOCK).freeze(0.5)
 
     status = Path(f"/proc/{pid.read_text().strip()}/status")
     deadline = time.monotonic() + 10
@@ -109,7 +113,7 @@ def test_commands_know_the_instance_and_may_leave_something_running(tmp_path: Pa
     out = tmp_path / "out"
     environment = {"MOORING_INSTANCE": "web", "MOORING_DISKS": "a b"}
     freeze = f'echo "$MOORING_INSTANCE:$MOORING_DISKS" > {out}; sleep 600 & echo $! > {out}.pid'
-    commands = Commands(freeze, f"kill $(cat {out}.pid)", environment)
+    commands = Commands(freeze, f"kill $(cat {out}.pid)", environment, CLOCK)
 
     commands.freeze(5.0)
 

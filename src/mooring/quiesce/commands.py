@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Mapping
 from typing import IO
 
+from mooring.model.clock import Clock
 from mooring.model.errors import QuiesceError
 
 _TAIL_BYTES = 300
@@ -18,12 +19,17 @@ _TAIL_BYTES = 300
 class Commands:
     """Shell commands, run with `environment` added. An empty one is left out."""
 
-    def __init__(self, freeze: str, thaw: str, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, freeze: str, thaw: str, environment: Mapping[str, str], clock: Clock
+    ) -> None:
+        self.since: float | None = None
+        self._clock = clock
         self._freeze = freeze
         self._thaw = thaw
         self._environment = environment
 
     def freeze(self, seconds: float) -> None:
+        self.since = self._clock.monotonic()
         self._run("freeze", self._freeze, seconds)
 
     def thaw(self, seconds: float) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,8 +28,11 @@ class _Frozen:
     done: threading.Event = field(default_factory=threading.Event)
     error: OSError | None = None
 
-    def freeze(self) -> None:
+    def freeze(self, begins: Callable[[], None]) -> None:
         try:
+            # What is written through now need not be while everybody waits.
+            ctypes.CDLL(None).syncfs(self.fd)
+            begins()
             fcntl.ioctl(self.fd, _FIFREEZE, 0)
         except OSError as error:
             self.error = error
@@ -44,6 +48,7 @@ class FileSystems:
     """All file systems on a device. `spared` are paths whose file system is never frozen."""
 
     def __init__(self, device: str, spared: Sequence[str], clock: Clock) -> None:
+        self.since: float | None = None
         self._device = device
         self._spared = spared
         self._clock = clock
@@ -60,7 +65,9 @@ class FileSystems:
             self._check(mount)
             one = _Frozen(mount, _open(mount))
             self._frozen.append(one)
-            threading.Thread(target=one.freeze, name="freeze", daemon=True).start()
+            threading.Thread(
+                target=one.freeze, args=[self._begin], name="freeze", daemon=True
+            ).start()
             if not one.done.wait(max(0.0, deadline - self._clock.monotonic())):
                 raise QuiesceError(
                     f"the file system at {mount.shown} did not come to rest in {seconds:g} seconds"
@@ -89,6 +96,10 @@ class FileSystems:
             os.close(one.fd)
             self._frozen.pop()
         return held
+
+    def _begin(self) -> None:
+        if self.since is None:
+            self.since = self._clock.monotonic()
 
     def close(self) -> None:
         for one in self._frozen or []:

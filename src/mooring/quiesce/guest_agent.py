@@ -31,6 +31,7 @@ class GuestAgent:
     """The agent that listens at the socket `path`: QEMU's end of its channel, or its own."""
 
     def __init__(self, path: str, clock: Clock) -> None:
+        self.since: float | None = None
         self._path = path
         self._clock = clock
         self._socket: socket.socket | None = None
@@ -41,6 +42,7 @@ class GuestAgent:
         self._synchronise(deadline)
         if self._ask("guest-fsfreeze-status", deadline) != "thawed":
             raise QuiesceError(f"{self._who} has frozen its file systems already, for another")
+        self.since = self._clock.monotonic()
         if not self._ask("guest-fsfreeze-freeze", deadline):
             raise QuiesceError(f"{self._who} has no file system that it can freeze")
 

@@ -43,7 +43,7 @@ Spec = Mapping[str, Any]
 def make_means(spec: Spec, clock: Clock) -> Means:
     """The means that a specification stands for."""
     if spec["kind"] == "commands":
-        return Commands(spec["freeze"], spec["thaw"], spec["environment"])
+        return Commands(spec["freeze"], spec["thaw"], spec["environment"], clock)
     if spec["kind"] == "guest-agent":
         return GuestAgent(spec["socket"], clock)
     return FileSystems(spec["device"], spec["spared"], clock)
@@ -84,7 +84,6 @@ class Holder:
 
     def _hold(self, deadline: float) -> dict[str, Means]:
         """Bring to rest, wait, let go; returns who could not be let go."""
-        began = self._clock.monotonic()
         means: dict[str, Means] = {}
         problems: dict[str, str] = {}
         for spec in self._specs:
@@ -97,7 +96,8 @@ class Holder:
         _say({"problems": problems})
         released = self._wait(self._hold_seconds)
         held, stuck = self._thaw(means, problems)
-        seconds = self._clock.monotonic() - began
+        began = [one.since for one in means.values() if one.since is not None]
+        seconds = self._clock.monotonic() - min(began) if began else 0.0
         if not released:
             limit = f"was let go after {self._hold_seconds:g} seconds, before the disk was frozen"
             problems |= dict.fromkeys(held, limit)

@@ -15,6 +15,11 @@ FILE_SYSTEMS = "file-systems of "
 class Means(Protocol):
     """One way to bring users to rest. Used by one thread at a time."""
 
+    @property
+    def since(self) -> float | None:
+        """From when on users may have been held back, in monotonic seconds; None before that."""
+        ...
+
     def freeze(self, seconds: float) -> None:
         """Bring them to rest, or raise QuiesceError within about so many seconds.
 
