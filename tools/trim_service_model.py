@@ -21,16 +21,17 @@ from mooring.service.nothing_kept import LISTS
 TARGET = Path(__file__).parent.parent / "src/mooring/protocol/service_model.json"
 
 SERVED = """
-AttachDisk CloseInstancePublicPorts CreateDisk CreateDiskFromSnapshot
-CreateDiskSnapshot CreateInstanceSnapshot CreateInstances
-CreateInstancesFromSnapshot DeleteDisk DeleteDiskSnapshot DeleteInstance
-DeleteInstanceSnapshot DetachDisk GetActiveNames GetBlueprints GetBundles
-GetDisk GetDiskSnapshot GetDiskSnapshots GetDisks GetInstance
-GetInstancePortStates GetInstanceSnapshot GetInstanceSnapshots GetInstanceState
-GetInstances GetOperation GetOperations GetOperationsForResource GetRegions
-IsVpcPeered OpenInstancePublicPorts PutInstancePublicPorts RebootInstance
-SetIpAddressType StartInstance StopInstance TagResource UntagResource
-UpdateInstanceMetadataOptions
+AttachDisk CloseInstancePublicPorts CopySnapshot CreateDisk
+CreateDiskFromSnapshot CreateDiskSnapshot CreateInstanceSnapshot
+CreateInstances CreateInstancesFromSnapshot DeleteAutoSnapshot DeleteDisk
+DeleteDiskSnapshot DeleteInstance DeleteInstanceSnapshot DetachDisk
+DisableAddOn EnableAddOn GetActiveNames GetAutoSnapshots GetBlueprints
+GetBundles GetDisk GetDiskSnapshot GetDiskSnapshots GetDisks GetInstance
+GetInstancePortStates GetInstanceSnapshot GetInstanceSnapshots
+GetInstanceState GetInstances GetOperation GetOperations
+GetOperationsForResource GetRegions IsVpcPeered OpenInstancePublicPorts
+PutInstancePublicPorts RebootInstance SetIpAddressType StartInstance
+StopInstance TagResource UntagResource UpdateInstanceMetadataOptions
 """.split()
 """What is served, besides lists of what there is nothing of."""
 

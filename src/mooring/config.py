@@ -12,7 +12,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from mooring.model.errors import ConfigurationError
+from mooring.model.errors import ConfigurationError, InvalidInputException
+from mooring.model.rhythm import parse_rhythms
 
 _PLACE = re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*", re.ASCII)
 """Names of regions and zones: they become names of directories, and parts of signatures."""
@@ -110,6 +111,17 @@ class VaultSettings:
     )
     replica_deletions: str = setting(
         "keep", "what copies do with snapshots that were deleted: `keep` or `follow`"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotSettings:
+    """Which snapshots are taken without being asked for."""
+
+    rhythms: str = setting(
+        "",
+        "rhythms of automatic snapshots of every disk without the tag `mooring:snapshots`, "
+        "such as `hourly keep 2 days, daily keep 1 month`; default: none",
     )
 
 
@@ -213,6 +225,7 @@ class Settings:
     regions: dict[str, Region] = field(default_factory=lambda: dict(_DEFAULT_REGIONS))
     engine: EngineSettings = field(default_factory=EngineSettings)
     vault: VaultSettings = field(default_factory=VaultSettings)
+    snapshots: SnapshotSettings = field(default_factory=SnapshotSettings)
     s3: S3Settings = field(default_factory=S3Settings)
     nbd: NbdSettings = field(default_factory=NbdSettings)
     limits: Limits = field(default_factory=Limits)
@@ -367,6 +380,11 @@ def _check(settings: Settings) -> None:
         0 < settings.vault.verify_percent <= 100,
         "vault.verify_percent must be more than 0 and at most 100",
     )
+    if settings.snapshots.rhythms:
+        try:
+            parse_rhythms(settings.snapshots.rhythms)
+        except InvalidInputException as error:
+            raise ConfigurationError(f"snapshots.rhythms: {error.message}") from None
     _require(
         settings.log.level in ("debug", "info", "warning", "error"),
         f"log.level must be debug, info, warning or error, not {settings.log.level!r}",

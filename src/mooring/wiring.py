@@ -40,6 +40,7 @@ from mooring.quiesce.interface import Quiescer
 from mooring.quiesce.memory import MemoryQuiescer
 from mooring.quiesce.process import CommandPair, Limits, ProcessQuiescer
 from mooring.service.backend import Backend
+from mooring.service.freezing import freeze_one
 from mooring.service.keyring import Keyring
 from mooring.vault.layout import HEADER_NAME
 from mooring.vault.replicate import Replica
@@ -76,6 +77,7 @@ class Mooring:
         if self.audit is not None:
             _open_audit(self.audit)
         recover(self.tools)
+        self.schedule.forget_old_rhythms()
         self.runner.start()
         self.schedule.start()
         self.keeper.start()
@@ -135,6 +137,9 @@ def _build(settings: Settings, paths: Paths, observer: Observer, lock: IO[str]) 
         servers=servers,
         replicas=_replicas(settings),
         devices=_devices(settings, paths, clock),
+        freeze=lambda disk, snapshot: freeze_one(backend, disk, snapshot),
+        account_id=settings.account,
+        max_pending_snapshots=settings.limits.pending_snapshots,
     )
     keeper = Keeper(servers, lambda: regions_filling(tools))
     runner = Runner(tools, PROCEDURES, bulk_threads=settings.limits.bulk_jobs, observer=observer)
@@ -148,6 +153,7 @@ def _build(settings: Settings, paths: Paths, observer: Observer, lock: IO[str]) 
             replicated=tools.replicas.keys(),
         ),
         runner.wake,
+        settings.snapshots.rhythms,
     )
     backend = Backend(
         catalog=catalog,

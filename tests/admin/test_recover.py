@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from mooring.admin.recover import recover
 from mooring.config import Region, Settings
 from mooring.engine.interface import Export
 from mooring.engine.memory import MemoryEngine
+from mooring.jobs.auto_snapshots import take_due
+from mooring.model.auto_snapshot import AutoSource
 from mooring.model.errors import ConfigurationError, ServerRunningError
 from tests.admin.servers import REGION, ZONE, Server, blocks, running, settings_at, store
 
@@ -78,6 +81,48 @@ def test_all_comes_back_and_can_be_restored(
             (disk,) = transaction.disks.all()
         engine_of(server).attach("client", Export(disk.id, disk.id))
         assert engine_of(server).read(disk.id, 0, len(blocks(0, 3))) == blocks(0, 3)
+
+
+def test_copies_and_automatic_snapshots_come_back(
+    tmp_path: Path, vault: Path, fresh: Settings
+) -> None:
+    with running(settings_at(tmp_path / "lost", vault)) as server:
+        tags = [{"key": "mooring:snapshots", "value": "hourly keep 1 day"}]
+        server.call("CreateDisk", diskName="data", availabilityZone=ZONE, sizeInGb=8, tags=tags)
+        server.settle()
+        catalog = server.mooring.tools.catalog
+        with catalog.read() as transaction:
+            (disk,) = transaction.disks.all()
+        write(server, disk.id, blocks(1, 3))
+        with catalog.write() as transaction:
+            transaction.auto_runs.move(disk.id, AutoSource.TAG, 0)
+        assert take_due(server.mooring.tools) == 1
+        server.settle()
+        copying = {"sourceRegion": REGION, "sourceResourceName": "data"}
+        server.call(
+            "CopySnapshot",
+            **copying,
+            useLatestRestorableAutoSnapshot=True,
+            targetSnapshotName="kept",
+        )
+        server.settle()
+        (before,) = snapshots(server)
+        with catalog.read() as transaction:
+            (auto,) = transaction.snapshots.auto_of_disk(disk.id)
+
+    assert recover(fresh, str(vault)) == 0
+
+    with running(fresh) as server:
+        found = {one["name"]: one for one in snapshots(server)}
+        assert found.pop("kept") == before
+        # Without its disk nobody would find it, so it is a manual one now.
+        ((name, one),) = found.items()
+        assert re.fullmatch(r"data-auto-\d{8}-\d{6}", name)
+        assert one["isFromAutoSnapshot"] is True
+        with server.mooring.tools.catalog.read() as transaction:
+            kept = transaction.snapshots.by_name(REGION, "kept")
+        assert kept is not None
+        assert kept.content == auto.id
 
 
 def instance_snapshot(server: Server) -> None:

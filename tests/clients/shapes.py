@@ -12,7 +12,9 @@ from typing import Any
 
 import botocore.session
 
-NOT_IN_THE_ENUM = {"OperationType": {"TagResource", "UntagResource"}}
+NOT_IN_THE_ENUM = {
+    "OperationType": {"CopySnapshot", "DeleteAutoSnapshot", "TagResource", "UntagResource"}
+}
 """What the real service answers although its model does not list it."""
 
 _TYPES: dict[str, type | tuple[type, ...]] = {

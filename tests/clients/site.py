@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import sqlite3
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -112,14 +114,29 @@ class Site:
         self.snapshot_is(name, "completed")
         return name
 
+    def take_automatic(self, disk: str) -> Mapping[str, Any]:
+        """Let the next automatic snapshot of the disk be due now; returns it when it is stored."""
+        arn = self.call("GetDisk", diskName=disk)["disk"]["arn"]
+        file = self.server.data / "catalog.sqlite"
+        with closing(sqlite3.connect(file, timeout=30)) as catalog, catalog:
+            due = "UPDATE auto_runs SET next_ms = 0 WHERE resource_id = ?"
+            assert catalog.execute(due, [arn.rpartition("/")[2]]).rowcount
+        deadline = self.clock.monotonic() + 60
+        while True:
+            found = self.call("GetAutoSnapshots", resourceName=disk)["autoSnapshots"]
+            if found and found[0]["status"] == "Success":
+                return dict(found[0])
+            assert self.clock.monotonic() < deadline, f"no automatic snapshot of {disk}: {found}"
+            threading.Event().wait(0.1)
+
     # --- waiting
 
     def disk_is(self, name: str, **wanted: Any) -> Mapping[str, Any]:
         return self._until("GetDisk", "disk", {"diskName": name}, wanted)
 
-    def snapshot_is(self, name: str, state: str) -> Mapping[str, Any]:
+    def snapshot_is(self, name: str, state: str, region: str = REGION) -> Mapping[str, Any]:
         params = {"diskSnapshotName": name}
-        return self._until("GetDiskSnapshot", "diskSnapshot", params, {"state": state})
+        return self._until("GetDiskSnapshot", "diskSnapshot", params, {"state": state}, region)
 
     def instance_snapshot_is(self, name: str, state: str) -> Mapping[str, Any]:
         params = {"instanceSnapshotName": name}
@@ -138,11 +155,17 @@ class Site:
         ]
 
     def _until(
-        self, operation: str, member: str, params: Mapping[str, Any], wanted: Mapping[str, Any]
+        self,
+        operation: str,
+        member: str,
+        params: Mapping[str, Any],
+        wanted: Mapping[str, Any],
+        region: str = REGION,
     ) -> Mapping[str, Any]:
         deadline = self.clock.monotonic() + 60
         while True:
-            found: Mapping[str, Any] = self.call(operation, **params)[member]
+            answer = self.boto.reply(operation, params, client={"region": region}).get()
+            found: Mapping[str, Any] = answer[member]
             if all(found.get(key) == value for key, value in wanted.items()):
                 return found
             assert self.clock.monotonic() < deadline, f"{params}: {found} does not become {wanted}"

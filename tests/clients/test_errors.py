@@ -280,7 +280,6 @@ def test_a_snapshot_needs_one_source(site: Site, sources: Mapping[str, str]) -> 
     [
         ("CreateDiskSnapshot", {"instanceName": "web", "diskSnapshotName": "snap"}),
         ("CreateDomain", {"domainName": "example.org"}),
-        ("GetAutoSnapshots", {"resourceName": "disk"}),
         ("GetKeyPair", {"keyPairName": "mine"}),
     ],
 )

@@ -147,6 +147,85 @@ def test_delete_disk_snapshot(site: Site) -> None:
     ]
 
 
+def test_copy_snapshot(boto: Boto, site: Site) -> None:
+    disk = site.disk()
+    snapshot, name = site.snapshot(disk), site.fresh("copy")
+    asked = {
+        "sourceRegion": REGION,
+        "sourceSnapshotName": snapshot,
+        "targetSnapshotName": name,
+    }
+    far = {"region": "us-west-2"}
+
+    (operation,) = boto.reply("CopySnapshot", asked, client=far).get()["operations"]
+    near = site.call("CopySnapshot", **asked)
+
+    assert operation["operationDetails"] == f"{REGION}:{snapshot}"
+    assert operation["location"] == {"availabilityZone": "all", "regionName": "us-west-2"}
+    assert entries(near) == [
+        ("DiskSnapshot", name, "all", f"{REGION}:{snapshot}", "CopySnapshot", "Started")
+    ]
+    assert [one["status"] for one in site.ended(near)] == ["Succeeded"]
+    source = site.call("GetDisk", diskName=disk)["disk"]
+    for found in (
+        site.snapshot_is(name, "completed"),
+        site.snapshot_is(name, "completed", **far),
+    ):
+        assert (found["fromDiskName"], found["fromDiskArn"]) == (disk, source["arn"])
+        assert (found["progress"], found["isFromAutoSnapshot"]) == ("100%", False)
+
+
+def test_automatic_snapshots(site: Site) -> None:
+    disk, name = site.disk(), site.fresh("copy")
+    daily = {"autoSnapshotAddOnRequest": {"snapshotTimeOfDay": "06:00"}}
+
+    enable = site.call(
+        "EnableAddOn", resourceName=disk, addOnRequest={"addOnType": "AutoSnapshot", **daily}
+    )
+
+    details = "EnableAddOn - AutoSnapshot"
+    assert entries(enable) == [("Disk", disk, ZONE, details, "EnableAddOn", "Succeeded")]
+    (add_on,) = site.call("GetDisk", diskName=disk)["disk"]["addOns"]
+    assert (add_on["name"], add_on["status"]) == ("AutoSnapshot", "Enabled")
+    assert add_on["snapshotTimeOfDay"] == add_on["nextSnapshotTimeOfDay"] == "06:00"
+    taken = site.take_automatic(disk)
+    answer = site.call("GetAutoSnapshots", resourceName=disk)
+    assert (answer["resourceName"], answer["resourceType"]) == (disk, "Disk")
+    assert answer["autoSnapshots"] == [taken]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", taken["date"])
+    site.call(
+        "CopySnapshot",
+        sourceRegion=REGION,
+        sourceResourceName=disk,
+        restoreDate=taken["date"],
+        targetSnapshotName=name,
+    )
+    assert site.snapshot_is(name, "completed")["isFromAutoSnapshot"] is True
+    restored = site.fresh("restored")
+    site.call(
+        "CreateDiskFromSnapshot",
+        diskName=restored,
+        sourceDiskName=disk,
+        useLatestRestorableAutoSnapshot=True,
+        availabilityZone=ZONE,
+        sizeInGb=8,
+    )
+    site.disk_is(restored, state="available")
+
+    delete = site.call("DeleteAutoSnapshot", resourceName=disk, date=taken["date"])
+    disable = site.call("DisableAddOn", resourceName=disk, addOnType="AutoSnapshot")
+
+    (operation,) = delete["operations"]
+    assert operation["operationDetails"] == f"DeleteAutoSnapshot-{taken['date']}"
+    assert (operation["resourceType"], operation["status"]) == ("Disk", "Succeeded")
+    assert operation["location"] == {"availabilityZone": REGION, "regionName": REGION}
+    assert "statusChangedAt" not in operation
+    assert site.call("GetAutoSnapshots", resourceName=disk)["autoSnapshots"] == []
+    details = "DisableAddOn - AutoSnapshot"
+    assert entries(disable) == [("Disk", disk, ZONE, details, "DisableAddOn", "Succeeded")]
+    assert site.call("GetDisk", diskName=disk)["disk"]["addOns"] == []
+
+
 def test_a_snapshot_outlives_its_disk_and_becomes_another(site: Site) -> None:
     disk = site.disk()
     snapshot, name = site.snapshot(disk), site.fresh("restored")

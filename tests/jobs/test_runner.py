@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mooring.jobs.auto_snapshots import take_due
 from mooring.jobs.procedure import Step
 from mooring.jobs.recover import recover
 from mooring.jobs.schedule import Schedule, Task
@@ -115,8 +116,15 @@ def steps() -> list[tuple[JobKind, str]]:
     return [(kind, step.name) for kind, proc in PROCEDURES.items() for step in proc.steps]
 
 
+def take_automatic(world: World) -> None:
+    """Of the disk that has an automatic snapshot every hour."""
+    world.clock.advance(3600)
+    assert take_due(world.tools) == 1
+
+
 def run_everything(world: World) -> None:
     """Each kind of job at least once; errors of the requests themselves do not matter here."""
+    hourly = [{"key": "mooring:snapshots", "value": "hourly keep 1 day"}]
     for ask in (
         lambda: Schedule(world.tools, SCHEDULED, world.runner.wake).look(),
         lambda: world.call(
@@ -125,6 +133,8 @@ def run_everything(world: World) -> None:
         world.instance,
         world.attach,
         lambda: world.snapshot("first"),
+        lambda: world.call("TagResource", resourceName="data", tags=hourly),
+        lambda: take_automatic(world),
         lambda: world.call(
             "CreateDiskFromSnapshot",
             diskName="copy",
@@ -134,6 +144,12 @@ def run_everything(world: World) -> None:
         ),
         lambda: world.instance_snapshot("all"),
         lambda: world.call(
+            "CopySnapshot",
+            sourceRegion="us-east-2",
+            sourceSnapshotName="first",
+            targetSnapshotName="twice",
+        ),
+        lambda: world.call(
             "CreateInstancesFromSnapshot",
             instanceNames=["again"],
             instanceSnapshotName="all",
@@ -141,6 +157,12 @@ def run_everything(world: World) -> None:
             bundleId="external",
         ),
         lambda: world.call("RebootInstance", instanceName="web"),
+        lambda: world.call(
+            "CopySnapshot",
+            sourceRegion="us-east-2",
+            sourceSnapshotName="all",
+            targetSnapshotName="all-twice",
+        ),
         lambda: world.call("StopInstance", instanceName="web"),
         lambda: world.call("StartInstance", instanceName="web"),
         lambda: world.call("DetachDisk", diskName="data"),

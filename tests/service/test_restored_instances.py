@@ -186,7 +186,7 @@ def test_what_cannot_be_asked_for(saved: World) -> None:
         restore(saved, "web")
     with pytest.raises(InvalidInputException, match="The bundle huge does not exist"):
         restore(saved, "one", bundleId="huge")
-    with pytest.raises(InvalidInputException, match="does not serve the add-on AutoSnapshot"):
+    with pytest.raises(InvalidInputException, match="of disks only, not of instances"):
         restore(saved, "one", addOns=[{"addOnType": "AutoSnapshot"}])
     with pytest.raises(InvalidInputException, match="availability zone nowhere is not in"):
         restore(saved, "one", availabilityZone="nowhere")

@@ -22,6 +22,7 @@ from mooring.protocol.serialize import serialize_result
 from mooring.quiesce.memory import MemoryQuiescer
 from mooring.service.backend import Backend
 from mooring.service.context import Context
+from mooring.service.freezing import freeze_one
 from mooring.service.table import handlers
 from mooring.vault.store.memory import MemoryStore
 from mooring.vault.vault import Vault
@@ -50,6 +51,7 @@ class World:
             vaults=vaults,
             clock=self.clock,
             ids=SequentialIds(),
+            freeze=lambda disk, snapshot: freeze_one(self.backend, disk, snapshot),
         )
         self.runner = Runner(self.tools, PROCEDURES, observer=observer)
         self.quiescer = MemoryQuiescer()

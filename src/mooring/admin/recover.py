@@ -10,6 +10,7 @@ from mooring import wiring
 from mooring.admin.vaults import opened, readable_roots
 from mooring.catalog.database import Transaction
 from mooring.config import Settings
+from mooring.model.auto_snapshot import name_as_manual
 from mooring.model.consistency import consistency_of
 from mooring.model.errors import ConfigurationError
 from mooring.model.extents import BLOCK_SIZE, GIB
@@ -149,10 +150,13 @@ def _enter(
 def _snapshot(root: Root) -> DiskSnapshot:
     info = root.info
     known = recall(info.extra)
+    # With the catalog the disk is gone, by which an automatic snapshot was found: it becomes one
+    # that anybody finds.
+    auto = info.extra.get("auto")
     return DiskSnapshot(
         id=info.id,
         region=info.region,
-        name=info.name,
+        name=info.name if auto is None else name_as_manual(info.disk_name, info.created_ms),
         created_ms=info.created_ms,
         support_code=info.support_code,
         size_gb=info.size // GIB,
@@ -169,6 +173,8 @@ def _snapshot(root: Root) -> DiskSnapshot:
         consistency=consistency_of(info.tags) if known is None else None,
         part_of=None if known is None else known.whole.id,
         disk_path=None if known is None else known.disk_path,
+        content_id=info.extra.get("content"),
+        from_auto=auto is not None or "from-auto" in info.extra,
         tags={} if known is not None else dict(info.tags),
     )
 

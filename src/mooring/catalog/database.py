@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 from sqlalchemy.pool import StaticPool
 
 from mooring.catalog.answers import Answers
+from mooring.catalog.auto_runs import AutoRuns
 from mooring.catalog.disks import Disks
 from mooring.catalog.group_sync import GroupSync
 from mooring.catalog.instance_snapshots import InstanceSnapshots
@@ -55,6 +56,7 @@ class Transaction:
         self.instance_snapshots = InstanceSnapshots(connection)
         self.operations = Operations(connection)
         self.jobs = Jobs(connection)
+        self.auto_runs = AutoRuns(connection)
         self.answers = Answers(connection)
 
     def take_back(self, snapshot: DiskSnapshot | InstanceSnapshot) -> None:

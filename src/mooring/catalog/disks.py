@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import Row, Select, and_, func, select
 
 from mooring.catalog import schema
 from mooring.catalog.rows import ResourceRows
+from mooring.model.auto_snapshot import AddOn, AutoSource
 from mooring.model.disk import Attachment, Disk, DiskState
 from mooring.model.operation import ResourceType
 from mooring.model.tags import Tags
@@ -20,8 +21,17 @@ class Disks(ResourceRows[Disk]):
     kind = ResourceType.DISK
 
     def query(self) -> Select[Any]:
-        return select(schema.disks, schema.instances.c.name.label("instance_name")).outerjoin(
-            schema.instances, schema.instances.c.id == schema.disks.c.instance_id
+        disks, instances, runs = schema.disks, schema.instances, schema.auto_runs
+        add_on = and_(runs.c.resource_id == disks.c.id, runs.c.source == AutoSource.ADD_ON)
+        return (
+            select(
+                disks,
+                instances.c.name.label("instance_name"),
+                runs.c.policy.label("add_on_time"),
+                runs.c.next_ms.label("add_on_next_ms"),
+            )
+            .outerjoin(instances, instances.c.id == disks.c.instance_id)
+            .outerjoin(runs, add_on)
         )
 
     def value(self, row: Row[Any], tags: Tags) -> Disk:
@@ -40,6 +50,9 @@ class Disks(ResourceRows[Disk]):
             path=row.path,
             origin_id=row.origin_id,
             auto_mounting=bool(row.auto_mounting),
+            add_on=(
+                None if row.add_on_time is None else AddOn(row.add_on_time, row.add_on_next_ms)
+            ),
             tags=tags,
         )
 

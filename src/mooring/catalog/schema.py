@@ -77,6 +77,9 @@ disk_snapshots = Table(
     Column("completed_ms", BigInteger),
     Column("part_of", Text),
     Column("disk_path", Text),
+    Column("content_id", Text),
+    Column("from_auto", Boolean),
+    Column("auto", Text),
 )
 
 instance_snapshots = Table(
@@ -93,6 +96,17 @@ instance_snapshots = Table(
     Column("instance_zone", Text),
     Column("blueprint_id", Text),
     Column("bundle_id", Text),
+)
+
+auto_runs = Table(
+    "auto_runs",
+    metadata,
+    Column("resource_id", Text, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("region", Text),
+    Column("policy", Text),
+    Column("next_ms", BigInteger),
+    Column("within_ms", BigInteger),
 )
 
 tags = Table(

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, delete, insert
+from sqlalchemy import ColumnElement, Row, delete, func, insert, or_, select
 
 from mooring.catalog import schema
 from mooring.catalog.rows import ResourceRows
 from mooring.catalog.tags import STATEMENT_IDS
+from mooring.model.auto_snapshot import AutoSource
 from mooring.model.consistency import Consistency
 from mooring.model.operation import ResourceType
 from mooring.model.snapshot import DiskSnapshot, SnapshotState
@@ -19,7 +20,8 @@ from mooring.model.tags import Tags
 class Snapshots(ResourceRows[DiskSnapshot]):
     """The snapshots of disks; they outlive their disks.
 
-    Parts of instance snapshots are among them, but have no place in the name space, nor in lists.
+    Parts of instance snapshots and automatic ones are among them, but have no place in the name
+    space, nor in lists.
     """
 
     table = schema.disk_snapshots
@@ -49,20 +51,23 @@ class Snapshots(ResourceRows[DiskSnapshot]):
             completed_ms=row.completed_ms,
             part_of=row.part_of,
             disk_path=row.disk_path,
+            content_id=row.content_id,
+            from_auto=bool(row.from_auto),
+            auto=None if row.auto is None else AutoSource(row.auto),
             tags=tags,
         )
 
     def listed(self) -> list[ColumnElement[bool]]:
-        return [self.table.c.part_of.is_(None)]
+        return [self.table.c.part_of.is_(None), self.table.c.auto.is_(None)]
 
     def add(self, value: DiskSnapshot) -> None:
-        if value.part_of is None:
+        if value.has_name:
             super().add(value)
         else:
             self.connection.execute(insert(self.table).values(**self.columns(value)))
 
     def remove(self, value: DiskSnapshot) -> None:
-        if value.part_of is None:
+        if value.has_name:
             super().remove(value)
         else:
             self.connection.execute(delete(self.table).where(self.table.c.id == value.id))
@@ -78,9 +83,27 @@ class Snapshots(ResourceRows[DiskSnapshot]):
                     found[part.part_of].append(part)
         return found
 
+    def auto_of_disk(self, disk_id: str) -> list[DiskSnapshot]:
+        """The disk's automatic snapshots in any state, oldest first."""
+        return self.where(self.table.c.disk_id == disk_id, self.table.c.auto.is_not(None))
+
+    def auto_pending(self) -> int:
+        """How many automatic snapshots of all disks are pending."""
+        return self.connection.execute(
+            select(func.count()).where(
+                self.table.c.auto.is_not(None), self.table.c.state == SnapshotState.PENDING
+            )
+        ).scalar_one()
+
     def of_disk(self, disk_id: str, state: SnapshotState) -> list[DiskSnapshot]:
         """The disk's snapshots in that state, oldest first."""
         return self.where(self.table.c.disk_id == disk_id, self.table.c.state == state)
+
+    def with_content(self, region: str, content: str) -> list[DiskSnapshot]:
+        """The region's completed snapshots that hold the same because they are copies."""
+        same = or_(self.table.c.id == content, self.table.c.content_id == content)
+        completed = self.table.c.state == SnapshotState.COMPLETED
+        return self.where(self.table.c.region == region, completed, same)
 
     def in_state(self, state: SnapshotState) -> list[DiskSnapshot]:
         return self.where(self.table.c.state == state)

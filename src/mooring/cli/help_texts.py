@@ -13,6 +13,12 @@ OPERATIONS: dict[str, tuple[str, str]] = {
         "Close ports of an instance.",
         "This is kept and shown, but has no effect: Mooring runs no machines.",
     ),
+    "CopySnapshot": (
+        "Copy a snapshot from another region, or within this one.",
+        "Run it in the region that shall have the copy. Only what that region does not have of the "
+        "disk yet is transferred and stored. The copy is `pending` until all is there; the source "
+        "may be deleted meanwhile.",
+    ),
     "CreateDisk": (
         "Create an empty disk.",
         "The disk is sparse: it takes room only as it is written. Its size is 8 to 16384 GB.",
@@ -49,6 +55,10 @@ OPERATIONS: dict[str, tuple[str, str]] = {
         "Without --attached-disk-mapping a disk is called after the new instance and the disk of "
         "old: my-copy-my-disk.",
     ),
+    "DeleteAutoSnapshot": (
+        "Delete one automatic snapshot.",
+        "It is named by its date; `mooring get-auto-snapshots` lists them.",
+    ),
     "DeleteDisk": (
         "Delete a disk and everything on it.",
         "The disk must not be attached. Its snapshots stay.",
@@ -69,9 +79,23 @@ OPERATIONS: dict[str, tuple[str, str]] = {
         "Detach a disk from its instance.",
         "Stop the instance first, or disconnect the client that uses the disk.",
     ),
+    "DisableAddOn": (
+        "Switch the automatic snapshots of a disk off.",
+        "Those taken already are kept until they are deleted, or the disk is.",
+    ),
+    "EnableAddOn": (
+        "Switch the automatic snapshots of a disk on.",
+        "One is taken every day within 45 minutes after the full hour given, and the newest seven "
+        "are kept. Called again, it changes the hour. For other rhythms give the disk the tag "
+        "`mooring:snapshots`.",
+    ),
     "GetActiveNames": (
         "List the names in use in the region.",
         "Names are unique in a region across disks, snapshots and instances.",
+    ),
+    "GetAutoSnapshots": (
+        "List the automatic snapshots of a disk.",
+        "The newest come first. Their dates name them where one is used, copied or deleted.",
     ),
     "GetBlueprints": (
         "List the kinds of instances.",
@@ -196,6 +220,7 @@ MEMBERS: dict[str, str] = {
     "portInfos": "The ports, each as fromPort=...,toPort=...,protocol=...",
     "resourceType": "What the resource is: Instance.",
     "serviceName": "A container service. There are none.",
+    "addOnRequest": "Which add-on, and how it shall be.",
     "addOns": "Things to switch on with the disk.",
     "addOnType": "Which add-on.",
     "appCategory": "Show only this category.",
@@ -208,6 +233,7 @@ MEMBERS: dict[str, str] = {
     "blueprintId": "The kind of instance: external or host.",
     "bundleId": "The size of instance, from get-bundles.",
     "customImageName": "An older name for an image. Not used.",
+    "date": "The date of the automatic snapshot, as get-auto-snapshots lists it.",
     "diskName": "The name of the disk.",
     "diskPath": "The path under which the instance sees the disk, such as /dev/xvdf.",
     "diskSnapshotName": "The name of the snapshot.",
@@ -231,10 +257,14 @@ MEMBERS: dict[str, str] = {
     "sizeInGb": "The size in GB: 8 to 16384.",
     "snapshotTimeOfDay": "The full hour in UTC, such as 06:00.",
     "sourceInstanceName": "The instance whose automatic snapshot to use.",
+    "sourceRegion": "The region of the snapshot to copy.",
+    "sourceResourceName": "The disk whose automatic snapshot to copy.",
+    "sourceSnapshotName": "The snapshot to copy.",
     "sourceDiskName": "The disk whose automatic snapshot to use.",
     "tagKeys": "The keys of the tags to remove.",
     "tags": "Tags for the new resource, as key=...,value=...",
     "useLatestRestorableAutoSnapshot": "Use the newest automatic snapshot of the source disk.",
+    "targetSnapshotName": "The name of the copy.",
     "userData": "A script for the first start. Kept, but has no effect here.",
     "value": "The value of the tag.",
 }
@@ -270,6 +300,8 @@ _NAMES = {
     "AttachDisk": "--disk-name my-disk --instance-name my-host --disk-path /dev/xvdf",
     "CloseInstancePublicPorts": "--instance-name my-host "
     "--port-info fromPort=22,toPort=22,protocol=tcp",
+    "CopySnapshot": "--source-region us-east-2 --source-snapshot-name before-upgrade "
+    "--target-snapshot-name before-upgrade --region us-west-2",
     "CreateDisk": "--disk-name my-disk --availability-zone us-east-2a --size-in-gb 8",
     "CreateDiskFromSnapshot": "--disk-name my-copy --disk-snapshot-name before-upgrade "
     "--availability-zone us-east-2a --size-in-gb 8",
@@ -279,11 +311,16 @@ _NAMES = {
     "--blueprint-id external --bundle-id nano_3_0",
     "CreateInstancesFromSnapshot": "--instance-names my-copy --instance-snapshot-name all-disks "
     "--availability-zone us-east-2a --bundle-id nano_3_0",
+    "DeleteAutoSnapshot": "--resource-name my-disk --date 2026-11-24",
     "DeleteDisk": "--disk-name my-disk",
     "DeleteDiskSnapshot": "--disk-snapshot-name before-upgrade",
     "DeleteInstance": "--instance-name my-host",
     "DeleteInstanceSnapshot": "--instance-snapshot-name all-disks",
     "DetachDisk": "--disk-name my-disk",
+    "DisableAddOn": "--resource-name my-disk --add-on-type AutoSnapshot",
+    "EnableAddOn": "--resource-name my-disk --add-on-request "
+    "addOnType=AutoSnapshot,autoSnapshotAddOnRequest={snapshotTimeOfDay=06:00}",
+    "GetAutoSnapshots": "--resource-name my-disk",
     "GetDisk": "--disk-name my-disk",
     "GetDiskSnapshot": "--disk-snapshot-name before-upgrade",
     "GetInstance": "--instance-name my-host",

@@ -2,7 +2,8 @@
 
 DeleteDiskSnapshot answers when the snapshot is gone from the catalog. Then:
 
-    release   wait until no disk is being filled from it; let go of a frozen point that may be left
+    release   wait until no disk is being filled from it and no copy made of it; let go of a frozen
+              point that may be left
     delete    remove the root from the vault, and see to it that the vault is collected soon
 
 Several deletions share one collection: it is a job of its own, keyed by the region.
@@ -16,20 +17,28 @@ from mooring.jobs.procedure import Change, Procedure, Step, Work
 from mooring.model.errors import PostponedError
 from mooring.model.job import Job, JobKind
 
+_READERS = {
+    JobKind.CLONE_DISK: "snapshot",
+    JobKind.FILL_DISK: "snapshot",
+    JobKind.COPY_SNAPSHOT: "source",
+    JobKind.RESTORE_INSTANCE: "snapshots",
+}
+"""The jobs that read snapshots, and the argument that names them."""
+
 
 def release(work: Work) -> None:
     """Let go of the frozen point, once nobody needs the snapshot."""
     snapshot_id = work.argument("snapshot")
     with work.catalog.read() as transaction:
-        jobs = transaction.jobs.of_kind(JobKind.CLONE_DISK)
-        jobs += transaction.jobs.of_kind(JobKind.FILL_DISK)
-        instances = transaction.jobs.of_kind(JobKind.RESTORE_INSTANCE)
-    needed = {job.arguments["snapshot"] for job in jobs}
-    for job in instances:
-        needed.update(job.arguments["snapshots"].split(","))
-    if snapshot_id in needed:
-        raise PostponedError("a disk is being filled from the snapshot")
-    # A recovered snapshot may be of a zone that is no more.
+        readers = {
+            snapshot
+            for kind, argument in _READERS.items()
+            for job in transaction.jobs.of_kind(kind)
+            for snapshot in job.arguments[argument].split(",")
+        }
+    if snapshot_id in readers:
+        raise PostponedError("a disk is being filled from the snapshot, or a copy made of it")
+    # A copy has no zone; a recovered snapshot may be of one that is no more.
     if work.argument("zone") in work.tools.engines:
         work.engine.release(work.argument("disk"), snapshot_id, stored=False)
 

@@ -10,14 +10,20 @@ from mooring.engine.interface import Engine
 from mooring.host.interface import Devices
 from mooring.host.memory_devices import MemoryDevices
 from mooring.model.clock import Clock
+from mooring.model.disk import Disk
 from mooring.model.ids import Ids
 from mooring.model.job import Job, JobKind
+from mooring.model.snapshot import DiskSnapshot
 from mooring.vault.replicate import Replica
 from mooring.vault.served.interface import NoServer, SnapshotServer
 from mooring.vault.vault import Vault
 
 Change = Callable[[Transaction], None]
 """What a step changes in the catalog, in the transaction that records it as done."""
+
+
+Freezer = Callable[[Disk, DiskSnapshot], Change]
+"""Fixes a disk's content for a snapshot, its users at rest if that is wished."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +37,12 @@ class Tools:
     vaults: Mapping[str, Vault]
     clock: Clock
     ids: Ids
+    freeze: Freezer
     servers: Mapping[str, SnapshotServer] = field(default_factory=dict)
     replicas: Mapping[str, Replica] = field(default_factory=dict)
     devices: Devices = field(default_factory=MemoryDevices)
+    account_id: str = "000000000000"
+    max_pending_snapshots: int = 5
 
     def server(self, region: str) -> SnapshotServer:
         return self.servers.get(region, NoServer())

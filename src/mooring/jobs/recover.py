@@ -51,7 +51,8 @@ def recover(tools: Tools) -> None:
         pending = transaction.snapshots.in_state(SnapshotState.PENDING)
     unconfirmed: dict[str, list[DiskSnapshot]] = {}
     for snapshot in pending:
-        if not snapshot.frozen:
+        # An automatic one is not the request of a client that waited: its job goes on.
+        if not snapshot.frozen and snapshot.auto is None:
             unconfirmed.setdefault(snapshot.part_of or snapshot.id, []).append(snapshot)
     for parts in unconfirmed.values():
         _confirm(tools, parts)

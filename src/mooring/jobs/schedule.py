@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from mooring.jobs.auto_snapshots import take_due
 from mooring.jobs.keep_vault import enqueue
 from mooring.jobs.procedure import Tools
 from mooring.model.job import JobKind
 
-LOOK_SECONDS = 30.0
+LOOK_SECONDS = 10.0
 """How often the schedule looks whether something is due."""
 
 log = structlog.get_logger("mooring.jobs")
@@ -40,8 +41,12 @@ class Task:
 class Schedule:
     """Records jobs when they are due, in a thread of its own."""
 
-    def __init__(self, tools: Tools, tasks: Sequence[Task], wake: Callable[[], None]) -> None:
+    def __init__(
+        self, tools: Tools, tasks: Sequence[Task], wake: Callable[[], None], rhythms: str = ""
+    ) -> None:
+        """`rhythms` are those of automatic snapshots of all disks without a tag of their own."""
         self._tools = tools
+        self._rhythms = rhythms
         self._wake = wake
         now = tools.clock.monotonic()
         self._due = {task.kind: now + task.first_seconds for task in tasks}
@@ -59,7 +64,17 @@ class Schedule:
             self._thread.join()
 
     def look(self) -> None:
-        """Record the jobs that are due now."""
+        """Record the jobs that are due now, and begin the automatic snapshots that are."""
+        self._look_for_tasks()
+        if take_due(self._tools, self._rhythms):
+            self._wake()
+
+    def forget_old_rhythms(self) -> None:
+        """At the start: runs by rhythms that the configuration does not have any more."""
+        with self._tools.catalog.write() as transaction:
+            transaction.auto_runs.forget_policy_other_than(self._rhythms)
+
+    def _look_for_tasks(self) -> None:
         now = self._tools.clock.monotonic()
         for task in self._tasks:
             if self._due[task.kind] > now:

@@ -2,6 +2,8 @@
 
 from mooring.jobs import (
     attachments,
+    auto_snapshots,
+    copy_snapshot,
     delete_snapshot,
     disks,
     fill_disk,
@@ -26,8 +28,10 @@ _ALL = (
     attachments.STOP,
     attachments.REBOOT,
     attachments.DELETE,
+    auto_snapshots.FREEZE,
     upload_snapshot.UPLOAD,
     import_snapshot.IMPORT,
+    copy_snapshot.COPY,
     delete_snapshot.DELETE,
     keep_vault.COLLECT,
     keep_vault.VERIFY,

@@ -23,50 +23,33 @@ known of the whole, so that it can be found again without a catalog.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from functools import partial
 
 from mooring.catalog.database import Transaction
 from mooring.engine.interface import FrozenImage
+from mooring.jobs.auto_snapshots import thin
 from mooring.jobs.procedure import Change, Procedure, Step, Work
-from mooring.jobs.progress import Progress
-from mooring.model.errors import CanceledError, LineageLostError
-from mooring.model.extents import BLOCK_SIZE, Extent
+from mooring.jobs.storing import Plan, begin, canceled, copy, pending_snapshot, with_gaps
+from mooring.model.errors import LineageLostError
+from mooring.model.extents import BLOCK_SIZE
 from mooring.model.instance_snapshot import remembered
 from mooring.model.job import Job, JobKind
 from mooring.model.snapshot import DiskSnapshot, SnapshotState
 from mooring.observe import metrics
 from mooring.vault.root import SnapshotInfo
-from mooring.vault.writer import SnapshotWriter
-
-CHUNK = 4 * 1024 * 1024
-"""Bytes read from the disk at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What to read, and what it adds to. `compare`: the parent may have it already.
-
-    `extents` can be called again and again: a disk may have more ranges than fit in memory.
-    """
-
-    extents: Callable[[], Iterator[Extent]]
-    parent: str | None
-    compare: bool
 
 
 def store(work: Work) -> Change:
     """Write the frozen point to the vault."""
-    snapshot = _snapshot(work)
+    snapshot = pending_snapshot(work)
     root = work.vault.confirm(snapshot.id)
     if root is None:
         image = work.engine.open_point(snapshot.disk_id, snapshot.id)
         try:
             plan = _plan(work, snapshot, image)
             info = _info(snapshot, image.size, _extra(work, snapshot))
-            with work.vault.begin(info, plan.parent) as writer:
-                _copy(work, image, plan, writer)
+            with begin(work, info, plan) as writer:
+                copy(work, image, plan, writer)
                 root = writer.commit()
         finally:
             image.close()
@@ -96,6 +79,9 @@ def release(work: Work) -> Change:
     work.engine.release(work.argument("disk"), work.argument("snapshot"), stored=True)
 
     def change(transaction: Transaction) -> None:
+        stored = transaction.snapshots.by_id(work.argument("snapshot"))
+        if stored is not None and stored.auto is not None:
+            thin(work.tools, transaction, stored)
         transaction.snapshots.change(
             work.argument("snapshot"),
             state=SnapshotState.COMPLETED,
@@ -124,7 +110,7 @@ def _plan(work: Work, snapshot: DiskSnapshot, image: FrozenImage) -> Plan:
     if not candidates:
         return Plan(image.extents, None, compare=False)
     # What the disk leaves out reads as zeros; the parent may hold data there.
-    return Plan(lambda: _with_gaps(image.extents(), image.size), candidates[0], compare=True)
+    return Plan(lambda: with_gaps(image.extents(), image.size), candidates[0], compare=True)
 
 
 def _ancestors(work: Work, snapshot: DiskSnapshot) -> list[str]:
@@ -132,69 +118,24 @@ def _ancestors(work: Work, snapshot: DiskSnapshot) -> list[str]:
     with work.catalog.read() as transaction:
         completed = transaction.snapshots.of_disk(snapshot.disk_id, SnapshotState.COMPLETED)
         disk = transaction.disks.by_id(snapshot.disk_id)
+    # A copy holds what an older snapshot holds, so it comes last, for want of anything better.
+    completed.sort(key=lambda one: one.content_id is None)
     ids = [one.id for one in reversed(completed)]
     if disk is not None and disk.origin_id is not None:
         ids.append(disk.origin_id)
     return [one for one in ids if work.vault.has(one)]
 
 
-def _with_gaps(extents: Iterable[Extent], size: int) -> Iterator[Extent]:
-    """The extents, and as zeros what lies between them."""
-    end = 0
-    for extent in extents:
-        if extent.offset > end:
-            yield Extent(end, extent.offset - end, zero=True)
-        yield extent
-        end = extent.end
-    if end < size:
-        yield Extent(end, size - end, zero=True)
-
-
-def _copy(work: Work, image: FrozenImage, plan: Plan, writer: SnapshotWriter) -> None:
-    def record(**columns: int) -> None:
-        with work.catalog.write() as transaction:
-            if not transaction.snapshots.change(work.argument("snapshot"), **columns):
-                raise _canceled(work)
-
-    def tell(percent: int) -> None:
-        record(progress=percent)
-
-    total = sum(extent.length for extent in plan.extents() if not extent.zero)
-    # Known from now on, so that whoever watches sees bytes, too.
-    record(changed_bytes=total)
-    progress = Progress(work.tools.clock, total, tell)
-    done = 0
-    for extent in plan.extents():
-        if extent.zero:
-            writer.zero(extent.offset, extent.length)
-            continue
-        for offset in range(extent.offset, extent.end, CHUNK):
-            length = min(CHUNK, extent.end - offset)
-            writer.write(offset, image.read(offset, length), compare=plan.compare)
-            done += length
-            progress.reached(done)
-
-
-def _snapshot(work: Work) -> DiskSnapshot:
-    with work.catalog.read() as transaction:
-        snapshot = transaction.snapshots.by_id(work.argument("snapshot"))
-    if snapshot is None:
-        raise _canceled(work)
-    return snapshot
-
-
-def _canceled(work: Work) -> CanceledError:
-    return CanceledError(f"the snapshot {work.argument('snapshot')} was deleted while pending")
-
-
 def _extra(work: Work, snapshot: DiskSnapshot) -> dict[str, str]:
-    """What the root of a part of an instance snapshot keeps of the whole."""
+    """What the root of a part of an instance snapshot keeps of the whole, or why it was taken."""
+    if snapshot.auto is not None:
+        return {"auto": snapshot.auto}
     if snapshot.part_of is None:
         return {}
     with work.catalog.read() as transaction:
         whole = transaction.instance_snapshots.by_id(snapshot.part_of)
     if whole is None:
-        raise _canceled(work)
+        raise canceled(work)
     return remembered(whole, snapshot)
 
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from mooring.model.errors import InvalidInputException
 from mooring.model.names import shown
 from mooring.model.operation import ResourceType
+from mooring.model.rhythm import RHYTHMS_TAG
 from mooring.model.tags import Tags
 
 QUIESCE_TAG = "mooring:quiesce"
@@ -92,6 +93,7 @@ def without_own(tags: Tags) -> dict[str, str | None]:
 
 _KNOWN: Mapping[str, ResourceType] = {
     QUIESCE_TAG: ResourceType.DISK,
+    RHYTHMS_TAG: ResourceType.DISK,
     AGENT_TAG: ResourceType.INSTANCE,
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from mooring.model.auto_snapshot import AddOn
 from mooring.model.tags import Tags
 
 MAX_DISKS_PER_INSTANCE = 15
@@ -34,6 +35,7 @@ class Disk:
     """A disk. `origin_id` is the snapshot that it was made from; times are milliseconds.
 
     `auto_mounting` says that whoever attached it wished it to be mounted.
+    `add_on` is that of automatic snapshots, None if it is not enabled.
     """
 
     id: str
@@ -50,4 +52,5 @@ class Disk:
     path: str | None = None
     origin_id: str | None = None
     auto_mounting: bool = False
+    add_on: AddOn | None = None
     tags: Tags = field(default_factory=dict)

@@ -22,8 +22,10 @@ class JobKind(StrEnum):
     STOP_INSTANCE = "stop_instance"
     RESTORE_INSTANCE = "restore_instance"
     DELETE_INSTANCE = "delete_instance"
+    FREEZE_DISK = "freeze_disk"
     UPLOAD_SNAPSHOT = "upload_snapshot"
     IMPORT_SNAPSHOT = "import_snapshot"
+    COPY_SNAPSHOT = "copy_snapshot"
     DELETE_SNAPSHOT = "delete_snapshot"
     COLLECT_VAULT = "collect_vault"
     VERIFY_VAULT = "verify_vault"
@@ -34,6 +36,7 @@ BULK = frozenset(
     {
         JobKind.UPLOAD_SNAPSHOT,
         JobKind.IMPORT_SNAPSHOT,
+        JobKind.COPY_SNAPSHOT,
         JobKind.COLLECT_VAULT,
         JobKind.VERIFY_VAULT,
     }

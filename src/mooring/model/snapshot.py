@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from mooring.model.auto_snapshot import AutoSource
 from mooring.model.consistency import Consistency
 from mooring.model.tags import Tags
 
@@ -30,6 +31,9 @@ class DiskSnapshot:
     `parent_id` is the snapshot whose map it was built on, None if it was stored in full.
     `part_of` is the instance snapshot that it is a part of, if it is; then `disk_path` is where
     the instance had the disk.
+    `content_id` is, for a copy, the snapshot that was taken of the disk, however many copies lie
+    between; `from_auto` says that it was an automatic one. `auto` says why this one was taken
+    automatically, None if it was not: then nobody gave it its name.
     """
 
     id: str
@@ -54,4 +58,17 @@ class DiskSnapshot:
     completed_ms: int | None = None
     part_of: str | None = None
     disk_path: str | None = None
+    content_id: str | None = None
+    from_auto: bool = False
+    auto: AutoSource | None = None
     tags: Tags = field(default_factory=dict)
+
+    @property
+    def has_name(self) -> bool:
+        """Whether its name is one of the region's, by which clients find it."""
+        return self.part_of is None and self.auto is None
+
+    @property
+    def content(self) -> str:
+        """Alike for snapshots that hold the same because they are copies."""
+        return self.content_id or self.id

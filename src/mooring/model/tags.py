@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mooring.model.errors import InvalidInputException
+from mooring.model.rhythm import EXAMPLE, RHYTHMS_TAG
 
 Tags = Mapping[str, str | None]
 
@@ -46,6 +47,7 @@ def _check_tag(key: str, value: str | None) -> None:
     if key.lower().startswith("aws:"):
         raise InvalidInputException(f"The tag key {key} begins with aws:, which is reserved.")
     if not _ALLOWED.fullmatch(key) or not _ALLOWED.fullmatch(value or ""):
+        hint = f"; a slash parts rhythms: {EXAMPLE}" if key == RHYTHMS_TAG else ""
         raise InvalidInputException(
-            f"The tag {key} may contain only letters, digits, spaces and + - = . _ : / @"
+            f"The tag {key} may contain only letters, digits, spaces and + - = . _ : / @{hint}"
         )

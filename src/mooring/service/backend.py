@@ -53,6 +53,10 @@ class Backend:
     def server(self, region: str) -> SnapshotServer:
         return self.servers.get(region, NoServer())
 
+    def region_of(self, zone: str, otherwise: str) -> str:
+        """The region that has the zone; `otherwise` if it is none of ours any more."""
+        return next((name for name, zones in self.regions.items() if zone in zones), otherwise)
+
     def support_code(self, prefix: str) -> str:
         """A support code as the service makes them, for example for the prefix `vol`."""
         return f"{self.account_id}/{prefix}-0{self.ids.token(16)}"

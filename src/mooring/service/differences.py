@@ -10,6 +10,7 @@ _NOTHING = "The list is always empty: {} are not kept here."
 DIFFERENCES: dict[str, str] = {
     "AttachDisk": "The disk is served over NBD; `diskPath` is only kept. A wish for "
     "`autoMounting` is told back as `NotMounted`: mounting is up to the machine.",
+    "CopySnapshot": "Only what the target region does not have of the disk is read and stored.",
     "CreateDiskFromSnapshot": "The disk is usable at once, before it has all data.",
     "CreateDiskSnapshot": "With `instanceName` it is refused: instances have no system disk here. "
     "CreateInstanceSnapshot takes all disks of an instance.",
@@ -20,10 +21,15 @@ DIFFERENCES: dict[str, str] = {
     "CreateInstancesFromSnapshot": "Disks are usable at once. Without `attachedDiskMapping` they "
     "are called after the new instance and the old disk. If one cannot be made, nothing of its "
     "instance is left. Automatic snapshots of instances are refused: none are taken.",
-    "DeleteDisk": "`forceDeleteAddOns` is accepted.",
+    "DeleteAutoSnapshot": "One of several of a day is named by the minute: `2026-11-24T12:15`.",
+    "DeleteDisk": "Refused without `forceDeleteAddOns` while the disk has the add-on, or the tag "
+    "`mooring:snapshots`.",
     "DeleteInstance": "Its disks are detached and kept, as on the real service; "
     "`forceDeleteAddOns` is accepted.",
     "DetachDisk": "Possible while the instance runs, unless a client uses the disk.",
+    "EnableAddOn": "Only AutoSnapshot, and only of disks. The tag `mooring:snapshots` asks for "
+    "other rhythms.",
+    "GetAutoSnapshots": "Those by the tag `mooring:snapshots`, too, with the minute as their date.",
     "GetBlueprints": "Besides those of Lightsail there are `external` and `host`.",
     "GetBundles": "Besides those of Lightsail there is `external`. Nothing is charged.",
     "GetInstance": "There are no addresses, no system disk and no health.",
@@ -52,9 +58,6 @@ DIFFERENCES: dict[str, str] = {
 """What users of the real service should know, by operation served; nothing for the others."""
 
 NOT_SERVED: dict[str, str] = {
-    "Mooring takes no automatic snapshots and has no other add-ons yet": """
-        DeleteAutoSnapshot DisableAddOn EnableAddOn GetAutoSnapshots""",
-    "Snapshots are not copied between regions yet": "CopySnapshot",
     "Exports are made with `mooringd export` on the server's host": """
         CreateCloudFormationStack ExportSnapshot GetExportSnapshotRecords""",
     "Mooring runs no machines: there is nothing to log in to, to measure or to set up": """

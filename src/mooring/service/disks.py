@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from mooring.catalog.database import Transaction
 from mooring.model.consistency import check_own_tags
 from mooring.model.disk import Attachment, Disk
@@ -19,6 +17,13 @@ from mooring.model.sizes import check_disk_size
 from mooring.model.snapshot import DiskSnapshot, SnapshotState
 from mooring.model.tags import read_tags
 from mooring.service import operations, pages
+from mooring.service.auto_snapshots import (
+    find_auto_snapshot,
+    follow_tags,
+    read_add_ons,
+    switch_off_all,
+    switch_on,
+)
 from mooring.service.backend import Backend, Call, Params, Result
 from mooring.service.views import disk_view
 
@@ -33,17 +38,8 @@ def create_disk(backend: Backend, call: Call) -> Result:
 def create_disk_from_snapshot(backend: Backend, call: Call) -> Result:
     """CreateDiskFromSnapshot."""
     params = call.params
-    automatic = ("sourceDiskName", "restoreDate", "useLatestRestorableAutoSnapshot")
-    if any(params.get(name) for name in automatic):
-        raise InvalidInputException(
-            "Mooring takes no automatic snapshots yet: "
-            "name the snapshot with diskSnapshotName instead of sourceDiskName."
-        )
-    name = params.get("diskSnapshotName")
-    if not name:
-        raise InvalidInputException("diskSnapshotName is required: the snapshot to start from.")
     with backend.catalog.write() as transaction:
-        snapshot = find_snapshot(transaction, call.region, name)
+        snapshot, name = _source(transaction, call.region, params)
         if snapshot.state is not SnapshotState.COMPLETED:
             raise OperationFailureException(
                 f"You can't create a disk from the snapshot {name} right now. "
@@ -81,6 +77,7 @@ def delete_disk(backend: Backend, call: Call) -> Result:
                 "You can't perform this operation because the disk is still attached "
                 f"to a Lightsail instance: {disk.instance_name or 'being detached'}"
             )
+        switch_off_all(backend, transaction, call, disk)
         transaction.disks.remove(disk)
         ended = [operations.begin(backend, call, disk, ended=True)]
         arguments = {"disk": disk.id, "zone": disk.zone}
@@ -106,20 +103,29 @@ def find_snapshot(transaction: Transaction, region: str, name: str) -> DiskSnaps
     return snapshot
 
 
-def refuse_add_ons(params: Params) -> None:
-    """Say that add-ons are not served, where a request asks for some."""
-    add_ons: list[dict[str, Any]] = params.get("addOns") or []
-    if add_ons:
+def _source(transaction: Transaction, region: str, params: Params) -> tuple[DiskSnapshot, str]:
+    """The snapshot to start from, and what errors call it."""
+    name, disk_name = params.get("diskSnapshotName"), params.get("sourceDiskName")
+    if name and disk_name:
+        raise InvalidInputException("Give either diskSnapshotName or sourceDiskName, not both.")
+    if disk_name:
+        return find_auto_snapshot(transaction, region, disk_name, params), disk_name
+    if not name:
         raise InvalidInputException(
-            f"Mooring does not serve the add-on {add_ons[0].get('addOnType')} yet: "
-            "leave addOns out.",
-            "UnsupportedOperation",
+            "diskSnapshotName is required: the snapshot to start from. For an automatic snapshot, "
+            "give sourceDiskName instead."
         )
+    if params.get("restoreDate") or params.get("useLatestRestorableAutoSnapshot"):
+        raise InvalidInputException(
+            "restoreDate and useLatestRestorableAutoSnapshot choose an automatic snapshot of "
+            "sourceDiskName: leave them out with diskSnapshotName."
+        )
+    return find_snapshot(transaction, region, name), name
 
 
 def _new_disk(backend: Backend, call: Call, origin: DiskSnapshot | None) -> Disk:
     params = call.params
-    refuse_add_ons(params)
+    read_add_ons(params, call.region)
     tags = read_tags(params.get("tags") or [])
     check_own_tags(ResourceType.DISK, tags)
     size = check_disk_size(params["sizeInGb"])
@@ -152,6 +158,9 @@ def _add(
     if taken := transaction.names.taken(disk.region, [disk.name]):
         raise name_taken(taken)
     transaction.disks.add(disk)
+    if time := read_add_ons(call.params, disk.region):
+        switch_on(backend, transaction, disk, time)
+    follow_tags(backend, transaction, disk, disk.tags)
     started = operations.enqueue(
         backend,
         transaction,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from mooring.catalog.database import Transaction
 from mooring.model.consistency import CONSISTENCY_TAG
@@ -17,7 +18,9 @@ from mooring.model.instance_snapshot import InstanceSnapshot
 from mooring.model.job import JobKind
 from mooring.model.operation import Operation
 from mooring.model.snapshot import DiskSnapshot, SnapshotState
+from mooring.model.snapshot_jobs import deletion
 from mooring.service import operations, quiescing
+from mooring.service.auto_snapshots import check_none_pending
 from mooring.service.backend import Backend, Call, Result
 
 
@@ -28,7 +31,12 @@ def check_freezable(backend: Backend, transaction: Transaction, disk: Disk) -> N
             "You can't create a snapshot of this disk right now. "
             f"The state of this disk is: {disk.state}"
         )
-    pending = transaction.snapshots.of_disk(disk.id, SnapshotState.PENDING)
+    check_none_pending(transaction, disk)
+    pending = [
+        one
+        for one in transaction.snapshots.of_disk(disk.id, SnapshotState.PENDING)
+        if one.content_id is None
+    ]
     if len(pending) >= backend.max_pending_snapshots:
         raise InvalidInputException(
             f"The disk {disk.name} has {len(pending)} pending snapshots, which is the limit. "
@@ -106,18 +114,24 @@ def freeze(
         return call.remember(backend, transaction, result)
 
 
+def freeze_one(
+    backend: Backend, disk: Disk, snapshot: DiskSnapshot
+) -> Callable[[Transaction], None]:
+    """Fix the content of a disk for a snapshot that no request waits for.
+
+    Its users are brought to rest as its tags wish. Returns what confirms the snapshot. Raises
+    OperationFailureException, and what the engine raises.
+    """
+    with backend.catalog.read() as transaction:
+        of = disk.instance_id
+        instance = transaction.instances.by_id(of) if of is not None else None
+    frozen = quiescing.freeze(backend, instance, [disk], {disk.id: snapshot.id})
+    return partial(quiescing.record, snapshot=snapshot, frozen=frozen)
+
+
 def enqueue_deletion(backend: Backend, transaction: Transaction, one: DiskSnapshot) -> None:
     """Record the job that deletes a snapshot, or a part of one, whose row is gone."""
-    # One that is still being stored is deleted after its upload has noticed.
-    pending = one.state is SnapshotState.PENDING
-    operations.enqueue(
-        backend,
-        transaction,
-        JobKind.DELETE_SNAPSHOT,
-        one.disk_id if pending else one.id,
-        one.region,
-        {"snapshot": one.id, "disk": one.disk_id, "zone": one.disk_zone},
-    )
+    transaction.jobs.add(deletion(one, backend.ids.new_id(), backend.clock.now_ms()))
 
 
 def check_frozen(snapshot: DiskSnapshot | InstanceSnapshot) -> None:

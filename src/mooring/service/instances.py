@@ -19,8 +19,8 @@ from mooring.model.names import check_name, name_taken, shown
 from mooring.model.operation import Operation, ResourceType
 from mooring.model.tags import read_tags
 from mooring.service import operations, pages
+from mooring.service.auto_snapshots import refuse_on_instances
 from mooring.service.backend import Backend, Call, Result
-from mooring.service.disks import refuse_add_ons
 from mooring.service.views import instance_view, state_view
 
 MAX_NAMES = 20
@@ -33,7 +33,7 @@ def create_instances(backend: Backend, call: Call) -> Result:
     names = check_new_names(params["instanceNames"])
     check_blueprint(backend, params["blueprintId"])
     check_bundle(params["bundleId"])
-    refuse_add_ons(params)
+    refuse_on_instances(params, call.region)
     zone = backend.check_zone(call.region, params["availabilityZone"])
     tags = read_tags(params.get("tags") or [])
     check_own_tags(ResourceType.INSTANCE, tags)

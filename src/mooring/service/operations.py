@@ -86,6 +86,14 @@ def enqueue(
         not_before_ms=HELD_MS if held else 0,
         group=group,
     )
+    return follow(transaction, job, operations)
+
+
+def follow(transaction: Transaction, job: Job, operations: Sequence[Operation]) -> list[Operation]:
+    """Record the job, and give back the operations with it; those ended already stay as they are.
+
+    What has a job ends with it.
+    """
     transaction.jobs.add(job)
     return [one if one.is_terminal else replace(one, job_id=job.waited_for) for one in operations]
 

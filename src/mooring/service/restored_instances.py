@@ -16,8 +16,8 @@ from mooring.model.names import MAX_NAME_LENGTH, check_name, name_taken, shown
 from mooring.model.operation import ResourceType
 from mooring.model.tags import read_tags
 from mooring.service import operations
+from mooring.service.auto_snapshots import refuse_on_instances
 from mooring.service.backend import Backend, Call, Result
-from mooring.service.disks import refuse_add_ons
 from mooring.service.instance_snapshots import find_instance_snapshot
 from mooring.service.instances import check_blueprint, check_bundle, check_new_names
 
@@ -26,7 +26,7 @@ def create_instances_from_snapshot(backend: Backend, call: Call) -> Result:
     """CreateInstancesFromSnapshot: each instance with disks of its own, all or none of them."""
     params = call.params
     snapshot_name = _snapshot_name(call)
-    refuse_add_ons(params)
+    refuse_on_instances(params, call.region)
     names = check_new_names(params["instanceNames"])
     check_bundle(params["bundleId"])
     backend.check_zone(call.region, params["availabilityZone"])

@@ -8,6 +8,8 @@ from typing import Any
 from mooring.model.access import Need
 from mooring.service import (
     attachments,
+    auto_snapshots,
+    copies,
     disks,
     instance_settings,
     instance_snapshots,
@@ -32,6 +34,12 @@ OPERATIONS: dict[str, Entry[Function]] = {
     "CloseInstancePublicPorts": changes(
         instance_settings.close_instance_public_ports, on=["instanceName"]
     ),
+    "CopySnapshot": changes(
+        copies.copy_snapshot,
+        on=["sourceSnapshotName", "sourceResourceName"],
+        region="sourceRegion",
+        makes="targetSnapshotName",
+    ),
     "CreateDisk": changes(disks.create_disk, makes="diskName"),
     "CreateDiskFromSnapshot": changes(
         disks.create_disk_from_snapshot,
@@ -52,6 +60,7 @@ OPERATIONS: dict[str, Entry[Function]] = {
         on=["instanceSnapshotName", "sourceInstanceName"],
         makes="instanceNames",
     ),
+    "DeleteAutoSnapshot": changes(auto_snapshots.delete_auto_snapshot, on=["resourceName"]),
     "DeleteDisk": changes(disks.delete_disk, on=["diskName"]),
     "DeleteDiskSnapshot": changes(snapshots.delete_disk_snapshot, on=["diskSnapshotName"]),
     "DeleteInstance": changes(instances.delete_instance, on=["instanceName"]),
@@ -59,7 +68,10 @@ OPERATIONS: dict[str, Entry[Function]] = {
         instance_snapshots.delete_instance_snapshot, on=["instanceSnapshotName"]
     ),
     "DetachDisk": changes(attachments.detach_disk, on=["diskName"]),
+    "DisableAddOn": changes(auto_snapshots.disable_add_on, on=["resourceName"]),
+    "EnableAddOn": changes(auto_snapshots.enable_add_on, on=["resourceName"]),
     "GetActiveNames": reads(regions.get_active_names),
+    "GetAutoSnapshots": reads(auto_snapshots.get_auto_snapshots, on=["resourceName"]),
     "GetBlueprints": reads(regions.get_blueprints),
     "GetBundles": reads(regions.get_bundles),
     "GetDisk": reads(disks.get_disk, on=["diskName"]),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from mooring.catalog.database import Transaction
 from mooring.model.consistency import CONSISTENCY_TAG, check_own_tags, without_own
+from mooring.model.disk import Disk
 from mooring.model.errors import InvalidInputException, NotFoundException
 from mooring.model.names import check_name, shown
 from mooring.model.operation import ResourceType
-from mooring.model.tags import check_count, read_tags
+from mooring.model.tags import Tags, check_count, read_tags
 from mooring.service import operations, views
+from mooring.service.auto_snapshots import follow_tags
 from mooring.service.backend import Backend, Call, Result
 
 
@@ -21,6 +23,7 @@ def tag_resource(backend: Backend, call: Call) -> Result:
         tags = {**resource.tags, **added}
         check_count(without_own(tags))
         transaction.tags.replace(resource.id, tags)
+        _follow(backend, transaction, resource, tags)
         ended = [operations.begin(backend, call, resource, ended=True)]
         return operations.reply(backend, transaction, call, ended)
 
@@ -33,9 +36,20 @@ def untag_resource(backend: Backend, call: Call) -> Result:
             raise InvalidInputException(
                 f"The tag {CONSISTENCY_TAG} is Mooring's own: it stays as long as the snapshot."
             )
-        transaction.tags.remove(resource.id, call.params["tagKeys"])
+        gone = set(call.params["tagKeys"])
+        transaction.tags.remove(resource.id, gone)
+        left = {key: value for key, value in resource.tags.items() if key not in gone}
+        _follow(backend, transaction, resource, left)
         ended = [operations.begin(backend, call, resource, ended=True)]
         return operations.reply(backend, transaction, call, ended)
+
+
+def _follow(
+    backend: Backend, transaction: Transaction, resource: operations.Resource, tags: Tags
+) -> None:
+    """Do what the tags say. Raises InvalidInputException."""
+    if isinstance(resource, Disk):
+        follow_tags(backend, transaction, resource, tags)
 
 
 def _find(backend: Backend, transaction: Transaction, call: Call) -> operations.Resource:

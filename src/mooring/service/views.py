@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from mooring.model import blueprints
+from mooring.model.auto_snapshot import AddOn
 from mooring.model.disk import Attachment, Disk
 from mooring.model.firewall import ANYWHERE, Ports
 from mooring.model.instance import Instance
@@ -35,7 +36,7 @@ def disk_view(backend: Backend, disk: Disk) -> View:
         "location": _location(disk.zone, disk.region),
         "resourceType": ResourceType.DISK,
         "tags": _tags(disk.tags),
-        "addOns": [],
+        "addOns": [] if disk.add_on is None else [_add_on(disk.add_on)],
         "sizeInGb": disk.size_gb,
         "isSystemDisk": False,
         "iops": iops(disk.size_gb),
@@ -63,7 +64,7 @@ def snapshot_view(backend: Backend, snapshot: DiskSnapshot) -> View:
         "state": snapshot.state,
         "progress": f"{snapshot.progress}%",
         **_from_disk(backend, snapshot),
-        "isFromAutoSnapshot": False,
+        "isFromAutoSnapshot": snapshot.from_auto,
     }
 
 
@@ -72,7 +73,12 @@ def _from_disk(backend: Backend, snapshot: DiskSnapshot) -> View:
         return {}  # made from an image file
     return {
         "fromDiskName": snapshot.disk_name,
-        "fromDiskArn": arn(backend, snapshot.region, ResourceType.DISK, snapshot.disk_id),
+        "fromDiskArn": arn(
+            backend,
+            backend.region_of(snapshot.disk_zone, snapshot.region),
+            ResourceType.DISK,
+            snapshot.disk_id,
+        ),
     }
 
 
@@ -205,9 +211,19 @@ def operation_view(operation: Operation) -> View:
         "operationDetails": operation.details,
         "operationType": operation.type,
         "status": operation.status,
-        "statusChangedAt": operation.changed_ms,
+        # The real service leaves it out here, for whatever reason.
+        "statusChangedAt": None if operation.type == "DeleteAutoSnapshot" else operation.changed_ms,
         "errorCode": operation.error_code,
         "errorDetails": operation.error_details,
+    }
+
+
+def _add_on(add_on: AddOn) -> View:
+    return {
+        "name": "AutoSnapshot",
+        "status": "Enabled",
+        "snapshotTimeOfDay": add_on.time_of_day,
+        "nextSnapshotTimeOfDay": add_on.time_of_day,
     }
 
 

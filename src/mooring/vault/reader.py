@@ -12,6 +12,7 @@ from typing import NoReturn
 from mooring.model.errors import DamageError, SnapshotNotInVaultError, VaultError
 from mooring.model.extents import BLOCK_SIZE, Extent
 from mooring.vault.claim import Claim
+from mooring.vault.diff import changed_extents
 from mooring.vault.frames import FrameKey, Frames
 from mooring.vault.map_reader import MapReader, Run
 from mooring.vault.root import Root
@@ -80,8 +81,7 @@ class SnapshotReader:
                 f"{length} bytes at {offset} are beyond the end of snapshot {self.root.id}, which "
                 f"has {self.size} bytes"
             )
-        if self._claim is not None:
-            self._claim.renew()
+        self.keep()
         first, end = offset // BLOCK_SIZE, (offset + length) // BLOCK_SIZE
         runs = self._runs(first, end)
         self._prefetch(first, end, runs)
@@ -89,6 +89,18 @@ class SnapshotReader:
         for run in runs:
             parts += self._content(run)
         return parts[0] if len(parts) == 1 and isinstance(parts[0], bytes) else b"".join(parts)
+
+    def changes(self, since: SnapshotReader) -> Iterator[Extent]:
+        """Yield the ranges that changed since another snapshot of this vault; see diff.py.
+
+        Both should be open with a claim. Raises DamageError.
+        """
+        return changed_extents(since.root, self.root, self._frames)
+
+    def keep(self) -> None:
+        """Renew the claim if that is due: for whoever needs the snapshot without reading it."""
+        if self._claim is not None:
+            self._claim.renew()
 
     def close(self) -> None:
         with self._lock:

@@ -1,0 +1,90 @@
+"""Writes an image into the vault: what uploads and copies have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from mooring.jobs.procedure import Work
+from mooring.jobs.progress import Progress
+from mooring.model.errors import CanceledError, PostponedError, SnapshotNotInVaultError
+from mooring.model.extents import Extent, Image
+from mooring.model.snapshot import DiskSnapshot
+from mooring.vault.root import SnapshotInfo
+from mooring.vault.writer import SnapshotWriter
+
+CHUNK = 4 * 1024 * 1024
+"""Bytes read from the image at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to read, and what it adds to. `compare`: the parent may have it already.
+
+    `extents` can be called again and again: a disk may have more ranges than fit in memory.
+    """
+
+    extents: Callable[[], Iterator[Extent]]
+    parent: str | None
+    compare: bool
+
+
+def pending_snapshot(work: Work) -> DiskSnapshot:
+    """The snapshot that the job stores. Raises CanceledError if it was deleted."""
+    with work.catalog.read() as transaction:
+        snapshot = transaction.snapshots.by_id(work.argument("snapshot"))
+    if snapshot is None:
+        raise canceled(work)
+    return snapshot
+
+
+def begin(work: Work, info: SnapshotInfo, plan: Plan) -> SnapshotWriter:
+    """Begin to store; raises PostponedError, to plan anew, if the parent has just been deleted."""
+    try:
+        return work.vault.begin(info, plan.parent)
+    except SnapshotNotInVaultError as error:
+        raise PostponedError(f"the parent was deleted meanwhile: {error}") from error
+
+
+def copy(work: Work, image: Image, plan: Plan, writer: SnapshotWriter) -> None:
+    """Write what the plan says, telling the progress. Raises CanceledError as soon as it can."""
+
+    def record(**columns: int) -> None:
+        with work.catalog.write() as transaction:
+            if not transaction.snapshots.change(work.argument("snapshot"), **columns):
+                raise canceled(work)
+
+    def tell(percent: int) -> None:
+        record(progress=percent)
+
+    total = sum(extent.length for extent in plan.extents() if not extent.zero)
+    # Known from now on, so that whoever watches sees bytes, too.
+    record(changed_bytes=total)
+    progress = Progress(work.tools.clock, total, tell)
+    done = 0
+    for extent in plan.extents():
+        if extent.zero:
+            writer.zero(extent.offset, extent.length)
+            continue
+        for offset in range(extent.offset, extent.end, CHUNK):
+            length = min(CHUNK, extent.end - offset)
+            writer.write(offset, image.read(offset, length), compare=plan.compare)
+            done += length
+            progress.reached(done)
+
+
+def with_gaps(extents: Iterable[Extent], size: int) -> Iterator[Extent]:
+    """The extents, and as zeros what lies between them."""
+    end = 0
+    for extent in extents:
+        if extent.offset > end:
+            yield Extent(end, extent.offset - end, zero=True)
+        yield extent
+        end = extent.end
+    if end < size:
+        yield Extent(end, size - end, zero=True)
+
+
+def canceled(work: Work) -> CanceledError:
+    """The error that ends the job of a snapshot that is gone."""
+    return CanceledError(f"the snapshot {work.argument('snapshot')} was deleted while pending")

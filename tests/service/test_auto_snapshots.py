@@ -1,0 +1,575 @@
+"""Automatic snapshots through the service, on a clock that moves only when told to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from mooring.jobs import auto_snapshots
+from mooring.jobs.auto_snapshots import take_due
+from mooring.jobs.recover import recover
+from mooring.jobs.schedule import Schedule
+from mooring.jobs.table import PROCEDURES
+from mooring.model.auto_snapshot import day
+from mooring.model.consistency import Consistency
+from mooring.model.errors import (
+    EngineError,
+    InvalidInputException,
+    NotFoundException,
+    OperationFailureException,
+)
+from mooring.model.extents import BLOCK_SIZE
+from mooring.model.job import Job, JobKind
+from mooring.model.rhythm import DAY_MS, HOUR_MS, MINUTE_MS
+from tests.service.test_copies import FAR, held
+from tests.service.test_snapshots import content
+from tests.service.world import REGION, ZONE, World
+
+MIDNIGHT = int(datetime(2026, 11, 24, tzinfo=UTC).timestamp() * 1000)
+TAG = "mooring:snapshots"
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    world = World()
+    world.clock.milliseconds = MIDNIGHT
+    yield world
+    world.close()
+
+
+def add_on(time: str | None = None) -> dict[str, Any]:
+    request: dict[str, Any] = {"addOnType": "AutoSnapshot"}
+    if time is not None:
+        request["autoSnapshotAddOnRequest"] = {"snapshotTimeOfDay": time}
+    return request
+
+
+def enable(world: World, time: str | None = None, name: str = "data") -> Mapping[str, Any]:
+    return world.call("EnableAddOn", resourceName=name, addOnRequest=add_on(time))
+
+
+def live(world: World, milliseconds: int, rhythms: str = "") -> None:
+    """Let time pass, from one due run to the next; what the schedule begins is done at once."""
+    schedule = Schedule(world.tools, [], world.runner.wake, rhythms)
+    end = world.clock.now_ms() + milliseconds
+    schedule.look()
+    while (now := world.clock.now_ms()) < end:
+        with world.catalog.read() as transaction:
+            due = [run.next_ms for run in transaction.auto_runs.due(end + 9 * DAY_MS)]
+        # The schedule is ten seconds late; what could not be taken it tries again soon.
+        step = max(MINUTE_MS, min(due, default=end) + 10_000 - now)
+        world.clock.advance(min(step, end - now) / 1000)
+        schedule.look()
+        world.settle()
+
+
+def autos(world: World, name: str = "data") -> list[Mapping[str, Any]]:
+    return list(world.call("GetAutoSnapshots", resourceName=name)["autoSnapshots"])
+
+
+def dates(world: World, name: str = "data") -> list[str]:
+    return [one["date"] for one in autos(world, name)]
+
+
+def shown(world: World, name: str = "data") -> Any:
+    return world.call("GetDisk", diskName=name)["disk"]["addOns"]
+
+
+# --- the add-on
+
+
+def test_enable_change_and_disable(world: World) -> None:
+    world.disk()
+    assert shown(world) == []
+
+    (operation,) = enable(world, "06:00")["operations"]
+
+    assert (operation["resourceType"], operation["resourceName"]) == ("Disk", "data")
+    assert operation["location"]["availabilityZone"] == ZONE
+    assert (operation["operationType"], operation["isTerminal"]) == ("EnableAddOn", True)
+    assert shown(world) == [
+        {
+            "name": "AutoSnapshot",
+            "status": "Enabled",
+            "snapshotTimeOfDay": "06:00",
+            "nextSnapshotTimeOfDay": "06:00",
+        }
+    ]
+    with pytest.raises(InvalidInputException) as caught:
+        enable(world, "06:00")
+    assert caught.value.message == "The addOn is already in requested state"
+    enable(world, "07:00")
+    assert shown(world)[0]["snapshotTimeOfDay"] == "07:00"
+    (operation,) = world.call("DisableAddOn", resourceName="data", addOnType="AutoSnapshot")[
+        "operations"
+    ]
+    assert operation["operationType"] == "DisableAddOn"
+    assert shown(world) == []
+    with pytest.raises(InvalidInputException) as caught:
+        world.call("DisableAddOn", resourceName="data", addOnType="AutoSnapshot")
+    assert caught.value.message == "AutoSnapshot not enabled for the resource"
+
+
+@pytest.mark.parametrize("time", ["6:00", "06:30", "24:00", "06:00:00", "", "xx:00", "06:00\n"])
+def test_times_that_are_not_full_hours(world: World, time: str) -> None:
+    world.disk()
+    with pytest.raises(InvalidInputException, match="full hour"):
+        enable(world, time)
+    with pytest.raises(InvalidInputException, match="full hour"):
+        world.disk("other", addOns=[add_on(time)])
+    assert world.call("GetActiveNames")["activeNames"] == ["data"]
+
+
+def test_each_region_has_its_own_time(world: World) -> None:
+    world.disk(addOns=[add_on()])
+    far: dict[str, Any] = {"availabilityZone": "us-west-2a", "sizeInGb": 8}
+    world.call("CreateDisk", region=FAR, diskName="far", addOns=[add_on()], **far)
+
+    assert shown(world)[0]["snapshotTimeOfDay"] == "03:00"
+    disk = world.call("GetDisk", region=FAR, diskName="far")["disk"]
+    assert disk["addOns"][0]["snapshotTimeOfDay"] == "06:00"
+
+
+def test_one_is_taken_every_day_within_three_quarters_of_an_hour(world: World) -> None:
+    names = [f"d{number}" for number in range(20)]
+    for name in names:
+        world.disk(name, addOns=[add_on("06:00")])
+
+    live(world, 3 * DAY_MS)
+
+    minutes = set()
+    for name in names:
+        assert dates(world, name) == ["2026-11-26", "2026-11-25", "2026-11-24"]
+        for one in autos(world, name):
+            assert one["status"] == "Success"
+            late = (one["createdAt"] - MIDNIGHT) % DAY_MS - 6 * HOUR_MS
+            assert 0 <= late <= 45 * MINUTE_MS
+            minutes.add(late // MINUTE_MS)
+    assert len(minutes) > 8, "they are all taken at once"
+
+
+def test_seven_are_kept_and_the_room_comes_back(world: World) -> None:
+    disk_id = world.disk(addOns=[add_on("06:00")])
+    for number in range(10):
+        world.write(disk_id, number * BLOCK_SIZE, content(number))
+        live(world, DAY_MS)
+
+    assert dates(world) == [f"2026-12-0{n}" for n in (3, 2, 1)] + [
+        f"2026-11-{n}" for n in (30, 29, 28, 27)
+    ]
+    assert len(list(world.vault.roots())) == 7
+    # Each was stored as what had changed since the one before.
+    with world.catalog.read() as transaction:
+        found = transaction.snapshots.auto_of_disk(disk_id)
+    assert [one.changed_bytes for one in found] == [BLOCK_SIZE] * 7
+
+
+def test_they_are_not_among_the_others(world: World) -> None:
+    disk_id = world.disk(addOns=[add_on("06:00")])
+    live(world, 7 * HOUR_MS)
+    world.snapshot("manual")
+    world.settle()
+
+    found = world.call("GetDiskSnapshots")["diskSnapshots"]
+    assert [one["name"] for one in found] == ["manual"]
+    assert world.call("GetActiveNames")["activeNames"] == ["data", "manual"]
+    assert dates(world) == ["2026-11-24"]
+    # The manual one was built on the automatic one.
+    with world.catalog.read() as transaction:
+        manual = transaction.snapshots.by_name(REGION, "manual")
+        (auto,) = transaction.snapshots.auto_of_disk(disk_id)
+    assert manual is not None
+    assert manual.parent_id == auto.id
+    assert auto.tags == {}
+
+
+@pytest.mark.parametrize(
+    ("now", "time", "first"),
+    [
+        ("12:00", "13:00", "2026-11-24"),
+        ("12:29", "13:00", "2026-11-24"),
+        ("12:30", "13:00", "2026-11-25"),
+        ("12:45", "13:00", "2026-11-25"),
+        ("13:01", "13:00", "2026-11-25"),
+        ("23:45", "00:00", "2026-11-26"),
+        ("23:29", "00:00", "2026-11-25"),
+    ],
+)
+def test_a_time_too_near_takes_effect_the_next_day(
+    world: World, now: str, time: str, first: str
+) -> None:
+    world.disk()
+    world.clock.milliseconds = MIDNIGHT + int(now[:2]) * HOUR_MS + int(now[3:]) * MINUTE_MS
+    enable(world, time)
+
+    live(world, 50 * HOUR_MS)
+
+    assert dates(world)[-1] == first
+
+
+def test_a_day_has_one_even_if_the_time_changes(world: World) -> None:
+    world.disk(addOns=[add_on("06:00")])
+    live(world, 8 * HOUR_MS)
+    enable(world, "12:00")
+
+    live(world, 2 * DAY_MS)
+
+    assert dates(world) == ["2026-11-25", "2026-11-24"]
+    assert datetime.fromtimestamp(autos(world)[0]["createdAt"] / 1000, UTC).hour == 12
+
+
+def test_what_was_taken_is_kept_after_disabling(world: World) -> None:
+    world.disk(addOns=[add_on("06:00")])
+    live(world, 2 * DAY_MS)
+    world.call("DisableAddOn", resourceName="data", addOnType="AutoSnapshot")
+
+    live(world, 10 * DAY_MS)
+
+    assert dates(world) == ["2026-11-25", "2026-11-24"]
+
+
+def test_no_manual_one_while_one_of_the_add_on_is_created(world: World) -> None:
+    world.disk(addOns=[add_on("06:00")])
+    world.clock.advance(7 * 3600)
+    assert take_due(world.tools) == 1
+
+    with pytest.raises(InvalidInputException, match="Please wait for it to complete"):
+        world.snapshot("manual")
+
+    assert [one["status"] for one in autos(world)] == ["InProgress"]
+    world.settle()
+    world.snapshot("manual")
+    world.settle()
+    assert world.state("manual")["state"] == "completed"
+
+
+# --- deleting
+
+
+def test_delete_one_by_its_date(world: World) -> None:
+    world.disk(addOns=[add_on("06:00")])
+    live(world, 2 * DAY_MS)
+
+    (operation,) = world.call("DeleteAutoSnapshot", resourceName="data", date="2026-11-24")[
+        "operations"
+    ]
+
+    assert operation["operationDetails"] == "DeleteAutoSnapshot-2026-11-24"
+    assert operation["location"] == {"availabilityZone": REGION, "regionName": REGION}
+    assert (operation["status"], operation["statusChangedAt"]) == ("Succeeded", None)
+    world.settle()
+    assert dates(world) == ["2026-11-25"]
+    assert len(list(world.vault.roots())) == 1
+    with pytest.raises(NotFoundException, match=r"data of 2026-11-24\. get-auto-snapshots"):
+        world.call("DeleteAutoSnapshot", resourceName="data", date="2026-11-24")
+    with pytest.raises(InvalidInputException, match="YYYY-MM-DD"):
+        world.call("DeleteAutoSnapshot", resourceName="data", date="yesterday")
+
+
+def test_they_go_with_the_disk_but_only_by_force(world: World) -> None:
+    world.disk(addOns=[add_on("06:00")])
+    live(world, DAY_MS)
+    with pytest.raises(OperationFailureException, match="use forceDeleteAddOns"):
+        world.call("DeleteDisk", diskName="data")
+
+    # One more is pending, and not even frozen yet.
+    world.clock.advance(7 * 3600)
+    assert take_due(world.tools) == 1
+    world.call("DeleteDisk", diskName="data", forceDeleteAddOns=True)
+    world.settle()
+
+    assert list(world.vault.roots()) == []
+    with world.catalog.read() as transaction:
+        assert transaction.snapshots.all() == []
+        assert transaction.jobs.all() == []
+        assert transaction.auto_runs.due(world.clock.now_ms() + 9 * DAY_MS) == []
+    with pytest.raises(NotFoundException):
+        autos(world)
+    world.disk()
+    assert dates(world) == []
+    world.call("DeleteDisk", diskName="data")
+
+
+# --- using
+
+
+def test_a_disk_is_made_from_an_automatic_snapshot(world: World) -> None:
+    disk_id = world.disk(addOns=[add_on("06:00")])
+    contents = []
+    for number in range(2):
+        contents.append(content(number))
+        world.write(disk_id, 0, contents[-1])
+        live(world, DAY_MS)
+    asked: dict[str, Any] = {"availabilityZone": ZONE, "sizeInGb": 8, "sourceDiskName": "data"}
+
+    world.call("CreateDiskFromSnapshot", diskName="old", restoreDate="2026-11-24", **asked)
+    world.call(
+        "CreateDiskFromSnapshot", diskName="new", useLatestRestorableAutoSnapshot=True, **asked
+    )
+    world.settle()
+
+    assert world.read(world.disk_id("old"), 0, BLOCK_SIZE) == contents[0]
+    assert world.read(world.disk_id("new"), 0, BLOCK_SIZE) == contents[1]
+
+
+def test_a_copy_of_an_automatic_snapshot_is_a_manual_one(world: World) -> None:
+    disk_id = world.disk(addOns=[add_on("06:00")])
+    data = content(1)
+    world.write(disk_id, 0, data)
+    live(world, DAY_MS)
+    asked = {"sourceRegion": REGION, "sourceResourceName": "data", "targetSnapshotName": "kept"}
+
+    (operation,) = world.call("CopySnapshot", restoreDate="2026-11-24", **asked)["operations"]
+    world.call("CopySnapshot", region=FAR, useLatestRestorableAutoSnapshot=True, **asked)
+    world.settle()
+    world.call("DeleteDisk", diskName="data", forceDeleteAddOns=True)
+    world.settle()
+
+    assert operation["operationDetails"] == f"{REGION}:data"
+    kept = world.state("kept")
+    assert (kept["state"], kept["isFromAutoSnapshot"]) == ("completed", True)
+    for region in (REGION, FAR):
+        assert held(world, "kept", BLOCK_SIZE, region) == data
+
+
+def test_what_cannot_be_asked_for(world: World) -> None:
+    world.disk()
+    world.instance()
+    world.snapshot("snap")
+    world.settle()
+    asked: dict[str, Any] = {"diskName": "new", "availabilityZone": ZONE, "sizeInGb": 8}
+    for params, message in (
+        ({"sourceDiskName": "data"}, "either restoreDate or useLatest"),
+        (
+            {
+                "sourceDiskName": "data",
+                "restoreDate": "2026-11-24",
+                "useLatestRestorableAutoSnapshot": True,
+            },
+            "either restoreDate or useLatest",
+        ),
+        ({"sourceDiskName": "data", "diskSnapshotName": "snap"}, "not both"),
+        ({"diskSnapshotName": "snap", "restoreDate": "2026-11-24"}, "leave them out"),
+        ({"sourceDiskName": "data", "restoreDate": "24.11.2026"}, "YYYY-MM-DD"),
+    ):
+        with pytest.raises(InvalidInputException, match=message):
+            world.call("CreateDiskFromSnapshot", **asked, **params)
+    with pytest.raises(NotFoundException, match="automatic snapshot does not exist: data"):
+        world.call(
+            "CreateDiskFromSnapshot",
+            **asked,
+            sourceDiskName="data",
+            useLatestRestorableAutoSnapshot=True,
+        )
+    with pytest.raises(InvalidInputException, match="does not serve the add-on StopInstanceOnIdle"):
+        world.call(
+            "EnableAddOn", resourceName="web", addOnRequest={"addOnType": "StopInstanceOnIdle"}
+        )
+    with pytest.raises(InvalidInputException, match="of disks only, not of instances"):
+        enable(world, name="web")
+    with pytest.raises(InvalidInputException, match="Only disks and instances have add-ons"):
+        enable(world, name="snap")
+    with pytest.raises(NotFoundException, match="resource does not exist: nope"):
+        enable(world, name="nope")
+    with pytest.raises(InvalidInputException, match="2 times"):
+        world.disk("twice", addOns=[add_on(), add_on()])
+    assert autos(world, "web") == []
+
+
+# --- the schedule
+
+
+def test_what_was_missed_is_made_up_by_one(world: World) -> None:
+    world.disk(addOns=[add_on("06:00")])
+    live(world, DAY_MS)
+
+    # Five days without a server.
+    world.clock.advance(5 * 24 * 3600 + 12 * 3600)
+    live(world, 5 * MINUTE_MS)
+
+    assert dates(world) == ["2026-11-30", "2026-11-24"]
+    live(world, DAY_MS)
+    assert dates(world) == ["2026-12-01", "2026-11-30", "2026-11-24"]
+
+
+def test_of_several_servers_one_takes_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.disk(addOns=[add_on("06:00")])
+    world.clock.advance(7 * 3600)
+    find = world.catalog.write
+    other: list[int] = []
+
+    def write() -> Any:
+        # Another server is quicker, between this one's look and its transaction.
+        if not other:
+            other.append(0)
+            other.append(take_due(world.tools))
+        return find()
+
+    monkeypatch.setattr(world.catalog, "write", write)
+    assert take_due(world.tools) == 0
+    assert other == [0, 1]
+    monkeypatch.undo()
+    world.settle()
+    assert dates(world) == ["2026-11-24"]
+
+
+def test_no_pile_up_when_storing_is_slow(world: World) -> None:
+    disk_id = world.disk(tags=[{"key": TAG, "value": "every 15 minutes keep 1 day"}])
+    for _ in range(20):
+        world.clock.advance(15 * 60)
+        take_due(world.tools)
+        # Nothing runs: the first one is never stored.
+    with world.catalog.read() as transaction:
+        assert len(transaction.snapshots.auto_of_disk(disk_id)) == 1
+    world.settle()
+    # As soon as it is, the next one is taken, one for all that were due.
+    assert take_due(world.tools) == 1
+    assert take_due(world.tools) == 0
+    world.settle()
+    assert take_due(world.tools) == 0
+
+
+def test_only_so_many_are_pending_and_the_longest_due_come_first(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auto_snapshots, "MAX_PENDING", 3)
+    names = [f"d{number}" for number in range(8)]
+    for name in names:
+        world.disk(name, addOns=[add_on("06:00")])
+    world.clock.advance(9 * 3600)
+    with world.catalog.read() as transaction:
+        order = [run.resource_id for run in transaction.auto_runs.due(world.clock.now_ms())]
+    rounds = []
+    for _ in range(3):
+        rounds.append(take_due(world.tools))
+        assert take_due(world.tools) == 0
+        world.settle()
+    assert rounds == [3, 3, 2]
+    with world.catalog.read() as transaction:
+        taken = [one.disk_id for one in transaction.snapshots.all()]
+    assert taken == order
+
+
+def test_a_disk_that_cannot_be_frozen_is_tried_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.disk(addOns=[add_on("06:00")])
+    world.clock.advance(7 * 3600)
+
+    def refuse(_points: object) -> None:
+        raise EngineError("the storage daemon does not answer")
+
+    monkeypatch.setattr(world.engine, "freeze", refuse)
+    assert take_due(world.tools) == 1
+    world.settle()
+    assert autos(world) == []
+    with world.catalog.read() as transaction:
+        assert transaction.jobs.all() == []
+        assert transaction.snapshots.all() == []
+    assert take_due(world.tools) == 0
+    monkeypatch.undo()
+
+    live(world, 10 * MINUTE_MS)
+
+    assert [one["status"] for one in autos(world)] == ["Success"]
+
+
+def test_the_disks_users_are_brought_to_rest_as_its_tags_wish(world: World) -> None:
+    world.disk(tags=[{"key": "mooring:quiesce", "value": "require"}], addOns=[add_on("06:00")])
+    world.instance()
+    world.attach()
+    # Nobody knows how to bring them to rest, so none is taken.
+    live(world, 8 * HOUR_MS)
+    assert autos(world) == []
+
+    world.quiescer.commands.add("web")
+    live(world, 10 * MINUTE_MS)
+
+    assert [one["status"] for one in autos(world)] == ["Success"]
+    with world.catalog.read() as transaction:
+        (snapshot,) = transaction.snapshots.all()
+    assert snapshot.consistency is Consistency.APPLICATION
+
+
+def test_a_failed_one_is_shown_until_a_later_one_is_stored(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.disk(addOns=[add_on("06:00")])
+    with monkeypatch.context() as patch:
+
+        def broken(*_: object) -> None:
+            raise EngineError("the disk does not answer")
+
+        patch.setattr(world.engine, "open_point", broken)
+        live(world, 8 * HOUR_MS)
+    assert [one["status"] for one in autos(world)] == ["Failed"]
+
+    live(world, DAY_MS)
+
+    assert [one["status"] for one in autos(world)] == ["Success"]
+
+
+def test_a_clock_set_back_stops_nothing(world: World) -> None:
+    world.disk(tags=[{"key": TAG, "value": "hourly keep 1 day"}])
+    live(world, 3 * HOUR_MS)
+    taken = len(autos(world))
+
+    world.clock.milliseconds -= 40 * HOUR_MS
+    live(world, 3 * HOUR_MS)
+
+    assert len(autos(world)) >= taken + 2
+
+
+# --- killed
+
+
+class Killed(BaseException):
+    """Ends the job's thread as a kill would end the server."""
+
+
+MOMENTS = [
+    (kind, step.name, moment)
+    for kind in (JobKind.FREEZE_DISK, JobKind.UPLOAD_SNAPSHOT)
+    for step in PROCEDURES[kind].steps
+    for moment in ("begin", "done", "recorded")
+]
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_killed_at_any_moment_it_is_taken_once(moment: tuple[JobKind, str, str]) -> None:
+    at = [moment]
+
+    def observe(job: Job, step: str, now: str) -> None:
+        if (job.kind, step, now) in at:
+            at.clear()
+            raise Killed
+
+    world = World(observe)
+    world.clock.milliseconds = MIDNIGHT
+    disk_id = world.disk(addOns=[add_on("06:00")])
+    data = content(1)
+    world.write(disk_id, 0, data)
+    world.clock.advance(7 * 3600)
+    assert take_due(world.tools) == 1
+    with pytest.raises(Killed):
+        world.settle()
+    assert at == []
+
+    recover(world.tools)
+    recover(world.tools)
+    assert take_due(world.tools) == 0
+    world.settle()
+
+    assert [(one["date"], one["status"]) for one in autos(world)] == [
+        (day(world.clock.now_ms()), "Success")
+    ]
+    with world.catalog.read() as transaction:
+        (snapshot,) = transaction.snapshots.auto_of_disk(disk_id)
+        assert transaction.jobs.all() == []
+    with world.vault.open(snapshot.id) as reader:
+        assert reader.read(0, BLOCK_SIZE) == data
+        assert reader.root.info.extra == {"auto": "add-on"}
+    world.close()
