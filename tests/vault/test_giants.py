@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import random
 import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
 
 from mooring.model.clock import ManualClock
 from mooring.model.extents import BLOCK_SIZE, GIB
+from mooring.vault.digest_index import DigestIndex
 from mooring.vault.layout import SEGMENT_BYTES
 from mooring.vault.store.memory import MemoryStore
 from mooring.vault.vault import Vault
@@ -90,3 +95,25 @@ def test_memory_does_not_follow_the_disk(clock: ManualClock) -> None:
 
     assert peaks[1] < 40 * 1024 * 1024
     assert peaks[1] < 4 * peaks[0] + 8 * 1024 * 1024
+
+
+@pytest.mark.full
+def test_an_index_of_many_frames_takes_little_memory(tmp_path: Path) -> None:
+    """300,000 frames: 150 GiB of content."""
+    rng = np.random.default_rng(1)
+    segments = [rng.bytes(16) for _ in range(300)]
+    keys = rng.integers(0, 1 << 63, (300, 1000), np.uint64)
+    numbers = np.arange(1000)
+    tracemalloc.start()
+    index = DigestIndex(tmp_path, 1 << 30)
+    for segment, some in zip(segments, keys, strict=True):
+        index.add(segment, bytes(16), numbers, some)
+    for at in range(0, 300, 7):
+        digest = int(keys[at, at]).to_bytes(8, "little") + bytes(24)
+        assert index.find(digest) == [(segments[at], at, bytes(16))]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    index.close()
+
+    assert sum(path.stat().st_size for path in tmp_path.glob("*.run")) < 5_000_000
+    assert peak < 48 * 1024 * 1024
