@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mooring import config
-from mooring.model.errors import MooringError
+from mooring.model.errors import ConfigurationError, MooringError
 from mooring.version import VERSION
 
 DESCRIPTION = "Mooring's server: block-storage disks and instant snapshots, with Lightsail's API."
@@ -97,6 +97,27 @@ def _add_vault_commands(
         "--stored",
         action="store_true",
         help="read all stored bytes instead, as they are: needs no key, tells no snapshots",
+    )
+    verify.add_argument(
+        "--mend",
+        action="store_true",
+        help="verify all, and mend what is damaged from a copy of the vault or from a disk",
+    )
+    verify.add_argument(
+        "--from",
+        dest="copies",
+        metavar="PLACE",
+        action="append",
+        default=[],
+        help="with --mend: where a copy is; default: regions.<name>.replica",
+    )
+    verify.add_argument(
+        "--image",
+        dest="images",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="with --mend: what has data of a disk: a raw image, a device, an NBD URI",
     )
     verify.set_defaults(run=_verify)
 
@@ -235,6 +256,10 @@ def _doctor(settings: config.Settings, _options: argparse.Namespace) -> int:
 def _verify(settings: config.Settings, options: argparse.Namespace) -> int:
     from mooring.admin.verify import verify, verify_stored
 
+    if options.mend:
+        return _mend(settings, options)
+    if options.copies or options.images:
+        raise ConfigurationError("--from and --image say what to mend from: give --mend too")
     if options.stored:
         return verify_stored(settings, region=options.region)
     return verify(
@@ -244,6 +269,16 @@ def _verify(settings: config.Settings, options: argparse.Namespace) -> int:
         snapshot=options.snapshot,
         percent=options.sample,
     )
+
+
+def _mend(settings: config.Settings, options: argparse.Namespace) -> int:
+    from mooring.admin.mend import mend
+
+    if options.stored or options.disk or options.snapshot or options.sample != 100:
+        raise ConfigurationError(
+            "--mend needs all to be verified: leave --disk, --snapshot, --sample, --stored out"
+        )
+    return mend(settings, region=options.region, copies=options.copies, images=options.images)
 
 
 def _collect(settings: config.Settings, options: argparse.Namespace) -> int:

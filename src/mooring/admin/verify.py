@@ -88,7 +88,7 @@ def _verify(
     found = vault.verify(ids, percent / 100)
     by_id = {root.id: root for root in roots}
     for damage in found:
-        _print(damage, by_id)
+        print_damage(damage, by_id)
     part = "all data" if percent == 100 else f"{percent:g} % of the data"
     result = f"{len(found)} damaged" if found else "no damage"
     count = len(roots) if ids is None else len(ids)
@@ -96,7 +96,8 @@ def _verify(
     return len(found)
 
 
-def _print(damage: Damage, roots: Mapping[str, Root]) -> None:
+def print_damage(damage: Damage, roots: Mapping[str, Root]) -> None:
+    """Tell the snapshot, the byte ranges and the problem; `roots` by id."""
     root = roots.get(damage.snapshot_id)
     named = "" if root is None else f" {root.info.name} of disk {root.info.disk_name}"
     print(f"DAMAGED snapshot{named} ({damage.snapshot_id})")

@@ -35,6 +35,14 @@ class FrameCipher(Protocol):
         """Undo `seal`. Raises DamageError."""
         ...
 
+    def seal_again(self, kind: int, codec: int, plain: int, stored: bytes, damaged: bytes) -> bytes:
+        """What `seal` made of the same bytes once, given what is left of it.
+
+        Right only if the nonce at its begin is not damaged: the digest tells. `codec` is that of
+        the unsealed bytes.
+        """
+        ...
+
 
 class Cipher(Protocol):
     """Any number of threads may use it at once."""
@@ -70,6 +78,11 @@ class Clear:
 
     def open(self, _kind: int, codec: int, _plain: int, stored: bytes) -> tuple[int, bytes]:
         return codec, stored
+
+    def seal_again(
+        self, _kind: int, _codec: int, _plain: int, stored: bytes, _damaged: bytes
+    ) -> bytes:
+        return stored
 
     def seal_object(self, _place: bytes, body: bytes) -> bytes:
         return body
@@ -119,6 +132,11 @@ class SealedFrames:
     def seal(self, kind: int, codec: int, plain: int, stored: Buffer) -> tuple[int, Buffer]:
         codec += SEALED
         return codec, _seal(self._cipher, stored, self._place(kind, codec, plain))
+
+    def seal_again(self, kind: int, codec: int, plain: int, stored: bytes, damaged: bytes) -> bytes:
+        place = self._place(kind, codec + SEALED, plain)
+        nonce = damaged[:NONCE_BYTES].ljust(NONCE_BYTES, b"\0")
+        return nonce + self._cipher.encrypt(nonce, stored, place)
 
     def open(self, kind: int, codec: int, plain: int, stored: bytes) -> tuple[int, bytes]:
         if codec < SEALED:

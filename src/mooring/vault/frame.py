@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
 from blake3 import blake3
 
 from mooring.model.errors import DamageError
-from mooring.vault.cipher import Cipher, Clear
+from mooring.vault.cipher import SEALED, Cipher, Clear, FrameCipher
 from mooring.vault.store.interface import Buffer
 
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
+
+
+_LEVELS = 19
+"""Those that the settings allow."""
 
 
 class Kind(IntEnum):
@@ -84,6 +89,32 @@ class Packer:
         return PackedFrame(
             kind, codec, size, stored, digest, digest if is_content else blake3(stored).digest()
         )
+
+
+def packed_again(
+    content: bytes, codec: int, stored_digest: bytes, frames: FrameCipher, damaged: bytes
+) -> bytes | None:
+    """The stored bytes of a frame of data whose content is known; None if they cannot be made.
+
+    They must have the digest: with another version of zstd they may not. `damaged` is what is
+    left of them; what was sealed cannot be made again without its first bytes.
+    """
+    sealed = codec >= SEALED
+    base = codec - SEALED if sealed else codec
+    packings: Iterable[bytes] = (content,)
+    if base == Codec.ZSTD:
+        packings = (_compressed(content, level) for level in range(1, _LEVELS + 1))
+    for packed in packings:
+        stored = frames.seal_again(Kind.DATA, base, len(content), packed, damaged)
+        if blake3(stored).digest() == stored_digest:
+            return stored
+    return None
+
+
+def _compressed(content: bytes, level: int) -> bytes:
+    compressor = zstd.ZstdCompressor(level=level)
+    compressor.set_pledged_input_size(len(content))
+    return compressor.compress(content, zstd.ZstdCompressor.FLUSH_FRAME)
 
 
 def unpack(codec: int, plain: int, stored: bytes, content_digest: bytes, cipher: Cipher) -> bytes:

@@ -104,6 +104,18 @@ def make_copy(source: Store, target: Store, vault_id: str) -> None:
     target.barrier([HEADER_NAME])
 
 
+def check_copy(copy: Store, vault_id: str) -> None:
+    """Raises VaultError if the store does not hold a copy of the vault."""
+    try:
+        found, _ = read_header(copy.get(HEADER_NAME), copy.description)
+    except ObjectNotFoundError:
+        found = "nothing"
+    if found != vault_id:
+        raise VaultError(
+            f"{copy.description} is not a copy of the vault {vault_id}: it holds {found}"
+        )
+
+
 class Replicator:
     """One run; `frames` and `walk` are of the source, and may have been used before."""
 

@@ -90,7 +90,7 @@ class SegmentTable:
     ) -> None:
         self.raw = raw
         self._entries = entries
-        self.places: Array = entries["offset"].astype(np.int64) if places is None else places
+        self.places: Array = self.written_places if places is None else places
         self.claim = claim
         self.ordinal = ordinal
         self.created_ms = ms
@@ -107,6 +107,11 @@ class SegmentTable:
     def stored_bytes(self) -> Array:
         """Of each frame, the bytes that it takes in the segment, or took."""
         return self._entries["stored"].astype(np.int64)
+
+    @property
+    def written_places(self) -> Array:
+        """Where the frames were when the segment was written: all of them, in their order."""
+        return self._entries["offset"].astype(np.int64)
 
     @property
     def kinds(self) -> Array:

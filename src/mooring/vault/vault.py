@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -36,8 +36,9 @@ from mooring.vault.layout import (
     tombstone_prefix,
 )
 from mooring.vault.pace import Pace, lower_priority
+from mooring.vault.mend import Mender, Mending, Readable
 from mooring.vault.reader import SnapshotReader
-from mooring.vault.replicate import OnCopied, Replication, Replicator, make_copy
+from mooring.vault.replicate import OnCopied, Replication, Replicator, check_copy, make_copy
 from mooring.vault.root import Root, SnapshotInfo, check_size, decode_root
 from mooring.vault.sharing import Sharing
 from mooring.vault.store.interface import Store
@@ -367,6 +368,19 @@ class Vault:
                 result.deleted += gone
                 copy.collect()
         return result
+
+    def mend(self, copies: Sequence[Store], disks: Sequence[Readable] = ()) -> Mending:
+        """Verify all, and put in place what is damaged here and sound in `copies` of this vault.
+
+        Data may also come from `disks`, which had it once at the same place and may be in use:
+        only bytes with the right digest are taken. Raises DiskFullError, StoreError; VaultError
+        if a copy is that of another vault, or somebody copies into this one.
+        """
+        for copy in copies:
+            check_copy(copy, self.id)
+        return Mender(
+            self._store, self._frames, self._clock, self._ids, self._workers, copies, disks
+        ).run()
 
     def _beside(self, store: Store) -> Vault:
         """This very vault as another store has it."""

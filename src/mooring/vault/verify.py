@@ -56,6 +56,11 @@ class Verification:
             return []
         return [damage for root in roots if (damage := self._damage(root)) is not None]
 
+    @property
+    def bad(self) -> Mapping[FrameKey, str]:
+        """The damaged frames that were found, of data and of maps, each with its problem."""
+        return self._bad
+
     def _check(self, key: FrameKey) -> str:
         try:
             self._frames.load(key, Kind.DATA)
