@@ -164,6 +164,7 @@ def _build(settings: Settings, paths: Paths, observer: Observer, lock: IO[str]) 
         account_id=settings.account,
         max_pending_snapshots=settings.limits.pending_snapshots,
         servers=servers,
+        vaults=vaults,
         quiescer=_quiescer(settings, paths, clock),
         devices=tools.devices,
         wake=runner.wake,

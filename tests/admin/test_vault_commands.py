@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -143,15 +144,28 @@ def test_usage_lists_snapshots_by_disk_and_age(
     with running(settings):
         assert usage(settings) == 0
     said = lines(capsys)
-    assert said[0] == "us-east-2: 3 snapshots"
+    assert said[0] == "us-east-2: 3 snapshots; full copies: 2.0 MiB"
     cells = [line.split() for line in said[1:]]
-    assert cells[0] == ["SNAPSHOT", "DISK", "SIZE", "ALONE", "SHARED"]
+    assert cells[0] == ["SNAPSHOT", "DISK", "SIZE", "ALONE", "SHARED", "FULL", "COPY"]
     assert [row[:4] for row in cells[1:]] == [
         ["monday", "data", "8.0", "GiB"],
         ["tuesday", "data", "8.0", "GiB"],
         ["alone", "logs", "8.0", "GiB"],
     ]
     assert len({len(line) for line in said[1:]}) == 1
+
+
+def test_usage_as_json(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["usage", "--data", settings.data, "--json"]) == 2
+    capsys.readouterr()
+    assert usage(settings, as_json=True) == 0
+    told = json.loads(capsys.readouterr().out)[REGION]
+    rows = told["snapshots"]
+    assert [row["id"] for row in rows] == ["one", "two", "other"]
+    full = [row["fullCopyBytes"] for row in rows]
+    assert full == [2 * FRAME_BYTES, 2 * FRAME_BYTES, 10 * 4096]
+    assert told["fullCopyBytes"] == sum(full)
+    assert told["aloneBytes"] == sum(row["aloneBytes"] for row in rows)
 
 
 @pytest.mark.parametrize(

@@ -188,6 +188,42 @@ def test_export(mooring: Run, server: RecordingServer) -> None:
     assert (request.method, request.path) == ("GET", path)
 
 
+def test_diff_follows_the_pages(mooring: Run, server: RecordingServer) -> None:
+    one, two = ({"offset": at, "length": 4096, "zero": False} for at in (0, 8192))
+    head = {"from": "A", "to": "B", "sizeInBytes": 1 << 33}
+    scripted(
+        server,
+        {**head, "extents": [one], "nextOffset": 8192},
+        {**head, "extents": [two], "nextOffset": None},
+    )
+    result = mooring("diff", "--from", "A", "--to", "B")
+
+    assert result.status == 0
+    assert json.loads(result.stdout) == {**head, "extents": [one, two], "changedBytes": 8192}
+    path = "/mooring/diff?diskSnapshotName=B&fromDiskSnapshotName=A"
+    assert [one.path for one in server.requests[-2:]] == [path, f"{path}&startOffset=8192"]
+
+
+def test_diff_of_what_did_not_change(mooring: Run, server: RecordingServer) -> None:
+    told: dict[str, object] = {"from": None, "to": "B", "sizeInBytes": 1 << 33, "extents": []}
+    scripted(server, {**told, "nextOffset": None})
+    assert json.loads(mooring("diff", "--to", "B").stdout) == {**told, "changedBytes": 0}
+    scripted(server, GONE)
+    assert "(NotFoundException) when asking for the changes" in mooring("diff", "--to", "B").stderr
+
+
+def test_usage(mooring: Run, server: RecordingServer) -> None:
+    row = {"diskSnapshotName": "monday", "diskName": "db", "createdAt": 1.5, "sizeInBytes": 1 << 33}
+    told = {"snapshots": [{**row, "aloneBytes": 5 << 20, "sharedBytes": 0, "fullCopyBytes": 1536}]}
+    scripted(server, told, told)
+    result = mooring("usage")
+    assert result.stdout.splitlines() == [
+        "SNAPSHOT  DISK     SIZE    ALONE   SHARED  FULL COPY",
+        "monday    db    8.0 GiB  5.0 MiB  0 bytes    1.5 KiB",
+    ]
+    assert json.loads(mooring("usage", "--json").stdout) == told
+
+
 def test_export_of_what_is_not_there(mooring: Run, server: RecordingServer) -> None:
     scripted(server, GONE)
     result = mooring("export", "--disk-snapshot-name", "S")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -120,6 +121,35 @@ def test_damage_is_logged_and_counted(world: World) -> None:
     (entry,) = [entry for entry in logs if entry["log_level"] == "error"]
     assert entry["ranges"] == [(0, BLOCK_SIZE)]
     assert f'mooring_vault_damaged_snapshots{{region="{REGION}"}} 1.0' in metrics.text().decode()
+    world.close()
+
+
+def test_a_collection_tells_what_the_vault_holds(world: World) -> None:
+    world.disk()
+    world.write(world.disk_id("data"), 0, os.urandom(400 * BLOCK_SIZE))
+    world.snapshot("first")
+    world.settle()
+    world.write(world.disk_id("data"), 0, os.urandom(300 * BLOCK_SIZE))
+    world.snapshot("second")
+    world.settle()
+    schedule = Schedule(world.tools, DEFAULTS, world.runner.wake)
+    world.clock.advance(60)
+    schedule.look()
+    world.settle()
+
+    def told(kind: str) -> float:
+        start = f'mooring_vault_bytes{{kind="{kind}",region="{REGION}"}} '
+        (line,) = [one for one in metrics.text().decode().splitlines() if one.startswith(start)]
+        return float(line.removeprefix(start))
+
+    assert told("logical") == 2 * 400 * BLOCK_SIZE
+    assert 700 * BLOCK_SIZE < told("live") <= told("stored") < 710 * BLOCK_SIZE
+    assert f'mooring_vault_snapshots{{region="{REGION}"}} 2.0' in metrics.text().decode()
+
+    world.call("DeleteDiskSnapshot", diskSnapshotName="first")
+    world.settle()
+    assert told("logical") == 400 * BLOCK_SIZE
+    assert 400 * BLOCK_SIZE < told("live") <= told("stored") < 450 * BLOCK_SIZE
     world.close()
 
 

@@ -65,6 +65,7 @@ class World:
             max_pending_snapshots=5,
             quiescer=self.quiescer,
             devices=self.tools.devices,
+            vaults=vaults,
         )
         self._handlers = handlers(self.backend)
         self._count = itertools.count()

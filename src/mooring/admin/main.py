@@ -130,6 +130,7 @@ def _add_vault_commands(
     usage = commands.add_parser(
         "usage", parents=[place], help="what each snapshot takes alone, and what it shares"
     )
+    usage.add_argument("--json", dest="as_json", action="store_true", help="print JSON, in bytes")
     usage.set_defaults(run=_usage)
 
     export = commands.add_parser(
@@ -290,7 +291,7 @@ def _collect(settings: config.Settings, options: argparse.Namespace) -> int:
 def _usage(settings: config.Settings, options: argparse.Namespace) -> int:
     from mooring.admin.usage import usage
 
-    return usage(settings, region=options.region)
+    return usage(settings, region=options.region, as_json=options.as_json)
 
 
 def _export(settings: config.Settings, options: argparse.Namespace) -> int:

@@ -86,7 +86,7 @@ def candidates(model: ServiceModel, index: int, words: list[str]) -> list[str]:
 def _options_of(model: ServiceModel, command: str | None) -> list[str]:
     general = [option.split(" ")[0] for option in GLOBAL_OPTIONS]
     if command is None:
-        own = ["wait", "uri", "device", "export", "import", "ls", "cp", "completion", "help"]
+        own = ["wait", "uri", "device", "export", "import", "ls", "cp", "diff", "usage", "completion", "help"]
         return [*(command_name(name) for name in model.operations), *own, *general]
     if command == "wait":
         return [*WAITERS, *{option for option, _ in WAITERS.values()}, "--timeout"]
@@ -98,6 +98,10 @@ def _options_of(model: ServiceModel, command: str | None) -> list[str]:
         return ["--disk-snapshot-name", "--format", "--disk-size-in-gb"]
     if command in {"ls", "cp"}:
         return ["--disk-snapshot-name", "--path", "--partition"]
+    if command == "diff":
+        return ["--from", "--to"]
+    if command == "usage":
+        return ["--json"]
     if command == "completion":
         return list(_SCRIPTS)
     served = model.operations.get(operation_name(command))

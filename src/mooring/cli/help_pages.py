@@ -56,6 +56,8 @@ _OWN = {
     "import": "Make a snapshot from an image file.",
     "ls": "List files in a snapshot.",
     "cp": "Copy files out of a snapshot.",
+    "diff": "Tell what changed between two snapshots, as JSON.",
+    "usage": "Tell what each snapshot takes, and what it shares.",
     "completion": "Print what makes bash, zsh or fish complete mooring's commands.",
     "help": "This page.",
 }

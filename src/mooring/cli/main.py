@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mooring.cli.options import Options
     from mooring.protocol.service_model import ServiceModel
 
-OWN_COMMANDS = ("wait", "uri", "device", "export", "import", "ls", "cp", "completion", "help")
+OWN_COMMANDS = ("wait", "uri", "device", "export", "import", "ls", "cp", "diff", "usage", "completion", "help")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -107,6 +107,11 @@ def _run_own(
 
         run = file_commands.run_ls if command == "ls" else file_commands.run_cp
         return run(model, rest, options, session)
+    if command in {"diff", "usage"}:
+        from mooring.cli import vault_commands
+
+        ask = vault_commands.run_diff if command == "diff" else vault_commands.run_usage
+        return ask(model, rest, options, session)
     from mooring.cli import completion
 
     return completion.run(rest)

@@ -59,6 +59,14 @@ def collect(work: Work) -> None:
     """Free what no snapshot needs any more."""
     done = work.vault.collect()
     metrics.collected(done.bytes_freed)
+    if (totals := done.totals) is not None:
+        size = {
+            "stored": totals.stored_bytes,
+            "live": totals.live_bytes,
+            "dead": totals.dead_bytes,
+            "logical": totals.logical_bytes,
+        }
+        metrics.vault_holds(work.job.region, totals.snapshots, size)
 
 
 def verify(work: Work) -> None:

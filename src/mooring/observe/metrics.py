@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -50,6 +52,15 @@ _DAMAGED = Gauge(
     "mooring_vault_damaged_snapshots",
     "Snapshots in which the last verification found damage, by region.",
     ["region"],
+)
+_VAULT_BYTES = Gauge(
+    "mooring_vault_bytes",
+    "What a vault held after its last collection: `stored` in all, of which snapshots need `live` "
+    "and nothing needs `dead`; `logical` is what full copies of all snapshots would take.",
+    ["region", "kind"],
+)
+_VAULT_SNAPSHOTS = Gauge(
+    "mooring_vault_snapshots", "Snapshots in a vault at its last collection.", ["region"]
 )
 _REPLICA_BYTES = Counter(
     "mooring_replica_copied_bytes_total", "Bytes written to the copy of a vault.", ["region"]
@@ -111,6 +122,13 @@ def audit_failed(lines: int) -> None:
 def collected(freed_bytes: int) -> None:
     """A collection has given room back."""
     _FREED_BYTES.inc(freed_bytes)
+
+
+def vault_holds(region: str, snapshots: int, size: Mapping[str, int]) -> None:
+    """What a vault holds after a collection; `size` in bytes by kind."""
+    _VAULT_SNAPSHOTS.labels(region).set(snapshots)
+    for kind, value in size.items():
+        _VAULT_BYTES.labels(region, kind).set(value)
 
 
 def verified(region: str, damaged: int) -> None:

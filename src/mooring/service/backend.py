@@ -20,6 +20,7 @@ from mooring.quiesce.interface import Quiescer
 from mooring.quiesce.memory import MemoryQuiescer
 from mooring.service.context import Context
 from mooring.vault.served.interface import NoServer, SnapshotServer
+from mooring.vault.vault import Vault
 
 Params = Mapping[str, Any]
 Result = dict[str, Any]
@@ -32,7 +33,8 @@ ANSWERS_KEPT_MS = 15 * 60 * 1000
 class Backend:
     """Everything below the service.
 
-    `engines` by zone, `servers` of snapshots by region; `wake` tells the runner of a new job.
+    `engines` by zone, `servers` of snapshots and `vaults` by region; `wake` tells the runner of a
+    new job.
     """
 
     catalog: Catalog
@@ -43,6 +45,7 @@ class Backend:
     account_id: str
     max_pending_snapshots: int
     servers: Mapping[str, SnapshotServer] = field(default_factory=dict)
+    vaults: Mapping[str, Vault] = field(default_factory=dict)
     quiescer: Quiescer = field(default_factory=MemoryQuiescer)
     devices: Devices = field(default_factory=MemoryDevices)
     wake: Callable[[], None] = field(default=lambda: None)

@@ -56,7 +56,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -93,6 +93,7 @@ from mooring.vault.root import Root, decode_root
 from mooring.vault.segment_copy import read_frames, size_with, write_segment
 from mooring.vault.segment_table import GONE, SegmentTable
 from mooring.vault.store.interface import Store
+from mooring.vault.usage import Totals
 from mooring.vault.walk import Array, FrameSet, Walk
 
 _NOT_WRITING = (Purpose.READ, Purpose.COLLECT)
@@ -117,6 +118,18 @@ class Collection:
     postponed: bool = False
     """Somebody copies into this vault: nothing was done, but for expired claims."""
 
+    totals: Totals | None = field(default=None, compare=False)
+    """What the vault holds afterwards; not in a dry run."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """A segment when it was looked at: its live frames, what it takes, and what of that is live."""
+
+    count: int
+    stored: int
+    live: int
+
 
 class Collector:
     """One for each vault object; `walk` remembers what it has walked."""
@@ -128,6 +141,10 @@ class Collector:
         self._frames = frames
         self._cipher = frames.cipher
         self._walk = walk
+        # A segment of which as many frames are live as before needs no second look: if others
+        # are, some room comes back later.
+        self._looked: dict[bytes, _Looked] = {}
+        self._spared = 0
 
     def run(self, *, dry_run: bool = False) -> Collection:
         """Raises DamageError if a root or map is damaged: then nothing is deleted."""
@@ -149,6 +166,7 @@ class Collector:
         if any(one.purpose == Purpose.COPY for one in claims):
             return _postponed(expired, len(listed))
         roots, held = list(self._roots()), list(self._held_roots(claims))
+        present = list(roots)
         roots += self._newly_deleted(buried)
         live = self._live(roots, held, work)
         dead = [segment for segment in listed if segment not in live]
@@ -171,7 +189,32 @@ class Collector:
             segments_kept=len(listed) - deleted,
             claims_expired=expired,
             files_swept=swept,
+            totals=None if work.dry_run else self._totals(present, live),
         )
+
+    def _totals(self, roots: list[Root], live: dict[bytes, Array]) -> Totals:
+        self._looked = {one: found for one, found in self._looked.items() if one in live}
+        logical = 0
+        for root in roots:
+            # One that was deleted meanwhile may have lost its map already.
+            with suppress(DamageError):
+                logical += self._walk.used_blocks(root) * BLOCK_SIZE
+        return Totals(
+            snapshots=len(roots),
+            stored_bytes=self._spared + sum(one.stored for one in self._looked.values()),
+            live_bytes=sum(one.live for one in self._looked.values()),
+            logical_bytes=logical,
+        )
+
+    def _is_as_before(self, segment: bytes, needed: Array) -> bool:
+        known = self._looked.get(segment)
+        return known is not None and known.count == len(needed)
+
+    def _note(self, segment: bytes, table: SegmentTable, needed: Array, work: _Work) -> None:
+        if not work.dry_run:
+            stored = self._store.allocated(segment_name(segment))
+            live = int(table.stored_bytes[needed].sum())
+            self._looked[segment] = _Looked(len(needed), stored, live)
 
     def claim(self) -> Claim | None:
         """Claim the vault for a collection; None if the disk is full."""
@@ -274,11 +317,13 @@ class Collector:
     def _delete(self, dead: list[bytes], claimed: set[bytes], work: _Work) -> tuple[int, int]:
         names: list[str] = []
         count = freed = 0
+        self._spared = 0
         for segment in dead:
             name = segment_name(segment)
             try:
                 size = self._store.tail(name, 0)[1]
                 if claimed and self._owner(segment) in claimed | {None}:
+                    self._spared += size
                     continue
             except ObjectNotFoundError:
                 continue
@@ -296,17 +341,20 @@ class Collector:
     def _punch(self, named: list[bytes], live: dict[bytes, Array], work: _Work) -> tuple[int, int]:
         count = freed = 0
         for segment in named:
+            if self._is_as_before(segment, live[segment]):
+                continue
             # One that another collector has deleted, or whose table is damaged.
             with suppress(ObjectNotFoundError, DamageError):
-                holes = _holes(self._frames.fresh_table(segment), live[segment])
+                table = self._frames.fresh_table(segment)
+                holes = _holes(table, live[segment])
                 size = sum(length for _, length in holes)
                 name = segment_name(segment)
-                if size < PUNCH_AT_LEAST or self._is_punched(name, size):
-                    continue
-                count += 1
-                freed += size
-                if work.may_delete():
-                    self._store.punch(name, holes)
+                if size >= PUNCH_AT_LEAST and not self._is_punched(name, size):
+                    count += 1
+                    freed += size
+                    if work.may_delete():
+                        self._store.punch(name, holes)
+                self._note(segment, table, live[segment], work)
         return count, freed
 
     def _rewrite(
@@ -315,10 +363,13 @@ class Collector:
         count = freed = 0
         names: list[str] = []
         for segment in named:
+            if self._is_as_before(segment, live[segment]):
+                continue
             # One that another collector has deleted, or of which a needed frame is damaged: it
             # stays as it is, because what is left of that frame may be of use to who mends it.
             with suppress(ObjectNotFoundError, DamageError):
                 saved = self._rewrite_one(segment, live[segment], work)
+                self._note(segment, self._frames.table(segment), live[segment], work)
                 count += saved > 0
                 freed += saved
                 if saved and not work.dry_run:

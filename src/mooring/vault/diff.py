@@ -19,8 +19,12 @@ _EMPTY_DIRECTORY = References(DIRECTORY_PAGES, blocks=False)
 _EMPTY_PAGE = References(PAGE_BLOCKS, blocks=True)
 
 
-def changed_extents(old: Root | None, new: Root, frames: Frames) -> Iterator[Extent]:
+def changed_extents(
+    old: Root | None, new: Root, frames: Frames, first: int = 0
+) -> Iterator[Extent]:
     """Yield the ranges of `new` that do not refer to the same blocks as `old`, ascending.
+
+    Only what is at or behind block `first`; what lies before is not looked at.
 
     Without `old`, all that is not zero. Time follows the number of pages that differ. A block
     that was written again with the content that it had counts as changed. Beyond the end of a
@@ -28,8 +32,8 @@ def changed_extents(old: Root | None, new: Root, frames: Frames) -> Iterator[Ext
     """
     last = new.info.size // BLOCK_SIZE
     held: Extent | None = None
-    for start, stop, zero in _ranges(old, new, frames):
-        end = min(stop, last)
+    for begin, stop, zero in _ranges(old, new, frames, first // PAGE_BLOCKS):
+        start, end = max(begin, first), min(stop, last)
         if start >= end:
             continue
         found = Extent(start * BLOCK_SIZE, (end - start) * BLOCK_SIZE, zero)
@@ -43,17 +47,23 @@ def changed_extents(old: Root | None, new: Root, frames: Frames) -> Iterator[Ext
         yield held
 
 
-def _ranges(old: Root | None, new: Root, frames: Frames) -> Iterator[tuple[int, int, bool]]:
+def _ranges(
+    old: Root | None, new: Root, frames: Frames, first_page: int
+) -> Iterator[tuple[int, int, bool]]:
     length = len(new.table)
     before = References(length, blocks=False)
     if old is not None:
         before = old.table.copy(max(length, len(old.table)))
     for upper in np.flatnonzero(_differences(before, new.table)[:length]).tolist():
+        if (upper + 1) * DIRECTORY_PAGES <= first_page:
+            continue
         directories = [
             frames.directory(key) if (key := frame_key(table, upper)) else _EMPTY_DIRECTORY
             for table in (before, new.table)
         ]
         for lower in np.flatnonzero(_differences(*directories)).tolist():
+            if upper * DIRECTORY_PAGES + lower < first_page:
+                continue
             pages = [
                 frames.page(key) if (key := frame_key(directory, lower)) else _EMPTY_PAGE
                 for directory in directories

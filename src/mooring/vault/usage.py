@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mooring.model.extents import BLOCK_SIZE
 from mooring.vault.frames import Frames
 from mooring.vault.root import Root
 from mooring.vault.walk import Array, Walk
@@ -19,11 +20,29 @@ class Usage:
     """The stored bytes that a snapshot names, data and map.
 
     `unique_bytes` is what no other snapshot names: what deleting this one would free.
+    `logical_bytes` is what of the disk is not zeros: what a full copy would take.
     """
 
     snapshot_id: str
     unique_bytes: int
     shared_bytes: int
+    logical_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """What a vault holds, in bytes: in the store, needed by snapshots, and what full copies of all
+    snapshots would take."""
+
+    snapshots: int
+    stored_bytes: int
+    live_bytes: int
+    logical_bytes: int
+
+    @property
+    def dead_bytes(self) -> int:
+        """What is stored and not needed: to be given back with more, or being written."""
+        return max(0, self.stored_bytes - self.live_bytes)
 
 
 class UsageReport:
@@ -39,7 +58,12 @@ class UsageReport:
         totals = [self._enter(number, root) for number, root in enumerate(roots)]
         unique = self._unique(len(roots))
         return [
-            Usage(snapshot_id=root.id, unique_bytes=alone, shared_bytes=total - alone)
+            Usage(
+                snapshot_id=root.id,
+                unique_bytes=alone,
+                shared_bytes=total - alone,
+                logical_bytes=self._walk.used_blocks(root) * BLOCK_SIZE,
+            )
             for root, total, alone in zip(roots, totals, unique, strict=True)
         ]
 

@@ -16,7 +16,7 @@ from mooring.model.errors import (
     SnapshotNotInVaultError,
     VaultError,
 )
-from mooring.model.extents import Extent
+from mooring.model.extents import BLOCK_SIZE, Extent
 from mooring.model.ids import Ids, RandomIds
 from mooring.vault.cipher import Cipher
 from mooring.vault.claim import Claim, Purpose
@@ -35,8 +35,8 @@ from mooring.vault.layout import (
     tombstone_name,
     tombstone_prefix,
 )
-from mooring.vault.pace import Pace, lower_priority
 from mooring.vault.mend import Mender, Mending, Readable
+from mooring.vault.pace import Pace, lower_priority
 from mooring.vault.reader import SnapshotReader
 from mooring.vault.replicate import OnCopied, Replication, Replicator, check_copy, make_copy
 from mooring.vault.root import Root, SnapshotInfo, check_size, decode_root
@@ -86,6 +86,7 @@ class Vault:
         self._sealers = ThreadPoolExecutor(2, "vault-segments", polite)
         self._pace = Pace(clock, bytes_per_second)
         self._walk = Walk(self._frames)
+        self._usage: list[Usage] | None = None
         self._collector = Collector(store, clock, ids, self._frames, self._walk)
         self._sharing = None
         if index is not None:
@@ -299,14 +300,15 @@ class Vault:
         for name in self._store.names(ROOTS):
             yield name.removeprefix(ROOTS)
 
-    def diff(self, old: str | None, new: str) -> Iterator[Extent]:
+    def diff(self, old: str | None, new: str, start: int = 0) -> Iterator[Extent]:
         """Yield the ranges of `new` that changed since `old`; without it, all that is not zero.
 
-        Ascending; `zero` says that a range reads as zeros now. What was written again with the
-        content that it had may be among them. Raises SnapshotNotInVaultError, DamageError.
+        Ascending, from the byte `start` on; `zero` says that a range reads as zeros now. What was
+        written again with the content that it had may be among them. Raises
+        SnapshotNotInVaultError, DamageError.
         """
         before = None if old is None else self.root(old)
-        return changed_extents(before, self.root(new), self._frames)
+        return changed_extents(before, self.root(new), self._frames, start // BLOCK_SIZE)
 
     def refresh_index(self) -> None:
         """Enter now what other servers wrote; otherwise that is done when it is due."""
@@ -343,8 +345,16 @@ class Vault:
         return [*damaged_roots(broken), *(one for one in found if self.has(one.snapshot_id))]
 
     def usage(self) -> list[Usage]:
-        """What each snapshot takes alone, and what it shares. Raises DamageError."""
-        return UsageReport(self._frames).run(list(self.roots()))
+        """What each snapshot takes alone, and what it shares. Raises DamageError.
+
+        Walks all maps; asked again while the snapshots are the same, it answers at once.
+        """
+        roots = sorted(self.roots(), key=lambda root: root.id)
+        ids = [root.id for root in roots]
+        known = self._usage
+        if known is None or [one.snapshot_id for one in known] != ids:
+            self._usage = known = UsageReport(self._frames).run(roots)
+        return list(known)
 
     def replicate(
         self, target: Store, *, delete: bool = False, on_copied: OnCopied = lambda *_: None

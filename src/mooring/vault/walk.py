@@ -35,6 +35,7 @@ class Walk:
         self._numbers: dict[bytes, int] = {}
         self._ids: list[bytes] = []
         self._lock = threading.Lock()
+        self._used: dict[FrameKey, int] = {}
         self._known: ByteCache[FrameKey, Array] = ByteCache(REMEMBERED_BYTES)
 
     def frames_of(self, root: Root) -> Array:
@@ -52,6 +53,15 @@ class Walk:
                     seen.add(key)
                     yield part
 
+    def used_blocks(self, root: Root) -> int:
+        """How many blocks of a snapshot are not zeros. Raises DamageError."""
+        total = 0
+        for key in _directories(root):
+            if key not in self._used:
+                self._of_directory(key)
+            total += self._used[key]
+        return total
+
     def segments_in(self, frames: Array) -> Iterator[tuple[bytes, Array]]:
         """Yield the segments of sorted frames: their ids, and the frames' numbers in them."""
         numbers = frames >> 16
@@ -64,10 +74,14 @@ class Walk:
         if found is None:
             directory = self._frames.directory(key)
             parts = [self._pack(directory)]
+            used = 0
             for slot in directory.segment.nonzero()[0].tolist():
                 page = frame_key(directory, slot)
                 assert page is not None
-                parts.append(self._pack(self._frames.page(page)))
+                references = self._frames.page(page)
+                used += int(np.count_nonzero(references.segment))
+                parts.append(self._pack(references))
+            self._used[key] = used
             found = np.unique(np.concatenate(parts))
             self._known.put(key, found, found.nbytes + 200)
         return found
