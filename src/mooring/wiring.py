@@ -261,7 +261,7 @@ def open_vault(settings: Settings, region: str) -> Vault | None:
     store = open_store(settings, region)
     if store is None:
         return None
-    return _vault_in(store, settings, region, SystemClock(), create=False, index=None)
+    return open_vault_in(store, settings, region, SystemClock(), create=False, index=None)
 
 
 def vault_place(settings: Settings, region: str) -> str:
@@ -300,12 +300,13 @@ def s3_options(settings: Settings) -> dict[str, str]:
 def _vault(settings: Settings, region: str, clock: Clock) -> Vault:
     store = open_place(vault_place(settings, region), s3_options(settings))
     index = Paths(settings.data_directory.absolute()).indexes
-    return _vault_in(store, settings, region, clock, create=True, index=index)
+    return open_vault_in(store, settings, region, clock, create=True, index=index)
 
 
-def _vault_in(
+def open_vault_in(
     store: Store, settings: Settings, region: str, clock: Clock, *, create: bool, index: Path | None
 ) -> Vault:
+    """Open the vault in a store, or a copy of it, with the key of the region."""
     file = settings.regions[region].key_file
     return Vault.create_or_open(
         store,

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mooring import wiring
+from mooring.admin.vault_health import vault_findings
 from mooring.config import Settings
 from mooring.model.disk import DiskState
 from mooring.model.errors import ConfigurationError, ServerRunningError
@@ -49,6 +50,12 @@ def _findings(settings: Settings) -> Iterator[Finding]:
         return
     yield _room(paths)
     yield Finding(os.access(paths.data, os.W_OK), f"{paths.data}: writable for this user")
+    vaults = [Finding(*found) for found in vault_findings(settings)]
+    yield from vaults
+    if not all(finding.ok for finding in vaults):
+        # To look at the disks would make new vaults where some are away.
+        yield Finding(True, "the disks are not looked at as long as a vault is not well")
+        return
     try:
         mooring = wiring.build(settings)
     except ServerRunningError as error:

@@ -14,7 +14,19 @@ if TYPE_CHECKING:
     from mooring.cli.options import Options
     from mooring.protocol.service_model import ServiceModel
 
-OWN_COMMANDS = ("wait", "uri", "device", "export", "import", "ls", "cp", "diff", "usage", "completion", "help")
+OWN_COMMANDS = (
+    "wait",
+    "uri",
+    "device",
+    "export",
+    "import",
+    "ls",
+    "cp",
+    "diff",
+    "usage",
+    "completion",
+    "help",
+)
 
 
 def main(arguments: list[str] | None = None) -> int:

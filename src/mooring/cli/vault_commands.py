@@ -125,7 +125,7 @@ def _diff_help() -> int:
         "diff - tell what changed between two snapshots",
         "mooring diff [--from <string>] --to <string>",
         [
-            "Prints one JSON object with the ranges of the disk, in bytes, that the second snapshot "
+            "Prints one JSON object with the ranges of the disk, in bytes, that the newer snapshot "
             "has otherwise than the first; `zero` says that a range reads as zeros now. It takes a "
             "time that follows from the number of changes, not from the size of the disk.",
             "What was written again with the content that it had may be among the ranges. "

@@ -17,16 +17,18 @@ def is_bucket(place: str) -> bool:
     return place.startswith(_BUCKET)
 
 
-def open_place(place: str, options: Mapping[str, str]) -> Store:
+def open_place(
+    place: str, options: Mapping[str, str], *, retry_seconds: float | None = None
+) -> Store:
     """Open the store in a directory, which is made if need be, or in a bucket.
 
-    `options` are those of S3Store. Raises ConfigurationError, StoreError.
+    `options` and `retry_seconds` are those of S3Store. Raises ConfigurationError, StoreError.
     """
     if is_bucket(place):
         # Its library is an extra, and takes its time to load.
         from mooring.vault.store.s3 import S3Store
 
-        return S3Store(place, options)
+        return S3Store(place, options, retry_seconds=retry_seconds)
     return DirectoryStore(Path(place))
 
 

@@ -42,20 +42,29 @@ class S3Store:
 
     can_punch = False
 
-    def __init__(self, url: str, options: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        options: Mapping[str, str] | None = None,
+        *,
+        retry_seconds: float | None = None,
+    ) -> None:
         """`options` as obstore names them: `endpoint`, `region`, `access_key_id` and so on.
+
+        `retry_seconds`: how long a failing request is repeated, by default `RETRY_SECONDS`.
 
         Raises ConfigurationError for an address or options that are none.
         """
         self.url = url.rstrip("/")
         chosen = dict(options or {})
+        patience = RETRY_SECONDS if retry_seconds is None else retry_seconds
         plain = chosen.get("endpoint", "").startswith("http://")
         try:
             self._bucket = Bucket.from_url(
                 self.url,
                 config=chosen,  # type: ignore[arg-type]
                 client_options={"allow_http": plain, "timeout": timedelta(seconds=REQUEST_SECONDS)},
-                retry_config={"retry_timeout": timedelta(seconds=RETRY_SECONDS)},
+                retry_config={"retry_timeout": timedelta(seconds=patience)},
             )
         except (BaseError, ValueError) as error:
             raise ConfigurationError(f"the vault {url} cannot be opened: {error}") from error

@@ -1,0 +1,78 @@
+"""Whether vaults and their copies are there, open, and can be written to."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from mooring import wiring
+from mooring.config import Settings
+from mooring.model.clock import SystemClock
+from mooring.model.errors import DiskFullError, MooringError, ObjectNotFoundError, StoreError
+from mooring.model.ids import RandomIds
+from mooring.vault.layout import HEADER_NAME
+from mooring.vault.store.interface import Store
+from mooring.vault.store.place import is_bucket, open_place
+
+MIN_FREE_BYTES = 1 << 30
+"""Less room than this is called short."""
+
+PATIENCE_SECONDS = 5.0
+"""How long a service that fails is asked again; a server is more patient."""
+
+_PROBE = "probe-"
+
+
+def vault_findings(settings: Settings) -> Iterator[tuple[bool, str]]:
+    """For each vault and copy of the settings: whether all is well, and what was found."""
+    for region, one in settings.regions.items():
+        place = wiring.vault_place(settings, region)
+        yield _examine(settings, region, place, f"vault of {region}", named=bool(one.vault))
+        if replica := wiring.replica_place(settings, region):
+            yield _examine(settings, region, replica, f"copy of the vault of {region}", named=True)
+
+
+def _examine(
+    settings: Settings, region: str, place: str, what: str, *, named: bool
+) -> tuple[bool, str]:
+    where = f"{what}: {place}"
+    if not is_bucket(place) and not Path(place).is_dir():
+        if not named:
+            return True, f"{where}: not there yet; `mooringd serve` makes it"
+        return False, f"{where} is away: mount it, or make the directory if it is to be a new one"
+    try:
+        store = open_place(place, wiring.s3_options(settings), retry_seconds=PATIENCE_SECONDS)
+        try:
+            store.get(HEADER_NAME, 0, 1)
+        except ObjectNotFoundError:
+            return True, f"{where}: empty yet"
+        clock = SystemClock()
+        wiring.open_vault_in(store, settings, region, clock, create=False, index=None).close()
+        _write(store)
+    except DiskFullError as error:
+        return False, f"{where}: {error}"
+    except StoreError as error:
+        return False, f"{where} cannot be used: {error}"
+    except MooringError as error:
+        return False, f"{where}: {error}"
+    return _room(place, where)
+
+
+def _write(store: Store) -> None:
+    """Raises DiskFullError; StoreError, also if the store is read-only."""
+    name = _PROBE + RandomIds().new_id()
+    try:
+        store.put(name, b"mooringd doctor looks whether it can write\n")
+    finally:
+        store.delete(name)
+
+
+def _room(place: str, where: str) -> tuple[bool, str]:
+    if is_bucket(place):
+        return True, f"{where}: opens, and can be written to"
+    free = shutil.disk_usage(place).free
+    text = f"{where}: opens, and can be written to; {free / (1 << 30):.1f} GiB free"
+    if free < MIN_FREE_BYTES:
+        return False, f"{text}; make room, or snapshots will fail"
+    return True, text
