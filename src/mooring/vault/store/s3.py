@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
+from mooring.model.clock import SystemClock
 from mooring.model.errors import ConfigurationError, ObjectNotFoundError, StoreError
 from mooring.vault.store.interface import Buffer
 from mooring.vault.store.names import check_name
@@ -21,11 +24,16 @@ except ModuleNotFoundError as error:
         "a vault in a bucket needs obstore, which is missing: install mooring[s3]"
     ) from error
 
+T = TypeVar("T")
+
 REQUEST_SECONDS = 60
 """How long one request may take; a part of a segment has 5 MiB."""
 
 RETRY_SECONDS = 120
 """How long a failing request is repeated, after pauses that grow and vary."""
+
+_PAUSES = (0.1, 0.4, 1.6)
+_AT_ONCE_SECONDS = 1.0
 
 _IN_MEMORY = 8 * 1024 * 1024
 """What is larger waits in an unnamed temporary file until its name is known."""
@@ -81,12 +89,14 @@ class S3Store:
         content = bytes(data)
         with self._errors("write", name):
             try:
-                obstore.put(
-                    self._bucket,
-                    path,
-                    content,
-                    mode="overwrite" if replace else "create",
-                    use_multipart=False,
+                _insist(
+                    lambda: obstore.put(
+                        self._bucket,
+                        path,
+                        content,
+                        mode="overwrite" if replace else "create",
+                        use_multipart=False,
+                    )
                 )
             except AlreadyExistsError:
                 # After a reply that was lost, the repeated request meets what the first wrote.
@@ -97,7 +107,7 @@ class S3Store:
         path = check_name(name)
         with self._errors("read", name):
             if offset == 0 and length is None:
-                return bytes(obstore.get(self._bucket, path).bytes())
+                return _insist(lambda: bytes(obstore.get(self._bucket, path).bytes()))
             # A range beyond the end is an error to S3, and the size is needed to tell.
             if length is None or length == 0:
                 return self._clamped(path, offset, length)
@@ -111,25 +121,27 @@ class S3Store:
         with self._errors("read", name):
             if length == 0:
                 return b"", self._size(path)
-            found = obstore.get(self._bucket, path, options={"range": {"suffix": length}})
-            return bytes(found.bytes()), int(found.meta["size"])
+            return _insist(lambda: self._tail(path, length))
 
     def names(self, prefix: str) -> Iterator[str]:
         folder = check_name(prefix.rstrip("/")) if prefix else None
         with self._errors("list", prefix):
-            for batch in obstore.list(self._bucket, prefix=folder):
-                yield from [item["path"] for item in batch]
+            # In the order of names: what was cut short goes on behind the last one.
+            last: str | None = None
+            while batch := _insist(lambda after=last: self._batch(folder, after)):  # type: ignore[misc]
+                yield from batch
+                last = batch[-1]
 
     def rename(self, old: str, new: str) -> None:
         path, target = check_name(old), check_name(new)
         with self._errors("rename", old):
-            obstore.copy(self._bucket, path, target, overwrite=True)
-            obstore.delete(self._bucket, path)
+            _insist(lambda: obstore.copy(self._bucket, path, target, overwrite=True))
+            _insist(lambda: obstore.delete(self._bucket, path))
 
     def delete(self, name: str) -> None:
         path = check_name(name)
         with self._errors("delete", name), suppress(FileNotFoundError):
-            obstore.delete(self._bucket, path)
+            _insist(lambda: obstore.delete(self._bucket, path))
 
     def barrier(self, names: Iterable[str]) -> None:
         """What the service has acknowledged is durable."""
@@ -152,14 +164,25 @@ class S3Store:
         """Connections are let go with the object."""
 
     def _size(self, path: str) -> int:
-        return int(obstore.head(self._bucket, path)["size"])
+        return _insist(lambda: int(obstore.head(self._bucket, path)["size"]))
+
+    def _tail(self, path: str, length: int) -> tuple[bytes, int]:
+        found = obstore.get(self._bucket, path, options={"range": {"suffix": length}})
+        return bytes(found.bytes()), int(found.meta["size"])
+
+    def _batch(self, folder: str | None, after: str | None) -> list[str]:
+        """The next names behind one; empty at the end."""
+        for batch in obstore.list(self._bucket, prefix=folder, offset=after, chunk_size=1000):
+            if batch:
+                return [item["path"] for item in batch]
+        return []
 
     def _clamped(self, path: str, offset: int, length: int | None) -> bytes:
         size = self._size(path)
         end = size if length is None else min(size, offset + length)
         if end <= offset:
             return b""
-        return bytes(obstore.get_range(self._bucket, path, start=offset, end=end))
+        return _insist(lambda: bytes(obstore.get_range(self._bucket, path, start=offset, end=end)))
 
     @contextmanager
     def _errors(self, action: str, name: str) -> Iterator[None]:
@@ -198,18 +221,40 @@ class S3Upload:
             raise StoreError("the upload is over")
         try:
             path = check_name(name)
-            self._file.seek(0)
             with self._store._errors("write", name):
-                # In several parts at once; the object appears when the last has arrived.
-                source: Any = self._file
-                obstore.put(self._store._bucket, path, source)
+                _insist(lambda: self._put(path))
         finally:
             self.abort()
+
+    def _put(self, path: str) -> None:
+        """In several parts at once; the object appears when the last has arrived."""
+        source: Any = self._file
+        source.seek(0)
+        obstore.put(self._store._bucket, path, source)
 
     def abort(self) -> None:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _insist(work: Callable[[], T]) -> T:
+    """Do again what failed at once, as obstore does not when an answer was cut short.
+
+    Only for what may be repeated. What obstore has repeated for long is not tried again.
+    """
+    clock = SystemClock()
+    for pause in _PAUSES:
+        began = clock.monotonic()
+        try:
+            return work()
+        except (FileNotFoundError, AlreadyExistsError):
+            raise
+        except BaseError:
+            if clock.monotonic() - began > _AT_ONCE_SECONDS:
+                raise
+        time.sleep(pause * random.uniform(0.5, 1.5))
+    return work()
 
 
 def _first_line(error: BaseException) -> str:
