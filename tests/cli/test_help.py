@@ -92,7 +92,8 @@ def test_mooring_alone_is_twelve_lines(bare: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["wait", "uri", "device", "export", "import", "ls", "cp", "diff", "usage", "completion"]
+    "command",
+    ["wait", "uri", "device", "export", "import", "ls", "cp", "diff", "usage", "completion"],
 )
 def test_own_commands_have_pages(command: str, bare: Run) -> None:
     result = bare(command, "help")

@@ -86,7 +86,8 @@ def candidates(model: ServiceModel, index: int, words: list[str]) -> list[str]:
 def _options_of(model: ServiceModel, command: str | None) -> list[str]:
     general = [option.split(" ")[0] for option in GLOBAL_OPTIONS]
     if command is None:
-        own = ["wait", "uri", "device", "export", "import", "ls", "cp", "diff", "usage", "completion", "help"]
+        own = ["wait", "uri", "device", "export", "import", "ls", "cp"]
+        own += ["diff", "usage", "completion", "help"]
         return [*(command_name(name) for name in model.operations), *own, *general]
     if command == "wait":
         return [*WAITERS, *{option for option, _ in WAITERS.values()}, "--timeout"]
