@@ -288,7 +288,7 @@ QUESTIONS: dict[str, Entry[Question]] = {
     "instance-snapshot": reads(instance_snapshot, on=["instanceSnapshotName"]),
     "import": changes(import_snapshot, makes="diskSnapshotName"),
     "snapshot": reads(snapshot, on=["diskSnapshotName"]),
-    "diff": reads(diff, on=["diskSnapshotName"]),
+    "diff": reads(diff, on=["diskSnapshotName", "fromDiskSnapshotName"]),
     "usage": reads(usage),
 }
 
