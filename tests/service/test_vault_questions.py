@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from mooring.model.access import Access, Role
 from mooring.model.errors import (
+    AccessDeniedException,
     InvalidInputException,
     NotFoundException,
     OperationFailureException,
@@ -131,3 +133,22 @@ def test_damage_is_told_with_the_way_out(world: World) -> None:
         ask(world, "usage")
     with pytest.raises(OperationFailureException, match="The snapshots cannot be compared:"):
         ask(world, "diff", diskSnapshotName="first")
+
+
+def test_a_key_that_is_bound_to_tags_sees_its_own(world: World) -> None:
+    world.call("TagResource", resourceName="first", tags=[{"key": "team", "value": "a"}])
+    world.call("TagResource", resourceName="second", tags=[{"key": "team", "value": "b"}])
+    context = Context(
+        region=REGION,
+        caller="AKIATEST",
+        request_id="request",
+        invocation_id=None,
+        received_ms=world.clock.now_ms(),
+        access=Access(role=Role.READ_ONLY, tags={"team": "a"}),
+    )
+    questions = own.own_handlers(world.backend)
+
+    (row,) = questions["usage"](context, {})["snapshots"]
+    assert row["diskSnapshotName"] == "first"
+    with pytest.raises(AccessDeniedException):
+        questions["diff"](context, {"diskSnapshotName": "first", "fromDiskSnapshotName": "second"})

@@ -20,7 +20,7 @@ from mooring.model.extents import BLOCK_SIZE
 from mooring.model.instance import Instance, InstanceState
 from mooring.model.sizes import size_in_bytes
 from mooring.model.snapshot import DiskSnapshot, SnapshotState
-from mooring.service.access import Request, admit
+from mooring.service.access import Request, admit, shown_to
 from mooring.service.backend import Backend, Params
 from mooring.service.context import Context
 from mooring.service.disks import find_disk, find_snapshot
@@ -251,20 +251,23 @@ def usage(backend: Backend, context: Context, _params: Params) -> Answer:
         raise OperationFailureException(
             f"The usage cannot be told: {error}. `mooringd verify` lists the damage."
         ) from error
-    rows = [
-        {
-            "diskSnapshotName": snapshots[one.snapshot_id].name,
-            "diskName": snapshots[one.snapshot_id].disk_name,
-            "createdAt": snapshots[one.snapshot_id].created_ms / 1000,
-            "sizeInBytes": size_in_bytes(snapshots[one.snapshot_id].size_gb),
-            "aloneBytes": one.unique_bytes,
-            "sharedBytes": one.shared_bytes,
-            "fullCopyBytes": one.logical_bytes,
-        }
-        for one in report
-        if one.snapshot_id in snapshots
-    ]
-    return {"snapshots": sorted(rows, key=lambda row: (row["diskName"], row["createdAt"]))}
+    rows: list[dict[str, Any]] = []
+    for one in report:
+        if (found := snapshots.get(one.snapshot_id)) is not None:
+            rows.append(
+                {
+                    "diskSnapshotName": found.name,
+                    "diskName": found.disk_name,
+                    "createdAt": found.created_ms / 1000,
+                    "sizeInBytes": size_in_bytes(found.size_gb),
+                    "aloneBytes": one.unique_bytes,
+                    "sharedBytes": one.shared_bytes,
+                    "fullCopyBytes": one.logical_bytes,
+                    "tags": [{"key": key, "value": found.tags[key]} for key in found.tags],
+                }
+            )
+    rows.sort(key=lambda row: (row["diskName"], row["createdAt"]))
+    return shown_to(context.access, {"snapshots": rows})
 
 
 def _offset(value: object) -> int:
