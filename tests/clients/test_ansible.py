@@ -37,10 +37,10 @@ def module(site: Site, tmp_path: Path, module_name: str, **arguments: Any) -> An
         "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.json",
         "ANSIBLE_LOAD_CALLBACK_PLUGINS": "true",
     }
+    command = [str(VENV / "bin" / "ansible"), "localhost", "-c", "local"]
+    command += ["-m", f"community.aws.{module_name}", "-a", json.dumps({**common, **arguments})]
     done = subprocess.run(
-        [VENV / "bin" / "ansible", "localhost", "-c", "local", "-m", f"community.aws.{module_name}"]
-        + ["-e", f"ansible_python_interpreter={VENV / 'bin' / 'python'}"]
-        + ["-a", json.dumps({**common, **arguments})],
+        [*command, "-e", f"ansible_python_interpreter={VENV / 'bin' / 'python'}"],
         env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
