@@ -78,6 +78,12 @@ class EngineSettings:
     fill_mib_per_second: int = setting(
         0, "limit of the speed at which a disk is filled from its snapshot, in MiB/s; 0 for none"
     )
+    merge_mib_per_second: int = setting(
+        0, "limit of the speed at which layers of a disk are merged, in MiB/s; 0 for none"
+    )
+    answer_seconds: float = setting(
+        30.0, "how long a storage daemon may be silent until a request fails"
+    )
     run: str = setting("", "directory of sockets and pid files; default: run under data, if short")
 
 
@@ -361,6 +367,11 @@ def _check(settings: Settings) -> None:
         settings.nbd.port >= 0 and last < 65536,
         "nbd.port must be 0 to 65535; each region takes one, counted up from it",
     )
+    _require(
+        settings.engine.merge_mib_per_second >= 0,
+        "engine.merge_mib_per_second must not be negative",
+    )
+    _require(settings.engine.answer_seconds > 0, "engine.answer_seconds must be more than 0")
     _require(1 <= settings.vault.level <= 19, "vault.level must be 1 to 19")
     _require(0 <= settings.vault.threads <= 256, "vault.threads must be 0 to 256")
     _require(0 <= settings.vault.nice <= 19, "vault.nice must be 0 to 19")

@@ -214,7 +214,9 @@ def _engine_maker(settings: Settings, paths: Paths, clock: Clock) -> Callable[[s
     if settings.engine.kind == "memory":
         return lambda zone: MemoryEngine()
     daemons = DaemonSettings(
-        fill_bytes_per_second=settings.engine.fill_mib_per_second * 1024 * 1024
+        fill_bytes_per_second=settings.engine.fill_mib_per_second * 1024 * 1024,
+        merge_bytes_per_second=settings.engine.merge_mib_per_second * 1024 * 1024,
+        answer_seconds=settings.engine.answer_seconds,
     )
     return lambda zone: QemuEngine(paths.engine(zone), paths.engine_run(zone), clock, daemons)
 

@@ -28,7 +28,7 @@ class Deployment:
         self._servers: list[ServerProcess] = []
         self._crews: list[Crew] = []
         self._client: Client | None = None
-        self._paths = 0
+        self._paths: dict[str, str] = {}
 
     # --- processes
 
@@ -92,8 +92,11 @@ class Deployment:
 
     def attach(self, disk: str, instance: str) -> str:
         """Attach a disk; returns its NBD URI."""
-        self._paths += 1
-        path = "/dev/xvd" + string.ascii_lowercase[self._paths % 26]
+        used = self._paths.values()
+        path = next(
+            path for letter in string.ascii_lowercase if (path := f"/dev/xvd{letter}") not in used
+        )
+        self._paths[disk] = path
         self.call("AttachDisk", diskName=disk, instanceName=instance, diskPath=path)
         self.until_disk(disk, "attachmentState", "attached")
         return str(self.server.ask("uri", diskName=disk)["uri"])
@@ -117,6 +120,7 @@ class Deployment:
             return True
 
         until(accepted, f"{disk} to be free of clients")
+        self._paths.pop(disk, None)
         self.until_disk(disk, "state", "available")
 
     def until_disk(self, name: str, member: str, wanted: str) -> None:

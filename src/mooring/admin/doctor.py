@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from mooring import wiring
+from mooring.admin.asking import ask
+from mooring.admin.env import variables
 from mooring.admin.vault_health import vault_findings
 from mooring.config import Settings
+from mooring.model.clock import SystemClock
 from mooring.model.disk import DiskState
 from mooring.model.errors import ConfigurationError, ServerRunningError
 from mooring.model.paths import Paths
+from mooring.service.context import Context
+from mooring.service.own import disks
 
 TOOLS = {
     "qemu-storage-daemon": "serves the disks: apt-get install qemu-system-common qemu-utils",
@@ -58,15 +64,16 @@ def _findings(settings: Settings) -> Iterator[Finding]:
         return
     try:
         mooring = wiring.build(settings)
-    except ServerRunningError as error:
-        yield Finding(True, f"a server runs, so its disks are not looked at ({error})")
+    except ServerRunningError:
+        yield from _of_server(settings)
         return
     except ConfigurationError as error:
         yield Finding(False, str(error))
         return
     try:
         mooring.tools.catalog.migrate()
-        yield from _disks(mooring)
+        for region in settings.regions:
+            yield from _disks(disks(mooring.backend, _context(region), {})["disks"])
         yield from _devices(mooring)
     except ConfigurationError as error:
         yield Finding(False, str(error))
@@ -110,13 +117,40 @@ def _devices(mooring: wiring.Mooring) -> Iterator[Finding]:
         )
 
 
-def _disks(mooring: wiring.Mooring) -> Iterator[Finding]:
-    with mooring.tools.catalog.read() as transaction:
-        disks = transaction.disks.all()
-    for disk in disks:
-        where = f"disk {disk.name} in {disk.zone}"
-        if disk.state is DiskState.ERROR:
+def _of_server(settings: Settings) -> Iterator[Finding]:
+    """What the running server says: the disks are its own."""
+    yield Finding(True, "a server runs; its disks are as it says")
+    try:
+        bundle = os.environ.get("AWS_CA_BUNDLE") or settings.listen.certificate
+        environment = {**variables(settings), "AWS_CA_BUNDLE": bundle}
+        for region in settings.regions:
+            asking = {**environment, "AWS_DEFAULT_REGION": region}
+            yield from _disks(ask(asking, "disks", SystemClock())["disks"])
+    except ConfigurationError as error:
+        yield Finding(False, f"a server runs, but cannot be asked about its disks: {error}")
+
+
+def _context(region: str) -> Context:
+    return Context(region=region, caller="", request_id="", invocation_id=None, received_ms=0)
+
+
+def _disks(told: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:
+    for one in told:
+        where = f"disk {one['diskName']} in {one['zone']}"
+        if one["state"] == DiskState.ERROR:
             yield Finding(False, f"{where}: could not be made; delete it with delete-disk")
-        elif disk.state is not DiskState.PENDING:
-            health = mooring.tools.engines[disk.zone].health(disk.id)
-            yield Finding(health.ok, f"{where}: {health.problem or f'{health.layers} layers'}")
+        elif one["state"] != DiskState.PENDING:
+            text = one["problem"] or f"{one['layers']} layers"
+            yield Finding(one["ok"], f"{where}: {text}{_way_out(one)}")
+
+
+def _way_out(one: Mapping[str, Any]) -> str:
+    """What to do about a layer that is missing or damaged."""
+    if not one["damaged"]:
+        return ""
+    if one["newestSnapshotName"] is None:
+        return "; no snapshot of the disk is stored: put the file back from a copy"
+    return (
+        "; put the file back from a copy, or make a new disk from the snapshot "
+        f"{one['newestSnapshotName']} with create-disk-from-snapshot"
+    )

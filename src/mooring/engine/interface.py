@@ -32,12 +32,16 @@ class Freeze:
 
 @dataclass(frozen=True, slots=True)
 class DiskHealth:
-    """Whether a disk can be used, and what is wrong with it otherwise."""
+    """Whether a disk can be used, and what is wrong with it otherwise.
+
+    `damaged`: a layer is missing or not as it must be, which does not mend by itself.
+    """
 
     ok: bool
     problem: str = ""
     layers: int = 0
     points: Sequence[str] = field(default_factory=tuple)
+    damaged: bool = False
 
 
 @dataclass(frozen=True, slots=True)

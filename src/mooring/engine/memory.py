@@ -209,7 +209,7 @@ class MemoryEngine:
         with self._lock:
             disk = self._disks.get(disk_id)
             if disk is None:
-                return DiskHealth(False, f"disk {disk_id} does not exist")
+                return DiskHealth(False, f"disk {disk_id} does not exist", damaged=True)
             return DiskHealth(True, "", len(disk.overlays) + 1, self.points(disk_id))
 
     # --- attaching

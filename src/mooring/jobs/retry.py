@@ -57,6 +57,8 @@ def code(error: Exception) -> str:
     """The `errorCode` of an operation that failed so."""
     if is_full(error):
         return "DiskFull"
+    if isinstance(error, OSError) and error.errno == errno.EIO:
+        return "InputOutput"
     if isinstance(error, ServiceError):
         return error.code
     if isinstance(error, MooringError):

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+from mooring.engine.interface import DiskHealth
 from mooring.model.blueprints import HOST
 from mooring.model.disk import Attachment, Disk, DiskState
 from mooring.model.errors import (
@@ -24,7 +25,7 @@ from mooring.service.access import Request, admit, shown_to
 from mooring.service.backend import Backend, Params
 from mooring.service.context import Context
 from mooring.service.disks import find_disk, find_snapshot
-from mooring.service.entry import Entry, changes, reads
+from mooring.service.entry import Entry, administers, changes, reads
 from mooring.service.imports import import_snapshot
 from mooring.service.instance_snapshots import find_instance_snapshot
 
@@ -152,6 +153,35 @@ def disk(backend: Backend, context: Context, params: Params) -> Answer:
         "filledBytes": None if filling is None else filling.done,
         "bytesToFill": None if filling is None else filling.total,
     }
+
+
+def disks(backend: Backend, context: Context, params: Params) -> Answer:
+    """How the region's disks are; a disk's newest completed snapshot is told if it is damaged."""
+    del params
+    with backend.catalog.read() as transaction:
+        found = [one for one in transaction.disks.all() if one.region == context.region]
+        stored = {
+            one.id: transaction.snapshots.of_disk(one.id, SnapshotState.COMPLETED) for one in found
+        }
+    told = []
+    for one in found:
+        health = DiskHealth(ok=True)
+        if one.state not in (DiskState.ERROR, DiskState.PENDING):
+            health = backend.engine(one.zone).health(one.id)
+        newest = stored[one.id][-1].name if stored[one.id] else None
+        told.append(
+            {
+                "diskName": one.name,
+                "zone": one.zone,
+                "state": one.state,
+                "ok": health.ok,
+                "problem": health.problem,
+                "damaged": health.damaged,
+                "layers": health.layers,
+                "newestSnapshotName": newest,
+            }
+        )
+    return {"disks": told}
 
 
 def export(backend: Backend, context: Context, params: Params) -> Answer:
@@ -287,6 +317,7 @@ QUESTIONS: dict[str, Entry[Question]] = {
     "uri": changes(uri, on=["diskName"]),
     "device": changes(device, on=["diskName"]),
     "disk": reads(disk, on=["diskName"]),
+    "disks": administers(disks),
     "export": changes(export, on=["diskSnapshotName"]),
     "instance-snapshot": reads(instance_snapshot, on=["instanceSnapshotName"]),
     "import": changes(import_snapshot, makes="diskSnapshotName"),

@@ -11,16 +11,14 @@ import threading
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit
 
+from mooring.admin.asking import ask
 from mooring.admin.env import variables
 from mooring.config import Settings
 from mooring.model.clock import SystemClock
-from mooring.model.errors import MooringError
-from mooring.protocol.sigv4 import sign
+from mooring.model.errors import ConfigurationError, MooringError
 
 START_SECONDS = 60.0
 COMMAND_SECONDS = 120.0
@@ -171,28 +169,10 @@ class ServerProcess:
 
     def ask(self, question: str, **members: str) -> Mapping[str, Any]:
         """One of Mooring's own questions, signed. Raises DemoError."""
-        environment = self.environment()
-        url = environment["AWS_ENDPOINT_URL_LIGHTSAIL"]
-        target = f"/mooring/{question}?{urlencode(members)}"
-        headers = {"Host": urlsplit(url).netloc}
-        moment = datetime.fromtimestamp(self.clock.now_ms() / 1000, UTC)
-        headers |= sign(
-            "GET",
-            target,
-            headers,
-            b"",
-            access_key=environment["AWS_ACCESS_KEY_ID"],
-            secret_key=environment["AWS_SECRET_ACCESS_KEY"],
-            region=environment["AWS_DEFAULT_REGION"],
-            service="lightsail",
-            amz_date=moment.strftime("%Y%m%dT%H%M%SZ"),
-        )
-        request = urllib.request.Request(url + target, headers=headers)
         try:
-            with urllib.request.urlopen(request, timeout=30, context=self._tls()) as reply:
-                return dict(json.load(reply))
-        except urllib.error.HTTPError as error:
-            raise DemoError(f"{target}: {error.read().decode(errors='replace')}") from error
+            return ask(self.environment(), question, self.clock, **members)
+        except ConfigurationError as error:
+            raise DemoError(str(error)) from error
 
     # --- waiting
 

@@ -24,9 +24,16 @@ from mooring.engine.qemu.frozen import QemuFrozenImage
 from mooring.engine.qemu.instances import Watcher
 from mooring.engine.qemu.layers import check_id, io_errors, points
 from mooring.engine.qemu.merging import FOLDER_PREFIX, Merger
+from mooring.engine.qemu.qmp import QmpSilenceError
 from mooring.engine.qemu.registry import Registry
 from mooring.model.clock import Clock
-from mooring.model.errors import ConfigurationError, EngineError, MooringError, PointNotFoundError
+from mooring.model.errors import (
+    ConfigurationError,
+    EngineError,
+    LayerDamagedError,
+    MooringError,
+    PointNotFoundError,
+)
 from mooring.model.extents import BLOCK_SIZE, Image
 
 _UUID_LENGTH = 36
@@ -132,6 +139,7 @@ class QemuEngine:
         disk = self._registry.disk(disk_id)
         with disk.lock:
             overlays = disk.layers.overlays()
+            damaged = False
             try:
                 disk.layers.check()
                 problem = disk.merge_problem
@@ -140,9 +148,13 @@ class QemuEngine:
                     problem = instance.problems.get(disk_id, problem)
                     if not problem:
                         instance.daemon().ping()
+            except QmpSilenceError as error:
+                problem = f"{error}; if it stays so, end it: another one takes its place"
             except MooringError as error:
+                damaged = isinstance(error, LayerDamagedError)
                 problem = str(error)
-            return DiskHealth(not problem, problem, len(overlays) + 1, points(overlays))
+            known = points(overlays)
+            return DiskHealth(not problem, problem, len(overlays) + 1, known, damaged)
 
     # --- attaching
 

@@ -162,11 +162,17 @@ class QemuFrozenImage:
             part[:] = source.read(offset, len(part))
             return
         fd = overlay.fd if overlay else self._base
+        path = overlay.path if overlay else self._base_path
         done = 0
         while done < len(part):
-            got = os.preadv(fd, [part[done:]], offset + done)
+            try:
+                got = os.preadv(fd, [part[done:]], offset + done)
+            except OSError as error:
+                raise EngineError(
+                    f"layer {path} cannot be read at {offset + done}: {error.strerror}; "
+                    "the kernel's log tells what is wrong with the disk that it lies on"
+                ) from error
             if got == 0:
-                path = overlay.path if overlay else self._base_path
                 raise LayerDamagedError(f"layer {path} is truncated at {offset + done}")
             done += got
 

@@ -1,0 +1,55 @@
+"""Asking a running server one of Mooring's own questions."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from mooring.model.clock import Clock
+from mooring.model.errors import ConfigurationError
+from mooring.protocol.sigv4 import sign
+
+ANSWER_SECONDS = 300.0
+"""A server that looks after many disks whose daemons hang takes its time."""
+
+
+def ask(
+    environment: Mapping[str, str], question: str, clock: Clock, **members: str
+) -> dict[str, Any]:
+    """The answer; `environment` has what `mooringd env` prints. Raises ConfigurationError.
+
+    With `AWS_CA_BUNDLE` in it, a server that these certificates vouch for is trusted, too.
+    """
+    url = environment["AWS_ENDPOINT_URL_LIGHTSAIL"]
+    target = f"/mooring/{question}?{urlencode(members)}"
+    headers = {"Host": urlsplit(url).netloc}
+    moment = datetime.fromtimestamp(clock.now_ms() / 1000, UTC)
+    headers |= sign(
+        "GET",
+        target,
+        headers,
+        b"",
+        access_key=environment["AWS_ACCESS_KEY_ID"],
+        secret_key=environment["AWS_SECRET_ACCESS_KEY"],
+        region=environment["AWS_DEFAULT_REGION"],
+        service="lightsail",
+        amz_date=moment.strftime("%Y%m%dT%H%M%SZ"),
+    )
+    request = urllib.request.Request(url + target, headers=headers)
+    trusted = ssl.create_default_context()
+    try:
+        if environment.get("AWS_CA_BUNDLE"):
+            trusted.load_verify_locations(environment["AWS_CA_BUNDLE"])
+        with urllib.request.urlopen(request, timeout=ANSWER_SECONDS, context=trusted) as reply:
+            return dict(json.load(reply))
+    except urllib.error.HTTPError as error:
+        told = error.read().decode(errors="replace")
+        raise ConfigurationError(f"{target}: {told}") from error
+    except OSError as error:
+        raise ConfigurationError(f"the server at {url} does not answer: {error}") from error
