@@ -32,6 +32,7 @@ from mooring.engine.interface import Export
 from mooring.engine.qemu.daemon import DaemonSettings
 from mooring.engine.qemu.engine import QemuEngine
 from mooring.model.clock import SystemClock
+from mooring.model.errors import EngineError
 from mooring.model.extents import GIB
 
 WRITES = ("idle", "random", "sequential", "fsync")
@@ -134,7 +135,7 @@ def ours(
                 return pause
 
             measured = freeze_again(arguments.freezes, arguments.interval, seen, freeze)
-        print(f"  {len(disk.layers())} layers at the end")
+        print(f"  {len(disk.layers())} layers at the end, {disk.waited} s waited for merges")
     return measured
 
 
@@ -147,6 +148,7 @@ class Ours:
         self._instance, self._export = str(uuid.uuid4()), Export(str(uuid.uuid4()), "disk")
         self._engine.create(self._export.disk_id, size)
         self.held: list[str] = []
+        self.waited = 0
 
     def __enter__(self) -> Ours:
         self._engine.attach(self._instance, self._export)
@@ -162,7 +164,16 @@ class Ours:
 
     def freeze(self) -> float:
         point = str(uuid.uuid4())
-        frozen = self._engine.freeze({self._export.disk_id: point})
+        while True:
+            try:
+                frozen = self._engine.freeze({self._export.disk_id: point})
+                break
+            except EngineError as error:
+                if "not merged yet" not in str(error):
+                    raise
+                # The load is more than merges keep up with, as it tells a client.
+                self.waited += 1
+                time.sleep(1.0)
         self.held.append(point)
         return frozen.pause_seconds
 

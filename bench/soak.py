@@ -178,6 +178,8 @@ class Soak:
 
     def move(self) -> None:
         """Detach a disk, take a snapshot of it, and attach it again."""
+        # A snapshot of an instance fails if one of its disks leaves meanwhile.
+        self._gather(wait=True)
         disk = self._random.choice(list(DISKS))
         parts = [part for part in self._parts if part.disk == disk]
         with contextlib.ExitStack() as gates:

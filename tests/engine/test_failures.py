@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,31 @@ def test_freezes_go_on_during_a_merge(slow: QemuHarness) -> None:
     image = slow.engine.open_point(disk, points[3])
     expected = noise(1, MIB) + b"".join(noise(10 + n, MIB) for n in (1, 2, 3))
     assert content(image)[: 4 * MIB] == expected
+    image.close()
+
+
+def test_disk_whose_merges_do_not_keep_up_is_not_frozen(slow: QemuHarness) -> None:
+    slow.qemu.close()
+    slow.settings = replace(slow.settings, most_layers=5)
+    slow.engine = slow.qemu = slow.open()
+    instance, export = attached(slow, SIZE)
+    disk = export.disk_id
+    client = slow.client(instance, export)
+    client.write(0, noise(1, 4 * MIB))
+    points = [new_id() for _ in range(3)]
+    for point in points:
+        slow.engine.freeze({disk: point})
+        slow.engine.release(disk, point, stored=True)
+
+    with pytest.raises(EngineError, match="5 layers that are not merged yet"):
+        slow.engine.freeze({disk: new_id()})
+
+    assert slow.engine.points(disk) == points
+    assert slow.engine.settle(30)
+    last = new_id()
+    slow.engine.freeze({disk: last})
+    image = slow.engine.open_point(disk, last)
+    assert content(image)[: 4 * MIB] == noise(1, 4 * MIB)
     image.close()
 
 

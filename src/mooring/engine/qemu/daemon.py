@@ -35,6 +35,8 @@ class DaemonSettings:
     start_seconds: float = 10.0
     merge_bytes_per_second: int = 0
     """Limit of a merge's speed; 0 for none."""
+    most_layers: int = 64
+    """Layers above which a disk is not frozen: each makes the next pause longer."""
     source_seconds: int = 5
     """How long a read waits for the source of a base that is not filled yet to come back."""
     fill_bytes_per_second: int = 0

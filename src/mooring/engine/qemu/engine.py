@@ -216,6 +216,8 @@ class QemuEngine:
             if len(places) > 1:
                 raise EngineError("disks can be frozen together only if one instance has them all")
             fresh = _not_yet_frozen(points, disks)
+            for disk_id in fresh:
+                _check_layers(disks[disk_id], self._settings.most_layers)
             instance_id = places.pop() if places else None
             if not fresh:
                 frozen = Freeze(0.0)
@@ -269,6 +271,17 @@ class QemuEngine:
         with disk.lock:
             disk.pinned[point_id] -= 1
         self._merger.wake(disk.layers.disk_id)
+
+
+def _check_layers(disk: LiveDisk, most: int) -> None:
+    """Refuse to freeze a disk whose layers grow faster than they merge."""
+    count = len(disk.layers.overlays()) + 1
+    if count >= most:
+        why = f" ({disk.merge_problem})" if disk.merge_problem else ""
+        raise EngineError(
+            f"disk {disk.layers.disk_id} has {count} layers that are not merged yet{why}: take "
+            "snapshots of it less often, or when it is written less"
+        )
 
 
 def _made_before(disk: LiveDisk, size: int) -> bool:
