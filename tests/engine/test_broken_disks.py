@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from collections.abc import Iterator
@@ -98,6 +99,27 @@ def test_layer_truncated_under_a_reader_is_noticed(qemu: QemuHarness) -> None:
     with pytest.raises(LayerDamagedError, match="truncated"):
         list(again.extents())
     again.close()
+
+
+def test_layer_that_cannot_be_read_is_named(
+    qemu: QemuHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance, export = attached(qemu, SIZE)
+    qemu.client(instance, export).write(0, noise(1, MIB))
+    point = new_id()
+    qemu.engine.freeze({export.disk_id: point})
+    name = qemu.layer_names(export.disk_id)[0]
+    image = qemu.engine.open_point(export.disk_id, point)
+
+    def fail(*_: object) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "preadv", fail)
+        with pytest.raises(EngineError, match=f"{name} cannot be read at .*Input/output error"):
+            image.read(0, MIB)
+    assert image.read(0, MIB) == noise(1, MIB)
+    image.close()
 
 
 @pytest.fixture
