@@ -119,10 +119,12 @@ class Soak:
             *[self.take_one] * 8, *[self.take_all] * 2, *[self.check] * 6, *[self.remove] * 3,
             self.burst, self.move, self.kill_server, self.kill_daemons, self.kill_both,
         ]  # fmt: skip
+        # Each once, however short the time is.
+        waiting = self._random.sample(list(dict.fromkeys(actions)), len(set(actions)))
         deadline = time.monotonic() + seconds
         told = time.monotonic()
-        while time.monotonic() < deadline:
-            action = self._random.choice(actions)
+        while waiting or time.monotonic() < deadline:
+            action = waiting.pop() if waiting else self._random.choice(actions)
             self.counts[action.__name__] += 1
             action()
             self._look()
