@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -62,6 +63,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "requires(*commands): skipped without these commands, in CI failed"
     )
+    # A shell that starts the run in the background has it ignored, and processes inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     leaks = config.stash[LEAKS] = Leaks()
     # Puts `tmp_path` below the root, so that mounts there are found as well.
     os.environ["PYTEST_DEBUG_TEMPROOT"] = str(leaks.root)
