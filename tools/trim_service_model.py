@@ -22,16 +22,16 @@ TARGET = Path(__file__).parent.parent / "src/mooring/protocol/service_model.json
 
 SERVED = """
 AttachDisk CloseInstancePublicPorts CopySnapshot CreateDisk
-CreateDiskFromSnapshot CreateDiskSnapshot CreateInstanceSnapshot
-CreateInstances CreateInstancesFromSnapshot DeleteAutoSnapshot DeleteDisk
-DeleteDiskSnapshot DeleteInstance DeleteInstanceSnapshot DetachDisk
-DisableAddOn EnableAddOn GetActiveNames GetAutoSnapshots GetBlueprints
-GetBundles GetDisk GetDiskSnapshot GetDiskSnapshots GetDisks GetInstance
-GetInstancePortStates GetInstanceSnapshot GetInstanceSnapshots
-GetInstanceState GetInstances GetOperation GetOperations
-GetOperationsForResource GetRegions IsVpcPeered OpenInstancePublicPorts
-PutInstancePublicPorts RebootInstance SetIpAddressType StartInstance
-StopInstance TagResource UntagResource UpdateInstanceMetadataOptions
+CreateDiskFromSnapshot CreateDiskSnapshot CreateInstanceSnapshot CreateInstances
+CreateInstancesFromSnapshot DeleteAutoSnapshot DeleteDisk DeleteDiskSnapshot
+DeleteInstance DeleteInstanceSnapshot DetachDisk DisableAddOn EnableAddOn
+ExportSnapshot GetActiveNames GetAutoSnapshots GetBlueprints GetBundles GetDisk
+GetDiskSnapshot GetDiskSnapshots GetDisks GetExportSnapshotRecords GetInstance
+GetInstancePortStates GetInstanceSnapshot GetInstanceSnapshots GetInstanceState
+GetInstances GetOperation GetOperations GetOperationsForResource GetRegions
+IsVpcPeered OpenInstancePublicPorts PutInstancePublicPorts RebootInstance
+SetIpAddressType StartInstance StopInstance TagResource UntagResource
+UpdateInstanceMetadataOptions
 """.split()
 """What is served, besides lists of what there is nothing of."""
 

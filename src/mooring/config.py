@@ -226,6 +226,9 @@ class Settings:
         "", "data directory; default: $MOORING_DATA, else the user's data directory"
     )
     account: str = setting("000000000000", "account id shown in ARNs and support codes, 12 digits")
+    exports: str = setting(
+        "", "directory that ExportSnapshot writes images to; default: exports under data"
+    )
     catalog: str = setting("", "SQLAlchemy URL of the catalog; default: catalog.sqlite under data")
     listen: Listen = field(default_factory=Listen)
     regions: dict[str, Region] = field(default_factory=lambda: dict(_DEFAULT_REGIONS))

@@ -163,6 +163,7 @@ def _build(settings: Settings, paths: Paths, observer: Observer, lock: IO[str]) 
         ids=ids,
         account_id=settings.account,
         max_pending_snapshots=settings.limits.pending_snapshots,
+        exports=_exports(settings, paths),
         servers=servers,
         vaults=vaults,
         quiescer=_quiescer(settings, paths, clock),
@@ -191,6 +192,10 @@ def _open_audit(audit: AuditLog) -> None:
             f"the audit log {audit.path} cannot be written: {error.strerror}. "
             "The setting audit.file says where it is."
         ) from error
+
+
+def _exports(settings: Settings, paths: Paths) -> Path:
+    return Path(settings.exports).expanduser().absolute() if settings.exports else paths.exports
 
 
 def _run_directory(settings: Settings, data: Path) -> Path:

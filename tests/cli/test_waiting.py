@@ -41,6 +41,23 @@ def test_wait_disk_snapshot_completed(mooring: Run, server: RecordingServer) -> 
     assert len(server.requests) == 5
 
 
+def test_an_export_is_waited_for(mooring: Run, server: RecordingServer) -> None:
+    record = {"id": "o1", "resourceName": "E", "resourceType": "ExportSnapshotRecord"}
+    started = {"operations": [{**record, "status": "Started"}]}
+    scripted(
+        server,
+        started,
+        operation("Started"),
+        {"progress": 40},
+        operation("Succeeded"),
+    )
+    result = mooring("export-snapshot", "--source-snapshot-name", "S", "--wait")
+
+    assert result.status == 0
+    assert json.loads(result.stdout)["operations"][0]["status"] == "Succeeded"
+    assert len(server.requests) == 4
+
+
 def test_wait_instance_snapshot_available(mooring: Run, server: RecordingServer) -> None:
     scripted(
         server,

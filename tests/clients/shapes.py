@@ -13,7 +13,13 @@ from typing import Any
 import botocore.session
 
 NOT_IN_THE_ENUM = {
-    "OperationType": {"CopySnapshot", "DeleteAutoSnapshot", "TagResource", "UntagResource"}
+    "OperationType": {
+        "CopySnapshot",
+        "DeleteAutoSnapshot",
+        "ExportSnapshot",
+        "TagResource",
+        "UntagResource",
+    }
 }
 """What the real service answers although its model does not list it."""
 

@@ -89,6 +89,11 @@ def modelled(site: Site, operation: str, params: Mapping[str, Any]) -> tuple[str
             "The InstanceSnapshot does not exist: nope",
         ),
         (
+            "ExportSnapshot",
+            {"sourceSnapshotName": "nope"},
+            "The snapshot does not exist: nope",
+        ),
+        (
             "GetInstanceSnapshot",
             {"instanceSnapshotName": "nope"},
             "The InstanceSnapshot does not exist: nope",

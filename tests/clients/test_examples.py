@@ -25,6 +25,7 @@ WITHOUT_EXAMPLE = {
     "DetachDisk",
     "DisableAddOn",
     "EnableAddOn",
+    "ExportSnapshot",
     "PutInstancePublicPorts",
     "SetIpAddressType",
     "TagResource",
@@ -52,7 +53,7 @@ THE_SAME_HERE = {
 
 # What the service has learned to say since its examples were taken.
 NEWER = re.compile(
-    r"(.*\.)?(cidrs|ipv6Cidrs|cidrListAliases|addOns|ipAddressType|isFromAutoSnapshot|publicIpv4AddressCount)|nextPageToken"
+    r"(.*\.)?(cidrs|ipv6Cidrs|cidrListAliases|fromDiskInfo\.name|addOns|ipAddressType|isFromAutoSnapshot|publicIpv4AddressCount)|nextPageToken"
     # How consistent a snapshot is, Mooring says by a tag: the API has no member for it.
     r"|(disk|instance)Snapshots?\.tags\.(key|value)"
 )
@@ -68,6 +69,8 @@ CUT_SHORT = re.compile(r",\s*\.\.\.\s*\}?(?=\s*\])")
 def examples(operation: str) -> list[Any]:
     """The outputs that the examples of an operation show."""
     folder = next(client_program("python").parent.parent.glob("lib/python3*/site-packages"))
+    if operation == "GetExportSnapshotRecords":
+        operation = "GetExportSnapshotRecord"  # the file's name
     command = re.sub(r"(?<!^)(?=[A-Z])", "-", operation).lower()
     text = (folder / "awscli/examples/lightsail" / f"{command}.rst").read_text()
     text = CUT_SHORT.sub("", text)
@@ -149,6 +152,8 @@ def answers(site: Site) -> Mapping[str, list[Any]]:
         call(listing)
     made = {"availabilityZone": ZONE, "bundleId": "external", "instanceSnapshotName": whole}
     call("CreateInstancesFromSnapshot", instanceNames=[site.fresh("web")], **made)
+    call("ExportSnapshot", sourceSnapshotName=whole)
+    call("GetExportSnapshotRecords")
     site.call("TagResource", resourceName=whole, tags=[{"key": "no_delete"}])
     call("GetInstanceSnapshots")
     call("DeleteInstanceSnapshot", instanceSnapshotName=whole)

@@ -273,6 +273,18 @@ def test_instance_snapshots(site: Site) -> None:
     listed = site.call("GetInstanceSnapshots")["instanceSnapshots"]
     assert name in [one["name"] for one in listed]
 
+    result = site.call("ExportSnapshot", sourceSnapshotName=name)
+
+    record = result["operations"][0]["resourceName"]
+    assert entries(result) == [
+        ("ExportSnapshotRecord", record, "all", name, "ExportSnapshot", "Started"),
+        ("InstanceSnapshot", name, "all", record, "ExportSnapshot", "Started"),
+    ]
+    assert {one["status"] for one in site.ended(result)} == {"Succeeded"}
+    records = site.call("GetExportSnapshotRecords")["exportSnapshotRecords"]
+    (exported,) = [one for one in records if one["name"] == record]
+    assert exported["state"] == "Succeeded"
+    assert Path(exported["destinationInfo"]["id"], f"{disk}.raw").stat().st_size == 8 * 1024**3
     again = site.fresh("web")
     result = site.call(
         "CreateInstancesFromSnapshot",

@@ -156,6 +156,7 @@ def run_everything(world: World) -> None:
             availabilityZone="us-east-2a",
             bundleId="external",
         ),
+        lambda: world.call("ExportSnapshot", sourceSnapshotName="all"),
         lambda: world.call("RebootInstance", instanceName="web"),
         lambda: world.call(
             "CopySnapshot",
@@ -176,10 +177,10 @@ def run_everything(world: World) -> None:
 
 @pytest.mark.parametrize(("kind", "name"), steps())
 def test_a_step_that_fails_once_is_tried_again(
-    kind: JobKind, name: str, monkeypatch: pytest.MonkeyPatch, run_dir: Path
+    kind: JobKind, name: str, monkeypatch: pytest.MonkeyPatch, run_dir: Path, tmp_path: Path
 ) -> None:
     failures = fail(monkeypatch, kind, name, times=1)
-    world = World()
+    world = World(exports=tmp_path)
     if kind is JobKind.IMPORT_SNAPSHOT:
         with closing(ServedImage(SparseImage(BLOCK_SIZE), run_dir / "image")):
             import_image(world, run_dir)

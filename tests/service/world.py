@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from mooring.catalog.database import MEMORY, Catalog
@@ -35,7 +36,9 @@ MODEL = service_model.load()
 class World:
     """Ask with `call`; nothing happens after a reply until `settle`."""
 
-    def __init__(self, observer: Observer = unobserved) -> None:
+    def __init__(
+        self, observer: Observer = unobserved, exports: Path = Path("/nowhere/exports")
+    ) -> None:
         self.clock = ManualClock()
         self.catalog = Catalog(MEMORY)
         self.catalog.migrate()
@@ -63,6 +66,7 @@ class World:
             ids=self.tools.ids,
             account_id="000000000000",
             max_pending_snapshots=5,
+            exports=exports,
             quiescer=self.quiescer,
             devices=self.tools.devices,
             vaults=vaults,

@@ -16,6 +16,7 @@ from sqlalchemy.pool import StaticPool
 from mooring.catalog.answers import Answers
 from mooring.catalog.auto_runs import AutoRuns
 from mooring.catalog.disks import Disks
+from mooring.catalog.export_records import ExportRecords
 from mooring.catalog.group_sync import GroupSync
 from mooring.catalog.instance_snapshots import InstanceSnapshots
 from mooring.catalog.instances import Instances
@@ -54,6 +55,7 @@ class Transaction:
         self.snapshots = Snapshots(connection)
         self.instances = Instances(connection)
         self.instance_snapshots = InstanceSnapshots(connection)
+        self.export_records = ExportRecords(connection)
         self.operations = Operations(connection)
         self.jobs = Jobs(connection)
         self.auto_runs = AutoRuns(connection)

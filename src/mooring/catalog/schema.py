@@ -109,6 +109,28 @@ auto_runs = Table(
     Column("within_ms", BigInteger),
 )
 
+export_records = Table(
+    "export_records",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("id", Text),
+    Column("region", Text),
+    Column("name", Text),
+    Column("created_ms", BigInteger),
+    Column("state", Text),
+    Column("progress", Integer),
+    Column("source_type", Text),
+    Column("source_id", Text),
+    Column("source_name", Text),
+    Column("source_created_ms", BigInteger),
+    Column("from_id", Text),
+    Column("from_name", Text),
+    Column("bundle_id", Text),
+    Column("blueprint_id", Text),
+    Column("disks", Text),
+    Column("destination", Text),
+)
+
 tags = Table(
     "tags",
     metadata,

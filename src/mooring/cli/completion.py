@@ -26,6 +26,7 @@ _NAME_SOURCES = {
     "--source-disk-name": ("GetDisks", "disks"),
     "--disk-snapshot-name": ("GetDiskSnapshots", "diskSnapshots"),
     "--instance-name": ("GetInstances", "instances"),
+    "--source-snapshot-name": ("GetActiveNames", "activeNames"),
     "--instance-snapshot-name": ("GetInstanceSnapshots", "instanceSnapshots"),
     "--resource-name": ("GetActiveNames", "activeNames"),
 }

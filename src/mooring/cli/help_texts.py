@@ -117,6 +117,16 @@ OPERATIONS: dict[str, tuple[str, str]] = {
         "List the ports of an instance that are open.",
         "Those that somebody has opened. Mooring has no firewall itself.",
     ),
+    "ExportSnapshot": (
+        "Write a snapshot into image files.",
+        "On the server's host, in the directory of the setting `exports`: one raw file, of an "
+        "instance snapshot one for each disk. They are sparse, and compared before they get their "
+        "names. get-export-snapshot-records tells where.",
+    ),
+    "GetExportSnapshotRecords": (
+        "List what was exported.",
+        "Each record tells the state of the export, and the path of its file or directory.",
+    ),
     "GetInstanceSnapshot": (
         "Show one instance snapshot.",
         "Its state, the instance that it was taken of, and the disks that it holds.",
@@ -256,6 +266,7 @@ MEMBERS: dict[str, str] = {
     "restoreDate": "The day of the automatic snapshot to use, as YYYY-MM-DD.",
     "sizeInGb": "The size in GB: 8 to 16384.",
     "snapshotTimeOfDay": "The full hour in UTC, such as 06:00.",
+    "sourceSnapshotName": "The name of the snapshot, of a disk or of an instance.",
     "sourceInstanceName": "The instance whose automatic snapshot to use.",
     "sourceRegion": "The region of the snapshot to copy.",
     "sourceResourceName": "The disk whose automatic snapshot to copy.",
@@ -325,6 +336,7 @@ _NAMES = {
     "GetDiskSnapshot": "--disk-snapshot-name before-upgrade",
     "GetInstance": "--instance-name my-host",
     "GetInstancePortStates": "--instance-name my-host",
+    "ExportSnapshot": "--source-snapshot-name before-upgrade",
     "GetInstanceSnapshot": "--instance-snapshot-name all-disks",
     "GetInstanceState": "--instance-name my-host",
     "GetOperation": "--operation-id 7d1d3d3e-0b5c-4b0b-8c4b-5b1b2a3c4d5e",

@@ -171,7 +171,21 @@ def instance_snapshot_state(client: Client, name: str) -> State:
     )
 
 
-_WATCHED = {"DiskSnapshot": snapshot_state, "InstanceSnapshot": instance_snapshot_state}
+def export_state(client: Client, name: str) -> State:
+    """How far an export is; only Mooring's own servers tell."""
+    try:
+        reply = client.get("export-record", {"exportSnapshotRecordName": name})
+        told = json.loads(reply.body) if reply.status == 200 else {}
+    except (CommandError, ValueError):
+        told = {}
+    return State(False, "being exported", _fraction(told.get("progress"), False))
+
+
+_WATCHED = {
+    "DiskSnapshot": snapshot_state,
+    "ExportSnapshotRecord": export_state,
+    "InstanceSnapshot": instance_snapshot_state,
+}
 
 
 def filling_state(client: Client, name: str) -> State:

@@ -2,7 +2,7 @@
 
 DeleteDiskSnapshot answers when the snapshot is gone from the catalog. Then:
 
-    release   wait until no disk is being filled from it and no copy made of it; let go of a frozen
+    release   wait until no disk is filled from it, no copy made and no export; let go of a frozen
               point that may be left
     delete    remove the root from the vault, and see to it that the vault is collected soon
 
@@ -22,6 +22,7 @@ _READERS = {
     JobKind.FILL_DISK: "snapshot",
     JobKind.COPY_SNAPSHOT: "source",
     JobKind.RESTORE_INSTANCE: "snapshots",
+    JobKind.EXPORT_SNAPSHOT: "snapshots",
 }
 """The jobs that read snapshots, and the argument that names them."""
 
@@ -37,7 +38,7 @@ def release(work: Work) -> None:
             for snapshot in job.arguments[argument].split(",")
         }
     if snapshot_id in readers:
-        raise PostponedError("a disk is being filled from the snapshot, or a copy made of it")
+        raise PostponedError("the snapshot is being copied or exported, or a disk filled from it")
     # A copy has no zone; a recovered snapshot may be of one that is no more.
     if work.argument("zone") in work.tools.engines:
         work.engine.release(work.argument("disk"), snapshot_id, stored=False)

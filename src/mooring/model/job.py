@@ -26,6 +26,7 @@ class JobKind(StrEnum):
     UPLOAD_SNAPSHOT = "upload_snapshot"
     IMPORT_SNAPSHOT = "import_snapshot"
     COPY_SNAPSHOT = "copy_snapshot"
+    EXPORT_SNAPSHOT = "export_snapshot"
     DELETE_SNAPSHOT = "delete_snapshot"
     COLLECT_VAULT = "collect_vault"
     VERIFY_VAULT = "verify_vault"
@@ -43,8 +44,8 @@ BULK = frozenset(
 )
 """Jobs that move a disk's data. They have threads of their own, so that none of the rest waits."""
 
-FILLING = frozenset({JobKind.FILL_DISK, JobKind.REPLICATE_VAULT})
-"""Jobs that may take hours while nobody waits for them; neither do snapshots."""
+FILLING = frozenset({JobKind.FILL_DISK, JobKind.EXPORT_SNAPSHOT, JobKind.REPLICATE_VAULT})
+"""Jobs that may take hours; neither snapshots nor anything quick waits for them."""
 
 
 LONGEST_WAIT_MS = 3_600_000

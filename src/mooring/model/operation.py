@@ -23,6 +23,7 @@ class ResourceType(StrEnum):
     DISK = "Disk"
     DISK_SNAPSHOT = "DiskSnapshot"
     INSTANCE = "Instance"
+    EXPORT_SNAPSHOT_RECORD = "ExportSnapshotRecord"
     INSTANCE_SNAPSHOT = "InstanceSnapshot"
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from mooring.catalog.database import Catalog, Transaction
@@ -33,8 +34,8 @@ ANSWERS_KEPT_MS = 15 * 60 * 1000
 class Backend:
     """Everything below the service.
 
-    `engines` by zone, `servers` of snapshots and `vaults` by region; `wake` tells the runner of a
-    new job.
+    `engines` by zone, `servers` of snapshots and `vaults` by region; `exports` is where images go;
+    `wake` tells the runner of a new job.
     """
 
     catalog: Catalog
@@ -44,6 +45,7 @@ class Backend:
     ids: Ids
     account_id: str
     max_pending_snapshots: int
+    exports: Path
     servers: Mapping[str, SnapshotServer] = field(default_factory=dict)
     vaults: Mapping[str, Vault] = field(default_factory=dict)
     quiescer: Quiescer = field(default_factory=MemoryQuiescer)

@@ -30,6 +30,9 @@ DIFFERENCES: dict[str, str] = {
     "EnableAddOn": "Only AutoSnapshot, and only of disks. The tag `mooring:snapshots` asks for "
     "other rhythms.",
     "GetAutoSnapshots": "Those by the tag `mooring:snapshots`, too, with the minute as their date.",
+    "ExportSnapshot": "It is exported into raw image files on the server's host, sparse and "
+    "compared: one file, of an instance snapshot one for each disk. Nothing goes to Amazon.",
+    "GetExportSnapshotRecords": "`destinationInfo` has the path of the file or directory.",
     "GetBlueprints": "Besides those of Lightsail there are `external` and `host`.",
     "GetBundles": "Besides those of Lightsail there is `external`. Nothing is charged.",
     "GetInstance": "There are no addresses, no system disk and no health.",
@@ -58,8 +61,7 @@ DIFFERENCES: dict[str, str] = {
 """What users of the real service should know, by operation served; nothing for the others."""
 
 NOT_SERVED: dict[str, str] = {
-    "Exports are made with `mooringd export` on the server's host": """
-        CreateCloudFormationStack ExportSnapshot GetExportSnapshotRecords""",
+    "An export is a file here, of which no machine is made": "CreateCloudFormationStack",
     "Mooring runs no machines: there is nothing to log in to, to measure or to set up": """
         CreateGUISessionAccessDetails CreateKeyPair DeleteKeyPair DeleteKnownHostKeys
         DownloadDefaultKeyPair GetInstanceAccessDetails GetInstanceMetricData GetKeyPair

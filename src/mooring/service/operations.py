@@ -8,6 +8,7 @@ from dataclasses import replace
 from mooring.catalog.database import Transaction
 from mooring.model.disk import Disk
 from mooring.model.errors import NotFoundException
+from mooring.model.export_record import ExportRecord
 from mooring.model.instance import Instance
 from mooring.model.instance_snapshot import InstanceSnapshot
 from mooring.model.job import HELD_MS, Job, JobKind
@@ -18,7 +19,7 @@ from mooring.service import pages
 from mooring.service.backend import Backend, Call, Result
 from mooring.service.views import operation_view
 
-Resource = Disk | DiskSnapshot | Instance | InstanceSnapshot
+Resource = Disk | DiskSnapshot | ExportRecord | Instance | InstanceSnapshot
 
 
 def begin(
@@ -53,6 +54,8 @@ def type_of(resource: Resource) -> ResourceType:
         return ResourceType.DISK
     if isinstance(resource, DiskSnapshot):
         return ResourceType.DISK_SNAPSHOT
+    if isinstance(resource, ExportRecord):
+        return ResourceType.EXPORT_SNAPSHOT_RECORD
     if isinstance(resource, InstanceSnapshot):
         return ResourceType.INSTANCE_SNAPSHOT
     return ResourceType.INSTANCE

@@ -14,11 +14,13 @@ from mooring.model.errors import (
     DiskBusyError,
     HostError,
     InvalidInputException,
+    NotFoundException,
     OperationFailureException,
     VaultError,
 )
 from mooring.model.extents import BLOCK_SIZE
 from mooring.model.instance import Instance, InstanceState
+from mooring.model.names import check_name
 from mooring.model.sizes import size_in_bytes
 from mooring.model.snapshot import DiskSnapshot, SnapshotState
 from mooring.service.access import Request, admit, shown_to
@@ -217,6 +219,22 @@ def export(backend: Backend, context: Context, params: Params) -> Answer:
     }
 
 
+def export_record(backend: Backend, context: Context, params: Params) -> Answer:
+    """How far the export `exportSnapshotRecordName` is, and where its file or directory is."""
+    name = _member(params, "exportSnapshotRecordName")
+    with backend.catalog.read() as transaction:
+        found = transaction.export_records.by_name(context.region, check_name(name))
+    if found is None:
+        raise NotFoundException(f"The ExportSnapshotRecord does not exist: {name}")
+    return {
+        "exportSnapshotRecordName": found.name,
+        "id": found.id,
+        "state": found.state,
+        "progress": found.progress,
+        "destination": found.destination,
+    }
+
+
 def _seconds(value: object) -> int:
     try:
         seconds = int(str(value))
@@ -319,6 +337,7 @@ QUESTIONS: dict[str, Entry[Question]] = {
     "disk": reads(disk, on=["diskName"]),
     "disks": administers(disks),
     "export": changes(export, on=["diskSnapshotName"]),
+    "export-record": reads(export_record),
     "instance-snapshot": reads(instance_snapshot, on=["instanceSnapshotName"]),
     "import": changes(import_snapshot, makes="diskSnapshotName"),
     "snapshot": reads(snapshot, on=["diskSnapshotName"]),

@@ -11,6 +11,7 @@ from mooring.service import (
     auto_snapshots,
     copies,
     disks,
+    exports,
     instance_settings,
     instance_snapshots,
     instances,
@@ -70,6 +71,7 @@ OPERATIONS: dict[str, Entry[Function]] = {
     "DetachDisk": changes(attachments.detach_disk, on=["diskName"]),
     "DisableAddOn": changes(auto_snapshots.disable_add_on, on=["resourceName"]),
     "EnableAddOn": changes(auto_snapshots.enable_add_on, on=["resourceName"]),
+    "ExportSnapshot": changes(exports.export_snapshot, on=["sourceSnapshotName"]),
     "GetActiveNames": reads(regions.get_active_names),
     "GetAutoSnapshots": reads(auto_snapshots.get_auto_snapshots, on=["resourceName"]),
     "GetBlueprints": reads(regions.get_blueprints),
@@ -78,6 +80,7 @@ OPERATIONS: dict[str, Entry[Function]] = {
     "GetDiskSnapshot": reads(snapshots.get_disk_snapshot, on=["diskSnapshotName"]),
     "GetDiskSnapshots": reads(snapshots.get_disk_snapshots),
     "GetDisks": reads(disks.get_disks),
+    "GetExportSnapshotRecords": reads(exports.get_export_snapshot_records),
     "GetInstance": reads(instances.get_instance, on=["instanceName"]),
     "GetInstancePortStates": reads(instance_settings.get_instance_port_states, on=["instanceName"]),
     "GetInstanceSnapshot": reads(

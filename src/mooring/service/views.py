@@ -8,6 +8,7 @@ from typing import Any
 from mooring.model import blueprints
 from mooring.model.auto_snapshot import AddOn
 from mooring.model.disk import Attachment, Disk
+from mooring.model.export_record import ExportRecord
 from mooring.model.firewall import ANYWHERE, Ports
 from mooring.model.instance import Instance
 from mooring.model.instance_snapshot import InstanceSnapshot, InstanceSnapshotState
@@ -107,6 +108,45 @@ def instance_snapshot_view(backend: Backend, snapshot: InstanceSnapshot) -> View
         "fromBundleId": snapshot.bundle_id,
         "isFromAutoSnapshot": False,
         "sizeInGb": snapshot.size_gb,
+    }
+
+
+def export_record_view(backend: Backend, record: ExportRecord) -> View:
+    """An export record as the API's ExportSnapshotRecord."""
+    kind = ResourceType.INSTANCE if record.of_instance else ResourceType.DISK
+    source: View = {
+        "resourceType": record.source_type,
+        "createdAt": record.source_created_ms,
+        "name": record.source_name,
+        "arn": arn(backend, record.region, record.source_type, record.source_id),
+        "fromResourceName": record.from_name,
+        "fromResourceArn": arn(backend, record.region, kind, record.from_id),
+    }
+    if record.of_instance:
+        source["instanceSnapshotInfo"] = {
+            "fromBundleId": record.bundle_id,
+            "fromBlueprintId": record.blueprint_id,
+            "fromDiskInfo": [
+                {
+                    "name": disk.name,
+                    "path": disk.path,
+                    "sizeInGb": disk.size_gb,
+                    "isSystemDisk": False,
+                }
+                for disk in record.disks
+            ],
+        }
+    else:
+        source["diskSnapshotInfo"] = {"sizeInGb": record.disks[0].size_gb}
+    return {
+        "name": record.name,
+        "arn": arn(backend, record.region, ResourceType.EXPORT_SNAPSHOT_RECORD, record.id),
+        "createdAt": record.created_ms,
+        "location": _location(ALL_ZONES, record.region),
+        "resourceType": ResourceType.EXPORT_SNAPSHOT_RECORD,
+        "state": record.state,
+        "sourceInfo": source,
+        "destinationInfo": {"id": record.destination, "service": "raw image file"},
     }
 
 

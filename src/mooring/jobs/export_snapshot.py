@@ -1,0 +1,126 @@
+"""Exporting a snapshot into image files.
+
+ExportSnapshot answers with a record that is `Started`. Then:
+
+    write     write each disk into a file beside the destination, sparse, and compare it
+              undo: delete what was written
+    publish   give it the destination's name
+              undo: delete it
+
+and in the transaction that records this the record is `Succeeded`. So under the destination's
+name there is never a part of an image. Killed while writing, it begins anew. Until it is done
+the snapshot is not deleted from the vault (delete_snapshot.py).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import ExitStack, suppress
+from functools import partial
+from pathlib import Path
+
+from mooring.catalog.database import Transaction
+from mooring.jobs.procedure import Change, Procedure, Step, Work
+from mooring.jobs.progress import Progress
+from mooring.model.errors import CanceledError, StoreError
+from mooring.model.export_record import ENDING, ExportRecord, RecordState
+from mooring.model.job import Job, JobKind
+from mooring.vault.raw_file import data_bytes, write_raw
+
+
+def write(work: Work) -> None:
+    """Write all disks into a directory that has no name of its own yet."""
+    record = _record(work)
+    part = _part(record)
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(mode=0o700, parents=True)
+    with ExitStack() as stack:
+        images = []
+        for disk in record.disks:
+            image = work.vault.open(disk.snapshot_id)
+            stack.callback(image.close)
+            images.append((disk.name, image, data_bytes(image)))
+
+        def record_progress(percent: int) -> None:
+            with work.catalog.write() as transaction:
+                transaction.export_records.change(record.id, progress=percent)
+
+        # Each byte is written, and compared.
+        total = 2 * sum(length for _, _, length in images)
+        progress = Progress(work.tools.clock, total, record_progress)
+        before = 0
+        for name, image, length in images:
+            write_raw(image, part / f"{name}{ENDING}", partial(_reach, progress, before))
+            before += 2 * length
+    _make_durable(part)
+
+
+def publish(work: Work) -> Change:
+    """Give the directory its name, or of one disk's the file in it."""
+    record = _record(work)
+    part, destination = _part(record), Path(record.destination)
+    if not os.path.lexists(destination):
+        if not part.is_dir():
+            raise StoreError(f"{part} is gone, which was to become {destination}")
+        if record.of_instance:
+            part.rename(destination)
+        else:
+            (part / f"{record.disks[0].name}{ENDING}").rename(destination)
+    shutil.rmtree(part, ignore_errors=True)
+    _make_durable(destination.parent)
+
+    def change(transaction: Transaction) -> None:
+        transaction.export_records.change(record.id, state=RecordState.SUCCEEDED, progress=100)
+
+    return change
+
+
+def undo_write(work: Work) -> None:
+    """Leave nothing of what was written."""
+    shutil.rmtree(_part(_record(work)), ignore_errors=True)
+
+
+def undo_publish(work: Work) -> None:
+    """The same under its name: nobody has been told that it is there."""
+    destination = Path(_record(work).destination)
+    if destination.is_dir():
+        shutil.rmtree(destination)
+    with suppress(FileNotFoundError):
+        destination.unlink()
+
+
+def failed(transaction: Transaction, job: Job) -> None:
+    """The record tells that it failed, the operation why."""
+    transaction.export_records.change(job.arguments["record"], state=RecordState.FAILED)
+
+
+def _reach(progress: Progress, before: int, done: int) -> None:
+    progress.reached(before + done)
+
+
+def _record(work: Work) -> ExportRecord:
+    with work.catalog.read() as transaction:
+        record = transaction.export_records.by_id(work.argument("record"))
+    if record is None:
+        raise CanceledError(f"the export record {work.argument('record')} is gone")
+    return record
+
+
+def _part(record: ExportRecord) -> Path:
+    return Path(record.destination).parent / f".{record.id}.part"
+
+
+def _make_durable(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+EXPORT = Procedure(
+    JobKind.EXPORT_SNAPSHOT,
+    (Step("write", write, undo_write), Step("publish", publish, undo_publish)),
+    failed,
+)

@@ -1,0 +1,112 @@
+"""Exports: snapshots into raw image files on the server's host."""
+
+from __future__ import annotations
+
+from mooring.catalog.database import Transaction
+from mooring.model.errors import NotFoundException, OperationFailureException
+from mooring.model.export_record import ENDING, ExportedDisk, ExportRecord
+from mooring.model.instance_snapshot import InstanceSnapshot, InstanceSnapshotState
+from mooring.model.job import JobKind
+from mooring.model.names import check_name
+from mooring.model.operation import ResourceType
+from mooring.model.snapshot import DiskSnapshot, SnapshotState
+from mooring.service import operations, pages
+from mooring.service.backend import Backend, Call, Result
+from mooring.service.views import export_record_view
+
+
+def export_snapshot(backend: Backend, call: Call) -> Result:
+    """ExportSnapshot: of a disk into one file, of an instance into one for each of its disks."""
+    name = check_name(call.params["sourceSnapshotName"])
+    with backend.catalog.write() as transaction:
+        source = _source(transaction, call.region, name)
+        if source.state not in (SnapshotState.COMPLETED, InstanceSnapshotState.AVAILABLE):
+            raise OperationFailureException(
+                f"You can't export the snapshot {name} right now. "
+                f"The state of this snapshot is: {source.state}"
+            )
+        record = _record(backend, source)
+        transaction.export_records.add(record)
+        started = operations.enqueue(
+            backend,
+            transaction,
+            JobKind.EXPORT_SNAPSHOT,
+            f"export {record.id}",
+            record.region,
+            {
+                "record": record.id,
+                "snapshots": ",".join(disk.snapshot_id for disk in record.disks),
+            },
+            [
+                operations.begin(backend, call, record, details=source.name),
+                operations.begin(backend, call, source, details=record.name),
+            ],
+        )
+        return operations.reply(backend, transaction, call, started)
+
+
+def get_export_snapshot_records(backend: Backend, call: Call) -> Result:
+    """GetExportSnapshotRecords: in the order of their making."""
+    after = pages.read_number(call.params.get("pageToken")) or 0
+    with backend.catalog.read() as transaction:
+        found, more = transaction.export_records.page(call.region, after, pages.SIZE)
+    return {
+        "exportSnapshotRecords": [export_record_view(backend, one) for one in found],
+        "nextPageToken": pages.token(more),
+    }
+
+
+def _source(transaction: Transaction, region: str, name: str) -> DiskSnapshot | InstanceSnapshot:
+    source = transaction.snapshots.by_name(region, name) or transaction.instance_snapshots.by_name(
+        region, name
+    )
+    if source is None:
+        raise NotFoundException(f"The snapshot does not exist: {name}")
+    return source
+
+
+def _record(backend: Backend, source: DiskSnapshot | InstanceSnapshot) -> ExportRecord:
+    record_id = backend.ids.new_id()
+    place = f"{backend.exports / source.region / source.name}-{record_id}"
+    # A name of 255 characters would be too long with the id behind it.
+    if len(source.name) + len(record_id) + 1 + len(ENDING) > 255:
+        place = str(backend.exports / source.region / record_id)
+    name = f"ExportSnapshotRecord-{record_id}"
+    now = backend.clock.now_ms()
+    if isinstance(source, InstanceSnapshot):
+        return ExportRecord(
+            id=record_id,
+            region=source.region,
+            name=name,
+            created_ms=now,
+            source_type=ResourceType.INSTANCE_SNAPSHOT,
+            source_id=source.id,
+            source_name=source.name,
+            source_created_ms=source.created_ms,
+            from_id=source.instance_id,
+            from_name=source.instance_name,
+            bundle_id=source.bundle_id,
+            blueprint_id=source.blueprint_id,
+            disks=[_disk(part) for part in source.parts],
+            destination=place,
+        )
+    return ExportRecord(
+        id=record_id,
+        region=source.region,
+        name=name,
+        created_ms=now,
+        source_type=ResourceType.DISK_SNAPSHOT,
+        source_id=source.id,
+        source_name=source.name,
+        source_created_ms=source.created_ms,
+        from_id=source.disk_id,
+        from_name=source.disk_name,
+        disks=[_disk(source)],
+        destination=f"{place}{ENDING}",
+    )
+
+
+def _disk(one: DiskSnapshot) -> ExportedDisk:
+    return ExportedDisk(
+        snapshot_id=one.id, name=one.disk_name, size_gb=one.size_gb, path=one.disk_path
+    )
