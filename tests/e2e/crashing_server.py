@@ -47,7 +47,12 @@ JOB_MOMENTS = (
 """Of the job: before each step, after it, and after it is recorded; and between the last block
 written to the vault and the root."""
 
+RESTORE_MOMENTS = tuple(f"restore:{moment}" for moment in ("begin", "done", "recorded"))
+"""Of the job that makes an instance from a snapshot."""
+
 ARMED = "death-is-armed"
+
+MOMENTS = (*REQUEST_MOMENTS, *JOB_MOMENTS, *RESTORE_MOMENTS)
 
 VICTIMS = ("server", "daemon", "both")
 
@@ -85,6 +90,8 @@ class Death:
         """An observer of the job runner."""
         if job.kind is JobKind.UPLOAD_SNAPSHOT:
             self.at(f"{step}:{moment}")
+        if job.kind is JobKind.RESTORE_INSTANCE:
+            self.at(f"restore:{moment}")
 
     def surround(self, owner: object, name: str, before: str | None, after: str | None) -> None:
         """Put moments before and after a function."""
@@ -104,7 +111,7 @@ class Death:
 def main() -> int:
     """Serve on a free port."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--moment", required=True, choices=[*REQUEST_MOMENTS, *JOB_MOMENTS])
+    parser.add_argument("--moment", required=True, choices=MOMENTS)
     parser.add_argument("--victim", required=True, choices=VICTIMS)
     parser.add_argument("--data", required=True)
     parser.add_argument("--config")

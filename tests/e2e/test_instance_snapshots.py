@@ -138,6 +138,11 @@ def restored(deployment: Deployment, name: str) -> list[str]:
         availabilityZone=ZONE,
         bundleId="external",
     )
+    return uris(deployment, instance)
+
+
+def uris(deployment: Deployment, instance: str) -> list[str]:
+    """Of the disks of an instance made from a snapshot, when they are attached."""
     for disk in DISKS:
         deployment.until_disk(f"{instance}-{disk}", "attachmentState", "attached")
     return [
@@ -234,3 +239,35 @@ def test_killed_it_is_of_one_instant_or_not_at_all(
     writer.check(restored(deployment, "crashed"), asked)
     after = take(deployment, "next")
     assert writer.check(restored(deployment, "next"), after) >= 1
+
+
+@pytest.mark.parametrize("victim", ["server", "both"])
+@pytest.mark.parametrize("moment", crashing_server.RESTORE_MOMENTS)
+def test_killed_while_it_is_restored_it_is_restored(
+    deployment: Deployment, victim: str, moment: str
+) -> None:
+    program = [sys.executable, "-m", crashing_server.__name__]
+    deployment.start(*program, "--victim", victim, "--moment", moment)
+    writer = writer_on(deployment)
+    asked = take(deployment, "saved")
+    writer.stop()
+    until(lambda: state(deployment, "saved") == "available", "the snapshot to be stored")
+    crashing_server.arm(deployment.data)
+    deployment.call(
+        "CreateInstancesFromSnapshot",
+        instanceNames=["from-saved"],
+        instanceSnapshotName="saved",
+        availabilityZone=ZONE,
+        bundleId="external",
+    )
+    assert deployment.server.wait(PATIENCE), "the server lives"
+
+    deployment.start()
+
+    until(lambda: deployment._instance_state("from-saved") == "running", "the instance to run")
+    writer.check(uris(deployment, "from-saved"), asked)
+    assert deployment.statuses("from-saved") == ["Succeeded"]
+    until(
+        lambda: deployment.server.ask("disk", diskName="from-saved-data")["filled"],
+        "the disk to be filled",
+    )

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mooring.jobs.recover import recover
 from mooring.model.errors import (
     EngineError,
     InvalidInputException,
@@ -14,6 +15,7 @@ from mooring.model.errors import (
     OperationFailureException,
 )
 from mooring.model.extents import BLOCK_SIZE
+from mooring.model.job import Job, JobKind
 from tests.service.test_instance_snapshots import PATHS, contents, used, write
 from tests.service.test_snapshots import content
 from tests.service.world import REGION, ZONE, World
@@ -231,3 +233,46 @@ def test_mappings_that_are_wrong(
 ) -> None:
     with pytest.raises(InvalidInputException, match=problem):
         restore(saved, *names, attachedDiskMapping=mapping)
+
+
+class Killed(BaseException):
+    """Ends the job's thread as a kill would end the server."""
+
+
+class Killer:
+    """Kills once, at one moment of the making of an instance."""
+
+    at = ""
+
+    def __call__(self, job: Job, _step: str, moment: str) -> None:
+        if job.kind is JobKind.RESTORE_INSTANCE and moment == self.at:
+            self.at = ""
+            raise Killed
+
+
+@pytest.mark.parametrize("moment", ["begin", "done", "recorded"])
+def test_killed_at_any_moment_it_is_made(moment: str) -> None:
+    killer = Killer()
+    world = World(killer)
+    world.instance()
+    data = content(4)
+    for name, path in PATHS.items():
+        world.disk(name)
+        world.attach(name, path=path)
+        world.engine.write(world.disk_id(name), 0, data)
+    world.instance_snapshot("all")
+    world.settle()
+    killer.at = moment
+    restore(world, "one")
+    with pytest.raises(Killed):
+        world.settle()
+
+    recover(world.tools)
+    world.settle()
+
+    assert world.operations("one")[0]["status"] == "Succeeded"
+    for name in PATHS:
+        assert world.engine.read(world.disk_id(f"one-{name}"), 0, BLOCK_SIZE) == data
+    with world.catalog.read() as transaction:
+        assert transaction.jobs.all() == []
+    world.close()
