@@ -60,7 +60,7 @@ def test_a_snapshot_is_taken_and_becomes_a_disk(site: Site) -> None:
     shown = aws(
         site,
         *("get-disk-snapshot", "--disk-snapshot-name", snap, "--output", "text"),
-        *("--query", "diskSnapshot.[state,progress,fromDiskName,tags[0].value]"),
+        *("--query", "diskSnapshot.[state,progress,fromDiskName,tags[?key=='why']|[0].value]"),
     )
     assert shown.stdout == f"completed\t100%\t{disk}\tupgrade\n"
     answer(
