@@ -228,3 +228,25 @@ def test_a_stop_that_fails_leaves_the_devices(host: World, monkeypatch: pytest.M
 
     assert host.operations("here")[0]["status"] == "Failed"
     assert list(host.devices.uris) == [host.disk_id("data")]
+
+
+def test_a_reboot_makes_the_devices_anew_unless_one_is_in_use(
+    host: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.devices.mounts[host.disk_id("data")] = "/srv/data"
+    with pytest.raises(OperationFailureException, match=r"disk data, .* is mounted at /srv/data"):
+        host.call("RebootInstance", instanceName="here")
+    host.devices.mounts.clear()
+    gone: list[str] = []
+    detach = host.devices.detach
+
+    def note(disk_id: str) -> None:
+        gone.append(disk_id)
+        detach(disk_id)
+
+    monkeypatch.setattr(host.devices, "detach", note)
+    host.call("RebootInstance", instanceName="here")
+    host.settle()
+
+    assert gone == [host.disk_id("data")]
+    assert host.devices.uris == {host.disk_id("data"): host.engine.uri(instance_id(host), "data")}

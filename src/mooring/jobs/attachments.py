@@ -109,8 +109,10 @@ def reboot(work: Work) -> None:
         instance = transaction.instances.by_id(work.argument("instance"))
     if instance is None or instance.state is InstanceState.STOPPED:
         return
+    disks = _attached(work)
+    withdraw(work, [disk.id for disk in disks])
     work.engine.stop(work.argument("instance"))
-    for disk in _attached(work):
+    for disk in disks:
         serve(work, disk)
 
 

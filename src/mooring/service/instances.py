@@ -109,6 +109,7 @@ def reboot_instance(backend: Backend, call: Call) -> Result:
                 "You can't reboot this instance right now. "
                 f"The state of this instance is: {instance.state.label}"
             )
+        check_devices(backend, "reboot", instance, transaction.disks.of_instance(instance.id))
         operations.enqueue(
             backend,
             transaction,
