@@ -270,7 +270,6 @@ MEMBERS: dict[str, str] = {
     "sourceInstanceName": "The instance whose automatic snapshot to use.",
     "sourceRegion": "The region of the snapshot to copy.",
     "sourceResourceName": "The disk whose automatic snapshot to copy.",
-    "sourceSnapshotName": "The snapshot to copy.",
     "sourceDiskName": "The disk whose automatic snapshot to use.",
     "tagKeys": "The keys of the tags to remove.",
     "tags": "Tags for the new resource, as key=...,value=...",
