@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import shutil
 from collections.abc import Callable, Iterator
@@ -223,8 +224,12 @@ def test_nothing_is_shared_while_a_collection_runs(
     with vault.begin(info("b")) as writer:
         writer.write(0, DATA[: len(DATA) // 2])
         writer.write(40 * FRAME_BLOCKS * BLOCK_SIZE, b"x" * BLOCK_SIZE)
-        while writer.stats.data_bytes == 0:
-            writer.write(99 * FRAME_BLOCKS * BLOCK_SIZE, random.Random(1).randbytes(FRAME_BYTES))
+        # What is looked up is entered in order: all of the first half is, when so much is stored.
+        for seed in itertools.count(1000):
+            if writer.stats.data_bytes >= len(DATA) // 2:
+                break
+            # Other content each time, or the writer would share it with itself.
+            writer.write(99 * FRAME_BYTES, random.Random(seed).randbytes(FRAME_BYTES))
         mark.release()
         clock.advance(ASK_AGAIN_SECONDS)
         writer.write(200 * FRAME_BYTES, DATA[len(DATA) // 2 :])

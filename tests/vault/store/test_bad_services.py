@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
@@ -49,12 +49,12 @@ class Between(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         place = urlsplit(self.endpoint)
-        connection = http.client.HTTPConnection(place.hostname or "", place.port)
         headers = {key: value for key, value in self.headers.items() if key.lower() != "host"}
-        connection.request(self.command, self.path, sent, headers)
-        reply = connection.getresponse()
-        body = reply.read()
-        connection.close()
+        upstream = http.client.HTTPConnection(place.hostname or "", place.port)
+        with closing(upstream):
+            upstream.request(self.command, self.path, sent, headers)
+            reply = upstream.getresponse()
+            body = reply.read()
         if fault == "lost":
             self.close_connection = True
             return
