@@ -105,6 +105,11 @@ class VaultSettings:
         256,
         "largest size of the index that finds content stored before, in MiB; 0 turns sharing off",
     )
+    consolidate_frames: int = setting(
+        64,
+        "a snapshot that changes some of 512 KiB of a disk writes all of it again if it lies in more "
+        "frames than this; 0 turns that off",
+    )
     collect_minutes: float = setting(
         60.0, "minutes between two collections; 0 means only after deletions"
     )
@@ -383,6 +388,9 @@ def _check(settings: Settings) -> None:
         "vault.upload_mib_per_second must not be negative",
     )
     _require(settings.vault.index_mib >= 0, "vault.index_mib must not be negative")
+    _require(
+        0 <= settings.vault.consolidate_frames <= 128, "vault.consolidate_frames must be 0 to 128"
+    )
     _require(settings.vault.collect_minutes >= 0, "vault.collect_minutes must not be negative")
     _require(settings.vault.verify_hours >= 0, "vault.verify_hours must not be negative")
     _require(settings.vault.replicate_minutes >= 0, "vault.replicate_minutes must not be negative")

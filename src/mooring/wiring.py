@@ -326,6 +326,7 @@ def open_vault_in(
         index_bytes=settings.vault.index_mib * 1024 * 1024,
         nice=settings.vault.nice,
         bytes_per_second=settings.vault.upload_mib_per_second * 1024 * 1024,
+        consolidate_frames=settings.vault.consolidate_frames,
     )
 
 

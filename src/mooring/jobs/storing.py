@@ -21,12 +21,15 @@ CHUNK = 4 * 1024 * 1024
 class Plan:
     """What to read, and what it adds to. `compare`: the parent may have it already.
 
+    `consolidate`: the image is quick to read, so what has become scattered is written again.
+
     `extents` can be called again and again: a disk may have more ranges than fit in memory.
     """
 
     extents: Callable[[], Iterator[Extent]]
     parent: str | None
     compare: bool
+    consolidate: bool = False
 
 
 def pending_snapshot(work: Work) -> DiskSnapshot:
@@ -62,9 +65,13 @@ def copy(work: Work, image: Image, plan: Plan, writer: SnapshotWriter) -> None:
     record(changed_bytes=total)
     progress = Progress(work.tools.clock, total, tell)
     done = 0
-    for extent in plan.extents():
+    extents = ((extent, False) for extent in plan.extents())
+    for extent, again in writer.consolidated(plan.extents()) if plan.consolidate else extents:
         if extent.zero:
             writer.zero(extent.offset, extent.length)
+            continue
+        if again:
+            writer.write_again(extent.offset, image.read(extent.offset, extent.length))
             continue
         for offset in range(extent.offset, extent.end, CHUNK):
             length = min(CHUNK, extent.end - offset)

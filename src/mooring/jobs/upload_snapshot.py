@@ -106,7 +106,8 @@ def _plan(work: Work, snapshot: DiskSnapshot, image: FrozenImage) -> Plan:
                 next(image.changes(ancestor), None)
             except LineageLostError:
                 break
-            return Plan(partial(image.changes, ancestor), ancestor, compare=False)
+            changes = partial(image.changes, ancestor)
+            return Plan(changes, ancestor, compare=False, consolidate=True)
     if not candidates:
         return Plan(image.extents, None, compare=False)
     # What the disk leaves out reads as zeros; the parent may hold data there.

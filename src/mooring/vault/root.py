@@ -44,7 +44,8 @@ class Statistics:
     """What storing a snapshot took. Everything but the counts of blocks and segments in bytes.
 
     `taken_bytes` were written to the writer, zeros among them; `changed_blocks` became
-    different references, zero ones included; `data_bytes` are the stored frames of data;
+    different references, zero ones included, but not those written again unchanged;
+    `data_bytes` are the stored frames of data;
     `shared_bytes` were found in the vault, in another disk or place, and not stored again;
     `stored_bytes` is all that was written to the store but the root.
     """

@@ -40,6 +40,7 @@ from mooring.vault.pace import Pace, lower_priority
 from mooring.vault.reader import SnapshotReader
 from mooring.vault.replicate import OnCopied, Replication, Replicator, check_copy, make_copy
 from mooring.vault.root import Root, SnapshotInfo, check_size, decode_root
+from mooring.vault.scatter import CONSOLIDATE_FRAMES
 from mooring.vault.sharing import Sharing
 from mooring.vault.store.interface import Store
 from mooring.vault.usage import Usage, UsageReport
@@ -71,6 +72,7 @@ class Vault:
         index: DigestIndex | None = None,
         nice: int = 0,
         bytes_per_second: int = 0,
+        consolidate_frames: int = CONSOLIDATE_FRAMES,
     ) -> None:
         """Use `create_or_open`."""
         self.id = vault_id
@@ -78,6 +80,7 @@ class Vault:
         self._clock = clock
         self._ids = ids
         self._segment_bytes = segment_bytes
+        self._consolidate_frames = consolidate_frames
         self._cipher = cipher
         self._frames = Frames(store, cipher)
         self._packer = Packer(level, cipher)
@@ -108,6 +111,7 @@ class Vault:
         index_bytes: int = INDEX_BYTES,
         nice: int = 0,
         bytes_per_second: int = 0,
+        consolidate_frames: int = CONSOLIDATE_FRAMES,
     ) -> Vault:
         """Open the vault in the store; with `create` make one if the store is empty.
 
@@ -119,6 +123,9 @@ class Vault:
 
         `nice` is how much the threads that compress, decode and store give way to others;
         all writers together store at most `bytes_per_second`, or without limit if that is 0.
+
+        Writers propose to write again what lies in more than `consolidate_frames` frames for each
+        512 KiB; 0 turns that off.
 
         `level` is zstd's, `threads` those that compress and decode, `segment_bytes` what a
         segment is sealed at. Raises VaultError if the store holds something else, a vault of
@@ -147,6 +154,7 @@ class Vault:
             index=DigestIndex(index and index / vault_id, index_bytes) if index_bytes else None,
             nice=nice,
             bytes_per_second=bytes_per_second,
+            consolidate_frames=consolidate_frames,
         )
 
     def close(self) -> None:
@@ -211,6 +219,7 @@ class Vault:
                 segment_bytes=self._segment_bytes,
                 sharing=self._sharing,
                 pace=self._pace,
+                consolidate_frames=self._consolidate_frames,
             )
         except MooringError:
             claim.release()

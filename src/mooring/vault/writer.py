@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import suppress
 from types import TracebackType
@@ -12,7 +13,7 @@ import numpy as np
 
 from mooring.model.clock import Clock
 from mooring.model.errors import MooringError, VaultError
-from mooring.model.extents import BLOCK_SIZE
+from mooring.model.extents import BLOCK_SIZE, Extent
 from mooring.vault.claim import Claim
 from mooring.vault.compare import Comparison
 from mooring.vault.frame import Kind, PackedFrame, Packer
@@ -29,6 +30,7 @@ from mooring.vault.root import (
     decode_root,
     encode_root,
 )
+from mooring.vault.scatter import Scatter, consolidated
 from mooring.vault.segment_table import SHARED_ABOVE_BYTES
 from mooring.vault.segment_writer import SegmentWriter
 from mooring.vault.sharing import Sharing
@@ -64,6 +66,7 @@ class SnapshotWriter:
         segment_bytes: int,
         sharing: Sharing | None = None,
         pace: Pace | None = None,
+        consolidate_frames: int = 0,
     ) -> None:
         self.info = info
         self._parent = parent
@@ -79,9 +82,14 @@ class SnapshotWriter:
         table = None if parent is None else parent.table
         self._map = MapEditor(check_size(info.size), table, frames, self._packer, self._segments)
         self._comparison = None if parent is None else Comparison(parent, frames)
+        self._consolidate_frames = consolidate_frames
+        self._scatter: Scatter | None = None
+        if parent is not None and consolidate_frames:
+            self._scatter = Scatter(parent, frames)
         self._gather = Gather(self._submit)
         self._queue: deque[_Frame | _Zeros] = deque()
         self._taken = self._zero = self._unchanged = self._data = self._shared = 0
+        self._again = 0
         self._reached = 0
         self._over = ""
 
@@ -93,7 +101,7 @@ class SnapshotWriter:
             zero_bytes=self._zero,
             unchanged_bytes=self._unchanged,
             shared_bytes=self._shared,
-            changed_blocks=self._map.changed_blocks,
+            changed_blocks=self._map.changed_blocks - self._again,
             data_bytes=self._data,
             stored_bytes=self._segments.stored_bytes,
             segments=len(self._segments.names),
@@ -122,6 +130,24 @@ class SnapshotWriter:
         else:
             self._take(first, content)
         self._taken += len(content)
+
+    def consolidated(self, extents: Iterable[Extent]) -> Iterator[tuple[Extent, bool]]:
+        """Yield the extents, and with True ranges for `write_again`, all ascending.
+
+        See scatter.py; without a parent only the extents. Raises DamageError, StoreError.
+        """
+        if self._scatter is None:
+            return ((extent, False) for extent in extents)
+        return consolidated(extents, self.info.size, self._scatter, self._consolidate_frames)
+
+    def write_again(self, offset: int, data: Buffer) -> None:
+        """Take data that is as in the parent, to have it beside what changed. Raises as `write`.
+
+        It does not count as changed.
+        """
+        before = self._zero
+        self.write(offset, data)
+        self._again += (len(data) - (self._zero - before)) // BLOCK_SIZE
 
     def zero(self, offset: int, length: int) -> None:
         """Let a range read as zeros. Raises as `write` does."""

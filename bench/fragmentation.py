@@ -1,0 +1,112 @@
+"""Measures what hundreds of snapshots do to reading the latest one, against a fresh full one.
+
+    .venv/bin/python bench/fragmentation.py --limits 0 64
+
+A disk of random bytes is written at random, 1 % of its 4 KiB blocks before each snapshot. For each
+limit (`vault.consolidate_frames`) it prints what the snapshots stored in proportion to what changed,
+and how long reading the latest takes in proportion to a fresh one: medians of reads in turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from mooring.model.clock import SystemClock
+from mooring.model.extents import BLOCK_SIZE, Extent
+from mooring.vault.root import SnapshotInfo
+from mooring.vault.store.directory import DirectoryStore
+from mooring.vault.vault import Vault
+
+CHUNK = 4 * 1024 * 1024
+MIB = 1024 * 1024
+
+
+def main() -> None:
+    """Measure each limit."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--size-mib", type=int, default=256)
+    parser.add_argument("--snapshots", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--limits", type=int, nargs="+", default=[0, 64])
+    arguments = parser.parse_args()
+    for limit in arguments.limits:
+        with tempfile.TemporaryDirectory() as folder:
+            store = DirectoryStore(Path(folder) / "vault")
+            ratios = fill(store, limit, arguments.size_mib * MIB, arguments.snapshots)
+            last = f"s{arguments.snapshots}"
+            reads: dict[str, list[tuple[float, float]]] = {last: [], "fresh": []}
+            for _ in range(arguments.rounds):
+                for name, times in reads.items():
+                    times.append(read(store, name))
+        seconds, cpu = (
+            statistics.median(one[i] for one in reads[last])
+            / statistics.median(one[i] for one in reads["fresh"])
+            for i in (0, 1)
+        )
+        print(
+            f"consolidate_frames {limit}: stored {statistics.mean(ratios):.2f} x changed, at most "
+            f"{max(ratios):.2f} x; read {seconds:.1f} x the time, {cpu:.1f} x the CPU of a fresh one",
+            flush=True,
+        )
+
+
+def fill(store: DirectoryStore, limit: int, size: int, snapshots: int) -> list[float]:
+    """Make the snapshots, and a fresh one; return stored in proportion to changed of each."""
+    rng = random.Random(5)
+    disk = bytearray(os.urandom(size))
+    ratios = []
+
+    with Vault.create_or_open(
+        store, SystemClock(), consolidate_frames=limit, index_bytes=0
+    ) as vault:
+
+        def save(name: str, parent: str | None, extents: Iterable[Extent]) -> int:
+            with vault.begin(_info(name, size), parent) as writer:
+                for extent, again in writer.consolidated(extents):
+                    put = writer.write_again if again else writer.write
+                    put(extent.offset, bytes(disk[extent.offset : extent.end]))
+                return writer.commit().statistics.stored_bytes
+
+        save("s0", None, _chunks(size))
+        for number in range(1, snapshots + 1):
+            blocks = sorted(rng.sample(range(size // BLOCK_SIZE), size // BLOCK_SIZE // 100))
+            for block in blocks:
+                disk[block * BLOCK_SIZE : (block + 1) * BLOCK_SIZE] = rng.randbytes(BLOCK_SIZE)
+            changes = [Extent(block * BLOCK_SIZE, BLOCK_SIZE) for block in blocks]
+            stored = save(f"s{number}", f"s{number - 1}", changes)
+            ratios.append(stored / (len(blocks) * BLOCK_SIZE))
+        save("fresh", None, _chunks(size))
+    return ratios
+
+
+def read(store: DirectoryStore, name: str) -> tuple[float, float]:
+    """Read a snapshot in full with a new vault; return seconds and seconds of CPU."""
+    with Vault.create_or_open(store, SystemClock(), index_bytes=0) as vault:
+        began, cpu = time.perf_counter(), time.process_time()
+        with vault.open(name) as reader:
+            for offset in range(0, reader.size, CHUNK):
+                reader.read(offset, min(CHUNK, reader.size - offset))
+        return time.perf_counter() - began, time.process_time() - cpu
+
+
+def _chunks(size: int) -> Iterator[Extent]:
+    return (
+        Extent(offset, min(CHUNK, size - offset)) for offset in range(0, size, CHUNK)
+    )
+
+
+def _info(name: str, size: int) -> SnapshotInfo:
+    return SnapshotInfo(
+        id=name, region="r", name=name, disk_id="d", disk_name="d", size=size, created_ms=0
+    )
+
+
+if __name__ == "__main__":
+    main()
