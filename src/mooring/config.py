@@ -107,8 +107,8 @@ class VaultSettings:
     )
     consolidate_frames: int = setting(
         64,
-        "a snapshot that changes some of 512 KiB of a disk writes all of it again if it lies in more "
-        "frames than this; 0 turns that off",
+        "a snapshot that changes some of 512 KiB of a disk writes all of it again if it lies in "
+        "more frames than this; 0 turns that off",
     )
     collect_minutes: float = setting(
         60.0, "minutes between two collections; 0 means only after deletions"

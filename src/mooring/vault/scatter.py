@@ -93,7 +93,8 @@ def consolidated(
                 decided = piece
                 low, high = piece * FRAME_BYTES, min((piece + 1) * FRAME_BYTES, size)
                 whole = extent.offset <= low and extent.end >= high
-                wanted = not whole and again <= AGAIN_FACTOR * changed and scatter.frames(piece) > limit
+                affordable = not whole and again <= AGAIN_FACTOR * changed
+                wanted = affordable and scatter.frames(piece) > limit
                 open_piece = piece if wanted else -1
                 if piece == first:
                     yield from gap(extent.offset)
