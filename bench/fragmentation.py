@@ -3,8 +3,8 @@
     .venv/bin/python bench/fragmentation.py --limits 0 64
 
 A disk of random bytes is written at random, 1 % of its 4 KiB blocks before each snapshot. For each
-limit (`vault.consolidate_frames`) it prints what the snapshots stored in proportion to what changed,
-and how long reading the latest takes in proportion to a fresh one: medians of reads in turn.
+limit (`vault.consolidate_frames`) it prints what the snapshots stored in proportion to what
+changed, and how long reading the latest takes in proportion to a fresh one: medians of reads in turn.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def main() -> None:
         )
         print(
             f"consolidate_frames {limit}: stored {statistics.mean(ratios):.2f} x changed, at most "
-            f"{max(ratios):.2f} x; read {seconds:.1f} x the time, {cpu:.1f} x the CPU of a fresh one",
+            f"{max(ratios):.2f} x; read {seconds:.1f} x the time, {cpu:.1f} x the CPU of a fresh",
             flush=True,
         )
 
