@@ -2,9 +2,10 @@
 
     .venv/bin/python bench/fragmentation.py --limits 0 64
 
-A disk of random bytes is written at random, 1 % of its 4 KiB blocks before each snapshot. For each
-limit (`vault.consolidate_frames`) it prints what the snapshots stored in proportion to what
-changed, and how long reading the latest takes in proportion to a fresh one: medians of reads in turn.
+A disk of random bytes is written at random, 1 % of its 4 KiB blocks before each snapshot. For
+each limit (`vault.consolidate_frames`) it prints what the snapshots stored in proportion to what
+changed, and how long reading the latest takes in proportion to a fresh one, as medians of reads
+in turn.
 """
 
 from __future__ import annotations
@@ -97,9 +98,7 @@ def read(store: DirectoryStore, name: str) -> tuple[float, float]:
 
 
 def _chunks(size: int) -> Iterator[Extent]:
-    return (
-        Extent(offset, min(CHUNK, size - offset)) for offset in range(0, size, CHUNK)
-    )
+    return (Extent(offset, min(CHUNK, size - offset)) for offset in range(0, size, CHUNK))
 
 
 def _info(name: str, size: int) -> SnapshotInfo:

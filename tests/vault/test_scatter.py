@@ -43,7 +43,8 @@ def vault(memory: MemoryStore, clock: ManualClock) -> Iterator[Vault]:
 
 def some_extents(rng: random.Random, longest: int) -> list[Extent]:
     """Ascending, not overlapping, sometimes touching, some of them zero."""
-    found, block, end = [], 0, SIZE // BLOCK_SIZE
+    found: list[Extent] = []
+    block, end = 0, SIZE // BLOCK_SIZE
     while True:
         block += rng.choice([0, rng.randrange(1, longest)])
         length = rng.choice([1, rng.randrange(1, longest)])
@@ -104,9 +105,7 @@ def test_many_snapshots_keep_their_content_and_few_frames(vault: Vault) -> None:
     changed = again = 0
     for number in range(1, SNAPSHOTS + 1):
         chosen = sorted(rng.sample(range(blocks), PIECES))
-        extents = [
-            Extent(one * BLOCK_SIZE, BLOCK_SIZE, zero=rng.random() < 0.1) for one in chosen
-        ]
+        extents = [Extent(one * BLOCK_SIZE, BLOCK_SIZE, zero=rng.random() < 0.1) for one in chosen]
         for extent in extents:
             new = bytes(BLOCK_SIZE) if extent.zero else rng.randbytes(BLOCK_SIZE)
             disk[extent.offset : extent.end] = new

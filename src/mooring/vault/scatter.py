@@ -1,4 +1,4 @@
-"""Keeps a disk's content together: finds what has come to lie in many frames, to write it again."""
+"""Finds what has come to lie in many frames, to write it again."""
 
 from __future__ import annotations
 
