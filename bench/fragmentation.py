@@ -1,4 +1,4 @@
-"""Measures what hundreds of snapshots do to reading the latest one, against a fresh full one.
+"""Measures what hundreds of snapshots do to reading the latest one.
 
     .venv/bin/python bench/fragmentation.py --limits 0 64
 
