@@ -13,6 +13,8 @@ from mooring.model.errors import (
     OperationFailureException,
 )
 from mooring.model.extents import BLOCK_SIZE
+from mooring.vault.layout import FRAME_BLOCKS
+from mooring.vault.scatter import CONSOLIDATE_FRAMES
 from tests.service.world import REGION, ZONE, World
 
 
@@ -328,3 +330,38 @@ def test_both_forms_of_the_retry(world: World) -> None:
     assert world.call("CreateDiskSnapshot", **asked) == first
     world.settle()
     assert len(world.call("GetDiskSnapshots")["diskSnapshots"]) == 1
+
+
+def test_what_many_snapshots_scattered_is_written_again_and_not_told_as_changed(
+    world: World,
+) -> None:
+    disk_id = world.disk()
+    world.write(disk_id, 0, content(1, FRAME_BLOCKS))
+    world.snapshot("first")
+    world.settle()
+    rewritten = []
+    for block in range(CONSOLIDATE_FRAMES + 2):
+        world.write(disk_id, block * BLOCK_SIZE, content(2))
+        world.snapshot(f"s{block}")
+        world.settle()
+        root = world.vault.root(_id_of(world, f"s{block}"))
+        assert root.statistics.changed_blocks == 1
+        if root.statistics.stored_bytes > FRAME_BLOCKS * BLOCK_SIZE:
+            rewritten.append(block)
+            snapshot_id = root.id
+
+    # The first time that the parent has it in more than the limit, and not the next time.
+    assert rewritten == [CONSOLIDATE_FRAMES]
+    with world.vault.open(snapshot_id) as reader:
+        extent = FRAME_BLOCKS * BLOCK_SIZE
+        assert reader.read(0, CONSOLIDATE_FRAMES * BLOCK_SIZE) == world.read(
+            disk_id, 0, CONSOLIDATE_FRAMES * BLOCK_SIZE
+        )
+        behind = (CONSOLIDATE_FRAMES + 2) * BLOCK_SIZE
+        assert reader.read(behind, extent - behind) == world.read(disk_id, behind, extent - behind)
+
+
+def _id_of(world: World, name: str) -> str:
+    return next(
+        one for one in world.vault.snapshot_ids() if world.vault.root(one).info.name == name
+    )
