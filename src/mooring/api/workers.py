@@ -15,17 +15,29 @@ WAITING_PER_WORKER = 16
 """How many calls may wait for each that is worked on; more are sent away to come back."""
 
 
+READING_AT_ONCE = 2
+"""How many reading calls are worked on at once.
+
+They compute more than they wait, one at a time under the interpreter's lock: more threads would
+only take turns. Two rather than one, because a read may wait for a commit to be durable.
+"""
+
+
 class Workers:
     """Runs calls in threads. For use within one event loop."""
 
     def __init__(self, at_once: int) -> None:
         self._at_once = at_once
         self._limiter = CapacityLimiter(at_once)
+        self._reading = CapacityLimiter(min(at_once, READING_AT_ONCE))
         # Counted here: what the limiter counts as waiting lags behind a burst.
         self._inside = 0
 
-    async def run(self, call: Callable[[], Result]) -> Result:
-        """Return what the call returns. Raises ThrottlingException when too many wait already."""
+    async def run(self, call: Callable[[], Result], *, reads: bool = False) -> Result:
+        """Return what the call returns; `reads` says that it only reads the catalog.
+
+        Raises ThrottlingException when too many wait already.
+        """
         waiting = self._at_once * WAITING_PER_WORKER
         if self._inside >= self._at_once + waiting:
             raise ThrottlingException(
@@ -34,6 +46,7 @@ class Workers:
             )
         self._inside += 1
         try:
-            return await to_thread.run_sync(call, limiter=self._limiter)
+            limiter = self._reading if reads else self._limiter
+            return await to_thread.run_sync(call, limiter=limiter)
         finally:
             self._inside -= 1
