@@ -55,6 +55,9 @@ class Cluster:
         """In the end it is cut off, as by a crash."""
         options = f"-c listen_addresses= -c unix_socket_directories={self._home}"
         words = ["-D", str(self._data), "-l", str(self.log), "-t", str(int(SECONDS))]
+        # The copy of a running server's directory names that server's process, which a host
+        # may still know: nobody may have reaped it yet.
+        (self._data / "postmaster.pid").unlink(missing_ok=True)
         self.tool("pg_ctl", "start", "-w", *words, "-o", options)
         try:
             yield
