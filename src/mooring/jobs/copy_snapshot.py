@@ -28,10 +28,18 @@ from dataclasses import dataclass
 
 from mooring.catalog.database import Transaction
 from mooring.jobs.procedure import Change, Procedure, Step, Work
-from mooring.jobs.storing import Plan, begin, canceled, copy, pending_snapshot, with_gaps
+from mooring.jobs.storing import (
+    Plan,
+    begin,
+    completed,
+    copy,
+    extra_of_part,
+    information,
+    pending_snapshot,
+    with_gaps,
+)
 from mooring.model.errors import DamageError, SnapshotNotInVaultError
 from mooring.model.extents import BLOCK_SIZE, Extent
-from mooring.model.instance_snapshot import remembered
 from mooring.model.job import Job, JobKind
 from mooring.model.snapshot import DiskSnapshot, SnapshotState
 from mooring.observe import metrics
@@ -72,9 +80,7 @@ def copy_over(work: Work) -> Change:
             parent_id=parent,
             changed_bytes=statistics.changed_blocks * BLOCK_SIZE,
             stored_bytes=statistics.stored_bytes,
-            state=SnapshotState.COMPLETED,
-            progress=100,
-            completed_ms=work.tools.clock.now_ms(),
+            **completed(work),
         )
 
     return change
@@ -161,34 +167,12 @@ def _source_vault(work: Work) -> Vault:
     return work.tools.vaults[work.argument("source_region")]
 
 
-def _extra_of_part(work: Work, snapshot: DiskSnapshot) -> dict[str, str]:
-    if snapshot.part_of is None:
-        return {}
-    with work.catalog.read() as transaction:
-        whole = transaction.instance_snapshots.by_id(snapshot.part_of)
-    if whole is None:
-        raise canceled(work)
-    return remembered(whole, snapshot)
-
-
 def _info(work: Work, snapshot: DiskSnapshot, image: SnapshotReader) -> SnapshotInfo:
-    extra = _extra_of_part(work, snapshot)
+    extra = extra_of_part(work, snapshot)
     extra |= {"content": snapshot.content, "source-region": work.argument("source_region")}
     if snapshot.from_auto:
         extra["from-auto"] = "yes"
-    return SnapshotInfo(
-        id=snapshot.id,
-        name=snapshot.name,
-        region=snapshot.region,
-        disk_id=snapshot.disk_id,
-        disk_name=snapshot.disk_name,
-        size=image.size,
-        created_ms=snapshot.created_ms,
-        tags=dict(snapshot.tags),
-        disk_zone=snapshot.disk_zone,
-        support_code=snapshot.support_code,
-        extra=extra,
-    )
+    return information(snapshot, image.size, extra)
 
 
 COPY = Procedure(JobKind.COPY_SNAPSHOT, (Step("copy", copy_over, undo_copy),), failed)

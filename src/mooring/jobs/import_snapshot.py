@@ -21,16 +21,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from mooring.catalog.database import Transaction
 from mooring.jobs.procedure import Change, Procedure, Step, Work
 from mooring.jobs.progress import Progress
-from mooring.model.errors import CanceledError, ImageUnreadableError, NbdError, NbdRequestError
+from mooring.jobs.storing import canceled, completed, information, pending_snapshot
+from mooring.model.errors import ImageUnreadableError, NbdError, NbdRequestError
 from mooring.model.extents import BLOCK_SIZE
 from mooring.model.job import Job, JobKind
 from mooring.model.sizes import size_in_bytes
-from mooring.model.snapshot import DiskSnapshot, SnapshotState
+from mooring.model.snapshot import DiskSnapshot
 from mooring.nbd.blocking import BlockingNbdClient
 from mooring.nbd.protocol import STATUS_ZERO
 from mooring.nbd.uri import NbdUri
 from mooring.observe import metrics
-from mooring.vault.root import Root, SnapshotInfo
+from mooring.vault.root import Root
 from mooring.vault.writer import SnapshotWriter
 
 CHUNK = 2 * 1024 * 1024
@@ -48,7 +49,7 @@ READ_SECONDS = 60.0
 
 def store(work: Work) -> Change:
     """Write the image to the vault."""
-    snapshot = _snapshot(work)
+    snapshot = pending_snapshot(work)
     root = work.vault.confirm(snapshot.id)
     if root is None:
         root = _store(work, snapshot)
@@ -73,12 +74,7 @@ def complete(work: Work) -> Change:
     """Say that the snapshot is completed."""
 
     def change(transaction: Transaction) -> None:
-        transaction.snapshots.change(
-            work.argument("snapshot"),
-            state=SnapshotState.COMPLETED,
-            progress=100,
-            completed_ms=work.tools.clock.now_ms(),
-        )
+        transaction.snapshots.change(work.argument("snapshot"), **completed(work))
 
     return change
 
@@ -92,18 +88,7 @@ def failed(transaction: Transaction, job: Job) -> None:
 
 def _store(work: Work, snapshot: DiskSnapshot) -> Root:
     size = size_in_bytes(snapshot.size_gb)
-    info = SnapshotInfo(
-        id=snapshot.id,
-        name=snapshot.name,
-        region=snapshot.region,
-        disk_id=snapshot.disk_id,
-        disk_name=snapshot.disk_name,
-        size=size,
-        created_ms=snapshot.created_ms,
-        tags=dict(snapshot.tags),
-        disk_zone=snapshot.disk_zone,
-        support_code=snapshot.support_code,
-    )
+    info = information(snapshot, size, {})
     try:
         uri = NbdUri(work.argument("export"), socket=work.argument("socket"))
         with BlockingNbdClient(uri, same_user=True) as image, work.vault.begin(info) as writer:
@@ -123,7 +108,7 @@ def _copy(work: Work, image: BlockingNbdClient, writer: SnapshotWriter) -> None:
     def tell(percent: int) -> None:
         with work.catalog.write() as transaction:
             if not transaction.snapshots.change(work.argument("snapshot"), progress=percent):
-                raise _canceled(work)
+                raise canceled(work)
 
     progress = Progress(work.tools.clock, image.info.size, tell)
     window: deque[tuple[int, Future[bytes]]] = deque()
@@ -164,18 +149,6 @@ def _wanted(image: BlockingNbdClient) -> Iterator[tuple[int, int]]:
             reached = min(end + -end % BLOCK_SIZE, size)
             for at in range(begin, reached, CHUNK):
                 yield at, min(CHUNK, reached - at)
-
-
-def _snapshot(work: Work) -> DiskSnapshot:
-    with work.catalog.read() as transaction:
-        snapshot = transaction.snapshots.by_id(work.argument("snapshot"))
-    if snapshot is None:
-        raise _canceled(work)
-    return snapshot
-
-
-def _canceled(work: Work) -> CanceledError:
-    return CanceledError(f"the snapshot {work.argument('snapshot')} was deleted while pending")
 
 
 IMPORT = Procedure(

@@ -1,15 +1,17 @@
-"""Writes an image into the vault: what uploads and copies have in common."""
+"""What uploads, copies and imports have in common: writing an image into the vault."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from mooring.jobs.procedure import Work
 from mooring.jobs.progress import Progress
 from mooring.model.errors import CanceledError, PostponedError, SnapshotNotInVaultError
 from mooring.model.extents import Extent, Image
-from mooring.model.snapshot import DiskSnapshot
+from mooring.model.instance_snapshot import remembered
+from mooring.model.snapshot import DiskSnapshot, SnapshotState
 from mooring.vault.root import SnapshotInfo
 from mooring.vault.writer import SnapshotWriter
 
@@ -39,6 +41,46 @@ def pending_snapshot(work: Work) -> DiskSnapshot:
     if snapshot is None:
         raise canceled(work)
     return snapshot
+
+
+def information(snapshot: DiskSnapshot, size: int, extra: Mapping[str, str]) -> SnapshotInfo:
+    """What the root keeps of the snapshot; `size` is that of the image in bytes."""
+    return SnapshotInfo(
+        id=snapshot.id,
+        name=snapshot.name,
+        region=snapshot.region,
+        disk_id=snapshot.disk_id,
+        disk_name=snapshot.disk_name,
+        size=size,
+        created_ms=snapshot.created_ms,
+        tags=dict(snapshot.tags),
+        disk_zone=snapshot.disk_zone,
+        support_code=snapshot.support_code,
+        extra=dict(extra),
+    )
+
+
+def extra_of_part(work: Work, snapshot: DiskSnapshot) -> dict[str, str]:
+    """What the root of a part of an instance snapshot keeps of the whole; nothing for others.
+
+    Raises CanceledError if the whole was deleted.
+    """
+    if snapshot.part_of is None:
+        return {}
+    with work.catalog.read() as transaction:
+        whole = transaction.instance_snapshots.by_id(snapshot.part_of)
+    if whole is None:
+        raise canceled(work)
+    return remembered(whole, snapshot)
+
+
+def completed(work: Work) -> dict[str, Any]:
+    """The columns of a snapshot that is completed now."""
+    return {
+        "state": SnapshotState.COMPLETED,
+        "progress": 100,
+        "completed_ms": work.tools.clock.now_ms(),
+    }
 
 
 def begin(work: Work, info: SnapshotInfo, plan: Plan) -> SnapshotWriter:

@@ -29,14 +29,21 @@ from mooring.catalog.database import Transaction
 from mooring.engine.interface import FrozenImage
 from mooring.jobs.auto_snapshots import thin
 from mooring.jobs.procedure import Change, Procedure, Step, Work
-from mooring.jobs.storing import Plan, begin, canceled, copy, pending_snapshot, with_gaps
+from mooring.jobs.storing import (
+    Plan,
+    begin,
+    completed,
+    copy,
+    extra_of_part,
+    information,
+    pending_snapshot,
+    with_gaps,
+)
 from mooring.model.errors import LineageLostError
 from mooring.model.extents import BLOCK_SIZE
-from mooring.model.instance_snapshot import remembered
 from mooring.model.job import Job, JobKind
 from mooring.model.snapshot import DiskSnapshot, SnapshotState
 from mooring.observe import metrics
-from mooring.vault.root import SnapshotInfo
 
 
 def store(work: Work) -> Change:
@@ -47,7 +54,9 @@ def store(work: Work) -> Change:
         image = work.engine.open_point(snapshot.disk_id, snapshot.id)
         try:
             plan = _plan(work, snapshot, image)
-            info = _info(snapshot, image.size, _extra(work, snapshot))
+            auto = snapshot.auto
+            extra = extra_of_part(work, snapshot) if auto is None else {"auto": auto}
+            info = information(snapshot, image.size, extra)
             with begin(work, info, plan) as writer:
                 copy(work, image, plan, writer)
                 root = writer.commit()
@@ -82,12 +91,7 @@ def release(work: Work) -> Change:
         stored = transaction.snapshots.by_id(work.argument("snapshot"))
         if stored is not None and stored.auto is not None:
             thin(work.tools, transaction, stored)
-        transaction.snapshots.change(
-            work.argument("snapshot"),
-            state=SnapshotState.COMPLETED,
-            progress=100,
-            completed_ms=work.tools.clock.now_ms(),
-        )
+        transaction.snapshots.change(work.argument("snapshot"), **completed(work))
 
     return change
 
@@ -117,43 +121,14 @@ def _plan(work: Work, snapshot: DiskSnapshot, image: FrozenImage) -> Plan:
 def _ancestors(work: Work, snapshot: DiskSnapshot) -> list[str]:
     """Completed snapshots that the disk's content comes from, the newest first."""
     with work.catalog.read() as transaction:
-        completed = transaction.snapshots.of_disk(snapshot.disk_id, SnapshotState.COMPLETED)
+        stored = transaction.snapshots.of_disk(snapshot.disk_id, SnapshotState.COMPLETED)
         disk = transaction.disks.by_id(snapshot.disk_id)
     # A copy holds what an older snapshot holds, so it comes last, for want of anything better.
-    completed.sort(key=lambda one: one.content_id is None)
-    ids = [one.id for one in reversed(completed)]
+    stored.sort(key=lambda one: one.content_id is None)
+    ids = [one.id for one in reversed(stored)]
     if disk is not None and disk.origin_id is not None:
         ids.append(disk.origin_id)
     return [one for one in ids if work.vault.has(one)]
-
-
-def _extra(work: Work, snapshot: DiskSnapshot) -> dict[str, str]:
-    """What the root of a part of an instance snapshot keeps of the whole, or why it was taken."""
-    if snapshot.auto is not None:
-        return {"auto": snapshot.auto}
-    if snapshot.part_of is None:
-        return {}
-    with work.catalog.read() as transaction:
-        whole = transaction.instance_snapshots.by_id(snapshot.part_of)
-    if whole is None:
-        raise canceled(work)
-    return remembered(whole, snapshot)
-
-
-def _info(snapshot: DiskSnapshot, size: int, extra: dict[str, str]) -> SnapshotInfo:
-    return SnapshotInfo(
-        id=snapshot.id,
-        name=snapshot.name,
-        region=snapshot.region,
-        disk_id=snapshot.disk_id,
-        disk_name=snapshot.disk_name,
-        size=size,
-        created_ms=snapshot.created_ms,
-        tags=dict(snapshot.tags),
-        disk_zone=snapshot.disk_zone,
-        support_code=snapshot.support_code,
-        extra=extra,
-    )
 
 
 UPLOAD = Procedure(
