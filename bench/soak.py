@@ -28,9 +28,10 @@ from pathlib import Path
 
 from bench.soak_model import Kill
 from bench.soak_writer import PART, Part, SoakError, Stage, sequences
-from mooring import config, wiring
+from mooring import wiring
 from mooring.admin.demo.server import client_program
 from mooring.admin.vaults import find_snapshot
+from mooring.config.load import load
 from mooring.model.errors import NbdError
 from mooring.model.extents import BLOCK_SIZE, Image
 from mooring.model.instance_snapshot import part_name
@@ -89,7 +90,7 @@ class Soak:
         self.deployment.start()
         for disk, instance in DISKS.items():
             self.stage.uris[disk] = self.deployment.used_disk(disk, instance)
-        settings = config.load(None, str(self.deployment.data))
+        settings = load(None, str(self.deployment.data))
         vault = wiring.open_vault(settings, REGION)
         assert vault is not None
         with vault:

@@ -15,7 +15,7 @@ from typing import IO
 import structlog
 
 from mooring.catalog.database import Catalog
-from mooring.config import Settings
+from mooring.config.settings import Settings
 from mooring.engine.interface import Engine
 from mooring.engine.memory import MemoryEngine
 from mooring.engine.qemu.daemon import DaemonSettings

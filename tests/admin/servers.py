@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mooring import wiring
-from mooring.config import EngineSettings, Region, Settings
+from mooring.config.settings import EngineSettings, Region, Settings
 from mooring.model.clock import SystemClock
 from mooring.model.extents import BLOCK_SIZE
 from mooring.service.context import Context

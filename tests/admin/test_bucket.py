@@ -13,7 +13,7 @@ from mooring.admin.collect import collect
 from mooring.admin.recover import recover
 from mooring.admin.usage import usage
 from mooring.admin.verify import verify, verify_stored
-from mooring.config import Region, S3Settings, Settings
+from mooring.config.settings import Region, S3Settings, Settings
 from mooring.model.clock import SystemClock
 from mooring.model.errors import ConfigurationError
 from mooring.model.paths import Paths

@@ -11,7 +11,7 @@ from mooring import wiring
 from mooring.admin import doctor as module
 from mooring.admin.doctor import doctor
 from mooring.admin.serve import serve
-from mooring.config import EngineSettings, Listen, Settings
+from mooring.config.settings import EngineSettings, Listen, Settings
 from mooring.model.disk import DiskState
 from mooring.model.errors import ConfigurationError, ServerRunningError
 from tests.catalog.values import disk

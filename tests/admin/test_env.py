@@ -10,7 +10,7 @@ import pytest
 
 from mooring.admin.env import variables
 from mooring.admin.main import main
-from mooring.config import Settings
+from mooring.config.settings import Settings
 from mooring.service.keys import open_keys
 
 NAMES = [

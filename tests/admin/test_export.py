@@ -12,7 +12,7 @@ from mooring import wiring
 from mooring.admin.diff import diff
 from mooring.admin.export import export
 from mooring.admin.main import main
-from mooring.config import Settings
+from mooring.config.settings import Settings
 from mooring.model.errors import ConfigurationError, StoreError
 from mooring.model.extents import BLOCK_SIZE, GIB
 from mooring.vault.layout import FRAME_BLOCKS

@@ -12,7 +12,7 @@ import pytest
 
 from mooring.admin.keys import create
 from mooring.admin.main import main
-from mooring.config import load
+from mooring.config.load import load
 from mooring.model.access import Access, Role
 from mooring.model.clock import SystemClock
 from mooring.service.keys import Key, open_keys, read_keys

@@ -13,7 +13,7 @@ from mooring.admin.main import main
 from mooring.admin.mend import mend
 from mooring.admin.replicate import replicate
 from mooring.admin.verify import verify
-from mooring.config import Settings
+from mooring.config.settings import Settings
 from mooring.model.errors import ConfigurationError
 from tests.admin.servers import REGION, blocks, running, settings_at, store
 

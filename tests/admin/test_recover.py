@@ -11,7 +11,7 @@ import pytest
 
 from mooring.admin.main import main
 from mooring.admin.recover import recover
-from mooring.config import Region, Settings
+from mooring.config.settings import Region, Settings
 from mooring.engine.interface import Export
 from mooring.engine.memory import MemoryEngine
 from mooring.jobs.auto_snapshots import take_due

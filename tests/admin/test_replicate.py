@@ -13,7 +13,7 @@ from mooring.admin.recover import recover
 from mooring.admin.replicate import replicate
 from mooring.admin.usage import usage
 from mooring.admin.verify import verify, verify_stored
-from mooring.config import Region, Settings, VaultSettings
+from mooring.config.settings import Region, Settings, VaultSettings
 from mooring.model.errors import ConfigurationError, VaultError
 from tests.admin.servers import REGION, ZONE, blocks, running, settings_at, store
 

@@ -12,7 +12,7 @@ from mooring.admin.main import main
 from mooring.admin.recover import recover
 from mooring.admin.rekey import rekey
 from mooring.admin.verify import verify, verify_stored
-from mooring.config import Settings
+from mooring.config.settings import Settings
 from mooring.model.errors import ConfigurationError, VaultError, WrongKeyError
 from tests.admin.servers import REGION, blocks, running, settings_at, store
 

@@ -13,7 +13,7 @@ from mooring.admin.collect import collect
 from mooring.admin.main import main
 from mooring.admin.usage import usage
 from mooring.admin.verify import verify
-from mooring.config import Settings
+from mooring.config.settings import Settings
 from mooring.model.errors import ConfigurationError
 from mooring.vault.layout import FRAME_BLOCKS, FRAME_BYTES
 from tests.admin.servers import REGION, blocks, running, settings_at, store

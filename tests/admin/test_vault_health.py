@@ -14,7 +14,7 @@ import pytest
 
 from mooring.admin import vault_health
 from mooring.admin.vault_health import vault_findings
-from mooring.config import Region, S3Settings, Settings
+from mooring.config.settings import Region, S3Settings, Settings
 from tests.admin.servers import REGION, ZONE, blocks, settings_at, store
 
 

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from mooring.api.app import create_app
 from mooring.api.exchange import Handler
-from mooring.config import Limits, Throttle
+from mooring.config.settings import Limits, Throttle
 from mooring.model.access import UNBOUND, Access
 from mooring.model.clock import ManualClock
 from mooring.model.ids import SequentialIds

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mooring.config import Limits
+from mooring.config.settings import Limits
 from mooring.model.errors import NotFoundException
 from mooring.service.context import Context
 from tests.api.door import HOST, MODEL, NOW_MS, Door, Reply, error_of, signature, signed

@@ -17,7 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from mooring.api.app import create_app
-from mooring.config import Limits
+from mooring.config.settings import Limits
 from mooring.model.clock import SystemClock
 from mooring.model.errors import NotFoundException, ThrottlingException
 from mooring.model.ids import RandomIds

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mooring.api.buckets import Throttles
-from mooring.config import Throttle
+from mooring.config.settings import Throttle
 from mooring.model.clock import ManualClock
 from mooring.model.errors import ThrottlingException
 from tests.api.door import Door, error_of

@@ -13,15 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mooring.config import (
+from mooring.config.check import check
+from mooring.config.load import load, read_settings
+from mooring.config.settings import (
     InstanceSettings,
     Limits,
     Listen,
     Region,
     Settings,
-    _check,
-    _read_settings,
-    load,
 )
 from mooring.model.errors import ConfigurationError
 
@@ -320,7 +319,7 @@ def test_any_value_is_read_or_refused(name: str, value: Any) -> None:
 
     why = ""
     try:
-        _check(_read_settings(document))
+        check(read_settings(document))
     except ConfigurationError as error:
         why = str(error)
 

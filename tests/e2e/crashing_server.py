@@ -15,8 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mooring import config
 from mooring.admin.serve import serve
+from mooring.config.load import load
 from mooring.engine.qemu.daemon import Daemon
 from mooring.engine.qemu.engine import QemuEngine
 from mooring.jobs.table import PROCEDURES
@@ -128,7 +128,7 @@ def main() -> int:
         return result
 
     table.OPERATIONS["CreateDiskSnapshot"] = replace(create, function=create_and_die)
-    return serve(config.load(options.config, options.data), port=0, observer=death.observe)
+    return serve(load(options.config, options.data), port=0, observer=death.observe)
 
 
 if __name__ == "__main__":

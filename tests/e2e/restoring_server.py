@@ -15,8 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mooring import config
 from mooring.admin.serve import serve
+from mooring.config.load import load
 from mooring.engine.qemu import filling
 from mooring.engine.qemu.daemon import Daemon
 from mooring.engine.qemu.layers import DiskLayers
@@ -106,7 +106,7 @@ def main() -> int:
                 death.at("fill:half")
 
     filling._Pace = MortalPace  # type: ignore[misc]
-    settings = config.load(None, options.data)
+    settings = load(None, options.data)
     settings = replace(
         settings, engine=replace(settings.engine, fill_mib_per_second=options.fill_mib)
     )

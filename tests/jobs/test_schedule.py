@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from mooring.config import VaultSettings
+from mooring.config.settings import VaultSettings
 from mooring.jobs.keep_vault import BUSY_SECONDS
 from mooring.jobs.runner import Runner
 from mooring.jobs.schedule import Schedule, tasks

@@ -16,7 +16,7 @@ from mooring.version import VERSION
 CHECKOUT = Path(__file__).resolve().parents[2]
 LOCKS = ["requirements.lock", "requirements-clients.lock"]
 SCRIPTS = [*sorted(file.name for file in (CHECKOUT / "scripts").iterdir())]
-SETTINGS = CHECKOUT / "src" / "mooring" / "config.py"
+SETTINGS = CHECKOUT / "src" / "mooring" / "config" / "settings.py"
 
 
 def read(name: str) -> str:
@@ -82,7 +82,7 @@ def test_script_can_be_run_and_parsed(script: str) -> None:
 
 
 def settings() -> list[str]:
-    """The names of the fields of the classes in config.py."""
+    """The names of the fields of the classes in settings.py."""
     return [
         field.target.id
         for node in ast.parse(SETTINGS.read_text(encoding="utf-8")).body

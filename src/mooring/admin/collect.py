@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mooring.admin.amounts import amount
 from mooring.admin.vaults import opened
-from mooring.config import Settings
+from mooring.config.settings import Settings
 
 
 def collect(settings: Settings, *, region: str | None = None, dry_run: bool = False) -> int:

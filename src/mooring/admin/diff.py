@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 
 from mooring.admin.vaults import find_snapshot, opened
-from mooring.config import Settings
+from mooring.config.settings import Settings
 from mooring.model.errors import ConfigurationError
 from mooring.model.extents import Extent
 from mooring.vault.root import Root

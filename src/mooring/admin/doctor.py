@@ -12,7 +12,7 @@ from mooring import wiring
 from mooring.admin.asking import ask
 from mooring.admin.env import variables
 from mooring.admin.vault_health import vault_findings
-from mooring.config import Settings
+from mooring.config.settings import Settings
 from mooring.model.clock import SystemClock
 from mooring.model.disk import DiskState
 from mooring.model.errors import ConfigurationError, ServerRunningError

@@ -6,7 +6,7 @@ import json
 import shlex
 from collections.abc import Mapping
 
-from mooring.config import Settings
+from mooring.config.settings import Settings
 from mooring.model.errors import ConfigurationError
 from mooring.model.paths import Paths
 from mooring.service.keys import Key, open_keys

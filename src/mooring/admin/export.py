@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mooring.admin.amounts import amount
 from mooring.admin.vaults import find_snapshot, opened
-from mooring.config import Settings
+from mooring.config.settings import Settings
 from mooring.model.extents import Image
 from mooring.nbd.export import Export
 from mooring.nbd.image_export import ImageExport

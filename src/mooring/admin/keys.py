@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from mooring.config import Settings
+from mooring.config.settings import Settings
 from mooring.model.access import Access, Role
 from mooring.model.clock import SystemClock
 from mooring.model.errors import ConfigurationError

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mooring import config
+from mooring.config.load import load
+from mooring.config.settings import Settings
 from mooring.model.errors import ConfigurationError, MooringError
 from mooring.version import VERSION
 
@@ -17,9 +18,9 @@ DESCRIPTION = "Mooring's server: block-storage disks and instant snapshots, with
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a sub-command; returns the exit code, 2 for bad settings or input."""
     options = _parser().parse_args(arguments)
-    run: Callable[[config.Settings, argparse.Namespace], int] = options.run
+    run: Callable[[Settings, argparse.Namespace], int] = options.run
     try:
-        settings = config.load(options.config, options.data)
+        settings = load(options.config, options.data)
         return run(settings, options)
     except MooringError as error:
         print(f"mooringd: {error}", file=sys.stderr)
@@ -215,19 +216,19 @@ def _add_keys(
 # Each command is imported when it is asked for: `env` must not wait for the server's libraries.
 
 
-def _serve(settings: config.Settings, options: argparse.Namespace) -> int:
+def _serve(settings: Settings, options: argparse.Namespace) -> int:
     from mooring.admin.serve import serve
 
     return serve(settings, port=options.port)
 
 
-def _env(settings: config.Settings, options: argparse.Namespace) -> int:
+def _env(settings: Settings, options: argparse.Namespace) -> int:
     from mooring.admin.env import env
 
     return env(settings, user=options.user)
 
 
-def _keys(settings: config.Settings, options: argparse.Namespace) -> int:
+def _keys(settings: Settings, options: argparse.Namespace) -> int:
     from mooring.admin import keys
 
     if options.action == "list":
@@ -242,19 +243,19 @@ def _keys(settings: config.Settings, options: argparse.Namespace) -> int:
     return keys.delete(settings, options.user, options.key_id)
 
 
-def _demo(_settings: config.Settings, options: argparse.Namespace) -> int:
+def _demo(_settings: Settings, options: argparse.Namespace) -> int:
     from mooring.admin.demo.story import demo
 
     return demo(keep=options.keep)
 
 
-def _doctor(settings: config.Settings, _options: argparse.Namespace) -> int:
+def _doctor(settings: Settings, _options: argparse.Namespace) -> int:
     from mooring.admin.doctor import doctor
 
     return doctor(settings)
 
 
-def _verify(settings: config.Settings, options: argparse.Namespace) -> int:
+def _verify(settings: Settings, options: argparse.Namespace) -> int:
     from mooring.admin.verify import verify, verify_stored
 
     if options.mend:
@@ -272,7 +273,7 @@ def _verify(settings: config.Settings, options: argparse.Namespace) -> int:
     )
 
 
-def _mend(settings: config.Settings, options: argparse.Namespace) -> int:
+def _mend(settings: Settings, options: argparse.Namespace) -> int:
     from mooring.admin.mend import mend
 
     if options.stored or options.disk or options.snapshot or options.sample != 100:
@@ -282,19 +283,19 @@ def _mend(settings: config.Settings, options: argparse.Namespace) -> int:
     return mend(settings, region=options.region, copies=options.copies, images=options.images)
 
 
-def _collect(settings: config.Settings, options: argparse.Namespace) -> int:
+def _collect(settings: Settings, options: argparse.Namespace) -> int:
     from mooring.admin.collect import collect
 
     return collect(settings, region=options.region, dry_run=options.dry_run)
 
 
-def _usage(settings: config.Settings, options: argparse.Namespace) -> int:
+def _usage(settings: Settings, options: argparse.Namespace) -> int:
     from mooring.admin.usage import usage
 
     return usage(settings, region=options.region, as_json=options.as_json)
 
 
-def _export(settings: config.Settings, options: argparse.Namespace) -> int:
+def _export(settings: Settings, options: argparse.Namespace) -> int:
     from mooring.admin.export import export
 
     return export(
@@ -306,25 +307,25 @@ def _export(settings: config.Settings, options: argparse.Namespace) -> int:
     )
 
 
-def _diff(settings: config.Settings, options: argparse.Namespace) -> int:
+def _diff(settings: Settings, options: argparse.Namespace) -> int:
     from mooring.admin.diff import diff
 
     return diff(settings, snapshot=options.snapshot, since=options.since, region=options.region)
 
 
-def _replicate(settings: config.Settings, options: argparse.Namespace) -> int:
+def _replicate(settings: Settings, options: argparse.Namespace) -> int:
     from mooring.admin.replicate import replicate
 
     return replicate(settings, region=options.region, to=options.to, delete=options.delete)
 
 
-def _recover(settings: config.Settings, options: argparse.Namespace) -> int:
+def _recover(settings: Settings, options: argparse.Namespace) -> int:
     from mooring.admin.recover import recover
 
     return recover(settings, options.vault)
 
 
-def _serve_snapshots(_settings: config.Settings, options: argparse.Namespace) -> int:
+def _serve_snapshots(_settings: Settings, options: argparse.Namespace) -> int:
     from mooring.admin.serve_snapshots import Tcp, serve_snapshots
 
     s3 = dict(option.split("=", 1) for option in options.s3)
@@ -338,7 +339,7 @@ def _serve_snapshots(_settings: config.Settings, options: argparse.Namespace) ->
     )
 
 
-def _rekey(settings: config.Settings, options: argparse.Namespace) -> int:
+def _rekey(settings: Settings, options: argparse.Namespace) -> int:
     from mooring.admin.rekey import rekey
 
     return rekey(settings, region=options.region, new_key_file=options.new_key_file)

@@ -10,7 +10,7 @@ from mooring import wiring
 from mooring.admin.images import opened_images
 from mooring.admin.vaults import opened, readable_roots, regions
 from mooring.admin.verify import print_damage
-from mooring.config import Settings
+from mooring.config.settings import Settings
 from mooring.model.errors import ConfigurationError
 from mooring.vault.mend import Mending
 from mooring.vault.store.interface import Store

@@ -9,7 +9,7 @@ from pathlib import Path
 from mooring import wiring
 from mooring.admin.vaults import opened, readable_roots
 from mooring.catalog.database import Transaction
-from mooring.config import Settings
+from mooring.config.settings import Settings
 from mooring.model.auto_snapshot import name_as_manual
 from mooring.model.consistency import consistency_of
 from mooring.model.errors import ConfigurationError

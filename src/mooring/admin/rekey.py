@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mooring import wiring
 from mooring.admin.vaults import nothing_there, regions
-from mooring.config import Settings
+from mooring.config.settings import Settings
 from mooring.model.errors import ConfigurationError
 from mooring.vault.key import change_secret
 from mooring.vault.store.place import read_secret

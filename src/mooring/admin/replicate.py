@@ -7,7 +7,7 @@ from pathlib import Path
 from mooring import wiring
 from mooring.admin.amounts import amount
 from mooring.admin.vaults import opened, regions
-from mooring.config import Settings
+from mooring.config.settings import Settings
 from mooring.model.errors import ConfigurationError
 from mooring.vault.replicate import Replication
 from mooring.vault.root import Root

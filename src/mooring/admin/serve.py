@@ -17,7 +17,7 @@ import uvloop
 from mooring import wiring
 from mooring.admin.tls import renew, server_context
 from mooring.api.app import create_app
-from mooring.config import Settings
+from mooring.config.settings import Settings
 from mooring.jobs.runner import Observer, unobserved
 from mooring.model.errors import ConfigurationError
 from mooring.observe import logs

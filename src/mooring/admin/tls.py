@@ -6,7 +6,7 @@ import ssl
 
 import structlog
 
-from mooring.config import Listen
+from mooring.config.settings import Listen
 from mooring.model.errors import ConfigurationError
 
 log = structlog.get_logger("mooring.tls")

@@ -7,7 +7,7 @@ from typing import Any
 
 from mooring.admin.amounts import amount
 from mooring.admin.vaults import opened
-from mooring.config import Settings
+from mooring.config.settings import Settings
 from mooring.model.errors import SnapshotNotInVaultError
 from mooring.vault.usage import Usage
 from mooring.vault.vault import Vault

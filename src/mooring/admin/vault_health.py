@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mooring import wiring
-from mooring.config import Settings
+from mooring.config.settings import Settings
 from mooring.model.clock import SystemClock
 from mooring.model.errors import DiskFullError, MooringError, ObjectNotFoundError, StoreError
 from mooring.model.ids import RandomIds

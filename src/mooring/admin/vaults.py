@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from mooring import wiring
-from mooring.config import Settings
+from mooring.config.settings import Settings
 from mooring.model.errors import ConfigurationError, DamageError, SnapshotNotInVaultError
 from mooring.vault.root import Root
 from mooring.vault.vault import Vault

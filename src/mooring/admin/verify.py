@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from mooring import wiring
 from mooring.admin.amounts import amount
 from mooring.admin.vaults import nothing_there, opened, readable_roots, regions
-from mooring.config import Settings
+from mooring.config.settings import Settings
 from mooring.model.errors import ConfigurationError
 from mooring.vault.root import Root
 from mooring.vault.scrub import scrub

@@ -22,7 +22,7 @@ from mooring.api.signature import authenticate
 from mooring.api.target import check_content_type, find_operation, refuse_unserved
 from mooring.api.throttle import throttle
 from mooring.api.workers import Workers
-from mooring.config import Limits, Throttle
+from mooring.config.settings import Limits, Throttle
 from mooring.model.clock import Clock
 from mooring.model.errors import ServiceError
 from mooring.model.ids import Ids

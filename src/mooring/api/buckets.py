@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mooring.config import Throttle
+from mooring.config.settings import Throttle
 from mooring.model.clock import Clock
 from mooring.model.errors import ThrottlingException
 

@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from mooring.api.buckets import Throttles
 from mooring.api.workers import Workers
-from mooring.config import Limits
+from mooring.config.settings import Limits
 from mooring.model.access import UNBOUND, Access
 from mooring.model.clock import Clock
 from mooring.model.ids import Ids

@@ -16,7 +16,7 @@ from typing import Any
 
 from mooring.admin.asking import ask
 from mooring.admin.env import variables
-from mooring.config import Settings
+from mooring.config.settings import Settings
 from mooring.model.clock import SystemClock
 from mooring.model.errors import ConfigurationError, MooringError
 

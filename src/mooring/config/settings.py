@@ -1,22 +1,12 @@
-"""Every setting, its default, its meaning; read from a TOML file and checked."""
+"""Every setting, its default, its meaning."""
 
 from __future__ import annotations
 
-import difflib
 import os
-import re
-import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
-
-from mooring.model.errors import ConfigurationError, InvalidInputException
-from mooring.model.rhythm import parse_rhythms
-
-_PLACE = re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*", re.ASCII)
-"""Names of regions and zones: they become names of directories, and parts of signatures."""
 
 
 def setting(default: Any, meaning: str) -> Any:
@@ -225,7 +215,7 @@ _DEFAULT_REGIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All settings. Build with `load`, which checks them."""
+    """All settings. Get them from `config.load`, which checks them."""
 
     data: str = setting(
         "", "data directory; default: $MOORING_DATA, else the user's data directory"
@@ -261,200 +251,3 @@ def default_data_directory() -> Path:
         return Path(os.environ["MOORING_DATA"]).expanduser()
     base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share"
     return Path(base) / "mooring"
-
-
-def load(path: str | None, data: str | None = None) -> Settings:
-    """Read and check the settings; without a path all defaults. `data` wins over the file's.
-
-    Raises ConfigurationError, which names the file, the setting and the way out.
-    """
-    table: dict[str, Any] = {}
-    if path is not None:
-        try:
-            table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"{path} is not a TOML file: {error}") from error
-    try:
-        settings = _read_settings(table)
-        if data is not None:
-            settings = replace(settings, data=data)
-        _check(settings)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{path}: {error}" if path else str(error)) from None
-    return settings
-
-
-def _read_settings(table: Mapping[str, Any]) -> Settings:
-    table = dict(table)
-    regions = table.pop("regions", None)
-    instances = table.pop("instances", {})
-    settings: Settings = _read(Settings(), table, "")
-    if not isinstance(instances, dict):
-        raise ConfigurationError("instances must be tables, for example [instances.web-1]")
-    settings = replace(
-        settings,
-        instances={
-            name: _read(InstanceSettings(), instance, f"instances.{name}.")
-            for name, instance in instances.items()
-        },
-    )
-    if regions is None:
-        return settings
-    if not isinstance(regions, dict) or not regions:
-        raise ConfigurationError("regions must be tables, for example [regions.us-east-2]")
-    read = {name: _read(Region(), region, f"regions.{name}.") for name, region in regions.items()}
-    return replace(settings, regions=read)
-
-
-def _read(default: Any, table: Any, prefix: str) -> Any:
-    """The default with what the table sets."""
-    if not isinstance(table, dict):
-        raise ConfigurationError(f"{prefix.rstrip('.')} must be a table: [{prefix.rstrip('.')}]")
-    known = {one.name: getattr(default, one.name) for one in fields(default)}
-    values = {}
-    for key, value in table.items():
-        if key not in known:
-            raise ConfigurationError(_unknown(prefix, key, list(known)))
-        if is_dataclass(known[key]):
-            values[key] = _read(known[key], value, f"{prefix}{key}.")
-        else:
-            values[key] = _checked_type(prefix + key, value, known[key])
-    return replace(default, **values)
-
-
-def _unknown(prefix: str, key: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(key, known, n=1)
-    names = ", ".join(prefix + name for name in near or known)
-    hint = f"did you mean {names}?" if near else f"known here: {names}"
-    return f"there is no setting {prefix}{key}; {hint}"
-
-
-_TYPES = {
-    str: "a text",
-    bool: "a yes or no, written true or false",
-    int: "a whole number",
-    float: "a number",
-    list: "a list",
-}
-
-
-def _checked_type(key: str, value: Any, default: Any) -> Any:
-    wanted = type(default)
-    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
-        name = _TYPES[wanted]
-        raise ConfigurationError(f"{key} must be {name}, not {value!r}")
-    if wanted is list and not all(isinstance(one, str) for one in value):
-        raise ConfigurationError(f"{key} must be a list of texts, not {value!r}")
-    return value
-
-
-def _check(settings: Settings) -> None:
-    _require(
-        re.fullmatch(r"[0-9]{12}", settings.account) is not None,
-        f"account must have 12 digits, not {settings.account!r}",
-    )
-    _require(0 <= settings.listen.port < 65536, "listen.port must be 0 to 65535")
-    _check_tls(settings.listen)
-    _require(
-        settings.engine.kind in ("qemu", "memory"),
-        f"engine.kind must be qemu or memory, not {settings.engine.kind!r}",
-    )
-    _require(
-        settings.engine.fill_mib_per_second >= 0, "engine.fill_mib_per_second must not be negative"
-    )
-    _require(
-        not settings.nbd.host or bool(settings.nbd.certificate),
-        "nbd.host needs nbd.certificate: snapshots leave this host with TLS only",
-    )
-    last = settings.nbd.port + len(settings.regions) - 1
-    _require(
-        settings.nbd.port >= 0 and last < 65536,
-        "nbd.port must be 0 to 65535; each region takes one, counted up from it",
-    )
-    _require(
-        settings.engine.merge_mib_per_second >= 0,
-        "engine.merge_mib_per_second must not be negative",
-    )
-    _require(settings.engine.answer_seconds > 0, "engine.answer_seconds must be more than 0")
-    _require(1 <= settings.vault.level <= 19, "vault.level must be 1 to 19")
-    _require(0 <= settings.vault.threads <= 256, "vault.threads must be 0 to 256")
-    _require(0 <= settings.vault.nice <= 19, "vault.nice must be 0 to 19")
-    _require(
-        settings.vault.upload_mib_per_second >= 0,
-        "vault.upload_mib_per_second must not be negative",
-    )
-    _require(settings.vault.index_mib >= 0, "vault.index_mib must not be negative")
-    _require(
-        0 <= settings.vault.consolidate_frames <= 128, "vault.consolidate_frames must be 0 to 128"
-    )
-    _require(settings.vault.collect_minutes >= 0, "vault.collect_minutes must not be negative")
-    _require(settings.vault.verify_hours >= 0, "vault.verify_hours must not be negative")
-    _require(settings.vault.replicate_minutes >= 0, "vault.replicate_minutes must not be negative")
-    _require(
-        settings.vault.replica_deletions in ("keep", "follow"),
-        f"vault.replica_deletions must be keep or follow, not {settings.vault.replica_deletions!r}",
-    )
-    _require(
-        0 < settings.vault.verify_percent <= 100,
-        "vault.verify_percent must be more than 0 and at most 100",
-    )
-    if settings.snapshots.rhythms:
-        try:
-            parse_rhythms(settings.snapshots.rhythms)
-        except InvalidInputException as error:
-            raise ConfigurationError(f"snapshots.rhythms: {error.message}") from None
-    _require(
-        settings.log.level in ("debug", "info", "warning", "error"),
-        f"log.level must be debug, info, warning or error, not {settings.log.level!r}",
-    )
-    for name in ("freeze_seconds", "hold_seconds"):
-        _require(getattr(settings.quiesce, name) > 0, f"quiesce.{name} must be more than 0")
-    for name, instance in settings.instances.items():
-        _require(
-            bool(instance.thaw or not instance.freeze),
-            f'instances.{name} has a freeze command and no thaw: write thaw = "true" if there is '
-            "nothing to let go",
-        )
-    for one in fields(Limits):
-        value = getattr(settings.limits, one.name)
-        _require(value > 0, f"limits.{one.name} must be more than 0, not {value}")
-    for one in fields(Throttle):
-        value = getattr(settings.throttle, one.name)
-        least = 0 if one.name.endswith("rate") else 1
-        _require(value >= least, f"throttle.{one.name} must be at least {least}, not {value}")
-    zones: dict[str, str] = {}
-    for name, region in settings.regions.items():
-        _require(
-            _PLACE.fullmatch(name) is not None,
-            f"the region {name!r} must be made of letters, digits and hyphens",
-        )
-        _require(bool(region.zones), f'regions.{name}.zones must name a zone, such as "{name}a"')
-        for zone in region.zones:
-            _require(zone not in zones, f"the zone {zone} is in two regions, or twice in one")
-            _require(
-                _PLACE.fullmatch(zone) is not None,
-                f"the zone {zone!r} must be made of letters, digits and hyphens",
-            )
-            zones[zone] = name
-
-
-def _check_tls(listen: Listen) -> None:
-    _require(
-        bool(listen.certificate) == bool(listen.key),
-        "listen.certificate and listen.key belong together: give both, or none",
-    )
-    _require(
-        listen.is_loopback or listen.uses_tls or listen.insecure,
-        f"listen.host {listen.host} can be reached from other hosts, and without TLS others on the "
-        "way could read and replay requests: give listen.certificate and listen.key, or set "
-        "listen.insecure = true where something else protects the way",
-    )
-
-
-def _require(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise ConfigurationError(otherwise)
