@@ -1,0 +1,212 @@
+"""The command lines of what `mooringd` does with vaults: verify, collect, export, ..."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TypeAlias
+
+from mooring.config.settings import Settings
+from mooring.model.errors import ConfigurationError
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def add_vault_commands(commands: Commands, settings: argparse.ArgumentParser) -> None:
+    """Add them all; `settings` is the parent that has the options of every command."""
+    place = argparse.ArgumentParser(add_help=False, parents=[settings])
+    place.add_argument("--region", help="only this region's vault; default: all")
+    _add_verify(commands, place)
+    _add_collect(commands, place)
+    _add_usage(commands, place)
+    _add_export(commands, place)
+    _add_diff(commands, place)
+    _add_replicate(commands, place)
+    _add_recover(commands, settings)
+    _add_rekey(commands, settings)
+
+
+def _add_verify(commands: Commands, place: argparse.ArgumentParser) -> None:
+    verify = commands.add_parser(
+        "verify", parents=[place], help="read snapshots back; exit code 1 if any is damaged"
+    )
+    chosen = verify.add_mutually_exclusive_group()
+    chosen.add_argument("--disk", metavar="NAME", help="only the snapshots of this disk")
+    chosen.add_argument("--snapshot", metavar="NAME", help="only this snapshot; a name or an id")
+    verify.add_argument(
+        "--sample",
+        metavar="PERCENT",
+        type=float,
+        default=100.0,
+        help="read only so much of the data, chosen at random, and all of the maps",
+    )
+    verify.add_argument(
+        "--stored",
+        action="store_true",
+        help="read all stored bytes instead, as they are: needs no key, tells no snapshots",
+    )
+    verify.add_argument(
+        "--mend",
+        action="store_true",
+        help="verify all, and mend what is damaged from a copy of the vault or from a disk",
+    )
+    verify.add_argument(
+        "--from",
+        dest="copies",
+        metavar="PLACE",
+        action="append",
+        default=[],
+        help="with --mend: where a copy is; default: regions.<name>.replica",
+    )
+    verify.add_argument(
+        "--image",
+        dest="images",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="with --mend: what has data of a disk: a raw image, a device, an NBD URI",
+    )
+    verify.set_defaults(run=_verify)
+
+
+def _verify(settings: Settings, options: argparse.Namespace) -> int:
+    from mooring.admin.verify import verify, verify_stored
+
+    if options.mend:
+        return _mend(settings, options)
+    if options.copies or options.images:
+        raise ConfigurationError("--from and --image say what to mend from: give --mend too")
+    if options.stored:
+        return verify_stored(settings, region=options.region)
+    return verify(
+        settings,
+        region=options.region,
+        disk=options.disk,
+        snapshot=options.snapshot,
+        percent=options.sample,
+    )
+
+
+def _mend(settings: Settings, options: argparse.Namespace) -> int:
+    from mooring.admin.mend import mend
+
+    if options.stored or options.disk or options.snapshot or options.sample != 100:
+        raise ConfigurationError(
+            "--mend needs all to be verified: leave --disk, --snapshot, --sample, --stored out"
+        )
+    return mend(settings, region=options.region, copies=options.copies, images=options.images)
+
+
+def _add_collect(commands: Commands, place: argparse.ArgumentParser) -> None:
+    collect = commands.add_parser(
+        "collect", parents=[place], help="give back the room of deleted snapshots now"
+    )
+    collect.add_argument("--dry-run", action="store_true", help="only say what would be freed")
+    collect.set_defaults(run=_collect)
+
+
+def _collect(settings: Settings, options: argparse.Namespace) -> int:
+    from mooring.admin.collect import collect
+
+    return collect(settings, region=options.region, dry_run=options.dry_run)
+
+
+def _add_usage(commands: Commands, place: argparse.ArgumentParser) -> None:
+    usage = commands.add_parser(
+        "usage", parents=[place], help="what each snapshot takes alone, and what it shares"
+    )
+    usage.add_argument("--json", dest="as_json", action="store_true", help="print JSON, in bytes")
+    usage.set_defaults(run=_usage)
+
+
+def _usage(settings: Settings, options: argparse.Namespace) -> int:
+    from mooring.admin.usage import usage
+
+    return usage(settings, region=options.region, as_json=options.as_json)
+
+
+def _add_export(commands: Commands, place: argparse.ArgumentParser) -> None:
+    export = commands.add_parser(
+        "export", parents=[place], help="write a snapshot into an image file, and compare it"
+    )
+    export.add_argument("--snapshot", metavar="NAME", required=True, help="a name or an id")
+    export.add_argument("--format", choices=("raw", "qcow2", "vmdk"), default="raw")
+    export.add_argument("--output", metavar="FILE", type=Path, required=True)
+    export.set_defaults(run=_export)
+
+
+def _export(settings: Settings, options: argparse.Namespace) -> int:
+    from mooring.admin.export import export
+
+    return export(
+        settings,
+        snapshot=options.snapshot,
+        region=options.region,
+        image_format=options.format,
+        output=options.output,
+    )
+
+
+def _add_diff(commands: Commands, place: argparse.ArgumentParser) -> None:
+    diff = commands.add_parser(
+        "diff", parents=[place], help="what changed between two snapshots, as JSON"
+    )
+    diff.add_argument("--snapshot", metavar="NAME", required=True, help="a name or an id")
+    diff.add_argument("--since", metavar="NAME", help="the older one; default: a disk of zeros")
+    diff.set_defaults(run=_diff)
+
+
+def _diff(settings: Settings, options: argparse.Namespace) -> int:
+    from mooring.admin.diff import diff
+
+    return diff(settings, snapshot=options.snapshot, since=options.since, region=options.region)
+
+
+def _add_replicate(commands: Commands, place: argparse.ArgumentParser) -> None:
+    replicate = commands.add_parser(
+        "replicate", parents=[place], help="bring a copy of a vault in another place up to date"
+    )
+    replicate.add_argument(
+        "--to", metavar="PLACE", help="directory or s3://...; default: regions.<name>.replica"
+    )
+    replicate.add_argument(
+        "--delete", action="store_true", help="delete there what was copied and is deleted here"
+    )
+    replicate.set_defaults(run=_replicate)
+
+
+def _replicate(settings: Settings, options: argparse.Namespace) -> int:
+    from mooring.admin.replicate import replicate
+
+    return replicate(settings, region=options.region, to=options.to, delete=options.delete)
+
+
+def _add_recover(commands: Commands, settings: argparse.ArgumentParser) -> None:
+    recover = commands.add_parser(
+        "recover", parents=[settings], help="fill an empty catalog from the vaults"
+    )
+    recover.add_argument("--vault", metavar="DIR", help="only this vault; default: all regions'")
+    recover.set_defaults(run=_recover)
+
+
+def _recover(settings: Settings, options: argparse.Namespace) -> int:
+    from mooring.admin.recover import recover
+
+    return recover(settings, options.vault)
+
+
+def _add_rekey(commands: Commands, settings: argparse.ArgumentParser) -> None:
+    rekey = commands.add_parser(
+        "rekey", parents=[settings], help="change the passphrase or key file of a sealed vault"
+    )
+    rekey.add_argument("--region", required=True, help="the region whose vault it is")
+    rekey.add_argument(
+        "--new-key-file", required=True, metavar="FILE", help="file with the new secret"
+    )
+    rekey.set_defaults(run=_rekey)
+
+
+def _rekey(settings: Settings, options: argparse.Namespace) -> int:
+    from mooring.admin.rekey import rekey
+
+    return rekey(settings, region=options.region, new_key_file=options.new_key_file)
