@@ -29,7 +29,7 @@ from pathlib import Path
 from bench import fio
 from bench.plain_daemon import PlainDaemon
 from mooring.engine.interface import Export
-from mooring.engine.qemu.daemon import DaemonSettings
+from mooring.engine.qemu.daemon.settings import DaemonSettings
 from mooring.engine.qemu.engine import QemuEngine
 from mooring.model.clock import SystemClock
 from mooring.model.errors import EngineError

@@ -18,7 +18,7 @@ from mooring.catalog.database import Catalog
 from mooring.config.settings import Settings
 from mooring.engine.interface import Engine
 from mooring.engine.memory import MemoryEngine
-from mooring.engine.qemu.daemon import DaemonSettings
+from mooring.engine.qemu.daemon.settings import DaemonSettings
 from mooring.engine.qemu.engine import QemuEngine
 from mooring.host.fuse_devices import FuseDevices
 from mooring.host.interface import Devices

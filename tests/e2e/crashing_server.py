@@ -17,7 +17,7 @@ from typing import Any
 
 from mooring.admin.serve import serve
 from mooring.config.load import load
-from mooring.engine.qemu.daemon import Daemon
+from mooring.engine.qemu.daemon.open_layers import OpenLayers
 from mooring.engine.qemu.engine import QemuEngine
 from mooring.jobs.table import PROCEDURES
 from mooring.model.job import Job, JobKind
@@ -117,7 +117,7 @@ def main() -> int:
     parser.add_argument("--config")
     options = parser.parse_args()
     death = Death(options.moment, options.victim, Path(options.data))
-    death.surround(Daemon, "snapshot", "request:prepared", "request:switched")
+    death.surround(OpenLayers, "snapshot", "request:prepared", "request:switched")
     death.surround(QemuEngine, "freeze", "request:reserved", "request:frozen")
     death.surround(SnapshotWriter, "commit", "store:written", None)
     create = table.OPERATIONS["CreateDiskSnapshot"]

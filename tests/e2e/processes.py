@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from mooring.engine.qemu import process
+from mooring.engine.qemu.daemon import process
 
 PATIENCE = 60.0
 """Seconds that anything may take on a machine that is busy with other things."""

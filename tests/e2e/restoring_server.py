@@ -18,7 +18,7 @@ from typing import Any
 from mooring.admin.serve import serve
 from mooring.config.load import load
 from mooring.engine.qemu import filling
-from mooring.engine.qemu.daemon import Daemon
+from mooring.engine.qemu.daemon.open_layers import OpenLayers
 from mooring.engine.qemu.layers import DiskLayers
 from mooring.model.job import Job, JobKind
 from tests.e2e import processes
@@ -94,7 +94,7 @@ def main() -> int:
     death = Death(options.moment, options.victim, Path(options.data))
     death.surround(DiskLayers, "begin_lazy_base", None, "clone:made")
     death.surround(DiskLayers, "finish_base", "fill:copied", "fill:named")
-    death.surround(Daemon, "switch_to_base", None, "fill:switched")
+    death.surround(OpenLayers, "switch_to_base", None, "fill:switched")
     pieces = 0
 
     class MortalPace(filling._Pace):

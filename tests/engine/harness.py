@@ -14,9 +14,9 @@ from typing import Protocol
 
 from mooring.engine.interface import Engine, Export, Source
 from mooring.engine.memory import MemoryEngine
-from mooring.engine.qemu.daemon import DaemonSettings
+from mooring.engine.qemu.daemon.process import find
+from mooring.engine.qemu.daemon.settings import DaemonSettings
 from mooring.engine.qemu.engine import QemuEngine
-from mooring.engine.qemu.process import find
 from mooring.model.clock import SystemClock
 from mooring.model.extents import BLOCK_SIZE, Extent, Image
 from mooring.nbd.blocking import BlockingNbdClient

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from mooring.engine.qemu import layers, qcow2
-from mooring.engine.qemu.daemon import Daemon
+from mooring.engine.qemu.daemon.connection import Connection
 from mooring.engine.qemu.layers import BASE_NAME, DiskLayers, Layer
 from tests.engine.write_log import SECTOR, LoggedWrite, entry_count, read_log
 
@@ -107,22 +107,22 @@ class Recorder:
             self.events.append(event)
 
     def _log_daemons(self) -> None:
-        call = Daemon._call
+        call = Connection.call
 
         def logged(
-            daemon: Daemon,
+            connection: Connection,
             command: str,
             arguments: dict[str, Any] | None = None,
             timeout: float | None = None,
         ) -> Any:
             if command == "blockdev-add" and arguments and arguments["driver"] in ("raw", "qcow2"):
-                node = self._put_log_under(daemon, call, arguments["file"])
+                node = self._put_log_under(connection, call, arguments["file"])
                 arguments = {**arguments, "file": node}
-            return call(daemon, command, arguments, timeout)
+            return call(connection, command, arguments, timeout)
 
-        self.patch.setattr(Daemon, "_call", logged)
+        self.patch.setattr(Connection, "call", logged)
 
-    def _put_log_under(self, daemon: Daemon, call: Any, file: dict[str, Any]) -> str:
+    def _put_log_under(self, connection: Connection, call: Any, file: dict[str, Any]) -> str:
         with self._lock:
             self._opened += 1
             number = self._opened
@@ -130,7 +130,7 @@ class Recorder:
             log.touch()
             self.logs.setdefault(Path(file["filename"]).name, []).append(log)
         # Nodes of their own, because blklogwrites cannot be reopened, as merges would want.
-        call(daemon, "blockdev-add", {**file, "node-name": f"file-{number}"})
+        call(connection, "blockdev-add", {**file, "node-name": f"file-{number}"})
         options = {
             "driver": "blklogwrites",
             "node-name": f"log-{number}",
@@ -139,7 +139,7 @@ class Recorder:
             "log-sector-size": SECTOR,
             "log-super-update-interval": 1,
         }
-        call(daemon, "blockdev-add", options)
+        call(connection, "blockdev-add", options)
         return f"log-{number}"
 
     def _log_engine(self) -> None:

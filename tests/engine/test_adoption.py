@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mooring.engine.interface import Export
-from mooring.engine.qemu.daemon import DaemonSettings
+from mooring.engine.qemu.daemon.settings import DaemonSettings
 from mooring.model.errors import EngineError
 from mooring.model.extents import BLOCK_SIZE, Image
 from mooring.nbd.blocking import BlockingNbdClient

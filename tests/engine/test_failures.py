@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from mooring.engine.interface import Export
-from mooring.engine.qemu.daemon import Daemon, DaemonSettings
+from mooring.engine.qemu.daemon.daemon import Daemon
+from mooring.engine.qemu.daemon.open_layers import OpenLayers
+from mooring.engine.qemu.daemon.process import find_started
+from mooring.engine.qemu.daemon.settings import DaemonSettings
 from mooring.engine.qemu.engine import QemuEngine
-from mooring.engine.qemu.process import find_started
 from mooring.model.clock import SystemClock
 from mooring.model.errors import (
     ConfigurationError,
@@ -125,7 +127,7 @@ def test_daemon_killed_in_a_merge_loses_nothing(slow: QemuHarness) -> None:
 def merging(harness: QemuHarness, instance: str) -> bool:
     # The daemon has one monitor, so ask the engine's own connection.
     daemon = harness.qemu._registry.instance(instance).daemon()
-    return bool(daemon._call("query-jobs"))
+    return bool(daemon._connection.call("query-jobs"))
 
 
 def test_freezes_go_on_during_a_merge(slow: QemuHarness) -> None:
@@ -270,16 +272,16 @@ def test_daemon_killed_in_a_freeze(
     qemu.engine.freeze({disk: stored})
     client.write(0, noise(1, MIB))
     client.flush()
-    snapshot = Daemon.snapshot
+    snapshot = OpenLayers.snapshot
 
-    def kill_in_snapshot(daemon: Daemon, tops: dict[str, tuple[int, int]]) -> float:
+    def kill_in_snapshot(layers: OpenLayers, tops: dict[str, tuple[int, int]]) -> float:
         monkeypatch.undo()
         if after:
-            snapshot(daemon, tops)
+            snapshot(layers, tops)
         qemu.kill_daemon(instance)
-        return snapshot(daemon, tops)
+        return snapshot(layers, tops)
 
-    monkeypatch.setattr(Daemon, "snapshot", kill_in_snapshot)
+    monkeypatch.setattr(OpenLayers, "snapshot", kill_in_snapshot)
     with pytest.raises(EngineError, match="daemon"):
         qemu.engine.freeze({disk: point})
 
@@ -302,16 +304,16 @@ def test_refused_freeze_leaves_nothing(qemu: QemuHarness, monkeypatch: pytest.Mo
     qemu.engine.create(other.disk_id, SIZE)
     qemu.engine.attach(instance, other)
     client = qemu.client(instance, one)
-    add_top = Daemon.add_top
+    add_top = OpenLayers.add_top
 
-    def fail_second(daemon: Daemon, disk_id: str, layer: object) -> None:
+    def fail_second(layers: OpenLayers, disk_id: str, layer: object) -> None:
         if disk_id == max(one.disk_id, other.disk_id):
             raise EngineError("made to fail")
-        add_top(daemon, disk_id, layer)  # type: ignore[arg-type]
+        add_top(layers, disk_id, layer)  # type: ignore[arg-type]
 
     points = {disk: new_id() for disk in sorted((one.disk_id, other.disk_id))}
     names = {disk: qemu.layer_names(disk) for disk in points}
-    monkeypatch.setattr(Daemon, "add_top", fail_second)
+    monkeypatch.setattr(OpenLayers, "add_top", fail_second)
     with pytest.raises(EngineError, match="made to fail"):
         qemu.engine.freeze(points)
     monkeypatch.undo()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mooring.engine.interface import Export
-from mooring.engine.qemu.daemon import Daemon
+from mooring.engine.qemu.daemon.connection import Connection
 from mooring.model.errors import EngineError, NbdError
 from mooring.model.extents import Extent
 from tests.engine.harness import MIB, QemuHarness, attached, content, eventually, new_id, noise
@@ -24,10 +24,10 @@ class Faults:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.rules: dict[str, list[dict[str, object]]] = defaultdict(list)
-        call = Daemon._call
+        call = Connection.call
 
         def faulty(
-            daemon: Daemon,
+            connection: Connection,
             command: str,
             arguments: dict[str, Any] | None = None,
             timeout: float | None = None,
@@ -40,9 +40,9 @@ class Faults:
                 if rules:
                     node = {"driver": "blkdebug", "image": file, "inject-error": rules}
                     arguments = {**arguments, "file": node}
-            return call(daemon, command, arguments, timeout)
+            return call(connection, command, arguments, timeout)
 
-        patch.setattr(Daemon, "_call", faulty)
+        patch.setattr(Connection, "call", faulty)
 
     def add(self, start: str, kind: str, *, once: bool) -> None:
         """Let requests of a kind ("read", "write", "flush") fail; `once` only the first."""

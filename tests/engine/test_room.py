@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from mooring.engine.interface import Export
-from mooring.engine.qemu.qmp import Monitor
 from mooring.model.extents import BLOCK_SIZE, Extent
 from tests.engine.harness import MIB, QemuHarness, attached, content, new_id, noise
 
@@ -109,5 +108,4 @@ def test_trims(qemu: QemuHarness) -> None:
 
 def version(qemu: QemuHarness, instance: str) -> tuple[int, ...]:
     daemon = qemu.qemu._registry.instance(instance).daemon()
-    assert isinstance(daemon._monitor, Monitor)
-    return daemon._monitor.version
+    return daemon._connection.version()

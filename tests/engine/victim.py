@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from mooring.engine.interface import Export
-from mooring.engine.qemu.daemon import DaemonSettings
+from mooring.engine.qemu.daemon.settings import DaemonSettings
 from mooring.engine.qemu.engine import QemuEngine
 from mooring.model.clock import SystemClock
 from tests.engine.harness import new_id

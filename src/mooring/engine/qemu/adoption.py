@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from mooring.engine.interface import Export
-from mooring.engine.qemu.daemon import Daemon
+from mooring.engine.qemu.daemon.daemon import Daemon
+from mooring.engine.qemu.daemon.qmp import QmpClosedError, QmpSilenceError
 from mooring.engine.qemu.freezing import reconcile
 from mooring.engine.qemu.instances import Instance, end_merge
 from mooring.engine.qemu.merging import FOLDER_PREFIX, end_offline
-from mooring.engine.qemu.qmp import QmpClosedError, QmpSilenceError
 from mooring.engine.qemu.registry import Registry
 from mooring.model.errors import EngineError, MooringError
 
@@ -66,7 +66,7 @@ def _adopt(registry: Registry, instance_id: str, exports: Sequence[Export], atta
         instance.take(daemon)
         _drop_unwanted(registry, daemon, exports)
         for export in exports:
-            if export.disk_id in daemon.served():
+            if export.disk_id in daemon.exports.served():
                 _keep(registry, instance, daemon, export)
     except QmpClosedError:
         pass  # not running, or it has just died: attaching starts it
@@ -86,11 +86,11 @@ def _adopt(registry: Registry, instance_id: str, exports: Sequence[Export], atta
 
 def _drop_unwanted(registry: Registry, daemon: Daemon, exports: Sequence[Export]) -> None:
     limit = registry.settings.answer_seconds
-    for disk_id, served in daemon.served().items():
+    for disk_id, served in daemon.exports.served().items():
         if served.export not in exports:
-            daemon.unserve(served.export, force=True)
+            daemon.exports.remove(served.export, force=True)
             end_merge(daemon, disk_id, registry.clock, limit)
-            daemon.drop_layers(disk_id)
+            daemon.layers.drop(disk_id)
 
 
 def _keep(registry: Registry, instance: Instance, daemon: Daemon, export: Export) -> None:

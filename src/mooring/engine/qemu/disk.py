@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from mooring.engine.lineage import BASE, next_merge
-from mooring.engine.qemu.daemon import Daemon
+from mooring.engine.qemu.daemon.daemon import Daemon
 from mooring.engine.qemu.layers import DiskLayers, Layer
 
 

@@ -14,9 +14,11 @@ from urllib.parse import quote
 
 from mooring.engine.interface import DiskHealth, Export, Filling, Freeze, FrozenImage, Source
 from mooring.engine.lineage import ZERO_ORIGIN
-from mooring.engine.qemu import filling, process
+from mooring.engine.qemu import filling
 from mooring.engine.qemu.adoption import adopt_all
-from mooring.engine.qemu.daemon import DaemonSettings
+from mooring.engine.qemu.daemon import process
+from mooring.engine.qemu.daemon.qmp import QmpSilenceError
+from mooring.engine.qemu.daemon.settings import DaemonSettings
 from mooring.engine.qemu.disk import LiveDisk
 from mooring.engine.qemu.fill import fill
 from mooring.engine.qemu.freezing import freeze_attached, freeze_detached
@@ -24,7 +26,6 @@ from mooring.engine.qemu.frozen import QemuFrozenImage
 from mooring.engine.qemu.instances import Watcher
 from mooring.engine.qemu.layers import check_id, io_errors, points
 from mooring.engine.qemu.merging import FOLDER_PREFIX, Merger
-from mooring.engine.qemu.qmp import QmpSilenceError
 from mooring.engine.qemu.registry import Registry
 from mooring.model.clock import Clock
 from mooring.model.errors import (

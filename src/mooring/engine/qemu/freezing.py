@@ -14,10 +14,10 @@ import contextlib
 from collections.abc import Mapping
 
 from mooring.engine.interface import Freeze
-from mooring.engine.qemu.daemon import Daemon
+from mooring.engine.qemu.daemon.daemon import Daemon
+from mooring.engine.qemu.daemon.qmp import QmpClosedError, QmpSilenceError
 from mooring.engine.qemu.disk import LiveDisk
 from mooring.engine.qemu.instances import Instance
-from mooring.engine.qemu.qmp import QmpClosedError, QmpSilenceError
 from mooring.model.errors import EngineError, LayerDamagedError, MooringError
 
 
@@ -38,8 +38,8 @@ def freeze_attached(
             old = layers.overlays()[-1]
             new = layers.add_overlay(point)
             tops[disk_id] = (old.number, new.number)
-            daemon.add_top(disk_id, new)
-        pause = daemon.snapshot(tops)
+            daemon.layers.add_top(disk_id, new)
+        pause = daemon.layers.snapshot(tops)
     except BaseException as error:
         known = not isinstance(error, QmpClosedError | QmpSilenceError)
         for disk_id, point in points.items():
@@ -74,11 +74,11 @@ def reconcile(disk: LiveDisk, daemon: Daemon) -> None:
     disk's lock. Raises LayerDamagedError if the daemon's top has no file any more.
     """
     disk_id = disk.layers.disk_id
-    served = daemon.served().get(disk_id)
+    served = daemon.exports.served().get(disk_id)
     if served is None:
         return
     overlays = disk.layers.overlays()
-    daemon.drop_above(disk_id, served.top)
+    daemon.layers.drop_above(disk_id, served.top)
     for layer in reversed(overlays):
         if layer.number > served.top:
             disk.layers.remove_top(layer)

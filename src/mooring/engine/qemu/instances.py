@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mooring.engine.interface import Export
-from mooring.engine.qemu.daemon import Daemon, DaemonSettings
+from mooring.engine.qemu.daemon.daemon import Daemon
+from mooring.engine.qemu.daemon.settings import DaemonSettings
 from mooring.engine.qemu.layers import DiskLayers, Layer
 from mooring.model.clock import Clock
 from mooring.model.errors import EngineError, MooringError
@@ -70,12 +71,12 @@ class Instance:
                         f"named {export.name!r} already"
                     )
             daemon = self.daemon()
-            if export.disk_id not in daemon.served():
+            if export.disk_id not in daemon.exports.served():
                 try:
                     self._open(daemon, export)
                 except BaseException:
                     with contextlib.suppress(EngineError):
-                        daemon.drop_layers(export.disk_id)
+                        daemon.layers.drop(export.disk_id)
                         self.end_if_idle()
                     raise
             self.exports[export.disk_id] = export
@@ -88,9 +89,9 @@ class Instance:
             export = self.exports[disk_id]
             daemon = self._daemon
             if daemon is not None and daemon.alive():
-                daemon.unserve(export, force=force)
+                daemon.exports.remove(export, force=force)
                 end_merge(daemon, disk_id, self._clock, self._settings.answer_seconds)
-                daemon.drop_layers(disk_id)
+                daemon.layers.drop(disk_id)
             del self.exports[disk_id]
             self.problems.pop(disk_id, None)
             self.end_if_idle()
@@ -155,20 +156,20 @@ class Instance:
 
     def _open(self, daemon: Daemon, export: Export) -> None:
         layers: list[Layer] = self._layers_of(export.disk_id).check()
-        daemon.add_layers(export.disk_id, layers)
-        daemon.serve(export, layers[-1].number)
+        daemon.layers.add(export.disk_id, layers)
+        daemon.exports.add(export, layers[-1].number)
 
 
 def end_merge(daemon: Daemon, disk_id: str, clock: Clock, timeout: float) -> None:
     """Cancel a disk's merge, if there is one, and take away what it leaves in the daemon."""
     deadline = clock.monotonic() + timeout
     never = threading.Event()
-    while (status := daemon.merge_status(disk_id)) is not None and status.running:
-        daemon.cancel_merge(disk_id)
+    while (status := daemon.merges.status(disk_id)) is not None and status.running:
+        daemon.merges.cancel(disk_id)
         if clock.monotonic() > deadline:
             raise EngineError(f"the merge of layers of disk {disk_id} does not end")
         never.wait(_CANCEL_PAUSE)
-    daemon.clear_merge(disk_id)
+    daemon.merges.clear(disk_id)
 
 
 class Watcher:

@@ -16,7 +16,7 @@ import shutil
 import threading
 
 from mooring.engine.qemu import qcow2
-from mooring.engine.qemu.daemon import Daemon
+from mooring.engine.qemu.daemon.daemon import Daemon
 from mooring.engine.qemu.disk import LiveDisk, RunningMerge
 from mooring.engine.qemu.instances import end_merge
 from mooring.engine.qemu.registry import Registry
@@ -140,15 +140,15 @@ class Merger:
             top = due.newest.number
         else:
             daemon = self._registry.instance(disk.instance_id).daemon()
-            if daemon.merge_status(disk_id) is not None:
+            if daemon.merges.status(disk_id) is not None:
                 return RunningMerge(daemon, offline=False)
-            if due is None or disk_id not in (served := daemon.served()):
+            if due is None or disk_id not in (served := daemon.exports.served()):
                 return None
             top = served[disk_id].top
         merge = RunningMerge(daemon, offline=disk.instance_id is None)
         try:
             named = qcow2.lies_on(due.upper.path)
-            daemon.start_merge(disk_id, due.bottom.number, due.top.number, top, named)
+            daemon.merges.start(disk_id, due.bottom.number, due.top.number, top, named)
         except BaseException:
             disk.merge = merge
             self.stop_offline(disk)
@@ -161,11 +161,11 @@ class Merger:
             return
         if disk.instance_id is not None:
             daemon = self._registry.instance(disk.instance_id).daemon()
-            if daemon.merge_status(disk_id) is not None:
+            if daemon.merges.status(disk_id) is not None:
                 return
             base, lowest, *_ = disk.layers.check()
-            if base.source is None and daemon.has_source(disk_id):
-                daemon.switch_to_base(disk_id, base, lowest)
+            if base.source is None and daemon.layers.has_source(disk_id):
+                daemon.layers.switch_to_base(disk_id, base, lowest)
         disk.switch_due = False
         with self._changed:
             self._changed.notify_all()
@@ -179,7 +179,7 @@ class Merger:
         pause = _FIRST_POLL_SECONDS
         while disk.merge is merge and not self._closing.wait(pause):
             try:
-                status = merge.daemon.merge_status(disk_id)
+                status = merge.daemon.merges.status(disk_id)
             except EngineError:
                 if disk.merge is merge:
                     raise
@@ -192,8 +192,8 @@ class Merger:
         with disk.lock:
             if disk.merge is not merge:
                 return
-            status = merge.daemon.merge_status(disk_id)
-            merge.daemon.clear_merge(disk_id)
+            status = merge.daemon.merges.status(disk_id)
+            merge.daemon.merges.clear(disk_id)
             if status is None or status.error:
                 raise EngineError(status.error if status else "the merge has vanished")
         self._retire(disk_id, disk, merge)
@@ -203,10 +203,10 @@ class Merger:
         with disk.lock:
             if disk.merge is not merge:
                 return
-            served = merge.daemon.served()
-            numbers = merge.daemon.layer_numbers(disk_id)
+            served = merge.daemon.exports.served()
+            numbers = merge.daemon.layers.numbers(disk_id)
             top = served[disk_id].top if disk_id in served else max(numbers)
-            used = merge.daemon.drop_unused(disk_id, top)
+            used = merge.daemon.layers.drop_unused(disk_id, top)
         disk.layers.sync(used)
         with disk.lock:
             if disk.merge is not merge:
@@ -226,9 +226,9 @@ class Merger:
             if disk.instance_id is None:
                 return
             daemon = self._registry.instance(disk.instance_id).daemon()
-            if daemon.merge_status(disk_id) is not None:
+            if daemon.merges.status(disk_id) is not None:
                 return
-            daemon.clear_merge(disk_id)
+            daemon.merges.clear(disk_id)
             merge = disk.merge = RunningMerge(daemon, offline=False)
         self._retire(disk_id, disk, merge)
 
@@ -241,7 +241,7 @@ class Merger:
         daemon = self._registry.daemon_in(self._registry.run_dir / (FOLDER_PREFIX + disk_id))
         try:
             daemon.start()
-            daemon.add_layers(disk_id, layers, writable=False)
+            daemon.layers.add(disk_id, layers, writable=False)
         except BaseException:
             daemon.quit()
             raise

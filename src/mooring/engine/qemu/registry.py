@@ -6,7 +6,8 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mooring.engine.qemu.daemon import Daemon, DaemonSettings
+from mooring.engine.qemu.daemon.daemon import Daemon
+from mooring.engine.qemu.daemon.settings import DaemonSettings
 from mooring.engine.qemu.disk import LiveDisk
 from mooring.engine.qemu.instances import Instance
 from mooring.engine.qemu.layers import DiskLayers, check_id

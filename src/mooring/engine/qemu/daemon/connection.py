@@ -1,0 +1,86 @@
+"""The way to one storage daemon: its process and its monitor, connected to when needed."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+from mooring.engine.qemu.daemon import process
+from mooring.engine.qemu.daemon.qmp import Monitor, QmpClosedError, QmpSilenceError
+from mooring.engine.qemu.daemon.settings import DaemonSettings
+from mooring.model.clock import Clock
+
+
+class Connection:
+    """Takes commands to the daemon in `folder`. Any thread may call."""
+
+    def __init__(self, folder: Path, settings: DaemonSettings, clock: Clock) -> None:
+        self.folder = folder
+        self._settings = settings
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._monitor: Monitor | None = None
+        self.process: process.DaemonProcess | None = None
+
+    def open_started(self) -> None:
+        """Connect to a daemon that has just been started. Raises EngineError."""
+        self._monitor = self._greet()
+        # The monitor has a thread of its own: it may greet before the pid file is there.
+        self.process = process.find_started(self.folder)
+
+    def open(self) -> None:
+        """Find the running daemon and connect. Raises QmpClosedError, QmpSilenceError."""
+        self.close()
+        self.process = process.find(self.folder)
+        self._connected()
+
+    def alive(self) -> bool:
+        """Whether the daemon's process runs."""
+        return self.process is not None and self.process.alive()
+
+    def close(self) -> None:
+        """Let go of the daemon; it runs on."""
+        with self._lock:
+            monitor, self._monitor = self._monitor, None
+        if monitor is not None:
+            monitor.close()
+        if self.process is not None:
+            self.process.close()
+            self.process = None
+
+    def version(self) -> tuple[int, int, int]:
+        """The version of QEMU that the daemon is of."""
+        return self._connected().version
+
+    def call(
+        self,
+        command: str,
+        arguments: dict[str, object] | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """Its answer to a command. Raises QmpError, QmpClosedError, QmpSilenceError."""
+        monitor = self._connected()
+        limit = self._settings.answer_seconds if timeout is None else timeout
+        try:
+            return monitor.execute(command, arguments, timeout=limit)
+        except (QmpClosedError, QmpSilenceError):
+            with self._lock:
+                if self._monitor is monitor:
+                    self._monitor = None
+            raise
+
+    def _connected(self) -> Monitor:
+        with self._lock:
+            if self._monitor is None:
+                if not self.alive():
+                    raise QmpClosedError(
+                        f"the storage daemon in {self.folder} has died: "
+                        f"{process.log_tail(self.folder)}"
+                    )
+                self._monitor = self._greet()
+            return self._monitor
+
+    def _greet(self) -> Monitor:
+        path = self.folder / process.QMP_SOCKET
+        return Monitor(path, self._clock, self._settings.start_seconds)

@@ -1,0 +1,96 @@
+"""One storage daemon, running or not."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from mooring.engine.qemu.daemon import process
+from mooring.engine.qemu.daemon.connection import Connection
+from mooring.engine.qemu.daemon.exports import Exports
+from mooring.engine.qemu.daemon.merges import MERGE_GROUP, Merges
+from mooring.engine.qemu.daemon.open_layers import OpenLayers
+from mooring.engine.qemu.daemon.qmp import QmpClosedError
+from mooring.engine.qemu.daemon.settings import DaemonSettings
+from mooring.model.clock import Clock
+from mooring.model.errors import EngineError
+
+_PING_SECONDS = 5.0
+
+
+class Daemon:
+    """A storage daemon in `folder`, and what it is told to do. One caller at a time per disk."""
+
+    def __init__(self, folder: Path, settings: DaemonSettings, clock: Clock) -> None:
+        self.folder = folder
+        self._settings = settings
+        self._connection = Connection(folder, settings, clock)
+        self.layers = OpenLayers(self._connection, settings, clock)
+        self.exports = Exports(self._connection)
+        self.merges = Merges(self._connection, settings.merge_bytes_per_second)
+
+    def start(self) -> None:
+        """Start it. Raises EngineError."""
+        self.forget()
+        process.spawn(
+            self._settings.program,
+            self.folder,
+            ["--object", f"throttle-group,id={MERGE_GROUP}"],
+        )
+        try:
+            self._connection.open_started()
+            self.ping()
+        except EngineError as error:
+            self._end_started()
+            raise EngineError(
+                f"the storage daemon in {self.folder} did not start: "
+                f"{process.log_tail(self.folder)}"
+            ) from error
+
+    def _end_started(self) -> None:
+        """End a daemon that was too slow: it has no layers yet, and nobody would find it again."""
+        self.forget()
+        started = process.find_started(self.folder)
+        if started is not None:
+            started.kill()
+            started.close()
+
+    def connect(self) -> None:
+        """Find the running daemon and connect. Raises QmpClosedError, QmpSilenceError."""
+        self._connection.open()
+
+    def publish(self) -> None:
+        """Let clients connect."""
+        process.publish(self.folder)
+
+    @property
+    def process(self) -> process.DaemonProcess | None:
+        """Its process, as far as it was found."""
+        return self._connection.process
+
+    def alive(self) -> bool:
+        """Whether its process runs."""
+        return self._connection.alive()
+
+    def forget(self) -> None:
+        """Let go of the daemon; it runs on."""
+        self._connection.close()
+
+    def quit(self) -> None:
+        """Flush everything and end it, cutting off its clients. Raises EngineError."""
+        running = self.process
+        if running is not None and running.alive():
+            # It may close the connection before it has answered.
+            with contextlib.suppress(QmpClosedError):
+                self._connection.call("quit")
+            if not running.wait(self._settings.answer_seconds):
+                raise EngineError(
+                    f"the storage daemon in {self.folder}, process {running.pid}, does not end"
+                )
+        self.forget()
+        process.clear(self.folder)
+
+    def ping(self) -> None:
+        """Raise EngineError unless it answers soon."""
+        timeout = min(_PING_SECONDS, self._settings.answer_seconds)
+        self._connection.call("query-jobs", timeout=timeout)

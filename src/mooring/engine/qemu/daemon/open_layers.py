@@ -1,0 +1,173 @@
+"""The layers that one storage daemon has open, and what lies on what."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from mooring.engine.qemu.base_source import BaseSource
+from mooring.engine.qemu.daemon.connection import Connection
+from mooring.engine.qemu.daemon.nodes import layer_node, source_node
+from mooring.engine.qemu.daemon.qmp import QmpError
+from mooring.engine.qemu.daemon.settings import DaemonSettings
+from mooring.engine.qemu.layers import BASE_NUMBER, Layer
+from mooring.model.clock import Clock
+from mooring.model.errors import EngineError
+
+_RELEASE_PAUSE = 0.005
+
+
+class OpenLayers:
+    """The open layers of one daemon's disks."""
+
+    def __init__(self, connection: Connection, settings: DaemonSettings, clock: Clock) -> None:
+        self._connection = connection
+        self._settings = settings
+        self._clock = clock
+
+    def add(self, disk_id: str, layers: Sequence[Layer], *, writable: bool = True) -> None:
+        """Open the layers, lowest first, each on the one before; the last takes the writes."""
+        known = self.numbers(disk_id)
+        below: str | None = None
+        for layer in layers:
+            if layer.source is not None:
+                below = self._open_source(disk_id, layer.source)
+                continue
+            if layer.number not in known:
+                read_only = layer is not layers[-1] or not writable
+                self._open(disk_id, layer, below, read_only=read_only)
+            below = layer_node(disk_id, layer.number)
+
+    def add_top(self, disk_id: str, layer: Layer) -> None:
+        """Open an overlay that `snapshot` is to put on top."""
+        self._open(disk_id, layer, None, read_only=False)
+
+    def _open(self, disk_id: str, layer: Layer, below: str | None, *, read_only: bool) -> None:
+        options = self._options(disk_id, layer, below, read_only=read_only)
+        self._connection.call("blockdev-add", options)
+
+    def _options(
+        self, disk_id: str, layer: Layer, below: str | None, *, read_only: bool
+    ) -> dict[str, object]:
+        is_base = layer.number == BASE_NUMBER
+        options: dict[str, object] = {
+            "driver": "raw" if is_base else "qcow2",
+            "node-name": layer_node(disk_id, layer.number),
+            "read-only": read_only,
+            "file": {
+                "driver": "file",
+                "filename": str(layer.path),
+                "aio": self._settings.aio,
+                "cache": {"direct": self._settings.direct},
+            },
+        }
+        if is_base:
+            # QEMU below 10 merges zeros as data; this gives their space back.
+            options |= {"discard": "unmap", "detect-zeroes": "unmap"}
+        else:
+            options |= {
+                "backing": below,
+                "discard": "unmap" if self._may_discard() else "ignore",
+            }
+        return options
+
+    def _open_source(self, disk_id: str, source: BaseSource) -> str:
+        """Open what stands in for a base that is not filled yet; returns its node's name."""
+        node = source_node(disk_id)
+        if not self.has_source(disk_id):
+            options = {
+                "driver": "nbd",
+                "node-name": node,
+                "read-only": True,
+                "server": {"type": "unix", "path": source.socket},
+                "export": source.export,
+                # A server that is started again is found again; until then reads wait.
+                "reconnect-delay": self._settings.source_seconds,
+                "open-timeout": self._settings.source_seconds,
+            }
+            self._connection.call("blockdev-add", options)
+        return node
+
+    def has_source(self, disk_id: str) -> bool:
+        """Whether the disk is read from the source of its base."""
+        return source_node(disk_id) in self._nodes()
+
+    def switch_to_base(self, disk_id: str, base: Layer, lowest: Layer) -> None:
+        """Let the lowest overlay lie on the base, which is filled now, instead of its source."""
+        if base.number not in self.numbers(disk_id):
+            self._open(disk_id, base, None, read_only=True)
+        read_only = bool(self._nodes()[layer_node(disk_id, lowest.number)]["ro"])
+        below = layer_node(disk_id, base.number)
+        options = self._options(disk_id, lowest, below, read_only=read_only)
+        self._connection.call("blockdev-reopen", {"options": [options]})
+        self._connection.call("blockdev-del", {"node-name": source_node(disk_id)})
+
+    def _nodes(self) -> dict[str, Any]:
+        found = self._connection.call("query-named-block-nodes", {"flat": True})
+        return {node["node-name"]: node for node in found}
+
+    def numbers(self, disk_id: str) -> set[int]:
+        """The layers of the disk that are open."""
+        prefix = layer_node(disk_id, "")
+        return {int(name[len(prefix) :]) for name in self._nodes() if name.startswith(prefix)}
+
+    def drop_unused(self, disk_id: str, top: int) -> set[int]:
+        """Close layers that merges have emptied, never `top`; return those still in use."""
+        kept = set()
+        # Highest first, because each layer keeps the one below it in use.
+        for number in sorted(self.numbers(disk_id), reverse=True):
+            if number == top or not self._try_close(disk_id, number):
+                kept.add(number)
+        return kept
+
+    def drop_above(self, disk_id: str, top: int) -> None:
+        """Close overlays that were opened but never put on top."""
+        for number in sorted(self.numbers(disk_id), reverse=True):
+            if number > top:
+                self._try_close(disk_id, number)
+
+    def drop(self, disk_id: str) -> None:
+        """Flush and close all layers of a disk that is not exported any more."""
+        deadline = self._clock.monotonic() + self._settings.answer_seconds
+        gone = threading.Event()
+        for number in sorted(self.numbers(disk_id), reverse=True):
+            # An export goes only when its requests under way are done.
+            while not self._try_close(disk_id, number):
+                if self._clock.monotonic() > deadline:
+                    raise EngineError(
+                        f"layer {number} of disk {disk_id} stays in use in the storage daemon"
+                    )
+                gone.wait(_RELEASE_PAUSE)
+        if self.has_source(disk_id):
+            self._connection.call("blockdev-del", {"node-name": source_node(disk_id)})
+
+    def _try_close(self, disk_id: str, number: int) -> bool:
+        try:
+            self._connection.call("blockdev-del", {"node-name": layer_node(disk_id, number)})
+        except QmpError:
+            return False
+        return True
+
+    def snapshot(self, tops: dict[str, tuple[int, int]]) -> float:
+        """Put new overlays on top of disks, all at one instant.
+
+        `tops` maps disk ids to the numbers of the present and the new top. Returns the seconds
+        it took, during which writes were held back. On QmpError nothing has changed.
+        """
+        actions = [
+            {
+                "type": "blockdev-snapshot",
+                "data": {"node": layer_node(disk_id, old), "overlay": layer_node(disk_id, new)},
+            }
+            for disk_id, (old, new) in tops.items()
+        ]
+        started = self._clock.monotonic()
+        self._connection.call("transaction", {"actions": actions})
+        return self._clock.monotonic() - started
+
+    def _may_discard(self) -> bool:
+        # Discards on qcow2 could lose data before "qcow2: Fix corruption on discard during
+        # write with COW", which is in 10.0.11 and, made after 11.0, not in 10.1 to 11.0.
+        version = self._connection.version()
+        return (10, 0, 11) <= version < (10, 1) or version >= (11, 1)
