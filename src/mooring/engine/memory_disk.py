@@ -1,0 +1,178 @@
+"""A disk of the engine in memory: layers of blocks, and frozen points of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from mooring.engine.lineage import next_merge
+from mooring.model.errors import LineageLostError
+from mooring.model.extents import BLOCK_SIZE, Extent, Image
+
+Blocks = dict[int, bytes | None]
+"""What a layer holds: block number to content, None for a block of zeros."""
+
+ZEROS = bytes(BLOCK_SIZE)
+
+
+@dataclass
+class Overlay:
+    """What was written since `point`, which lies right below."""
+
+    point: str
+    blocks: Blocks = field(default_factory=dict)
+
+
+class LazySource:
+    """The blocks of a source, read when they are asked for."""
+
+    def __init__(self, image: Image) -> None:
+        self.image = image
+        self.filled = 0
+
+    def block(self, number: int) -> bytes:
+        inside = (number + 1) * BLOCK_SIZE <= self.image.size
+        return self.image.read(number * BLOCK_SIZE, BLOCK_SIZE) if inside else ZEROS
+
+    def blocks(self) -> Blocks:
+        """All that holds data."""
+        return {
+            offset // BLOCK_SIZE: self.image.read(offset, BLOCK_SIZE)
+            for extent in self.image.extents()
+            if not extent.zero
+            for offset in range(extent.offset, extent.end, BLOCK_SIZE)
+        }
+
+
+@dataclass
+class MemoryDisk:
+    """Overlays on a base, as docs/formats/layers.md has them; the last takes the writes."""
+
+    size: int
+    base: Blocks
+    overlays: list[Overlay]
+    released: dict[str, bool] = field(default_factory=dict)
+    pinned: Counter[str] = field(default_factory=Counter)
+    instance: str | None = None
+    export: str = ""
+    source: LazySource | None = None
+    """What stands below the base until it is filled."""
+
+    def layer(self, place: int) -> Blocks:
+        return self.base if place < 0 else self.overlays[place].blocks
+
+    def merge(self) -> None:
+        """Do all merges that are due."""
+        while True:
+            ready = self.source is None
+            due = next_merge(self.points(), self.released, +self.pinned, base_ready=ready)
+            if due is None:
+                break
+            bottom = self.layer(due.bottom)
+            for place in range(due.bottom + 1, due.top + 1):
+                bottom.update(self.layer(place))
+            del self.overlays[due.bottom + 1 : due.top + 1]
+        known = self.points()
+        self.released = {point: stored for point, stored in self.released.items() if point in known}
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Write whole blocks."""
+        top = self.overlays[-1].blocks
+        for number in range(len(data) // BLOCK_SIZE):
+            block = data[number * BLOCK_SIZE : (number + 1) * BLOCK_SIZE]
+            top[offset // BLOCK_SIZE + number] = block
+
+    def zero(self, offset: int, length: int) -> None:
+        """Make whole blocks read as zeros."""
+        top = self.overlays[-1].blocks
+        for number in range(offset // BLOCK_SIZE, (offset + length) // BLOCK_SIZE):
+            top[number] = None
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Read whole blocks, as they are now."""
+        layers = [self.base, *(overlay.blocks for overlay in self.overlays)]
+        return _read(layers, offset, length, self.source)
+
+    def points(self) -> list[str]:
+        """The point right below each overlay, the origin first."""
+        return [overlay.point for overlay in self.overlays]
+
+    def open_point(self, point: str, close: Callable[[], None]) -> FrozenBlocks:
+        """The content at a point above the origin; `close` is called when the reader is done."""
+        below = self.overlays[: self.points().index(point)]
+        # All that the source holds, so that the point outlives it.
+        base = {} if self.source is None else self.source.blocks()
+        return FrozenBlocks(self.size, point, base | self.base, below, close)
+
+
+class FrozenBlocks:
+    """A frozen point: copies of the layers as they were when it was opened."""
+
+    def __init__(
+        self,
+        size: int,
+        point: str,
+        base: Blocks,
+        overlays: Sequence[Overlay],
+        close: Callable[[], None],
+    ) -> None:
+        self.size = size
+        self._point = point
+        self._points = [overlay.point for overlay in overlays]
+        self._layers = [base, *(dict(overlay.blocks) for overlay in overlays)]
+        self._close = close
+        self._open = True
+
+    def extents(self) -> Iterator[Extent]:
+        content: Blocks = {}
+        for layer in self._layers:
+            content.update(layer)
+        yield from _extents({n: block for n, block in content.items() if block is not None})
+
+    def changes(self, since: str) -> Iterator[Extent]:
+        if since == self._point:
+            return
+        if since not in self._points:
+            raise LineageLostError(f"what changed since point {since} is not known any more")
+        changed: Blocks = {}
+        for layer in self._layers[1 + self._points.index(since) :]:
+            changed.update(layer)
+        yield from _extents(changed)
+
+    def read(self, offset: int, length: int) -> bytes:
+        return _read(self._layers, offset, length)
+
+    def close(self) -> None:
+        if self._open:
+            self._open = False
+            self._close()
+
+
+def _read(
+    layers: list[Blocks], offset: int, length: int, source: LazySource | None = None
+) -> bytes:
+    def block(number: int) -> bytes:
+        for layer in reversed(layers):
+            if number in layer:
+                return layer[number] or ZEROS
+        return ZEROS if source is None else source.block(number)
+
+    numbers = range(offset // BLOCK_SIZE, (offset + length) // BLOCK_SIZE)
+    return b"".join(block(number) for number in numbers)
+
+
+def _extents(blocks: Blocks) -> Iterator[Extent]:
+    """Join neighbours of the same kind."""
+    first: int | None = None
+    end = 0
+    zero = False
+    for number in sorted(blocks):
+        if first is not None and (number != end or (blocks[number] is None) != zero):
+            yield Extent(first * BLOCK_SIZE, (end - first) * BLOCK_SIZE, zero)
+            first = None
+        if first is None:
+            first, zero = number, blocks[number] is None
+        end = number + 1
+    if first is not None:
+        yield Extent(first * BLOCK_SIZE, (end - first) * BLOCK_SIZE, zero)
