@@ -1,7 +1,7 @@
 """Requests a second through one server, with a full catalog, and moto's server beside it.
 
-    python -m bench.api --engine memory --seconds 10
-    python -m bench.api --engine qemu --attached 15
+    .venv/bin/python -m bench.api --engine memory --seconds 10
+    .venv/bin/python -m bench.api --engine qemu --attached 15
 
 The disks are made through the API, the snapshots of the past written into the catalog as completed
 ones. With `--engine memory` the API's own cost is measured; with `qemu` what is real. The server

@@ -3,7 +3,7 @@
 Both talk to the same small server in this process, in turns, so that a busy machine is as busy
 for the one as for the other.
 
-    python bench/cli.py --runs 15
+    .venv/bin/python -m bench.cli --runs 15
 
 `aws` is taken from the environment that MOORING_CLIENTS names, else from `.venv-clients`.
 """

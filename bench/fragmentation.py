@@ -1,6 +1,6 @@
 """Measures what hundreds of snapshots do to reading the latest one.
 
-    .venv/bin/python bench/fragmentation.py --limits 0 64
+    .venv/bin/python -m bench.fragmentation --limits 0 64
 
 A disk of random bytes is written at random, 1 % of its 4 KiB blocks before each snapshot. For
 each limit (`vault.consolidate_frames`) it prints what the snapshots stored in proportion to what

@@ -5,6 +5,7 @@ from __future__ import annotations
 import selectors
 import socket
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ class Measured:
     seconds: float
     latencies: list[float] = field(default_factory=list)
     failed: int = 0
+    repeated: int = 0
     server_seconds: float = 0.0
     example: bytes = b""
 
@@ -34,6 +36,7 @@ class Measured:
     def text(self) -> str:
         each = self.server_seconds / max(1, len(self.latencies))
         tail = f", {self.failed} failed ({self.example[:300]!r})" if self.failed else ""
+        tail += f", {self.repeated} sent again" if self.repeated else ""
         return (
             f"{self.rate:7.0f}/s  p50 {self.percentile(0.5) * 1000:6.1f} ms  "
             f"p99 {self.percentile(0.99) * 1000:6.1f} ms  "
@@ -42,20 +45,26 @@ class Measured:
 
 
 class _Connection:
-    """One connection; opened anew when the server has closed it, as some do after each reply."""
+    """One connection; opened anew when the server has closed it, as clients do.
+
+    Some servers close it after each reply, others when it was idle for some time.
+    """
 
     def __init__(self, host: str, port: int, selector: selectors.BaseSelector) -> None:
         self._address, self._selector = (host, port), selector
         self.began = 0.0
         self.buffer = bytearray()
         self.wanted = -1
-        self._closing = False
+        self.repeated = 0
+        self._request = b""
+        self._closing = self._reused = False
         self._open()
 
     def _open(self) -> None:
         self.socket = socket.create_connection(self._address, timeout=60)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._selector.register(self.socket, selectors.EVENT_READ, self)
+        self._reused = False
 
     def close(self) -> None:
         if self.socket.fileno() >= 0:
@@ -63,7 +72,8 @@ class _Connection:
             self.socket.close()
 
     def rest(self) -> None:
-        """Nothing comes until something is sent."""
+        """The reply is whole: nothing comes until something is sent, but an end."""
+        self._request, self._reused = b"", True
         if self._closing:
             self.close()
 
@@ -73,13 +83,18 @@ class _Connection:
         self.began = began
         self.buffer.clear()
         self.wanted = -1
+        self._request = request
         self.socket.sendall(request)
 
     def receive(self) -> bool:
         """Whether the reply is whole."""
-        part = self.socket.recv(1 << 18)
+        try:
+            part = self.socket.recv(1 << 18)
+        except ConnectionResetError:
+            part = b""
         if not part:
-            raise ConnectionError("the server closed the connection")
+            self._ended()
+            return False
         self.buffer += part
         if self.wanted < 0:
             end = self.buffer.find(b"\r\n\r\n")
@@ -90,6 +105,15 @@ class _Connection:
             length = head.partition(b"content-length: ")[2].partition(b"\r\n")[0]
             self.wanted = end + 4 + int(length)
         return len(self.buffer) >= self.wanted
+
+    def _ended(self) -> None:
+        """Close it; send again what was sent just when the server closed an idle connection."""
+        if self._request and (self.buffer or not self._reused):
+            raise ConnectionError("the server closed the connection instead of replying")
+        self.close()
+        if self._request:
+            self.repeated += 1
+            self.send(self._request, self.began)
 
     @property
     def succeeded(self) -> bool:
@@ -108,7 +132,8 @@ def run(
     selector = selectors.DefaultSelector()
     host, port = parts.hostname or "", parts.port or 80
     pool = [_Connection(host, port, selector) for _ in range(connections)]
-    measured, number, idle, busy = Measured(seconds), 0, list(pool), 0
+    # The one that has rested longest is used next, so that none is idle for long.
+    measured, number, idle, busy = Measured(seconds), 0, deque(pool), 0
     start = time.perf_counter()
     end = start + seconds
     while True:
@@ -117,7 +142,7 @@ def run(
             due = now if rate is None else start + number / rate
             if due > now:
                 break
-            idle.pop().send(make(number), due)
+            idle.popleft().send(make(number), due)
             number, busy = number + 1, busy + 1
         if now >= end and not busy:
             break
@@ -135,6 +160,7 @@ def run(
                 measured.example = bytes(one.buffer)
     measured.seconds = time.perf_counter() - start
     for one in pool:
+        measured.repeated += one.repeated
         one.close()
     selector.close()
     return measured

@@ -4,7 +4,7 @@ One server, one ext4 on a disk attached to this host, as root; snapshots in turn
 tag `mooring:quiesce` at `off` and at `try`, idle and while files are written, every third with
 fsync. Prints medians in milliseconds: the whole command, the engine's pause, the users' rest.
 
-    python bench/quiesce.py --snapshots 20
+    .venv/bin/python -m bench.quiesce --snapshots 20
 """
 
 from __future__ import annotations

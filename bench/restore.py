@@ -1,6 +1,6 @@
 """How soon a restored disk can be read, and how fast it is filled.
 
-    python bench/restore.py --sizes 8 100 1024 --data-mib 1024
+    .venv/bin/python -m bench.restore --sizes 8 100 1024 --data-mib 1024
 
 For each size in GB: a disk with `--data-mib` of data (half of it compressible), spread over the
 whole disk, is snapshotted; a new disk is made from the snapshot and read while it is being filled.

@@ -1,6 +1,6 @@
 """Measures the vault: first snapshot, next snapshot, restore, against zstd alone.
 
-    .venv/bin/python bench/vault.py --size-mib 1024
+    .venv/bin/python -m bench.vault --size-mib 1024
 
 The data is this machine's own system files, then random bytes, each in its own run. `zstd alone`
 compresses and digests the same frames on the same number of threads and stores nothing: it is

@@ -1,6 +1,6 @@
 """Measures the vault side by side with restic, borg, Benji and qemu-img.
 
-    .venv/bin/python bench/vault_peers.py --size-mib 1024 --rounds 3
+    .venv/bin/python -m bench.vault_peers --size-mib 1024 --rounds 3
 
 Images are made at run time: an ext4 file system with this machine's system files, one with a
 PostgreSQL data directory before and after pgbench, and random bytes. Of each a first snapshot is
