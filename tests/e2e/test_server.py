@@ -8,7 +8,10 @@ import stat
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -46,6 +49,18 @@ def test_second_server_on_the_same_data_is_refused(deployment: Deployment) -> No
     assert "--data" in second.stderr
     assert "Traceback" not in second.stderr
     assert deployment.server.answers()
+
+
+def test_connections_outlive_the_pauses_of_clients_that_poll(deployment: Deployment) -> None:
+    """Many look every five seconds: a server that gives up just then makes them try again."""
+    deployment.start()
+    address = urlsplit(deployment.server.environment()["AWS_ENDPOINT_URL_LIGHTSAIL"])
+    with closing(HTTPConnection(address.hostname or "", address.port)) as connection:
+        for pause in (0, 6):
+            time.sleep(pause)
+            connection.request("GET", "/healthz")  # fails if the connection has ended
+
+            assert connection.getresponse().read() == b"ok\n"
 
 
 def test_taken_port_is_refused(deployment: Deployment, run_dir: Path) -> None:

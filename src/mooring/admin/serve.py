@@ -96,6 +96,7 @@ async def _serve(
             # The audit log shall say who connected, not what a header claims.
             proxy_headers=False,
             ssl_context_factory=None if tls is None else lambda _config, _default: tls,
+            timeout_keep_alive=settings.limits.idle_seconds,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         )
     )

@@ -155,6 +155,7 @@ class Limits:
     pending_snapshots: int = setting(5, "pending snapshots that a disk may have")
     body_bytes: int = setting(1024 * 1024, "largest request body, in bytes")
     request_seconds: float = setting(30.0, "longest time for a request's body to arrive")
+    idle_seconds: int = setting(75, "how long a connection is kept between two requests")
     requests: int = setting(32, "requests worked on at once; more wait their turn")
     bulk_jobs: int = setting(2, "snapshots stored at once")
 
