@@ -152,7 +152,6 @@ def _build(settings: Settings, paths: Paths, observer: Observer, lock: IO[str]) 
             replicate_minutes=settings.vault.replicate_minutes,
             replicated=tools.replicas.keys(),
         ),
-        runner.wake,
         settings.snapshots.rhythms,
     )
     backend = Backend(
@@ -168,7 +167,6 @@ def _build(settings: Settings, paths: Paths, observer: Observer, lock: IO[str]) 
         vaults=vaults,
         quiescer=_quiescer(settings, paths, clock),
         devices=tools.devices,
-        wake=runner.wake,
     )
     audit = _audit_log(settings, paths)
     return Mooring(

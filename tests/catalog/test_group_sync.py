@@ -69,7 +69,7 @@ def test_a_change_is_synced_when_it_ends(catalog: Catalog, syncs: Syncs) -> None
 def test_what_changed_nothing_needs_no_sync(catalog: Catalog, syncs: Syncs) -> None:
     with catalog.write() as transaction:
         transaction.disks.all()
-        transaction.jobs.remove("nothing")
+        transaction.jobs.let_go("nothing")
     names(catalog)
 
     assert syncs.files == []

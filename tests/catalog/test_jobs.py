@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+from sqlalchemy.exc import IntegrityError
+
 from mooring.catalog.database import Catalog
 from mooring.model.job import HELD_MS, Job, JobKind
 from tests.catalog.kinds import on_shared_ones
@@ -48,7 +51,7 @@ def test_jobs_of_one_key_run_one_after_the_other(catalog: Catalog) -> None:
 
     assert [take(catalog), take(catalog), take(catalog)] == ["a1", "b1", None]
     with catalog.write() as transaction:
-        transaction.jobs.remove("a1")
+        transaction.jobs.remove(job("a1", "a"))
     assert take(catalog) == "a2"
 
 
@@ -140,6 +143,50 @@ def test_whether_a_job_of_a_key_waits(catalog: Catalog) -> None:
     take(catalog)
     with catalog.read() as transaction:
         assert not transaction.jobs.waiting("a")
+
+
+def test_who_runs_jobs_is_told_of_those_that_can_be_run(catalog: Catalog) -> None:
+    told: list[list[JobKind]] = []
+    catalog.tell(lambda kinds: told.append(list(kinds)))
+    upload, create = JobKind.UPLOAD_SNAPSHOT, JobKind.CREATE_DISK
+
+    held = {"kind": upload, "group": "whole", "not_before_ms": HELD_MS}
+    add(catalog, job("a1", "a", **held), job("b1", "b", **held))
+    assert told == []
+    with catalog.write() as transaction:
+        transaction.jobs.let_go("whole")
+    assert told.pop() == [upload, upload]
+    add(catalog, job("a2", "a"))
+    assert told.pop() == [create]
+    with catalog.write() as transaction:
+        transaction.jobs.remove(job("a1", "a"))
+    assert told.pop() == [create]
+    with catalog.write() as transaction:
+        transaction.jobs.remove(job("a2", "a"))
+    with pytest.raises(IntegrityError):
+        add(catalog, job("c1", "c"), job("c1", "c"))
+    assert told == []
+
+
+def test_what_stood_behind_a_job_taken_back_can_be_run(catalog: Catalog) -> None:
+    add(catalog, job("a1", "a", not_before_ms=HELD_MS), job("a2", "a"))
+    told: list[JobKind] = []
+    catalog.tell(told.extend)
+
+    with catalog.write() as transaction:
+        transaction.jobs.remove_all("a1")
+
+    assert told == [JobKind.CREATE_DISK]
+    assert take(catalog) == "a2"
+
+
+def test_a_job_that_another_precedes_is_not_due(catalog: Catalog) -> None:
+    """Who waits for it would look again and again: it is told of when it has moved up."""
+    add(catalog, job("a1", "a"), job("a2", "a"))
+    assert take(catalog) == "a1"
+
+    with catalog.read() as transaction:
+        assert transaction.jobs.next_due_ms(ALL) is None
 
 
 @on_shared_ones

@@ -126,7 +126,7 @@ def run_everything(world: World) -> None:
     """Each kind of job at least once; errors of the requests themselves do not matter here."""
     hourly = [{"key": "mooring:snapshots", "value": "hourly keep 1 day"}]
     for ask in (
-        lambda: Schedule(world.tools, SCHEDULED, world.runner.wake).look(),
+        lambda: Schedule(world.tools, SCHEDULED).look(),
         lambda: world.call(
             "CreateDisk", diskName="data", availabilityZone="us-east-2a", sizeInGb=8
         ),

@@ -44,18 +44,19 @@ def waiting(world: World) -> dict[JobKind, set[str]]:
 
 
 def test_jobs_come_when_they_are_due_and_leave_no_rows(world: World) -> None:
-    woken: list[None] = []
-    schedule = Schedule(world.tools, DEFAULTS, lambda: woken.append(None))
+    told: list[JobKind] = []
+    world.catalog.tell(told.extend)
+    schedule = Schedule(world.tools, DEFAULTS)
     regions = set(REGIONS)
     schedule.look()
     assert waiting(world) == {}
-    assert woken == []
+    assert told == []
 
     world.clock.advance(60)
     schedule.look()
     schedule.look()
     assert waiting(world) == {JobKind.COLLECT_VAULT: regions}
-    assert len(woken) == 1
+    assert told == [JobKind.COLLECT_VAULT] * len(regions)
     world.settle()
     assert waiting(world) == {}
 
@@ -90,7 +91,7 @@ def test_tombstones_go_and_what_dead_writers_left(world: World) -> None:
     writer._gather.flush()
     writer._drain(0)
     writer._segments.settle()
-    schedule = Schedule(world.tools, DEFAULTS, world.runner.wake)
+    schedule = Schedule(world.tools, DEFAULTS)
 
     for _ in range(2):
         world.clock.advance(3601)
@@ -111,7 +112,7 @@ def test_damage_is_logged_and_counted(world: World) -> None:
     data = bytearray(store.get(name))
     data[20] ^= 1
     store.put(name, data)
-    schedule = Schedule(world.tools, DEFAULTS, world.runner.wake)
+    schedule = Schedule(world.tools, DEFAULTS)
 
     world.clock.advance(600)
     schedule.look()
@@ -132,7 +133,7 @@ def test_a_collection_tells_what_the_vault_holds(world: World) -> None:
     world.write(world.disk_id("data"), 0, os.urandom(300 * BLOCK_SIZE))
     world.snapshot("second")
     world.settle()
-    schedule = Schedule(world.tools, DEFAULTS, world.runner.wake)
+    schedule = Schedule(world.tools, DEFAULTS)
     world.clock.advance(60)
     schedule.look()
     world.settle()
@@ -164,7 +165,7 @@ def test_copies_are_kept_where_the_settings_say(world: World, tmp_path: Path) ->
         replicate_minutes=60,
         replicated=[REGION],
     )
-    schedule = Schedule(world.tools, chosen, world.runner.wake)
+    schedule = Schedule(world.tools, chosen)
     world.disk()
     world.write(world.disk_id("data"), 0, b"x" * BLOCK_SIZE)
     world.snapshot("first")
@@ -201,7 +202,7 @@ def test_copies_are_kept_where_the_settings_say(world: World, tmp_path: Path) ->
 
 
 def test_what_could_not_be_recorded_is_at_the_next_look(world: World) -> None:
-    schedule = Schedule(world.tools, DEFAULTS, world.runner.wake)
+    schedule = Schedule(world.tools, DEFAULTS)
     world.clock.advance(60)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mooring.catalog.jobs.Jobs.add", _fail)
@@ -217,10 +218,10 @@ def _fail(*_: object) -> None:
 
 
 def test_the_thread_looks_and_stops(world: World) -> None:
-    schedule = Schedule(world.tools, [], world.runner.wake)
+    schedule = Schedule(world.tools, [])
     schedule.start()
     schedule.stop()
-    Schedule(world.tools, [], world.runner.wake).stop()
+    Schedule(world.tools, []).stop()
     world.close()
 
 

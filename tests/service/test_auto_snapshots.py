@@ -53,7 +53,7 @@ def enable(world: World, time: str | None = None, name: str = "data") -> Mapping
 
 def live(world: World, milliseconds: int, rhythms: str = "") -> None:
     """Let time pass, from one due run to the next; what the schedule begins is done at once."""
-    schedule = Schedule(world.tools, [], world.runner.wake, rhythms)
+    schedule = Schedule(world.tools, [], rhythms)
     end = world.clock.now_ms() + milliseconds
     schedule.look()
     while (now := world.clock.now_ms()) < end:

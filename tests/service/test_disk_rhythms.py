@@ -148,7 +148,7 @@ def test_rhythms_of_the_configuration_are_for_disks_without_a_tag(world: World) 
     assert counts["own"] in (2, 3)
     assert counts["none"] == 0
     # A server that starts with other ones follows these.
-    schedule = Schedule(world.tools, [], world.runner.wake, "")
+    schedule = Schedule(world.tools, [], "")
     schedule.forget_old_rhythms()
     live(world, 6 * HOUR_MS)
     assert len(autos(world, "plain")) == counts["plain"]

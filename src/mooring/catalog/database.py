@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from copy import copy
 from pathlib import Path
@@ -28,6 +28,7 @@ from mooring.catalog.snapshots import Snapshots
 from mooring.catalog.tags import TagRows
 from mooring.model.errors import ConfigurationError
 from mooring.model.instance_snapshot import InstanceSnapshot
+from mooring.model.job import JobKind
 from mooring.model.snapshot import DiskSnapshot
 
 MEMORY = "sqlite://"
@@ -73,6 +74,9 @@ class Transaction:
 
 Check = Callable[[Transaction], None]
 
+Listener = Callable[[Sequence[JobKind]], None]
+"""Is told the kinds of jobs that can be run, one for each job."""
+
 
 class Catalog:
     """The database of resources, operations and jobs. May be used from any thread.
@@ -89,6 +93,11 @@ class Catalog:
         self._shared = isinstance(self._engine.pool, StaticPool)
         self._sync = None if self._shared or not self._sqlite else _group_sync(self._engine)
         self._checks: dict[bool, Check] = {}
+        self._listener: Listener = lambda _kinds: None
+
+    def tell(self, listener: Listener) -> None:
+        """Tell who runs jobs of those that can be run, whenever a transaction has made some so."""
+        self._listener = listener
 
     def migrate(self) -> int:
         """Bring the tables to this program's version; see migrate.py.
@@ -119,7 +128,10 @@ class Catalog:
             self._engine.connect() as connection,
             self._begin(connection, True),
         ):
-            yield self._checked(Transaction(connection), True)
+            transaction = Transaction(connection)
+            yield self._checked(transaction, True)
+        if transaction.jobs.runnable:
+            self._listener(transaction.jobs.runnable)
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:

@@ -7,9 +7,12 @@ from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
     Row,
+    Text,
+    bindparam,
     delete,
     exists,
     func,
@@ -22,16 +25,62 @@ from sqlalchemy import (
 from mooring.catalog import schema
 from mooring.model.job import HELD_MS, LONGEST_WAIT_MS, Job, JobKind
 
+# Statements are made once: to make one takes longer than to execute it.
+
+_table, _before = schema.jobs, schema.jobs.alias("before")
+
+_waits = exists().where(_before.c.key == _table.c.key, _before.c.seq < _table.c.seq)
+"""Whether a job is not the first in the line of its key."""
+
+_of_kinds = _table.c.kind.in_(bindparam("kinds", expanding=True, type_=Text))
+_now: ColumnElement[int] = bindparam("now_ms", type_=BigInteger)
+_of = or_(_table.c.id == bindparam("waited_for"), _table.c.group_id == bindparam("waited_for"))
+
+# Walked in the order of seq: it ends at the first that fits, however many wait.
+_TAKE = (
+    select(_table)
+    .where(
+        ~_waits,
+        _of_kinds,
+        or_(
+            _table.c.not_before_ms <= _now,
+            _table.c.not_before_ms.between(_now + LONGEST_WAIT_MS, HELD_MS - 1),
+        ),
+        _table.c.lease_until_ms <= _now,
+        _table.c.id.not_in(bindparam("except_ids", expanding=True, type_=Text)),
+    )
+    .order_by(_table.c.seq)
+    .limit(1)
+)
+_NEXT_DUE = select(func.min(_table.c.not_before_ms)).where(
+    _of_kinds, _table.c.lease_until_ms == 0, ~_waits
+)
+_FIRST_IN_LINE = (
+    select(_table.c.kind).where(_table.c.key == bindparam("key")).order_by(_table.c.seq).limit(1)
+)
+_ADD = insert(_table)
+_CHANGE = update(_table).where(_table.c.id == bindparam("job_id"))
+_LET_GO = update(_table).where(_of).values(not_before_ms=0).returning(_table.c.kind)
+_LEFT = select(_table.c.id).where(_of).limit(1)
+_REMOVE = delete(_table).where(_table.c.id == bindparam("job_id"))
+_REMOVE_ALL = delete(_table).where(_of).returning(_table.c.key)
+
 
 class Jobs:
-    """Work after the reply. A job that is done is deleted."""
+    """Work after the reply. A job that is done is deleted.
+
+    `runnable` has the kinds of the jobs that could be run since this transaction, one for each.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self.runnable: list[JobKind] = []
 
     def add(self, job: Job) -> None:
+        if job.not_before_ms != HELD_MS:
+            self.runnable.append(job.kind)
         self._connection.execute(
-            insert(schema.jobs),
+            _ADD,
             {
                 "id": job.id,
                 "kind": job.kind,
@@ -62,38 +111,16 @@ class Jobs:
         `except_ids` are those that the owner runs now: a clock that jumps ahead ends their
         leases, but nobody shall run them twice.
         """
-        table = schema.jobs
-        before = table.alias("before")
-        # Walked in the order of seq: it ends at the first that fits, however many wait.
-        waits = exists().where(before.c.key == table.c.key, before.c.seq < table.c.seq)
-        row = self._connection.execute(
-            select(table)
-            .where(
-                ~waits,
-                table.c.kind.in_(list(kinds)),
-                or_(
-                    table.c.not_before_ms <= now_ms,
-                    table.c.not_before_ms.between(now_ms + LONGEST_WAIT_MS, HELD_MS - 1),
-                ),
-                table.c.lease_until_ms <= now_ms,
-                table.c.id.not_in(list(except_ids)),
-            )
-            .order_by(table.c.seq)
-            .limit(1)
-        ).one_or_none()
+        asked = {"now_ms": now_ms, "kinds": list(kinds), "except_ids": list(except_ids)}
+        row = self._connection.execute(_TAKE, asked).one_or_none()
         if row is None:
             return None
         self._change(row.id, owner=owner, lease_until_ms=lease_until_ms)
         return _value(row)
 
     def next_due_ms(self, kinds: Collection[JobKind]) -> int | None:
-        """When the next job of these kinds that nobody holds may be taken, if there is one."""
-        table = schema.jobs
-        return self._connection.execute(
-            select(func.min(table.c.not_before_ms)).where(
-                table.c.kind.in_(list(kinds)), table.c.lease_until_ms == 0
-            )
-        ).scalar()
+        """When the next job of these kinds may be taken that nobody holds and none precedes."""
+        return self._connection.execute(_NEXT_DUE, {"kinds": list(kinds)}).scalar()
 
     def renew(self, job_id: str, owner: str, lease_until_ms: int) -> bool:
         """Hold the lease longer; False if another server has taken the job."""
@@ -121,19 +148,23 @@ class Jobs:
 
     def let_go(self, waited_for: str) -> None:
         """Let a held job run, or all of a group."""
-        self._connection.execute(update(schema.jobs).where(_of(waited_for)).values(not_before_ms=0))
+        kinds = self._connection.execute(_LET_GO, {"waited_for": waited_for}).scalars()
+        self.runnable += map(JobKind, kinds)
 
-    def remove(self, job_id: str) -> None:
-        self._connection.execute(delete(schema.jobs).where(schema.jobs.c.id == job_id))
+    def remove(self, job: Job) -> None:
+        """Forget a job that has ended."""
+        self._connection.execute(_REMOVE, {"job_id": job.id})
+        self._moved_up(job.key)
 
     def remove_all(self, waited_for: str) -> None:
         """Forget the job, or all of a group."""
-        self._connection.execute(delete(schema.jobs).where(_of(waited_for)))
+        keys = self._connection.execute(_REMOVE_ALL, {"waited_for": waited_for}).scalars().all()
+        for key in keys:
+            self._moved_up(key)
 
     def left(self, waited_for: str) -> bool:
         """Whether the job is there, or any of the group."""
-        found = self._connection.execute(select(schema.jobs.c.id).where(_of(waited_for)).limit(1))
-        return found.first() is not None
+        return self._connection.execute(_LEFT, {"waited_for": waited_for}).first() is not None
 
     def release_all(self) -> None:
         """Free every lease: the server that held them is gone."""
@@ -164,13 +195,14 @@ class Jobs:
         ).one_or_none()
         return None if row is None else _value(row)
 
+    def _moved_up(self, key: str) -> None:
+        """Another job is the first in that line now, if there is one."""
+        kind = self._connection.execute(_FIRST_IN_LINE, {"key": key}).scalar()
+        if kind is not None:
+            self.runnable.append(JobKind(kind))
+
     def _change(self, job_id: str, **columns: Any) -> None:
-        table = schema.jobs
-        self._connection.execute(update(table).where(table.c.id == job_id).values(**columns))
-
-
-def _of(waited_for: str) -> ColumnElement[bool]:
-    return or_(schema.jobs.c.id == waited_for, schema.jobs.c.group_id == waited_for)
+        self._connection.execute(_CHANGE, {"job_id": job_id, **columns})
 
 
 def _value(row: Row[Any]) -> Job:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -21,6 +21,9 @@ LEASE_MS = 30_000
 POLL_SECONDS = 5.0
 """How long a thread sleeps at most when there is nothing to do and nobody wakes it."""
 
+SHORTEST_SECONDS = 0.02
+"""How long it sleeps at least before a job that is due then."""
+
 Observer = Callable[[Job, str, str], None]
 """Is told of each job, step and moment: `begin`, `done` (not yet recorded), `recorded`, `undo`."""
 
@@ -31,8 +34,40 @@ def unobserved(_job: Job, _step: str, _moment: str) -> None:
     """Nobody watches."""
 
 
+class Lane:
+    """Jobs of some kinds, and the threads that run them.
+
+    A thread sleeps only if there has been no news since before it looked.
+    """
+
+    def __init__(self, name: str, kinds: Collection[JobKind], threads: int) -> None:
+        self.name, self.kinds, self.threads = name, kinds, threads
+        self._changed = threading.Condition()
+        self._news = 0
+
+    @property
+    def news(self) -> int:
+        """How much news there has been."""
+        return self._news
+
+    def tell(self, jobs: int) -> None:
+        """So many more jobs can be run: as many threads look, or all."""
+        with self._changed:
+            self._news += 1
+            self._changed.notify(jobs)
+
+    def sleep(self, seconds: float, news: int) -> None:
+        """Sleep until there is more news than that, or for so long."""
+        with self._changed:
+            if self._news == news:
+                self._changed.wait(seconds)
+
+
 class Runner:
-    """Runs jobs in threads: some for those that move data, some for all others."""
+    """Runs jobs in threads: some for those that move data, some for all others.
+
+    The catalog tells of jobs that can be run, so that a thread looks only where there is one.
+    """
 
     def __init__(
         self,
@@ -49,36 +84,33 @@ class Runner:
         self._observer = observer
         self._owner = tools.ids.new_id()
         self._running: dict[str, Job] = {}
-        self._wake = threading.Condition()
-        self._stopping = False
-        quick = [kind for kind in procedures if kind not in BULK | FILLING]
-        bulk = [kind for kind in procedures if kind in BULK]
-        filling = [kind for kind in procedures if kind in FILLING]
-        lanes = [("quick", quick)] * quick_threads + [("bulk", bulk)] * bulk_threads
-        lanes += [("filling", filling)] * filling_threads
+        self._stop = threading.Event()
+        quick = procedures.keys() - BULK - FILLING
+        self._lanes = [
+            Lane("quick", quick, quick_threads),
+            Lane("bulk", procedures.keys() & BULK, bulk_threads),
+            Lane("filling", procedures.keys() & FILLING, filling_threads),
+        ]
         self._threads = [
-            threading.Thread(target=self._work, args=(kinds,), name=f"jobs-{lane}-{number}")
-            for number, (lane, kinds) in enumerate(lanes)
+            threading.Thread(target=self._work, args=(lane,), name=f"jobs-{lane.name}-{number}")
+            for lane in self._lanes
+            for number in range(lane.threads)
         ]
         self._threads.append(threading.Thread(target=self._renew, name="jobs-leases"))
 
     def start(self) -> None:
+        self._tools.catalog.tell(self._runnable)
         for thread in self._threads:
             thread.start()
-
-    def wake(self) -> None:
-        """There may be a new job."""
-        with self._wake:
-            self._wake.notify_all()
 
     def stop(self, timeout: float = 10.0) -> None:
         """Begin no further step and wait for those under way.
 
         A step that lasts longer than `timeout` seconds is left as a crash would leave it.
         """
-        with self._wake:
-            self._stopping = True
-            self._wake.notify_all()
+        self._stop.set()
+        for lane in self._lanes:
+            lane.tell(lane.threads)
         deadline = self._tools.clock.monotonic() + timeout
         for thread in self._threads:
             if thread.ident is not None:
@@ -87,55 +119,52 @@ class Runner:
     def drain(self) -> None:
         """Run in this thread what is due, until nothing is: for tools and tests."""
         while True:
-            with self._taken(list(self._procedures)) as job:
+            with self._taken(list(self._procedures)) as (job, _):
                 if job is None:
                     return
                 self._run(job)
 
-    def _work(self, kinds: Collection[JobKind]) -> None:
-        while not self._stopping:
+    def _runnable(self, kinds: Sequence[JobKind]) -> None:
+        for lane in self._lanes:
+            if jobs := sum(kind in lane.kinds for kind in kinds):
+                lane.tell(jobs)
+
+    def _work(self, lane: Lane) -> None:
+        while not self._stop.is_set():
+            news, seconds = lane.news, POLL_SECONDS
             try:
-                with self._taken(kinds) as job:
+                with self._taken(lane.kinds) as (job, due_ms):
                     if job is not None:
                         self._run(job)
                         continue
+                if due_ms is not None:
+                    due_seconds = (due_ms - self._tools.clock.now_ms()) / 1000
+                    seconds = min(POLL_SECONDS, max(SHORTEST_SECONDS, due_seconds))
             except Exception:
                 # The catalog failed, not the job: try again later rather than lose the thread.
                 log.exception("the catalog could not be used")
-            self._sleep(kinds)
+            lane.sleep(seconds, news)
 
     @contextmanager
-    def _taken(self, kinds: Collection[JobKind]) -> Iterator[Job | None]:
-        now = self._tools.clock.now_ms()
+    def _taken(self, kinds: Collection[JobKind]) -> Iterator[tuple[Job | None, int | None]]:
+        """A job that is due; if there is none, when the next will be."""
+        now, due = self._tools.clock.now_ms(), None
         with self._tools.catalog.write() as transaction:
             job = transaction.jobs.take(self._owner, kinds, now, now + LEASE_MS, set(self._running))
             if job is not None:
                 self._running[job.id] = job
+            else:
+                due = transaction.jobs.next_due_ms(kinds)
         try:
-            yield job
+            yield job, due
         finally:
             if job is not None:
                 self._running.pop(job.id, None)
 
-    def _sleep(self, kinds: Collection[JobKind]) -> None:
-        now = self._tools.clock.now_ms()
-        try:
-            with self._tools.catalog.read() as transaction:
-                due = transaction.jobs.next_due_ms(kinds)
-        except Exception:
-            log.exception("the catalog could not be used")
-            due = None
-        wait = POLL_SECONDS if due is None else min(POLL_SECONDS, max(0.02, (due - now) / 1000))
-        with self._wake:
-            if not self._stopping:
-                self._wake.wait(wait)
-
     def _renew(self) -> None:
-        while not self._stopping:
-            with self._wake:
-                self._wake.wait(LEASE_MS / 3000)
+        while not self._stop.wait(LEASE_MS / 3000):
             running = list(self._running)
-            if not running or self._stopping:
+            if not running:
                 continue
             until = self._tools.clock.now_ms() + LEASE_MS
             try:
@@ -148,7 +177,7 @@ class Runner:
     def _run(self, job: Job) -> None:
         procedure = self._procedures[job.kind]
         bound = log.bind(job=job.id, kind=job.kind, **job.arguments)
-        while not self._stopping:
+        while not self._stop.is_set():
             if job.undoing:
                 self._undo(job, procedure)
                 return
@@ -190,12 +219,10 @@ class Runner:
             if done.step < len(procedure.steps):
                 transaction.jobs.record(done)
                 return done
-            transaction.jobs.remove(job.id)
+            transaction.jobs.remove(job)
             if not transaction.jobs.left(job.waited_for):
                 transaction.operations.finish(job.waited_for, self._tools.clock.now_ms())
         metrics.job_ended(job.kind, "succeeded")
-        # The next job of the same key may be taken now.
-        self.wake()
         return None
 
     def _give_up(self, job: Job, code: str, details: str) -> Job:
@@ -215,9 +242,8 @@ class Runner:
             now = self._tools.clock.now_ms()
             # Of a group the first to fail decides; the others go on, each for itself.
             transaction.operations.finish(job.waited_for, now, job.error_code, job.error_details)
-            transaction.jobs.remove(job.id)
+            transaction.jobs.remove(job)
         metrics.job_ended(job.kind, "failed")
-        self.wake()
 
     def _undo_step(self, job: Job, step: Step) -> bool:
         try:

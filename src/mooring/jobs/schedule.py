@@ -8,7 +8,7 @@ is not recorded while one like it waits.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -41,13 +41,10 @@ class Task:
 class Schedule:
     """Records jobs when they are due, in a thread of its own."""
 
-    def __init__(
-        self, tools: Tools, tasks: Sequence[Task], wake: Callable[[], None], rhythms: str = ""
-    ) -> None:
+    def __init__(self, tools: Tools, tasks: Sequence[Task], rhythms: str = "") -> None:
         """`rhythms` are those of automatic snapshots of all disks without a tag of their own."""
         self._tools = tools
         self._rhythms = rhythms
-        self._wake = wake
         now = tools.clock.monotonic()
         self._due = {task.kind: now + task.first_seconds for task in tasks}
         self._tasks = tasks
@@ -66,8 +63,7 @@ class Schedule:
     def look(self) -> None:
         """Record the jobs that are due now, and begin the automatic snapshots that are."""
         self._look_for_tasks()
-        if take_due(self._tools, self._rhythms):
-            self._wake()
+        take_due(self._tools, self._rhythms)
 
     def forget_old_rhythms(self) -> None:
         """At the start: runs by rhythms that the configuration does not have any more."""
@@ -86,7 +82,6 @@ class Schedule:
                     enqueue(transaction, self._tools, task.kind, region, dict(task.arguments))
             # From now, not from when it was due: a machine that slept has nothing to make up for.
             self._due[task.kind] = now + task.every_seconds
-            self._wake()
 
     def _run(self) -> None:
         while not self._stop.is_set():

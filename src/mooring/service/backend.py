@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,7 @@ ANSWERS_KEPT_MS = 15 * 60 * 1000
 class Backend:
     """Everything below the service.
 
-    `engines` by zone, `servers` of snapshots and `vaults` by region; `exports` is where images go;
-    `wake` tells the runner of a new job.
+    `engines` by zone, `servers` of snapshots and `vaults` by region; `exports` is where images go.
     """
 
     catalog: Catalog
@@ -50,7 +49,6 @@ class Backend:
     vaults: Mapping[str, Vault] = field(default_factory=dict)
     quiescer: Quiescer = field(default_factory=MemoryQuiescer)
     devices: Devices = field(default_factory=MemoryDevices)
-    wake: Callable[[], None] = field(default=lambda: None)
 
     def engine(self, zone: str) -> Engine:
         return self.engines[zone]

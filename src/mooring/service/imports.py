@@ -59,9 +59,7 @@ def import_snapshot(backend: Backend, context: Context, params: Params) -> dict[
             [operations.begin(backend, call, snapshot)],
             job_id=snapshot.id,
         )
-        result = operations.reply(backend, transaction, call, started)
-    backend.wake()
-    return result
+        return operations.reply(backend, transaction, call, started)
 
 
 def _check_served(socket: str, export: str, size_gb: int) -> None:

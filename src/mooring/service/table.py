@@ -134,7 +134,6 @@ def handlers(backend: Backend) -> dict[str, Handler]:
             result = call.recall(backend)
             if result is None:
                 result = entry.function(admitted, call)
-                backend.wake()
             return result
 
         return handle

@@ -1,0 +1,105 @@
+"""The runner's threads look when there is something, and only those that could run it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from mooring.catalog.jobs import Jobs
+from mooring.jobs import runner
+from mooring.jobs.runner import Lane
+from mooring.jobs.table import PROCEDURES
+from mooring.model.job import BULK, FILLING, Job, JobKind
+from tests.service.world import World
+
+SECONDS = 30
+
+
+class Ended:
+    """Counts the jobs that have ended, by kind."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._kinds: list[JobKind] = []
+
+    def __call__(self, job: Job, step: str, moment: str) -> None:
+        if (step, moment) == (PROCEDURES[job.kind].steps[-1].name, "recorded"):
+            with self._changed:
+                self._kinds.append(job.kind)
+                self._changed.notify_all()
+
+    def wait(self, kind: JobKind, times: int = 1) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._kinds.count(kind) == times, SECONDS)
+
+
+@pytest.fixture
+def ended(monkeypatch: pytest.MonkeyPatch) -> Ended:
+    # Nothing that these tests wait for comes by looking now and then.
+    monkeypatch.setattr(runner, "POLL_SECONDS", 600.0)
+    return Ended()
+
+
+@pytest.fixture
+def world(ended: Ended) -> Iterator[World]:
+    world = World(ended)
+    world.runner.start()
+    yield world
+    world.runner.stop()
+    world.close()
+
+
+def create(world: World, name: str) -> None:
+    world.call("CreateDisk", diskName=name, availabilityZone="us-east-2a", sizeInGb=8)
+
+
+def test_jobs_run_as_soon_as_they_are_recorded(world: World, ended: Ended) -> None:
+    create(world, "one")
+    ended.wait(JobKind.CREATE_DISK)
+
+    assert world.call("GetDisk", diskName="one")["disk"]["state"] == "available"
+
+
+def test_the_next_of_a_line_runs_when_the_one_before_has_ended(world: World, ended: Ended) -> None:
+    create(world, "one")
+    ended.wait(JobKind.CREATE_DISK)
+    for number in range(3):
+        world.snapshot(f"snapshot-{number}", "one")
+    world.call("DeleteDisk", diskName="one")
+
+    ended.wait(JobKind.UPLOAD_SNAPSHOT, 3)
+    ended.wait(JobKind.DELETE_DISK)
+
+
+def test_only_threads_for_jobs_of_that_kind_look(
+    world: World, ended: Ended, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create(world, "one")
+    ended.wait(JobKind.CREATE_DISK)
+    looked: list[JobKind] = []
+    take = Jobs.take
+
+    def seen(self: Jobs, owner: str, kinds: list[JobKind], *rest: object) -> Job | None:
+        looked.extend(kinds)
+        return take(self, owner, kinds, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Jobs, "take", seen)
+    create(world, "two")
+    ended.wait(JobKind.CREATE_DISK, 2)
+
+    assert JobKind.CREATE_DISK in looked
+    assert not (BULK | FILLING) & set(looked)
+
+
+def test_news_that_comes_while_a_thread_looks_is_not_missed() -> None:
+    lane = Lane("quick", [JobKind.CREATE_DISK], 1)
+    before = lane.news
+
+    lane.tell(1)  # nobody sleeps yet
+
+    sleeper = threading.Thread(target=lane.sleep, args=(600.0, before), daemon=True)
+    sleeper.start()
+    sleeper.join(SECONDS)
+    assert not sleeper.is_alive()
