@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from mooring.catalog import schema
+
+_table = schema.answers
+_FIND = select(_table.c.answer).where(
+    _table.c.caller == bindparam("caller"),
+    _table.c.invocation_id == bindparam("invocation_id"),
+    _table.c.operation == bindparam("operation"),
+    _table.c.digest == bindparam("digest"),
+)
+_FORGET = delete(_table).where(_table.c.created_ms < bindparam("before_ms"))
+_REMOVE = delete(_table).where(
+    _table.c.caller == bindparam("caller"),
+    _table.c.invocation_id == bindparam("invocation_id"),
+)
+_ADD = insert(_table)
 
 
 class Answers:
@@ -15,15 +29,13 @@ class Answers:
 
     def find(self, caller: str, invocation_id: str, operation: str, digest: str) -> str | None:
         """The answer to the same request, as it was remembered."""
-        table = schema.answers
-        return self._connection.execute(
-            select(table.c.answer).where(
-                table.c.caller == caller,
-                table.c.invocation_id == invocation_id,
-                table.c.operation == operation,
-                table.c.digest == digest,
-            )
-        ).scalar()
+        asked = {
+            "caller": caller,
+            "invocation_id": invocation_id,
+            "operation": operation,
+            "digest": digest,
+        }
+        return self._connection.execute(_FIND, asked).scalar()
 
     def remember(
         self,
@@ -37,19 +49,8 @@ class Answers:
         forget_before_ms: int,
     ) -> None:
         """Keep an answer, and forget those given before `forget_before_ms`."""
-        table = schema.answers
-        self._connection.execute(delete(table).where(table.c.created_ms < forget_before_ms))
-        self._connection.execute(
-            delete(table).where(table.c.caller == caller, table.c.invocation_id == invocation_id)
-        )
-        self._connection.execute(
-            insert(table),
-            {
-                "caller": caller,
-                "invocation_id": invocation_id,
-                "operation": operation,
-                "digest": digest,
-                "answer": answer,
-                "created_ms": now_ms,
-            },
-        )
+        who = {"caller": caller, "invocation_id": invocation_id}
+        self._connection.execute(_FORGET, {"before_ms": forget_before_ms})
+        self._connection.execute(_REMOVE, who)
+        told = {"operation": operation, "digest": digest, "answer": answer, "created_ms": now_ms}
+        self._connection.execute(_ADD, {**who, **told})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -173,19 +174,20 @@ class Catalog:
                     connection.execute(select(func.pg_advisory_xact_lock(_WRITER)))
                 yield
             return
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN DEFERRED")
-        changes_before = _changes(connection)
+        driver = _driver(connection)
+        driver.execute("BEGIN IMMEDIATE" if writes else "BEGIN DEFERRED")
+        changes_before = driver.total_changes
         try:
             yield
         except BaseException:
-            connection.exec_driver_sql("ROLLBACK")
+            driver.execute("ROLLBACK")
             raise
         # The many looks for a job that find none leave nothing to be synced.
-        if self._sync is not None and _changes(connection) != changes_before:
+        if self._sync is not None and driver.total_changes != changes_before:
             with self._sync.committing():
-                connection.exec_driver_sql("COMMIT")
+                driver.execute("COMMIT")
         else:
-            connection.exec_driver_sql("COMMIT")
+            driver.execute("COMMIT")
 
     @contextmanager
     def _durable(self) -> Iterator[None]:
@@ -217,9 +219,11 @@ def _connect(url: str) -> Engine:
         ) from error
 
 
-def _changes(connection: Connection) -> int:
-    """How many rows this connection to SQLite has changed in all."""
-    return int(connection.connection.driver_connection.total_changes)  # type: ignore[union-attr]
+def _driver(connection: Connection) -> sqlite3.Connection:
+    """SQLite itself: it is told quicker than through SQLAlchemy where a transaction ends."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    return driver
 
 
 def _group_sync(engine: Engine) -> GroupSync | None:

@@ -6,10 +6,16 @@ from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
 from mooring.catalog import schema
 from mooring.model.operation import Operation, OperationStatus, ResourceType
+
+_table = schema.operations
+_ADD = insert(_table)
+_FINISH = update(_table).where(
+    _table.c.job_id == bindparam("of_job"), _table.c.status == OperationStatus.STARTED
+)
 
 _COLUMNS = [one.name for one in fields(Operation)]
 
@@ -23,7 +29,7 @@ class Operations:
     def add(self, operations: Iterable[Operation]) -> None:
         # Not `asdict`, which copies what cannot change.
         rows = [{name: getattr(one, name) for name in _COLUMNS} for one in operations]
-        self._connection.execute(insert(schema.operations), rows)
+        self._connection.execute(_ADD, rows)
 
     def remove_of_job(self, job_id: str) -> None:
         """Forget the operations of a request that failed."""
@@ -53,17 +59,16 @@ class Operations:
         error_details: str | None = None,
     ) -> None:
         """End what the job, or group of jobs, was for: as Failed with a code, else as Succeeded."""
-        table = schema.operations
         status = OperationStatus.SUCCEEDED if error_code is None else OperationStatus.FAILED
         self._connection.execute(
-            update(table)
-            .where(table.c.job_id == job_id, table.c.status == OperationStatus.STARTED)
-            .values(
-                status=status,
-                changed_ms=now_ms,
-                error_code=error_code,
-                error_details=error_details,
-            )
+            _FINISH,
+            {
+                "of_job": job_id,
+                "status": status,
+                "changed_ms": now_ms,
+                "error_code": error_code,
+                "error_details": error_details,
+            },
         )
 
     def page(

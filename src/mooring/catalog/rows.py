@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Delete,
+    Insert,
     Integer,
     Row,
     Select,
     Table,
+    Update,
     bindparam,
     delete,
     insert,
@@ -42,6 +45,9 @@ class Named(Protocol):
 Value = TypeVar("Value", bound=Named)
 
 
+Conditions = Callable[[], Sequence[ColumnElement[bool]]]
+"""Makes conditions with parameters, when their statement is made."""
+
 REMEMBERED_VALUES = 10_000
 """Values of one type kept to save making them again: lists ask for the same ones all the time."""
 
@@ -57,9 +63,16 @@ class ResourceRows(Generic[Value]):
 
     _remembered: ClassVar[dict[tuple[Any, ...], Any]]
     _prepared: ClassVar[dict[tuple[str, str], Select[Any]]]
+    _insert: ClassVar[Insert]
+    _change: ClassVar[Update]
+    _delete: ClassVar[Delete]
 
     def __init_subclass__(cls) -> None:
         cls._remembered, cls._prepared = {}, {}
+        this = cls.table.c.id == bindparam("this_id")
+        cls._insert = insert(cls.table)
+        cls._change = update(cls.table).where(this)
+        cls._delete = delete(cls.table).where(this)
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -87,7 +100,7 @@ class ResourceRows(Generic[Value]):
     def add(self, value: Value) -> None:
         """Insert the resource with its name and tags."""
         self._names.take(value.region, value.name, self.kind, value.id)
-        self.connection.execute(insert(self.table), self.columns(value))
+        self.connection.execute(self._insert, self.columns(value))
         if value.tags:
             self._tags.replace(value.id, value.tags)
 
@@ -95,36 +108,30 @@ class ResourceRows(Generic[Value]):
         """Delete the resource with its name and tags."""
         self._names.free(value.region, value.name)
         self._tags.replace(value.id, {})
-        self.connection.execute(delete(self.table).where(self.table.c.id == value.id))
+        self.connection.execute(self._delete, {"this_id": value.id})
 
     def change(self, resource_id: str, **columns: Any) -> bool:
         """Set columns; False if there is no such row."""
-        done = self.connection.execute(
-            update(self.table).where(self.table.c.id == resource_id).values(**columns)
-        )
+        done = self.connection.execute(self._change, {"this_id": resource_id, **columns})
         return bool(done.rowcount)
 
     def by_name(self, region: str, name: str) -> Value | None:
-        table = self.table
-        return self._one(
-            self._statement(
-                "name", table.c.region == bindparam("region"), table.c.name == bindparam("name")
-            ),
-            {"region": region, "name": name},
+        c = self.table.c
+        statement = self._statement(
+            "name", lambda: [c.region == bindparam("region"), c.name == bindparam("name")]
         )
+        return self._one(statement, {"region": region, "name": name})
 
     def by_id(self, resource_id: str) -> Value | None:
-        statement = self._statement("id", self.table.c.id == bindparam("id"))
+        statement = self._statement("id", lambda: [self.table.c.id == bindparam("id")])
         return self._one(statement, {"id": resource_id})
 
     def page(self, region: str, after: int, limit: int) -> tuple[list[Value], int | None]:
         """The next values in the order of their making, and where the page after them begins."""
-        table = self.table
+        c = self.table.c
         statement = self._statement(
             "page",
-            table.c.region == bindparam("region"),
-            table.c.seq > bindparam("after"),
-            *self.listed(),
+            lambda: [c.region == bindparam("region"), c.seq > bindparam("after"), *self.listed()],
         )
         asked = {"region": region, "after": after, "limit": limit + 1}
         rows = self.connection.execute(statement, asked).all()
@@ -143,17 +150,20 @@ class ResourceRows(Generic[Value]):
         found = self.values(self.connection.execute(statement, {**asked, "limit": 1}).all())
         return found[0] if found else None
 
-    def _statement(self, purpose: str, *conditions: ColumnElement[bool]) -> Select[Any]:
-        """The statement for a purpose, made once: that takes longer than to execute it."""
+    def _statement(
+        self, purpose: str, conditions: Conditions, *, limited: bool = True
+    ) -> Select[Any]:
+        """The statement for a purpose, made once: that takes longer than to execute it.
+
+        If it is limited, then by its parameter `limit`.
+        """
         key = (purpose, self.connection.dialect.name)
         statement = self._prepared.get(key)
         if statement is None:
-            statement = self._prepared[key] = (
-                self.selected()
-                .where(*conditions)
-                .order_by(self.table.c.seq)
-                .limit(bindparam("limit", type_=Integer))
-            )
+            statement = self.selected().where(*conditions()).order_by(self.table.c.seq)
+            if limited:
+                statement = statement.limit(bindparam("limit", type_=Integer))
+            self._prepared[key] = statement
         return statement
 
     def selected(self) -> Select[Any]:

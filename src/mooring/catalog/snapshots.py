@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, delete, func, insert, or_, select
+from sqlalchemy import ColumnElement, Row, bindparam, func, or_, select
 
 from mooring.catalog import schema
 from mooring.catalog.rows import ResourceRows
@@ -15,6 +15,13 @@ from mooring.model.consistency import Consistency
 from mooring.model.operation import ResourceType
 from mooring.model.snapshot import DiskSnapshot, SnapshotState
 from mooring.model.tags import Tags
+
+_table = schema.disk_snapshots
+_STORED_OF_DISK = (
+    select(_table.c.id)
+    .where(_table.c.disk_id == bindparam("of"), _table.c.state == SnapshotState.COMPLETED)
+    .order_by(_table.c.content_id.is_not(None), _table.c.seq.desc())
+)
 
 
 class Snapshots(ResourceRows[DiskSnapshot]):
@@ -64,13 +71,13 @@ class Snapshots(ResourceRows[DiskSnapshot]):
         if value.has_name:
             super().add(value)
         else:
-            self.connection.execute(insert(self.table).values(**self.columns(value)))
+            self.connection.execute(self._insert, self.columns(value))
 
     def remove(self, value: DiskSnapshot) -> None:
         if value.has_name:
             super().remove(value)
         else:
-            self.connection.execute(delete(self.table).where(self.table.c.id == value.id))
+            self.connection.execute(self._delete, {"this_id": value.id})
 
     def parts(self, set_ids: Sequence[str]) -> dict[str, list[DiskSnapshot]]:
         """The parts of instance snapshots by the ids of these, in the order of their making."""
@@ -97,7 +104,18 @@ class Snapshots(ResourceRows[DiskSnapshot]):
 
     def of_disk(self, disk_id: str, state: SnapshotState) -> list[DiskSnapshot]:
         """The disk's snapshots in that state, oldest first."""
-        return self.where(self.table.c.disk_id == disk_id, self.table.c.state == state)
+        c = self.table.c
+        statement = self._statement(
+            "disk",
+            lambda: [c.disk_id == bindparam("disk_id"), c.state == bindparam("state")],
+            limited=False,
+        )
+        asked = {"disk_id": disk_id, "state": state}
+        return self.values(self.connection.execute(statement, asked).all())
+
+    def stored_of_disk(self, disk_id: str) -> list[str]:
+        """The ids of the disk's completed snapshots, newest first, copies after all others."""
+        return list(self.connection.execute(_STORED_OF_DISK, {"of": disk_id}).scalars())
 
     def with_content(self, region: str, content: str) -> list[DiskSnapshot]:
         """The region's completed snapshots that hold the same because they are copies."""

@@ -6,13 +6,26 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Text, cast, delete, func, insert, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Text,
+    bindparam,
+    cast,
+    delete,
+    func,
+    insert,
+    select,
+)
 
 from mooring.catalog import schema
 from mooring.model.tags import Tags
 
 STATEMENT_IDS = 10_000
 """Ids that one statement asks for: SQLite takes 32,766 parameters, PostgreSQL 65,535."""
+
+_DELETE = delete(schema.tags).where(schema.tags.c.resource_id == bindparam("of"))
+_INSERT = insert(schema.tags)
 
 
 class TagRows:
@@ -37,11 +50,10 @@ class TagRows:
 
     def replace(self, resource_id: str, tags: Tags) -> None:
         """Make these the resource's tags."""
-        table = schema.tags
-        self._connection.execute(delete(table).where(table.c.resource_id == resource_id))
+        self._connection.execute(_DELETE, {"of": resource_id})
         if tags:
             rows = [{"resource_id": resource_id, "key": k, "value": v} for k, v in tags.items()]
-            self._connection.execute(insert(table), rows)
+            self._connection.execute(_INSERT, rows)
 
     def remove(self, resource_id: str, keys: Iterable[str]) -> None:
         """Forget these keys; a client may name more of them than a statement can."""

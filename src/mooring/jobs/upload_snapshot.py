@@ -102,33 +102,32 @@ def failed(transaction: Transaction, job: Job) -> None:
 
 
 def _plan(work: Work, snapshot: DiskSnapshot, image: FrozenImage) -> Plan:
-    candidates = _ancestors(work, snapshot)
+    ancestors = _ancestors(work, snapshot)
     known = set(work.engine.points(snapshot.disk_id))
-    for ancestor in candidates:
-        if ancestor in known:
+    for ancestor in ancestors:
+        if ancestor in known and work.vault.has(ancestor):
             try:
                 next(image.changes(ancestor), None)
             except LineageLostError:
                 break
             changes = partial(image.changes, ancestor)
             return Plan(changes, ancestor, compare=False, consolidate=True)
-    if not candidates:
+    nearest = next(filter(work.vault.has, ancestors), None)
+    if nearest is None:
         return Plan(image.extents, None, compare=False)
     # What the disk leaves out reads as zeros; the parent may hold data there.
-    return Plan(lambda: with_gaps(image.extents(), image.size), candidates[0], compare=True)
+    return Plan(lambda: with_gaps(image.extents(), image.size), nearest, compare=True)
 
 
 def _ancestors(work: Work, snapshot: DiskSnapshot) -> list[str]:
     """Completed snapshots that the disk's content comes from, the newest first."""
     with work.catalog.read() as transaction:
-        stored = transaction.snapshots.of_disk(snapshot.disk_id, SnapshotState.COMPLETED)
+        # A copy holds what an older snapshot holds, so it comes last, for want of anything better.
+        ids = transaction.snapshots.stored_of_disk(snapshot.disk_id)
         disk = transaction.disks.by_id(snapshot.disk_id)
-    # A copy holds what an older snapshot holds, so it comes last, for want of anything better.
-    stored.sort(key=lambda one: one.content_id is None)
-    ids = [one.id for one in reversed(stored)]
     if disk is not None and disk.origin_id is not None:
         ids.append(disk.origin_id)
-    return [one for one in ids if work.vault.has(one)]
+    return ids
 
 
 UPLOAD = Procedure(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -203,9 +203,9 @@ def switch_off_all(backend: Backend, transaction: Transaction, call: Call, disk:
         discard(backend, transaction, snapshot)
 
 
-def check_none_pending(transaction: Transaction, disk: Disk) -> None:
+def check_none_pending(disk: Disk, pending: Iterable[DiskSnapshot]) -> None:
     """No manual snapshot while one of the add-on is being created: the real service's rule."""
-    for one in transaction.snapshots.of_disk(disk.id, SnapshotState.PENDING):
+    for one in pending:
         if one.auto is AutoSource.ADD_ON:
             raise InvalidInputException(
                 f"An automatic snapshot of the disk {disk.name} is being created. "

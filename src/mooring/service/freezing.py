@@ -31,15 +31,12 @@ def check_freezable(backend: Backend, transaction: Transaction, disk: Disk) -> N
             "You can't create a snapshot of this disk right now. "
             f"The state of this disk is: {disk.state}"
         )
-    check_none_pending(transaction, disk)
-    pending = [
-        one
-        for one in transaction.snapshots.of_disk(disk.id, SnapshotState.PENDING)
-        if one.content_id is None
-    ]
-    if len(pending) >= backend.max_pending_snapshots:
+    pending = transaction.snapshots.of_disk(disk.id, SnapshotState.PENDING)
+    check_none_pending(disk, pending)
+    own = [one for one in pending if one.content_id is None]
+    if len(own) >= backend.max_pending_snapshots:
         raise InvalidInputException(
-            f"The disk {disk.name} has {len(pending)} pending snapshots, which is the limit. "
+            f"The disk {disk.name} has {len(own)} pending snapshots, which is the limit. "
             "Please wait for it to complete before trying again.",
             "PendingSnapshotLimitExceeded",
         )
