@@ -28,7 +28,6 @@ from pathlib import Path
 
 from bench.soak_model import Kill
 from bench.soak_writer import PART, Part, SoakError, Stage, sequences
-from mooring import wiring
 from mooring.admin.demo.server import client_program
 from mooring.admin.vaults import find_snapshot
 from mooring.config.load import load
@@ -36,6 +35,7 @@ from mooring.model.errors import NbdError
 from mooring.model.extents import BLOCK_SIZE, Image
 from mooring.model.instance_snapshot import part_name
 from mooring.nbd.blocking import BlockingNbdClient
+from mooring.wiring.vaults import open_vault
 from tests.e2e.client import RefusedError
 from tests.e2e.deployment import Deployment
 from tests.e2e.processes import PATIENCE, storage_daemons, until
@@ -91,7 +91,7 @@ class Soak:
         for disk, instance in DISKS.items():
             self.stage.uris[disk] = self.deployment.used_disk(disk, instance)
         settings = load(None, str(self.deployment.data))
-        vault = wiring.open_vault(settings, REGION)
+        vault = open_vault(settings, REGION)
         assert vault is not None
         with vault:
             self._vault = vault

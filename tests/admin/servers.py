@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mooring import wiring
 from mooring.config.settings import EngineSettings, Region, Settings
 from mooring.model.clock import SystemClock
 from mooring.model.extents import BLOCK_SIZE
 from mooring.service.context import Context
 from mooring.service.table import handlers
+from mooring.wiring.server import build_server
+from mooring.wiring.vaults import make_vault
 from tests.vault.disks import info
 
 REGION, ZONE = "us-east-2", "us-east-2a"
@@ -32,7 +33,7 @@ class Server:
     """Ask with `call`; jobs run in `settle`."""
 
     def __init__(self, settings: Settings) -> None:
-        self.mooring = wiring.build(settings)
+        self.mooring = build_server(settings)
         self._handlers = handlers(self.mooring.backend)
 
     def call(self, operation: str, **params: Any) -> Mapping[str, Any]:
@@ -61,7 +62,7 @@ def running(settings: Settings) -> Iterator[Server]:
 
 def store(settings: Settings, snapshot_id: str, content: bytes, **more: Any) -> None:
     """Put a snapshot into the vault of the region, past all servers."""
-    with wiring._vault(settings, REGION, SystemClock()) as vault:
+    with make_vault(settings, REGION, SystemClock()) as vault:
         parent = more.pop("parent", None)
         with vault.begin(info(snapshot_id, 8 << 30, **more), parent) as writer:
             writer.write(0, content)

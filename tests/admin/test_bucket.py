@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from mooring import wiring
 from mooring.admin.collect import collect
 from mooring.admin.recover import recover
 from mooring.admin.usage import usage
@@ -18,6 +17,7 @@ from mooring.model.clock import SystemClock
 from mooring.model.errors import ConfigurationError
 from mooring.model.paths import Paths
 from mooring.vault.served.process import ServingProcess
+from mooring.wiring.snapshot_servers import snapshot_servers
 from tests.admin.servers import REGION, ZONE, blocks, running, settings_at, store
 from tests.vault.store.buckets import Service, service
 
@@ -65,7 +65,7 @@ def test_all_commands_work_on_it(settings: Settings, capsys: pytest.CaptureFixtu
 def test_the_server_of_snapshots_is_told_where_it_is(settings: Settings) -> None:
     paths = Paths(Path("/somewhere"))
     settings = replace(settings, engine=replace(settings.engine, kind="qemu"))
-    (server,) = wiring._snapshot_servers(settings, paths, SystemClock()).values()
+    (server,) = snapshot_servers(settings, paths, SystemClock()).values()
     assert isinstance(server, ServingProcess)
     command = server._command
     for option, value in (

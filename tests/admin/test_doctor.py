@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from mooring import wiring
 from mooring.admin import doctor as module
 from mooring.admin.doctor import doctor
 from mooring.admin.serve import serve
 from mooring.config.settings import EngineSettings, Listen, Settings
 from mooring.model.disk import DiskState
 from mooring.model.errors import ConfigurationError, ServerRunningError
+from mooring.wiring.server import build_server
 from tests.catalog.values import disk
 
 pytestmark = pytest.mark.requires("qemu-storage-daemon", "qemu-img")
@@ -27,7 +27,7 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def used(settings: Settings) -> Settings:
     """A data directory that a server has been on, with a disk."""
-    mooring = wiring.build(settings)
+    mooring = build_server(settings)
     try:
         mooring.start()
         with mooring.tools.catalog.write() as transaction:
@@ -66,7 +66,7 @@ def test_a_disk_that_could_not_be_made(used: Settings, capsys: pytest.CaptureFix
 
 
 def test_a_disk_whose_data_is_gone(used: Settings, capsys: pytest.CaptureFixture[str]) -> None:
-    mooring = wiring.build(used)
+    mooring = build_server(used)
     with mooring.tools.catalog.write() as transaction:
         transaction.disks.change("id-data", state=DiskState.AVAILABLE)
     mooring.stop()
@@ -77,7 +77,7 @@ def test_a_disk_whose_data_is_gone(used: Settings, capsys: pytest.CaptureFixture
 
 
 def test_a_server_that_runs(used: Settings, capsys: pytest.CaptureFixture[str]) -> None:
-    mooring = wiring.build(used)
+    mooring = build_server(used)
     try:
         assert "a server runs, but cannot be asked about its disks" in bad(used, capsys)
     finally:
@@ -85,13 +85,13 @@ def test_a_server_that_runs(used: Settings, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_no_two_servers_on_one_directory(settings: Settings) -> None:
-    mooring = wiring.build(settings)
+    mooring = build_server(settings)
     try:
         with pytest.raises(ServerRunningError, match=r"process \d+.*stop it, or name another"):
-            wiring.build(settings)
+            build_server(settings)
     finally:
         mooring.stop()
-    wiring.build(settings).stop()
+    build_server(settings).stop()
 
 
 def test_keys_that_others_can_read(used: Settings, capsys: pytest.CaptureFixture[str]) -> None:
@@ -114,7 +114,7 @@ def test_a_catalog_that_is_none(used: Settings, capsys: pytest.CaptureFixture[st
 def test_little_room(
     settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wiring.build(settings).stop()
+    build_server(settings).stop()
     monkeypatch.setattr(module, "MIN_FREE_BYTES", 1 << 62)
 
     assert "make room, or writes and snapshots will fail" in bad(settings, capsys)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from mooring import wiring
 from mooring.admin.diff import diff
 from mooring.admin.export import export
 from mooring.admin.main import main
@@ -16,6 +15,7 @@ from mooring.config.settings import Settings
 from mooring.model.errors import ConfigurationError, StoreError
 from mooring.model.extents import BLOCK_SIZE, GIB
 from mooring.vault.layout import FRAME_BLOCKS
+from mooring.wiring.vaults import open_vault
 from tests.admin.servers import REGION, blocks, settings_at, store
 
 
@@ -32,7 +32,7 @@ HEAD = 2 * FRAME_BLOCKS * BLOCK_SIZE
 
 
 def content(settings: Settings, snapshot: str) -> bytes:
-    vault = wiring.open_vault(settings, REGION)
+    vault = open_vault(settings, REGION)
     assert vault is not None
     with vault, vault.open(snapshot) as reader:
         return reader.read(0, HEAD)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from mooring import wiring
 from mooring.admin.main import main
 from mooring.admin.recover import recover
 from mooring.admin.replicate import replicate
@@ -15,6 +14,7 @@ from mooring.admin.usage import usage
 from mooring.admin.verify import verify, verify_stored
 from mooring.config.settings import Region, Settings, VaultSettings
 from mooring.model.errors import ConfigurationError, VaultError
+from mooring.wiring.vaults import open_vault
 from tests.admin.servers import REGION, ZONE, blocks, running, settings_at, store
 
 
@@ -64,7 +64,7 @@ def test_the_place_and_deletions_come_from_the_settings(
     region = replace(settings.regions[REGION], replica=str(tmp_path / "copy"))
     settings = replace(settings, regions={REGION: region})
     assert replicate(settings) == 0
-    vault = wiring.open_vault(settings, REGION)
+    vault = open_vault(settings, REGION)
     assert vault is not None
     with vault:
         vault.delete("one")
@@ -75,7 +75,7 @@ def test_the_place_and_deletions_come_from_the_settings(
     assert replicate(follow) == 0
 
     assert "0 snapshots copied, 1 deleted" in capsys.readouterr().out
-    copy = wiring.open_vault(elsewhere(tmp_path), REGION)
+    copy = open_vault(elsewhere(tmp_path), REGION)
     assert copy is not None
     with copy:
         assert set(copy.snapshot_ids()) == {"two"}

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from mooring import wiring
 from mooring.admin.main import main
 from mooring.admin.recover import recover
 from mooring.admin.rekey import rekey
 from mooring.admin.verify import verify, verify_stored
 from mooring.config.settings import Settings
 from mooring.model.errors import ConfigurationError, VaultError, WrongKeyError
+from mooring.wiring.server import build_server
 from tests.admin.servers import REGION, blocks, running, settings_at, store
 
 
@@ -74,7 +74,7 @@ def test_without_the_key_nothing_else(sealed: Settings, clear: Settings) -> None
     with pytest.raises(VaultError, match="has a key: name its key file in the settings"):
         verify(clear)
     with pytest.raises(VaultError, match="has a key"):
-        wiring.build(clear)
+        build_server(clear)
 
 
 def test_the_secret_is_changed(

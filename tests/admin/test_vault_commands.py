@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from mooring import wiring
 from mooring.admin.amounts import amount
 from mooring.admin.collect import collect
 from mooring.admin.main import main
@@ -16,6 +15,7 @@ from mooring.admin.verify import verify
 from mooring.config.settings import Settings
 from mooring.model.errors import ConfigurationError
 from mooring.vault.layout import FRAME_BLOCKS, FRAME_BYTES
+from mooring.wiring.vaults import open_vault
 from tests.admin.servers import REGION, blocks, running, settings_at, store
 
 
@@ -31,7 +31,7 @@ def settings(tmp_path: Path) -> Settings:
 
 def damage(tmp_path: Path, snapshot: str, settings: Settings) -> None:
     """Flip a bit in the first frame of a snapshot."""
-    vault = wiring.open_vault(settings, REGION)
+    vault = open_vault(settings, REGION)
     assert vault is not None
     with vault, vault.open(snapshot) as reader:
         (run, *_) = reader._map.runs(0, 1)
@@ -123,7 +123,7 @@ def test_a_directory_that_is_no_vault(tmp_path: Path) -> None:
 def test_collecting_frees_what_the_dry_run_said(
     settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    vault = wiring.open_vault(settings, REGION)
+    vault = open_vault(settings, REGION)
     assert vault is not None
     with vault, running(settings):
         vault.delete("other")

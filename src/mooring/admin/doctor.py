@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mooring import wiring
 from mooring.admin.asking import ask
 from mooring.admin.env import variables
 from mooring.admin.vault_health import vault_findings
@@ -19,6 +18,7 @@ from mooring.model.errors import ConfigurationError, ServerRunningError
 from mooring.model.paths import Paths
 from mooring.service.context import Context
 from mooring.service.own import disks
+from mooring.wiring.server import Mooring, build_server
 
 TOOLS = {
     "qemu-storage-daemon": "serves the disks: apt-get install qemu-system-common qemu-utils",
@@ -63,7 +63,7 @@ def _findings(settings: Settings) -> Iterator[Finding]:
         yield Finding(True, "the disks are not looked at as long as a vault is not well")
         return
     try:
-        mooring = wiring.build(settings)
+        mooring = build_server(settings)
     except ServerRunningError:
         yield from _of_server(settings)
         return
@@ -89,7 +89,7 @@ def _room(paths: Paths) -> Finding:
     return Finding(True, text)
 
 
-def _devices(mooring: wiring.Mooring) -> Iterator[Finding]:
+def _devices(mooring: Mooring) -> Iterator[Finding]:
     """Block devices of this host, and who is still held at rest."""
     devices = mooring.tools.devices
     with mooring.tools.catalog.read() as transaction:

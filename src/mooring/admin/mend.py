@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from mooring import wiring
 from mooring.admin.images import opened_images
 from mooring.admin.vaults import opened, readable_roots, regions
 from mooring.admin.verify import print_damage
@@ -15,6 +14,7 @@ from mooring.model.errors import ConfigurationError
 from mooring.vault.mend import Mending
 from mooring.vault.store.interface import Store
 from mooring.vault.store.place import is_bucket, open_place
+from mooring.wiring.vaults import full_place, open_store, replica_place, s3_options
 
 
 def mend(
@@ -31,7 +31,7 @@ def mend(
     """
     left = 0
     for name in regions(settings, region):
-        if region is None and wiring.open_store(settings, name) is None:
+        if region is None and open_store(settings, name) is None:
             continue
         with ExitStack() as stack:
             vaults = stack.enter_context(opened(settings, name))
@@ -55,14 +55,14 @@ def mend(
 def _stores(
     settings: Settings, region: str, copies: Sequence[str], stack: ExitStack
 ) -> list[Store]:
-    places = [wiring.full_place(place) for place in copies]
-    if not places and (replica := wiring.replica_place(settings, region)):
+    places = [full_place(place) for place in copies]
+    if not places and (replica := replica_place(settings, region)):
         places = [replica]
     stores = []
     for place in places:
         if not is_bucket(place) and not Path(place).is_dir():
             raise ConfigurationError(f"there is no copy of the vault in {place}: mount it")
-        store = open_place(place, wiring.s3_options(settings))
+        store = open_place(place, s3_options(settings))
         stack.callback(store.close)
         stores.append(store)
     return stores

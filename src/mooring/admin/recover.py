@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from mooring import wiring
 from mooring.admin.vaults import opened, readable_roots
 from mooring.catalog.database import Transaction
 from mooring.config.settings import Settings
@@ -20,6 +19,8 @@ from mooring.model.names import MAX_NAME_LENGTH
 from mooring.model.snapshot import DiskSnapshot, SnapshotState
 from mooring.vault.root import Root
 from mooring.vault.store.place import is_bucket
+from mooring.wiring.server import build_server
+from mooring.wiring.vaults import vault_place
 
 
 def recover(settings: Settings, directory: str | None = None) -> int:
@@ -38,7 +39,7 @@ def recover(settings: Settings, directory: str | None = None) -> int:
             roots += readable
             damaged |= unreadable
     _check_regions(settings, roots)
-    mooring = wiring.build(settings)
+    mooring = build_server(settings)
     try:
         mooring.tools.catalog.migrate()
         with mooring.tools.catalog.write() as transaction:
@@ -54,7 +55,7 @@ def recover(settings: Settings, directory: str | None = None) -> int:
 def _region_of(settings: Settings, place: str) -> str:
     wanted = _resolved(place)
     for name in settings.regions:
-        if _resolved(wiring.vault_place(settings, name)) == wanted:
+        if _resolved(vault_place(settings, name)) == wanted:
             return name
     name = next(iter(settings.regions))
     raise ConfigurationError(

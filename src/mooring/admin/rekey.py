@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from mooring import wiring
 from mooring.admin.vaults import nothing_there, regions
 from mooring.config.settings import Settings
 from mooring.model.errors import ConfigurationError
 from mooring.vault.key import change_secret
 from mooring.vault.store.place import read_secret
+from mooring.wiring.vaults import open_store
 
 
 def rekey(settings: Settings, *, region: str, new_key_file: str) -> int:
@@ -21,7 +21,7 @@ def rekey(settings: Settings, *, region: str, new_key_file: str) -> int:
         raise ConfigurationError(
             f"regions.{region}.key_file is not set: it has to name the present key file"
         )
-    store = wiring.open_store(settings, region)
+    store = open_store(settings, region)
     if store is None:
         raise nothing_there(settings)
     change_secret(store, read_secret(old_key_file), read_secret(new_key_file))

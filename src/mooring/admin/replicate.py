@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mooring import wiring
 from mooring.admin.amounts import amount
 from mooring.admin.vaults import opened, regions
 from mooring.config.settings import Settings
@@ -13,6 +12,7 @@ from mooring.vault.replicate import Replication
 from mooring.vault.root import Root
 from mooring.vault.store.place import is_bucket, open_place
 from mooring.vault.vault import Vault
+from mooring.wiring.vaults import full_place, open_store, replica_place, s3_options, vault_place
 
 
 def replicate(
@@ -35,24 +35,24 @@ def replicate(
 def _places(settings: Settings, region: str | None, to: str | None) -> list[tuple[str, str]]:
     names = regions(settings, region)
     if to is None:
-        found = [(name, place) for name in names if (place := wiring.replica_place(settings, name))]
+        found = [(name, place) for name in names if (place := replica_place(settings, name))]
         if not found:
             raise ConfigurationError(
                 "no place for a copy is known: name one with --to, or set regions.<name>.replica"
             )
         return found
-    there = [name for name in names if wiring.open_store(settings, name) is not None]
+    there = [name for name in names if open_store(settings, name) is not None]
     if len(there) > 1:
         raise ConfigurationError(
             f"one place holds one copy: name the region with --region ({', '.join(there)})"
         )
-    return [(name, wiring.full_place(to)) for name in there or names[:1]]
+    return [(name, full_place(to)) for name in there or names[:1]]
 
 
 def _copy(settings: Settings, region: str, vault: Vault, place: str, follow: bool) -> int:
-    if _resolved(place) == _resolved(wiring.vault_place(settings, region)):
+    if _resolved(place) == _resolved(vault_place(settings, region)):
         raise ConfigurationError(f"{place} is the vault itself: name another place for the copy")
-    target = open_place(place, wiring.s3_options(settings))
+    target = open_place(place, s3_options(settings))
     try:
         done = vault.replicate(
             target,

@@ -14,7 +14,6 @@ from dataclasses import replace
 import uvicorn
 import uvloop
 
-from mooring import wiring
 from mooring.admin.tls import renew, server_context
 from mooring.api.app import create_app
 from mooring.config.settings import Settings
@@ -24,6 +23,7 @@ from mooring.observe import logs
 from mooring.protocol import service_model
 from mooring.service.own import QUESTIONS, own_handlers
 from mooring.service.table import OPERATIONS, handlers
+from mooring.wiring.server import Mooring, build_server
 
 _ANY = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 """Addresses that mean all of the host's, and how to get to them from here."""
@@ -50,7 +50,7 @@ def serve(settings: Settings, *, port: int | None = None, observer: Observer = u
         settings = replace(settings, listen=replace(settings.listen, port=port))
     tls = server_context(settings.listen) if settings.listen.uses_tls else None
     listener = _listen(settings)
-    mooring = wiring.build(settings, observer)
+    mooring = build_server(settings, observer)
     try:
         mooring.start()
         scheme = "https" if tls else "http"
@@ -68,9 +68,7 @@ def _leave(_number: int, _frame: object) -> None:
     raise SystemExit(0)
 
 
-async def _serve(
-    mooring: wiring.Mooring, listener: socket.socket, tls: ssl.SSLContext | None
-) -> None:
+async def _serve(mooring: Mooring, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
     settings = mooring.settings
     app = create_app(
         model=service_model.load(),
@@ -140,7 +138,7 @@ def _host(settings: Settings) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _announce(mooring: wiring.Mooring, url: str) -> None:
+def _announce(mooring: Mooring, url: str) -> None:
     """Write down for clients on this host where the server is, and tell whoever looks on."""
     region = next(iter(mooring.settings.regions))
     text = json.dumps({"url": url, "region": region, "pid": os.getpid()})

@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from mooring import wiring
 from mooring.config.settings import Settings
 from mooring.model.clock import SystemClock
 from mooring.model.errors import DiskFullError, MooringError, ObjectNotFoundError, StoreError
@@ -14,6 +13,7 @@ from mooring.model.ids import RandomIds
 from mooring.vault.layout import HEADER_NAME
 from mooring.vault.store.interface import Store
 from mooring.vault.store.place import is_bucket, open_place
+from mooring.wiring.vaults import open_vault_in, replica_place, s3_options, vault_place
 
 MIN_FREE_BYTES = 1 << 30
 """Less room than this is called short."""
@@ -27,9 +27,9 @@ _PROBE = "probe-"
 def vault_findings(settings: Settings) -> Iterator[tuple[bool, str]]:
     """For each vault and copy of the settings: whether all is well, and what was found."""
     for region, one in settings.regions.items():
-        place = wiring.vault_place(settings, region)
+        place = vault_place(settings, region)
         yield _examine(settings, region, place, f"vault of {region}", named=bool(one.vault))
-        if replica := wiring.replica_place(settings, region):
+        if replica := replica_place(settings, region):
             yield _examine(settings, region, replica, f"copy of the vault of {region}", named=True)
 
 
@@ -42,13 +42,13 @@ def _examine(
             return True, f"{where}: not there yet; `mooringd serve` makes it"
         return False, f"{where} is away: mount it, or make the directory if it is to be a new one"
     try:
-        store = open_place(place, wiring.s3_options(settings), retry_seconds=PATIENCE_SECONDS)
+        store = open_place(place, s3_options(settings), retry_seconds=PATIENCE_SECONDS)
         try:
             store.get(HEADER_NAME, 0, 1)
         except ObjectNotFoundError:
             return True, f"{where}: empty yet"
         clock = SystemClock()
-        wiring.open_vault_in(store, settings, region, clock, create=False, index=None).close()
+        open_vault_in(store, settings, region, clock, create=False, index=None).close()
         _write(store)
     except DiskFullError as error:
         return False, f"{where}: {error}"

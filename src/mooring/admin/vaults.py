@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from mooring import wiring
 from mooring.config.settings import Settings
 from mooring.model.errors import ConfigurationError, DamageError, SnapshotNotInVaultError
 from mooring.vault.root import Root
 from mooring.vault.vault import Vault
+from mooring.wiring.vaults import open_vault
 
 
 @contextmanager
@@ -22,7 +22,7 @@ def opened(settings: Settings, region: str | None) -> Iterator[list[tuple[str, V
     found: dict[str, tuple[str, Vault]] = {}
     try:
         for name in regions(settings, region):
-            vault = wiring.open_vault(settings, name)
+            vault = open_vault(settings, name)
             if vault is None:
                 continue
             if vault.id in found:

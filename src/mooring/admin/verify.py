@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from mooring import wiring
 from mooring.admin.amounts import amount
 from mooring.admin.vaults import nothing_there, opened, readable_roots, regions
 from mooring.config.settings import Settings
@@ -13,6 +12,7 @@ from mooring.vault.root import Root
 from mooring.vault.scrub import scrub
 from mooring.vault.vault import Vault
 from mooring.vault.verify import Damage
+from mooring.wiring.vaults import open_store
 
 
 def verify(
@@ -54,7 +54,7 @@ def verify_stored(settings: Settings, *, region: str | None = None) -> int:
     """Check all stored bytes without any key; returns 1 if some are damaged."""
     seen = damaged = 0
     for place in regions(settings, region):
-        store = wiring.open_store(settings, place)
+        store = open_store(settings, place)
         if store is None:
             continue
         seen += 1

@@ -1,11 +1,7 @@
-"""The only place that names concrete engines, stores and databases."""
+"""The server put together: what it consists of, its start and its end."""
 
 from __future__ import annotations
 
-import fcntl
-import os
-import stat
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,10 +27,9 @@ from mooring.jobs.schedule import Schedule, tasks
 from mooring.jobs.sources import Keeper
 from mooring.jobs.table import PROCEDURES
 from mooring.model.clock import Clock, SystemClock
-from mooring.model.errors import ConfigurationError, ObjectNotFoundError, ServerRunningError
+from mooring.model.errors import ConfigurationError
 from mooring.model.ids import RandomIds
-from mooring.model.paths import Paths, run_directory
-from mooring.nbd.tls import server_context
+from mooring.model.paths import Paths
 from mooring.observe.audit import AuditLog
 from mooring.quiesce.interface import Quiescer
 from mooring.quiesce.memory import MemoryQuiescer
@@ -42,13 +37,9 @@ from mooring.quiesce.process import CommandPair, Limits, ProcessQuiescer
 from mooring.service.backend import Backend
 from mooring.service.freezing import freeze_one
 from mooring.service.keyring import Keyring
-from mooring.vault.layout import HEADER_NAME
-from mooring.vault.replicate import Replica
-from mooring.vault.served.interface import SnapshotServer
-from mooring.vault.served.process import ServingProcess
-from mooring.vault.store.interface import Store
-from mooring.vault.store.place import is_bucket, open_place, read_secret
-from mooring.vault.vault import Vault
+from mooring.wiring.data_directory import hold_directory, make_run_directory
+from mooring.wiring.snapshot_servers import snapshot_servers
+from mooring.wiring.vaults import make_vault, replicas
 
 log = structlog.get_logger("mooring.server")
 
@@ -105,12 +96,12 @@ class Mooring:
                 server.end()
 
 
-def build(settings: Settings, observer: Observer = unobserved) -> Mooring:
+def build_server(settings: Settings, observer: Observer = unobserved) -> Mooring:
     """Put the server together. Raises ConfigurationError; ServerRunningError if one runs there."""
     data = settings.data_directory.absolute()
-    paths = Paths(data, _run_directory(settings, data))
+    paths = Paths(data, make_run_directory(settings, data))
     paths.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = _lock(paths)
+    lock = hold_directory(paths)
     try:
         return _build(settings, paths, observer, lock)
     except BaseException:
@@ -126,8 +117,8 @@ def _build(settings: Settings, paths: Paths, observer: Observer, lock: IO[str]) 
     engines = {
         zone: make_engine(zone) for region in settings.regions.values() for zone in region.zones
     }
-    vaults = {name: _vault(settings, name, clock) for name in settings.regions}
-    servers = _snapshot_servers(settings, paths, clock)
+    vaults = {name: make_vault(settings, name, clock) for name in settings.regions}
+    servers = snapshot_servers(settings, paths, clock)
     tools = Tools(
         catalog=catalog,
         engines=engines,
@@ -135,7 +126,7 @@ def _build(settings: Settings, paths: Paths, observer: Observer, lock: IO[str]) 
         clock=clock,
         ids=ids,
         servers=servers,
-        replicas=_replicas(settings),
+        replicas=replicas(settings),
         devices=_devices(settings, paths, clock),
         freeze=lambda disk, snapshot: freeze_one(backend, disk, snapshot),
         account_id=settings.account,
@@ -196,23 +187,6 @@ def _exports(settings: Settings, paths: Paths) -> Path:
     return Path(settings.exports).expanduser().absolute() if settings.exports else paths.exports
 
 
-def _run_directory(settings: Settings, data: Path) -> Path:
-    """The run directory, made for this user alone if it is not under data."""
-    if settings.engine.run:
-        return Path(settings.engine.run).expanduser()
-    zones = [zone for region in settings.regions.values() for zone in region.zones]
-    run = run_directory(data, zones, os.getuid())
-    if run.parent != data:
-        run.mkdir(mode=0o700, exist_ok=True)
-        found = run.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-            raise ConfigurationError(
-                f"{run}, where the sockets of {data} would go, is somebody else's: "
-                "name a short directory of your own as engine.run in the settings"
-            )
-    return run
-
-
 def _engine_maker(settings: Settings, paths: Paths, clock: Clock) -> Callable[[str], Engine]:
     if settings.engine.kind == "memory":
         return lambda zone: MemoryEngine()
@@ -245,148 +219,3 @@ def _quiescer(settings: Settings, paths: Paths, clock: Clock) -> Quiescer:
     }
     spared = [paths.data, paths.run, Path("/"), Path(tempfile.gettempdir())]
     return ProcessQuiescer(paths.holds(), clock, limits, commands, spared)
-
-
-def open_store(settings: Settings, region: str) -> Store | None:
-    """Open what is under a region's vault, for what needs no key; None if no vault is there yet."""
-    place = vault_place(settings, region)
-    if not is_bucket(place) and not Path(place).is_dir():
-        return None
-    store = open_place(place, s3_options(settings))
-    if is_bucket(place):
-        try:
-            store.get(HEADER_NAME, 0, 1)
-        except ObjectNotFoundError:
-            return None
-    return store
-
-
-def open_vault(settings: Settings, region: str) -> Vault | None:
-    """Open a region's vault beside whatever server there is; None if none was made yet."""
-    store = open_store(settings, region)
-    if store is None:
-        return None
-    return open_vault_in(store, settings, region, SystemClock(), create=False, index=None)
-
-
-def vault_place(settings: Settings, region: str) -> str:
-    """Where a region's vault is: the path of a directory, or the address of a bucket."""
-    place = settings.regions[region].vault
-    return full_place(place) or str(Paths(settings.data_directory.absolute()).vault(region))
-
-
-def replica_place(settings: Settings, region: str) -> str:
-    """Where the copy of a region's vault is; empty if none is to be kept."""
-    return full_place(settings.regions[region].replica)
-
-
-def full_place(place: str) -> str:
-    """The address of a bucket as it is; the path of a directory in full; empty stays empty."""
-    if not place or is_bucket(place):
-        return place
-    return str(Path(place).expanduser().absolute())
-
-
-def _replicas(settings: Settings) -> dict[str, Replica]:
-    follow = settings.vault.replica_deletions == "follow"
-    return {
-        region: Replica(place=place, options=s3_options(settings), delete=follow)
-        for region in settings.regions
-        if (place := replica_place(settings, region))
-    }
-
-
-def s3_options(settings: Settings) -> dict[str, str]:
-    """The settings of the service that holds the buckets, as S3Store takes them."""
-    chosen = {"endpoint": settings.s3.endpoint, "region": settings.s3.region}
-    return {name: value for name, value in chosen.items() if value}
-
-
-def _vault(settings: Settings, region: str, clock: Clock) -> Vault:
-    store = open_place(vault_place(settings, region), s3_options(settings))
-    index = Paths(settings.data_directory.absolute()).indexes
-    return open_vault_in(store, settings, region, clock, create=True, index=index)
-
-
-def open_vault_in(
-    store: Store, settings: Settings, region: str, clock: Clock, *, create: bool, index: Path | None
-) -> Vault:
-    """Open the vault in a store, or a copy of it, with the key of the region."""
-    file = settings.regions[region].key_file
-    return Vault.create_or_open(
-        store,
-        clock,
-        level=settings.vault.level,
-        threads=settings.vault.threads or os.cpu_count() or 1,
-        create=create,
-        secret=read_secret(file) if file else None,
-        index=index,
-        index_bytes=settings.vault.index_mib * 1024 * 1024,
-        nice=settings.vault.nice,
-        bytes_per_second=settings.vault.upload_mib_per_second * 1024 * 1024,
-        consolidate_frames=settings.vault.consolidate_frames,
-    )
-
-
-def _snapshot_servers(settings: Settings, paths: Paths, clock: Clock) -> dict[str, SnapshotServer]:
-    if settings.engine.kind == "memory":
-        return {}
-    servers: dict[str, SnapshotServer] = {}
-    _check_certificates(settings)
-    for number, region in enumerate(settings.regions):
-        folder = paths.snapshots_run(region).absolute()
-        command = [sys.executable, "-m", "mooring.admin.main", "serve-snapshots"]
-        command += ["--vault", vault_place(settings, region)]
-        for name, value in s3_options(settings).items():
-            command += ["--s3", f"{name}={value}"]
-        command += ["--run-dir", str(folder)]
-        if key_file := settings.regions[region].key_file:
-            command += ["--key-file", str(Path(key_file).expanduser().absolute())]
-        command += _tcp_options(settings, number)
-        servers[region] = ServingProcess(folder, command, clock, settings.nbd.name)
-    return servers
-
-
-def _check_certificates(settings: Settings) -> None:
-    """Raise ConfigurationError now rather than when somebody wants to read a snapshot."""
-    nbd = settings.nbd
-    if nbd.host:
-        files = [nbd.certificate, nbd.key, nbd.client_authority]
-        certificate, key, authority = (Path(one).expanduser() if one else None for one in files)
-        assert certificate is not None
-        server_context(certificate, key, authority)
-
-
-def _tcp_options(settings: Settings, number: int) -> list[str]:
-    """How the process that serves the snapshots of the region of that number is told of TCP."""
-    nbd = settings.nbd
-    if not nbd.host:
-        return []
-    options = ["--tcp", nbd.host, "--port", str(nbd.port + number if nbd.port else 0)]
-    for name, file in (
-        ("--certificate", nbd.certificate),
-        ("--key", nbd.key),
-        ("--client-authority", nbd.client_authority),
-    ):
-        if file:
-            options += [name, str(Path(file).expanduser().absolute())]
-    return options
-
-
-def _lock(paths: Paths) -> IO[str]:
-    """Hold the data directory, until the file is closed or the process ends."""
-    file = paths.lock.open("a+")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.seek(0)
-        holder = file.read().strip() or "unknown"
-        file.close()
-        raise ServerRunningError(
-            f"another server (process {holder}) runs on {paths.data}: stop it, "
-            "or name another data directory with --data"
-        ) from None
-    file.truncate(0)
-    file.write(f"{os.getpid()}\n")
-    file.flush()
-    return file

@@ -1,0 +1,49 @@
+"""Taking a data directory for one server: its lock, its directory of sockets."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from pathlib import Path
+from typing import IO
+
+from mooring.config.settings import Settings
+from mooring.model.errors import ConfigurationError, ServerRunningError
+from mooring.model.paths import Paths, run_directory
+
+
+def make_run_directory(settings: Settings, data: Path) -> Path:
+    """The run directory, made for this user alone if it is not under data."""
+    if settings.engine.run:
+        return Path(settings.engine.run).expanduser()
+    zones = [zone for region in settings.regions.values() for zone in region.zones]
+    run = run_directory(data, zones, os.getuid())
+    if run.parent != data:
+        run.mkdir(mode=0o700, exist_ok=True)
+        found = run.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+            raise ConfigurationError(
+                f"{run}, where the sockets of {data} would go, is somebody else's: "
+                "name a short directory of your own as engine.run in the settings"
+            )
+    return run
+
+
+def hold_directory(paths: Paths) -> IO[str]:
+    """Hold the data directory, until the file is closed or the process ends."""
+    file = paths.lock.open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        holder = file.read().strip() or "unknown"
+        file.close()
+        raise ServerRunningError(
+            f"another server (process {holder}) runs on {paths.data}: stop it, "
+            "or name another data directory with --data"
+        ) from None
+    file.truncate(0)
+    file.write(f"{os.getpid()}\n")
+    file.flush()
+    return file

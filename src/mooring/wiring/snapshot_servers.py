@@ -1,0 +1,60 @@
+"""The processes that serve snapshots over NBD, and the command lines they are started with."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from mooring.config.settings import Settings
+from mooring.model.clock import Clock
+from mooring.model.paths import Paths
+from mooring.nbd.tls import server_context
+from mooring.vault.served.interface import SnapshotServer
+from mooring.vault.served.process import ServingProcess
+from mooring.wiring.vaults import s3_options, vault_place
+
+
+def snapshot_servers(settings: Settings, paths: Paths, clock: Clock) -> dict[str, SnapshotServer]:
+    """One for each region, none of them started. Raises ConfigurationError."""
+    if settings.engine.kind == "memory":
+        return {}
+    servers: dict[str, SnapshotServer] = {}
+    _check_certificates(settings)
+    for number, region in enumerate(settings.regions):
+        folder = paths.snapshots_run(region).absolute()
+        command = [sys.executable, "-m", "mooring.admin.main", "serve-snapshots"]
+        command += ["--vault", vault_place(settings, region)]
+        for name, value in s3_options(settings).items():
+            command += ["--s3", f"{name}={value}"]
+        command += ["--run-dir", str(folder)]
+        if key_file := settings.regions[region].key_file:
+            command += ["--key-file", str(Path(key_file).expanduser().absolute())]
+        command += _tcp_options(settings, number)
+        servers[region] = ServingProcess(folder, command, clock, settings.nbd.name)
+    return servers
+
+
+def _check_certificates(settings: Settings) -> None:
+    """Raise ConfigurationError now rather than when somebody wants to read a snapshot."""
+    nbd = settings.nbd
+    if nbd.host:
+        files = [nbd.certificate, nbd.key, nbd.client_authority]
+        certificate, key, authority = (Path(one).expanduser() if one else None for one in files)
+        assert certificate is not None
+        server_context(certificate, key, authority)
+
+
+def _tcp_options(settings: Settings, number: int) -> list[str]:
+    """How the process that serves the snapshots of the region of that number is told of TCP."""
+    nbd = settings.nbd
+    if not nbd.host:
+        return []
+    options = ["--tcp", nbd.host, "--port", str(nbd.port + number if nbd.port else 0)]
+    for name, file in (
+        ("--certificate", nbd.certificate),
+        ("--key", nbd.key),
+        ("--client-authority", nbd.client_authority),
+    ):
+        if file:
+            options += [name, str(Path(file).expanduser().absolute())]
+    return options

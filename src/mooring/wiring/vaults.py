@@ -1,0 +1,99 @@
+"""Opening the vaults that the settings name, for the server and for commands beside it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from mooring.config.settings import Settings
+from mooring.model.clock import Clock, SystemClock
+from mooring.model.errors import ObjectNotFoundError
+from mooring.model.paths import Paths
+from mooring.vault.layout import HEADER_NAME
+from mooring.vault.replicate import Replica
+from mooring.vault.store.interface import Store
+from mooring.vault.store.place import is_bucket, open_place, read_secret
+from mooring.vault.vault import Vault
+
+
+def open_store(settings: Settings, region: str) -> Store | None:
+    """Open what is under a region's vault, for what needs no key; None if no vault is there yet."""
+    place = vault_place(settings, region)
+    if not is_bucket(place) and not Path(place).is_dir():
+        return None
+    store = open_place(place, s3_options(settings))
+    if is_bucket(place):
+        try:
+            store.get(HEADER_NAME, 0, 1)
+        except ObjectNotFoundError:
+            return None
+    return store
+
+
+def open_vault(settings: Settings, region: str) -> Vault | None:
+    """Open a region's vault beside whatever server there is; None if none was made yet."""
+    store = open_store(settings, region)
+    if store is None:
+        return None
+    return open_vault_in(store, settings, region, SystemClock(), create=False, index=None)
+
+
+def make_vault(settings: Settings, region: str, clock: Clock) -> Vault:
+    """Open a region's vault for the server; make it if there is none."""
+    store = open_place(vault_place(settings, region), s3_options(settings))
+    index = Paths(settings.data_directory.absolute()).indexes
+    return open_vault_in(store, settings, region, clock, create=True, index=index)
+
+
+def open_vault_in(
+    store: Store, settings: Settings, region: str, clock: Clock, *, create: bool, index: Path | None
+) -> Vault:
+    """Open the vault in a store, or a copy of it, with the key of the region."""
+    file = settings.regions[region].key_file
+    return Vault.create_or_open(
+        store,
+        clock,
+        level=settings.vault.level,
+        threads=settings.vault.threads or os.cpu_count() or 1,
+        create=create,
+        secret=read_secret(file) if file else None,
+        index=index,
+        index_bytes=settings.vault.index_mib * 1024 * 1024,
+        nice=settings.vault.nice,
+        bytes_per_second=settings.vault.upload_mib_per_second * 1024 * 1024,
+        consolidate_frames=settings.vault.consolidate_frames,
+    )
+
+
+def vault_place(settings: Settings, region: str) -> str:
+    """Where a region's vault is: the path of a directory, or the address of a bucket."""
+    place = settings.regions[region].vault
+    return full_place(place) or str(Paths(settings.data_directory.absolute()).vault(region))
+
+
+def replica_place(settings: Settings, region: str) -> str:
+    """Where the copy of a region's vault is; empty if none is to be kept."""
+    return full_place(settings.regions[region].replica)
+
+
+def full_place(place: str) -> str:
+    """The address of a bucket as it is; the path of a directory in full; empty stays empty."""
+    if not place or is_bucket(place):
+        return place
+    return str(Path(place).expanduser().absolute())
+
+
+def replicas(settings: Settings) -> dict[str, Replica]:
+    """Where copies of vaults are kept, by region."""
+    follow = settings.vault.replica_deletions == "follow"
+    return {
+        region: Replica(place=place, options=s3_options(settings), delete=follow)
+        for region in settings.regions
+        if (place := replica_place(settings, region))
+    }
+
+
+def s3_options(settings: Settings) -> dict[str, str]:
+    """The settings of the service that holds the buckets, as S3Store takes them."""
+    chosen = {"endpoint": settings.s3.endpoint, "region": settings.s3.region}
+    return {name: value for name, value in chosen.items() if value}
