@@ -10,7 +10,7 @@ import pytest
 from mooring.model.access import Access, Need, Role
 from mooring.model.errors import AccessDeniedException, NotFoundException, ServiceError
 from mooring.service.context import Context
-from mooring.service.own import QUESTIONS, own_handlers
+from mooring.service.questions.table import QUESTIONS, question_handlers
 from mooring.service.table import OPERATIONS
 from tests.service.world import REGION, ZONE, World
 
@@ -80,7 +80,7 @@ def test_the_words_are_those_of_the_real_service(world: World) -> None:
 
 
 def test_questions_obey_too(tagged: World) -> None:
-    questions = own_handlers(tagged.backend)
+    questions = question_handlers(tagged.backend)
 
     def ask(name: str, access: Access, **params: str) -> Any:
         context = Context(REGION, "AKIATEST", "request", None, 0, access)

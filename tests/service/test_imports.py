@@ -16,7 +16,7 @@ from mooring.model.extents import GIB
 from mooring.model.job import Job, JobKind
 from mooring.model.operation import OperationStatus
 from mooring.service.context import Context
-from mooring.service.own import own_handlers
+from mooring.service.questions.table import question_handlers
 from tests.engine.served_image import NAME, ServedImage
 from tests.nbd.exports import SparseImage
 from tests.service.test_snapshots import restore
@@ -79,7 +79,7 @@ def ask(world: World, run_dir: Path, **other: str) -> dict[str, Any]:
         **other,
     }
     context = Context(REGION, "AKIATEST", "r", "invocation", world.clock.now_ms())
-    return dict(own_handlers(world.backend)["import"](context, params))
+    return dict(question_handlers(world.backend)["import"](context, params))
 
 
 def check_content(world: World, image: SparseImage) -> None:

@@ -15,8 +15,9 @@ from mooring.model.errors import (
     OperationFailureException,
 )
 from mooring.model.extents import BLOCK_SIZE, GIB
-from mooring.service import own
 from mooring.service.context import Context
+from mooring.service.questions import vault
+from mooring.service.questions.table import question_handlers
 from mooring.vault.layout import SEGMENTS
 from tests.service.world import REGION, World
 
@@ -47,7 +48,7 @@ def ask(world: World, question: str, **params: str) -> dict[str, Any]:
         invocation_id=None,
         received_ms=world.clock.now_ms(),
     )
-    return own.own_handlers(world.backend)[question](context, params)
+    return question_handlers(world.backend)[question](context, params)
 
 
 def ranges(answer: dict[str, Any]) -> list[tuple[int, int, bool]]:
@@ -80,7 +81,7 @@ def test_pages_together_are_the_whole(
 ) -> None:
     names = {"diskSnapshotName": "second", "fromDiskSnapshotName": "first"}
     whole = ranges(ask(world, "diff", **names))
-    monkeypatch.setattr(own, "DIFF_PAGE", page)
+    monkeypatch.setattr(vault, "DIFF_PAGE", page)
     found: list[tuple[int, int, bool]] = []
     start: int | None = 0
     while start is not None:
@@ -146,7 +147,7 @@ def test_a_key_that_is_bound_to_tags_sees_its_own(world: World) -> None:
         received_ms=world.clock.now_ms(),
         access=Access(role=Role.READ_ONLY, tags={"team": "a"}),
     )
-    questions = own.own_handlers(world.backend)
+    questions = question_handlers(world.backend)
 
     (row,) = questions["usage"](context, {})["snapshots"]
     assert row["diskSnapshotName"] == "first"

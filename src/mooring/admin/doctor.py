@@ -17,7 +17,7 @@ from mooring.model.disk import DiskState
 from mooring.model.errors import ConfigurationError, ServerRunningError
 from mooring.model.paths import Paths
 from mooring.service.context import Context
-from mooring.service.own import disks
+from mooring.service.questions.disks import disks
 from mooring.wiring.server import Mooring, build_server
 
 TOOLS = {

@@ -21,7 +21,7 @@ from mooring.jobs.runner import Observer, unobserved
 from mooring.model.errors import ConfigurationError
 from mooring.observe import logs
 from mooring.protocol import service_model
-from mooring.service.own import QUESTIONS, own_handlers
+from mooring.service.questions.table import QUESTIONS, question_handlers
 from mooring.service.table import OPERATIONS, handlers
 from mooring.wiring.server import Mooring, build_server
 
@@ -73,7 +73,7 @@ async def _serve(mooring: Mooring, listener: socket.socket, tls: ssl.SSLContext 
     app = create_app(
         model=service_model.load(),
         handlers=handlers(mooring.backend),
-        questions=own_handlers(mooring.backend),
+        questions=question_handlers(mooring.backend),
         find_key=mooring.keys.find,
         regions=list(settings.regions),
         clock=mooring.clock,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mooring.catalog.database import Transaction
 from mooring.model.errors import NotFoundException, OperationFailureException
 from mooring.model.export_record import ENDING, ExportedDisk, ExportRecord
 from mooring.model.instance_snapshot import InstanceSnapshot, InstanceSnapshotState
 from mooring.model.job import JobKind
 from mooring.model.names import check_name
-from mooring.model.operation import ResourceType
 from mooring.model.snapshot import DiskSnapshot, SnapshotState
 from mooring.service import operations, pages
 from mooring.service.backend import Backend, Call, Result
@@ -71,38 +72,31 @@ def _record(backend: Backend, source: DiskSnapshot | InstanceSnapshot) -> Export
     # A name of 255 characters would be too long with the id behind it.
     if len(source.name) + len(record_id) + 1 + len(ENDING) > 255:
         place = str(backend.exports / source.region / record_id)
-    name = f"ExportSnapshotRecord-{record_id}"
-    now = backend.clock.now_ms()
+    parts: Sequence[DiskSnapshot]
+    bundle_id = blueprint_id = None
     if isinstance(source, InstanceSnapshot):
-        return ExportRecord(
-            id=record_id,
-            region=source.region,
-            name=name,
-            created_ms=now,
-            source_type=ResourceType.INSTANCE_SNAPSHOT,
-            source_id=source.id,
-            source_name=source.name,
-            source_created_ms=source.created_ms,
-            from_id=source.instance_id,
-            from_name=source.instance_name,
-            bundle_id=source.bundle_id,
-            blueprint_id=source.blueprint_id,
-            disks=[_disk(part) for part in source.parts],
-            destination=place,
-        )
+        from_id, from_name = source.instance_id, source.instance_name
+        bundle_id, blueprint_id = source.bundle_id, source.blueprint_id
+        parts = source.parts
+    else:
+        from_id, from_name = source.disk_id, source.disk_name
+        parts = [source]
+        place += ENDING
     return ExportRecord(
         id=record_id,
         region=source.region,
-        name=name,
-        created_ms=now,
-        source_type=ResourceType.DISK_SNAPSHOT,
+        name=f"ExportSnapshotRecord-{record_id}",
+        created_ms=backend.clock.now_ms(),
+        source_type=operations.type_of(source),
         source_id=source.id,
         source_name=source.name,
         source_created_ms=source.created_ms,
-        from_id=source.disk_id,
-        from_name=source.disk_name,
-        disks=[_disk(source)],
-        destination=f"{place}{ENDING}",
+        from_id=from_id,
+        from_name=from_name,
+        bundle_id=bundle_id,
+        blueprint_id=blueprint_id,
+        disks=[_disk(part) for part in parts],
+        destination=place,
     )
 
 

@@ -1,0 +1,111 @@
+"""What is asked about disks: where they are used, how they are, how far they are filled."""
+
+from __future__ import annotations
+
+from mooring.engine.interface import DiskHealth
+from mooring.model.blueprints import HOST
+from mooring.model.disk import Attachment, Disk, DiskState
+from mooring.model.errors import (
+    DiskBusyError,
+    HostError,
+    OperationFailureException,
+)
+from mooring.model.instance import Instance, InstanceState
+from mooring.model.snapshot import SnapshotState
+from mooring.service.backend import Backend, Params
+from mooring.service.context import Context
+from mooring.service.disks import find_disk
+from mooring.service.questions.question import Answer, member
+
+
+def uri(backend: Backend, context: Context, params: Params) -> Answer:
+    """The NBD URI of the disk `diskName`, which must be attached to a running instance."""
+    disk, instance = _served(backend, context, params)
+    return {"diskName": disk.name, "uri": backend.engine(disk.zone).uri(instance.id, disk.name)}
+
+
+def device(backend: Backend, context: Context, params: Params) -> Answer:
+    """The block device of the disk `diskName`, which must be attached to this host.
+
+    One that was broken and that nobody uses is made anew first.
+    """
+    disk, instance = _served(backend, context, params)
+    if instance.blueprint_id != HOST:
+        raise OperationFailureException(
+            f"The disk {disk.name} is attached to {instance.name}, which is not this host, so it "
+            "is no block device here. `mooring uri` tells where it is served; a disk attached to "
+            "an instance of the blueprint host is a block device."
+        )
+    uri = backend.engine(disk.zone).uri(instance.id, disk.name)
+    try:
+        path = backend.devices.attach(disk.id, uri)
+    except (DiskBusyError, HostError) as error:
+        why = backend.devices.problem(disk.id) or str(error)
+        raise OperationFailureException(
+            f"The disk {disk.name} has no block device that works: {why}"
+        ) from error
+    return {"diskName": disk.name, "device": path, "usedBy": backend.devices.users(disk.id) or None}
+
+
+def _served(backend: Backend, context: Context, params: Params) -> tuple[Disk, Instance]:
+    with backend.catalog.read() as transaction:
+        disk = find_disk(transaction, context.region, member(params, "diskName"))
+        instance = transaction.instances.by_id(disk.instance_id) if disk.instance_id else None
+    if instance is None or disk.attachment is not Attachment.ATTACHED:
+        raise OperationFailureException(
+            f"The disk {disk.name} is not attached to an instance, so it is not served. "
+            "Attach it with attach-disk."
+        )
+    if instance.state is not InstanceState.RUNNING:
+        raise OperationFailureException(
+            f"The instance {instance.name} of the disk {disk.name} is {instance.state.label}, so "
+            "its disks are not served. Start it with start-instance."
+        )
+    return disk, instance
+
+
+def disk(backend: Backend, context: Context, params: Params) -> Answer:
+    """How far the disk `diskName` is filled from its snapshot: bytes of the snapshot's range."""
+    with backend.catalog.read() as transaction:
+        found = find_disk(transaction, context.region, member(params, "diskName"))
+        origin = transaction.snapshots.by_id(found.origin_id) if found.origin_id else None
+    filling = backend.engine(found.zone).filling(found.id)
+    pending = found.state is DiskState.PENDING and found.origin_id is not None
+    return {
+        "diskName": found.name,
+        "id": found.id,
+        "state": found.state,
+        "originName": None if origin is None else origin.name,
+        "filled": filling is None and not pending,
+        "filledBytes": None if filling is None else filling.done,
+        "bytesToFill": None if filling is None else filling.total,
+    }
+
+
+def disks(backend: Backend, context: Context, params: Params) -> Answer:
+    """How the region's disks are; a disk's newest completed snapshot is told if it is damaged."""
+    del params
+    with backend.catalog.read() as transaction:
+        found = [one for one in transaction.disks.all() if one.region == context.region]
+        stored = {
+            one.id: transaction.snapshots.of_disk(one.id, SnapshotState.COMPLETED) for one in found
+        }
+    told = []
+    for one in found:
+        health = DiskHealth(ok=True)
+        if one.state not in (DiskState.ERROR, DiskState.PENDING):
+            health = backend.engine(one.zone).health(one.id)
+        newest = stored[one.id][-1].name if stored[one.id] else None
+        told.append(
+            {
+                "diskName": one.name,
+                "zone": one.zone,
+                "state": one.state,
+                "ok": health.ok,
+                "problem": health.problem,
+                "damaged": health.damaged,
+                "layers": health.layers,
+                "newestSnapshotName": newest,
+            }
+        )
+    return {"disks": told}

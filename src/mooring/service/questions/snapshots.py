@@ -1,0 +1,134 @@
+"""What is asked about snapshots: what they cost, and where they can be read."""
+
+from __future__ import annotations
+
+from mooring.model.errors import (
+    ConfigurationError,
+    InvalidInputException,
+    NotFoundException,
+    OperationFailureException,
+)
+from mooring.model.names import check_name
+from mooring.model.sizes import size_in_bytes
+from mooring.model.snapshot import SnapshotState
+from mooring.service.backend import Backend, Params
+from mooring.service.context import Context
+from mooring.service.disks import find_snapshot
+from mooring.service.instance_snapshots import find_instance_snapshot
+from mooring.service.questions.question import Answer, member
+
+EXPORT_SECONDS = 60 * 60
+LONGEST_EXPORT_SECONDS = 24 * 60 * 60
+
+
+def snapshot(backend: Backend, context: Context, params: Params) -> Answer:
+    """What the snapshot `diskSnapshotName` cost: the pause in seconds, and bytes."""
+    with backend.catalog.read() as transaction:
+        found = find_snapshot(transaction, context.region, member(params, "diskSnapshotName"))
+        parent = transaction.snapshots.by_id(found.parent_id) if found.parent_id else None
+    return {
+        "diskSnapshotName": found.name,
+        "id": found.id,
+        "state": found.state,
+        "progress": found.progress,
+        "pauseSeconds": None if found.pause_us is None else found.pause_us / 1e6,
+        "consistency": found.consistency,
+        "quiesceSeconds": None if found.rest_us is None else found.rest_us / 1e6,
+        "quiesceProblem": found.rest_problem or None,
+        "incremental": found.parent_id is not None,
+        "parentName": None if parent is None else parent.name,
+        "changedBytes": found.changed_bytes,
+        "storedBytes": found.stored_bytes,
+        "createdAt": found.created_ms / 1000,
+        "completedAt": None if found.completed_ms is None else found.completed_ms / 1000,
+    }
+
+
+def instance_snapshot(backend: Backend, context: Context, params: Params) -> Answer:
+    """What the snapshot `instanceSnapshotName` cost: the pause in seconds, each part's bytes."""
+    name = member(params, "instanceSnapshotName")
+    with backend.catalog.read() as transaction:
+        found = find_instance_snapshot(transaction, context.region, name)
+    pauses = [part.pause_us for part in found.parts if part.pause_us is not None]
+    changed = [part.changed_bytes for part in found.parts if part.changed_bytes is not None]
+    return {
+        "instanceSnapshotName": found.name,
+        "id": found.id,
+        "state": found.state,
+        "progress": found.progress,
+        "pauseSeconds": max(pauses) / 1e6 if pauses else None,
+        "changedBytes": sum(changed) if len(changed) == len(found.parts) else None,
+        "parts": [
+            {
+                "diskName": part.disk_name,
+                "id": part.id,
+                "state": part.state,
+                "progress": part.progress,
+                "incremental": part.parent_id is not None,
+                "changedBytes": part.changed_bytes,
+                "storedBytes": part.stored_bytes,
+            }
+            for part in found.parts
+        ],
+    }
+
+
+def export(backend: Backend, context: Context, params: Params) -> Answer:
+    """Serve the completed snapshot `diskSnapshotName` read-only for `seconds`; says where.
+
+    With `tcp` (`true`), for other hosts, with TLS.
+
+    Asked again, it is another export of the same snapshot.
+    """
+    with backend.catalog.read() as transaction:
+        found = find_snapshot(transaction, context.region, member(params, "diskSnapshotName"))
+    if found.state is not SnapshotState.COMPLETED:
+        raise OperationFailureException(
+            f"The snapshot {found.name} cannot be exported right now. "
+            f"The state of this snapshot is: {found.state}"
+        )
+    seconds = _seconds(params.get("seconds", EXPORT_SECONDS))
+    expires = backend.clock.now_ms() + seconds * 1000
+    try:
+        address = backend.server(context.region).grant(
+            found.id, seconds, tcp=params.get("tcp") == "true"
+        )
+    except ConfigurationError as error:
+        raise OperationFailureException(
+            f"The snapshot {found.name} cannot be exported so: {error}"
+        ) from error
+    return {
+        "diskSnapshotName": found.name,
+        "id": found.id,
+        "uri": address,
+        "sizeInBytes": size_in_bytes(found.size_gb),
+        "expiresAt": expires / 1000,
+    }
+
+
+def _seconds(value: object) -> int:
+    try:
+        seconds = int(str(value))
+    except ValueError:
+        seconds = 0
+    if not 1 <= seconds <= LONGEST_EXPORT_SECONDS:
+        raise InvalidInputException(
+            f"An export lasts 1 to {LONGEST_EXPORT_SECONDS} seconds, not {str(value)[:40]}."
+        )
+    return seconds
+
+
+def export_record(backend: Backend, context: Context, params: Params) -> Answer:
+    """How far the export `exportSnapshotRecordName` is, and where its file or directory is."""
+    name = member(params, "exportSnapshotRecordName")
+    with backend.catalog.read() as transaction:
+        found = transaction.export_records.by_name(context.region, check_name(name))
+    if found is None:
+        raise NotFoundException(f"The ExportSnapshotRecord does not exist: {name}")
+    return {
+        "exportSnapshotRecordName": found.name,
+        "id": found.id,
+        "state": found.state,
+        "progress": found.progress,
+        "destination": found.destination,
+    }

@@ -1,0 +1,43 @@
+"""The table of questions: what each needs of a key, and which function answers it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mooring.service.access import Request, admit
+from mooring.service.backend import Backend, Params
+from mooring.service.context import Context
+from mooring.service.entry import Entry, administers, changes, reads
+from mooring.service.imports import import_snapshot
+from mooring.service.questions.disks import device, disk, disks, uri
+from mooring.service.questions.question import Answer, Question
+from mooring.service.questions.snapshots import export, export_record, instance_snapshot, snapshot
+from mooring.service.questions.vault import diff, usage
+
+# `uri`, `device` and `export` open a way to the data, which is more than to tell.
+QUESTIONS: dict[str, Entry[Question]] = {
+    "uri": changes(uri, on=["diskName"]),
+    "device": changes(device, on=["diskName"]),
+    "disk": reads(disk, on=["diskName"]),
+    "disks": administers(disks),
+    "export": changes(export, on=["diskSnapshotName"]),
+    "export-record": reads(export_record),
+    "instance-snapshot": reads(instance_snapshot, on=["instanceSnapshotName"]),
+    "import": changes(import_snapshot, makes="diskSnapshotName"),
+    "snapshot": reads(snapshot, on=["diskSnapshotName"]),
+    "diff": reads(diff, on=["diskSnapshotName", "fromDiskSnapshotName"]),
+    "usage": reads(usage),
+}
+
+
+def question_handlers(backend: Backend) -> dict[str, Callable[[Context, Params], Answer]]:
+    """The function for each question, ready to be called with a context and members."""
+
+    def bound(name: str, entry: Entry[Question]) -> Callable[[Context, Params], Answer]:
+        def handle(context: Context, params: Params) -> Answer:
+            admitted = admit(backend, Request(context, f"mooring:{name}", entry, params))
+            return entry.function(admitted, context, params)
+
+        return handle
+
+    return {name: bound(name, entry) for name, entry in QUESTIONS.items()}

@@ -1,0 +1,106 @@
+"""What is asked about what the vault holds: what changed, and what snapshots take there."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from mooring.model.errors import (
+    InvalidInputException,
+    OperationFailureException,
+    VaultError,
+)
+from mooring.model.extents import BLOCK_SIZE
+from mooring.model.sizes import size_in_bytes
+from mooring.model.snapshot import DiskSnapshot, SnapshotState
+from mooring.service.access import shown_to
+from mooring.service.backend import Backend, Params
+from mooring.service.context import Context
+from mooring.service.disks import find_snapshot
+from mooring.service.questions.question import Answer, member
+
+DIFF_PAGE = 10_000
+"""Ranges in one answer: about half a MiB of JSON."""
+
+
+def diff(backend: Backend, context: Context, params: Params) -> Answer:
+    """What changed in the snapshot `diskSnapshotName` since `fromDiskSnapshotName`, in bytes.
+
+    Without the latter, all that the snapshot holds. The ranges come in pages, from the byte
+    `startOffset` on; `nextOffset` is where the next page begins, null on the last one.
+    """
+    start = _offset(params.get("startOffset", 0))
+    names = {"to": member(params, "diskSnapshotName"), "from": params.get("fromDiskSnapshotName")}
+    found: dict[str, DiskSnapshot] = {}
+    with backend.catalog.read() as transaction:
+        for which, name in names.items():
+            if name:
+                found[which] = find_snapshot(transaction, context.region, str(name))
+    for one in found.values():
+        if one.state is not SnapshotState.COMPLETED:
+            raise OperationFailureException(
+                f"The snapshot {one.name} cannot be compared right now. "
+                f"The state of this snapshot is: {one.state}"
+            )
+    old, new = found.get("from"), found["to"]
+    try:
+        ranges = backend.vaults[context.region].diff(old.id if old else None, new.id, start)
+        page = list(itertools.islice(ranges, DIFF_PAGE + 1))
+    except VaultError as error:
+        raise OperationFailureException(f"The snapshots cannot be compared: {error}.") from error
+    more = page[DIFF_PAGE:]
+    return {
+        "from": None if old is None else old.name,
+        "to": new.name,
+        "sizeInBytes": size_in_bytes(new.size_gb),
+        "extents": [
+            {"offset": one.offset, "length": one.length, "zero": one.zero}
+            for one in page[:DIFF_PAGE]
+        ],
+        "nextOffset": more[0].offset if more else None,
+    }
+
+
+def _offset(value: object) -> int:
+    try:
+        offset = int(str(value))
+    except ValueError:
+        offset = -1
+    if offset < 0 or offset % BLOCK_SIZE:
+        raise InvalidInputException(
+            f"startOffset must be a multiple of {BLOCK_SIZE}, not {str(value)[:40]}."
+        )
+    return offset
+
+
+def usage(backend: Backend, context: Context, _params: Params) -> Answer:
+    """What each completed snapshot of the region takes in the vault, in bytes."""
+    with backend.catalog.read() as transaction:
+        snapshots = {
+            one.id: one
+            for one in transaction.snapshots.all()
+            if one.region == context.region and one.state is SnapshotState.COMPLETED
+        }
+    try:
+        report = backend.vaults[context.region].usage()
+    except VaultError as error:
+        raise OperationFailureException(
+            f"The usage cannot be told: {error}. `mooringd verify` lists the damage."
+        ) from error
+    rows: list[dict[str, Any]] = []
+    for one in report:
+        if (found := snapshots.get(one.snapshot_id)) is not None:
+            rows.append(
+                {
+                    "diskSnapshotName": found.name,
+                    "diskName": found.disk_name,
+                    "createdAt": found.created_ms / 1000,
+                    "sizeInBytes": size_in_bytes(found.size_gb),
+                    "aloneBytes": one.unique_bytes,
+                    "sharedBytes": one.shared_bytes,
+                    "fullCopyBytes": one.logical_bytes,
+                    "tags": [{"key": key, "value": found.tags[key]} for key in found.tags],
+                }
+            )
+    rows.sort(key=lambda row: (row["diskName"], row["createdAt"]))
+    return shown_to(context.access, {"snapshots": rows})
