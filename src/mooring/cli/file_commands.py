@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from contextlib import AbstractContextManager
 
-    from mooring.cli.files.file_systems import Node
+    from mooring.cli.files.file_system import Node
     from mooring.cli.files.snapshot_files import SnapshotFiles
     from mooring.cli.options import Options
     from mooring.cli.session import Session

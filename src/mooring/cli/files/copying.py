@@ -11,7 +11,7 @@ import stat
 import sys
 from contextlib import suppress
 
-from mooring.cli.files.file_systems import Node
+from mooring.cli.files.file_system import Node
 from mooring.cli.files.snapshot_files import SnapshotFiles, printable
 from mooring.model.errors import CommandError
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mooring.cli.files.export_stream import ExportStream
-from mooring.cli.files.file_systems import FileSystem, Node, kind_of, open_file_system
+from mooring.cli.files.file_system import FileSystem, Node
+from mooring.cli.files.file_systems import kind_of, open_file_system
 from mooring.cli.files.partitions import Partition, partitions
 from mooring.cli.files.watchdog import Watchdog
 from mooring.cli.progress import size as amount
