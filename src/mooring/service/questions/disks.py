@@ -1,4 +1,4 @@
-"""What is asked about disks: where they are used, how they are, how far they are filled."""
+"""What is asked about disks: their use, their health, their filling."""
 
 from __future__ import annotations
 
