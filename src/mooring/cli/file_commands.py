@@ -28,10 +28,10 @@ _COMMON = {
 }
 _NOTES = [
     "Reads ext2, ext3, ext4, XFS, btrfs and FAT, on the whole disk or on a partition (MBR, GPT), "
-    "without a disk, without mounting, without special rights. It needs the packages of dissect: "
-    "pip install 'mooring[files]'. Symbolic links are followed within the snapshot only.",
-    "Of a disk that was in use, the journal of ext3 and ext4 is taken into account, in memory; XFS "
-    "and btrfs are read as of their last checkpoint or commit.",
+    "without a disk, without mounting, without special rights. btrfs and FAT need the packages of "
+    "dissect: pip install 'mooring[files]'. Symbolic links are followed within the snapshot only.",
+    "Of a disk that was in use, the journal of ext3 and ext4 is taken into account, in memory. XFS "
+    "and btrfs are read without their logs; if those hold anything, standard error says so.",
 ]
 
 
@@ -49,7 +49,7 @@ def run_ls(model: ServiceModel, rest: list[str], options: Options, session: Sess
         if not node.is_directory:
             sys.stdout.write(f"{_line(files, node)}\n")
             return 0
-        for child in sorted(files.children(node), key=lambda one: one.name):
+        for child in files.entries(path, node):
             sys.stdout.write(f"{_line(files, child)}\n")
     return 0
 
@@ -128,8 +128,7 @@ def _opened(
 
 
 def _tell_how_current(files: SnapshotFiles) -> None:
-    """To people; scripts were told by the documents."""
-    if files.system.note and sys.stderr.isatty():
+    if files.system.note:
         sys.stderr.write(f"{files.system.note}\n")
 
 

@@ -245,6 +245,10 @@ class CommandError(MooringError):
         self.code = code
 
 
+class UnreadableFileError(CommandError):
+    """A file or directory in a snapshot is damaged, or of a kind that cannot be read."""
+
+
 class ImageUnreadableError(MooringError):
     """An image that is being imported cannot be read; trying again does not help."""
 

@@ -1,8 +1,9 @@
-"""btrfs."""
+"""btrfs as of its last commit; the reading itself is dissect's."""
 
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,19 +11,33 @@ from dissect.btrfs import Btrfs
 
 from mooring.cli.files.export_stream import ExportStream
 from mooring.cli.files.file_system import Node
+from mooring.model.errors import UnreadableFileError
+
+_SUPERBLOCK = 0x10000
+_NOTE = (
+    "The log tree of this btrfs file system holds what was synchronised since its last commit, at "
+    "most half a minute before the snapshot; it is not read here. A disk made from the snapshot "
+    "and mounted has it."
+)
 
 
 class BtrfsFileSystem:
     """btrfs as of its last commit, from its default subvolume on."""
 
     kind = "btrfs"
-    note = (
-        "btrfs is read as of its last commit: what was synchronised in the half minute before the "
-        "snapshot may be missing. A disk made from the snapshot has it."
-    )
     folds_case = False
 
     def __init__(self, stream: ExportStream) -> None:
+        stream.seek(_SUPERBLOCK)
+        head = stream.read(4096)
+        (log_root,) = struct.unpack_from("<Q", head, 96)
+        (devices,) = struct.unpack_from("<Q", head, 136)
+        if devices != 1:
+            raise UnreadableFileError(
+                f"is btrfs on {devices} devices, of which this is one: make disks from the "
+                "snapshots of all of them"
+            )
+        self.note = _NOTE if log_root else ""
         self._inner = Btrfs(stream)
 
     def root(self) -> Node:

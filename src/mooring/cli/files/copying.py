@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from mooring.cli.files.file_system import Node
 from mooring.cli.files.snapshot_files import SnapshotFiles, printable
-from mooring.model.errors import CommandError
+from mooring.model.errors import CommandError, MooringError, UnreadableFileError
 
 PIECE = 1024 * 1024
 DEEPEST = 128
@@ -53,8 +53,14 @@ class Copier:
                 self._own(node, folder, name)
             else:
                 self._fail(shown, "is a device, a FIFO or a socket, and was left out")
+        except UnreadableFileError as error:
+            self._fail(shown, str(error))
         except OSError as error:
             self._fail(shown, error.strerror or str(error))
+        except (MooringError, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001 - the libraries raise what damage makes them raise
+            self._fail(shown, f"cannot be read: {error or type(error).__name__}")
 
     def _copy_directory(self, node: Node, folder: int, name: bytes, shown: bytes) -> None:
         if node.identity in self._trail or len(self._trail) >= DEEPEST:

@@ -1,4 +1,4 @@
-"""FAT."""
+"""FAT12, FAT16 and FAT32; the reading itself is dissect's."""
 
 from __future__ import annotations
 

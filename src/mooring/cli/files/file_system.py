@@ -35,11 +35,14 @@ class Node:
 
 
 class FileSystem(Protocol):
-    """What `ls` and `cp` need. Raises whatever the library raises when it is damaged."""
+    """What `ls` and `cp` need. Raises UnreadableFileError for what is damaged or not known.
+
+    Where a library reads, whatever that raises may be raised.
+    """
 
     kind: str
     note: str
-    """What the user should know about how current it is; empty for nothing."""
+    """What is not as a mount would show it; empty for nothing."""
     folds_case: bool
     """Whether names that differ in case only are the same."""
 

@@ -48,5 +48,5 @@ def open_file_system(stream: ExportStream, kind: str) -> FileSystem:
         if not str(error.name).startswith("dissect"):
             raise
         raise CommandError(
-            "Reading file systems needs the packages of dissect: pip install 'mooring[files]'"
+            "Reading btrfs and FAT needs the packages of dissect: pip install 'mooring[files]'"
         ) from None

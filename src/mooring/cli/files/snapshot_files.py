@@ -14,7 +14,7 @@ from mooring.cli.files.file_systems import kind_of, open_file_system
 from mooring.cli.files.partitions import Partition, partitions
 from mooring.cli.files.watchdog import Watchdog
 from mooring.cli.progress import size as amount
-from mooring.model.errors import CommandError, MooringError
+from mooring.model.errors import CommandError, MooringError, UnreadableFileError
 from mooring.nbd.blocking import BlockingNbdClient
 
 MOST_LINKS = 40
@@ -43,7 +43,12 @@ class SnapshotFiles:
             here = trail[-1]
             if not here.is_directory:
                 raise CommandError(f"{self.shown(path)}: {printable(here.name)} is no directory.")
-            found = next((one for one in self.children(here) if self._same(one.name, part)), None)
+            try:
+                same = (one for one in self.children(here) if self._same(one.name, part))
+                found = next(same, None)
+            except UnreadableFileError as error:
+                place = "/".join(printable(one.name) for one in trail) or "/"
+                raise CommandError(f"{self.snapshot}:{place} {error}.") from error
             if found is None:
                 raise CommandError(f"{self.shown(path)}: there is no {printable(part)}.")
             if not found.is_symlink:
@@ -69,6 +74,13 @@ class SnapshotFiles:
             self.watchdog.alive()
             yield child
 
+    def entries(self, path: str, node: Node) -> list[Node]:
+        """The entries of the directory at a path, by name. Raises CommandError."""
+        try:
+            return sorted(self.children(node), key=lambda one: one.name)
+        except UnreadableFileError as error:
+            raise CommandError(f"{self.shown(path)} {error}.") from error
+
     def shown(self, path: str) -> str:
         return f"{self.snapshot}:{printable(os.fsencode(path))}"
 
@@ -87,6 +99,8 @@ def snapshot_files(uri: str, snapshot: str, partition: int | None) -> Iterator[S
             kind = kind_of(stream)
             assert kind is not None
             yield SnapshotFiles(snapshot, open_file_system(stream, kind), watchdog)
+        except UnreadableFileError as error:
+            raise CommandError(f"{snapshot}: the file system {error}.") from error
         except (MooringError, OSError):
             raise
         except MemoryError:
