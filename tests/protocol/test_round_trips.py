@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mooring.protocol.parse import parse_request
-from mooring.protocol.serialize import serialize_result
+from mooring.protocol.serialize import Settled, serialize_result
 from tests.protocol.botocore_peer import OPERATIONS, OURS, as_ours, operation_model, values
 
 EXAMPLES = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
@@ -64,6 +64,29 @@ def test_times_are_written_as_seconds_with_a_fraction(milliseconds: int, written
 def test_a_member_that_the_model_does_not_have_is_a_fault(result: dict[str, Any]) -> None:
     with pytest.raises(KeyError, match="has no member"):
         serialize_result(OURS, "GetDisk", result)
+
+
+def test_what_is_settled_is_written_like_anything_else_each_time() -> None:
+    disk = {"name": "d", "createdAt": 1000, "tags": [{"key": "k", "value": 'a "quoted" one'}]}
+    settled = Settled(disk)
+
+    wanted = serialize_result(OURS, "GetDisks", {"disks": [disk, disk], "nextPageToken": "next"})
+    for _ in range(2):
+        page = {"disks": [settled, settled], "nextPageToken": "next"}
+        assert serialize_result(OURS, "GetDisks", page) == wanted
+    assert serialize_result(OURS, "GetDisk", {"disk": settled}) == (
+        serialize_result(OURS, "GetDisk", {"disk": disk})
+    )
+    assert settled == disk
+
+
+def test_what_is_settled_is_written_by_the_shape_that_it_has_now() -> None:
+    settled = Settled({"name": "d", "sizeInGb": 8})
+    serialize_result(OURS, "GetDisk", {"disk": settled})
+
+    assert serialize_result(OURS, "GetDiskSnapshot", {"diskSnapshot": settled}) == (
+        b'{"diskSnapshot":{"name":"d","sizeInGb":8}}'
+    )
 
 
 def test_text_of_all_languages_goes_over_the_wire_as_utf_8() -> None:

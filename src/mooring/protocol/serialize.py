@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from json.encoder import encode_basestring
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,9 +13,21 @@ if TYPE_CHECKING:
     from mooring.model.errors import ServiceError
     from mooring.protocol.service_model import ServiceModel, Shape
 
-    Writer = Callable[[Any], Any]
+    Writer = Callable[[Any], str]
 
 CONTENT_TYPE = "application/x-amz-json-1.1"
+
+_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+class Settled(dict):  # type: ignore[type-arg]
+    """A structure that does not change any more: its text is kept once it has been written."""
+
+    __slots__ = ("shape", "text")
+
+    def __init__(self, members: Mapping[str, Any]) -> None:
+        super().__init__(members)
+        self.shape = self.text = ""
 
 
 def serialize_result(model: ServiceModel, operation: str, result: Mapping[str, Any]) -> bytes:
@@ -23,9 +36,7 @@ def serialize_result(model: ServiceModel, operation: str, result: Mapping[str, A
     Times are given in integer milliseconds and written as seconds with a fraction. Raises
     KeyError for a member that the model does not have: that is a fault of the program.
     """
-    writer = _writer(model, model.operations[operation].output)
-    document = result if writer is None else writer(result)
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    return _writer(model, model.operations[operation].output)(result).encode()
 
 
 def serialize_error(model: ServiceModel, error: ServiceError) -> tuple[int, dict[str, str], bytes]:
@@ -42,43 +53,54 @@ def serialize_error(model: ServiceModel, error: ServiceError) -> tuple[int, dict
     return error.status, headers, json.dumps(body, separators=(",", ":")).encode()
 
 
-def _writer(model: ServiceModel, name: str) -> Writer | None:
-    """What turns a value of the shape into what JSON can hold; None if it is that already."""
+def _writer(model: ServiceModel, name: str) -> Writer:
+    """What writes a value of the shape as JSON."""
     known = model.writers
     if name not in known:
         known[name] = _make_writer(model, model.shape(name))
     return known[name]
 
 
-def _make_writer(model: ServiceModel, shape: Shape) -> Writer | None:
+def _make_writer(model: ServiceModel, shape: Shape) -> Writer:
     if shape.type == "structure":
         return _structure_writer(model, shape)
     if shape.type == "list":
         member = _writer(model, shape.member)
-        return list if member is None else lambda value: [member(one) for one in value]
+        return lambda value: f"[{','.join(map(member, value))}]"
     if shape.type == "map":
         one = _writer(model, shape.value)
-        return dict if one is None else lambda value: {key: one(value[key]) for key in value}
+        return lambda value: f"{{{','.join(_dumps(key) + ':' + one(value[key]) for key in value)}}}"
     if shape.type == "timestamp":
-        return lambda value: value / 1000
+        return lambda value: repr(value / 1000)
     if shape.type in ("float", "double"):
-        return float
-    return None
+        return lambda value: repr(float(value))
+    if shape.type == "string":
+        return encode_basestring
+    return int.__repr__ if shape.type in ("integer", "long") else _dumps
 
 
 def _structure_writer(model: ServiceModel, shape: Shape) -> Writer:
-    members = [(name, _writer(model, member)) for name, member in shape.members.items()]
-    names = shape.members.keys()
+    members = [
+        (name, f"{_dumps(name)}:", _writer(model, member)) for name, member in shape.members.items()
+    ]
+    names, own = shape.members.keys(), shape.name
 
-    def write(value: Mapping[str, Any]) -> dict[str, Any]:
+    def write(value: Mapping[str, Any]) -> str:
+        settled = value if isinstance(value, Settled) else None
+        if settled is not None and settled.shape == own:
+            return settled.text
         if not value.keys() <= names:
             unknown = ", ".join(sorted(value.keys() - names))
-            raise KeyError(f"{shape.name} has no member {unknown}")
+            raise KeyError(f"{own} has no member {unknown}")
         get = value.get
-        return {
-            name: found if writer is None else writer(found)
-            for name, writer in members
+        written = [
+            start + writer(found)
+            for name, start, writer in members
             if (found := get(name)) is not None
-        }
+        ]
+        text = f"{{{','.join(written)}}}"
+        if settled is not None:
+            settled.text, settled.shape = text, own
+        return text
 
     return write

@@ -67,7 +67,7 @@ class ServiceModel:
         self.unserved: frozenset[str] = frozenset(data["unserved"])
         self._data: dict[str, dict] = data["shapes"]  # type: ignore[type-arg]
         self._shapes: dict[str, Shape] = {}
-        self.writers: dict[str, Callable[[Any], Any] | None] = {}
+        self.writers: dict[str, Callable[[Any], str]] = {}
         """Kept by serialize.py, by shape: to look each shape up for each value takes longer."""
 
     def shape(self, name: str) -> Shape:

@@ -17,6 +17,7 @@ from mooring.model.clock import Clock
 from mooring.model.errors import InvalidInputException
 from mooring.model.ids import Ids
 from mooring.model.names import shown
+from mooring.protocol.serialize import Settled
 from mooring.quiesce.interface import Quiescer
 from mooring.quiesce.memory import MemoryQuiescer
 from mooring.service.context import Context
@@ -34,7 +35,8 @@ ANSWERS_KEPT_MS = 15 * 60 * 1000
 class Backend:
     """Everything below the service.
 
-    `engines` by zone, `servers` of snapshots and `vaults` by region; `exports` is where images go.
+    `engines` by zone, `servers` of snapshots and `vaults` by region; `exports` is where images go;
+    `views` are kept by views.py.
     """
 
     catalog: Catalog
@@ -49,6 +51,7 @@ class Backend:
     vaults: Mapping[str, Vault] = field(default_factory=dict)
     quiescer: Quiescer = field(default_factory=MemoryQuiescer)
     devices: Devices = field(default_factory=MemoryDevices)
+    views: dict[int, tuple[object, Settled]] = field(default_factory=dict)
 
     def engine(self, zone: str) -> Engine:
         return self.engines[zone]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any, TypeVar
 
 from mooring.model import blueprints
 from mooring.model.auto_snapshot import AddOn
@@ -16,9 +17,32 @@ from mooring.model.operation import ALL_ZONES, Operation, ResourceType
 from mooring.model.sizes import iops
 from mooring.model.snapshot import DiskSnapshot
 from mooring.model.tags import Tags
+from mooring.protocol.serialize import Settled
 from mooring.service.backend import Backend
 
 View = dict[str, Any]
+
+Value = TypeVar("Value")
+
+REMEMBERED_VIEWS = 5000
+"""Views of values kept to save making and writing them again: lists show the same ones often."""
+
+
+def remembered(make: Callable[[Backend, Value], View]) -> Callable[[Backend, Value], View]:
+    """Give the same view for the same value, which never changes; nobody may change the view."""
+
+    @wraps(make)
+    def view(backend: Backend, value: Value) -> View:
+        # The value is kept, too: so its id stays its own.
+        _, found = backend.views.get(id(value), (None, None))
+        if found is None:
+            if len(backend.views) >= REMEMBERED_VIEWS:
+                backend.views.clear()
+            found = Settled(make(backend, value))
+            backend.views[id(value)] = value, found
+        return found
+
+    return view
 
 
 def arn(backend: Backend, region: str, kind: ResourceType, resource_id: str) -> str:
@@ -26,6 +50,7 @@ def arn(backend: Backend, region: str, kind: ResourceType, resource_id: str) -> 
     return f"arn:aws:lightsail:{region}:{backend.account_id}:{kind}/{resource_id}"
 
 
+@remembered
 def disk_view(backend: Backend, disk: Disk) -> View:
     """A disk as the API's Disk."""
     attached = disk.attachment is Attachment.ATTACHED
@@ -51,6 +76,7 @@ def disk_view(backend: Backend, disk: Disk) -> View:
     }
 
 
+@remembered
 def snapshot_view(backend: Backend, snapshot: DiskSnapshot) -> View:
     """A snapshot as the API's DiskSnapshot."""
     return {
