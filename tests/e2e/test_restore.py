@@ -255,7 +255,7 @@ def test_vault_away_while_filling(deployment: Deployment) -> None:
         vault.rename(away)
         began = time.monotonic()
         assert read_errno(uri, 8188 * MIB) == errno.EIO
-        assert 1 < time.monotonic() - began < 15
+        assert 1 < time.monotonic() - began < 25
         assert client.read(100 * MIB, MIB) == noise(8, MIB)
         client.write(101 * MIB, noise(9, MIB))
 
@@ -345,19 +345,19 @@ def test_killed_at_every_step(deployment: Deployment, moment: str, victim: str) 
 
 
 def read_errno(uri: str, offset: int) -> int:
-    """The error with which a block is read, 0 for none.
-
-    QEMU's NBD server cuts off clients with structured replies when a read fails; others, such as
-    the kernel, are told of it.
-    """
+    """The error with which a block is read, 0 for none, twice on one connection."""
     script = f"""
-h.set_request_structured_replies(False)
 h.connect_uri({uri!r})
-try:
-    h.pread(4096, {offset})
-    print(0)
-except nbd.Error as error:
-    print(error.errnum)
+assert h.get_structured_replies_negotiated()
+found = []
+for _ in range(2):
+    try:
+        h.pread(4096, {offset})
+        found.append(0)
+    except nbd.Error as error:
+        found.append(error.errnum)
+assert h.aio_is_ready()
+print(*found)
 """
     done = subprocess.run(
         ["nbdsh", "-c", script],
@@ -367,7 +367,9 @@ except nbd.Error as error:
         timeout=60,
         check=True,
     )
-    return int(done.stdout)
+    first, second = done.stdout.split()
+    assert first == second
+    return int(first)
 
 
 def instance_of(deployment: Deployment) -> str:

@@ -14,6 +14,7 @@ from mooring.model.clock import SystemClock
 from mooring.model.errors import VaultError
 from mooring.model.extents import BLOCK_SIZE
 from mooring.nbd.export import Export
+from mooring.nbd.protocol import STATUS_ZERO
 from mooring.vault.served.exports import SnapshotExports
 from mooring.vault.served.grants import Grants
 from mooring.vault.store.memory import MemoryStore
@@ -113,3 +114,31 @@ def test_whoever_comes_from_elsewhere_needs_a_grant(store: SlowStore, tmp_path: 
 
     with Vault.create_or_open(store, clock) as vault, ThreadPoolExecutor(4) as executor:
         asyncio.run(scenario(SnapshotExports(vault, executor, clock, grants)))
+
+
+def test_no_status_of_what_cannot_be_read(store: SlowStore, tmp_path: Path) -> None:
+    """Asked for as much as one read may have, the status waits and fails as the read would."""
+    clock = SystemClock()
+
+    async def scenario(exports: SnapshotExports) -> None:
+        export = await exports.open(SNAPSHOT)
+        assert export is not None
+        # What the map says is known from here on, what the data are is not.
+        (whole,) = await export.block_status(0, export.size, 1)
+        assert not whole.flags & STATUS_ZERO
+        store.open.clear()
+        assert await export.block_status(0, export.size, 1) == [whole]
+        with pytest.raises(VaultError, match="could not be read within"):
+            await export.block_status(0, BLOCK_SIZE, 1)
+        store.open.set()
+        assert await export.block_status(0, BLOCK_SIZE, 1) == [whole]
+        # The read that follows needs nothing more.
+        store.open.clear()
+        assert await export.read(0, BLOCK_SIZE) == DATA
+        assert await export.read(512, 1024) == DATA[:1024]
+        store.open.set()
+        await export.close()
+
+    with Vault.create_or_open(store, clock) as vault, ThreadPoolExecutor(4) as executor:
+        exports = SnapshotExports(vault, executor, clock, Grants(tmp_path, clock), patience=0.3)
+        asyncio.run(scenario(exports))

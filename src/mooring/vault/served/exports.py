@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from functools import partial
+from typing import TypeVar
 
 from mooring.model.clock import Clock
 from mooring.model.errors import (
@@ -20,10 +22,12 @@ from mooring.model.errors import (
 from mooring.model.extents import BLOCK_SIZE
 from mooring.nbd.export import Export
 from mooring.nbd.image_export import ImageExport
-from mooring.nbd.protocol import StatusExtent
+from mooring.nbd.protocol import MAX_PAYLOAD, STATUS_ZERO, StatusExtent
 from mooring.vault.reader import SnapshotReader
 from mooring.vault.served.grants import Grant, Grants
 from mooring.vault.vault import Vault
+
+T = TypeVar("T")
 
 PATIENCE_SECONDS = 5.0
 """How long a read waits for a vault that is slow or away.
@@ -34,6 +38,10 @@ Shorter than a storage daemon may take to answer: a freeze waits for the reads u
 RETRY_SECONDS = 0.1
 
 RENEW_SECONDS = 10 * 60.0
+
+CHECKED_PIECE = 2 * 1024 * 1024
+KEPT = 8 * 1024 * 1024
+"""Bytes of one connection that were read for a status and may be wanted at once."""
 
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -70,9 +78,8 @@ class SnapshotExports:
         if grant is None:
             if not _ID.fullmatch(name):
                 return None
-            return self._patient(
-                name, await loop.run_in_executor(self._executor, self._vault.open, name)
-            )
+            reader = await loop.run_in_executor(self._executor, self._vault.open, name)
+            return CheckedExport(self._patient(name, reader))
         # The snapshot may be deleted: what the grant promises is kept.
         open_claimed = partial(self._vault.open, grant.snapshot_id, claim=True)
         reader = await loop.run_in_executor(self._executor, open_claimed)
@@ -145,6 +152,54 @@ class GrantedExport:
                 await self._inner.read(0, BLOCK_SIZE)
 
 
+class CheckedExport:
+    """A snapshot below a disk: no status is told of what cannot be read.
+
+    QEMU's NBD server asks for the status of what a client wants to read, and reads then. When the
+    reading fails it cuts the client off; when the status fails it tells the client, and goes on. So
+    what is read is read when the status is asked for, and kept for the moment until it is wanted.
+    """
+
+    def __init__(self, inner: PatientExport) -> None:
+        self._inner = inner
+        self._kept: deque[tuple[int, bytes]] = deque()
+
+    @property
+    def size(self) -> int:
+        return self._inner.size
+
+    async def read(self, offset: int, length: int) -> bytes:
+        """As of what is below."""
+        for begin, data in self._kept:
+            if begin <= offset and offset + length <= begin + len(data):
+                return data[offset - begin : offset - begin + length]
+        return await self._inner.read(offset, length)
+
+    async def block_status(self, offset: int, length: int, most: int) -> Sequence[StatusExtent]:
+        """Raises what `read` would; of more than one read, what can be told without."""
+        found = await self._inner.block_status(offset, length, most)
+        if length > MAX_PAYLOAD:
+            return found
+        at, end = offset, offset + length
+        for extent in found:
+            upto = min(at + extent.length, end)
+            if not extent.flags & STATUS_ZERO:
+                await self._check(at, upto)
+            at = upto
+        return found
+
+    async def close(self) -> None:
+        self._kept.clear()
+        await self._inner.close()
+
+    async def _check(self, begin: int, end: int) -> None:
+        for at in range(begin, end, CHECKED_PIECE):
+            data = await self.read(at, min(CHECKED_PIECE, end - at))
+            self._kept.append((at, data))
+            while sum(len(data) for _, data in self._kept) > KEPT:
+                self._kept.popleft()
+
+
 class PatientExport:
     """A snapshot whose vault may be away for a while."""
 
@@ -170,12 +225,22 @@ class PatientExport:
 
     async def read(self, offset: int, length: int) -> bytes:
         """Raises DamageError at once if the blocks are damaged, VaultError when time runs out."""
+        return await self._patiently(partial(self._inner.read, offset, length))
+
+    async def block_status(self, offset: int, length: int, most: int) -> Sequence[StatusExtent]:
+        """As of a read: what is a hole is in the vault as well."""
+        return await self._patiently(partial(self._inner.block_status, offset, length, most))
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         deadline = self._clock.monotonic() + self._patience
         try:
             async with asyncio.timeout(self._patience):
                 while True:
                     try:
-                        return await self._inner.read(offset, length)
+                        return await call()
                     except DamageError:
                         # An object that is missing is damage, but not if all are missing.
                         if await self._has_root():
@@ -192,12 +257,6 @@ class PatientExport:
                 f"snapshot {self._snapshot_id} could not be read within {self._patience:g} s: "
                 "the vault is slow or away"
             ) from None
-
-    async def block_status(self, offset: int, length: int, most: int) -> Sequence[StatusExtent]:
-        return await self._inner.block_status(offset, length, most)
-
-    async def close(self) -> None:
-        await self._inner.close()
 
     async def _has_root(self) -> bool:
         loop = asyncio.get_running_loop()
