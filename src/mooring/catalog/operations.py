@@ -44,13 +44,6 @@ class Operations:
         ).one_or_none()
         return None if row is None else _value(row)
 
-    def of_job(self, job_id: str) -> list[Operation]:
-        table = schema.operations
-        rows = self._connection.execute(
-            select(table).where(table.c.job_id == job_id).order_by(table.c.seq)
-        )
-        return [_value(row) for row in rows]
-
     def finish(
         self,
         job_id: str,

@@ -70,13 +70,11 @@ class Client:
         connection: Connection,
         read_time: Callable[[Any], Any],
         clock: Clock,
-        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.model = model
         self.connection = connection
         self._read_time = read_time
         self._clock = clock
-        self._sleep = sleep
 
     def check(self, operation: Operation, parameters: dict[str, Any]) -> None:
         """Raises CommandError if the parameters do not fit the operation's shape."""
@@ -155,7 +153,7 @@ class Client:
                     or attempt >= self.connection.attempts
                 ):
                     return reply, failure, attempt - 1
-            self._sleep(self._pause(attempt))
+            time.sleep(self._pause(attempt))
             attempt += 1
 
     def _send_once(

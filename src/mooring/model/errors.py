@@ -75,13 +75,6 @@ class ThrottlingException(ServiceError):
     code = "Throttling"
 
 
-class ServiceUnavailableException(ServiceError):
-    """The server starts or stops; clients try again."""
-
-    code = "ServiceUnavailable"
-    status = 503
-
-
 class SerializationException(ServiceError):
     """The body is not what the protocol asks for."""
 
@@ -92,12 +85,6 @@ class UnknownOperationException(ServiceError):
     """There is no such operation."""
 
     code = "UnknownOperation"
-
-
-class ValidationException(ServiceError):
-    """The input does not fit the operation's shape."""
-
-    code = "ValidationError"
 
 
 class RequestTimeoutException(ServiceError):

@@ -111,17 +111,11 @@ class NbdClient:
         *,
         fua: bool = False,
         punch: bool = True,
-        fast: bool = False,
     ) -> None:
-        """Write zeros; `punch` allows to give the space free.
-
-        With `fast`, the server fails (ENOTSUP) if it cannot do better than writing zeros.
-        """
+        """Write zeros; `punch` allows to give the space free."""
         flags = CommandFlag.FUA if fua else 0
         if not punch:
             flags |= CommandFlag.NO_HOLE
-        if fast:
-            flags |= CommandFlag.FAST_ZERO
         await self._in_pieces(Command.WRITE_ZEROES, offset, length, flags)
 
     async def block_status(

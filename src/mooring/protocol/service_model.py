@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-Json = dict[str, object]
-
 
 class Shape:
     """One shape.
@@ -59,7 +57,6 @@ class ServiceModel:
     """All operations served, by name, and the shapes they use, by name."""
 
     def __init__(self, data: dict) -> None:  # type: ignore[type-arg]
-        self.api_version: str = data["apiVersion"]
         self.target_prefix: str = data["targetPrefix"]
         self.json_version: str = data["jsonVersion"]
         self.signing_name: str = data["signingName"]

@@ -87,16 +87,6 @@ def _let_go(backend: Backend, disk: Disk, instance_id: str) -> None:
             return
 
 
-def operation_pair(
-    backend: Backend, call: Call, disk: Disk, instance: Instance, kind: str | None = None
-) -> list[Operation]:
-    """The two operations of an attachment: on the disk, then on the instance."""
-    return [
-        operations.begin(backend, call, disk, details=instance.name, kind=kind),
-        operations.begin(backend, call, instance, details=disk.name, kind=kind),
-    ]
-
-
 def _enqueue(
     backend: Backend,
     transaction: Transaction,
@@ -112,7 +102,10 @@ def _enqueue(
         instance.id,
         disk.region,
         {"disk": disk.id, "instance": instance.id, "zone": disk.zone},
-        operation_pair(backend, call, disk, instance),
+        [
+            operations.begin(backend, call, disk, details=instance.name),
+            operations.begin(backend, call, instance, details=disk.name),
+        ],
     )
 
 

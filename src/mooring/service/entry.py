@@ -45,6 +45,6 @@ def changes(
     return Entry(function=function, need=Need.CHANGE, on=tuple(on), region=region, makes=makes)
 
 
-def administers(function: Function, *, on: Sequence[str] = ()) -> Entry[Function]:
+def administers(function: Function) -> Entry[Function]:
     """It is for those who run the server."""
-    return Entry(function=function, need=Need.ADMINISTER, on=tuple(on))
+    return Entry(function=function, need=Need.ADMINISTER)

@@ -13,12 +13,11 @@ SECONDS = 120
 class Watchdog:
     """Call `alive` whenever something was found; use `with`, in the main thread."""
 
-    def __init__(self, what: str, seconds: float = SECONDS) -> None:
+    def __init__(self, what: str) -> None:
         self._what = what
-        self._seconds = seconds
 
     def alive(self) -> None:
-        signal.setitimer(signal.ITIMER_REAL, self._seconds)
+        signal.setitimer(signal.ITIMER_REAL, SECONDS)
 
     def __enter__(self) -> Watchdog:
         self._before = signal.signal(signal.SIGALRM, self._bark)
@@ -31,6 +30,6 @@ class Watchdog:
 
     def _bark(self, *_: object) -> None:
         raise CommandError(
-            f"{self._what} was read for {self._seconds:g} seconds and nothing came of it: the file "
+            f"{self._what} was read for {SECONDS} seconds and nothing came of it: the file "
             "system may be damaged, or lead in circles."
         )
