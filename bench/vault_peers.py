@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import random
 import shutil
 import statistics
 import subprocess
@@ -25,24 +24,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from mooring.model.clock import SystemClock
-from mooring.model.extents import BLOCK_SIZE, Extent
-from mooring.vault.frame import Kind, Packer
-from mooring.vault.layout import FRAME_BYTES
-from mooring.vault.root import SnapshotInfo
-from mooring.vault.store.directory import DirectoryStore
-from mooring.vault.vault import Vault
+from bench.vault_images import MIB, Images, make_images, quietly
+from bench.vault_step import TELLS
 
-MIB = 1024 * 1024
-CHUNK = 4 * MIB
 STEPS = ("first", "next", "restore")
-_TELLS = "seconds inside: "
+STEP = str(Path(__file__).with_name("vault_step.py"))
 _ENVIRONMENT = {
     **os.environ,
     "RESTIC_PASSWORD": "bench",
@@ -64,16 +53,6 @@ class Figures(NamedTuple):
     inside: float
 
 
-@dataclass(frozen=True)
-class Images:
-    """A disk at two times. `changes`: a file with the numbers of changed blocks, if known."""
-
-    name: str
-    before: Path
-    after: Path
-    changes: Path | None
-
-
 Commands = Callable[[Path, Path, str, Images], list[list[str]]]
 """For work directory, repository and step: the commands to run, of which all are measured."""
 
@@ -83,7 +62,7 @@ Commands = Callable[[Path, Path, str, Images], list[list[str]]]
 
 def mooring(*options: str) -> Commands:
     def commands(work: Path, repository: Path, step: str, images: Images) -> list[list[str]]:
-        own = [sys.executable, __file__, "--step", step, "--repository", str(repository), *options]
+        own = [sys.executable, STEP, step, "--repository", str(repository), *options]
         own += ["--image", str(images.before if step == "first" else work / "image")]
         if images.changes is not None:
             own += ["--changes", str(images.changes)]
@@ -170,174 +149,6 @@ def tools(benji_command: str) -> Iterator[tuple[str, Commands]]:
             print(f"{name}: skipped, there is no command {command}")
 
 
-# --- the steps of Mooring, each in a process of its own
-
-
-def run_step(
-    step: str, repository: Path, image: Path, changes: Path | None, key: bytes | None
-) -> None:
-    with Vault.create_or_open(
-        DirectoryStore(repository), SystemClock(), threads=os.cpu_count() or 1, secret=key
-    ) as vault:
-        if step == "restore":
-            restore(vault, image.with_name("out"))
-            return
-        extents = [Extent(0, image.stat().st_size)]
-        if step == "next" and changes is not None:
-            numbers = changes.read_text(encoding="ascii").split()
-            extents = [Extent(int(number) * BLOCK_SIZE, BLOCK_SIZE) for number in numbers]
-        parent = None if step == "first" else "first"
-        with (
-            vault.begin(info(step, image.stat().st_size), parent) as writer,
-            image.open("rb") as file,
-        ):
-            for extent in extents:
-                for offset in range(extent.offset, extent.end, CHUNK):
-                    data = os.pread(file.fileno(), min(CHUNK, extent.end - offset), offset)
-                    writer.write(offset, data, compare=changes is None)
-            writer.commit()
-
-
-def info(name: str, size: int) -> SnapshotInfo:
-    return SnapshotInfo(
-        id=name,
-        region="bench",
-        name=name,
-        disk_id="disk",
-        disk_name="disk",
-        size=size,
-        created_ms=0,
-    )
-
-
-def restore(vault: Vault, target: Path) -> None:
-    with vault.open("next") as reader, target.open("wb") as file:
-        file.truncate(reader.size)
-        for extent in reader.extents():
-            for offset in range(extent.offset, extent.end, CHUNK):
-                data = reader.read(offset, min(CHUNK, extent.end - offset))
-                os.pwrite(file.fileno(), data, offset)
-
-
-def compress_alone(image: Path) -> None:
-    """Digest and compress the same frames on all cores, and store nothing."""
-    packer = Packer(1)
-    with ThreadPoolExecutor(os.cpu_count()) as pool, image.open("rb", buffering=0) as file:
-        waiting = []
-        while data := file.read(CHUNK):
-            for at in range(0, len(data), FRAME_BYTES):
-                piece = memoryview(data)[at : at + FRAME_BYTES]
-                if piece != bytes(len(piece)):
-                    waiting.append(pool.submit(packer.pack, piece, Kind.DATA))
-            while len(waiting) > 32:
-                waiting.pop(0).result()
-
-
-# --- images
-
-
-def make_images(work: Path, size: int) -> Iterator[Images]:
-    yield changed(work, "system files", lambda image: system_files(work, image, size))
-    yield changed(work, "random", lambda image: random_bytes(image, size))
-    if shutil.which("pgbench") and os.geteuid() == 0:
-        yield postgres(work, size)
-    else:
-        print("postgres: skipped, it needs pgbench, and root for a loop device")
-
-
-def changed(work: Path, name: str, make: Callable[[Path], None]) -> Images:
-    """An image, and one in which 1 % of its blocks have other, random content."""
-    folder = work / name.replace(" ", "-")
-    folder.mkdir()
-    before, after, changes = folder / "before", folder / "after", folder / "changes"
-    make(before)
-    shutil.copyfile(before, after)
-    blocks = before.stat().st_size // BLOCK_SIZE
-    chosen = sorted(random.Random(1).sample(range(blocks), blocks // 100))
-    with after.open("r+b") as file:
-        for number in chosen:
-            os.pwrite(file.fileno(), os.urandom(BLOCK_SIZE), number * BLOCK_SIZE)
-    changes.write_text("\n".join(map(str, chosen)), encoding="ascii")
-    return Images(f"{name}, then 1 % of random 4 KiB writes", before, after, changes)
-
-
-def random_bytes(image: Path, size: int) -> None:
-    with image.open("wb") as file:
-        for _ in range(0, size, MIB):
-            file.write(os.urandom(MIB))
-
-
-def system_files(work: Path, image: Path, size: int) -> None:
-    """An ext4 file system filled with files of /usr to three quarters."""
-    tree, filled = work / "tree", 0
-    for base, folders, files in os.walk("/usr"):
-        folders.sort()
-        for name in sorted(files):
-            source = Path(base) / name
-            if source.is_symlink() or not source.is_file():
-                continue
-            filled += source.stat().st_size + 2 * BLOCK_SIZE
-            if filled > size * 3 // 4:
-                break
-            target = tree / source.relative_to("/")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
-        if filled > size * 3 // 4:
-            break
-    command = ["mke2fs", "-q", "-t", "ext4", "-b", "4096", "-m", "0", "-N", str(size // 8192)]
-    quietly([*command, "-d", str(tree), str(image), f"{size // 1024}k"])
-    shutil.rmtree(tree)
-
-
-def postgres(work: Path, size: int) -> Images:
-    """The file system of a database before and after some thousand transactions."""
-    folder = work / "postgres"
-    folder.mkdir()
-    image, before = folder / "after", folder / "before"
-    quietly(["mke2fs", "-q", "-t", "ext4", str(image), f"{size // 1024}k"])
-    with database(folder, image) as run:
-        run(["pgbench", "-q", "-i", "-s", str(max(1, size // MIB // 64)), "postgres"])
-    shutil.copyfile(image, before)
-    with database(folder, image) as run:
-        run(["pgbench", "-c", "4", "-t", "2500", "postgres"])
-    return Images("postgres, then 10000 transactions of pgbench", before, image, None)
-
-
-@contextmanager
-def database(folder: Path, image: Path) -> Iterator[Callable[[list[str]], None]]:
-    """Run the database whose files are in the image, made if there are none."""
-    place = folder / "mounted"
-    place.mkdir(exist_ok=True)
-    folder.parent.chmod(0o755)
-    quietly(["mount", "-o", "loop", str(image), str(place)])
-
-    def run(command: list[str]) -> None:
-        quietly(["runuser", "-u", "postgres", "--", "env", f"PGHOST={place}/socket", *command])
-
-    try:
-        data = place / "data"
-        if not data.exists():
-            for one in (data, place / "socket"):
-                one.mkdir(mode=0o700)
-                shutil.chown(one, "postgres")
-            run(["pg_ctl", "-s", "-D", str(data), "initdb"])
-        options = f"-c listen_addresses='' -k {place}/socket"
-        log = str(place / "socket" / "log")
-        run(["pg_ctl", "-s", "-w", "-D", str(data), "-o", options, "-l", log, "start"])
-        try:
-            yield run
-        finally:
-            run(["pg_ctl", "-s", "-w", "-D", str(data), "-m", "fast", "stop"])
-    finally:
-        quietly(["umount", str(place)])
-
-
-def quietly(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
-
-
 # --- measuring
 
 
@@ -355,7 +166,7 @@ def measure(commands: list[list[str]], repository: Path, work: Path) -> Figures:
         seconds += time.perf_counter() - began
         cpu += used.ru_utime + used.ru_stime
         peak = max(peak, used.ru_maxrss / 1024)
-        inside += float(text.removeprefix(_TELLS)) if text.startswith(_TELLS) else 0.0
+        inside += float(text.removeprefix(TELLS)) if text.startswith(TELLS) else 0.0
     return Figures(seconds, cpu, peak, allocated(repository) - before, inside)
 
 
@@ -390,7 +201,7 @@ def compare(work: Path, images: Images, rounds: int, benji_command: str) -> None
     found: dict[str, list[dict[str, Figures]]] = {name: [] for name, _ in chosen}
     alone = []
     for _ in range(rounds):
-        own = [sys.executable, __file__, "--step", "alone", "--image", str(images.before)]
+        own = [sys.executable, STEP, "alone", "--image", str(images.before)]
         alone.append(measure([own], work / "none", work).inside)
         for name, commands in chosen:
             with tempfile.TemporaryDirectory(dir=work) as folder:
@@ -421,25 +232,10 @@ def main() -> None:
     parser.add_argument("--only", default="", help="images whose names begin like this")
     parser.add_argument("--directory", type=Path, help="where to work; default: a temporary one")
     parser.add_argument("--benji", default="benji", help="path of Benji's command")
-    parser.add_argument("--step", help=argparse.SUPPRESS)
-    parser.add_argument("--repository", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--image", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--changes", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--sealed", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
-    began = time.perf_counter()
-    if chosen.step == "alone":
-        compress_alone(chosen.image)
-        print(f"{_TELLS}{time.perf_counter() - began}")
-    elif chosen.step:
-        key = b"bench" if chosen.sealed else None
-        run_step(chosen.step, chosen.repository, chosen.image, chosen.changes, key)
-        print(f"{_TELLS}{time.perf_counter() - began}")
-    else:
-        with tempfile.TemporaryDirectory(dir=chosen.directory) as folder:
-            for images in make_images(Path(folder), chosen.size_mib * MIB):
-                if images.name.startswith(chosen.only):
-                    compare(Path(folder), images, chosen.rounds, chosen.benji)
+    with tempfile.TemporaryDirectory(dir=chosen.directory) as folder:
+        for images in make_images(Path(folder), chosen.size_mib * MIB, chosen.only):
+            compare(Path(folder), images, chosen.rounds, chosen.benji)
 
 
 if __name__ == "__main__":
