@@ -22,21 +22,18 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 from bench.soak_model import Kill
+from bench.soak_snapshots import Snapshots, Taken
 from bench.soak_writer import PART, Part, SoakError, Stage, sequences
 from mooring.admin.demo.server import client_program
 from mooring.admin.vaults import find_snapshot
 from mooring.config.load import load
 from mooring.model.errors import NbdError
 from mooring.model.extents import BLOCK_SIZE, Image
-from mooring.model.instance_snapshot import part_name
 from mooring.nbd.blocking import BlockingNbdClient
 from mooring.wiring.vaults import open_vault
-from tests.e2e.client import RefusedError
 from tests.e2e.deployment import Deployment
 from tests.e2e.processes import PATIENCE, storage_daemons, until
 
@@ -46,27 +43,6 @@ STARTS = (0, 5 * 262144 - 500)
 """Each disk has two writers: at its start, and across the border of two tables of its layers."""
 MOST_KEPT = 10
 BURST = 8
-
-
-@dataclass
-class Taken:
-    """A snapshot asked for, of a disk, or of all disks of an instance.
-
-    Without an answer nobody knows whether it was taken.
-    """
-
-    name: str
-    disks: Sequence[str]
-    instance: str | None
-    requested: float
-    replied: float = float("inf")
-
-    @property
-    def roots(self) -> dict[str, str]:
-        """What the vault calls it, by disk."""
-        if self.instance is None:
-            return {self.disks[0]: self.name}
-        return {disk: part_name(self.name, disk) for disk in self.disks}
 
 
 class Soak:
@@ -79,9 +55,7 @@ class Soak:
         self._random = random.Random(seed)
         self._problems: list[str] = []
         self._parts: list[Part] = []
-        self._kept: list[Taken] = []
-        self._asking: list[tuple[Taken, Future[None]]] = []
-        self._pool = ThreadPoolExecutor(8, "asker")
+        self._snapshots = Snapshots(self.deployment, self.stage, DISKS)
 
     # --- the whole
 
@@ -106,7 +80,7 @@ class Soak:
                 self._finish()
             finally:
                 self.stage.stopping.set()
-                self._pool.shutdown(cancel_futures=True)
+                self._snapshots.close()
                 for part in self._parts:
                     part.join()
         self._end()
@@ -140,49 +114,45 @@ class Soak:
     def _look(self) -> None:
         if self._problems:
             raise SoakError("; ".join(self._problems))
-        before = min(
-            [taken.requested for taken in self._kept]
-            + [taken.requested for taken, _ in self._asking]
-            + [time.monotonic()]
-        )
+        before = self._snapshots.oldest()
         for part in self._parts:
             part.history.fold(before, time.monotonic())
 
     # --- what is done
 
     def take_one(self) -> None:
-        self._ask(self._random.choice(list(DISKS)))
+        self._snapshots.ask(self._random.choice(list(DISKS)))
 
     def take_all(self) -> None:
         for instance in sorted(set(DISKS.values())):
-            self._ask(instance=instance)
+            self._snapshots.ask(instance=instance)
 
     def burst(self) -> None:
         """Ask for more snapshots of one disk than may be pending."""
         disk = self._random.choice(list(DISKS))
         for _ in range(BURST):
-            self._ask(disk)
+            self._snapshots.ask(disk)
 
     def check(self) -> None:
         """Compare one snapshot, whole, and at times as a disk made of it."""
-        self._gather(wait=len(self._kept) < 2)
-        if self._kept:
-            taken = self._kept.pop(self._random.randrange(len(self._kept)))
+        self._snapshots.gather(wait=len(self._snapshots.kept) < 2)
+        if self._snapshots.kept:
+            taken = self._snapshots.pick(self._random)
             self._compare(taken, restored=self._random.random() < 0.1)
-            self._delete(taken)
+            self._snapshots.delete(taken)
 
     def remove(self) -> None:
         """Delete one snapshot unseen, pending or not; never hold too many."""
-        self._gather(wait=False)
-        if self._kept:
-            self._delete(self._kept.pop(self._random.randrange(len(self._kept))))
-        while len(self._kept) > MOST_KEPT:
+        self._snapshots.gather(wait=False)
+        if self._snapshots.kept:
+            self._snapshots.delete(self._snapshots.pick(self._random))
+        while len(self._snapshots.kept) > MOST_KEPT:
             self.check()
 
     def move(self) -> None:
         """Detach a disk, take a snapshot of it, and attach it again."""
         # A snapshot of an instance fails if one of its disks leaves meanwhile.
-        self._gather(wait=True)
+        self._snapshots.gather(wait=True)
         disk = self._random.choice(list(DISKS))
         parts = [part for part in self._parts if part.disk == disk]
         with contextlib.ExitStack() as gates:
@@ -190,8 +160,8 @@ class Soak:
                 gates.enter_context(part.gate)
                 part.leave()
             self.deployment.detach(disk)
-            self._ask(disk)
-            self._gather(wait=True)
+            self._snapshots.ask(disk)
+            self._snapshots.gather(wait=True)
             self.stage.uris[disk] = self.deployment.attach(disk, DISKS[disk])
 
     def kill_server(self) -> None:
@@ -202,7 +172,7 @@ class Soak:
     def kill_daemons(self) -> None:
         self._wait_a_moment()
         self._kill(both=False)
-        self._gather(wait=True)
+        self._snapshots.gather(wait=True)
         until(self._well, "the storage daemons to be back")
 
     def kill_both(self) -> None:
@@ -215,7 +185,7 @@ class Soak:
 
     def _wait_a_moment(self) -> None:
         if self._random.random() < 0.7:
-            self._ask(self._random.choice(list(DISKS)))
+            self._snapshots.ask(self._random.choice(list(DISKS)))
         time.sleep(self._random.choice((0.0, 0.005, 0.02, 0.1, 0.5)))
 
     def _kill(self, *, both: bool) -> None:
@@ -233,10 +203,9 @@ class Soak:
         kill.ended = time.monotonic()
 
     def _restart(self) -> None:
-        for _, future in self._asking:
-            future.exception()
+        self._snapshots.end_asking()
         self.deployment.start()
-        self._gather(wait=True)
+        self._snapshots.gather(wait=True)
 
     def _well(self) -> bool:
         """Whether all disks are served; clients may still be on their way back."""
@@ -246,79 +215,10 @@ class Soak:
             return True
         return False
 
-    def _ask(self, disk: str | None = None, *, instance: str | None = None) -> None:
-        self.counts["asked"] += 1
-        name = f"s{self.counts['asked']}"
-        disks = [disk] if disk else [one for one, its in DISKS.items() if its == instance]
-        taken = Taken(name, disks, instance, time.monotonic())
-        self._asking.append((taken, self._pool.submit(self._request, taken)))
-
-    def _request(self, taken: Taken) -> None:
-        taken.requested = time.monotonic()
-        if taken.instance is None:
-            disk = taken.disks[0]
-            self.deployment.call("CreateDiskSnapshot", diskName=disk, diskSnapshotName=taken.name)
-        else:
-            self.deployment.call(
-                "CreateInstanceSnapshot",
-                instanceName=taken.instance,
-                instanceSnapshotName=taken.name,
-            )
-        taken.replied = time.monotonic()
-
-    def _gather(self, *, wait: bool) -> None:
-        """Take in the answers; a server must be running."""
-        left = []
-        for taken, future in self._asking:
-            if not wait and not future.done():
-                left.append((taken, future))
-                continue
-            error = future.exception()
-            if error is None:
-                self._kept.append(taken)
-            elif isinstance(error, RefusedError):
-                self._refused(taken, error)
-            elif isinstance(error, OSError):
-                # The server died; it is another one's to say.
-                taken.replied = time.monotonic()
-                self.counts["without answer"] += 1
-                if self._state(taken) is not None:
-                    self.counts["taken all the same"] += 1
-                    self._kept.append(taken)
-            else:
-                raise error
-        self._asking = left
-
-    def _refused(self, taken: Taken, error: RefusedError) -> None:
-        limited = error.code == "PendingSnapshotLimitExceeded"
-        if not limited and not self.stage.kills_after(taken.requested):
-            raise SoakError(f"{taken.name} of {taken.disks} was refused: {error}")
-        self.counts["refused at the limit" if limited else "refused after a kill"] += 1
-        if self._state(taken) is not None:
-            raise SoakError(f"{taken.name} was refused, and is there")
-
-    def _state(self, taken: Taken) -> str | None:
-        """The snapshot's state, None if it is not there."""
-        try:
-            if taken.instance is None:
-                answer = self.deployment.call("GetDiskSnapshot", diskSnapshotName=taken.name)
-                return str(answer["diskSnapshot"]["state"])
-            answer = self.deployment.call("GetInstanceSnapshot", instanceSnapshotName=taken.name)
-            return str(answer["instanceSnapshot"]["state"])
-        except RefusedError as error:
-            if error.type != "NotFoundException":
-                raise
-            return None
-
-    def _delete(self, taken: Taken) -> None:
-        if taken.instance is None:
-            self.deployment.call("DeleteDiskSnapshot", diskSnapshotName=taken.name)
-        else:
-            self.deployment.call("DeleteInstanceSnapshot", instanceSnapshotName=taken.name)
-
     def _compare(self, taken: Taken, *, restored: bool) -> None:
-        until(lambda: self._state(taken) != "pending", f"{taken.name} to end", 2 * PATIENCE)
-        state = self._state(taken)
+        state_of = self._snapshots.state
+        until(lambda: state_of(taken) != "pending", f"{taken.name} to end", 2 * PATIENCE)
+        state = state_of(taken)
         if state not in ("completed", "available"):
             told = self.deployment.call("GetOperationsForResource", resourceName=taken.name)
             raise SoakError(f"{taken.name} of {taken.disks} is {state}: {told['operations']}")
@@ -357,16 +257,16 @@ class Soak:
         self.stage.stopping.set()
         for part in self._parts:
             part.join()
-        self._gather(wait=True)
-        while self._kept:
-            taken = self._kept.pop()
+        self._snapshots.gather(wait=True)
+        while self._snapshots.kept:
+            taken = self._snapshots.kept.pop()
             self._compare(taken, restored=False)
-            self._delete(taken)
+            self._snapshots.delete(taken)
         self.take_all()
         for disk in DISKS:
-            self._ask(disk)
-        self._gather(wait=True)
-        for taken in self._kept:
+            self._snapshots.ask(disk)
+        self._snapshots.gather(wait=True)
+        for taken in self._snapshots.kept:
             self._compare(taken, restored=True)
         self._look()
         until(lambda: max(self._layer_counts()) <= 4, "the layers to merge", 2 * PATIENCE)
