@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -18,10 +15,11 @@ from mooring.engine.qemu import filling
 from mooring.engine.qemu.adoption import adopt_all
 from mooring.engine.qemu.daemon import process
 from mooring.engine.qemu.daemon.qmp import QmpSilenceError
-from mooring.engine.qemu.daemon.settings import DaemonSettings
+from mooring.engine.qemu.daemon.settings import DaemonSettings, fitting
 from mooring.engine.qemu.disk import LiveDisk
 from mooring.engine.qemu.fill import fill
-from mooring.engine.qemu.freezing import freeze_attached, freeze_detached
+from mooring.engine.qemu.folder_lock import only_one
+from mooring.engine.qemu.freezing import freeze
 from mooring.engine.qemu.frozen import QemuFrozenImage
 from mooring.engine.qemu.instances import Watcher
 from mooring.engine.qemu.layers import check_id, io_errors, points
@@ -29,7 +27,6 @@ from mooring.engine.qemu.merging import FOLDER_PREFIX, Merger
 from mooring.engine.qemu.registry import Registry
 from mooring.model.clock import Clock
 from mooring.model.errors import (
-    ConfigurationError,
     EngineError,
     LayerDamagedError,
     MooringError,
@@ -38,8 +35,6 @@ from mooring.model.errors import (
 from mooring.model.extents import BLOCK_SIZE, Image
 
 _UUID_LENGTH = 36
-_IO_URING_SETUP = 425  # on every architecture but alpha
-_RING_PARAMETERS_LENGTH = 120
 
 
 class QemuEngine:
@@ -58,8 +53,8 @@ class QemuEngine:
         process.check_socket_path(self._run_dir, len(FOLDER_PREFIX) + _UUID_LENGTH)
         with contextlib.ExitStack() as locks:
             for folder in (self._root, self._run_dir):
-                locks.enter_context(_only_one(folder))
-            self._settings = _fitting(settings or DaemonSettings(), self._root)
+                locks.enter_context(only_one(folder))
+            self._settings = fitting(settings or DaemonSettings(), self._root)
             self._trash = self._root / "trash"
             shutil.rmtree(self._trash, ignore_errors=True)
             disks_folder = self._root / "disks"
@@ -209,23 +204,7 @@ class QemuEngine:
     # --- freezing
 
     def freeze(self, points: Mapping[str, str]) -> Freeze:
-        disks = {disk_id: self._registry.disk(disk_id) for disk_id in points}
-        with contextlib.ExitStack() as locks:
-            for disk_id in sorted(disks):
-                locks.enter_context(disks[disk_id].lock)
-            places = {disk.instance_id for disk in disks.values()}
-            if len(places) > 1:
-                raise EngineError("disks can be frozen together only if one instance has them all")
-            fresh = _not_yet_frozen(points, disks)
-            for disk_id in fresh:
-                _check_layers(disks[disk_id], self._settings.most_layers)
-            instance_id = places.pop() if places else None
-            if not fresh:
-                frozen = Freeze(0.0)
-            elif instance_id is None:
-                frozen = freeze_detached(fresh, disks)
-            else:
-                frozen = freeze_attached(fresh, disks, self._registry.instance(instance_id))
+        frozen = freeze(self._registry, points)
         for disk_id in points:
             self._merger.wake(disk_id)
         return frozen
@@ -274,17 +253,6 @@ class QemuEngine:
         self._merger.wake(disk.layers.disk_id)
 
 
-def _check_layers(disk: LiveDisk, most: int) -> None:
-    """Refuse to freeze a disk whose layers grow faster than they merge."""
-    count = len(disk.layers.overlays()) + 1
-    if count >= most:
-        why = f" ({disk.merge_problem})" if disk.merge_problem else ""
-        raise EngineError(
-            f"disk {disk.layers.disk_id} has {count} layers that are not merged yet{why}: take "
-            "snapshots of it less often, or when it is written less"
-        )
-
-
 def _made_before(disk: LiveDisk, size: int) -> bool:
     if not disk.layers.exist():
         return False
@@ -306,56 +274,3 @@ def _check_fits(disk_id: str, size: int, source_size: int) -> None:
         raise EngineError(
             f"disk {disk_id} of {size} bytes cannot hold the {source_size} of its source"
         )
-
-
-def _not_yet_frozen(
-    points_wanted: Mapping[str, str], disks: Mapping[str, LiveDisk]
-) -> Mapping[str, str]:
-    """What is left of a freeze that may have been done, in whole, before."""
-    fresh = {}
-    for disk_id, point in points_wanted.items():
-        disk = disks[disk_id]
-        overlays = disk.layers.overlays()
-        if not overlays:
-            raise EngineError(f"disk {disk_id} does not exist")
-        if point in disk.failed or point not in points(overlays):
-            fresh[disk_id] = point
-    if fresh and len(fresh) < len(points_wanted) and disks[next(iter(fresh))].instance_id:
-        raise EngineError("some of the disks have these points already: freeze under other ids")
-    return fresh
-
-
-@contextlib.contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock. It ends with this process: daemons started do not inherit it."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (folder / "lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ConfigurationError(
-                f"another server uses {folder}: stop it, or give this one a folder of its own"
-            ) from error
-        yield
-
-
-def _fitting(settings: DaemonSettings, root: Path) -> DaemonSettings:
-    """Do without direct I/O where the file system refuses it, and without io_uring likewise."""
-    if settings.direct:
-        try:
-            os.close(os.open(root / "lock", os.O_RDONLY | os.O_DIRECT))
-        except OSError:
-            settings = replace(settings, direct=False)
-    if settings.aio == "io_uring" and not _io_uring_works():
-        settings = replace(settings, aio="threads")
-    return settings
-
-
-def _io_uring_works() -> bool:
-    """Whether the kernel lets this process make a ring: many container runtimes do not."""
-    parameters = ctypes.create_string_buffer(_RING_PARAMETERS_LENGTH)
-    ring: int = ctypes.CDLL(None).syscall(_IO_URING_SETUP, 1, parameters)
-    if ring < 0:
-        return False
-    os.close(ring)
-    return True

@@ -18,13 +18,37 @@ from mooring.engine.qemu.daemon.daemon import Daemon
 from mooring.engine.qemu.daemon.qmp import QmpClosedError, QmpSilenceError
 from mooring.engine.qemu.disk import LiveDisk
 from mooring.engine.qemu.instances import Instance
+from mooring.engine.qemu.layers import points as points_of
+from mooring.engine.qemu.registry import Registry
 from mooring.model.errors import EngineError, LayerDamagedError, MooringError
 
 
-def freeze_attached(
+def freeze(registry: Registry, points: Mapping[str, str]) -> Freeze:
+    """Freeze disks, all attached to one instance or all detached; `points` is disk to point id.
+
+    Raises EngineError, DiskFullError; then no point exists.
+    """
+    disks = {disk_id: registry.disk(disk_id) for disk_id in points}
+    with contextlib.ExitStack() as locks:
+        for disk_id in sorted(disks):
+            locks.enter_context(disks[disk_id].lock)
+        places = {disk.instance_id for disk in disks.values()}
+        if len(places) > 1:
+            raise EngineError("disks can be frozen together only if one instance has them all")
+        fresh = _not_yet_frozen(points, disks)
+        for disk_id in fresh:
+            _check_layers(disks[disk_id], registry.settings.most_layers)
+        instance_id = places.pop() if places else None
+        if not fresh:
+            return Freeze(0.0)
+        if instance_id is None:
+            return _freeze_detached(fresh, disks)
+        return _freeze_attached(fresh, disks, registry.instance(instance_id))
+
+
+def _freeze_attached(
     points: Mapping[str, str], disks: Mapping[str, LiveDisk], instance: Instance
 ) -> Freeze:
-    """Freeze disks of one instance; `points` is disk id to point id. Raises EngineError."""
     daemon = instance.daemon()
     for disk_id in points:
         if disk_id in instance.problems:
@@ -49,8 +73,7 @@ def freeze_attached(
     return Freeze(pause)
 
 
-def freeze_detached(points: Mapping[str, str], disks: Mapping[str, LiveDisk]) -> Freeze:
-    """Freeze disks that nobody writes to. Raises EngineError, DiskFullError."""
+def _freeze_detached(points: Mapping[str, str], disks: Mapping[str, LiveDisk]) -> Freeze:
     added = []
     try:
         for disk_id, point in points.items():
@@ -65,6 +88,34 @@ def freeze_detached(points: Mapping[str, str], disks: Mapping[str, LiveDisk]) ->
         raise
     _forget_failures(points, disks)
     return Freeze(0.0)
+
+
+def _not_yet_frozen(
+    points_wanted: Mapping[str, str], disks: Mapping[str, LiveDisk]
+) -> Mapping[str, str]:
+    """What is left of a freeze that may have been done, in whole, before."""
+    fresh = {}
+    for disk_id, point in points_wanted.items():
+        disk = disks[disk_id]
+        overlays = disk.layers.overlays()
+        if not overlays:
+            raise EngineError(f"disk {disk_id} does not exist")
+        if point in disk.failed or point not in points_of(overlays):
+            fresh[disk_id] = point
+    if fresh and len(fresh) < len(points_wanted) and disks[next(iter(fresh))].instance_id:
+        raise EngineError("some of the disks have these points already: freeze under other ids")
+    return fresh
+
+
+def _check_layers(disk: LiveDisk, most: int) -> None:
+    """Refuse to freeze a disk whose layers grow faster than they merge."""
+    count = len(disk.layers.overlays()) + 1
+    if count >= most:
+        why = f" ({disk.merge_problem})" if disk.merge_problem else ""
+        raise EngineError(
+            f"disk {disk.layers.disk_id} has {count} layers that are not merged yet{why}: take "
+            "snapshots of it less often, or when it is written less"
+        )
 
 
 def reconcile(disk: LiveDisk, daemon: Daemon) -> None:
