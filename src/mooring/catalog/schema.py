@@ -1,8 +1,25 @@
 """The tables, as SQLAlchemy sees them; the migrations make them."""
 
+from typing import Any
+
 from sqlalchemy import BigInteger, Boolean, Column, Integer, MetaData, Table, Text
 
 metadata = MetaData()
+
+
+def _resources(table: str, *own: Column[Any]) -> Table:
+    """A table of named resources, which have these columns and their own."""
+    return Table(
+        table,
+        metadata,
+        Column("seq", Integer, primary_key=True),
+        Column("id", Text),
+        Column("region", Text),
+        Column("name", Text),
+        Column("created_ms", BigInteger),
+        *own,
+    )
+
 
 names = Table(
     "names",
@@ -13,15 +30,9 @@ names = Table(
     Column("resource_id", Text),
 )
 
-instances = Table(
+instances = _resources(
     "instances",
-    metadata,
-    Column("seq", Integer, primary_key=True),
-    Column("id", Text),
-    Column("region", Text),
     Column("zone", Text),
-    Column("name", Text),
-    Column("created_ms", BigInteger),
     Column("support_code", Text),
     Column("blueprint_id", Text),
     Column("bundle_id", Text),
@@ -32,15 +43,9 @@ instances = Table(
     Column("ports", Text),
 )
 
-disks = Table(
+disks = _resources(
     "disks",
-    metadata,
-    Column("seq", Integer, primary_key=True),
-    Column("id", Text),
-    Column("region", Text),
     Column("zone", Text),
-    Column("name", Text),
-    Column("created_ms", BigInteger),
     Column("support_code", Text),
     Column("size_gb", Integer),
     Column("state", Text),
@@ -51,14 +56,8 @@ disks = Table(
     Column("auto_mounting", Boolean),
 )
 
-disk_snapshots = Table(
+disk_snapshots = _resources(
     "disk_snapshots",
-    metadata,
-    Column("seq", Integer, primary_key=True),
-    Column("id", Text),
-    Column("region", Text),
-    Column("name", Text),
-    Column("created_ms", BigInteger),
     Column("support_code", Text),
     Column("size_gb", Integer),
     Column("disk_id", Text),
@@ -82,14 +81,8 @@ disk_snapshots = Table(
     Column("auto", Text),
 )
 
-instance_snapshots = Table(
+instance_snapshots = _resources(
     "instance_snapshots",
-    metadata,
-    Column("seq", Integer, primary_key=True),
-    Column("id", Text),
-    Column("region", Text),
-    Column("name", Text),
-    Column("created_ms", BigInteger),
     Column("support_code", Text),
     Column("instance_id", Text),
     Column("instance_name", Text),
@@ -109,14 +102,8 @@ auto_runs = Table(
     Column("within_ms", BigInteger),
 )
 
-export_records = Table(
+export_records = _resources(
     "export_records",
-    metadata,
-    Column("seq", Integer, primary_key=True),
-    Column("id", Text),
-    Column("region", Text),
-    Column("name", Text),
-    Column("created_ms", BigInteger),
     Column("state", Text),
     Column("progress", Integer),
     Column("source_type", Text),
