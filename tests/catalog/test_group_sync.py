@@ -66,6 +66,28 @@ def test_a_change_is_synced_when_it_ends(catalog: Catalog, syncs: Syncs) -> None
     assert syncs.files == ["catalog.sqlite-wal"]
 
 
+def test_what_need_not_be_durable_waits_only_for_what_it_has_seen(
+    catalog: Catalog, syncs: Syncs
+) -> None:
+    def add_lightly(name: str) -> None:
+        with catalog.write(durable=False) as transaction:
+            transaction.disks.add(disk(name))
+
+    add_lightly("d1")
+    assert names(catalog) == ["d1"]
+    assert syncs.files == []
+    with ThreadPoolExecutor() as pool:
+        syncs.go.clear()
+        adding = pool.submit(add, catalog, "d2")
+        assert syncs.entered.wait(30)
+        seeing = pool.submit(add_lightly, "d3")
+        assert not seeing.done()
+        syncs.go.set()
+        adding.result(30)
+        seeing.result(30)
+    assert syncs.files == ["catalog.sqlite-wal"]
+
+
 def test_what_changed_nothing_needs_no_sync(catalog: Catalog, syncs: Syncs) -> None:
     with catalog.write() as transaction:
         transaction.disks.all()

@@ -82,6 +82,40 @@ def test_killed_at_any_moment_the_snapshot_completes(moment: tuple[str, str]) ->
     world.close()
 
 
+@pytest.mark.parametrize("released", [False, True])
+def test_killed_when_the_root_is_durable_the_snapshot_completes(
+    released: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World()
+    disk_id = world.disk()
+    data = os.urandom(3 * BLOCK_SIZE)
+    world.write(disk_id, 0, data)
+    world.snapshot("first")
+    release = world.engine.release
+
+    def die(disk: str, point: str, *, stored: bool) -> None:
+        if released:
+            release(disk, point, stored=stored)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.engine, "release", die)
+        with pytest.raises(Killed):
+            world.settle()
+    assert len(list(world.vault.roots())) == 1
+    assert world.state("first")["state"] == "pending"
+
+    recover(world.tools)
+    world.settle()
+
+    assert world.state("first")["state"] == "completed"
+    world.snapshot("next")
+    world.settle()
+    assert world.read(restore(world, "first", "r1"), 0, len(data)) == data
+    assert world.read(restore(world, "next", "r2"), 0, len(data)) == data
+    world.close()
+
+
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_killed_at_any_moment_the_instance_snapshot_completes(moment: tuple[str, str]) -> None:
     killer = Killer()

@@ -121,13 +121,17 @@ class Catalog:
             ) from error
 
     @contextmanager
-    def write(self) -> Iterator[Transaction]:
-        """Read and change; what was changed is durable at the end, or gone on an exception."""
+    def write(self, *, durable: bool = True) -> Iterator[Transaction]:
+        """Read and change; what was changed is durable at the end, or gone on an exception.
+
+        Unless it need not be durable, because nothing is lost with it: a power cut may then undo
+        it until something later is durable. What it has seen is durable in any case.
+        """
         with (
             self._durable(),
             self._lock,
             self._engine.connect() as connection,
-            self._begin(connection, True),
+            self._begin(connection, True, durable),
         ):
             transaction = Transaction(connection)
             yield self._checked(transaction, True)
@@ -165,13 +169,15 @@ class Catalog:
         self._engine.dispose()
 
     @contextmanager
-    def _begin(self, connection: Connection, writes: bool) -> Iterator[None]:
+    def _begin(self, connection: Connection, writes: bool, durable: bool = True) -> Iterator[None]:
         if not self._sqlite:
             # Writers wait for each other, so none has to be told to try again.
             level = "READ COMMITTED" if writes else "REPEATABLE READ"
             with connection.execution_options(isolation_level=level).begin():
                 if writes:
                     connection.execute(select(func.pg_advisory_xact_lock(_WRITER)))
+                if not durable:
+                    connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
                 yield
             return
         driver = _driver(connection)
@@ -183,7 +189,7 @@ class Catalog:
             driver.execute("ROLLBACK")
             raise
         # The many looks for a job that find none leave nothing to be synced.
-        if self._sync is not None and driver.total_changes != changes_before:
+        if durable and self._sync is not None and driver.total_changes != changes_before:
             with self._sync.committing():
                 driver.execute("COMMIT")
         else:

@@ -149,7 +149,8 @@ class Runner:
     def _taken(self, kinds: Collection[JobKind]) -> Iterator[tuple[Job | None, int | None]]:
         """A job that is due; if there is none, when the next will be."""
         now, due = self._tools.clock.now_ms(), None
-        with self._tools.catalog.write() as transaction:
+        # A lease does not outlive the server anyhow.
+        with self._tools.catalog.write(durable=False) as transaction:
             job = transaction.jobs.take(self._owner, kinds, now, now + LEASE_MS, set(self._running))
             if job is not None:
                 self._running[job.id] = job
@@ -168,7 +169,7 @@ class Runner:
                 continue
             until = self._tools.clock.now_ms() + LEASE_MS
             try:
-                with self._tools.catalog.write() as transaction:
+                with self._tools.catalog.write(durable=False) as transaction:
                     for job_id in running:
                         transaction.jobs.renew(job_id, self._owner, until)
             except Exception:

@@ -94,17 +94,15 @@ def begin(work: Work, info: SnapshotInfo, plan: Plan) -> SnapshotWriter:
 def copy(work: Work, image: Image, plan: Plan, writer: SnapshotWriter) -> None:
     """Write what the plan says, telling the progress. Raises CanceledError as soon as it can."""
 
-    def record(**columns: int) -> None:
-        with work.catalog.write() as transaction:
-            if not transaction.snapshots.change(work.argument("snapshot"), **columns):
-                raise canceled(work)
+    total = sum(extent.length for extent in plan.extents() if not extent.zero)
 
     def tell(percent: int) -> None:
-        record(progress=percent)
+        # With the bytes, so that whoever watches sees them, too.
+        known = {"progress": percent, "changed_bytes": total}
+        with work.catalog.write(durable=False) as transaction:
+            if not transaction.snapshots.change(work.argument("snapshot"), **known):
+                raise canceled(work)
 
-    total = sum(extent.length for extent in plan.extents() if not extent.zero)
-    # Known from now on, so that whoever watches sees bytes, too.
-    record(changed_bytes=total)
     progress = Progress(work.tools.clock, total, tell)
     done = 0
     extents = ((extent, False) for extent in plan.extents())

@@ -4,12 +4,13 @@ CreateDiskSnapshot answers as soon as the disk's content is fixed. The job has t
 key, so the snapshots of one disk are stored in the order in which they were taken, and each
 finds the one before it as its parent.
 
-    store     read what changed since the parent, write it to the vault, the root last
+    store     read what changed since the parent, write it to the vault, the root last; then tell
+              the engine that the point is stored: its layers merge into the base
               undo: delete the root, let the frozen point go
-    release   tell the engine that the point is stored; its layers merge into the base
 
-With `release` the snapshot becomes `completed`. Killed before the root is durable, `store`
-begins anew, and what it had written is collected; killed after, it finds the root and goes on.
+With it the snapshot becomes `completed`. Killed before the root is durable, it begins anew, and
+what it had written is collected; killed after, it finds the root and goes on. One step, because
+each recorded one has to wait for the disk, and lets readers of the catalog wait.
 
 The parent is the newest completed snapshot from which the engine can still count the changes.
 If there is none, everything is read and compared with the newest completed snapshot at hand:
@@ -47,7 +48,7 @@ from mooring.observe import metrics
 
 
 def store(work: Work) -> Change:
-    """Write the frozen point to the vault."""
+    """Write the frozen point to the vault, and let its layers merge."""
     snapshot = pending_snapshot(work)
     root = work.vault.confirm(snapshot.id)
     if root is None:
@@ -62,17 +63,21 @@ def store(work: Work) -> Change:
                 root = writer.commit()
         finally:
             image.close()
+    work.engine.release(snapshot.disk_id, snapshot.id, stored=True)
     statistics, parent = root.statistics, root.parent
     changed_bytes = statistics.changed_blocks * BLOCK_SIZE
     metrics.snapshot_stored(changed_bytes, statistics.stored_bytes)
 
     def change(transaction: Transaction) -> None:
-        transaction.snapshots.change(
+        kept = transaction.snapshots.change(
             snapshot.id,
             parent_id=parent,
             changed_bytes=changed_bytes,
             stored_bytes=statistics.stored_bytes,
+            **completed(work),
         )
+        if kept and snapshot.auto is not None:
+            thin(work.tools, transaction, snapshot)
 
     return change
 
@@ -81,19 +86,6 @@ def undo_store(work: Work) -> None:
     """Leave nothing in the vault, and let the engine forget the point."""
     work.vault.delete(work.argument("snapshot"))
     work.engine.release(work.argument("disk"), work.argument("snapshot"), stored=False)
-
-
-def release(work: Work) -> Change:
-    """Let the layers merge; say that the snapshot is completed."""
-    work.engine.release(work.argument("disk"), work.argument("snapshot"), stored=True)
-
-    def change(transaction: Transaction) -> None:
-        stored = transaction.snapshots.by_id(work.argument("snapshot"))
-        if stored is not None and stored.auto is not None:
-            thin(work.tools, transaction, stored)
-        transaction.snapshots.change(work.argument("snapshot"), **completed(work))
-
-    return change
 
 
 def failed(transaction: Transaction, job: Job) -> None:
@@ -130,6 +122,4 @@ def _ancestors(work: Work, snapshot: DiskSnapshot) -> list[str]:
     return ids
 
 
-UPLOAD = Procedure(
-    JobKind.UPLOAD_SNAPSHOT, (Step("store", store, undo_store), Step("release", release)), failed
-)
+UPLOAD = Procedure(JobKind.UPLOAD_SNAPSHOT, (Step("store", store, undo_store),), failed)
