@@ -131,11 +131,12 @@ def test_what_is_refused(deployment: Deployment) -> None:
 def test_nothing_is_left_of_an_import_that_is_ended(
     deployment: Deployment, number: signal.Signals
 ) -> None:
-    serve(deployment)
-    image = deployment.folder / "large"
-    with image.open("wb") as file:
-        for _ in range(600):
-            file.write(os.urandom(MIB))
+    settings = deployment.folder / "settings.toml"
+    settings.write_text("[vault]\nupload_mib_per_second = 8\n")
+    server = [sys.executable, "-m", "mooring.admin.main", "serve", "--port", "0"]
+    deployment.start(*server, "--config", str(settings))
+    image = deployment.folder / "slow"
+    image.write_bytes(os.urandom(64 * MIB))
     process = subprocess.Popen(
         command(image, "raw", "moved"),
         env=deployment.server.environment(),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mooring.admin.demo.filesystem import run
-from mooring.host import loop
+from mooring.host import fuse_devices, loop
 from mooring.host.mounts import family, mounts_of, users_of
 from mooring.model.errors import DiskBusyError, HostError
 from mooring.nbd.blocking import BlockingNbdClient
@@ -115,7 +115,10 @@ def test_swap_is_a_use_without_a_mount(fuse: FuseSite) -> None:
         os.close(descriptor)
 
 
-def test_nothing_is_left_when_the_disk_is_not_served(fuse: FuseSite, tmp_path: Path) -> None:
+def test_nothing_is_left_when_the_disk_is_not_served(
+    fuse: FuseSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fuse_devices, "_OPEN_SECONDS", 1)
     with pytest.raises(HostError, match="cannot be shown as a file: "):
         fuse.devices.attach("d-1", f"nbd+unix:///x?socket={tmp_path}/nobody")
 
