@@ -10,10 +10,8 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from mooring.admin.serve import serve
 from mooring.config.load import load
@@ -24,6 +22,7 @@ from mooring.model.job import Job, JobKind
 from mooring.service import table
 from mooring.service.backend import Backend, Call, Result
 from mooring.vault.writer import SnapshotWriter
+from tests.e2e.moments import ARMED, surround
 from tests.e2e.processes import storage_daemons
 
 REQUEST_MOMENTS = (
@@ -49,8 +48,6 @@ written to the vault and the root."""
 
 RESTORE_MOMENTS = tuple(f"restore:{moment}" for moment in ("begin", "done", "recorded"))
 """Of the job that makes an instance from a snapshot."""
-
-ARMED = "death-is-armed"
 
 MOMENTS = (*REQUEST_MOMENTS, *JOB_MOMENTS, *RESTORE_MOMENTS)
 
@@ -93,20 +90,6 @@ class Death:
         if job.kind is JobKind.RESTORE_INSTANCE:
             self.at(f"restore:{moment}")
 
-    def surround(self, owner: object, name: str, before: str | None, after: str | None) -> None:
-        """Put moments before and after a function."""
-        function: Callable[..., Any] = getattr(owner, name)
-
-        def surrounded(*arguments: Any, **named: Any) -> Any:
-            if before is not None:
-                self.at(before)
-            result = function(*arguments, **named)
-            if after is not None:
-                self.at(after)
-            return result
-
-        setattr(owner, name, surrounded)
-
 
 def main() -> int:
     """Serve on a free port."""
@@ -117,9 +100,9 @@ def main() -> int:
     parser.add_argument("--config")
     options = parser.parse_args()
     death = Death(options.moment, options.victim, Path(options.data))
-    death.surround(OpenLayers, "snapshot", "request:prepared", "request:switched")
-    death.surround(QemuEngine, "freeze", "request:reserved", "request:frozen")
-    death.surround(SnapshotWriter, "commit", "store:written", None)
+    surround(death.at, OpenLayers, "snapshot", "request:prepared", "request:switched")
+    surround(death.at, QemuEngine, "freeze", "request:reserved", "request:frozen")
+    surround(death.at, SnapshotWriter, "commit", "store:written", None)
     create = table.OPERATIONS["CreateDiskSnapshot"]
 
     def create_and_die(backend: Backend, call: Call) -> Result:

@@ -10,10 +10,8 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from mooring.admin.serve import serve
 from mooring.config.load import load
@@ -22,8 +20,7 @@ from mooring.engine.qemu.daemon.open_layers import OpenLayers
 from mooring.engine.qemu.layers import DiskLayers
 from mooring.model.job import Job, JobKind
 from tests.e2e import processes
-
-ARMED = "death-is-armed"
+from tests.e2e.moments import ARMED, surround
 
 JOB_MOMENTS = (
     "clone:begin",
@@ -67,20 +64,6 @@ class Death:
         if job.kind in (JobKind.CLONE_DISK, JobKind.FILL_DISK):
             self.at(f"{step}:{moment}")
 
-    def surround(self, owner: object, name: str, before: str | None, after: str | None) -> None:
-        """Put moments before and after a function."""
-        function: Callable[..., Any] = getattr(owner, name)
-
-        def surrounded(*arguments: Any, **named: Any) -> Any:
-            if before is not None:
-                self.at(before)
-            result = function(*arguments, **named)
-            if after is not None:
-                self.at(after)
-            return result
-
-        setattr(owner, name, surrounded)
-
 
 def main() -> int:
     """Serve on a free port."""
@@ -92,9 +75,9 @@ def main() -> int:
     parser.add_argument("--data", required=True)
     options = parser.parse_args()
     death = Death(options.moment, options.victim, Path(options.data))
-    death.surround(DiskLayers, "begin_lazy_base", None, "clone:made")
-    death.surround(DiskLayers, "finish_base", "fill:copied", "fill:named")
-    death.surround(OpenLayers, "switch_to_base", None, "fill:switched")
+    surround(death.at, DiskLayers, "begin_lazy_base", None, "clone:made")
+    surround(death.at, DiskLayers, "finish_base", "fill:copied", "fill:named")
+    surround(death.at, OpenLayers, "switch_to_base", None, "fill:switched")
     pieces = 0
 
     class MortalPace(filling._Pace):

@@ -12,6 +12,7 @@ from tests.e2e.client import RefusedError
 from tests.e2e.crashing_server import JOB_MOMENTS, REQUEST_MOMENTS
 from tests.e2e.crew import Asked, Crew
 from tests.e2e.deployment import Deployment
+from tests.e2e.moments import ARMED
 from tests.e2e.processes import PATIENCE, until
 
 pytestmark = [pytest.mark.full, pytest.mark.usefixtures("importable_tests")]
@@ -62,7 +63,7 @@ def test_storage_daemon_killed(deployment: Deployment, moment: str) -> None:
             deployment.snapshot("crashed")
         assert "crashed" not in deployment.states()
     asked = deployment.snapshot("crashed")
-    until(lambda: not (deployment.data / crashing_server.ARMED).exists(), "the kill")
+    until(lambda: not (deployment.data / ARMED).exists(), "the kill")
     crew.go_on(time.monotonic())
     assert not set(deployment.daemons().values()) & set(daemons.values()), "it was not killed"
     check_both(deployment, crew, asked)

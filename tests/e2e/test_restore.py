@@ -18,8 +18,9 @@ import pytest
 from mooring.model.errors import NbdError
 from mooring.nbd.blocking import BlockingNbdClient
 from tests.e2e.deployment import ZONE, Deployment
+from tests.e2e.moments import ARMED
 from tests.e2e.processes import naming, until
-from tests.e2e.restoring_server import ARMED, JOB_MOMENTS, VICTIMS
+from tests.e2e.restoring_server import JOB_MOMENTS, VICTIMS
 
 pytestmark = [pytest.mark.full, pytest.mark.usefixtures("importable_tests")]
 

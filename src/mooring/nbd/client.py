@@ -133,7 +133,8 @@ class NbdClient:
         extents = pending.extents.get(context, [])
         if not extents:
             raise NbdError(f"the NBD server said nothing about {context} at {offset}")
-        return cut(extents, length)
+        # Servers may tell more than was asked for.
+        return p.within(extents, length)
 
     async def map(
         self, context: str = p.BASE_ALLOCATION, offset: int = 0, length: int | None = None
@@ -279,14 +280,3 @@ async def _connected(
         except UnicodeDecodeError as error:
             raise NbdError(f"{place} sent a name that is no UTF-8: {error}") from error
         on_failure.pop_all()
-
-
-def cut(extents: list[StatusExtent], length: int) -> list[StatusExtent]:
-    """Return the extents up to `length` bytes: servers may tell more than was asked for."""
-    kept = []
-    for extent in extents:
-        if length <= 0:
-            break
-        kept.append(StatusExtent(min(extent.length, length), extent.flags))
-        length -= extent.length
-    return kept

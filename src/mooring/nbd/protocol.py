@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
@@ -200,6 +201,17 @@ class StatusExtent:
 
     length: int
     flags: int
+
+
+def within(extents: Sequence[StatusExtent], length: int) -> list[StatusExtent]:
+    """Return the extents that begin before `length` bytes, the last cut there."""
+    kept = []
+    for extent in extents:
+        if length <= 0:
+            break
+        kept.append(StatusExtent(min(extent.length, length), extent.flags))
+        length -= extent.length
+    return kept
 
 
 @dataclass(frozen=True, slots=True)

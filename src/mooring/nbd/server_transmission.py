@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mooring.model.errors import MooringError, NbdDisconnectedError, NbdError
 from mooring.nbd import protocol as p
 from mooring.nbd.budget import Budget
-from mooring.nbd.protocol import Chunk, Command, CommandFlag, StatusExtent
+from mooring.nbd.protocol import Chunk, Command, CommandFlag
 from mooring.nbd.server_handshake import CONTEXT_ID, Session
 from mooring.nbd.wire import Wire
 
@@ -168,7 +167,7 @@ class Transmission:
         extents = await self._export.block_status(request.offset, request.length, most)
         if not extents:
             raise NbdError(f"no block status is known at {request.offset}")
-        told = within(extents, request.length)
+        told = p.within(extents, request.length)
         data = p.U32.pack(CONTEXT_ID) + b"".join(
             p.DESCRIPTOR.pack(extent.length, extent.flags) for extent in told
         )
@@ -219,14 +218,3 @@ class Transmission:
                 await self._wire.drain()
         except TimeoutError:
             raise NbdDisconnectedError("the client does not read its replies") from None
-
-
-def within(extents: Sequence[StatusExtent], length: int) -> list[StatusExtent]:
-    """Return the extents that begin before `length` bytes, the last cut there."""
-    kept = []
-    for extent in extents:
-        if length <= 0:
-            break
-        kept.append(StatusExtent(min(extent.length, length), extent.flags))
-        length -= extent.length
-    return kept
