@@ -234,7 +234,8 @@ DIFFERENCES = [
         "Additions",
         "`--wait`, `--cli-input-yaml`, `mooring wait`, `mooring uri`, `mooring device`, "
         "`mooring export`, "
-        "`mooring import`, `mooring ls`, `mooring cp`, `mooring diff`, `mooring usage`, "
+        "`mooring import`, `mooring ls`, `mooring cp`, `mooring diff`, `mooring stat`, "
+        "`mooring usage`, "
         "`mooring completion`, "
         "`cli_style = v2`. Of `mooring export`, `--output` names a file. None of them makes an "
         "abbreviation ambiguous "

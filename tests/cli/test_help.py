@@ -93,7 +93,19 @@ def test_mooring_alone_is_twelve_lines(bare: Run) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["wait", "uri", "device", "export", "import", "ls", "cp", "diff", "usage", "completion"],
+    [
+        "wait",
+        "uri",
+        "device",
+        "export",
+        "import",
+        "ls",
+        "cp",
+        "diff",
+        "stat",
+        "usage",
+        "completion",
+    ],
 )
 def test_own_commands_have_pages(command: str, bare: Run) -> None:
     result = bare(command, "help")

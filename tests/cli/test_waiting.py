@@ -302,3 +302,72 @@ def test_the_bar_does_not_change_its_width() -> None:
     lines = [progress.line("S", step / 50, 3 << 30, step, 0.0, 80) for step in range(1, 50)]
 
     assert len({line.index(" %") for line in lines}) == 1
+
+
+SNAPSHOT_TOLD = {
+    "diskSnapshotName": "monday",
+    "id": "x",
+    "state": "completed",
+    "progress": 100,
+    "pauseSeconds": 0.00376,
+    "consistency": "crash",
+    "quiesceSeconds": None,
+    "quiesceProblem": "nobody answers",
+    "incremental": True,
+    "parentName": "sunday",
+    "changedBytes": 53 << 20,
+    "storedBytes": 1536,
+    "createdAt": 1795475327.163,
+    "completedAt": None,
+}
+
+
+def test_stat_of_a_snapshot(mooring: Run, server: RecordingServer) -> None:
+    scripted(server, SNAPSHOT_TOLD, SNAPSHOT_TOLD)
+    result = mooring("stat", "--disk-snapshot-name", "monday")
+    assert result.stdout.splitlines() == [
+        "snapshot            monday",
+        "state               completed",
+        "taken               2026-11-23 23:08:47 UTC",
+        "writes held back    3.8 ms",
+        "consistency         crash",
+        "not better because  nobody answers",
+        "changes since       sunday",
+        "changed             53.0 MiB",
+        "stored              1.5 KiB",
+    ]
+    assert server.requests[-1].path == "/mooring/snapshot?diskSnapshotName=monday"
+    result = mooring("stat", "--disk-snapshot-name", "monday", "--json")
+    assert json.loads(result.stdout) == SNAPSHOT_TOLD
+
+
+def test_stat_of_the_rest(mooring: Run, server: RecordingServer) -> None:
+    part = {"diskName": "db", "state": "pending", "changedBytes": 4096, "storedBytes": None}
+    whole = {"instanceSnapshotName": "all", "state": "pending", "progress": 7, "parts": [part]}
+    scripted(server, {**whole, "pauseSeconds": 0.01, "changedBytes": None})
+    assert mooring("stat", "--instance-snapshot-name", "all").stdout.splitlines() == [
+        "snapshot          all",
+        "state             pending, 7 %",
+        "writes held back  10.0 ms",
+        "disk db           pending, 4.0 KiB changed",
+    ]
+    disk = {"diskName": "copy", "state": "available", "originName": "monday", "filled": False}
+    scripted(server, {**disk, "filledBytes": 1 << 30, "bytesToFill": 4 << 30})
+    assert mooring("stat", "--disk-name", "copy").stdout.splitlines() == [
+        "disk       copy",
+        "state      available",
+        "made from  monday",
+        "filled     1.0 GiB of 4.0 GiB, 25 %",
+    ]
+    scripted(server, {"odd": 1})
+    assert "does not answer as a Mooring" in mooring("stat", "--disk-name", "copy").stderr
+    scripted(server, GONE)
+    gone = mooring("stat", "--disk-name", "copy")
+    assert "(NotFoundException) when asking for the facts" in gone.stderr
+
+
+def test_stat_wants_one_name(mooring: Run) -> None:
+    for words in ((), ("--disk-name", "a", "--disk-snapshot-name", "b")):
+        result = mooring("stat", *words)
+        assert result.status == 255
+        assert "Name one of --disk-snapshot-name" in result.stderr

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from mooring.cli import arguments, help_pages, operation, parser
+from mooring.cli import arguments, facts, help_pages, operation, parser
 from mooring.cli.help_texts import GLOBAL_OPTIONS
 from mooring.cli.names import command_name, operation_name
 from mooring.cli.options import Options
@@ -88,7 +88,7 @@ def _options_of(model: ServiceModel, command: str | None) -> list[str]:
     general = [option.split(" ")[0] for option in GLOBAL_OPTIONS]
     if command is None:
         own = ["wait", "uri", "device", "export", "import", "ls", "cp"]
-        own += ["diff", "usage", "completion", "help"]
+        own += ["diff", "stat", "usage", "completion", "help"]
         return [*(command_name(name) for name in model.operations), *own, *general]
     if command == "wait":
         return [*WAITERS, *{option for option, _ in WAITERS.values()}, "--timeout"]
@@ -102,6 +102,8 @@ def _options_of(model: ServiceModel, command: str | None) -> list[str]:
         return ["--disk-snapshot-name", "--path", "--partition"]
     if command == "diff":
         return ["--from", "--to"]
+    if command == "stat":
+        return [*facts.KINDS, "--json"]
     if command == "usage":
         return ["--json"]
     if command == "completion":

@@ -57,6 +57,7 @@ _OWN = {
     "ls": "List files in a snapshot.",
     "cp": "Copy files out of a snapshot.",
     "diff": "Tell what changed between two snapshots, as JSON.",
+    "stat": "Tell what a snapshot cost, or how far a disk is filled.",
     "usage": "Tell what each snapshot takes, and what it shares.",
     "completion": "Print what makes bash, zsh or fish complete mooring's commands.",
     "help": "This page.",

@@ -23,6 +23,7 @@ OWN_COMMANDS = (
     "ls",
     "cp",
     "diff",
+    "stat",
     "usage",
     "completion",
     "help",
@@ -119,6 +120,10 @@ def _run_own(
 
         run = file_commands.run_ls if command == "ls" else file_commands.run_cp
         return run(model, rest, options, session)
+    if command == "stat":
+        from mooring.cli import facts
+
+        return facts.run(model, rest, options, session)
     if command in {"diff", "usage"}:
         from mooring.cli import vault_commands
 

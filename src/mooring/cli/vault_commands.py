@@ -108,10 +108,10 @@ def _ask(
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     sizes = ("sizeInBytes", "aloneBytes", "sharedBytes", "fullCopyBytes")
-    return (row["diskSnapshotName"], row["diskName"], *(_amount(row[key]) for key in sizes))
+    return (row["diskSnapshotName"], row["diskName"], *(amount(row[key]) for key in sizes))
 
 
-def _amount(size: int) -> str:
+def amount(size: int) -> str:
     value = float(size)
     for unit in _UNITS[:-1]:
         if value < 1024:

@@ -1,0 +1,166 @@
+"""mooring stat: what Lightsail's answers do not tell of one snapshot or disk."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+
+from mooring.cli import help_pages, operation, parser, style
+from mooring.cli.vault_commands import amount
+from mooring.model.errors import CommandError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from mooring.cli.options import Options
+    from mooring.cli.session import Session
+    from mooring.protocol.service_model import ServiceModel
+
+    Told = dict[str, Any]
+    Rows = list[tuple[str, str | None]]
+
+
+def run(model: ServiceModel, rest: list[str], options: Options, session: Session) -> int:
+    """Run the command with the arguments in `rest`; the exit code is returned."""
+    if rest and rest[-1] in {"help", "--help", "-h"}:
+        return _show_help()
+    arguments = parser.Parser()
+    for option in KINDS:
+        arguments.add_argument(option)
+    arguments.add_argument("--json", dest="as_json", action="store_true")
+    parsed, unknown = arguments.parse_known_args(rest)
+    if unknown:
+        raise CommandError(f"Unknown options: {', '.join(unknown)}", "usage")
+    named = {
+        option: name
+        for option in KINDS
+        if (name := getattr(parsed, option[2:].replace("-", "_"))) is not None
+    }
+    if len(named) != 1:
+        raise CommandError(f"Name one of {', '.join(KINDS)}.", "usage")
+    ((option, name),) = named.items()
+    question, member, rows = KINDS[option]
+    v2 = style.is_v2(session.environ, session)
+    client = operation.open_client(model, options, session, lambda value: value, v2)
+    told = client.ask(question, {member: name}, "the facts")
+    if parsed.as_json:
+        sys.stdout.write(json.dumps(told, indent=2) + "\n")
+        return 0
+    try:
+        shown = [(label, text) for label, text in rows(told) if text is not None]
+    except (KeyError, TypeError, ValueError):
+        raise CommandError(
+            f"{client.connection.url} does not answer as a Mooring server does."
+        ) from None
+    width = max(len(label) for label, _ in shown)
+    sys.stdout.writelines(f"{label.ljust(width)}  {text}\n" for label, text in shown)
+    return 0
+
+
+def _of_snapshot(told: Told) -> Rows:
+    since = (
+        told["parentName"]
+        or ("a snapshot that has no name or is gone", "nothing")[not told["incremental"]]
+    )
+    return [
+        ("snapshot", told["diskSnapshotName"]),
+        *_state(told),
+        ("taken", _moment(told["createdAt"])),
+        ("completed", _moment(told["completedAt"])),
+        ("writes held back", _pause(told["pauseSeconds"])),
+        ("consistency", told["consistency"]),
+        ("at rest for", _pause(told["quiesceSeconds"])),
+        ("not better because", told["quiesceProblem"]),
+        ("changes since", since),
+        ("changed", _bytes(told["changedBytes"])),
+        ("stored", _bytes(told["storedBytes"])),
+    ]
+
+
+def _of_instance_snapshot(told: Told) -> Rows:
+    rows: Rows = [
+        ("snapshot", told["instanceSnapshotName"]),
+        *_state(told),
+        ("writes held back", _pause(told["pauseSeconds"])),
+        ("changed", _bytes(told["changedBytes"])),
+    ]
+    for part in told["parts"]:
+        state = part["state"]
+        if part["changedBytes"] is not None:
+            state += f", {_bytes(part['changedBytes'])} changed"
+        if part["storedBytes"] is not None:
+            state += f", {_bytes(part['storedBytes'])} stored"
+        rows.append((f"disk {part['diskName']}", state))
+    return rows
+
+
+def _of_disk(told: Told) -> Rows:
+    if told["filled"]:
+        filled = None if told["originName"] is None else "all of it"
+    elif told["bytesToFill"]:
+        part = 100 * told["filledBytes"] / told["bytesToFill"]
+        filled = f"{_bytes(told['filledBytes'])} of {_bytes(told['bytesToFill'])}, {part:.0f} %"
+    else:
+        filled = "not yet"
+    return [
+        ("disk", told["diskName"]),
+        ("state", told["state"]),
+        ("made from", told["originName"]),
+        ("filled", filled),
+    ]
+
+
+def _state(told: Told) -> Rows:
+    done = told["state"] != "pending"
+    return [("state", told["state"] if done else f"pending, {told['progress']} %")]
+
+
+def _moment(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _pause(seconds: float | None) -> str | None:
+    return None if seconds is None else f"{seconds * 1000:.1f} ms"
+
+
+def _bytes(count: int | None) -> str | None:
+    return None if count is None else amount(count)
+
+
+# Option: the question, its member, and what is shown of the answer.
+KINDS: dict[str, tuple[str, str, Callable[[Told], Rows]]] = {
+    "--disk-snapshot-name": ("snapshot", "diskSnapshotName", _of_snapshot),
+    "--instance-snapshot-name": (
+        "instance-snapshot",
+        "instanceSnapshotName",
+        _of_instance_snapshot,
+    ),
+    "--disk-name": ("disk", "diskName", _of_disk),
+}
+
+
+def _show_help() -> int:
+    return help_pages.show_own(
+        "stat - tell what a snapshot cost, or how far a disk is filled",
+        "mooring stat --disk-snapshot-name <string> [--json]\n"
+        "mooring stat --instance-snapshot-name <string> [--json]\n"
+        "mooring stat --disk-name <string> [--json]",
+        [
+            "Of a snapshot: for how long writes were held back for it, whether the disk's users "
+            "were at rest and if not why, since which snapshot it stores what changed, and how "
+            "much. Of a disk that was made from a snapshot: how much of it is there already.",
+            "What is not known yet is left out; --json has it as null. --query and --output do "
+            "not apply.",
+        ],
+        {
+            "--disk-snapshot-name <string>": "The name of a snapshot of a disk.",
+            "--instance-snapshot-name <string>": "The name of a snapshot of an instance.",
+            "--disk-name <string>": "The name of a disk.",
+            "--json": "Print the server's answer as JSON, in bytes and seconds.",
+        },
+    )
