@@ -88,6 +88,21 @@ def test_what_need_not_be_durable_waits_only_for_what_it_has_seen(
     assert syncs.files == ["catalog.sqlite-wal"]
 
 
+def test_who_reads_waits_for_no_commit_that_came_later(catalog: Catalog, syncs: Syncs) -> None:
+    add(catalog, "d1")
+    with ThreadPoolExecutor() as pool:
+        with catalog.read() as transaction:
+            syncs.go.clear()
+            syncs.entered.clear()
+            adding = pool.submit(add, catalog, "d2")
+            assert syncs.entered.wait(30)  # it is committed
+            assert [one.name for one in transaction.disks.all()] == ["d1"]
+        assert not adding.done()
+        syncs.go.set()
+        adding.result(30)
+    assert names(catalog) == ["d1", "d2"]
+
+
 def test_what_changed_nothing_needs_no_sync(catalog: Catalog, syncs: Syncs) -> None:
     with catalog.write() as transaction:
         transaction.disks.all()

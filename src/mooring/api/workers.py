@@ -15,11 +15,11 @@ WAITING_PER_WORKER = 16
 """How many calls may wait for each that is worked on; more are sent away to come back."""
 
 
-READING_AT_ONCE = 2
+READING_AT_ONCE = 8
 """How many reading calls are worked on at once.
 
-They compute more than they wait, one at a time under the interpreter's lock: more threads would
-only take turns. Two rather than one, because a read may wait for a commit to be durable.
+They compute one at a time under the interpreter's lock, so that many threads would only take
+turns; but each may wait for a commit that it has seen to be durable.
 """
 
 

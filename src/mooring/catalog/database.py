@@ -142,13 +142,14 @@ class Catalog:
     def read(self) -> Iterator[Transaction]:
         """Read from one consistent state, all of which is durable at the end."""
         lock = self._lock if self._shared else nullcontext()
-        with (
-            self._durable(),
-            lock,
-            self._engine.connect() as connection,
-            self._begin(connection, False),
-        ):
-            yield self._checked(Transaction(connection), False)
+        seen: int | None = None
+        try:
+            with lock, self._engine.connect() as connection, self._begin(connection, False):
+                seen = self._look(connection)
+                yield self._checked(Transaction(connection), False)
+        finally:
+            if self._sync is not None:
+                self._sync.wait(seen)
 
     def guarded(self, check: Check) -> Catalog:
         """The same catalog for one request; its first transactions begin with the check.
@@ -194,6 +195,14 @@ class Catalog:
                 driver.execute("COMMIT")
         else:
             driver.execute("COMMIT")
+
+    def _look(self, connection: Connection) -> int | None:
+        """Begin to see; return how many commits are seen: those that come later are not."""
+        if self._sync is None:
+            return None
+        with self._sync.counted() as commits:
+            _driver(connection).execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
+        return commits
 
     @contextmanager
     def _durable(self) -> Iterator[None]:

@@ -35,14 +35,21 @@ class GroupSync:
             finally:
                 self._committed += 1
 
-    def wait(self) -> None:
-        """Return when all commits until now are durable.
+    @contextmanager
+    def counted(self) -> Iterator[int]:
+        """How many commits there are, while no other comes."""
+        with self._commit:
+            yield self._committed
+
+    def wait(self, wanted: int | None = None) -> None:
+        """Return when so many commits are durable, or all until now.
 
         Raises CatalogError if they cannot be made so, then and ever after: what the system has
         not written once it may have forgotten, so that a later success would mean nothing.
         """
-        with self._commit:
-            wanted = self._committed
+        if wanted is None:
+            with self._commit:
+                wanted = self._committed
         if self._synced >= wanted and self._failure is None:
             return
         with self._sync:
