@@ -17,6 +17,7 @@ from mooring.engine.memory import MemoryEngine
 from mooring.jobs.auto_snapshots import take_due
 from mooring.model.auto_snapshot import AutoSource
 from mooring.model.errors import ConfigurationError, ServerRunningError
+from mooring.model.instance_snapshot import InstanceSnapshot
 from tests.admin.servers import REGION, ZONE, Server, blocks, running, settings_at, store
 
 TAGS = [{"key": "team", "value": "blue"}, {"key": "alone"}]
@@ -181,6 +182,70 @@ def test_the_rest_of_an_instance_snapshot_comes_back_as_disk_snapshots(
         assert server.call("GetInstanceSnapshots")["instanceSnapshots"] == []
         (data,) = snapshots(server)
         assert (data["name"], data["state"]) == ("all-data", "completed")
+
+
+def automatic_instance_snapshot(server: Server) -> InstanceSnapshot:
+    """An instance with two disks, an automatic snapshot of both, and a copy of that."""
+    instance_snapshot(server)
+    server.call("DeleteInstanceSnapshot", instanceSnapshotName="all")
+    daily = [{"key": "mooring:snapshots", "value": "daily keep 1 week"}]
+    server.call("TagResource", resourceName="web", tags=daily)
+    catalog = server.mooring.tools.catalog
+    with catalog.write() as transaction:
+        (instance,) = transaction.instances.all()
+        transaction.auto_runs.move(instance.id, AutoSource.TAG, 0)
+    assert take_due(server.mooring.tools) == 1
+    server.settle()
+    server.call(
+        "CopySnapshot",
+        sourceRegion=REGION,
+        sourceResourceName="web",
+        useLatestRestorableAutoSnapshot=True,
+        targetSnapshotName="kept",
+    )
+    server.settle()
+    with catalog.read() as transaction:
+        (found,) = transaction.instance_snapshots.auto_of_instance(instance.id)
+    return found
+
+
+def test_automatic_snapshots_of_instances_come_back(
+    tmp_path: Path, vault: Path, fresh: Settings
+) -> None:
+    with running(settings_at(tmp_path / "lost", vault)) as server:
+        whole = automatic_instance_snapshot(server)
+        (kept,) = server.call("GetInstanceSnapshots")["instanceSnapshots"]
+
+    assert recover(fresh) == 0
+
+    with running(fresh) as server:
+        answer = server.call("GetInstanceSnapshots")["instanceSnapshots"]
+        found = {one["name"]: one for one in answer}
+        assert found.pop("kept") == kept
+        # Without its instance nobody would find it, so it is a manual one now.
+        ((name, one),) = found.items()
+        assert re.fullmatch(r"web-auto-\d{8}-\d{6}", name)
+        assert (one["state"], one["isFromAutoSnapshot"]) == ("available", True)
+        assert snapshots(server) == []
+        with server.mooring.tools.catalog.read() as transaction:
+            again = transaction.instance_snapshots.by_name(REGION, name)
+        assert again is not None
+        assert [part.id for part in again.parts] == [part.id for part in whole.parts]
+
+
+def test_the_rest_of_an_automatic_one_of_an_instance(
+    tmp_path: Path, vault: Path, fresh: Settings
+) -> None:
+    with running(settings_at(tmp_path / "lost", vault)) as server:
+        whole = automatic_instance_snapshot(server)
+    (vault / "roots" / whole.parts[1].id).unlink()
+
+    assert recover(fresh) == 0
+
+    with running(fresh) as server:
+        (data,) = snapshots(server)
+        assert re.fullmatch(r"web-auto-\d{8}-\d{6}-data", data["name"])
+        assert (data["state"], data["isFromAutoSnapshot"]) == ("completed", True)
 
 
 def test_what_is_there_is_never_overwritten(fresh: Settings) -> None:

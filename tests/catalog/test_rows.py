@@ -6,11 +6,14 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from mooring.catalog.database import Catalog
+from mooring.model.auto_snapshot import AutoSource, add_on_run, rhythm_run
 from mooring.model.disk import Attachment, DiskState
 from mooring.model.firewall import Ports
+from mooring.model.ids import SequentialIds
 from mooring.model.instance import InstanceState
 from mooring.model.job import HELD_MS
 from mooring.model.operation import OperationStatus, ResourceType
+from mooring.model.rhythm import RHYTHMS_TAG
 from mooring.model.snapshot import SnapshotState
 from tests.catalog.values import (
     REGION,
@@ -123,6 +126,54 @@ def test_an_instance_snapshot_comes_back_with_its_parts(catalog: Catalog) -> Non
         assert [one.id for one in transaction.snapshots.all()] == ["id-own"]
         assert transaction.names.page(REGION, "", 9) == ["empty", "own"]
         assert transaction.tags.of(["id-all"]) == {"id-all": {}}
+
+
+def test_automatic_snapshots_have_no_place_in_names_and_lists(catalog: Catalog) -> None:
+    part = snapshot("web@now/data", id="part", part_of="id-web@now")
+    whole = instance_snapshot("web@now", part, auto=AutoSource.ADD_ON)
+    alone = snapshot("data@now", auto=AutoSource.TAG)
+    copy = instance_snapshot("copy", from_auto=True)
+    with catalog.write() as transaction:
+        for one in (whole, alone, copy):
+            transaction.enter(one)
+
+    with catalog.read() as transaction:
+        assert transaction.automatic_of("id-web") == [whole]
+        assert transaction.automatic_of("id-data") == [alone]
+        assert [transaction.snapshot(one.id) for one in (whole, alone)] == [whole, alone]
+        assert transaction.snapshots.auto_pending() == 2
+        assert transaction.instance_snapshots.page(REGION, 0, 9) == ([copy], None)
+        assert transaction.snapshots.page(REGION, 0, 9) == ([], None)
+        assert transaction.names.page(REGION, "", 9) == ["copy"]
+
+    ids = SequentialIds()
+    with catalog.write() as transaction:
+        for one in (whole, alone):
+            transaction.discard(one, ids, 7)
+        assert transaction.snapshots.all() == []
+        deleted = [one.arguments["snapshot"] for one in transaction.jobs.all()]
+        assert deleted == ["part", "id-data@now"]
+
+
+def test_runs_of_the_configuration_are_told_apart_by_what_they_are_of(catalog: Catalog) -> None:
+    with catalog.write() as transaction:
+        for one in (disk("data"), disk("tagged", tags={RHYTHMS_TAG: "none"})):
+            transaction.disks.add(one)
+        transaction.instances.add(instance("web"))
+        runs = transaction.auto_runs
+        for kind, found in ((ResourceType.DISK, "id-data"), (ResourceType.INSTANCE, "id-web")):
+            assert runs.without_rhythms(kind) == [(found, REGION)]
+            runs.put(rhythm_run(found, REGION, AutoSource.CONFIG, "hourly keep 1 day", 0))
+            assert runs.without_rhythms(kind) == []
+        runs.put(add_on_run("id-web", REGION, "06:00", 0))
+        found_web = transaction.instances.by_id("id-web")
+        assert found_web is not None
+        assert found_web.add_on is not None
+        assert found_web.add_on.time_of_day == "06:00"
+        runs.forget_policy_other_than(ResourceType.DISK, "")
+        runs.forget_policy_other_than(ResourceType.INSTANCE, "hourly keep 1 day")
+        assert runs.of("id-data") == []
+        assert {run.source for run in runs.of("id-web")} == {AutoSource.CONFIG, AutoSource.ADD_ON}
 
 
 def test_jobs_of_a_group_are_let_go_and_forgotten_together(catalog: Catalog) -> None:

@@ -368,8 +368,13 @@ def test_what_cannot_be_asked_for(world: World) -> None:
         world.call(
             "EnableAddOn", resourceName="web", addOnRequest={"addOnType": "StopInstanceOnIdle"}
         )
-    with pytest.raises(InvalidInputException, match="of disks only, not of instances"):
-        enable(world, name="web")
+    with pytest.raises(InvalidInputException, match="web is not a disk but an instance"):
+        world.call(
+            "CreateDiskFromSnapshot",
+            **asked,
+            sourceDiskName="web",
+            useLatestRestorableAutoSnapshot=True,
+        )
     with pytest.raises(InvalidInputException, match="Only disks and instances have add-ons"):
         enable(world, name="snap")
     with pytest.raises(NotFoundException, match="resource does not exist: nope"):
@@ -532,7 +537,7 @@ class Killed(BaseException):
 
 MOMENTS = [
     (kind, step.name, moment)
-    for kind in (JobKind.FREEZE_DISK, JobKind.UPLOAD_SNAPSHOT)
+    for kind in (JobKind.FREEZE, JobKind.UPLOAD_SNAPSHOT)
     for step in PROCEDURES[kind].steps
     for moment in ("begin", "done", "recorded")
 ]

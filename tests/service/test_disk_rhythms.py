@@ -120,12 +120,13 @@ def test_tags_that_are_not_rhythms(world: World) -> None:
             resourceName="data",
             tags=[{"key": TAG, "value": "hourly keep 1 day, daily keep 1 week"}],
         )
-    with pytest.raises(InvalidInputException, match="belongs on a resource of the type Disk"):
+    world.snapshot("snap")
+    with pytest.raises(InvalidInputException, match="of the type Disk or Instance, not on a Disk"):
         world.call(
-            "TagResource", resourceName="web", tags=[{"key": TAG, "value": "hourly keep 1 day"}]
+            "TagResource", resourceName="snap", tags=[{"key": TAG, "value": "hourly keep 1 day"}]
         )
     assert world.call("GetDisk", diskName="data")["disk"]["tags"] == []
-    assert world.call("GetActiveNames")["activeNames"] == ["data", "web"]
+    assert world.call("GetActiveNames")["activeNames"] == ["data", "snap", "web"]
 
 
 def test_a_disk_with_the_tag_is_deleted_only_by_force(world: World) -> None:

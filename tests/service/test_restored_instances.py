@@ -182,14 +182,21 @@ def test_what_cannot_be_asked_for(saved: World) -> None:
         restore(saved, "one", instanceSnapshotName="nope")
     with pytest.raises(InvalidInputException, match="instanceSnapshotName is required"):
         restore(saved, "one", instanceSnapshotName=None)
-    with pytest.raises(InvalidInputException, match="no automatic snapshots of instances"):
+    with pytest.raises(InvalidInputException, match="instanceSnapshotName or sourceInstanceName"):
         restore(saved, "one", sourceInstanceName="web", useLatestRestorableAutoSnapshot=True)
+    with pytest.raises(InvalidInputException, match="sourceInstanceName: leave them out"):
+        restore(saved, "one", useLatestRestorableAutoSnapshot=True)
+    automatic = {"instanceSnapshotName": None, "useLatestRestorableAutoSnapshot": True}
+    with pytest.raises(InvalidInputException, match="data is not an instance but a disk"):
+        restore(saved, "one", sourceInstanceName="data", **automatic)
+    with pytest.raises(NotFoundException, match="automatic snapshot does not exist: web"):
+        restore(saved, "one", sourceInstanceName="web", **automatic)
     with pytest.raises(InvalidInputException, match="already in use: web"):
         restore(saved, "web")
     with pytest.raises(InvalidInputException, match="The bundle huge does not exist"):
         restore(saved, "one", bundleId="huge")
-    with pytest.raises(InvalidInputException, match="of disks only, not of instances"):
-        restore(saved, "one", addOns=[{"addOnType": "AutoSnapshot"}])
+    with pytest.raises(InvalidInputException, match="does not serve the add-on StopInstanceOnIdle"):
+        restore(saved, "one", addOns=[{"addOnType": "StopInstanceOnIdle"}])
     with pytest.raises(InvalidInputException, match="availability zone nowhere is not in"):
         restore(saved, "one", availabilityZone="nowhere")
     saved.instance_snapshot("young")

@@ -23,7 +23,7 @@ from mooring.protocol.serialize import serialize_result
 from mooring.quiesce.memory import MemoryQuiescer
 from mooring.service.backend import Backend
 from mooring.service.context import Context
-from mooring.service.freezing import freeze_one
+from mooring.service.freezing import freeze_unasked
 from mooring.service.table import handlers
 from mooring.vault.store.memory import MemoryStore
 from mooring.vault.vault import Vault
@@ -54,7 +54,7 @@ class World:
             vaults=vaults,
             clock=self.clock,
             ids=SequentialIds(),
-            freeze=lambda disk, snapshot: freeze_one(self.backend, disk, snapshot),
+            freeze=lambda disks, snapshots: freeze_unasked(self.backend, disks, snapshots),
         )
         self.runner = Runner(self.tools, PROCEDURES, observer=observer)
         self.quiescer = MemoryQuiescer()

@@ -108,7 +108,7 @@ def _sort(roots: list[Root]) -> tuple[list[InstanceSnapshot], list[DiskSnapshot]
             continue
         if known.whole.id not in wholes and all(one in snapshots for one in known.part_ids):
             parts = [snapshots.pop(one) for one in known.part_ids]
-            wholes[known.whole.id] = replace(known.whole, parts=parts)
+            wholes[known.whole.id] = replace(_as_manual(known.whole), parts=parts)
     singles = [
         one if one.part_of is None else replace(one, part_of=None, name=_own_name(one.name))
         for one in snapshots.values()
@@ -118,6 +118,14 @@ def _sort(roots: list[Root]) -> tuple[list[InstanceSnapshot], list[DiskSnapshot]
 
 def _own_name(part_name: str) -> str:
     return part_name.replace("/", "-")[:MAX_NAME_LENGTH].rstrip("-._")
+
+
+def _as_manual(whole: InstanceSnapshot) -> InstanceSnapshot:
+    """An automatic one as a manual one: with the catalog the instance is gone that has it."""
+    if whole.auto is None:
+        return whole
+    name = name_as_manual(whole.instance_name, whole.created_ms)
+    return replace(whole, name=name, auto=None, from_auto=True)
 
 
 def _enter(
@@ -151,13 +159,17 @@ def _enter(
 def _snapshot(root: Root) -> DiskSnapshot:
     info = root.info
     known = recall(info.extra)
+    whole = None if known is None else known.whole
     # With the catalog the disk is gone, by which an automatic snapshot was found: it becomes one
     # that anybody finds.
-    auto = info.extra.get("auto")
+    auto = "auto" in info.extra
+    name = name_as_manual(info.disk_name, info.created_ms) if auto else info.name
+    if whole is not None and whole.auto is not None:
+        name = part_name(_as_manual(whole).name, info.disk_name)
     return DiskSnapshot(
         id=info.id,
         region=info.region,
-        name=info.name if auto is None else name_as_manual(info.disk_name, info.created_ms),
+        name=name,
         created_ms=info.created_ms,
         support_code=info.support_code,
         size_gb=info.size // GIB,
@@ -172,10 +184,12 @@ def _snapshot(root: Root) -> DiskSnapshot:
         stored_bytes=root.statistics.stored_bytes,
         completed_ms=root.completed_ms,
         consistency=consistency_of(info.tags) if known is None else None,
-        part_of=None if known is None else known.whole.id,
+        part_of=None if whole is None else whole.id,
         disk_path=None if known is None else known.disk_path,
         content_id=info.extra.get("content"),
-        from_auto=auto is not None or "from-auto" in info.extra,
+        from_auto=auto
+        or "from-auto" in info.extra
+        or (whole is not None and (whole.from_auto or whole.auto is not None)),
         tags={} if known is not None else dict(info.tags),
     )
 

@@ -4,21 +4,36 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    delete,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from mooring.catalog import schema
-from mooring.model.auto_snapshot import AutoRun, AutoSource
+from mooring.model.auto_snapshot import AddOn, AutoRun, AutoSource
+from mooring.model.operation import ResourceType
 from mooring.model.rhythm import RHYTHMS_TAG
+
+_TABLES = {ResourceType.DISK: schema.disks, ResourceType.INSTANCE: schema.instances}
+"""What can have automatic snapshots."""
 
 
 class AutoRuns:
-    """When the next automatic snapshot of each disk is due, by disk and source."""
+    """When the next automatic snapshot of each resource is due, by resource and source."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def put(self, run: AutoRun) -> None:
-        """Enter a run in place of the one of the same disk and source."""
+        """Enter a run in place of the one of the same resource and source."""
         self.remove(run.resource_id, run.source)
         self._connection.execute(
             insert(schema.auto_runs).values(
@@ -32,7 +47,7 @@ class AutoRuns:
         )
 
     def remove(self, resource_id: str, *sources: AutoSource) -> None:
-        """Forget the runs of these sources; without any, all of the disk."""
+        """Forget the runs of these sources; without any, all of the resource."""
         table = schema.auto_runs
         query = delete(table).where(table.c.resource_id == resource_id)
         if sources:
@@ -66,25 +81,43 @@ class AutoRuns:
         )
         return [_value(row) for row in rows]
 
-    def without_rhythms(self) -> list[str]:
-        """The ids of the disks that follow neither a tag nor the configuration."""
-        disks, runs, tags = schema.disks, schema.auto_runs, schema.tags
+    def without_rhythms(self, kind: ResourceType) -> list[tuple[str, str]]:
+        """The ids of those resources that follow neither a tag nor the configuration, and where
+        they are: their regions."""
+        table, runs, tags = _TABLES[kind], schema.auto_runs, schema.tags
         own = select(runs.c.resource_id).where(runs.c.source != AutoSource.ADD_ON)
         tagged = select(tags.c.resource_id).where(tags.c.key == RHYTHMS_TAG)
-        return list(
-            self._connection.execute(
-                select(disks.c.id)
-                .where(disks.c.id.not_in(own), disks.c.id.not_in(tagged))
-                .order_by(disks.c.seq)
-            ).scalars()
+        rows = self._connection.execute(
+            select(table.c.id, table.c.region)
+            .where(table.c.id.not_in(own), table.c.id.not_in(tagged))
+            .order_by(table.c.seq)
         )
+        return [(row.id, row.region) for row in rows]
 
-    def forget_policy_other_than(self, policy: str) -> None:
-        """Forget the runs of the configuration as it was before."""
+    def forget_policy_other_than(self, kind: ResourceType, policy: str) -> None:
+        """Forget those resources' runs of the configuration as it was before."""
         table = schema.auto_runs
         self._connection.execute(
-            delete(table).where(table.c.source == AutoSource.CONFIG, table.c.policy != policy)
+            delete(table).where(
+                table.c.source == AutoSource.CONFIG,
+                table.c.policy != policy,
+                table.c.resource_id.in_(select(_TABLES[kind].c.id)),
+            )
         )
+
+
+def with_add_on(query: Select[Any], resource_id: ColumnElement[str]) -> Select[Any]:
+    """The query, with the add-on of each row's resource, for `read_add_on`."""
+    runs = schema.auto_runs
+    is_its = and_(runs.c.resource_id == resource_id, runs.c.source == AutoSource.ADD_ON)
+    return query.add_columns(
+        runs.c.policy.label("add_on_time"), runs.c.next_ms.label("add_on_next_ms")
+    ).outerjoin(runs, is_its)
+
+
+def read_add_on(row: Row[Any]) -> AddOn | None:
+    """The add-on of a row's resource, None if it is not enabled."""
+    return None if row.add_on_time is None else AddOn(row.add_on_time, row.add_on_next_ms)
 
 
 def _value(row: Row[Any]) -> AutoRun:

@@ -28,9 +28,10 @@ from mooring.catalog.operations import Operations
 from mooring.catalog.snapshots import Snapshots
 from mooring.catalog.tags import TagRows
 from mooring.model.errors import ConfigurationError
-from mooring.model.instance_snapshot import InstanceSnapshot
+from mooring.model.ids import Ids
+from mooring.model.instance_snapshot import InstanceSnapshot, Snapshot
 from mooring.model.job import JobKind
-from mooring.model.snapshot import DiskSnapshot
+from mooring.model.snapshot_jobs import deletion
 
 MEMORY = "sqlite://"
 """The URL of a catalog that lives as long as the process, for tests."""
@@ -63,14 +64,41 @@ class Transaction:
         self.auto_runs = AutoRuns(connection)
         self.answers = Answers(connection)
 
-    def take_back(self, snapshot: DiskSnapshot | InstanceSnapshot) -> None:
+    def snapshot(self, snapshot_id: str) -> Snapshot | None:
+        """The snapshot of a disk or of an instance with that id."""
+        return self.snapshots.by_id(snapshot_id) or self.instance_snapshots.by_id(snapshot_id)
+
+    def automatic_of(self, resource_id: str) -> Sequence[Snapshot]:
+        """The automatic snapshots of a disk or of an instance in any state, oldest first."""
+        return [
+            *self.snapshots.auto_of_disk(resource_id),
+            *self.instance_snapshots.auto_of_instance(resource_id),
+        ]
+
+    def enter(self, snapshot: Snapshot) -> None:
+        """Record a snapshot of a disk or of an instance, with its parts."""
+        if isinstance(snapshot, InstanceSnapshot):
+            self.instance_snapshots.add(snapshot)
+        else:
+            self.snapshots.add(snapshot)
+
+    def discard(self, snapshot: Snapshot, ids: Ids, now_ms: int) -> None:
+        """Forget a snapshot, and record the jobs that remove it from the vault."""
+        self._forget(snapshot)
+        for one in snapshot.members:
+            self.jobs.add(deletion(one, ids.new_id(), now_ms))
+
+    def take_back(self, snapshot: Snapshot) -> None:
         """Forget a snapshot that was not frozen, with its jobs and operations."""
+        self._forget(snapshot)
+        self.operations.remove_of_job(snapshot.id)
+        self.jobs.remove_all(snapshot.id)
+
+    def _forget(self, snapshot: Snapshot) -> None:
         if isinstance(snapshot, InstanceSnapshot):
             self.instance_snapshots.remove(snapshot)
         else:
             self.snapshots.remove(snapshot)
-        self.operations.remove_of_job(snapshot.id)
-        self.jobs.remove_all(snapshot.id)
 
 
 Check = Callable[[Transaction], None]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, func, select
+from sqlalchemy import Row, Select, func, select
 
 from mooring.catalog import schema
+from mooring.catalog.auto_runs import read_add_on, with_add_on
 from mooring.catalog.rows import ResourceRows
-from mooring.model.auto_snapshot import AddOn, AutoSource
 from mooring.model.disk import Attachment, Disk, DiskState
 from mooring.model.operation import ResourceType
 from mooring.model.tags import Tags
@@ -21,18 +21,11 @@ class Disks(ResourceRows[Disk]):
     kind = ResourceType.DISK
 
     def query(self) -> Select[Any]:
-        disks, instances, runs = schema.disks, schema.instances, schema.auto_runs
-        add_on = and_(runs.c.resource_id == disks.c.id, runs.c.source == AutoSource.ADD_ON)
-        return (
-            select(
-                disks,
-                instances.c.name.label("instance_name"),
-                runs.c.policy.label("add_on_time"),
-                runs.c.next_ms.label("add_on_next_ms"),
-            )
-            .outerjoin(instances, instances.c.id == disks.c.instance_id)
-            .outerjoin(runs, add_on)
+        disks, instances = schema.disks, schema.instances
+        query = select(disks, instances.c.name.label("instance_name")).outerjoin(
+            instances, instances.c.id == disks.c.instance_id
         )
+        return with_add_on(query, disks.c.id)
 
     def value(self, row: Row[Any], tags: Tags) -> Disk:
         return Disk(
@@ -50,9 +43,7 @@ class Disks(ResourceRows[Disk]):
             path=row.path,
             origin_id=row.origin_id,
             auto_mounting=bool(row.auto_mounting),
-            add_on=(
-                None if row.add_on_time is None else AddOn(row.add_on_time, row.add_on_next_ms)
-            ),
+            add_on=read_add_on(row),
             tags=tags,
         )
 

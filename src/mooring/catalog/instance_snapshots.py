@@ -6,18 +6,22 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import ColumnElement, Connection, Row
 
 from mooring.catalog import schema
 from mooring.catalog.rows import ResourceRows
 from mooring.catalog.snapshots import Snapshots
+from mooring.model.auto_snapshot import AutoSource
 from mooring.model.instance_snapshot import InstanceSnapshot
 from mooring.model.operation import ResourceType
 from mooring.model.tags import Tags
 
 
 class InstanceSnapshots(ResourceRows[InstanceSnapshot]):
-    """The snapshots of instances; they outlive their instances."""
+    """The snapshots of instances; they outlive their instances.
+
+    Automatic ones are among them, but have no place in the name space, nor in lists.
+    """
 
     table = schema.instance_snapshots
     kind = ResourceType.INSTANCE_SNAPSHOT
@@ -38,8 +42,16 @@ class InstanceSnapshots(ResourceRows[InstanceSnapshot]):
             instance_zone=row.instance_zone,
             blueprint_id=row.blueprint_id,
             bundle_id=row.bundle_id,
+            from_auto=bool(row.from_auto),
+            auto=None if row.auto is None else AutoSource(row.auto),
             tags=tags,
         )
+
+    def listed(self) -> list[ColumnElement[bool]]:
+        return [self.table.c.auto.is_(None)]
+
+    def has_name(self, value: InstanceSnapshot) -> bool:
+        return value.has_name
 
     def add(self, value: InstanceSnapshot) -> None:
         """Insert the snapshot with its parts."""
@@ -52,6 +64,10 @@ class InstanceSnapshots(ResourceRows[InstanceSnapshot]):
         for part in value.parts:
             self._snapshots.remove(part)
         super().remove(value)
+
+    def auto_of_instance(self, instance_id: str) -> list[InstanceSnapshot]:
+        """The instance's automatic snapshots in any state, oldest first."""
+        return self.where(self.table.c.instance_id == instance_id, self.table.c.auto.is_not(None))
 
     def values(self, rows: Iterable[Row[Any]]) -> list[InstanceSnapshot]:
         found = super().values(rows)

@@ -6,9 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Row
+from sqlalchemy import Row, Select, select
 
 from mooring.catalog import schema
+from mooring.catalog.auto_runs import read_add_on, with_add_on
 from mooring.catalog.rows import ResourceRows
 from mooring.model.firewall import decode, encode
 from mooring.model.instance import Instance, InstanceState
@@ -21,6 +22,9 @@ class Instances(ResourceRows[Instance]):
 
     table = schema.instances
     kind = ResourceType.INSTANCE
+
+    def query(self) -> Select[Any]:
+        return with_add_on(select(self.table), self.table.c.id)
 
     def value(self, row: Row[Any], tags: Tags) -> Instance:
         return Instance(
@@ -37,6 +41,7 @@ class Instances(ResourceRows[Instance]):
             ip_address_type=row.ip_address_type,
             metadata_options=json.loads(row.metadata_options or "null"),
             ports=decode(row.ports),
+            add_on=read_add_on(row),
             tags=tags,
         )
 

@@ -97,16 +97,22 @@ class ResourceRows(Generic[Value]):
         """Selects whole rows; a table that joins others overrides it."""
         return select(self.table)
 
+    def has_name(self, value: Value) -> bool:
+        """Whether its name is one of the region's: always, unless a table says otherwise."""
+        return True
+
     def add(self, value: Value) -> None:
         """Insert the resource with its name and tags."""
-        self._names.take(value.region, value.name, self.kind, value.id)
+        if self.has_name(value):
+            self._names.take(value.region, value.name, self.kind, value.id)
         self.connection.execute(self._insert, self.columns(value))
         if value.tags:
             self._tags.replace(value.id, value.tags)
 
     def remove(self, value: Value) -> None:
         """Delete the resource with its name and tags."""
-        self._names.free(value.region, value.name)
+        if self.has_name(value):
+            self._names.free(value.region, value.name)
         self._tags.replace(value.id, {})
         self.connection.execute(self._delete, {"this_id": value.id})
 

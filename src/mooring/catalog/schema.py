@@ -89,6 +89,8 @@ instance_snapshots = _resources(
     Column("instance_zone", Text),
     Column("blueprint_id", Text),
     Column("bundle_id", Text),
+    Column("from_auto", Boolean),
+    Column("auto", Text),
 )
 
 auto_runs = Table(

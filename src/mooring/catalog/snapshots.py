@@ -67,17 +67,8 @@ class Snapshots(ResourceRows[DiskSnapshot]):
     def listed(self) -> list[ColumnElement[bool]]:
         return [self.table.c.part_of.is_(None), self.table.c.auto.is_(None)]
 
-    def add(self, value: DiskSnapshot) -> None:
-        if value.has_name:
-            super().add(value)
-        else:
-            self.connection.execute(self._insert, self.columns(value))
-
-    def remove(self, value: DiskSnapshot) -> None:
-        if value.has_name:
-            super().remove(value)
-        else:
-            self.connection.execute(self._delete, {"this_id": value.id})
+    def has_name(self, value: DiskSnapshot) -> bool:
+        return value.has_name
 
     def parts(self, set_ids: Sequence[str]) -> dict[str, list[DiskSnapshot]]:
         """The parts of instance snapshots by the ids of these, in the order of their making."""
@@ -95,10 +86,13 @@ class Snapshots(ResourceRows[DiskSnapshot]):
         return self.where(self.table.c.disk_id == disk_id, self.table.c.auto.is_not(None))
 
     def auto_pending(self) -> int:
-        """How many automatic snapshots of all disks are pending."""
+        """How many snapshots of all disks are pending that are automatic, or part of one."""
+        wholes = schema.instance_snapshots
+        of_auto = select(wholes.c.id).where(wholes.c.auto.is_not(None))
         return self.connection.execute(
             select(func.count()).where(
-                self.table.c.auto.is_not(None), self.table.c.state == SnapshotState.PENDING
+                self.table.c.state == SnapshotState.PENDING,
+                or_(self.table.c.auto.is_not(None), self.table.c.part_of.in_(of_auto)),
             )
         ).scalar_one()
 

@@ -80,11 +80,11 @@ OPERATIONS: dict[str, tuple[str, str]] = {
         "Stop the instance first, or disconnect the client that uses the disk.",
     ),
     "DisableAddOn": (
-        "Switch the automatic snapshots of a disk off.",
+        "Switch the automatic snapshots of a disk or an instance off.",
         "Those taken already are kept until they are deleted, or the disk is.",
     ),
     "EnableAddOn": (
-        "Switch the automatic snapshots of a disk on.",
+        "Switch the automatic snapshots of a disk or an instance on.",
         "One is taken every day within 45 minutes after the full hour given, and the newest seven "
         "are kept. Called again, it changes the hour. For other rhythms give the disk the tag "
         "`mooring:snapshots`.",
@@ -94,7 +94,7 @@ OPERATIONS: dict[str, tuple[str, str]] = {
         "Names are unique in a region across disks, snapshots and instances.",
     ),
     "GetAutoSnapshots": (
-        "List the automatic snapshots of a disk.",
+        "List the automatic snapshots of a disk or an instance.",
         "The newest come first. Their dates name them where one is used, copied or deleted.",
     ),
     "GetBlueprints": (
@@ -269,11 +269,11 @@ MEMBERS: dict[str, str] = {
     "sourceSnapshotName": "The name of the snapshot, of a disk or of an instance.",
     "sourceInstanceName": "The instance whose automatic snapshot to use.",
     "sourceRegion": "The region of the snapshot to copy.",
-    "sourceResourceName": "The disk whose automatic snapshot to copy.",
+    "sourceResourceName": "The disk or instance whose automatic snapshot to copy.",
     "sourceDiskName": "The disk whose automatic snapshot to use.",
     "tagKeys": "The keys of the tags to remove.",
     "tags": "Tags for the new resource, as key=...,value=...",
-    "useLatestRestorableAutoSnapshot": "Use the newest automatic snapshot of the source disk.",
+    "useLatestRestorableAutoSnapshot": "Use the newest automatic snapshot of the source.",
     "targetSnapshotName": "The name of the copy.",
     "userData": "A script for the first start. Kept, but has no effect here.",
     "value": "The value of the tag.",

@@ -111,11 +111,15 @@ def _check_vault(vault: VaultSettings) -> None:
 
 
 def _check_snapshots(snapshots: SnapshotSettings) -> None:
-    if snapshots.rhythms:
+    for name, rhythms in (
+        ("rhythms", snapshots.rhythms),
+        ("instance_rhythms", snapshots.instance_rhythms),
+    ):
         try:
-            parse_rhythms(snapshots.rhythms)
+            if rhythms:
+                parse_rhythms(rhythms)
         except InvalidInputException as error:
-            raise ConfigurationError(f"snapshots.rhythms: {error.message}") from None
+            raise ConfigurationError(f"snapshots.{name}: {error.message}") from None
 
 
 def _check_nbd(nbd: NbdSettings, regions: int) -> None:

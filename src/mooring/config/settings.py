@@ -124,6 +124,11 @@ class SnapshotSettings:
         "rhythms of automatic snapshots of every disk without the tag `mooring:snapshots`, "
         "such as `hourly keep 2 days, daily keep 1 month`; default: none",
     )
+    instance_rhythms: str = setting(
+        "",
+        "the same for every instance without the tag, each with all its disks at one instant; "
+        "default: none",
+    )
 
 
 @dataclass(frozen=True, slots=True)

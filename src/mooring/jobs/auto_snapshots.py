@@ -1,19 +1,24 @@
 """Automatic snapshots: taken when they are due, thinned out when the next one is stored.
 
-The schedule looks now and then which runs are due (rows of the catalog, so that of several
-servers one takes each). In one transaction a run is moved to its next time and a snapshot is
-recorded, with the two jobs that every snapshot has in one form or another:
+They are of disks and of instances. The schedule looks now and then which runs are due (rows of
+the catalog, so that of several servers one takes each). In one transaction a run is moved to its
+next time and a snapshot is recorded, of an instance with a part for each disk that is attached,
+and with the jobs that every snapshot has in one form or another:
 
-    freeze   fix the disk's content; let the upload begin          undo: take the snapshot back
-    upload   upload_snapshot.py, held until then
+    freeze   fix the disks' content at one instant; let the uploads begin
+             undo: take the snapshot back
+    upload   upload_snapshot.py, for each disk, held until then
 
-From there on it is a snapshot like any other. Killed at any moment, the job goes on: to freeze
-for a point that is there already does nothing. A disk that cannot be frozen is tried again in
-five minutes.
+From there on it is a snapshot like any other. Killed at any moment, the job goes on: what is
+frozen already is not frozen again. What cannot be frozen is tried again in five minutes; so it
+is when other disks are attached by then than the instance had, for a snapshot of some of them
+is none of it.
 
-A run stays due while it cannot be taken: while an automatic snapshot of the same disk is
-still being stored, or too many of all disks are. So there is never a pile, what was missed while
-the server was down is made up for by one snapshot, and those due longest come first.
+A run stays due while it cannot be taken: while an automatic snapshot of the same disk, or of the
+same instance, is still being stored, while disks of the instance come or go, or while too many
+of all disks are pending. So there is never a pile, what was missed while the server was down is
+made up for by one snapshot, and those due longest come first. Disks and instances do not wait
+for each other's.
 """
 
 from __future__ import annotations
@@ -28,87 +33,101 @@ from mooring.model import auto_snapshot
 from mooring.model.auto_snapshot import AutoRun, AutoSource, next_run, rhythm_run
 from mooring.model.consistency import Wish, wish_of
 from mooring.model.disk import Disk, DiskState
-from mooring.model.errors import EngineError
-from mooring.model.job import HELD_MS, Job, JobKind
+from mooring.model.errors import CanceledError, PostponedError
+from mooring.model.instance import Instance
+from mooring.model.instance_snapshot import InstanceSnapshot, Snapshot, in_motion, part
+from mooring.model.job import Job, JobKind
+from mooring.model.operation import ResourceType
 from mooring.model.rhythm import offset_of, parse_rhythms, superfluous
 from mooring.model.snapshot import DiskSnapshot, SnapshotState
-from mooring.model.snapshot_jobs import deletion
+from mooring.model.snapshot_jobs import uploading
 
 MAX_PENDING = 64
-"""Automatic snapshots of all disks that may be pending at once; the others stay due."""
+"""Snapshots of disks, automatic or part of an automatic one, that may be pending before more
+are taken; the others stay due."""
 
 log = structlog.get_logger("mooring.jobs")
 
 
-def take_due(tools: Tools, policy: str = "") -> int:
+def take_due(tools: Tools, policy: str = "", instance_policy: str = "") -> int:
     """Begin the automatic snapshots that are due; says how many.
 
-    `policy` are the rhythms of the configuration, for disks without a tag of their own.
+    `policy` and `instance_policy` are the rhythms of the configuration, for disks and for
+    instances without a tag of their own.
     """
     now = tools.clock.now_ms()
-    if policy:
-        _follow_configuration(tools, policy, now)
+    _follow_configuration(tools, ResourceType.DISK, policy, now)
+    _follow_configuration(tools, ResourceType.INSTANCE, instance_policy, now)
     with tools.catalog.read() as transaction:
         due = transaction.auto_runs.due(now)
         room = MAX_PENDING - transaction.snapshots.auto_pending() if due else 0
     begun = 0
     for run in due:
-        if begun >= room:
+        if room <= 0:
             break
         with tools.catalog.write() as transaction:
-            begun += _take(tools, transaction, run)
+            taken = _take(tools, transaction, run)
+        if taken is not None:
+            begun += 1
+            room -= len(taken.members)
     return begun
 
 
-def thin(tools: Tools, transaction: Transaction, stored: DiskSnapshot) -> None:
-    """Let go of what the disk keeps no more, now that another snapshot of it is stored.
+def thin(tools: Tools, transaction: Transaction, stored: Snapshot) -> None:
+    """Let go of what its disk or instance keeps no more, now that this one is stored.
 
     What was taken by the add-on and what by rhythms do not count together. Nothing is let go
     once the add-on, or the rhythms, are no more.
     """
-    runs = transaction.auto_runs.of(stored.disk_id)
+    runs = transaction.auto_runs.of(stored.resource_id)
     run = next((one for one in runs if _group(one.source) == _group(stored.auto)), None)
     if run is None:
         return
     now = tools.clock.now_ms()
     of_group = [
         one
-        for one in transaction.snapshots.auto_of_disk(stored.disk_id)
+        for one in transaction.automatic_of(stored.resource_id)
         if _group(one.auto) == _group(stored.auto)
     ]
-    completed = [
-        one for one in of_group if one.state is SnapshotState.COMPLETED or one.id == stored.id
-    ]
+    completed = [one for one in of_group if one.is_stored]
     # One that failed is shown until a later one has not.
     gone = [
         one
         for one in of_group
-        if one.state is SnapshotState.ERROR and one.created_ms < stored.created_ms
+        if not (one.is_stored or one.is_pending) and one.created_ms < stored.created_ms
     ]
     if run.source is AutoSource.ADD_ON:
         gone += sorted(completed, key=lambda one: one.created_ms)[: -auto_snapshot.KEPT]
     else:
         moments = {one.created_ms for one in completed}
         rhythms = parse_rhythms(run.policy)
-        let_go = superfluous(rhythms, moments, now, offset_of(stored.disk_id, rhythms))
+        let_go = superfluous(rhythms, moments, now, offset_of(stored.resource_id, rhythms))
         gone += [one for one in completed if one.created_ms in let_go]
     for one in gone:
-        transaction.snapshots.remove(one)
-        transaction.jobs.add(deletion(one, tools.ids.new_id(), now))
+        transaction.discard(one, tools.ids, now)
+
+
+def thin_after(tools: Tools, transaction: Transaction, one: DiskSnapshot) -> None:
+    """Let go of what is kept no more, if an automatic snapshot is stored now that this one is.
+
+    It may be the last part of one of an instance.
+    """
+    if one.auto is None and one.part_of is None:
+        return
+    whole = transaction.snapshot(one.part_of or one.id)
+    if whole is not None and whole.auto is not None and whole.is_stored:
+        thin(tools, transaction, whole)
 
 
 def freeze(work: Work) -> Change:
-    """Fix the content, unless disk and snapshot are gone."""
+    """Fix the content, unless the snapshot is gone."""
     with work.catalog.read() as transaction:
-        snapshot = transaction.snapshots.by_id(work.argument("snapshot"))
-        disk = transaction.disks.by_id(work.argument("disk"))
+        whole = transaction.snapshot(work.argument("snapshot"))
 
     def nothing(_transaction: Transaction) -> None:
-        """The disk is gone, and its snapshots with it; the upload finds that out."""
+        """Its disk or instance is gone, and it with that; the uploads find that out."""
 
-    confirm: Change = nothing
-    if snapshot is not None and disk is not None:
-        confirm = _freeze(work, disk, snapshot)
+    confirm: Change = nothing if whole is None else _freeze(work, whole)
 
     def change(transaction: Transaction) -> None:
         confirm(transaction)
@@ -118,129 +137,199 @@ def freeze(work: Work) -> Change:
 
 
 def take_back(work: Work) -> None:
-    """Let go of the point, if there is one."""
-    work.engine.release(work.argument("disk"), work.argument("snapshot"), stored=False)
+    """Let go of the points, if there are any."""
+    with work.catalog.read() as transaction:
+        whole = transaction.snapshot(work.argument("snapshot"))
+    for one in () if whole is None else whole.members:
+        work.engine.release(one.disk_id, one.id, stored=False)
 
 
 def failed(transaction: Transaction, job: Job) -> None:
-    """The disk could not be frozen: as if nobody had tried, but soon again."""
-    snapshot = transaction.snapshots.by_id(job.arguments["snapshot"])
-    if snapshot is None:
+    """It could not be frozen: as if nobody had tried, but soon again."""
+    whole = transaction.snapshot(job.arguments["snapshot"])
+    if whole is None:
         transaction.jobs.let_go(job.arguments["snapshot"])
         return
     log.warning("an automatic snapshot was not taken", reason=job.error_details, **job.arguments)
-    transaction.take_back(snapshot)
+    transaction.take_back(whole)
     source = AutoSource(job.arguments["source"])
     again = job.created_ms + auto_snapshot.RETRY_MS
-    transaction.auto_runs.move(snapshot.disk_id, source, again)
+    transaction.auto_runs.move(whole.resource_id, source, again)
 
 
-def _freeze(work: Work, disk: Disk, snapshot: DiskSnapshot) -> Change:
-    if snapshot.id not in work.engine.points(disk.id):
-        return work.tools.freeze(disk, snapshot)
-    # A crash came between, and nobody knows whether the disk's users were at rest.
-    if wish_of(disk.tags) is Wish.REQUIRE:
-        raise EngineError(
-            f"the disk {disk.name} was frozen, but whether its users were at rest is not known"
-        )
-    return lambda transaction: _confirm(transaction, snapshot)
+def _freeze(work: Work, whole: Snapshot) -> Change:
+    with work.catalog.read() as transaction:
+        found = [transaction.disks.by_id(one.disk_id) for one in whole.members]
+    disks = [disk for disk in found if disk is not None]
+    frozen = [one for one in whole.members if one.id in work.engine.points(one.disk_id)]
+    if not frozen:
+        if isinstance(whole, InstanceSnapshot):
+            _check_disks(work, whole)
+        return work.tools.freeze(disks, whole.members)
+    # A crash came between.
+    if len(frozen) < len(whole.members):
+        raise CanceledError("only some of the disks were frozen when the server was killed")
+    for disk in disks:
+        if wish_of(disk.tags) is Wish.REQUIRE:
+            raise CanceledError(
+                f"the disk {disk.name} was frozen, but whether its users were at rest is not known"
+            )
+    return lambda transaction: _confirm(transaction, whole)
 
 
-def _confirm(transaction: Transaction, snapshot: DiskSnapshot) -> None:
-    transaction.snapshots.change(snapshot.id, frozen=True)
+def _confirm(transaction: Transaction, whole: Snapshot) -> None:
+    for one in whole.members:
+        transaction.snapshots.change(one.id, frozen=True)
 
 
-def _follow_configuration(tools: Tools, policy: str, now: int) -> None:
-    with tools.catalog.read() as transaction:
-        new = transaction.auto_runs.without_rhythms()
-    if not new:
+def _check_disks(work: Work, whole: InstanceSnapshot) -> None:
+    """Raise PostponedError, or CanceledError, unless the instance has just these disks."""
+    with work.catalog.read() as transaction:
+        instance = transaction.instances.by_id(whole.instance_id)
+        disks = transaction.disks.of_instance(whole.instance_id)
+    if instance is None:
+        raise CanceledError(f"the instance {whole.instance_name} was deleted")
+    if in_motion(instance, disks) is not None:
+        raise PostponedError(f"disks of the instance {instance.name} come or go")
+    if {disk.id for disk in disks} != {one.disk_id for one in whole.members}:
+        raise CanceledError(f"the instance {instance.name} has other disks than a moment before")
+
+
+def _follow_configuration(tools: Tools, kind: ResourceType, policy: str, now: int) -> None:
+    if not policy:
         return
+    with tools.catalog.read() as transaction:
+        if not transaction.auto_runs.without_rhythms(kind):
+            return
     with tools.catalog.write() as transaction:
-        for disk_id in new:
-            disk = transaction.disks.by_id(disk_id)
-            if disk is not None:
-                run = rhythm_run(disk.id, disk.region, AutoSource.CONFIG, policy, now)
-                transaction.auto_runs.put(run)
+        for resource_id, region in transaction.auto_runs.without_rhythms(kind):
+            run = rhythm_run(resource_id, region, AutoSource.CONFIG, policy, now)
+            transaction.auto_runs.put(run)
 
 
-def _take(tools: Tools, transaction: Transaction, seen: AutoRun) -> int:
-    """Begin one snapshot, if it is still due and the disk can take it."""
+def _take(tools: Tools, transaction: Transaction, seen: AutoRun) -> Snapshot | None:
+    """Begin a snapshot and return it, if it is still due and can be taken."""
     now = tools.clock.now_ms()
     run = transaction.auto_runs.find(seen.resource_id, seen.source)
     if run is None or run.next_ms != seen.next_ms:
-        return 0  # another server was quicker
-    disk = transaction.disks.by_id(run.resource_id)
-    if disk is None:
+        return None  # another server was quicker
+    resource: Disk | Instance | None = transaction.disks.by_id(run.resource_id)
+    resource = resource or transaction.instances.by_id(run.resource_id)
+    if resource is None:
         transaction.auto_runs.remove(run.resource_id)
-        return 0
-    if disk.state is DiskState.PENDING or _must_wait(tools, transaction, disk):
-        return 0
-    transaction.auto_runs.move(disk.id, run.source, next_run(run, now))
+        return None
+    disks = _disks(transaction, resource)
+    if disks is None or _must_wait(tools, transaction, run, disks, now):
+        return None
+    transaction.auto_runs.move(resource.id, run.source, next_run(run, now))
     set_back = run.next_ms > now
-    if set_back or disk.state is DiskState.ERROR or _has_this_day(transaction, run, now):
-        return 0
-    _begin(tools, transaction, disk, run, now)
-    return 1
+    broken = any(disk.state is DiskState.ERROR for disk in disks)
+    if set_back or broken or _has_this_day(transaction, run, now):
+        return None
+    return _begin(tools, transaction, resource, disks, run, now)
 
 
-def _must_wait(tools: Tools, transaction: Transaction, disk: Disk) -> bool:
-    pending = [
-        one
-        for one in transaction.snapshots.of_disk(disk.id, SnapshotState.PENDING)
-        if one.content_id is None
-    ]
-    return len(pending) >= tools.max_pending_snapshots or any(one.auto for one in pending)
+def _disks(transaction: Transaction, resource: Disk | Instance) -> list[Disk] | None:
+    """The disks to freeze; None while that cannot be said, or they cannot be."""
+    if isinstance(resource, Disk):
+        return None if resource.state is DiskState.PENDING else [resource]
+    disks = transaction.disks.of_instance(resource.id)
+    return None if in_motion(resource, disks) is not None else disks
+
+
+def _must_wait(
+    tools: Tools, transaction: Transaction, run: AutoRun, disks: list[Disk], now: int
+) -> bool:
+    for one in transaction.automatic_of(run.resource_id):
+        # Of one moment there is one, for it has its name from that.
+        if one.is_pending or one.created_ms == now:
+            return True
+    for disk in disks:
+        pending = transaction.snapshots.of_disk(disk.id, SnapshotState.PENDING)
+        if sum(one.content_id is None for one in pending) >= tools.max_pending_snapshots:
+            return True
+    return False
 
 
 def _has_this_day(transaction: Transaction, run: AutoRun, now: int) -> bool:
     """The add-on's snapshots are named by their day, so there is one for each."""
     return run.source is AutoSource.ADD_ON and any(
         one.auto is AutoSource.ADD_ON
-        and one.state is not SnapshotState.ERROR
+        and (one.is_stored or one.is_pending)
         and auto_snapshot.day(one.created_ms) == auto_snapshot.day(now)
-        for one in transaction.snapshots.auto_of_disk(run.resource_id)
+        for one in transaction.automatic_of(run.resource_id)
     )
 
 
-def _begin(tools: Tools, transaction: Transaction, disk: Disk, run: AutoRun, now: int) -> None:
-    snapshot = DiskSnapshot(
+def _begin(
+    tools: Tools,
+    transaction: Transaction,
+    resource: Disk | Instance,
+    disks: list[Disk],
+    run: AutoRun,
+    now: int,
+) -> Snapshot:
+    whole = (
+        _of_disk(tools, resource, run, now)
+        if isinstance(resource, Disk)
+        else _of_instance(tools, resource, disks, run, now)
+    )
+    transaction.enter(whole)
+    if not whole.members:  # there is nothing to store
+        thin(tools, transaction, whole)
+        return whole
+    for one in whole.members:
+        transaction.jobs.add(uploading(one, now))
+    transaction.jobs.add(
+        Job(
+            id=tools.ids.new_id(),
+            kind=JobKind.FREEZE,
+            key=f"freeze {resource.id}",
+            region=resource.region,
+            created_ms=now,
+            arguments={"snapshot": whole.id, "zone": resource.zone, "source": run.source},
+        )
+    )
+    return whole
+
+
+def _of_disk(tools: Tools, disk: Disk, run: AutoRun, now: int) -> DiskSnapshot:
+    return DiskSnapshot(
         id=tools.ids.new_id(),
         region=disk.region,
         name=auto_snapshot.name_of(disk.name, now),
         created_ms=now,
-        support_code=f"{tools.account_id}/snap-0{tools.ids.token(16)}",
+        support_code=tools.support_code("snap"),
         size_gb=disk.size_gb,
         disk_id=disk.id,
         disk_name=disk.name,
         disk_zone=disk.zone,
         auto=run.source,
     )
-    transaction.snapshots.add(snapshot)
-    arguments = {"snapshot": snapshot.id, "disk": disk.id, "zone": disk.zone}
-    upload = Job(
-        id=snapshot.id,
-        kind=JobKind.UPLOAD_SNAPSHOT,
-        key=disk.id,
-        region=disk.region,
+
+
+def _of_instance(
+    tools: Tools, instance: Instance, disks: list[Disk], run: AutoRun, now: int
+) -> InstanceSnapshot:
+    whole = InstanceSnapshot(
+        id=tools.ids.new_id(),
+        region=instance.region,
+        name=auto_snapshot.name_of(instance.name, now),
         created_ms=now,
-        arguments=arguments,
-        not_before_ms=HELD_MS,
+        support_code=tools.support_code("ami"),
+        instance_id=instance.id,
+        instance_name=instance.name,
+        instance_zone=instance.zone,
+        blueprint_id=instance.blueprint_id,
+        bundle_id=instance.bundle_id,
+        auto=run.source,
     )
-    transaction.jobs.add(upload)
-    transaction.jobs.add(
-        replace(
-            upload,
-            id=tools.ids.new_id(),
-            kind=JobKind.FREEZE_DISK,
-            key=f"freeze {disk.id}",
-            arguments={**arguments, "source": run.source},
-            not_before_ms=0,
-        )
-    )
+    parts = [part(whole, disk, tools.ids.new_id(), tools.support_code("snap")) for disk in disks]
+    return replace(whole, parts=parts)
 
 
 def _group(source: str | None) -> bool:
     return source == AutoSource.ADD_ON
 
 
-FREEZE = Procedure(JobKind.FREEZE_DISK, (Step("freeze", freeze, take_back),), failed)
+FREEZE = Procedure(JobKind.FREEZE, (Step("freeze", freeze, take_back),), failed)

@@ -11,7 +11,7 @@ from mooring.host.interface import Devices
 from mooring.host.memory_devices import MemoryDevices
 from mooring.model.clock import Clock
 from mooring.model.disk import Disk
-from mooring.model.ids import Ids
+from mooring.model.ids import Ids, support_code
 from mooring.model.job import Job, JobKind
 from mooring.model.snapshot import DiskSnapshot
 from mooring.vault.replicate import Replica
@@ -22,8 +22,9 @@ Change = Callable[[Transaction], None]
 """What a step changes in the catalog, in the transaction that records it as done."""
 
 
-Freezer = Callable[[Disk, DiskSnapshot], Change]
-"""Fixes a disk's content for a snapshot, its users at rest if that is wished."""
+Freezer = Callable[[Sequence[Disk], Sequence[DiskSnapshot]], Change]
+"""Fixes disks' content at one instant for a snapshot of each, their users at rest if that is
+wished."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,10 @@ class Tools:
     devices: Devices = field(default_factory=MemoryDevices)
     account_id: str = "000000000000"
     max_pending_snapshots: int = 5
+
+    def support_code(self, prefix: str) -> str:
+        """A support code as the service makes them, for example for the prefix `snap`."""
+        return support_code(self.ids, self.account_id, prefix)
 
     def server(self, region: str) -> SnapshotServer:
         return self.servers.get(region, NoServer())

@@ -26,7 +26,7 @@ from mooring.model.consistency import Wish, wish_of
 from mooring.model.disk import Attachment, Disk, DiskState
 from mooring.model.errors import EngineError
 from mooring.model.instance import InstanceState
-from mooring.model.instance_snapshot import InstanceSnapshot
+from mooring.model.instance_snapshot import Snapshot
 from mooring.model.snapshot import DiskSnapshot, SnapshotState
 
 log = structlog.get_logger("mooring.jobs")
@@ -51,11 +51,14 @@ def recover(tools: Tools) -> None:
         pending = transaction.snapshots.in_state(SnapshotState.PENDING)
     unconfirmed: dict[str, list[DiskSnapshot]] = {}
     for snapshot in pending:
-        # An automatic one is not the request of a client that waited: its job goes on.
-        if not snapshot.frozen and snapshot.auto is None:
+        if not snapshot.frozen:
             unconfirmed.setdefault(snapshot.part_of or snapshot.id, []).append(snapshot)
-    for parts in unconfirmed.values():
-        _confirm(tools, parts)
+    for whole_id, parts in unconfirmed.items():
+        with tools.catalog.read() as transaction:
+            whole = transaction.snapshot(whole_id)
+        # An automatic one is not the request of a client that waited: its job goes on.
+        if whole is not None and whole.auto is None:
+            _confirm(tools, whole, parts)
     for disk in disks:
         if disk.state in (DiskState.AVAILABLE, DiskState.IN_USE):
             _release(tools, disk)
@@ -81,18 +84,13 @@ def _adopt_devices(tools: Tools, disks: list[Disk], hosts: list[str]) -> None:
         log.warning("a block device is not as it should be", disk=disk_id, why=problem)
 
 
-def _confirm(tools: Tools, parts: list[DiskSnapshot]) -> None:
+def _confirm(tools: Tools, whole: Snapshot, parts: list[DiskSnapshot]) -> None:
     """Confirm a disk's snapshot, or all parts of an instance's: only all together are right."""
     frozen = all(one.id in _points(tools, one.disk_id, one.disk_zone) for one in parts)
     with tools.catalog.write() as transaction:
         disks = [transaction.disks.by_id(one.disk_id) for one in parts]
         # Nobody knows any more whether the disks' users were at rest.
         doubtful = any(disk and wish_of(disk.tags) is Wish.REQUIRE for disk in disks)
-        whole: DiskSnapshot | InstanceSnapshot | None = parts[0]
-        if parts[0].part_of is not None:
-            whole = transaction.instance_snapshots.by_id(parts[0].part_of)
-        if whole is None:
-            return
         if frozen and not doubtful:
             log.info("confirmed a snapshot that was being taken", snapshot=whole.id)
             for one in parts:

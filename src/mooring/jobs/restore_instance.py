@@ -65,6 +65,7 @@ def failed(transaction: Transaction, job: Job) -> None:
         return
     for disk in transaction.disks.of_instance(instance.id):
         transaction.disks.remove(disk)
+    transaction.auto_runs.remove(instance.id)
     transaction.instances.remove(instance)
 
 

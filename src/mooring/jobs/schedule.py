@@ -17,6 +17,7 @@ from mooring.jobs.auto_snapshots import take_due
 from mooring.jobs.keep_vault import enqueue
 from mooring.jobs.procedure import Tools
 from mooring.model.job import JobKind
+from mooring.model.operation import ResourceType
 
 LOOK_SECONDS = 10.0
 """How often the schedule looks whether something is due."""
@@ -41,10 +42,17 @@ class Task:
 class Schedule:
     """Records jobs when they are due, in a thread of its own."""
 
-    def __init__(self, tools: Tools, tasks: Sequence[Task], rhythms: str = "") -> None:
-        """`rhythms` are those of automatic snapshots of all disks without a tag of their own."""
+    def __init__(
+        self,
+        tools: Tools,
+        tasks: Sequence[Task],
+        rhythms: str = "",
+        instance_rhythms: str = "",
+    ) -> None:
+        """`rhythms` and `instance_rhythms` are those of automatic snapshots of all disks, and of
+        all instances, without a tag of their own."""
         self._tools = tools
-        self._rhythms = rhythms
+        self._rhythms = {ResourceType.DISK: rhythms, ResourceType.INSTANCE: instance_rhythms}
         now = tools.clock.monotonic()
         self._due = {task.kind: now + task.first_seconds for task in tasks}
         self._tasks = tasks
@@ -63,12 +71,13 @@ class Schedule:
     def look(self) -> None:
         """Record the jobs that are due now, and begin the automatic snapshots that are."""
         self._look_for_tasks()
-        take_due(self._tools, self._rhythms)
+        take_due(self._tools, *self._rhythms.values())
 
     def forget_old_rhythms(self) -> None:
         """At the start: runs by rhythms that the configuration does not have any more."""
         with self._tools.catalog.write() as transaction:
-            transaction.auto_runs.forget_policy_other_than(self._rhythms)
+            for kind, policy in self._rhythms.items():
+                transaction.auto_runs.forget_policy_other_than(kind, policy)
 
     def _look_for_tasks(self) -> None:
         now = self._tools.clock.monotonic()

@@ -28,7 +28,7 @@ from functools import partial
 
 from mooring.catalog.database import Transaction
 from mooring.engine.interface import FrozenImage
-from mooring.jobs.auto_snapshots import thin
+from mooring.jobs.auto_snapshots import thin_after
 from mooring.jobs.procedure import Change, Procedure, Step, Work
 from mooring.jobs.storing import (
     Plan,
@@ -76,8 +76,8 @@ def store(work: Work) -> Change:
             stored_bytes=statistics.stored_bytes,
             **completed(work),
         )
-        if kept and snapshot.auto is not None:
-            thin(work.tools, transaction, snapshot)
+        if kept:
+            thin_after(work.tools, transaction, snapshot)
 
     return change
 

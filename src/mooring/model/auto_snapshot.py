@@ -19,13 +19,13 @@ from mooring.model.rhythm import (
 )
 
 KEPT = 7
-"""Automatic snapshots of the add-on that a disk has at most; the oldest makes room."""
+"""Automatic snapshots of the add-on that a resource has at most; the oldest makes room."""
 
 NOTICE_MS = 30 * MINUTE_MS
 """A new time of day that is not farther away than this takes effect on the next day."""
 
 RETRY_MS = 5 * MINUTE_MS
-"""When a disk that could not be frozen is tried again."""
+"""When what could not be frozen is tried again."""
 
 _TIME = re.compile(r"([01][0-9]|2[0-3]):00", re.ASCII)
 _MOMENT = re.compile(r"(\d{4}-\d{2}-\d{2})(T\d{2}:\d{2})?", re.ASCII)
@@ -49,7 +49,7 @@ _DEFAULT_HOURS = {
 
 
 class AutoSource(StrEnum):
-    """Why a disk has automatic snapshots: the add-on, its own tag, or the configuration."""
+    """Why there are automatic snapshots: the add-on, the resource's tag, the configuration."""
 
     ADD_ON = "add-on"
     TAG = "tag"
@@ -58,7 +58,7 @@ class AutoSource(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AutoRun:
-    """When the next automatic snapshot of a disk is due.
+    """When the next automatic snapshot of a disk or an instance is due.
 
     `policy` is the add-on's time of day (`06:00`), or rhythms. A run is never more than
     `within_ms` ahead, unless the clock was set back.
@@ -74,7 +74,7 @@ class AutoRun:
 
 @dataclass(frozen=True, slots=True)
 class AddOn:
-    """The add-on as a disk shows it: its time of day, and when the next snapshot is due."""
+    """The add-on as its resource shows it: its time of day, and when the next snapshot is due."""
 
     time_of_day: str
     next_ms: int
@@ -92,30 +92,32 @@ def time_of_day(text: str | None, region: str) -> str:
     return text
 
 
-def add_on_run(disk_id: str, region: str, time: str, now_ms: int) -> AutoRun:
+def add_on_run(resource_id: str, region: str, time: str, now_ms: int) -> AutoRun:
     """The first run at a time of day that was set now; the hour must be far enough away."""
     start = int(time[:2]) * HOUR_MS
     soonest = now_ms + NOTICE_MS
     hour = soonest - (soonest - start) % DAY_MS + DAY_MS
     return AutoRun(
-        resource_id=disk_id,
+        resource_id=resource_id,
         source=AutoSource.ADD_ON,
         region=region,
         policy=time,
-        next_ms=hour + offset_of(disk_id),
+        next_ms=hour + offset_of(resource_id),
         within_ms=2 * DAY_MS,
     )
 
 
-def rhythm_run(disk_id: str, region: str, source: AutoSource, policy: str, now_ms: int) -> AutoRun:
-    """The first run of a disk that follows rhythms from now on."""
+def rhythm_run(
+    resource_id: str, region: str, source: AutoSource, policy: str, now_ms: int
+) -> AutoRun:
+    """The first run of what follows rhythms from now on."""
     rhythms = parse_rhythms(policy)
     return AutoRun(
-        resource_id=disk_id,
+        resource_id=resource_id,
         source=source,
         region=region,
         policy=policy,
-        next_ms=next_due(rhythms, now_ms, offset_of(disk_id, rhythms)),
+        next_ms=next_due(rhythms, now_ms, offset_of(resource_id, rhythms)),
         within_ms=rhythms[0].period_ms,
     )
 
@@ -139,15 +141,15 @@ def minute(time_ms: int) -> str:
     return _utc(time_ms).strftime("%Y-%m-%dT%H:%M")
 
 
-def name_of(disk_name: str, time_ms: int) -> str:
+def name_of(resource_name: str, time_ms: int) -> str:
     """What a snapshot is called that has no name of its own: no resource can be called so."""
-    return f"{disk_name}@{_utc(time_ms).strftime('%Y-%m-%dT%H:%M:%S')}.{time_ms % 1000:03}"
+    return f"{resource_name}@{_utc(time_ms).strftime('%Y-%m-%dT%H:%M:%S')}.{time_ms % 1000:03}"
 
 
-def name_as_manual(disk_name: str, time_ms: int) -> str:
+def name_as_manual(resource_name: str, time_ms: int) -> str:
     """The name of an automatic snapshot that becomes a manual one."""
     ending = _utc(time_ms).strftime("-auto-%Y%m%d-%H%M%S")
-    return disk_name[: MAX_NAME_LENGTH - len(ending)] + ending
+    return resource_name[: MAX_NAME_LENGTH - len(ending)] + ending
 
 
 def check_moment(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os.path
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 from mooring.model.errors import InvalidInputException
@@ -74,9 +74,10 @@ def check_own_tags(kind: ResourceType, tags: Tags) -> None:
                 f"The tag {shown(key)} means nothing: tags that begin with mooring: are Mooring's "
                 f"own, and those to set are {', '.join(_KNOWN)}."
             )
-        if kind is not known:
+        if kind not in known:
             raise InvalidInputException(
-                f"The tag {key} belongs on a resource of the type {known}, not on a {kind}."
+                f"The tag {key} belongs on a resource of the type {' or '.join(known)}, "
+                f"not on a {kind}."
             )
         if key == QUIESCE_TAG and value not in list(Wish):
             raise InvalidInputException(
@@ -91,10 +92,10 @@ def without_own(tags: Tags) -> dict[str, str | None]:
     return {key: value for key, value in tags.items() if key != CONSISTENCY_TAG}
 
 
-_KNOWN: Mapping[str, ResourceType] = {
-    QUIESCE_TAG: ResourceType.DISK,
-    RHYTHMS_TAG: ResourceType.DISK,
-    AGENT_TAG: ResourceType.INSTANCE,
+_KNOWN: Mapping[str, Sequence[ResourceType]] = {
+    QUIESCE_TAG: [ResourceType.DISK],
+    RHYTHMS_TAG: [ResourceType.DISK, ResourceType.INSTANCE],
+    AGENT_TAG: [ResourceType.INSTANCE],
 }
 
 

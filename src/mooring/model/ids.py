@@ -19,6 +19,11 @@ class Ids(Protocol):
         ...
 
 
+def support_code(ids: Ids, account_id: str, prefix: str) -> str:
+    """A support code as the service makes them, for example for the prefix `vol`."""
+    return f"{account_id}/{prefix}-0{ids.token(16)}"
+
+
 class RandomIds:
     """Ids from the operating system's random source."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from mooring.model.auto_snapshot import AddOn
 from mooring.model.firewall import Ports
 from mooring.model.tags import Tags
 
@@ -38,6 +39,7 @@ class Instance:
     """An instance. Times are milliseconds.
 
     `metadata_options` and `ports` are only kept for clients that read them back.
+    `add_on` is that of automatic snapshots, None if it is not enabled.
     """
 
     id: str
@@ -53,4 +55,5 @@ class Instance:
     ip_address_type: str = "ipv4"
     metadata_options: Mapping[str, Any] | None = None
     ports: list[Ports] = field(default_factory=list)
+    add_on: AddOn | None = None
     tags: Tags = field(default_factory=dict)

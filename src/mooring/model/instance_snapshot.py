@@ -7,7 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
-from mooring.model.disk import Disk
+from mooring.model.auto_snapshot import AutoSource
+from mooring.model.consistency import Consistency
+from mooring.model.disk import Attachment, Disk
+from mooring.model.instance import Instance, InstanceState
 from mooring.model.snapshot import DiskSnapshot, SnapshotState
 from mooring.model.tags import Tags
 
@@ -29,6 +32,8 @@ class InstanceSnapshot:
 
     `parts` are the snapshots of the disks that were attached, in the order in which these were
     made: what it holds, and how far it is, is what they hold and how far they are.
+    `auto` says why it was taken automatically, None if it was not: then nobody gave it its name.
+    `from_auto` says that it is a copy of one that was.
     """
 
     id: str
@@ -42,7 +47,24 @@ class InstanceSnapshot:
     blueprint_id: str
     bundle_id: str
     parts: Sequence[DiskSnapshot] = ()
+    from_auto: bool = False
+    auto: AutoSource | None = None
     tags: Tags = field(default_factory=dict)
+
+    @property
+    def has_name(self) -> bool:
+        """Whether its name is one of the region's, by which clients find it."""
+        return self.auto is None
+
+    @property
+    def resource_id(self) -> str:
+        """What it was taken of."""
+        return self.instance_id
+
+    @property
+    def members(self) -> Sequence[DiskSnapshot]:
+        """The snapshots of disks that it consists of."""
+        return self.parts
 
     @property
     def state(self) -> InstanceSnapshotState:
@@ -52,6 +74,23 @@ class InstanceSnapshot:
         if SnapshotState.PENDING in states:
             return InstanceSnapshotState.PENDING
         return InstanceSnapshotState.AVAILABLE
+
+    @property
+    def is_pending(self) -> bool:
+        return self.state is InstanceSnapshotState.PENDING
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether all of it is safe in the vault."""
+        return self.state is InstanceSnapshotState.AVAILABLE
+
+    @property
+    def consistency(self) -> Consistency | None:
+        """As good as the worst part; None if that of one is not known, or there is none."""
+        known = [part.consistency for part in self.parts if part.consistency is not None]
+        if len(known) < len(self.parts):
+            return None
+        return min(known, key=list(Consistency).index, default=None)
 
     @property
     def frozen(self) -> bool:
@@ -69,6 +108,20 @@ class InstanceSnapshot:
     def size_gb(self) -> int:
         """The sum of the disks' sizes."""
         return sum(part.size_gb for part in self.parts)
+
+
+Snapshot = DiskSnapshot | InstanceSnapshot
+"""What can be taken, copied and deleted as one."""
+
+
+def in_motion(instance: Instance, disks: Sequence[Disk]) -> Instance | Disk | None:
+    """What is just coming or going, so that it is not clear which disks a snapshot would hold.
+
+    `disks` are all of the instance.
+    """
+    if instance.state not in (InstanceState.RUNNING, InstanceState.STOPPED):
+        return instance
+    return next((disk for disk in disks if disk.attachment is not Attachment.ATTACHED), None)
 
 
 def part_name(snapshot_name: str, disk_name: str) -> str:
@@ -95,8 +148,13 @@ def part(whole: InstanceSnapshot, disk: Disk, snapshot_id: str, support_code: st
 
 def remembered(whole: InstanceSnapshot, one: DiskSnapshot) -> dict[str, str]:
     """What the root of a part keeps besides, so that the catalog can be rebuilt from roots."""
-    known = {name: value for name, value in asdict(whole).items() if name not in ("parts", "tags")}
+    left_out = ("parts", "tags", "auto", "from_auto")
+    known = {name: value for name, value in asdict(whole).items() if name not in left_out}
     known["tags"] = dict(whole.tags)
+    if whole.auto is not None:
+        known["auto"] = whole.auto
+    if whole.from_auto:
+        known["from_auto"] = True
     known["disk_path"] = one.disk_path
     known["parts"] = [other.id for other in whole.parts]
     return {EXTRA: json.dumps(known, sort_keys=True)}
@@ -116,6 +174,7 @@ def recall(extra: Mapping[str, str]) -> Remembered | None:
     try:
         known = json.loads(extra[EXTRA])
         path, part_ids = known.pop("disk_path"), known.pop("parts")
-        return Remembered(InstanceSnapshot(**known), part_ids, path)
+        auto = AutoSource(known.pop("auto")) if "auto" in known else None
+        return Remembered(InstanceSnapshot(auto=auto, **known), part_ids, path)
     except (KeyError, ValueError, TypeError):
         return None

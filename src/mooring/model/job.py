@@ -22,7 +22,7 @@ class JobKind(StrEnum):
     STOP_INSTANCE = "stop_instance"
     RESTORE_INSTANCE = "restore_instance"
     DELETE_INSTANCE = "delete_instance"
-    FREEZE_DISK = "freeze_disk"
+    FREEZE = "freeze"
     UPLOAD_SNAPSHOT = "upload_snapshot"
     IMPORT_SNAPSHOT = "import_snapshot"
     COPY_SNAPSHOT = "copy_snapshot"

@@ -3,9 +3,9 @@
     every 15 minutes keep 2 days / hourly keep 2 weeks / daily keep 1 year
 
 Time is cut into pieces of a rhythm's period, counted from 1970 (weeks from a Monday) and moved by
-an offset that differs from disk to disk. A rhythm promises the first snapshot of each piece of
-time, for as long as it is kept. Because the first one stays the first, nothing is let go
-that is missed later, whatever was taken or failed in between.
+an offset that differs from resource to resource. A rhythm promises the first snapshot of each
+piece of time, for as long as it is kept. Because the first one stays the first, nothing is let
+go that is missed later, whatever was taken or failed in between.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from mooring.model.errors import InvalidInputException
 from mooring.model.names import shown
 
 RHYTHMS_TAG = "mooring:snapshots"
-"""The key of the tag on a disk that holds its rhythms."""
+"""The key of the tag on a disk or an instance that holds its rhythms."""
 
 NO_RHYTHMS = "none"
-"""What the tag says on a disk that shall not follow the rhythms of the configuration."""
+"""What the tag says where the rhythms of the configuration shall not be followed."""
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
@@ -32,10 +32,10 @@ WEEK_MS = 7 * DAY_MS
 MIN_PERIOD_MS = 5 * MINUTE_MS
 MAX_RHYTHMS = 8
 MAX_KEPT = 5000
-"""Snapshots that one rhythm may keep of one disk."""
+"""Snapshots that one rhythm may keep of one resource."""
 
 LONGEST_SPREAD_MS = 40 * MINUTE_MS
-"""How far the snapshots of different disks are spread, at most."""
+"""How far the snapshots of different resources are spread, at most."""
 
 _UNITS = {
     "minute": MINUTE_MS,
@@ -90,7 +90,7 @@ def parse_rhythms(text: str) -> tuple[Rhythm, ...]:
 
 
 def tagged(tags: Mapping[str, str | None]) -> str | None:
-    """The rhythms that the tags of a disk give it, checked; `none` included; None without any."""
+    """The rhythms that a resource's tags give it, checked; `none` included; None without any."""
     if RHYTHMS_TAG not in tags:
         return None
     text = (tags[RHYTHMS_TAG] or "").strip()
@@ -100,7 +100,7 @@ def tagged(tags: Mapping[str, str | None]) -> str | None:
 
 
 def offset_of(resource_id: str, rhythms: Sequence[Rhythm] = ()) -> int:
-    """By how many milliseconds the snapshots of this disk come later than others'.
+    """By how many milliseconds the snapshots of this resource come later than others'.
 
     Alike for all its rhythms, so that one snapshot serves several; at most a third of a period.
     """

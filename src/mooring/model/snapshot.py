@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -67,6 +68,25 @@ class DiskSnapshot:
     def has_name(self) -> bool:
         """Whether its name is one of the region's, by which clients find it."""
         return self.part_of is None and self.auto is None
+
+    @property
+    def resource_id(self) -> str:
+        """What it was taken of."""
+        return self.disk_id
+
+    @property
+    def members(self) -> Sequence[DiskSnapshot]:
+        """The snapshots of disks that it consists of: itself."""
+        return (self,)
+
+    @property
+    def is_pending(self) -> bool:
+        return self.state is SnapshotState.PENDING
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether all of it is safe in the vault."""
+        return self.state is SnapshotState.COMPLETED
 
     @property
     def content(self) -> str:

@@ -2,8 +2,26 @@
 
 from __future__ import annotations
 
-from mooring.model.job import Job, JobKind
+from mooring.model.job import HELD_MS, Job, JobKind
 from mooring.model.snapshot import DiskSnapshot, SnapshotState
+
+
+def uploading(snapshot: DiskSnapshot, now_ms: int) -> Job:
+    """The job that stores a snapshot; it has its id, and is held until the content is fixed."""
+    return Job(
+        id=snapshot.id,
+        kind=JobKind.UPLOAD_SNAPSHOT,
+        key=snapshot.disk_id,
+        region=snapshot.region,
+        created_ms=now_ms,
+        arguments={
+            "snapshot": snapshot.id,
+            "disk": snapshot.disk_id,
+            "zone": snapshot.disk_zone,
+        },
+        not_before_ms=HELD_MS,
+        group=snapshot.part_of,
+    )
 
 
 def copying(snapshot: DiskSnapshot, source: DiskSnapshot, job_id: str, now_ms: int) -> Job:

@@ -15,7 +15,7 @@ from mooring.host.interface import Devices
 from mooring.host.memory_devices import MemoryDevices
 from mooring.model.clock import Clock
 from mooring.model.errors import InvalidInputException
-from mooring.model.ids import Ids
+from mooring.model.ids import Ids, support_code
 from mooring.model.names import shown
 from mooring.protocol.serialize import Settled
 from mooring.quiesce.interface import Quiescer
@@ -65,7 +65,7 @@ class Backend:
 
     def support_code(self, prefix: str) -> str:
         """A support code as the service makes them, for example for the prefix `vol`."""
-        return f"{self.account_id}/{prefix}-0{self.ids.token(16)}"
+        return support_code(self.ids, self.account_id, prefix)
 
     def check_zone(self, region: str, zone: str) -> str:
         """Return the zone, or raise InvalidInputException if the region does not have it."""

@@ -23,7 +23,7 @@ from mooring.model.snapshot import DiskSnapshot, SnapshotState
 from mooring.model.snapshot_jobs import copying
 from mooring.model.tags import Tags
 from mooring.service import operations
-from mooring.service.auto_snapshots import find_auto_snapshot
+from mooring.service.auto_snapshots import find_auto_snapshot, refuse_choice
 from mooring.service.backend import Backend, Call, Result
 
 _READY = (SnapshotState.COMPLETED, InstanceSnapshotState.AVAILABLE)
@@ -32,7 +32,7 @@ _READY = (SnapshotState.COMPLETED, InstanceSnapshotState.AVAILABLE)
 def copy_snapshot(backend: Backend, call: Call) -> Result:
     """CopySnapshot: into the region asked, from `sourceRegion`; the copy is filled after this.
 
-    An instance snapshot is copied with all its parts.
+    An instance snapshot is copied with all its parts, also an automatic one.
     """
     params = call.params
     name = check_name(params["targetSnapshotName"])
@@ -92,11 +92,7 @@ def _source(
         )
     if resource:
         return find_auto_snapshot(transaction, region, resource, params), resource
-    if params.get("restoreDate") or params.get("useLatestRestorableAutoSnapshot"):
-        raise InvalidInputException(
-            "restoreDate and useLatestRestorableAutoSnapshot choose an automatic snapshot of "
-            "sourceResourceName: leave them out with sourceSnapshotName."
-        )
+    refuse_choice(params, "sourceResourceName", "sourceSnapshotName")
     return _find(transaction, region, str(name)), str(name)
 
 
@@ -136,6 +132,8 @@ def _copy_of_instance(
 ) -> InstanceSnapshot:
     copy_id = backend.ids.new_id()
     kept: Tags = {key: value for key, value in source.tags.items() if key == CONSISTENCY_TAG}
+    if not kept and source.consistency is not None:
+        kept = {CONSISTENCY_TAG: source.consistency}
     parts = [
         replace(
             _copy(backend, call, part, part_name(name, part.disk_name)),
@@ -153,5 +151,7 @@ def _copy_of_instance(
         created_ms=backend.clock.now_ms(),
         support_code=backend.support_code("ami"),
         parts=parts,
+        from_auto=source.from_auto or source.auto is not None,
+        auto=None,
         tags=kept,
     )

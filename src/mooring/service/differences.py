@@ -20,15 +20,15 @@ DIFFERENCES: dict[str, str] = {
     "blueprint `external` is Mooring's own. `userData` has no effect.",
     "CreateInstancesFromSnapshot": "Disks are usable at once. Without `attachedDiskMapping` they "
     "are called after the new instance and the old disk. If one cannot be made, nothing of its "
-    "instance is left. Automatic snapshots of instances are refused: none are taken.",
+    "instance is left.",
     "DeleteAutoSnapshot": "One of several of a day is named by the minute: `2026-11-24T12:15`.",
     "DeleteDisk": "Refused without `forceDeleteAddOns` while the disk has the add-on, or the tag "
     "`mooring:snapshots`.",
-    "DeleteInstance": "Its disks are detached and kept, as on the real service; "
-    "`forceDeleteAddOns` is accepted.",
+    "DeleteInstance": "Its disks are detached and kept, as on the real service. Refused without "
+    "`forceDeleteAddOns` while the instance has the add-on, or the tag `mooring:snapshots`.",
     "DetachDisk": "Possible while the instance runs, unless a client uses the disk.",
-    "EnableAddOn": "Only AutoSnapshot, and only of disks. The tag `mooring:snapshots` asks for "
-    "other rhythms.",
+    "EnableAddOn": "Only AutoSnapshot. Of an instance it takes all attached disks at one instant, "
+    "for there is no system disk. The tag `mooring:snapshots` asks for other rhythms.",
     "GetAutoSnapshots": "Those by the tag `mooring:snapshots`, too, with the minute as their date.",
     "ExportSnapshot": "It is exported into raw image files on the server's host, sparse and "
     "compared: one file, of an instance snapshot one for each disk. Nothing goes to Amazon.",

@@ -17,13 +17,8 @@ from mooring.model.sizes import check_disk_size
 from mooring.model.snapshot import DiskSnapshot, SnapshotState
 from mooring.model.tags import read_tags
 from mooring.service import operations, pages
-from mooring.service.auto_snapshots import (
-    find_auto_snapshot,
-    follow_tags,
-    read_add_ons,
-    switch_off_all,
-    switch_on,
-)
+from mooring.service.add_ons import begin_with, end_with, read_add_ons
+from mooring.service.auto_snapshots import find_auto_snapshot_of_disk, refuse_choice
 from mooring.service.backend import Backend, Call, Params, Result
 from mooring.service.views import disk_view
 
@@ -77,7 +72,7 @@ def delete_disk(backend: Backend, call: Call) -> Result:
                 "You can't perform this operation because the disk is still attached "
                 f"to a Lightsail instance: {disk.instance_name or 'being detached'}"
             )
-        switch_off_all(backend, transaction, call, disk)
+        end_with(backend, transaction, call, disk)
         transaction.disks.remove(disk)
         ended = [operations.begin(backend, call, disk, ended=True)]
         arguments = {"disk": disk.id, "zone": disk.zone}
@@ -109,17 +104,13 @@ def _source(transaction: Transaction, region: str, params: Params) -> tuple[Disk
     if name and disk_name:
         raise InvalidInputException("Give either diskSnapshotName or sourceDiskName, not both.")
     if disk_name:
-        return find_auto_snapshot(transaction, region, disk_name, params), disk_name
+        return find_auto_snapshot_of_disk(transaction, region, disk_name, params), disk_name
     if not name:
         raise InvalidInputException(
             "diskSnapshotName is required: the snapshot to start from. For an automatic snapshot, "
             "give sourceDiskName instead."
         )
-    if params.get("restoreDate") or params.get("useLatestRestorableAutoSnapshot"):
-        raise InvalidInputException(
-            "restoreDate and useLatestRestorableAutoSnapshot choose an automatic snapshot of "
-            "sourceDiskName: leave them out with diskSnapshotName."
-        )
+    refuse_choice(params, "sourceDiskName", "diskSnapshotName")
     return find_snapshot(transaction, region, name), name
 
 
@@ -158,9 +149,7 @@ def _add(
     if taken := transaction.names.taken(disk.region, [disk.name]):
         raise name_taken(taken)
     transaction.disks.add(disk)
-    if time := read_add_ons(call.params, disk.region):
-        switch_on(backend, transaction, disk, time)
-    follow_tags(backend, transaction, disk, disk.tags)
+    begin_with(backend, transaction, call, disk)
     started = operations.enqueue(
         backend,
         transaction,

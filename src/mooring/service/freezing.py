@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 from mooring.catalog.database import Transaction
 from mooring.model.consistency import CONSISTENCY_TAG
@@ -14,11 +13,10 @@ from mooring.model.errors import (
     OperationFailureException,
     ServiceError,
 )
-from mooring.model.instance_snapshot import InstanceSnapshot
-from mooring.model.job import JobKind
+from mooring.model.instance_snapshot import InstanceSnapshot, Snapshot
 from mooring.model.operation import Operation
 from mooring.model.snapshot import DiskSnapshot, SnapshotState
-from mooring.model.snapshot_jobs import deletion
+from mooring.model.snapshot_jobs import uploading
 from mooring.service import operations, quiescing
 from mooring.service.auto_snapshots import check_none_pending
 from mooring.service.backend import Backend, Call, Result
@@ -54,25 +52,15 @@ def enqueue_uploads(
     """
     waiting = list(begun)
     for one in parts:
-        waiting = operations.enqueue(
-            backend,
-            transaction,
-            JobKind.UPLOAD_SNAPSHOT,
-            one.disk_id,
-            one.region,
-            {"snapshot": one.id, "disk": one.disk_id, "zone": one.disk_zone},
-            waiting,
-            job_id=one.id,
-            group=one.part_of,
-            held=True,
-        )
+        job = uploading(one, backend.clock.now_ms())
+        waiting = operations.follow(transaction, job, waiting)
     return waiting
 
 
 def freeze(
     backend: Backend,
     call: Call,
-    whole: DiskSnapshot | InstanceSnapshot,
+    whole: Snapshot,
     parts: Sequence[DiskSnapshot],
     result: Result,
 ) -> Result:
@@ -84,12 +72,10 @@ def freeze(
     try:
         with backend.catalog.read() as transaction:
             found = [transaction.disks.by_id(one.disk_id) for one in parts]
-            disks = [disk for disk in found if disk is not None]
-            of = disks[0].instance_id if disks else None
-            instance = transaction.instances.by_id(of) if of is not None else None
+        disks = [disk for disk in found if disk is not None]
         if len(disks) < len(parts):
             raise OperationFailureException("A disk was deleted meanwhile: no snapshot was taken.")
-        frozen = quiescing.freeze(backend, instance, disks, {one.disk_id: one.id for one in parts})
+        frozen = _freeze(backend, disks, parts)
     except BaseException as error:
         with backend.catalog.write() as transaction:
             transaction.take_back(whole)
@@ -111,27 +97,35 @@ def freeze(
         return call.remember(backend, transaction, result)
 
 
-def freeze_one(
-    backend: Backend, disk: Disk, snapshot: DiskSnapshot
+def freeze_unasked(
+    backend: Backend, disks: Sequence[Disk], parts: Sequence[DiskSnapshot]
 ) -> Callable[[Transaction], None]:
-    """Fix the content of a disk for a snapshot that no request waits for.
+    """Fix the content of disks at one instant, for a snapshot that no request waits for.
 
-    Its users are brought to rest as its tags wish. Returns what confirms the snapshot. Raises
-    OperationFailureException, and what the engine raises.
+    `parts` are the snapshots of the disks. Their users are brought to rest as their tags wish.
+    Returns what confirms the snapshot. Raises OperationFailureException, and what the engine
+    raises.
     """
+    frozen = _freeze(backend, disks, parts)
+
+    def confirm(transaction: Transaction) -> None:
+        for one in parts:
+            quiescing.record(transaction, one, frozen)
+
+    return confirm
+
+
+def _freeze(
+    backend: Backend, disks: Sequence[Disk], parts: Sequence[DiskSnapshot]
+) -> quiescing.Frozen:
+    """Freeze the disks, which are one, or all of an instance."""
+    of = disks[0].instance_id
     with backend.catalog.read() as transaction:
-        of = disk.instance_id
         instance = transaction.instances.by_id(of) if of is not None else None
-    frozen = quiescing.freeze(backend, instance, [disk], {disk.id: snapshot.id})
-    return partial(quiescing.record, snapshot=snapshot, frozen=frozen)
+    return quiescing.freeze(backend, instance, disks, {one.disk_id: one.id for one in parts})
 
 
-def enqueue_deletion(backend: Backend, transaction: Transaction, one: DiskSnapshot) -> None:
-    """Record the job that deletes a snapshot, or a part of one, whose row is gone."""
-    transaction.jobs.add(deletion(one, backend.ids.new_id(), backend.clock.now_ms()))
-
-
-def check_frozen(snapshot: DiskSnapshot | InstanceSnapshot) -> None:
+def check_frozen(snapshot: Snapshot) -> None:
     """Raise if the request that takes the snapshot is still under way."""
     if not snapshot.frozen:
         raise OperationFailureException(

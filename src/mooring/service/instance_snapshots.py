@@ -6,14 +6,15 @@ from dataclasses import replace
 
 from mooring.catalog.database import Transaction
 from mooring.model.consistency import check_own_tags
-from mooring.model.disk import Attachment, Disk
+from mooring.model.disk import Disk
 from mooring.model.errors import NotFoundException, OperationFailureException
-from mooring.model.instance import Instance, InstanceState
-from mooring.model.instance_snapshot import InstanceSnapshot, part
+from mooring.model.instance import Instance
+from mooring.model.instance_snapshot import InstanceSnapshot, in_motion, part
 from mooring.model.names import check_name, name_taken
 from mooring.model.operation import ResourceType
 from mooring.model.tags import read_tags
 from mooring.service import freezing, operations, pages
+from mooring.service.auto_snapshots import check_none_pending
 from mooring.service.backend import Backend, Call, Result
 from mooring.service.instances import find_instance
 from mooring.service.views import instance_snapshot_view
@@ -34,6 +35,7 @@ def create_instance_snapshot(backend: Backend, call: Call) -> Result:
             raise name_taken(taken)
         disks = transaction.disks.of_instance(instance.id)
         _check_at_rest(instance, disks)
+        check_none_pending(instance, transaction.automatic_of(instance.id))
         whole = InstanceSnapshot(
             id=backend.ids.new_id(),
             region=call.region,
@@ -91,9 +93,7 @@ def delete_instance_snapshot(backend: Backend, call: Call) -> Result:
     with backend.catalog.write() as transaction:
         found = find_instance_snapshot(transaction, call.region, name)
         freezing.check_frozen(found)
-        transaction.instance_snapshots.remove(found)
-        for one in found.parts:
-            freezing.enqueue_deletion(backend, transaction, one)
+        transaction.discard(found, backend.ids, backend.clock.now_ms())
         ended = [operations.begin(backend, call, found, ended=True)]
         return operations.reply(backend, transaction, call, ended)
 
@@ -108,14 +108,14 @@ def find_instance_snapshot(transaction: Transaction, region: str, name: str) -> 
 
 def _check_at_rest(instance: Instance, disks: list[Disk]) -> None:
     """Only while nothing comes or goes it is clear which disks belong to the snapshot."""
-    if instance.state not in (InstanceState.RUNNING, InstanceState.STOPPED):
+    moving = in_motion(instance, disks)
+    if isinstance(moving, Instance):
         raise OperationFailureException(
             "You can't create a snapshot of this instance right now. "
             f"The state of this instance is: {instance.state.label}"
         )
-    for disk in disks:
-        if disk.attachment is not Attachment.ATTACHED:
-            raise OperationFailureException(
-                f"The disk {disk.name} of the instance {instance.name} is {disk.attachment}. "
-                "Please try again in a few minutes."
-            )
+    if moving is not None:
+        raise OperationFailureException(
+            f"The disk {moving.name} of the instance {instance.name} is {moving.attachment}. "
+            "Please try again in a few minutes."
+        )

@@ -19,7 +19,7 @@ from mooring.model.names import check_name, name_taken, shown
 from mooring.model.operation import Operation, ResourceType
 from mooring.model.tags import read_tags
 from mooring.service import operations, pages
-from mooring.service.auto_snapshots import refuse_on_instances
+from mooring.service.add_ons import begin_with, end_with, read_add_ons
 from mooring.service.backend import Backend, Call, Result
 from mooring.service.views import instance_view, state_view
 
@@ -33,7 +33,7 @@ def create_instances(backend: Backend, call: Call) -> Result:
     names = check_new_names(params["instanceNames"])
     check_blueprint(backend, params["blueprintId"])
     check_bundle(params["bundleId"])
-    refuse_on_instances(params, call.region)
+    read_add_ons(params, call.region)
     zone = backend.check_zone(call.region, params["availabilityZone"])
     tags = read_tags(params.get("tags") or [])
     check_own_tags(ResourceType.INSTANCE, tags)
@@ -57,6 +57,7 @@ def create_instances(backend: Backend, call: Call) -> Result:
                 tags=tags,
             )
             transaction.instances.add(instance)
+            begin_with(backend, transaction, call, instance)
             started += _enqueue(
                 backend, transaction, call, JobKind.CREATE_INSTANCE, instance, "CreateInstance"
             )
@@ -124,7 +125,10 @@ def reboot_instance(backend: Backend, call: Call) -> Result:
 
 
 def delete_instance(backend: Backend, call: Call) -> Result:
-    """DeleteInstance: gone for clients at once; its disks are detached, and kept."""
+    """DeleteInstance: gone for clients at once; its disks are detached, and kept.
+
+    Its automatic snapshots go with it.
+    """
     with backend.catalog.write() as transaction:
         instance = find_instance(transaction, call.region, call.params["instanceName"])
         disks = transaction.disks.of_instance(instance.id)
@@ -135,6 +139,7 @@ def delete_instance(backend: Backend, call: Call) -> Result:
                 "Please try again in a few minutes."
             )
         check_devices(backend, "delete", instance, disks)
+        end_with(backend, transaction, call, instance)
         begun = []
         for disk in disks:
             transaction.disks.change(disk.id, attachment=Attachment.DETACHING, instance_id=None)

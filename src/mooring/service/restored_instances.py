@@ -16,7 +16,8 @@ from mooring.model.names import MAX_NAME_LENGTH, check_name, name_taken, shown
 from mooring.model.operation import ResourceType
 from mooring.model.tags import read_tags
 from mooring.service import operations
-from mooring.service.auto_snapshots import refuse_on_instances
+from mooring.service.add_ons import begin_with, read_add_ons
+from mooring.service.auto_snapshots import find_auto_snapshot_of_instance, refuse_choice
 from mooring.service.backend import Backend, Call, Result
 from mooring.service.instance_snapshots import find_instance_snapshot
 from mooring.service.instances import check_blueprint, check_bundle, check_new_names
@@ -25,13 +26,12 @@ from mooring.service.instances import check_blueprint, check_bundle, check_new_n
 def create_instances_from_snapshot(backend: Backend, call: Call) -> Result:
     """CreateInstancesFromSnapshot: each instance with disks of its own, all or none of them."""
     params = call.params
-    snapshot_name = _snapshot_name(call)
-    refuse_on_instances(params, call.region)
+    read_add_ons(params, call.region)
     names = check_new_names(params["instanceNames"])
     check_bundle(params["bundleId"])
     backend.check_zone(call.region, params["availabilityZone"])
     with backend.catalog.write() as transaction:
-        whole = find_instance_snapshot(transaction, call.region, snapshot_name)
+        whole = _source(transaction, call)
         if whole.state is not InstanceSnapshotState.AVAILABLE:
             raise OperationFailureException(
                 f"You can't create an instance from the snapshot {whole.name} right now. "
@@ -43,6 +43,7 @@ def create_instances_from_snapshot(backend: Backend, call: Call) -> Result:
         for name in names:
             instance = _new_instance(backend, call, whole, name)
             transaction.instances.add(instance)
+            begin_with(backend, transaction, call, instance)
             disks = _new_disks(backend, whole, instance, disk_names[name])
             for disk in disks:
                 transaction.disks.add(disk)
@@ -63,19 +64,23 @@ def create_instances_from_snapshot(backend: Backend, call: Call) -> Result:
         return operations.reply(backend, transaction, call, started)
 
 
-def _snapshot_name(call: Call) -> str:
+def _source(transaction: Transaction, call: Call) -> InstanceSnapshot:
+    """The snapshot to start from."""
     params = call.params
-    automatic = ("sourceInstanceName", "restoreDate", "useLatestRestorableAutoSnapshot")
-    if any(params.get(name) for name in automatic):
+    name, instance_name = params.get("instanceSnapshotName"), params.get("sourceInstanceName")
+    if name and instance_name:
         raise InvalidInputException(
-            "Mooring takes no automatic snapshots of instances: name the snapshot with "
-            "instanceSnapshotName instead of sourceInstanceName.",
-            "UnsupportedOperation",
+            "Give either instanceSnapshotName or sourceInstanceName, not both."
         )
-    name = params.get("instanceSnapshotName")
+    if instance_name:
+        return find_auto_snapshot_of_instance(transaction, call.region, instance_name, params)
     if not name:
-        raise InvalidInputException("instanceSnapshotName is required: the snapshot to start from.")
-    return str(name)
+        raise InvalidInputException(
+            "instanceSnapshotName is required: the snapshot to start from. For an automatic "
+            "snapshot, give sourceInstanceName instead."
+        )
+    refuse_choice(params, "sourceInstanceName", "instanceSnapshotName")
+    return find_instance_snapshot(transaction, call.region, str(name))
 
 
 def _disk_names(

@@ -52,8 +52,7 @@ def delete_disk_snapshot(backend: Backend, call: Call) -> Result:
     with backend.catalog.write() as transaction:
         snapshot = find_snapshot(transaction, call.region, call.params["diskSnapshotName"])
         freezing.check_frozen(snapshot)
-        transaction.snapshots.remove(snapshot)
-        freezing.enqueue_deletion(backend, transaction, snapshot)
+        transaction.discard(snapshot, backend.ids, backend.clock.now_ms())
         ended = [operations.begin(backend, call, snapshot, ended=True)]
         return operations.reply(backend, transaction, call, ended)
 

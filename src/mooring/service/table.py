@@ -7,6 +7,7 @@ from typing import Any
 
 from mooring.model.access import Need
 from mooring.service import (
+    add_ons,
     attachments,
     auto_snapshots,
     copies,
@@ -69,8 +70,8 @@ OPERATIONS: dict[str, Entry[Function]] = {
         instance_snapshots.delete_instance_snapshot, on=["instanceSnapshotName"]
     ),
     "DetachDisk": changes(attachments.detach_disk, on=["diskName"]),
-    "DisableAddOn": changes(auto_snapshots.disable_add_on, on=["resourceName"]),
-    "EnableAddOn": changes(auto_snapshots.enable_add_on, on=["resourceName"]),
+    "DisableAddOn": changes(add_ons.disable_add_on, on=["resourceName"]),
+    "EnableAddOn": changes(add_ons.enable_add_on, on=["resourceName"]),
     "ExportSnapshot": changes(exports.export_snapshot, on=["sourceSnapshotName"]),
     "GetActiveNames": reads(regions.get_active_names),
     "GetAutoSnapshots": reads(auto_snapshots.get_auto_snapshots, on=["resourceName"]),

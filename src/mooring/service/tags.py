@@ -6,11 +6,12 @@ from mooring.catalog.database import Transaction
 from mooring.model.consistency import CONSISTENCY_TAG, check_own_tags, without_own
 from mooring.model.disk import Disk
 from mooring.model.errors import InvalidInputException, NotFoundException
+from mooring.model.instance import Instance
 from mooring.model.names import check_name, shown
 from mooring.model.operation import ResourceType
 from mooring.model.tags import Tags, check_count, read_tags
 from mooring.service import operations, views
-from mooring.service.auto_snapshots import follow_tags
+from mooring.service.add_ons import follow_tags
 from mooring.service.backend import Backend, Call, Result
 
 
@@ -48,7 +49,7 @@ def _follow(
     backend: Backend, transaction: Transaction, resource: operations.Resource, tags: Tags
 ) -> None:
     """Do what the tags say. Raises InvalidInputException."""
-    if isinstance(resource, Disk):
+    if isinstance(resource, Disk | Instance):
         follow_tags(backend, transaction, resource, tags)
 
 

@@ -7,7 +7,6 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from mooring.model import blueprints
-from mooring.model.auto_snapshot import AddOn
 from mooring.model.disk import Attachment, Disk
 from mooring.model.export_record import ExportRecord
 from mooring.model.firewall import ANYWHERE, Ports
@@ -62,7 +61,7 @@ def disk_view(backend: Backend, disk: Disk) -> View:
         "location": _location(disk.zone, disk.region),
         "resourceType": ResourceType.DISK,
         "tags": _tags(disk.tags),
-        "addOns": [] if disk.add_on is None else [_add_on(disk.add_on)],
+        "addOns": _add_ons(disk),
         "sizeInGb": disk.size_gb,
         "isSystemDisk": False,
         "iops": iops(disk.size_gb),
@@ -132,7 +131,7 @@ def instance_snapshot_view(backend: Backend, snapshot: InstanceSnapshot) -> View
         ),
         "fromBlueprintId": snapshot.blueprint_id,
         "fromBundleId": snapshot.bundle_id,
-        "isFromAutoSnapshot": False,
+        "isFromAutoSnapshot": snapshot.from_auto,
         "sizeInGb": snapshot.size_gb,
     }
 
@@ -207,7 +206,7 @@ def instance_view(backend: Backend, instance: Instance, disks: Iterable[Disk]) -
         "blueprintId": instance.blueprint_id,
         "blueprintName": blueprint.get("name", instance.blueprint_id),
         "bundleId": instance.bundle_id,
-        "addOns": [],
+        "addOns": _add_ons(instance),
         "isStaticIp": False,
         "ipAddressType": instance.ip_address_type,
         "hardware": {
@@ -284,13 +283,18 @@ def operation_view(operation: Operation) -> View:
     }
 
 
-def _add_on(add_on: AddOn) -> View:
-    return {
-        "name": "AutoSnapshot",
-        "status": "Enabled",
-        "snapshotTimeOfDay": add_on.time_of_day,
-        "nextSnapshotTimeOfDay": add_on.time_of_day,
-    }
+def _add_ons(resource: Disk | Instance) -> list[View]:
+    if resource.add_on is None:
+        return []
+    time = resource.add_on.time_of_day
+    return [
+        {
+            "name": "AutoSnapshot",
+            "status": "Enabled",
+            "snapshotTimeOfDay": time,
+            "nextSnapshotTimeOfDay": time,
+        }
+    ]
 
 
 def _location(zone: str, region: str) -> View:

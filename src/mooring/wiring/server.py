@@ -35,7 +35,7 @@ from mooring.quiesce.interface import Quiescer
 from mooring.quiesce.memory import MemoryQuiescer
 from mooring.quiesce.process import CommandPair, Limits, ProcessQuiescer
 from mooring.service.backend import Backend
-from mooring.service.freezing import freeze_one
+from mooring.service.freezing import freeze_unasked
 from mooring.service.keyring import Keyring
 from mooring.wiring.data_directory import hold_directory, make_run_directory
 from mooring.wiring.snapshot_servers import snapshot_servers
@@ -128,7 +128,7 @@ def _build(settings: Settings, paths: Paths, observer: Observer, lock: IO[str]) 
         servers=servers,
         replicas=replicas(settings),
         devices=_devices(settings, paths, clock),
-        freeze=lambda disk, snapshot: freeze_one(backend, disk, snapshot),
+        freeze=lambda disks, snapshots: freeze_unasked(backend, disks, snapshots),
         account_id=settings.account,
         max_pending_snapshots=settings.limits.pending_snapshots,
     )
@@ -144,6 +144,7 @@ def _build(settings: Settings, paths: Paths, observer: Observer, lock: IO[str]) 
             replicated=tools.replicas.keys(),
         ),
         settings.snapshots.rhythms,
+        settings.snapshots.instance_rhythms,
     )
     backend = Backend(
         catalog=catalog,
