@@ -352,12 +352,15 @@ def test_stat_of_the_rest(mooring: Run, server: RecordingServer) -> None:
         "disk db           pending, 4.0 KiB changed",
     ]
     disk = {"diskName": "copy", "state": "available", "originName": "monday", "filled": False}
-    scripted(server, {**disk, "filledBytes": 1 << 30, "bytesToFill": 4 << 30})
+    scripted(
+        server, {**disk, "filledBytes": 1 << 30, "bytesToFill": 4 << 30, "problem": "it rains"}
+    )
     assert mooring("stat", "--disk-name", "copy").stdout.splitlines() == [
-        "disk       copy",
-        "state      available",
-        "made from  monday",
-        "filled     1.0 GiB of 4.0 GiB, 25 %",
+        "disk             copy",
+        "state            available",
+        "made from        monday",
+        "filled           1.0 GiB of 4.0 GiB, 25 %",
+        "not yet because  it rains",
     ]
     scripted(server, {"odd": 1})
     assert "does not answer as a Mooring" in mooring("stat", "--disk-name", "copy").stderr

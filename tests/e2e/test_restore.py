@@ -286,7 +286,9 @@ def test_damage_fails_only_the_blocks_concerned(deployment: Deployment) -> None:
     with BlockingNbdClient(uri) as client:
         for position in list(PIECES)[1:]:
             assert client.read(position, MIB) == noise(position, PIECES[position])[:MIB]
-        time.sleep(0.5)
+        until(lambda: deployment.server.ask("disk", diskName="restored")["problem"], "the reason")
+        problem = deployment.server.ask("disk", diskName="restored")["problem"]
+        assert "is damaged in bytes 0 to" in problem
         assert not filled(deployment)
 
         segment.write_bytes(original)

@@ -110,6 +110,7 @@ def _of_disk(told: Told) -> Rows:
         ("state", told["state"]),
         ("made from", told["originName"]),
         ("filled", filled),
+        ("not yet because", told.get("problem")),
     ]
 
 

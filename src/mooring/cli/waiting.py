@@ -204,7 +204,9 @@ def filling_state(client: Client, name: str) -> State:
             raise CommandError(f"The disk {name} failed.")
         if told["filled"]:
             return State(True, "filled", 1.0)
-        return State(False, "being filled", done / total if total else None, total)
+        problem = told.get("problem")
+        text = f"not filled yet: {problem}" if problem else "being filled"
+        return State(False, text, done / total if total else None, total)
     except (ValueError, KeyError, TypeError):
         raise CommandError(
             f"{client.connection.url} does not answer as a Mooring server does."

@@ -188,7 +188,11 @@ class Runner:
                 change = step.do(Work(job, self._tools))
             except PostponedError as error:
                 seconds = retry.POSTPONED_SECONDS if error.seconds is None else error.seconds
-                self._put_back(replace(job, not_before_ms=self._after(seconds)))
+                # Why it waits can be asked for meanwhile.
+                later = replace(
+                    job, not_before_ms=self._after(seconds), error_details=str(error) or None
+                )
+                self._put_back(later)
                 return
             except CanceledError as error:
                 bound.info("canceled", step=step.name)

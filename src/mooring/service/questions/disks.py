@@ -11,6 +11,7 @@ from mooring.model.errors import (
     OperationFailureException,
 )
 from mooring.model.instance import Instance, InstanceState
+from mooring.model.job import JobKind
 from mooring.model.snapshot import SnapshotState
 from mooring.service.backend import Backend, Params
 from mooring.service.context import Context
@@ -65,10 +66,15 @@ def _served(backend: Backend, context: Context, params: Params) -> tuple[Disk, I
 
 
 def disk(backend: Backend, context: Context, params: Params) -> Answer:
-    """How far the disk `diskName` is filled from its snapshot: bytes of the snapshot's range."""
+    """How far the disk `diskName` is filled from its snapshot: bytes of the snapshot's range.
+
+    `problem` says why the filling did not go on when it was last tried.
+    """
     with backend.catalog.read() as transaction:
         found = find_disk(transaction, context.region, member(params, "diskName"))
         origin = transaction.snapshots.by_id(found.origin_id) if found.origin_id else None
+        jobs = transaction.jobs.of_kind(JobKind.FILL_DISK) if found.origin_id else []
+    problem = next((job.error_details for job in jobs if job.arguments["disk"] == found.id), None)
     filling = backend.engine(found.zone).filling(found.id)
     pending = found.state is DiskState.PENDING and found.origin_id is not None
     return {
@@ -79,6 +85,7 @@ def disk(backend: Backend, context: Context, params: Params) -> Answer:
         "filled": filling is None and not pending,
         "filledBytes": None if filling is None else filling.done,
         "bytesToFill": None if filling is None else filling.total,
+        "problem": problem,
     }
 
 
