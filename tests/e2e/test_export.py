@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mooring.admin.demo.server import DemoError
@@ -175,6 +176,45 @@ def test_export_into_a_file_goes_on(deployment: Deployment) -> None:
     assert done.returncode == 0
     assert "begins anew: what an earlier try has left cannot be continued" in done.stderr
     check_file(output)
+
+
+@pytest.mark.requires("cmp")
+def test_export_into_a_file_goes_on_when_it_was_killed(deployment: Deployment) -> None:
+    """What was durable when the process died is kept; the end is as if nothing had been."""
+    serve(deployment)
+    source = deployment.folder / "source"
+    with source.open("wb") as file:
+        file.truncate(2048 * MIB)
+        # More than the distance between two marks, in two places.
+        for begin, count in ((0, 190), (1500, 190)):
+            for at in range(begin, begin + count, 10):
+                os.pwrite(file.fileno(), np.random.default_rng(at).bytes(10 * MIB), at * MIB)
+    words = ["import", str(source), "--disk-snapshot-name", "saved", "--format", "raw"]
+    deployment.server.run("mooring", *words)
+    output = deployment.folder / "image"
+    mark = output.with_name("image.part.mark")
+    command = [sys.executable, "-m", "mooring.cli.main", "export", "--disk-snapshot-name", "saved"]
+    with subprocess.Popen(
+        [*command, "--output", str(output)],
+        env=deployment.server.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        until(lambda: mark.exists() or process.poll() is not None, "a mark")
+        process.kill()
+    assert mark.exists()
+    assert not output.exists()
+
+    done = to_file(deployment, output)
+
+    assert done.returncode == 0
+    number, unit = done.stderr.partition("goes on at ")[2].split(",")[0].split()
+    assert float(number) * {"MiB": 1, "GiB": 1024}[unit] >= 256
+    compare = ["cmp", "--bytes", str(2048 * MIB), str(source), str(output)]
+    subprocess.run(compare, check=True)
+    assert output.stat().st_size == 8192 * MIB
+    assert output.stat().st_blocks * 512 < 450 * MIB
+    assert [path.name for path in deployment.folder.glob("image*")] == ["image"]
 
 
 def test_what_cannot_be_written(deployment: Deployment) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import pytest
 
 from mooring.engine.interface import Export
+from mooring.model.errors import DiskTooLargeError
 from mooring.model.extents import BLOCK_SIZE, Extent
 from tests.engine.harness import MIB, QemuHarness, attached, content, new_id, noise
 
@@ -109,3 +111,18 @@ def test_trims(qemu: QemuHarness) -> None:
 def version(qemu: QemuHarness, instance: str) -> tuple[int, ...]:
     daemon = qemu.qemu._registry.instance(instance).daemon()
     return daemon._connection.version()
+
+
+def test_a_disk_that_no_file_can_hold(qemu: QemuHarness) -> None:
+    """As 16384 GB on ext4: the error says what would help, and nothing is left."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    disk_id = new_id()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (SIZE, before[1]))
+    try:
+        with pytest.raises(DiskTooLargeError, match="make a smaller one"):
+            qemu.engine.create(disk_id, 2 * SIZE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    qemu.engine.delete(disk_id)
+    assert not qemu.folder(disk_id).exists()
+    qemu.engine.create(disk_id, 2 * SIZE)

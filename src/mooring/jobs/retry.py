@@ -7,6 +7,7 @@ import errno
 from mooring.model.errors import (
     DamageError,
     DiskFullError,
+    DiskTooLargeError,
     ImageUnreadableError,
     LayerDamagedError,
     MooringError,
@@ -28,6 +29,7 @@ MAX_FULL_ATTEMPTS = 60
 
 _FINAL = (
     DamageError,
+    DiskTooLargeError,
     ImageUnreadableError,
     LayerDamagedError,
     PointNotFoundError,

@@ -147,6 +147,10 @@ class DiskBusyError(EngineError):
     """A client is connected to the disk."""
 
 
+class DiskTooLargeError(EngineError):
+    """The file system that holds layers cannot have a file as large as the disk."""
+
+
 class DiskFullError(MooringError):
     """The file system that holds layers or vault has no room left."""
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from mooring.engine.lineage import ZERO_ORIGIN
 from mooring.engine.qemu import qcow2
 from mooring.engine.qemu.base_source import BaseSource, forget_source, read_source, write_source
-from mooring.model.errors import DiskFullError, EngineError, LayerDamagedError
+from mooring.model.errors import DiskFullError, DiskTooLargeError, EngineError, LayerDamagedError
 
 BASE_NAME = "base.raw"
 FILLING_NAME = "base.raw.filling"
@@ -318,5 +318,11 @@ def io_errors(disk_id: str) -> Iterator[None]:
             raise DiskFullError(
                 f"no room for disk {disk_id} at {error.filename or 'its folder'}: "
                 "free some space and try again"
+            ) from error
+        if error.errno == errno.EFBIG:
+            raise DiskTooLargeError(
+                f"the file system that the disk would be on holds no file of its size: make a "
+                "smaller one (on ext4 with blocks of 4 KiB at most 16383 GB), or keep the data "
+                f"directory on XFS, for example (disk {disk_id})"
             ) from error
         raise EngineError(f"disk {disk_id}: {error}") from error
