@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mooring.cli.names import command_name
+from mooring.cli.input.names import command_name
 from mooring.service.nothing_kept import LISTS
 from tests.cli.runs import CHECKOUT, Case, Outcome
 

@@ -9,8 +9,8 @@ from botocore import xform_name
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mooring.cli import ini
-from mooring.cli.names import command_name, operation_name, option_name
+from mooring.cli.connection import ini
+from mooring.cli.input.names import command_name, operation_name, option_name
 from mooring.protocol import service_model
 
 PIECES = st.sampled_from(

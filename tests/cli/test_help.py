@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mooring.cli.help_texts import INPUT_OPTIONS, MEMBERS, OPERATIONS, examples
-from mooring.cli.names import command_name
+from mooring.cli.help.texts import INPUT_OPTIONS, MEMBERS, OPERATIONS, examples
+from mooring.cli.input.names import command_name
 from mooring.protocol import service_model
 from tests.cli.conftest import Run
 from tests.cli.recording_server import RecordingServer

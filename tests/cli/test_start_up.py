@@ -16,12 +16,14 @@ from tests.cli.recording_server import RecordingServer, answer
 
 # Every module costs each command time. A new one has to be worth that.
 PLAIN = {
-    "mooring", "mooring.cli", "mooring.cli.answers", "mooring.cli.arguments",
-    "mooring.cli.client", "mooring.cli.connect", "mooring.cli.credentials",
-    "mooring.cli.endpoint", "mooring.cli.ini", "mooring.cli.main", "mooring.cli.names",
-    "mooring.cli.operation", "mooring.cli.options", "mooring.cli.output",
-    "mooring.cli.output.render", "mooring.cli.pages", "mooring.cli.paramfile",
-    "mooring.cli.parser", "mooring.cli.session", "mooring.cli.style", "mooring.cli.transport",
+    "mooring", "mooring.cli", "mooring.cli.connect", "mooring.cli.connection",
+    "mooring.cli.connection.answers", "mooring.cli.connection.client",
+    "mooring.cli.connection.credentials", "mooring.cli.connection.endpoint",
+    "mooring.cli.connection.ini", "mooring.cli.connection.session",
+    "mooring.cli.connection.transport", "mooring.cli.input", "mooring.cli.input.arguments",
+    "mooring.cli.input.names", "mooring.cli.input.paramfile", "mooring.cli.input.parser",
+    "mooring.cli.main", "mooring.cli.operation", "mooring.cli.options", "mooring.cli.output",
+    "mooring.cli.output.render", "mooring.cli.pages", "mooring.cli.style",
     "mooring.model", "mooring.model.clock", "mooring.model.errors", "mooring.protocol",
     "mooring.protocol.client_validation", "mooring.protocol.service_model",
     "mooring.protocol.sigv4", "mooring.version",
@@ -76,13 +78,13 @@ def test_a_plain_command_loads_only_this(arguments: list[str], environment: dict
 
     assert {name for name in loaded if name.startswith("mooring")} <= PLAIN
     assert {name.partition(".")[0] for name in loaded} <= {name.partition(".")[0] for name in PLAIN}
-    assert "mooring.cli.client" in loaded
+    assert "mooring.cli.connection.client" in loaded
 
 
 def test_a_skeleton_loads_nothing_of_the_network(environment: dict[str, str]) -> None:
     loaded = loaded_by(environment, "create-disk-snapshot", "--generate-cli-skeleton")
 
-    assert not loaded & {"mooring.cli.client", "hashlib", "jmespath", "ssl"}
+    assert not loaded & {"mooring.cli.connection.client", "hashlib", "jmespath", "ssl"}
 
 
 def start(environment: dict[str, str], *arguments: str) -> subprocess.Popen[str]:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mooring.cli import yaml_input
+from mooring.cli.input import yaml_input
 from mooring.cli.output import yaml
 from tests.cli.conftest import Run, scripted
 from tests.cli.recording_server import RecordingServer, Scripted

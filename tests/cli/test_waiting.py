@@ -8,7 +8,7 @@ import json
 import pytest
 
 from mooring.cli import progress, waiting
-from mooring.cli.client import Unreachable
+from mooring.cli.connection.client import Unreachable
 from mooring.model.clock import ManualClock
 from mooring.model.errors import CommandError
 from tests.cli.conftest import Run, scripted

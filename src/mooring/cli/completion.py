@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sys
 
-from mooring.cli import arguments, facts, help_pages, operation, parser
-from mooring.cli.help_texts import GLOBAL_OPTIONS
-from mooring.cli.names import command_name, operation_name
+from mooring.cli import facts, operation
+from mooring.cli.connection.session import Session
+from mooring.cli.help import pages as help_pages
+from mooring.cli.help.texts import GLOBAL_OPTIONS
+from mooring.cli.input import arguments, parser
+from mooring.cli.input.names import command_name, operation_name
 from mooring.cli.options import Options
-from mooring.cli.session import Session
 from mooring.cli.wait import WAITERS
 from mooring.protocol import service_model
 

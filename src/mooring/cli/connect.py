@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 
-from mooring.cli import credentials as keys
-from mooring.cli import endpoint
-from mooring.cli.client import Connection
-from mooring.cli.transport import Settings
+from mooring.cli.connection import credentials as keys
+from mooring.cli.connection import endpoint
+from mooring.cli.connection.client import Connection
+from mooring.cli.connection.transport import Settings
 from mooring.model.errors import CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from mooring.cli.credentials import Credentials
+    from mooring.cli.connection.credentials import Credentials
+    from mooring.cli.connection.session import Session
     from mooring.cli.options import Options
-    from mooring.cli.session import Session
 
 _REGION = re.compile(r"(?![0-9]+$)(?!-)[a-zA-Z0-9-]{,63}(?<!-)")
 _ATTEMPTS = {"legacy": 5, "standard": 3, "adaptive": 3}

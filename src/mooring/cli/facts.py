@@ -6,7 +6,9 @@ import json
 import sys
 from datetime import UTC, datetime
 
-from mooring.cli import help_pages, operation, parser, style
+from mooring.cli import operation, style
+from mooring.cli.help import pages as help_pages
+from mooring.cli.input import parser
 from mooring.cli.vault_commands import amount
 from mooring.model.errors import CommandError
 
@@ -15,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from mooring.cli.connection.session import Session
     from mooring.cli.options import Options
-    from mooring.cli.session import Session
     from mooring.protocol.service_model import ServiceModel
 
     Told = dict[str, Any]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from mooring.cli import help_pages, operation, parser, style
+from mooring.cli import operation, style
+from mooring.cli.help import pages as help_pages
+from mooring.cli.input import parser
 from mooring.model.errors import CommandError
 
 TYPE_CHECKING = False
@@ -12,10 +14,10 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from contextlib import AbstractContextManager
 
+    from mooring.cli.connection.session import Session
     from mooring.cli.files.file_system import Node
     from mooring.cli.files.snapshot_files import SnapshotFiles
     from mooring.cli.options import Options
-    from mooring.cli.session import Session
     from mooring.protocol.service_model import ServiceModel
 
 # A server serves a snapshot for a day at most.

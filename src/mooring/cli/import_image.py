@@ -5,14 +5,16 @@ from __future__ import annotations
 import signal
 import sys
 
-from mooring.cli import help_pages, operation, parser, style
+from mooring.cli import operation, style
+from mooring.cli.help import pages as help_pages
+from mooring.cli.input import parser
 from mooring.model.errors import CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from mooring.cli.client import Client
+    from mooring.cli.connection.client import Client
+    from mooring.cli.connection.session import Session
     from mooring.cli.options import Options
-    from mooring.cli.session import Session
     from mooring.protocol.service_model import ServiceModel
 
 _GIB = 1024**3
@@ -90,7 +92,7 @@ def _size_gb(path: str, size: int, wanted: int | None) -> int:
 def _import(client: Client, members: dict[str, str]) -> None:
     """Have the server read the image; nothing is left of it if that fails or is interrupted."""
     from mooring.cli import waiting
-    from mooring.cli.client import ServiceFailure
+    from mooring.cli.connection.client import ServiceFailure
     from mooring.model.clock import SystemClock
 
     name = members["diskSnapshotName"]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 
-from mooring.cli import parser, style
-from mooring.cli.session import Session
+from mooring.cli import style
+from mooring.cli.connection.session import Session
+from mooring.cli.input import parser
 from mooring.model.errors import CommandError
 
 TYPE_CHECKING = False
@@ -37,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     session: Session | None = None
     try:
         if not arguments:
-            from mooring.cli import help_pages
+            from mooring.cli.help import pages as help_pages
 
             return help_pages.show_start()
         if arguments[0] in {"--help", "-h"}:
@@ -70,7 +71,7 @@ def _output_file(word: str) -> str:
 
 
 def _run(parsed: object, rest: list[str], session: Session) -> int:
-    from mooring.cli.names import command_name, operation_name
+    from mooring.cli.input.names import command_name, operation_name
     from mooring.cli.options import Options
     from mooring.protocol import service_model
 
@@ -96,7 +97,7 @@ def _run_own(
     command: str, model: ServiceModel, rest: list[str], options: Options, session: Session
 ) -> int:
     if command == "help":
-        from mooring.cli import help_pages
+        from mooring.cli.help import pages as help_pages
 
         return help_pages.show_overview()
     if command == "wait":

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import sys
 
-from mooring.cli import answers, arguments, style
+from mooring.cli import style
+from mooring.cli.connection import answers
+from mooring.cli.input import arguments
 from mooring.cli.output.render import Renderer, to_json
 from mooring.model.errors import CommandError
 
@@ -14,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from mooring.cli.client import Client
+    from mooring.cli.connection.client import Client
+    from mooring.cli.connection.session import Session
     from mooring.cli.options import Options
-    from mooring.cli.session import Session
     from mooring.protocol.service_model import Operation, ServiceModel
 
 _HELP = ("--help", "-h")
@@ -46,7 +48,7 @@ def run(
         options.color,
     )
     if skeleton == "output":
-        from mooring.cli.skeleton import sample_output
+        from mooring.cli.output.skeleton import sample_output
 
         client.check(operation, parameters)
         renderer.show(operation.name, sample_output(model, operation))
@@ -74,8 +76,8 @@ def open_client(
     v2: bool,
 ) -> Client:
     """A client for what the options ask for. Raises CommandError."""
-    from mooring.cli.client import Client
     from mooring.cli.connect import connect
+    from mooring.cli.connection.client import Client
     from mooring.model.clock import SystemClock
 
     return Client(model, connect(options, session, v2), read_time, SystemClock())
@@ -129,7 +131,7 @@ def _add_file_input(parsed: dict[str, Any], parameters: dict[str, Any]) -> None:
 
 
 def _read_json(text: str) -> Any:
-    from mooring.cli import paramfile
+    from mooring.cli.input import paramfile
 
     loaded = paramfile.load(text, remote=False)
     source = text if loaded is None else loaded
@@ -142,7 +144,7 @@ def _read_json(text: str) -> Any:
 
 
 def _read_yaml(text: str) -> Any:
-    from mooring.cli import paramfile, yaml_input
+    from mooring.cli.input import paramfile, yaml_input
 
     loaded = paramfile.load(text, remote=False)
     source = text if loaded is None else loaded
@@ -158,13 +160,13 @@ def _read_yaml(text: str) -> Any:
 
 
 def _show_help(model: ServiceModel, operation: Operation) -> int:
-    from mooring.cli import help_pages
+    from mooring.cli.help import pages as help_pages
 
     return help_pages.show_operation(model, operation)
 
 
 def _show_sample_input(model: ServiceModel, operation: Operation, form: str) -> int:
-    from mooring.cli import skeleton
+    from mooring.cli.output import skeleton
 
     if form == "yaml-input":
         sys.stdout.write(skeleton.yaml_input(model, operation) + "\n")

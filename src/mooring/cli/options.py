@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mooring.cli import endpoint
-from mooring.cli.transport import DEFAULT_TIMEOUT
+from mooring.cli.connection import endpoint
+from mooring.cli.connection.transport import DEFAULT_TIMEOUT
 from mooring.model.errors import CommandError
 
 TYPE_CHECKING = False

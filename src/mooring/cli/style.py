@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from mooring.cli.parser import USAGE
+from mooring.cli.input.parser import USAGE
 from mooring.model.errors import CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mooring.cli.session import Session
+    from mooring.cli.connection.session import Session
 
 STYLE_VARIABLE = "MOORING_CLI_STYLE"
 INTERRUPTED = 130

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 
-from mooring.cli import help_pages, operation, parser, style
+from mooring.cli import operation, style
+from mooring.cli.help import pages as help_pages
+from mooring.cli.input import parser
 from mooring.model.errors import CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from mooring.cli.connection.session import Session
     from mooring.cli.options import Options
-    from mooring.cli.session import Session
     from mooring.protocol.service_model import ServiceModel
 
 

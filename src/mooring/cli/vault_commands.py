@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import sys
 
-from mooring.cli import answers, help_pages, operation, parser, style
-from mooring.cli.client import ServiceFailure
+from mooring.cli import operation, style
+from mooring.cli.connection import answers
+from mooring.cli.connection.client import ServiceFailure
+from mooring.cli.help import pages as help_pages
+from mooring.cli.input import parser
 from mooring.model.errors import CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from mooring.cli.client import Client
+    from mooring.cli.connection.client import Client
+    from mooring.cli.connection.session import Session
     from mooring.cli.options import Options
-    from mooring.cli.session import Session
     from mooring.protocol.service_model import ServiceModel
 
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from mooring.cli import help_pages, operation, parser, style, waiting
+from mooring.cli import operation, style, waiting
+from mooring.cli.help import pages as help_pages
+from mooring.cli.input import parser
 from mooring.model.clock import SystemClock
 from mooring.model.errors import CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from mooring.cli.client import Client
+    from mooring.cli.connection.client import Client
+    from mooring.cli.connection.session import Session
     from mooring.cli.options import Options
-    from mooring.cli.session import Session
     from mooring.protocol.service_model import ServiceModel
 
 DEFAULT_TIMEOUT = 3600.0

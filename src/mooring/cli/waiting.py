@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import time
 
-from mooring.cli import answers
-from mooring.cli.client import ServiceFailure, Unreachable
+from mooring.cli.connection import answers
+from mooring.cli.connection.client import ServiceFailure, Unreachable
 from mooring.cli.progress import Progress
 from mooring.model.errors import CommandError
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from mooring.cli.client import Client
+    from mooring.cli.connection.client import Client
     from mooring.model.clock import Clock
 
 # The pauses between questions grow: short waits end at once, long ones cost the server little.

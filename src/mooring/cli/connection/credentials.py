@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from mooring.cli import ini
+from mooring.cli.connection import ini
 from mooring.model.errors import CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mooring.cli.session import Session
+    from mooring.cli.connection.session import Session
 
 
 class Credentials:

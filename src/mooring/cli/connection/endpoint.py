@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import re
 
-from mooring.cli.transport import Url
+from mooring.cli.connection.transport import Url
 from mooring.model.errors import CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mooring.cli.session import Session
+    from mooring.cli.connection.session import Session
 
 _SERVICE_VARIABLE = "AWS_ENDPOINT_URL_LIGHTSAIL"
 _GLOBAL_VARIABLE = "AWS_ENDPOINT_URL"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from mooring.cli import ini
+from mooring.cli.connection import ini
 from mooring.model.errors import CommandError
 
 TYPE_CHECKING = False

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from mooring.cli.transport import Reply
+    from mooring.cli.connection.transport import Reply
     from mooring.protocol.service_model import Operation, ServiceModel, Shape
 
 _THROTTLES = {

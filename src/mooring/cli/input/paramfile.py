@@ -52,7 +52,7 @@ def _expanded(path: str) -> str:
 
 
 def _fetch(url: str) -> str:
-    from mooring.cli import transport
+    from mooring.cli.connection import transport
 
     try:
         reply = transport.send("GET", url, {}, b"", transport.Settings())

@@ -50,7 +50,7 @@ def _sample(model: ServiceModel, shape: Shape, name: str | None) -> Any:
 
 def yaml_input(model: ServiceModel, operation: Operation) -> str:
     """The input as YAML, with a remark at every required and every described member."""
-    from mooring.cli.help_texts import MEMBERS
+    from mooring.cli.help.texts import MEMBERS
     from mooring.cli.output.yaml import scalar
 
     lines: list[str] = []

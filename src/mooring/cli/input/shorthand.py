@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import string
 
-from mooring.cli import paramfile
+from mooring.cli.input import paramfile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

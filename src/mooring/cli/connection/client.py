@@ -6,7 +6,7 @@ import json
 import sys
 import time
 
-from mooring.cli import answers, transport
+from mooring.cli.connection import answers, transport
 from mooring.model.errors import CommandError
 from mooring.protocol import client_validation, sigv4
 from mooring.version import VERSION
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from mooring.cli.credentials import Credentials
+    from mooring.cli.connection.credentials import Credentials
     from mooring.model.clock import Clock
     from mooring.protocol.service_model import Operation, ServiceModel
 

@@ -6,14 +6,14 @@ import os
 import sys
 import textwrap
 
-from mooring.cli.help_texts import (
+from mooring.cli.help.texts import (
     GLOBAL_OPTIONS,
     INPUT_OPTIONS,
     MEMBERS,
     OPERATIONS,
     examples,
 )
-from mooring.cli.names import command_name, option_name
+from mooring.cli.input.names import command_name, option_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def show_overview() -> int:
 
 def show_operation(model: ServiceModel, operation: Operation) -> int:
     """The page of one operation: synopsis, options, examples, output."""
-    from mooring.cli.arguments import options, starts_work
+    from mooring.cli.input.arguments import options, starts_work
 
     command = command_name(operation.name)
     summary, text = OPERATIONS[operation.name]

@@ -6,9 +6,9 @@ import collections
 import json
 import sys
 
-from mooring.cli import paramfile
-from mooring.cli.names import option_name
-from mooring.cli.parser import Parser
+from mooring.cli.input import paramfile
+from mooring.cli.input.names import option_name
+from mooring.cli.input.parser import Parser
 from mooring.model.errors import CommandError
 
 TYPE_CHECKING = False
@@ -211,7 +211,7 @@ def _looks_like_json(value: Any) -> bool:
 
 
 def _unpack_shorthand(model: ServiceModel, shape: Shape, option: str, value: Any) -> Any:
-    from mooring.cli import shorthand
+    from mooring.cli.input import shorthand
 
     try:
         if isinstance(value, list):

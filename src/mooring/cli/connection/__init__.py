@@ -1,0 +1,1 @@
+"""The way to a server: who asks, which server, over what."""

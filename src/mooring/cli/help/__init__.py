@@ -1,0 +1,1 @@
+"""What `mooring help` says."""

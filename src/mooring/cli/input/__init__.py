@@ -1,0 +1,1 @@
+"""What is typed: options and values, and what becomes of them."""
