@@ -4,9 +4,10 @@
     .venv/bin/python -m bench.api --engine qemu --attached 15
 
 The disks are made through the API, the snapshots of the past written into the catalog as completed
-ones. With `--engine memory` the API's own cost is measured; with `qemu` what is real. The server
-and this program share the machine's cores; no request is throttled. moto is asked for as many EC2
-volumes, in pages of the same size, and for snapshots of them.
+ones, of disks that are gone: no vault holds them, so no upload may look for them there. With
+`--engine memory` the API's own cost is measured; with `qemu` what is real. The server and this
+program share the machine's cores; no request is throttled. moto is asked for as many EC2 volumes,
+in pages of the same size, and for snapshots of them.
 """
 
 from __future__ import annotations
@@ -157,14 +158,12 @@ def make_disks(mooring: Mooring, count: int, attached: int) -> None:
 
 
 def record_snapshots(data: Path, count: int, disks: int, word: str) -> None:
-    """Write completed snapshots of the past into the catalog."""
+    """Write completed snapshots of the past into the catalog, of so many disks."""
     catalog, ids = Catalog(f"sqlite:///{data / 'catalog.sqlite'}"), RandomIds()
-    with catalog.read() as transaction:
-        known, _ = transaction.disks.page(REGION, 0, disks)
+    gone = [ids.new_id() for _ in range(disks)]
     for first in range(0, count, 5000):
         with catalog.write() as transaction:
             for number in range(first, min(first + 5000, count)):
-                disk = known[number % len(known)]
                 transaction.snapshots.add(
                     DiskSnapshot(
                         id=ids.new_id(),
@@ -172,10 +171,10 @@ def record_snapshots(data: Path, count: int, disks: int, word: str) -> None:
                         name=f"{word}-{number}",
                         created_ms=1_700_000_000_000 + number,
                         support_code="000000000000/snap-0",
-                        size_gb=disk.size_gb,
-                        disk_id=disk.id,
-                        disk_name=disk.name,
-                        disk_zone=disk.zone,
+                        size_gb=8,
+                        disk_id=gone[number % disks],
+                        disk_name=f"gone-{number % disks}",
+                        disk_zone=ZONE,
                         state=SnapshotState.COMPLETED,
                         frozen=True,
                         progress=100,

@@ -55,7 +55,7 @@ def configure(level: str, stream: TextIO | None = None) -> None:
     structlog.configure(
         processors=[*processors, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(safe),
+        logger_factory=structlog.WriteLoggerFactory(safe),
     )
     handler = logging.StreamHandler(safe)
     handler.setFormatter(
