@@ -11,6 +11,7 @@ from mooring.catalog.jobs import Jobs
 from mooring.jobs import runner
 from mooring.jobs.runner import Lane
 from mooring.jobs.table import PROCEDURES
+from mooring.jobs.traffic import Traffic
 from mooring.model.job import BULK, FILLING, Job, JobKind
 from tests.service.world import World
 
@@ -31,8 +32,11 @@ class Ended:
                 self._changed.notify_all()
 
     def wait(self, kind: JobKind, times: int = 1) -> None:
+        assert self.within(SECONDS, kind, times)
+
+    def within(self, seconds: float, kind: JobKind, times: int = 1) -> bool:
         with self._changed:
-            assert self._changed.wait_for(lambda: self._kinds.count(kind) == times, SECONDS)
+            return self._changed.wait_for(lambda: self._kinds.count(kind) == times, seconds)
 
 
 @pytest.fixture
@@ -103,3 +107,41 @@ def test_news_that_comes_while_a_thread_looks_is_not_missed() -> None:
     sleeper.start()
     sleeper.join(SECONDS)
     assert not sleeper.is_alive()
+
+
+def test_jobs_that_move_data_let_requests_go_first(
+    world: World, ended: Ended, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "GIVE_WAY_SECONDS", 600.0)
+    create(world, "one")
+    ended.wait(JobKind.CREATE_DISK)  # this moves none
+
+    with world.traffic.request():
+        world.snapshot("first", "one")
+        assert not ended.within(0.3, JobKind.UPLOAD_SNAPSHOT)
+    ended.wait(JobKind.UPLOAD_SNAPSHOT)
+
+
+def test_no_job_gives_way_for_long(world: World, ended: Ended) -> None:
+    create(world, "one")
+    ended.wait(JobKind.CREATE_DISK)
+
+    with world.traffic.request():
+        world.snapshot("first", "one")
+        ended.wait(JobKind.UPLOAD_SNAPSHOT)
+
+
+def test_traffic_is_over_when_the_last_request_is() -> None:
+    traffic = Traffic()
+    passed = threading.Event()
+
+    def pass_by() -> None:
+        traffic.give_way(600.0)
+        passed.set()
+
+    with traffic.request():
+        with traffic.request():
+            threading.Thread(target=pass_by, daemon=True).start()
+        assert not passed.wait(0.1)
+    assert passed.wait(SECONDS)
+    traffic.give_way(600.0)

@@ -15,6 +15,7 @@ from mooring.host.memory_devices import MemoryDevices
 from mooring.jobs.procedure import Tools
 from mooring.jobs.runner import Observer, Runner, unobserved
 from mooring.jobs.table import PROCEDURES
+from mooring.jobs.traffic import Traffic
 from mooring.model.access import UNBOUND, Access
 from mooring.model.clock import ManualClock
 from mooring.model.ids import SequentialIds
@@ -56,7 +57,8 @@ class World:
             ids=SequentialIds(),
             freeze=lambda disks, snapshots: freeze_unasked(self.backend, disks, snapshots),
         )
-        self.runner = Runner(self.tools, PROCEDURES, observer=observer)
+        self.traffic = Traffic()
+        self.runner = Runner(self.tools, PROCEDURES, observer=observer, traffic=self.traffic)
         self.quiescer = MemoryQuiescer()
         self.backend = Backend(
             catalog=self.catalog,

@@ -82,6 +82,7 @@ async def _serve(mooring: Mooring, listener: socket.socket, tls: ssl.SSLContext 
         throttles=settings.throttle,
         entries={**OPERATIONS, **QUESTIONS},
         audit_log=mooring.audit,
+        traffic=mooring.traffic,
     )
     server = uvicorn.Server(
         uvicorn.Config(

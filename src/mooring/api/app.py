@@ -23,6 +23,7 @@ from mooring.api.target import check_content_type, find_operation, refuse_unserv
 from mooring.api.throttle import throttle
 from mooring.api.workers import Workers
 from mooring.config.settings import Limits, Throttle
+from mooring.jobs.traffic import Traffic
 from mooring.model.clock import Clock
 from mooring.model.errors import ServiceError
 from mooring.model.ids import Ids
@@ -72,8 +73,9 @@ def create_app(
     throttles: Throttle | None = None,
     entries: Mapping[str, AnyEntry] = {},
     audit_log: AuditLog | None = None,
+    traffic: Traffic | None = None,
 ) -> Starlette:
-    """The ASGI application. See `Door` for what the arguments mean."""
+    """The ASGI application. See `Door` for what the arguments mean; `traffic` counts requests."""
     door = Door(
         model=model,
         handlers=handlers,
@@ -83,7 +85,7 @@ def create_app(
         clock=clock,
         ids=ids,
         limits=limits,
-        workers=Workers(limits.requests),
+        workers=Workers(limits.requests, traffic or Traffic()),
         throttles=Throttles(throttles or Throttle(), clock),
         entries=entries,
         audit=audit_log,

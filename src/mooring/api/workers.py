@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from anyio import CapacityLimiter, to_thread
 
+from mooring.jobs.traffic import Traffic
 from mooring.model.errors import ThrottlingException
 
 Result = TypeVar("Result")
@@ -15,19 +16,20 @@ WAITING_PER_WORKER = 16
 """How many calls may wait for each that is worked on; more are sent away to come back."""
 
 
-READING_AT_ONCE = 8
+READING_AT_ONCE = 2
 """How many reading calls are worked on at once.
 
-They compute one at a time under the interpreter's lock, so that many threads would only take
-turns; but each may wait for a commit that it has seen to be durable.
+They compute more than they wait, one at a time under the interpreter's lock: more threads would
+only take turns. Two rather than one, because a read may wait for a commit to be durable.
 """
 
 
 class Workers:
-    """Runs calls in threads. For use within one event loop."""
+    """Runs calls in threads, and counts them as traffic. For use within one event loop."""
 
-    def __init__(self, at_once: int) -> None:
+    def __init__(self, at_once: int, traffic: Traffic) -> None:
         self._at_once = at_once
+        self._traffic = traffic
         self._limiter = CapacityLimiter(at_once)
         self._reading = CapacityLimiter(min(at_once, READING_AT_ONCE))
         # Counted here: what the limiter counts as waiting lags behind a burst.
@@ -47,6 +49,7 @@ class Workers:
         self._inside += 1
         try:
             limiter = self._reading if reads else self._limiter
-            return await to_thread.run_sync(call, limiter=limiter)
+            with self._traffic.request():
+                return await to_thread.run_sync(call, limiter=limiter)
         finally:
             self._inside -= 1

@@ -11,6 +11,7 @@ import structlog
 
 from mooring.jobs import retry
 from mooring.jobs.procedure import Change, Procedure, Step, Tools, Work
+from mooring.jobs.traffic import Traffic
 from mooring.model.errors import CanceledError, PostponedError
 from mooring.model.job import BULK, FILLING, Job, JobKind
 from mooring.observe import metrics
@@ -20,6 +21,12 @@ LEASE_MS = 30_000
 
 POLL_SECONDS = 5.0
 """How long a thread sleeps at most when there is nothing to do and nobody wakes it."""
+
+GIVE_WAY_SECONDS = 0.02
+"""How long a job that moves data waits, at most, for requests under way before it begins.
+
+So that storing goes on whatever the traffic: two threads begin a hundred such jobs a second.
+"""
 
 SHORTEST_SECONDS = 0.02
 """How long it sleeps at least before a job that is due then."""
@@ -37,11 +44,15 @@ def unobserved(_job: Job, _step: str, _moment: str) -> None:
 class Lane:
     """Jobs of some kinds, and the threads that run them.
 
-    A thread sleeps only if there has been no news since before it looked.
+    A thread sleeps only if there has been no news since before it looked. `gives_way`: each job
+    lets requests go first.
     """
 
-    def __init__(self, name: str, kinds: Collection[JobKind], threads: int) -> None:
+    def __init__(
+        self, name: str, kinds: Collection[JobKind], threads: int, *, gives_way: bool = False
+    ) -> None:
         self.name, self.kinds, self.threads = name, kinds, threads
+        self.gives_way = gives_way
         self._changed = threading.Condition()
         self._news = 0
 
@@ -78,6 +89,7 @@ class Runner:
         bulk_threads: int = 2,
         filling_threads: int = 2,
         observer: Observer = unobserved,
+        traffic: Traffic | None = None,
     ) -> None:
         self._tools = tools
         self._procedures = procedures
@@ -85,11 +97,12 @@ class Runner:
         self._owner = tools.ids.new_id()
         self._running: dict[str, Job] = {}
         self._stop = threading.Event()
+        self._traffic = traffic or Traffic()
         quick = procedures.keys() - BULK - FILLING
         self._lanes = [
             Lane("quick", quick, quick_threads),
-            Lane("bulk", procedures.keys() & BULK, bulk_threads),
-            Lane("filling", procedures.keys() & FILLING, filling_threads),
+            Lane("bulk", procedures.keys() & BULK, bulk_threads, gives_way=True),
+            Lane("filling", procedures.keys() & FILLING, filling_threads, gives_way=True),
         ]
         self._threads = [
             threading.Thread(target=self._work, args=(lane,), name=f"jobs-{lane.name}-{number}")
@@ -132,6 +145,8 @@ class Runner:
     def _work(self, lane: Lane) -> None:
         while not self._stop.is_set():
             news, seconds = lane.news, POLL_SECONDS
+            if lane.gives_way:
+                self._traffic.give_way(GIVE_WAY_SECONDS)
             try:
                 with self._taken(lane.kinds) as (job, due_ms):
                     if job is not None:

@@ -26,6 +26,7 @@ from mooring.jobs.runner import Observer, Runner, unobserved
 from mooring.jobs.schedule import Schedule, tasks
 from mooring.jobs.sources import Keeper
 from mooring.jobs.table import PROCEDURES
+from mooring.jobs.traffic import Traffic
 from mooring.model.clock import Clock, SystemClock
 from mooring.model.errors import ConfigurationError
 from mooring.model.ids import RandomIds
@@ -54,6 +55,7 @@ class Mooring:
     clock: Clock
     backend: Backend
     tools: Tools
+    traffic: Traffic
     runner: Runner
     schedule: Schedule
     keeper: Keeper
@@ -133,7 +135,14 @@ def _build(settings: Settings, paths: Paths, observer: Observer, lock: IO[str]) 
         max_pending_snapshots=settings.limits.pending_snapshots,
     )
     keeper = Keeper(servers, lambda: regions_filling(tools))
-    runner = Runner(tools, PROCEDURES, bulk_threads=settings.limits.bulk_jobs, observer=observer)
+    traffic = Traffic()
+    runner = Runner(
+        tools,
+        PROCEDURES,
+        bulk_threads=settings.limits.bulk_jobs,
+        observer=observer,
+        traffic=traffic,
+    )
     schedule = Schedule(
         tools,
         tasks(
@@ -162,7 +171,7 @@ def _build(settings: Settings, paths: Paths, observer: Observer, lock: IO[str]) 
     )
     audit = _audit_log(settings, paths)
     return Mooring(
-        settings, paths, keys, clock, backend, tools, runner, schedule, keeper, audit, lock
+        settings, paths, keys, clock, backend, tools, traffic, runner, schedule, keeper, audit, lock
     )
 
 
