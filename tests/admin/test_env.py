@@ -21,8 +21,8 @@ NAMES = [
 ]
 
 
-def announce(data: Path, url: str = "http://127.0.0.1:1234", region: str = "us-east-2") -> None:
-    (data / "server.json").write_text(json.dumps({"url": url, "region": region, "pid": 1}))
+def announce(data: Path, url: str = "http://127.0.0.1:1234") -> None:
+    (data / "server.json").write_text(json.dumps({"url": url, "region": "us-east-2", "pid": 1}))
     open_keys(data / "credentials")
 
 

@@ -120,10 +120,10 @@ def check_file(path: Path) -> None:
 
 
 def to_file(
-    deployment: Deployment, output: Path, image_format: str = "raw", name: str = "saved"
+    deployment: Deployment, output: Path, image_format: str = "raw"
 ) -> subprocess.CompletedProcess[str]:
     """Run `mooring export --output`; its errors are kept."""
-    command = [sys.executable, "-m", "mooring.cli.main", "export", "--disk-snapshot-name", name]
+    command = [sys.executable, "-m", "mooring.cli.main", "export", "--disk-snapshot-name", "saved"]
     return subprocess.run(
         [*command, "--format", image_format, "--output", str(output)],
         env=deployment.server.environment(),

@@ -16,6 +16,7 @@ from typing import Any
 from mooring.cli.files.export_stream import ExportStream
 from mooring.cli.files.ext_journal import Journal
 from mooring.cli.files.file_system import Node
+from mooring.cli.files.inode import Inode
 from mooring.cli.files.mapped_file import MappedFile, Run
 from mooring.model.errors import UnreadableFileError
 
@@ -36,15 +37,9 @@ _LONGEST_LINK = 4096
 
 
 @dataclass(frozen=True)
-class Inode:
+class ExtInode(Inode):
     """An inode; `block` are the 60 bytes that say where its content is, or hold it."""
 
-    number: int
-    mode: int
-    uid: int
-    gid: int
-    size: int
-    mtime_ns: int
     flags: int
     block: bytes
     extra: bytes
@@ -74,10 +69,10 @@ class ExtFileSystem:
             self._read_superblock()
 
     def root(self) -> Node:
-        return _node(b"", self._inode(_ROOT))
+        return self._inode(_ROOT).node(b"")
 
     def children(self, node: Node) -> Iterator[Node]:
-        inode: Inode = node.inner
+        inode: ExtInode = node.inner
         if inode.flags & _ENCRYPTED:
             raise UnreadableFileError("is encrypted")
         if inode.flags & _INLINE:
@@ -89,10 +84,10 @@ class ExtFileSystem:
         for area in areas:
             for number, name in self._entries(area):
                 if name not in (b".", b".."):
-                    yield _node(name, self._inode(number))
+                    yield self._inode(number).node(name)
 
     def target(self, node: Node) -> bytes:
-        inode: Inode = node.inner
+        inode: ExtInode = node.inner
         if inode.flags & _ENCRYPTED:
             raise UnreadableFileError("is encrypted")
         if inode.size > _LONGEST_LINK:
@@ -103,7 +98,7 @@ class ExtFileSystem:
         return content
 
     def ranges(self, node: Node) -> Iterator[tuple[int, int]]:
-        inode: Inode = node.inner
+        inode: ExtInode = node.inner
         if inode.flags & _INLINE:
             yield 0, inode.size
         else:
@@ -112,14 +107,14 @@ class ExtFileSystem:
     def open(self, node: Node) -> Any:
         return self.open_inode(node.inner)
 
-    def open_inode(self, inode: Inode) -> Any:
+    def open_inode(self, inode: ExtInode) -> Any:
         if inode.flags & (_ENCRYPTED | _COMPRESSED):
             raise UnreadableFileError("is encrypted or compressed")
         if inode.flags & _INLINE:
             return io.BytesIO(self._inline(inode))
         return self._mapped(inode)
 
-    def _mapped(self, inode: Inode) -> MappedFile:
+    def _mapped(self, inode: ExtInode) -> MappedFile:
         if inode.flags & _EXTENTS:
             runs = self._extents(inode.block, None, [0])
         else:
@@ -157,7 +152,7 @@ class ExtFileSystem:
             raise UnreadableFileError("has a superblock that cannot be true")
         self._descriptors: dict[int, bytes] = {}
 
-    def _inode(self, number: int) -> Inode:
+    def _inode(self, number: int) -> ExtInode:
         if not 1 <= number <= self._inodes:
             raise UnreadableFileError(f"is damaged: there is no inode {number}")
         group, index = divmod(number - 1, self._inodes_per_group)
@@ -171,7 +166,7 @@ class ExtFileSystem:
             raise UnreadableFileError(f"is damaged: inode {number} lies nowhere")
         return self._parsed(number, raw)
 
-    def _parsed(self, number: int, raw: bytes) -> Inode:
+    def _parsed(self, number: int, raw: bytes) -> ExtInode:
         mode, uid, size, _, _, mtime = struct.unpack_from("<HHIIIi", raw, 0)
         (gid,) = struct.unpack_from("<H", raw, 24)
         (flags,) = struct.unpack_from("<I", raw, 32)
@@ -186,7 +181,7 @@ class ExtFileSystem:
                 mtime += (more & 3) << 32
                 nanoseconds = more >> 2
             extra = raw[128 + known :]
-        return Inode(
+        return ExtInode(
             number,
             mode,
             uid | uid_high << 16,
@@ -249,7 +244,7 @@ class ExtFileSystem:
             if written:
                 yield self._run(at, low | high << 32, length)
 
-    def _pointers(self, inode: Inode) -> Iterator[Run]:
+    def _pointers(self, inode: ExtInode) -> Iterator[Run]:
         """The runs of a file with a block pointer for each block, as of ext2 and ext3."""
         blocks = -(-inode.size // self.block_size)
         pointers = struct.unpack("<15I", inode.block)
@@ -283,7 +278,7 @@ class ExtFileSystem:
             raise UnreadableFileError("is damaged: a part of it lies beyond the disk's end")
         return data
 
-    def _inline(self, inode: Inode) -> bytes:
+    def _inline(self, inode: ExtInode) -> bytes:
         """Content that lies in the inode itself: in place of pointers, then in an attribute."""
         data = inode.block + self._data_attribute(inode.extra)
         if inode.size > len(data):
@@ -301,7 +296,7 @@ class ExtFileSystem:
             at += 16 + (length + 3) // 4 * 4
         return b""
 
-    def _directory_blocks(self, inode: Inode) -> Iterator[bytes]:
+    def _directory_blocks(self, inode: ExtInode) -> Iterator[bytes]:
         if inode.size % self.block_size:
             raise UnreadableFileError("is damaged: a directory of part of a block")
         file = self._mapped(inode)
@@ -331,16 +326,3 @@ def _is_power(number: int, base: int) -> bool:
     while number % base == 0:
         number //= base
     return number == 1
-
-
-def _node(name: bytes, inode: Inode) -> Node:
-    return Node(
-        name,
-        inode.mode,
-        inode.uid,
-        inode.gid,
-        inode.size,
-        inode.mtime_ns,
-        inode.number,
-        inode,
-    )

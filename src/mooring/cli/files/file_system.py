@@ -1,4 +1,4 @@
-"""A file system that can be read, behind one face; the reading itself is dissect's."""
+"""A file system that can be read, behind one face."""
 
 from __future__ import annotations
 

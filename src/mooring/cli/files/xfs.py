@@ -15,6 +15,7 @@ from typing import Any
 
 from mooring.cli.files.export_stream import ExportStream
 from mooring.cli.files.file_system import Node
+from mooring.cli.files.inode import Inode
 from mooring.cli.files.mapped_file import MappedFile, Run
 from mooring.cli.files.xfs_log import Log, is_clean
 from mooring.model.errors import UnreadableFileError
@@ -41,15 +42,9 @@ _NOTE = (
 
 
 @dataclass(frozen=True)
-class Inode:
+class XfsInode(Inode):
     """An inode; `fork` says where its content is, or holds it."""
 
-    number: int
-    mode: int
-    uid: int
-    gid: int
-    size: int
-    mtime_ns: int
     layout: int
     flags: int
     extents: int
@@ -102,17 +97,17 @@ class XfsFileSystem:
         return "" if is_clean(log) else _NOTE
 
     def root(self) -> Node:
-        return _node(b"", self._inode(self._root))
+        return self._inode(self._root).node(b"")
 
     def children(self, node: Node) -> Iterator[Node]:
-        inode: Inode = node.inner
+        inode: XfsInode = node.inner
         entries = self._short(inode) if inode.layout == _LOCAL else self._long(inode)
         for number, name in entries:
             if name not in (b".", b".."):
-                yield _node(name, self._inode(number))
+                yield self._inode(number).node(name)
 
     def target(self, node: Node) -> bytes:
-        inode: Inode = node.inner
+        inode: XfsInode = node.inner
         if inode.size > _LONGEST_LINK:
             raise UnreadableFileError("is damaged: no link is that long")
         if inode.layout == _LOCAL:
@@ -131,14 +126,14 @@ class XfsFileSystem:
             yield from self._mapped(node.inner).ranges()
 
     def open(self, node: Node) -> Any:
-        inode: Inode = node.inner
+        inode: XfsInode = node.inner
         if inode.layout != _LOCAL:
             return self._mapped(inode)
         if inode.size > len(inode.fork):
             raise UnreadableFileError("is damaged: it is shorter than it says")
         return io.BytesIO(inode.fork[: inode.size])
 
-    def _mapped(self, inode: Inode) -> MappedFile:
+    def _mapped(self, inode: XfsInode) -> MappedFile:
         if stat.S_ISREG(inode.mode) and inode.flags & _REALTIME:
             raise UnreadableFileError("is in the realtime part of XFS, which is not read here")
         return MappedFile(self._stream, self._runs(inode), inode.size)
@@ -160,7 +155,7 @@ class XfsFileSystem:
             raise UnreadableFileError("is damaged: a part of it lies beyond the disk's end")
         return data
 
-    def _inode(self, number: int) -> Inode:
+    def _inode(self, number: int) -> XfsInode:
         block, index = number >> self._per_block_log, number & (self._per_block - 1)
         raw = self._read(self._place(block) + index * self._inode_size, self._inode_size)
         mode, version, layout = struct.unpack_from(">HBB", raw, 2)
@@ -182,11 +177,11 @@ class XfsFileSystem:
             mtime = struct.unpack_from(">Q", raw, 40)[0] - _BIGTIME_EPOCH * 10**9
         end = begin + fork_units * 8 if fork_units else len(raw)
         fork = raw[begin:end]
-        return Inode(number, mode, uid, gid, size, mtime, layout, flags, extents, fork)
+        return XfsInode(number, mode, uid, gid, size, mtime, layout, flags, extents, fork)
 
     # --- what files consist of --------------------------------------------------------------
 
-    def _runs(self, inode: Inode) -> Iterator[Run]:
+    def _runs(self, inode: XfsInode) -> Iterator[Run]:
         if inode.layout == _EXTENTS:
             records = self._records(inode.fork, 0, inode.extents)
         elif inode.layout == _TREE:
@@ -244,7 +239,7 @@ class XfsFileSystem:
             (below,) = struct.unpack_from(">Q", data, pointers + 8 * number)
             yield from self._branch(below, level - 1)
 
-    def _short(self, inode: Inode) -> Iterator[tuple[int, bytes]]:
+    def _short(self, inode: XfsInode) -> Iterator[tuple[int, bytes]]:
         """The entries of a directory that is in its inode."""
         data = inode.fork[: inode.size]
         count, long = data[0], data[1] > 0
@@ -260,7 +255,7 @@ class XfsFileSystem:
                 raise UnreadableFileError("is damaged: its entries are in disorder")
             yield number, name
 
-    def _long(self, inode: Inode) -> Iterator[tuple[int, bytes]]:
+    def _long(self, inode: XfsInode) -> Iterator[tuple[int, bytes]]:
         """The entries of a directory that has blocks."""
         size = self._directory_block
         runs = list(self._runs(inode))
@@ -294,16 +289,3 @@ class XfsFileSystem:
                 raise UnreadableFileError("is damaged: its entries are in disorder")
             yield int.from_bytes(data[at : at + 8], "big"), data[at + 9 : at + 9 + length]
             at += step
-
-
-def _node(name: bytes, inode: Inode) -> Node:
-    return Node(
-        name,
-        inode.mode,
-        inode.uid,
-        inode.gid,
-        inode.size,
-        inode.mtime_ns,
-        inode.number,
-        inode,
-    )
