@@ -1,11 +1,12 @@
 """Requests a second through one server, with a full catalog, and moto's server beside it.
 
     .venv/bin/python -m bench.api --engine memory --seconds 10
-    .venv/bin/python -m bench.api --engine qemu --attached 15
+    .venv/bin/python -m bench.api --engine qemu --disks 200 --attached 150 --seconds 3
 
 The disks are made through the API, the snapshots of the past written into the catalog as completed
 ones, of disks that are gone: no vault holds them, so no upload may look for them there. With
-`--engine memory` the API's own cost is measured; with `qemu` what is real. The server and this
+`--engine memory` the API's own cost is measured; with `qemu` what is real: snapshots are taken of
+the attached disks, of each no more than may be pending, so attach many. The server and this
 program share the machine's cores; no request is throttled. moto is asked for as many EC2 volumes,
 in pages of the same size, and for snapshots of them.
 """
@@ -33,6 +34,7 @@ from mooring.catalog.database import Catalog
 from mooring.model.ids import RandomIds
 from mooring.model.snapshot import DiskSnapshot, SnapshotState
 from mooring.protocol.sigv4 import sign
+from tests.e2e.processes import end_all
 
 REGION, ZONE = "us-east-2", "us-east-2a"
 PAGE = 100
@@ -139,7 +141,7 @@ def make_disks(mooring: Mooring, count: int, attached: int) -> None:
     made = 0
     while made < count:
         batch = run(mooring.url, make, seconds=0.2, connections=4)
-        assert not batch.failed, batch.example
+        assert not batch.failures, batch.failures
         made += len(batch.latencies)
     ready = lambda one: one["state"] == "available"  # noqa: E731
     until(lambda: mooring.count("GetDisks", "disks", ready) >= count, "disks become available")
@@ -340,6 +342,7 @@ def main() -> None:
             ours = measure_mooring(mooring, options)
         finally:
             server.stop()
+            end_all(Path(folder))  # the storage daemons, which would go on serving
     ratio = ours["last"].percentile(0.5) / ours["few"].percentile(0.5)
     print(f"the last page of all against the first of few: {ratio:.2f} x")
     if not options.no_moto:

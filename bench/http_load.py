@@ -5,7 +5,7 @@ from __future__ import annotations
 import selectors
 import socket
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -20,10 +20,9 @@ class Measured:
 
     seconds: float
     latencies: list[float] = field(default_factory=list)
-    failed: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
     repeated: int = 0
     server_seconds: float = 0.0
-    example: bytes = b""
 
     @property
     def rate(self) -> float:
@@ -35,7 +34,7 @@ class Measured:
 
     def text(self) -> str:
         each = self.server_seconds / max(1, len(self.latencies))
-        tail = f", {self.failed} failed ({self.example[:300]!r})" if self.failed else ""
+        tail = "".join(f", {count} x {why}" for why, count in self.failures.most_common())
         tail += f", {self.repeated} sent again" if self.repeated else ""
         return (
             f"{self.rate:7.0f}/s  p50 {self.percentile(0.5) * 1000:6.1f} ms  "
@@ -116,8 +115,13 @@ class _Connection:
             self.send(self._request, self.began)
 
     @property
-    def succeeded(self) -> bool:
-        return self.buffer[9:12] == b"200"
+    def failure(self) -> str:
+        """Empty for a success, else the code of the error, or the status if it has none."""
+        status = self.buffer[9:12].decode()
+        if status == "200":
+            return ""
+        code = self.buffer.partition(b'"code":"')[2].partition(b'"')[0].decode()
+        return code or status
 
 
 def run(
@@ -153,11 +157,10 @@ def run(
             one.rest()
             idle.append(one)
             busy -= 1
-            if one.succeeded:
-                measured.latencies.append(time.perf_counter() - one.began)
+            if one.failure:
+                measured.failures[one.failure] += 1
             else:
-                measured.failed += 1
-                measured.example = bytes(one.buffer)
+                measured.latencies.append(time.perf_counter() - one.began)
     measured.seconds = time.perf_counter() - start
     for one in pool:
         measured.repeated += one.repeated

@@ -69,4 +69,4 @@ def test_load_opens_connections_anew_that_the_server_ended(
     measured = run(forgetful, lambda _: REQUEST, seconds=0.2, connections=2, rate=rate)
 
     assert len(measured.latencies) > 2
-    assert not measured.failed
+    assert not measured.failures
