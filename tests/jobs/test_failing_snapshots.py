@@ -18,6 +18,7 @@ from mooring.model.errors import (
 from mooring.model.extents import BLOCK_SIZE
 from mooring.model.job import JobKind
 from tests.service.test_snapshots import restore
+from tests.service.test_vault_questions import ask
 from tests.service.world import World
 
 FAILURES = [
@@ -72,8 +73,10 @@ def test_want_of_room_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatc
         world.snapshot("first")
         world.settle(seconds=60)
         assert world.state("first")["state"] == "pending"
+        assert ask(world, "snapshot", diskSnapshotName="first")["problem"] == "no room"
 
     world.settle(seconds=60)
+    assert ask(world, "snapshot", diskSnapshotName="first")["problem"] is None
 
     assert world.state("first")["state"] == "completed"
     check_the_next(world, disk_id)

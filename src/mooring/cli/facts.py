@@ -70,6 +70,7 @@ def _of_snapshot(told: Told) -> Rows:
     return [
         ("snapshot", told["diskSnapshotName"]),
         *_state(told),
+        ("not yet because", told.get("problem")),
         ("taken", _moment(told["createdAt"])),
         ("completed", _moment(told["completedAt"])),
         ("writes held back", _pause(told["pauseSeconds"])),

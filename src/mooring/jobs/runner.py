@@ -217,7 +217,10 @@ class Runner:
                 bound.warning("step failed", step=step.name, error=repr(error), again_in=delay)
                 if delay is not None:
                     again = replace(
-                        job, attempts=job.attempts + 1, not_before_ms=self._after(delay)
+                        job,
+                        attempts=job.attempts + 1,
+                        not_before_ms=self._after(delay),
+                        error_details=str(error),
                     )
                     self._put_back(again)
                     return

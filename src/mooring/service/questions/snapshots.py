@@ -22,10 +22,14 @@ LONGEST_EXPORT_SECONDS = 24 * 60 * 60
 
 
 def snapshot(backend: Backend, context: Context, params: Params) -> Answer:
-    """What the snapshot `diskSnapshotName` cost: the pause in seconds, and bytes."""
+    """What the snapshot `diskSnapshotName` cost: the pause in seconds, and bytes.
+
+    `problem` says why storing it did not succeed when it was last tried.
+    """
     with backend.catalog.read() as transaction:
         found = find_snapshot(transaction, context.region, member(params, "diskSnapshotName"))
         parent = transaction.snapshots.by_id(found.parent_id) if found.parent_id else None
+        job = transaction.jobs.by_id(found.id)
     return {
         "diskSnapshotName": found.name,
         "id": found.id,
@@ -40,6 +44,7 @@ def snapshot(backend: Backend, context: Context, params: Params) -> Answer:
         "changedBytes": found.changed_bytes,
         "storedBytes": found.stored_bytes,
         "createdAt": found.created_ms / 1000,
+        "problem": None if job is None else job.error_details,
         "completedAt": None if found.completed_ms is None else found.completed_ms / 1000,
     }
 
