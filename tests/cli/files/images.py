@@ -41,10 +41,14 @@ class ImageClient:
         return bytes(data)
 
 
+def stream_of(image: Path, changes: Mapping[int, int] | None = None) -> ExportStream:
+    client: Any = ImageClient(image, changes or {})
+    return ExportStream(client)
+
+
 def opened(image: Path, changes: Mapping[int, int] | None = None) -> FileSystem:
     """The file system of an image, some bytes of which are others, by their places."""
-    client: Any = ImageClient(image, changes or {})
-    stream = ExportStream(client)
+    stream = stream_of(image, changes)
     kind = kind_of(stream)
     assert kind is not None
     return open_file_system(stream, kind)

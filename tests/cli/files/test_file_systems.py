@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from mooring.cli.files.file_system import FileSystem, Node
-from mooring.model.errors import UnreadableFileError
+from mooring.cli.files.snapshot_files import choose
+from mooring.model.errors import CommandError, UnreadableFileError
 from tests.cli.files.images import (
     MIB,
     as_mounted,
@@ -23,6 +25,7 @@ from tests.cli.files.images import (
     mounted,
     opened,
     program,
+    stream_of,
 )
 
 LAYOUTS = {
@@ -191,3 +194,38 @@ def _walk(system: FileSystem) -> None:
                 walk(child, depth + 1)
 
     walk(system.root(), 0)
+
+
+WHOLE = {
+    "LUKS": (0, b"LUKS\xba\xbe", "is encrypted (LUKS), which cannot be read here"),
+    "LVM": (536, b"LVM2 001", "is a physical volume of LVM, which cannot be read here"),
+    "swap": (4086, b"SWAPSPACE2", "is swap space, which cannot be read here"),
+    "nothing": (0, b"", "has no file system that can be read."),
+}
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_what_cannot_be_read_is_called_by_name(kind: str, tmp_path: Path) -> None:
+    place, magic, words = WHOLE[kind]
+    disk = tmp_path / "disk"
+    with disk.open("wb") as file:
+        file.truncate(2 * MIB)
+        os.pwrite(file.fileno(), magic, place)
+    with pytest.raises(CommandError) as caught:
+        choose(stream_of(disk), "saved", None)
+    assert f"saved {words}" in str(caught.value)
+
+    # The same as the second of two partitions.
+    with disk.open("r+b") as file:
+        os.pwrite(file.fileno(), bytes(4096 + len(magic)), 0)
+        for number, begin in enumerate((1024, 2048)):
+            entry = struct.pack("<B3xB3xII", 0, 0x83, begin, 1024)
+            os.pwrite(file.fileno(), entry, 446 + 16 * number)
+        os.pwrite(file.fileno(), b"\x55\xaa", 510)
+        os.pwrite(file.fileno(), magic, MIB + place)
+    with pytest.raises(CommandError, match="on its 2 partitions") as caught:
+        choose(stream_of(disk), "saved", None)
+    assert ("(2 is " in str(caught.value)) == (kind != "nothing")
+    with pytest.raises(CommandError) as caught:
+        choose(stream_of(disk), "saved", 2)
+    assert f"Partition 2 of saved {words}" in str(caught.value)

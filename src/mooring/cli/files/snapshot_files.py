@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from mooring.cli.files.export_stream import ExportStream
 from mooring.cli.files.file_system import FileSystem, Node
-from mooring.cli.files.file_systems import kind_of, open_file_system
+from mooring.cli.files.file_systems import kind_of, open_file_system, other_kind_of
 from mooring.cli.files.partitions import Partition, partitions
 from mooring.cli.files.watchdog import Watchdog
 from mooring.cli.progress import size as amount
@@ -95,7 +95,7 @@ def snapshot_files(uri: str, snapshot: str, partition: int | None) -> Iterator[S
     _limit_memory()
     with BlockingNbdClient(uri) as client, Watchdog(snapshot) as watchdog:
         try:
-            stream = _choose(ExportStream(client), snapshot, partition)
+            stream = choose(ExportStream(client), snapshot, partition)
             kind = kind_of(stream)
             assert kind is not None
             yield SnapshotFiles(snapshot, open_file_system(stream, kind), watchdog)
@@ -138,7 +138,8 @@ def _parts(path: bytes) -> list[bytes]:
     return [part for part in re.split(rb"/+", path) if part not in (b"", b".")]
 
 
-def _choose(disk: ExportStream, snapshot: str, wanted: int | None) -> ExportStream:
+def choose(disk: ExportStream, snapshot: str, wanted: int | None) -> ExportStream:
+    """The disk, or the part of it, that has the file system. Raises CommandError."""
     if wanted is None and kind_of(disk) is not None:
         return disk
     found = [one for one in partitions(disk) if 0 < one.offset < disk.size]
@@ -148,11 +149,7 @@ def _choose(disk: ExportStream, snapshot: str, wanted: int | None) -> ExportStre
         if len(readable) == 1:
             return _part(disk, readable[0])
         if not readable:
-            words = f", on its {len(found)} partitions" if found else ""
-            raise CommandError(
-                f"{snapshot} has no file system that can be read{words}: ext2, ext3, ext4, XFS, "
-                "btrfs and FAT can."
-            )
+            raise CommandError(_nothing(disk, snapshot, found))
         told = [f"{one.number} ({kinds[one.number]}, {amount(one.size)})" for one in readable]
         raise CommandError(
             f"{snapshot} has several file systems; choose one with --partition: {', '.join(told)}"
@@ -160,13 +157,35 @@ def _choose(disk: ExportStream, snapshot: str, wanted: int | None) -> ExportStre
     for one in found:
         if one.number == wanted:
             if kinds[wanted] is None:
-                raise CommandError(
-                    f"Partition {wanted} of {snapshot} has no file system that can be read: ext2, "
-                    "ext3, ext4, XFS, btrfs and FAT can."
-                )
+                other = other_kind_of(_part(disk, one))
+                raise CommandError(f"Partition {wanted} of {snapshot} {_cannot(other)}. {_CAN}")
             return _part(disk, one)
     numbers = ", ".join(str(one.number) for one in found) or "none"
     raise CommandError(f"{snapshot} has no partition {wanted}; it has {numbers}.")
+
+
+_CAN = (
+    "ext2, ext3, ext4, XFS, btrfs and FAT can be read; for anything else, make a disk from the "
+    "snapshot."
+)
+
+
+def _cannot(other: str | None) -> str:
+    if other is None:
+        return "has no file system that can be read"
+    return f"is {other}, which cannot be read here"
+
+
+def _nothing(disk: ExportStream, snapshot: str, found: list[Partition]) -> str:
+    """Why there is nothing to read, and what there is instead."""
+    if not found:
+        return f"{snapshot} {_cannot(other_kind_of(disk))}. {_CAN}"
+    others = {one.number: other_kind_of(_part(disk, one)) for one in found}
+    told = ", ".join(f"{number} is {words}" for number, words in others.items() if words)
+    return (
+        f"{snapshot} has no file system that can be read on its {len(found)} partitions"
+        f"{f' ({told})' if told else ''}. {_CAN}"
+    )
 
 
 def _part(disk: ExportStream, partition: Partition) -> ExportStream:
