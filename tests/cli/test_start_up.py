@@ -121,6 +121,22 @@ def test_a_reader_that_goes_away_is_no_error(
         assert process.stderr.read() == ""
 
 
+def test_nor_of_what_is_printed_as_it_comes(
+    environment: dict[str, str], server: RecordingServer
+) -> None:
+    extents = [{"offset": 4096 * number, "length": 4096, "zero": False} for number in range(9000)]
+    told = {"from": None, "to": "B", "sizeInBytes": 1 << 33, "extents": extents, "nextOffset": None}
+    server.reset([answer(told)])
+    process = start(environment, "diff", "--to", "B")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process.stdout, process.stderr:
+        assert process.stdout.readline() == "{\n"
+        process.stdout.close()
+        assert process.wait(20) == 0
+        assert process.stderr.read() == ""
+
+
 def test_it_tries_again_while_the_server_starts(
     environment: dict[str, str], server: RecordingServer
 ) -> None:

@@ -289,6 +289,8 @@ def test_hostile_file_systems(deployment: Deployment, tree: Path) -> None:
     assert "Traceback" not in done.stderr
     done = mooring(deployment, "ls", "empty")
     assert "has no file system that can be read" in done.stderr
+    done = mooring(deployment, "cp", "empty:/etc")
+    assert "Name where to copy it to: mooring cp empty:/etc ." in done.stderr
 
 
 def test_ext4_in_use(deployment: Deployment) -> None:

@@ -69,6 +69,8 @@ def run_cp(model: ServiceModel, rest: list[str], options: Options, session: Sess
     parsed.place = place[0] if place else None
     if len(place) > 1:
         raise CommandError(f"Unknown options: {', '.join(place[1:])}", "usage")
+    if parsed.place is None and parsed.disk_snapshot_name is None:
+        raise CommandError(f"Name where to copy it to: mooring cp {local} .", "usage")
     snapshot, path = _place(parsed)
     with _opened(model, options, session, snapshot, parsed.partition) as files:
         from mooring.cli.files.copying import Copier

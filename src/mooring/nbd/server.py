@@ -43,6 +43,7 @@ class NbdServer:
         self._listeners: list[asyncio.Server] = []
         self._paths: list[Path] = []
         self._connections: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     @property
     def connections(self) -> int:
@@ -91,6 +92,7 @@ class NbdServer:
 
     async def close(self) -> None:
         """Stop listening, cut off all clients, remove the sockets."""
+        self._closed = True
         for listener in self._listeners:
             listener.close()
         for connection in self._connections:
@@ -105,6 +107,10 @@ class NbdServer:
         return Wire(self._connected)
 
     def _connected(self, wire: Wire) -> None:
+        if self._closed:
+            # The kernel had let it in before the listener was closed.
+            wire.abort()
+            return
         if len(self._connections) >= self._limits.connections:
             log.warning("nbd_connection_refused", connections=len(self._connections))
             wire.abort()
