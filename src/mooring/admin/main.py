@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,8 +28,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MooringError as error:
         print(f"mooringd: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"mooringd: {_told(error)}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _told(error: OSError) -> str:
+    """What the system refused, and the way out where there is a usual one."""
+    text = f"{os.fsdecode(error.filename)}: {error.strerror}"
+    if isinstance(error, PermissionError):
+        return (
+            f"{text}. Run it as the user that the server runs as, or name what is yours with --data"
+        )
+    if isinstance(error, FileExistsError | FileNotFoundError | NotADirectoryError):
+        return f"{text}. Name a directory, or one that can be made, with --data"
+    return text
 
 
 def _parser() -> argparse.ArgumentParser:

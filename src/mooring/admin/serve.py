@@ -50,7 +50,11 @@ def serve(settings: Settings, *, port: int | None = None, observer: Observer = u
         settings = replace(settings, listen=replace(settings.listen, port=port))
     tls = server_context(settings.listen) if settings.listen.uses_tls else None
     listener = _listen(settings)
-    mooring = build_server(settings, observer)
+    try:
+        mooring = build_server(settings, observer)
+    except BaseException:
+        listener.close()
+        raise
     try:
         mooring.start()
         scheme = "https" if tls else "http"

@@ -1,0 +1,71 @@
+"""Directories that cannot be used are told in one line, by every command."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mooring.admin.main import main
+
+COMMANDS = ["doctor", "verify", "usage", "collect", "recover", "keys list", "env"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_data_directory_that_is_none(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert main([*command.split(), "--data", str(tmp_path / "file")]) == 2
+    told = capsys.readouterr()
+    assert told.err.startswith("mooringd: ")
+    assert str(tmp_path / "file") in told.err
+    assert len(told.err.splitlines()) == 1
+
+
+@pytest.mark.full
+def test_a_server_without_a_place(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for data in (tmp_path / "file", tmp_path / "file" / "below"):
+        done = subprocess.run(
+            [sys.executable, "-m", "mooring.admin.main", "serve", "--port", "0", "--data", data],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 2
+        (line,) = done.stderr.splitlines()
+        assert line.startswith(f"mooringd: {data}: ")
+        assert "Name a directory, or one that can be made, with --data" in line
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("command", ["serve --port 0", *COMMANDS])
+def test_somebody_elses_data_directory(command: str, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs to become another user")
+    data = tmp_path / "data"
+    (data / "vaults" / "us-east-2").mkdir(parents=True)
+    data.chmod(0o700)
+    # The capability to pass by permissions goes with the user; what is imported has been read.
+    script = (
+        "import os, sys, mooring.admin.main\n"
+        "from mooring.admin import collect, doctor, env, keys, recover, serve, usage, verify\n"
+        "os.setgid(65534); os.setuid(65534)\n"
+        "sys.exit(mooring.admin.main.main(sys.argv[1:]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *command.split(), "--data", str(data)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode in (1, 2), done
+    assert "Permission denied" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Run it as the user that the server runs as" in done.stderr
