@@ -1,0 +1,167 @@
+"""What the service should have and answer: the model that random operations are compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from mooring.model.auto_snapshot import KEPT
+
+NOT_FOUND, TAKEN = ("NotFoundException", "DoesNotExist"), ("InvalidInputException", "NameExists")
+WRONG_STATE = ("OperationFailureException", "OperationFailure")
+INVALID = ("InvalidInputException", "InvalidParams")
+TOO_MANY = ("InvalidInputException", "PendingSnapshotLimitExceeded")
+DENIED = ("AccessDeniedException", "AccessDenied")
+Outcome = tuple[str, str] | None
+
+MAX_PENDING = 5
+
+
+@dataclass(eq=False)
+class Disk:
+    tagged: bool
+    state: str = "pending"
+    attachment: str = "detached"
+    web: str | None = None
+    path: str | None = None
+    add_on: str | None = None
+    autos: list[Snap] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class Web:
+    tagged: bool
+    state: str = "pending"
+    add_on: str | None = None
+    autos: list[Whole] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class Snap:
+    """A snapshot of a disk, with what the disk was then; a copy is in no disk's line."""
+
+    tagged: bool
+    disk: Disk
+    state: str = "pending"
+    copy: bool = False
+    disk_name: str = ""
+    path: str | None = None
+    date: str = ""
+
+    @property
+    def parts(self) -> Sequence[Snap]:
+        return [self]
+
+
+@dataclass(eq=False)
+class Whole:
+    """A snapshot of an instance."""
+
+    tagged: bool
+    parts: list[Snap]
+    date: str = ""
+
+    @property
+    def state(self) -> str:
+        return "pending" if any(one.state == "pending" for one in self.parts) else "available"
+
+
+Taken = Snap | Whole
+
+
+def is_stored(one: Taken) -> bool:
+    return one.state != "pending"
+
+
+@dataclass
+class Model:
+    """What there should be: in the region, and the copies in the other one."""
+
+    disks: dict[str, Disk] = field(default_factory=dict)
+    webs: dict[str, Web] = field(default_factory=dict)
+    snaps: dict[str, Snap] = field(default_factory=dict)
+    wholes: dict[str, Whole] = field(default_factory=dict)
+    far: dict[str, Taken] = field(default_factory=dict)
+
+    @property
+    def names(self) -> dict[str, Disk | Web | Snap | Whole]:
+        return {**self.disks, **self.webs, **self.snaps, **self.wholes}
+
+    @property
+    def bearers(self) -> dict[str, Disk | Web]:
+        """What can have automatic snapshots."""
+        return {**self.disks, **self.webs}
+
+    def taken(self) -> Iterator[Taken]:
+        """Every snapshot that there is."""
+        yield from self.snaps.values()
+        yield from self.wholes.values()
+        yield from self.far.values()
+        for bearer in self.bearers.values():
+            yield from bearer.autos
+
+    def attached(self, web: str) -> list[Disk]:
+        return [disk for disk in self.disks.values() if disk.web == web]
+
+    def in_motion(self, web: str) -> bool:
+        """Whether it is not clear which disks a snapshot of the instance would hold."""
+        return self.webs[web].state not in ("running", "stopped") or any(
+            disk.attachment != "attached" for disk in self.attached(web)
+        )
+
+    def pending(self, disk: Disk) -> int:
+        """How many snapshots of the disk are in its line."""
+        return sum(
+            part.disk is disk and part.state == "pending" and not part.copy
+            for one in self.taken()
+            for part in one.parts
+        )
+
+    def freezing(self, disk: Disk) -> Outcome:
+        """What a manual snapshot of the disk would be refused for."""
+        if disk.state not in ("available", "in-use"):
+            return WRONG_STATE
+        if not all(map(is_stored, disk.autos)):
+            return INVALID
+        return TOO_MANY if self.pending(disk) >= MAX_PENDING else None
+
+    def parts_of(self, web: str) -> list[Snap]:
+        """What a snapshot of the instance holds, if it is taken now."""
+        return [
+            Snap(False, disk, disk_name=name, path=disk.path)
+            for name, disk in self.disks.items()
+            if disk.web == web
+        ]
+
+    def settle(self) -> None:
+        """Everything that is under way comes to its end."""
+        for disk in self.disks.values():
+            if disk.state == "pending":
+                disk.state = "available"
+            if disk.attachment == "attaching":
+                disk.attachment = "attached"
+            if disk.attachment == "detaching":
+                disk.state, disk.attachment = "available", "detached"
+                disk.web = disk.path = None
+        for name, web in self.webs.items():
+            web.state = {"pending": "running", "stopping": "stopped"}.get(web.state, web.state)
+            # One that is not frozen yet when other disks are attached is taken back.
+            now = set(map(id, self.attached(name)))
+            web.autos = [
+                one
+                for one in web.autos
+                if is_stored(one) or {id(part.disk) for part in one.parts} == now
+            ]
+        stored = [one for one in self.bearers.values() if not all(map(is_stored, one.autos))]
+        for one in self.taken():
+            for part in one.parts:
+                part.state = "completed"
+        for bearer in stored:
+            # Without the add-on nothing is let go any more.
+            if bearer.add_on is not None:
+                del bearer.autos[:-KEPT]
+
+
+def first(outcomes: Iterable[Outcome]) -> Outcome:
+    """The first that is a refusal."""
+    return next((one for one in outcomes if one is not None), None)
