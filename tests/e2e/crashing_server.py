@@ -7,6 +7,7 @@ request or a job gets to the moment named on the command line.
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import signal
 import sys
@@ -21,6 +22,7 @@ from mooring.jobs.table import PROCEDURES
 from mooring.model.job import Job, JobKind
 from mooring.service import table
 from mooring.service.backend import Backend, Call, Result
+from mooring.vault.reader import SnapshotReader
 from mooring.vault.writer import SnapshotWriter
 from tests.e2e.moments import ARMED, surround
 from tests.e2e.processes import storage_daemons
@@ -49,7 +51,11 @@ written to the vault and the root."""
 RESTORE_MOMENTS = tuple(f"restore:{moment}" for moment in ("begin", "done", "recorded"))
 """Of the job that makes an instance from a snapshot."""
 
-MOMENTS = (*REQUEST_MOMENTS, *JOB_MOMENTS, *RESTORE_MOMENTS)
+COPY_MOMENTS = ("copy:begin", "copy:read-3", "copy:done", "copy:recorded")
+"""Of the job that copies a snapshot: before its step; before it reads the source for the third
+time; after the step; and after it is recorded."""
+
+MOMENTS = (*REQUEST_MOMENTS, *JOB_MOMENTS, *RESTORE_MOMENTS, *COPY_MOMENTS)
 
 VICTIMS = ("server", "daemon", "both")
 
@@ -89,6 +95,8 @@ class Death:
             self.at(f"{step}:{moment}")
         if job.kind is JobKind.RESTORE_INSTANCE:
             self.at(f"restore:{moment}")
+        if job.kind is JobKind.COPY_SNAPSHOT:
+            self.at(f"copy:{moment}")
 
 
 def main() -> int:
@@ -103,6 +111,14 @@ def main() -> int:
     surround(death.at, OpenLayers, "snapshot", "request:prepared", "request:switched")
     surround(death.at, QemuEngine, "freeze", "request:reserved", "request:frozen")
     surround(death.at, SnapshotWriter, "commit", "store:written", None)
+    reads = itertools.count(1)
+    surround(
+        lambda moment: death.at(f"{moment}-{next(reads)}"),
+        SnapshotReader,
+        "read",
+        "copy:read",
+        None,
+    )
     create = table.OPERATIONS["CreateDiskSnapshot"]
 
     def create_and_die(backend: Backend, call: Call) -> Result:
