@@ -34,8 +34,6 @@ PENDING_MOMENTS = (
     "store:begin",
     "store:written",
     "store:done",
-    "release:begin",
-    "release:done",
 )
 
 
