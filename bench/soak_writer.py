@@ -152,7 +152,7 @@ class Part:
 
 def sequences(image: Image | BlockingNbdClient, history: History) -> Sequences:
     """Which write each block of a part holds."""
-    data = image.read(history.start * BLOCK_SIZE, history.count * BLOCK_SIZE)
+    data = bytes(image.read(history.start * BLOCK_SIZE, history.count * BLOCK_SIZE))
     return np.array(
         [
             sequence_of(data[n * BLOCK_SIZE : (n + 1) * BLOCK_SIZE], history.start + n)

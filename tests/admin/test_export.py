@@ -35,7 +35,7 @@ def content(settings: Settings, snapshot: str) -> bytes:
     vault = open_vault(settings, REGION)
     assert vault is not None
     with vault, vault.open(snapshot) as reader:
-        return reader.read(0, HEAD)
+        return bytes(reader.read(0, HEAD))
 
 
 @pytest.mark.full

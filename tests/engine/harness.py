@@ -251,7 +251,7 @@ class SwitchedImage:
 
     def read(self, offset: int, length: int) -> bytes:
         assert not self.off, "read from a source that is not needed any more"
-        return self._image.read(offset, length)
+        return bytes(self._image.read(offset, length))
 
     def close(self) -> None:
         pass

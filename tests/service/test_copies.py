@@ -16,7 +16,7 @@ from mooring.model.errors import (
     NotFoundException,
     OperationFailureException,
 )
-from mooring.model.extents import BLOCK_SIZE
+from mooring.model.extents import BLOCK_SIZE, Buffer
 from mooring.model.job import Job, JobKind
 from mooring.vault.layout import SEGMENTS
 from mooring.vault.reader import SnapshotReader
@@ -66,7 +66,7 @@ def held(world: World, name: str, length: int, region: str = FAR) -> bytes:
     vault = world.tools.vaults[region]
     with vault.open(snapshot_id(world, name, region)) as reader:
         assert vault.verify([reader.root.id]) == []
-        return reader.read(0, length)
+        return bytes(reader.read(0, length))
 
 
 def test_the_reply_and_the_copy(world: World) -> None:
@@ -416,7 +416,7 @@ def _die(*_: object) -> None:
 def count_reads(patch: pytest.MonkeyPatch, lengths: list[int]) -> None:
     read = SnapshotReader.read
 
-    def counted(reader: SnapshotReader, offset: int, length: int) -> bytes:
+    def counted(reader: SnapshotReader, offset: int, length: int) -> Buffer:
         lengths.append(length)
         return read(reader, offset, length)
 

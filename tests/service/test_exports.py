@@ -13,7 +13,7 @@ import pytest
 from mooring.jobs.recover import recover
 from mooring.jobs.table import PROCEDURES
 from mooring.model.errors import DamageError, NotFoundException, OperationFailureException
-from mooring.model.extents import BLOCK_SIZE, GIB
+from mooring.model.extents import BLOCK_SIZE, GIB, Buffer
 from mooring.model.job import Job, JobKind
 from mooring.service.context import Context
 from mooring.service.questions.table import question_handlers
@@ -136,7 +136,7 @@ def test_the_progress_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> 
         question = question_handlers(world.backend)["export-record"]
         return question(context, {"exportSnapshotRecordName": name})
 
-    def watched(reader: SnapshotReader, offset: int, length: int) -> bytes:
+    def watched(reader: SnapshotReader, offset: int, length: int) -> Buffer:
         told.append(ask()["progress"])
         world.clock.advance(1.0)
         return read(reader, offset, length)

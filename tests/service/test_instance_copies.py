@@ -35,7 +35,7 @@ def held(world: World, name: str) -> dict[str, bytes]:
     found = {}
     for disk, part in parts(world, name).items():
         with vault.open(part.id) as reader:
-            found[disk] = reader.read(0, 64 * BLOCK_SIZE)
+            found[disk] = bytes(reader.read(0, 64 * BLOCK_SIZE))
     return found
 
 

@@ -47,7 +47,7 @@ def parts(world: World, snapshot: str) -> list[DiskSnapshot]:
 
 def stored(world: World, part: DiskSnapshot, blocks: int = 64) -> bytes:
     with world.vault.open(part.id) as reader:
-        return reader.read(0, blocks * BLOCK_SIZE)
+        return bytes(reader.read(0, blocks * BLOCK_SIZE))
 
 
 def contents(world: World) -> dict[str, bytes]:

@@ -14,7 +14,7 @@ from mooring.model.errors import (
 )
 from mooring.model.extents import BLOCK_SIZE
 from mooring.vault.layout import FRAME_BLOCKS
-from mooring.vault.scatter import CONSOLIDATE_FRAMES
+from mooring.vault.scatter import CONSOLIDATE_FRAMES, stretch_limit
 from tests.service.world import REGION, ZONE, World
 
 
@@ -335,12 +335,13 @@ def test_both_forms_of_the_retry(world: World) -> None:
 def test_what_many_snapshots_scattered_is_written_again_and_not_told_as_changed(
     world: World,
 ) -> None:
+    limit = stretch_limit(0, CONSOLIDATE_FRAMES)
     disk_id = world.disk()
     world.write(disk_id, 0, content(1, FRAME_BLOCKS))
     world.snapshot("first")
     world.settle()
     rewritten = []
-    for block in range(CONSOLIDATE_FRAMES + 2):
+    for block in range(limit + 2):
         world.write(disk_id, block * BLOCK_SIZE, content(2))
         world.snapshot(f"s{block}")
         world.settle()
@@ -351,13 +352,11 @@ def test_what_many_snapshots_scattered_is_written_again_and_not_told_as_changed(
             snapshot_id = root.id
 
     # The first time that the parent has it in more than the limit, and not the next time.
-    assert rewritten == [CONSOLIDATE_FRAMES]
+    assert rewritten == [limit]
     with world.vault.open(snapshot_id) as reader:
         extent = FRAME_BLOCKS * BLOCK_SIZE
-        assert reader.read(0, CONSOLIDATE_FRAMES * BLOCK_SIZE) == world.read(
-            disk_id, 0, CONSOLIDATE_FRAMES * BLOCK_SIZE
-        )
-        behind = (CONSOLIDATE_FRAMES + 2) * BLOCK_SIZE
+        assert reader.read(0, limit * BLOCK_SIZE) == world.read(disk_id, 0, limit * BLOCK_SIZE)
+        behind = (limit + 2) * BLOCK_SIZE
         assert reader.read(behind, extent - behind) == world.read(disk_id, behind, extent - behind)
 
 

@@ -6,8 +6,8 @@ import random
 import threading
 from collections.abc import Iterable, Sequence
 
+from mooring.model.extents import Buffer
 from mooring.vault.store.directory import DirectoryStore
-from mooring.vault.store.interface import Buffer
 from mooring.vault.store.memory import MemoryStore, MemoryUpload
 
 

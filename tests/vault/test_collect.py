@@ -14,10 +14,9 @@ import pytest
 
 from mooring.model.clock import ManualClock, SystemClock
 from mooring.model.errors import DamageError, DiskFullError, SnapshotNotInVaultError, VaultError
-from mooring.model.extents import BLOCK_SIZE
+from mooring.model.extents import BLOCK_SIZE, Buffer
 from mooring.vault.margins import CLAIM_EXPIRES_MS, CLAIM_RENEWED_SECONDS, TOMBSTONE_KEPT_MS
 from mooring.vault.store.directory import DirectoryStore
-from mooring.vault.store.interface import Buffer
 from mooring.vault.store.memory import MemoryStore
 from mooring.vault.vault import Vault
 from mooring.vault.writer import SnapshotWriter
@@ -434,7 +433,6 @@ from pathlib import Path
 from mooring.model.clock import SystemClock
 from mooring.vault.margins import TOMBSTONE_KEPT_MS
 from mooring.vault.store.directory import DirectoryStore
-from mooring.vault.store.interface import Buffer
 from mooring.vault.vault import Vault
 from mooring.vault.writer import SnapshotWriter
 from tests.vault.disks import info

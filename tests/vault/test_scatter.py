@@ -5,21 +5,31 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
 from mooring.model.clock import ManualClock
 from mooring.model.extents import BLOCK_SIZE, Extent
+from mooring.vault.gather import STRETCH_FRAMES, Array
 from mooring.vault.layout import FRAME_BLOCKS, FRAME_BYTES
 from mooring.vault.map_reader import MapReader
-from mooring.vault.scatter import AGAIN_FACTOR, CONSOLIDATE_FRAMES, Scatter, consolidated
+from mooring.vault.scatter import (
+    AGAIN_FACTOR,
+    CONSOLIDATE_FRAMES,
+    SPREAD,
+    STRETCH_BYTES,
+    Scatter,
+    consolidated,
+    stretch_limit,
+)
 from mooring.vault.store.memory import MemoryStore
 from mooring.vault.vault import Vault
 from tests.vault.conftest import SMALL_SEGMENTS
 from tests.vault.disks import info
 
-PIECES = 12
+PIECES = 2 * STRETCH_FRAMES + 3
 SIZE = PIECES * FRAME_BYTES - 5 * BLOCK_SIZE
-"""The last piece is not whole."""
+"""Three stretches; the last piece is not whole."""
 
 LIMIT = 4
 SNAPSHOTS = 150
@@ -31,8 +41,8 @@ class Counted(Scatter):
     def __init__(self, counts: list[int]) -> None:
         self.counts = counts
 
-    def frames(self, piece: int) -> int:
-        return self.counts[piece]
+    def _of_page(self, number: int) -> Array | None:
+        return None if number else np.array(self.counts)
 
 
 @pytest.fixture
@@ -70,18 +80,21 @@ def test_whatever_the_extents_they_stay_and_the_rest_keeps_to_the_bound(seed: in
             assert not extent.zero
             piece = extent.offset // FRAME_BYTES
             assert (extent.end - 1) // FRAME_BYTES == piece
-            assert scatter.counts[piece] > LIMIT
+            first = piece - piece % STRETCH_FRAMES
+            own_limit = stretch_limit(piece // STRETCH_FRAMES, LIMIT)
+            assert max(scatter.counts[first : first + STRETCH_FRAMES]) > own_limit
+            assert scatter.counts[piece] > own_limit // 2
             again += extent.length
         else:
             kept.append(extent)
             changed += 0 if extent.zero else extent.length
     assert kept == given
     assert end <= SIZE
-    assert again < AGAIN_FACTOR * changed + FRAME_BYTES
+    assert again < AGAIN_FACTOR * changed + STRETCH_BYTES
 
 
 def test_a_scattered_piece_is_filled_on_both_sides() -> None:
-    scatter = Counted([9] * PIECES)
+    scatter = Counted([9] + [1] * (PIECES - 1))
     first, second = (Extent(block * BLOCK_SIZE, BLOCK_SIZE) for block in (7, 90))
 
     found = list(consolidated([first, second], SIZE, scatter, LIMIT))
@@ -93,6 +106,24 @@ def test_a_scattered_piece_is_filled_on_both_sides() -> None:
         (second, False),
         (Extent(second.end, FRAME_BYTES - second.end), True),
     ]
+
+
+def test_scattered_neighbours_are_filled_too_and_others_are_not() -> None:
+    others = [9] * (PIECES - STRETCH_FRAMES)
+    scatter = Counted([1, 4, 1, 4, 9] + [1] * (STRETCH_FRAMES - 5) + others)
+    changed = Extent(2 * FRAME_BYTES, BLOCK_SIZE)
+
+    found = list(consolidated([changed], SIZE, scatter, LIMIT))
+
+    whole = [(Extent(piece * FRAME_BYTES, FRAME_BYTES), True) for piece in (1, 3, 4)]
+    assert found == [whole[0], (changed, False), *whole[1:]]
+
+
+def test_limits_differ_around_the_mean() -> None:
+    limits = [stretch_limit(number, 64) for number in range(1000)]
+    assert min(limits) == 64 * (1 - SPREAD)
+    assert max(limits) == 64 * (1 + SPREAD)
+    assert abs(sum(limits) / 1000 - 64) < 1
 
 
 def test_many_snapshots_keep_their_content_and_few_frames(vault: Vault) -> None:
@@ -122,7 +153,7 @@ def test_many_snapshots_keep_their_content_and_few_frames(vault: Vault) -> None:
                     writer.write(extent.offset, data)
             root = writer.commit()
         data_bytes = sum(one.length for one in extents if not one.zero)
-        assert this < AGAIN_FACTOR * data_bytes + FRAME_BYTES
+        assert this < AGAIN_FACTOR * data_bytes + STRETCH_BYTES
         # What was written again is not told as changed.
         assert root.statistics.changed_blocks <= len(extents)
         assert root.statistics.changed_blocks * BLOCK_SIZE >= data_bytes
@@ -131,13 +162,13 @@ def test_many_snapshots_keep_their_content_and_few_frames(vault: Vault) -> None:
         if number % 10 == 0:
             with vault.open(f"s{number}") as reader:
                 assert reader.read(0, SIZE) == disk
-    # In the long run a piece is not written again before it was changed as often as that.
-    assert 0 < again <= changed * FRAME_BLOCKS // CONSOLIDATE_FRAMES
+    # In the long run a stretch is not written again before it was changed as often as that.
+    assert 0 < again <= changed * FRAME_BLOCKS // (CONSOLIDATE_FRAMES * (1 - SPREAD))
 
     scatter = Scatter(vault.root(f"s{SNAPSHOTS}"), vault._frames)
     counts = [scatter.frames(piece) for piece in range(PIECES)]
     # Without writing again most pieces would be in more than 80.
-    assert max(counts) <= CONSOLIDATE_FRAMES + 3
+    assert max(counts) <= CONSOLIDATE_FRAMES * (1 + SPREAD) + 3
 
 
 def test_the_count_is_that_of_the_map(vault: Vault) -> None:

@@ -61,7 +61,7 @@ def read(store: SlowStore, run: Path, patience: float, after: float | None) -> l
 
     async def try_read(export: Export) -> None:
         try:
-            found.append(await export.read(0, BLOCK_SIZE))
+            found.append(bytes(await export.read(0, BLOCK_SIZE)))
         except VaultError as error:
             found.append(str(error))
 

@@ -12,7 +12,7 @@ import pytest
 
 from mooring.model.clock import ManualClock
 from mooring.model.errors import DamageError, DiskFullError, VaultError
-from mooring.model.extents import BLOCK_SIZE
+from mooring.model.extents import BLOCK_SIZE, Buffer
 from mooring.vault import key
 from mooring.vault.cipher import Clear
 from mooring.vault.claim import Claim, Purpose
@@ -21,7 +21,6 @@ from mooring.vault.layout import FRAME_BLOCKS, FRAME_BYTES
 from mooring.vault.margins import CLAIM_EXPIRES_MS
 from mooring.vault.root import Root, Statistics
 from mooring.vault.sharing import ASK_AGAIN_SECONDS, REFRESH_SECONDS
-from mooring.vault.store.interface import Buffer
 from mooring.vault.store.memory import MemoryStore
 from mooring.vault.vault import Vault
 from tests.vault.conftest import SMALL_SEGMENTS

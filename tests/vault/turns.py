@@ -6,7 +6,7 @@ import random
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from mooring.vault.store.interface import Buffer
+from mooring.model.extents import Buffer
 from mooring.vault.store.memory import MemoryStore, MemoryUpload
 
 

@@ -73,7 +73,7 @@ class MemoryEngine:
             if extent.zero:
                 continue
             for offset in range(extent.offset, extent.end, BLOCK_SIZE):
-                base[offset // BLOCK_SIZE] = source.read(offset, BLOCK_SIZE)
+                base[offset // BLOCK_SIZE] = bytes(source.read(offset, BLOCK_SIZE))
                 done += BLOCK_SIZE
                 progress(done)
         with self._lock:
@@ -96,7 +96,7 @@ class MemoryEngine:
             return
         for extent in source.extents():
             for offset in range(max(extent.offset, lazy.filled), extent.end, BLOCK_SIZE):
-                block = None if extent.zero else source.read(offset, BLOCK_SIZE)
+                block = None if extent.zero else bytes(source.read(offset, BLOCK_SIZE))
                 with self._lock:
                     self._disk(disk_id).base[offset // BLOCK_SIZE] = block
                     lazy.filled = offset + BLOCK_SIZE

@@ -33,12 +33,12 @@ class LazySource:
 
     def block(self, number: int) -> bytes:
         inside = (number + 1) * BLOCK_SIZE <= self.image.size
-        return self.image.read(number * BLOCK_SIZE, BLOCK_SIZE) if inside else ZEROS
+        return bytes(self.image.read(number * BLOCK_SIZE, BLOCK_SIZE)) if inside else ZEROS
 
     def blocks(self) -> Blocks:
         """All that holds data."""
         return {
-            offset // BLOCK_SIZE: self.image.read(offset, BLOCK_SIZE)
+            offset // BLOCK_SIZE: bytes(self.image.read(offset, BLOCK_SIZE))
             for extent in self.image.extents()
             if not extent.zero
             for offset in range(extent.offset, extent.end, BLOCK_SIZE)

@@ -11,6 +11,9 @@ BLOCK_SIZE = 4096
 
 GIB = 1024**3
 
+Buffer = bytes | bytearray | memoryview
+"""Bytes in memory; a memoryview has one dimension of them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Extent:
@@ -40,7 +43,7 @@ class Image(Protocol):
         """Yield the ranges in ascending order; what is left out reads as zeros."""
         ...
 
-    def read(self, offset: int, length: int) -> bytes:
+    def read(self, offset: int, length: int) -> Buffer:
         """Return exactly `length` bytes; both arguments are multiples of `BLOCK_SIZE`."""
         ...
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from mooring.model.extents import Buffer
 from mooring.nbd.protocol import StatusExtent
 
 
@@ -17,7 +18,7 @@ class Export(Protocol):
     @property
     def size(self) -> int: ...
 
-    async def read(self, offset: int, length: int) -> bytes:
+    async def read(self, offset: int, length: int) -> Buffer:
         """Return exactly `length` bytes; the range lies within the export."""
         ...
 

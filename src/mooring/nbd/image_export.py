@@ -7,7 +7,7 @@ from array import array
 from bisect import bisect_right
 from concurrent.futures import Executor
 
-from mooring.model.extents import BLOCK_SIZE, Image
+from mooring.model.extents import BLOCK_SIZE, Buffer, Image
 from mooring.nbd.protocol import STATUS_HOLE, STATUS_ZERO, StatusExtent
 
 LONGEST_EXTENT = 1 << 30
@@ -33,7 +33,7 @@ class ImageExport:
     def size(self) -> int:
         return self._image.size
 
-    async def read(self, offset: int, length: int) -> bytes:
+    async def read(self, offset: int, length: int) -> Buffer:
         start = offset - offset % BLOCK_SIZE
         end = -(-(offset + length) // BLOCK_SIZE) * BLOCK_SIZE
         loop = asyncio.get_running_loop()

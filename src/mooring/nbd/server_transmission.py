@@ -7,6 +7,7 @@ import errno
 from dataclasses import dataclass
 
 from mooring.model.errors import MooringError, NbdDisconnectedError, NbdError
+from mooring.model.extents import Buffer
 from mooring.nbd import protocol as p
 from mooring.nbd.budget import Budget
 from mooring.nbd.protocol import Chunk, Command, CommandFlag
@@ -176,7 +177,7 @@ class Transmission:
 
     # --- replies
 
-    def _send_data(self, request: Request, offset: int, data: bytes, *, done: bool) -> None:
+    def _send_data(self, request: Request, offset: int, data: Buffer, *, done: bool) -> None:
         if not self._structured:
             self._wire.write(p.SIMPLE_REPLY.pack(p.SIMPLE_REPLY_MAGIC, 0, request.cookie), data)
             return

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import cast
 
 from mooring.model.errors import NbdDisconnectedError
+from mooring.model.extents import Buffer
 
 READ_AHEAD = 1024 * 1024
 """Bytes kept beyond what was asked for, before the peer has to wait."""
@@ -64,7 +65,7 @@ class Wire(asyncio.Protocol):
             await self.read(piece)
             length -= piece
 
-    def write(self, *parts: bytes) -> None:
+    def write(self, *parts: Buffer) -> None:
         """Send what the parts hold one after the other; call `drain` before much more."""
         if self._ended:
             return

@@ -10,7 +10,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from mooring.model.errors import DamageError
-from mooring.vault.store.interface import Buffer
+from mooring.model.extents import Buffer
 
 SEALED = 16
 """Added to a frame's codec when it is sealed."""

@@ -11,8 +11,8 @@ from enum import IntEnum
 from blake3 import blake3
 
 from mooring.model.errors import DamageError
+from mooring.model.extents import Buffer
 from mooring.vault.cipher import SEALED, Cipher, Clear, FrameCipher
-from mooring.vault.store.interface import Buffer
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -55,12 +55,7 @@ class Frames:
 
     def entry(self, key: FrameKey) -> FrameEntry:
         """Where the frame is and what its digests are."""
-        segment, frame = key
-        table = self.table(segment)
-        try:
-            return table.entry(frame)
-        except DamageError as error:
-            raise DamageError(f"segment {segment.hex()} is damaged: {error}") from error
+        return _entry(self.table(key[0]), key)
 
     def cached(self, key: FrameKey) -> bytes | None:
         """The data of a frame if it is at hand."""
@@ -84,22 +79,27 @@ class Frames:
 
     def load(self, key: FrameKey, kind: Kind) -> bytes:
         """The checked content of a frame, past the caches."""
-        entry = self.entry(key)
-        stored = self.stored(key)
+        table, entry, stored = self._found(key)
         try:
-            return self._open(key[0], entry, stored, kind)
+            return self._open(table, entry, stored, kind)
         except DamageError as error:
             raise _damaged(key, error) from error
 
     def stored(self, key: FrameKey) -> bytes:
         """The checked bytes of a frame as they are stored, past the caches."""
-        table = self.table(key[0])
+        return self._found(key)[2]
+
+    def _found(self, key: FrameKey) -> tuple[SegmentTable, FrameEntry, bytes]:
+        """The table that names the frame, its entry there, and its checked bytes as stored."""
+        segment = key[0]
+        table = self.table(segment)
         while True:
+            entry = _entry(table, key)
             try:
-                return self._stored(key, self.entry(key))
+                return table, entry, self._stored(segment, entry)
             except DamageError as error:
                 # Where a store cannot punch, a segment may have been written again meanwhile.
-                fresh = self.fresh_table(key[0])
+                fresh = self.fresh_table(segment)
                 if np.array_equal(fresh.places, table.places):
                     raise _damaged(key, error) from error
                 table = fresh
@@ -126,24 +126,32 @@ class Frames:
             raise DamageError("it is missing") from error
         return read_ending(tail[-length:], segment, size)
 
-    def _stored(self, key: FrameKey, entry: FrameEntry) -> bytes:
+    def _stored(self, segment: bytes, entry: FrameEntry) -> bytes:
         if entry.offset == GONE:
             raise DamageError("it was given back, because no snapshot needed it")
         try:
-            stored = self._store.get(segment_name(key[0]), entry.offset, entry.stored)
+            stored = self._store.get(segment_name(segment), entry.offset, entry.stored)
         except ObjectNotFoundError as error:
             raise DamageError("its segment is missing") from error
         if blake3(stored).digest() != entry.stored_digest:
             raise DamageError("its stored bytes have another digest")
         return stored
 
-    def _open(self, segment: bytes, entry: FrameEntry, stored: bytes, kind: Kind) -> bytes:
+    def _open(self, table: SegmentTable, entry: FrameEntry, stored: bytes, kind: Kind) -> bytes:
         """Return the content of checked stored bytes."""
         if entry.kind != kind:
             raise DamageError(f"it is of kind {entry.kind} instead of {int(kind)}")
-        frames = self.cipher.of_claim(self.table(segment).claim)
+        frames = self.cipher.of_claim(table.claim)
         codec, packed = frames.open(entry.kind, entry.codec, entry.plain, stored)
         return unpack(codec, entry.plain, packed, entry.content_digest, self.cipher)
+
+
+def _entry(table: SegmentTable, key: FrameKey) -> FrameEntry:
+    segment, frame = key
+    try:
+        return table.entry(frame)
+    except DamageError as error:
+        raise DamageError(f"segment {segment.hex()} is damaged: {error}") from error
 
 
 def _damaged(key: FrameKey, error: DamageError) -> DamageError:

@@ -7,19 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from mooring.model.extents import BLOCK_SIZE
+from mooring.model.extents import BLOCK_SIZE, Buffer
 from mooring.vault.layout import FRAME_BLOCKS
-from mooring.vault.store.interface import Buffer
 
 Array = np.ndarray[Any, Any]
 Emit = Callable[[Array, Buffer], None]
 
 SPARSE_BLOCKS = 16
-"""Blocks that share a frame because they are written one here, one there.
+"""Of fewer blocks an aligned 512 KiB makes no frame of its own, nor does a stretch."""
 
-A reader of the disk needs most of a full frame, but only some blocks of one that was gathered
-from many places; after 200 snapshots of 1 % random changes each, gathering 128 blocks made
-a full read 40 times slower than a fresh snapshot's.
+STRETCH_FRAMES = 16
+"""Frames in a stretch, an aligned 8 MiB.
+
+Blocks that are written one here, one there share frames that end where a stretch ends, if that
+does not make them tiny. So who reads a part of the disk needs most of each frame; and
+when a stretch is written again (scatter.py), no other needs the frames that it had.
 """
 
 _ZERO = bytes(BLOCK_SIZE)
@@ -30,8 +32,9 @@ class Gather:
 
     An aligned 512 KiB in which some blocks are written becomes a frame of its own: the same
     content at another disk or time then makes the same frame. Where fewer than `SPARSE_BLOCKS`
-    are, they share a frame with their neighbours in disk order. Blocks that go back behind
-    what was written before are emitted after it, so that the last write of a block wins.
+    are, they share a frame with their neighbours in disk order, those of the same stretch if they
+    are enough. Blocks that go back behind what was written before are emitted after it, so that
+    the last write of a block wins.
     """
 
     def __init__(self, emit: Emit) -> None:
@@ -89,13 +92,16 @@ class Gather:
     def _enter(self, group: int) -> None:
         if group == self._group:
             return
-        self._group = group
         if self._dense.count >= SPARSE_BLOCKS:
             self._dense.emit(self._emit)
         elif self._dense.count:
-            if self._sparse.count + self._dense.count > SPARSE_BLOCKS:
+            if self._sparse.count + self._dense.count > FRAME_BLOCKS:
                 self._sparse.emit(self._emit)
             self._sparse.take(self._dense)
+        new_stretch = group // STRETCH_FRAMES != self._group // STRETCH_FRAMES
+        if new_stretch and self._sparse.count >= SPARSE_BLOCKS:
+            self._sparse.emit(self._emit)
+        self._group = group
 
 
 class _Parts:

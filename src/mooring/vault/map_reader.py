@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from mooring.vault.frames import FrameKey, Frames
 from mooring.vault.layout import DIRECTORY_PAGES, PAGE_BLOCKS
 from mooring.vault.references import References, SegmentRef
 from mooring.vault.root import Root
+
+Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,19 @@ class Run:
     @property
     def end(self) -> int:
         return self.first + self.count
+
+
+class Part(NamedTuple):
+    """The blocks of a range that one frame holds: those at `at`, which are `blocks` of the frame.
+
+    `at` counts from the range's first block. Slices where both are without gaps. Without a key
+    they are zeros. `end` is one more than the highest of `blocks`.
+    """
+
+    key: FrameKey | None
+    at: Array | slice
+    blocks: Array | slice
+    end: int
 
 
 class MapReader:
@@ -59,6 +75,41 @@ class MapReader:
                 yield Run(first, high - low, None, 0)
             else:
                 yield from _runs(page, low, high, number * PAGE_BLOCKS)
+            first += high - low
+
+    def parts(self, first: int, end: int) -> Iterator[Part]:
+        """Yield what the blocks from `first` to before `end` consist of, by frames.
+
+        Unlike runs there is one for each frame of a page, however scattered its blocks are.
+        """
+        start = first
+        while first < end:
+            number, low = divmod(first, PAGE_BLOCKS)
+            high = min(PAGE_BLOCKS, low + end - first)
+            page = self.page(number)
+            if page is None:
+                yield Part(None, slice(first - start, first - start + high - low), slice(0), 0)
+            else:
+                yield from _parts(page, low, high, first - start)
+            first += high - low
+
+    def keys(self, first: int, end: int) -> Iterator[FrameKey]:
+        """Yield the frames that the blocks from `first` to before `end` are in.
+
+        Those of each page once, by the first block.
+        """
+        while first < end:
+            number, low = divmod(first, PAGE_BLOCKS)
+            high = min(PAGE_BLOCKS, low + end - first)
+            page = self.page(number)
+            if page is not None:
+                frames, firsts = np.unique(_frames(page, low, high), return_index=True)
+                frames = frames[firsts.argsort()]
+                for segment, frame in zip(
+                    (frames >> 16).tolist(), (frames & 0xFFFF).tolist(), strict=True
+                ):
+                    if segment:
+                        yield stored_id(page.segments[segment - 1]), frame
             first += high - low
 
     def data_ranges(self) -> Iterator[tuple[int, int]]:
@@ -99,6 +150,49 @@ def stored_id(segment: SegmentRef) -> bytes:
     """The id of a segment named by stored references."""
     assert isinstance(segment, bytes), "stored references name sealed segments"
     return segment
+
+
+def _parts(page: References, low: int, high: int, at: int) -> Iterator[Part]:
+    assert page.block is not None
+    frames = _frames(page, low, high)
+    order = np.argsort(frames, kind="stable")
+    frames, blocks = frames[order], page.block[low:high][order]
+    starts = np.flatnonzero(np.diff(frames, prepend=~frames[:1]))
+    ends = np.append(starts[1:], len(frames))
+    # Empty slots count no blocks up; it does not matter, for there is nothing to be copied.
+    gaps = (np.diff(order) != 1) | (np.diff(blocks.astype(np.int16)) != 1)
+    gaps_before = np.concatenate([[0], np.cumsum(gaps)])
+    rows = np.stack(
+        [
+            order[starts],
+            starts,
+            ends,
+            frames[starts] >> 16,
+            frames[starts] & 0xFFFF,
+            np.maximum.reduceat(blocks, starts),
+            gaps_before[ends - 1] - gaps_before[starts],
+        ],
+        axis=1,
+    )
+    order = order + at
+    for _, start, end, segment, frame, highest, inner_gaps in rows[rows[:, 0].argsort()].tolist():
+        key = (stored_id(page.segments[segment - 1]), frame) if segment else None
+        if inner_gaps:
+            yield Part(key, order[start:end], blocks[start:end], highest + 1)
+        else:
+            first = int(order[start])
+            yield Part(
+                key,
+                slice(first, first + end - start),
+                slice(highest + 1 - end + start, highest + 1),
+                highest + 1,
+            )
+
+
+def _frames(page: References, low: int, high: int) -> Array:
+    """A number for each slot that is the same where the frame is, and below 2**16 for none."""
+    numbers: Array = page.segment[low:high].astype(np.uint32) << 16 | page.frame[low:high]
+    return numbers
 
 
 def _runs(page: References, low: int, high: int, base: int) -> Iterator[Run]:

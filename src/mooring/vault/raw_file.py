@@ -9,7 +9,7 @@ from pathlib import Path
 from blake3 import blake3
 
 from mooring.model.errors import StoreError
-from mooring.model.extents import Image
+from mooring.model.extents import Buffer, Image
 
 CHUNK = 4 * 1024 * 1024
 """Bytes read and written at once."""
@@ -59,7 +59,7 @@ def _chunks(image: Image) -> Iterator[tuple[int, int]]:
             yield offset, min(CHUNK, extent.end - offset)
 
 
-def _write_all(fd: int, data: bytes, offset: int) -> None:
+def _write_all(fd: int, data: Buffer, offset: int) -> None:
     rest = memoryview(data)
     while rest:
         count = os.pwrite(fd, rest, offset)

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import suppress
+from functools import partial
 from typing import NoReturn
 
+import numpy as np
+
 from mooring.model.errors import DamageError, SnapshotNotInVaultError, VaultError
-from mooring.model.extents import BLOCK_SIZE, Extent
+from mooring.model.extents import BLOCK_SIZE, Buffer, Extent
 from mooring.vault.claim import Claim
 from mooring.vault.diff import changed_extents
 from mooring.vault.frames import FrameKey, Frames
-from mooring.vault.map_reader import MapReader, Run
+from mooring.vault.map_reader import Array, MapReader, Part
 from mooring.vault.root import Root
 
 READ_AHEAD_BLOCKS = 1024
 """How far beyond a sequential read frames are fetched: 4 MiB."""
 
-MAX_PENDING = 48
-"""Frames fetched ahead at most; those asked for first are let go first."""
+MAX_PENDING = 256
+"""Frames on their way at most."""
 
-_ZEROS = memoryview(bytes(1024 * 1024))
+BATCH = 8
+"""Frames that a worker fetches one after the other; handing over each by itself takes longer than
+reading one of 16 blocks."""
 
 
 class SnapshotReader:
@@ -48,7 +52,7 @@ class SnapshotReader:
         self._exists = exists
         self._claim = claim
         self._lock = threading.Lock()
-        self._pending: OrderedDict[FrameKey, Future[bytes]] = OrderedDict()
+        self._pending: dict[FrameKey, Future[None]] = {}
         self._next = -1
         self._closed = False
 
@@ -68,7 +72,7 @@ class SnapshotReader:
                 self._fail(error, "its map")
             yield Extent(start * BLOCK_SIZE, (end - start) * BLOCK_SIZE)
 
-    def read(self, offset: int, length: int) -> bytes:
+    def read(self, offset: int, length: int) -> Buffer:
         """Return the bytes of a range. Raises DamageError naming the range, StoreError."""
         if self._closed:
             raise VaultError(f"the reader of snapshot {self.root.id} is closed")
@@ -83,12 +87,12 @@ class SnapshotReader:
             )
         self.keep()
         first, end = offset // BLOCK_SIZE, (offset + length) // BLOCK_SIZE
-        runs = self._runs(first, end)
-        self._prefetch(first, end, runs)
-        parts: list[bytes | memoryview] = []
-        for run in runs:
-            parts += self._content(run)
-        return parts[0] if len(parts) == 1 and isinstance(parts[0], bytes) else b"".join(parts)
+        parts = self._parts(first, end)
+        self._prefetch(first, end, parts)
+        content = np.empty((end - first, BLOCK_SIZE), np.uint8)
+        for part in parts:
+            content[part.at] = 0 if part.key is None else self._blocks(part, first)
+        return content.reshape(-1).data
 
     def changes(self, since: SnapshotReader) -> Iterator[Extent]:
         """Yield the ranges that changed since another snapshot of this vault; see diff.py.
@@ -107,9 +111,9 @@ class SnapshotReader:
             if self._closed:
                 return
             self._closed = True
-            for future in self._pending.values():
-                future.cancel()
-            self._pending.clear()
+            pending = set(self._pending.values())
+        for batch in pending:
+            batch.cancel()
         if self._claim is not None:
             self._claim.release()
 
@@ -119,54 +123,76 @@ class SnapshotReader:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _runs(self, first: int, end: int) -> list[Run]:
+    def _parts(self, first: int, end: int) -> list[Part]:
         try:
-            return list(self._map.runs(first, end))
+            return list(self._map.parts(first, end))
         except DamageError as error:
             self._fail(error, _describe(first, end))
 
-    def _content(self, run: Run) -> Sequence[bytes | memoryview]:
-        length = run.count * BLOCK_SIZE
-        if run.key is None:
-            whole, rest = divmod(length, len(_ZEROS))
-            return [_ZEROS] * whole + [_ZEROS[:rest]]
+    def _blocks(self, part: Part, first: int) -> Array:
+        assert part.key is not None
         try:
-            content = self._frame(run.key)
-            start = run.block * BLOCK_SIZE
-            if start == 0 and length == len(content):
-                return [content]
-            if start + length > len(content):
+            frame = self._frame(part.key)
+            if part.end * BLOCK_SIZE > len(frame):
                 raise DamageError("its map refers to blocks that a frame does not have")
         except DamageError as error:
-            self._fail(error, _describe(run.first, run.end))
-        return [memoryview(content)[start : start + length]]
+            self._fail(error, _where(part, first))
+        held = np.frombuffer(frame, np.uint8, part.end * BLOCK_SIZE)
+        blocks: Array = held.reshape(-1, BLOCK_SIZE)[part.blocks]
+        return blocks
 
     def _frame(self, key: FrameKey) -> bytes:
-        with self._lock:
-            future = self._pending.pop(key, None)
-        # One that has not begun is quicker done here than waited for.
-        if future is None or future.cancel():
-            return self._frames.data(key)
-        return future.result()
+        content = self._frames.cached(key)
+        if content is None:
+            with self._lock:
+                batch = self._pending.get(key)
+            # One that has not begun is quicker done here than waited for. What fails there fails
+            # here again, and is told with the place that it concerns.
+            if batch is not None and not batch.cancel():
+                batch.exception()
+            content = self._frames.data(key)
+        return content
 
-    def _prefetch(self, first: int, end: int, runs: list[Run]) -> None:
+    def _prefetch(self, first: int, end: int, parts: list[Part]) -> None:
         """Have frames decoded by the workers: those needed now, and those needed next."""
-        keys = _keys(runs)
+        keys = [part.key for part in parts if part.key is not None]
         ahead = first == self._next
         self._next = end
         if ahead and end < self._map.blocks:
             stop = min(self._map.blocks, end + READ_AHEAD_BLOCKS)
             # Whoever reads there is told of damage.
             with suppress(DamageError):
-                keys |= _keys(self._map.runs(end, stop))
-        if len(keys) < 2:
-            return
+                keys += self._map.keys(end, stop)
+        if len(keys) > 1:
+            for batch, future in self._submit(keys):
+                future.add_done_callback(partial(self._forget, batch))
+
+    def _submit(self, keys: list[FrameKey]) -> list[tuple[list[FrameKey], Future[None]]]:
+        begun = []
+        with self._lock:
+            missing = [
+                key
+                for key in dict.fromkeys(keys)
+                if key not in self._pending and self._frames.cached(key) is None
+            ]
+            for at in range(0, len(missing), BATCH):
+                if self._closed or len(self._pending) >= MAX_PENDING:
+                    break
+                batch = missing[at : at + BATCH]
+                future = self._workers.submit(self._load, batch)
+                self._pending.update(dict.fromkeys(batch, future))
+                begun.append((batch, future))
+        return begun
+
+    def _load(self, keys: list[FrameKey]) -> None:
+        """Bring frames into the cache. The first that fails ends it: all may take as long."""
+        for key in keys:
+            self._frames.data(key)
+
+    def _forget(self, keys: list[FrameKey], _: Future[None]) -> None:
         with self._lock:
             for key in keys:
-                if self._closed or len(self._pending) >= MAX_PENDING:
-                    return
-                if key not in self._pending and self._frames.cached(key) is None:
-                    self._pending[key] = self._workers.submit(self._frames.data, key)
+                self._pending.pop(key, None)
 
     def _fail(self, error: DamageError, where: str) -> NoReturn:
         if not self._exists() and self._claim is None:
@@ -176,9 +202,11 @@ class SnapshotReader:
         raise DamageError(f"snapshot {self.root.id} is damaged in {where}: {error}") from error
 
 
-def _keys(runs: list[Run] | Iterator[Run]) -> dict[FrameKey, None]:
-    """The frames of the runs in their order, each once."""
-    return {run.key: None for run in runs if run.key is not None}
+def _where(part: Part, first: int) -> str:
+    if isinstance(part.at, slice):
+        return _describe(first + part.at.start, first + part.at.stop)
+    low, high = first + int(part.at[0]), first + int(part.at[-1]) + 1
+    return f"{len(part.at)} blocks of {BLOCK_SIZE} bytes within {_describe(low, high)}"
 
 
 def _describe(first: int, end: int) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 from mooring.model.extents import Extent
 from mooring.vault.frames import Frames
-from mooring.vault.gather import Array
+from mooring.vault.gather import STRETCH_FRAMES, Array
 from mooring.vault.layout import FRAME_BLOCKS, FRAME_BYTES, PAGE_BLOCKS
 from mooring.vault.map_reader import MapReader
 from mooring.vault.root import Root
@@ -16,12 +16,23 @@ from mooring.vault.root import Root
 CONSOLIDATE_FRAMES = 64
 """A piece in more frames than this is written again as a whole; docs/design/vault.md has why."""
 
+SPREAD = 0.25
+"""By what part a stretch's limit may be above or below that.
+
+With the same limit everywhere, a disk that is written evenly is due everywhere at the same time:
+all of it is at its worst before that, and snapshots one after the other write a lot again.
+"""
+
 AGAIN_FACTOR = 2
-"""A snapshot writes again at most this many times what changed, and less than one piece.
+"""A snapshot writes again at most this many times what changed, and less than one stretch.
 
 A piece is scattered after more than 64 changes, and has 128 blocks: with 2 no piece waits for long.
 With less the budget is spent on the disk's first pieces, and the last are never written again.
 """
+
+STRETCH_BYTES = STRETCH_FRAMES * FRAME_BYTES
+_PAGE_FRAMES = PAGE_BLOCKS // FRAME_BLOCKS
+_GOLDEN = (5**0.5 - 1) / 2
 
 
 class Scatter:
@@ -29,7 +40,8 @@ class Scatter:
 
     A piece is an aligned range of `FRAME_BLOCKS` blocks: what a writer puts into one frame if it
     gets all of it. With every snapshot that changes a few of its blocks it lies in more frames,
-    and reading it takes longer.
+    and reading it takes longer. Pieces of a stretch have frames in common, so those that are
+    scattered are written again together: then nobody needs these frames any more.
     """
 
     def __init__(self, root: Root, frames: Frames) -> None:
@@ -37,13 +49,32 @@ class Scatter:
         self._number = -1
         self._counts: Array | None = None
 
+    def scattered(self, stretch: int, limit: int) -> list[int]:
+        """The numbers of the pieces of that stretch to be written again, ascending.
+
+        If one is in more frames than the limit of the stretch, all are that are in half as many.
+        Raises DamageError, StoreError.
+        """
+        first = stretch * STRETCH_FRAMES
+        counts = self._of_page(first // _PAGE_FRAMES)
+        if counts is None:
+            return []
+        counts = counts[first % _PAGE_FRAMES :][:STRETCH_FRAMES]
+        own_limit = stretch_limit(stretch, limit)
+        if counts.max() <= own_limit:
+            return []
+        return (np.flatnonzero(counts > own_limit // 2) + first).tolist()
+
     def frames(self, piece: int) -> int:
         """In how many frames the piece with that number is. Raises DamageError, StoreError."""
-        number, inside = divmod(piece, PAGE_BLOCKS // FRAME_BLOCKS)
+        counts = self._of_page(piece // _PAGE_FRAMES)
+        return 0 if counts is None else int(counts[piece % _PAGE_FRAMES])
+
+    def _of_page(self, number: int) -> Array | None:
         if number != self._number:
             self._counts = self._count(number)
             self._number = number
-        return 0 if self._counts is None else int(self._counts[inside])
+        return self._counts
 
     def _count(self, number: int) -> Array | None:
         page = self._map.page(number)
@@ -58,45 +89,49 @@ class Scatter:
         return counts
 
 
+def stretch_limit(stretch: int, limit: int) -> int:
+    """The limit of one stretch, when `limit` is the mean: evenly spread, and always the same."""
+    return round(limit * (1 - SPREAD + 2 * SPREAD * (stretch * _GOLDEN % 1)))
+
+
 def consolidated(
     extents: Iterable[Extent], size: int, scatter: Scatter, limit: int
 ) -> Iterator[tuple[Extent, bool]]:
     """Yield the extents, and with True what to write again so that pieces become whole.
 
-    `extents` and what is yielded ascend without overlap. A piece that holds changed data and lies
-    in more than `limit` frames is filled up with what has not changed in it, unless
+    `extents` and what is yielded ascend without overlap. In a stretch that holds changed data,
+    the pieces that are `scattered` are filled up with what has not changed in them, unless
     more than `AGAIN_FACTOR` times what changed so far has been written again already. What
-    lies before a zeroed range in a piece is left as it is, if no changed data comes before.
+    lies before a zeroed range in a stretch is left as it is, if no changed data comes before.
     """
     reached = changed = again = 0
-    open_piece = decided = -1
+    decided = -1
+    chosen: list[int] = []
 
     def gap(until: int) -> Iterator[tuple[Extent, bool]]:
-        """What is missing of the open piece, up to there at most."""
+        """What is missing of the chosen pieces, up to there at most."""
         nonlocal reached, again
-        start = max(reached, open_piece * FRAME_BYTES)
-        end = min(until, (open_piece + 1) * FRAME_BYTES, size)
-        if open_piece >= 0 and start < end:
-            again += end - start
-            reached = end
-            yield Extent(start, end - start), True
+        for piece in chosen:
+            start = max(reached, piece * FRAME_BYTES)
+            end = min(until, (piece + 1) * FRAME_BYTES, size)
+            if start < end:
+                again += end - start
+                reached = end
+                yield Extent(start, end - start), True
 
     for extent in extents:
         yield from gap(extent.offset)
         if not extent.zero:
             changed += extent.length
-            first, last = extent.offset // FRAME_BYTES, (extent.end - 1) // FRAME_BYTES
+            first, last = extent.offset // STRETCH_BYTES, (extent.end - 1) // STRETCH_BYTES
             # Those between are written as a whole anyway.
-            for piece in (first, last):
-                if piece == decided:
+            for stretch in (first, last):
+                if stretch == decided:
                     continue
-                decided = piece
-                low, high = piece * FRAME_BYTES, min((piece + 1) * FRAME_BYTES, size)
-                whole = extent.offset <= low and extent.end >= high
-                affordable = not whole and again <= AGAIN_FACTOR * changed
-                wanted = affordable and scatter.frames(piece) > limit
-                open_piece = piece if wanted else -1
-                if piece == first:
+                decided = stretch
+                affordable = again <= AGAIN_FACTOR * changed
+                chosen = scatter.scattered(stretch, limit) if affordable else []
+                if stretch == first:
                     yield from gap(extent.offset)
         yield extent, False
         reached = extent.end

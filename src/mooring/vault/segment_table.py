@@ -37,7 +37,8 @@ TAIL_BYTES = 32 * 1024
 SHARED_ABOVE_BYTES = 16 * BLOCK_SIZE
 """Frames of data with more content than that are worth finding again.
 
-Smaller ones were gathered from scattered writes: the same blocks will hardly meet again.
+Smaller ones were gathered from scattered writes: the same blocks will hardly meet again. Those of
+larger ones that were gathered too are not told apart by the table, only by their writer.
 """
 
 _HEAD = struct.Struct("<8sII16sQQ")
@@ -136,8 +137,8 @@ class SegmentTable:
         """The entry of a frame. Raises DamageError if there is no such frame."""
         if frame >= len(self._entries):
             raise DamageError(f"it has {len(self._entries)} frames, and no frame {frame}")
-        row = self._entries[frame : frame + 1].tobytes()
-        _, stored, plain, kind, codec, _, content, digest = _ROW.unpack(row)
+        place = _HEAD.size + frame * _ROW.size
+        _, stored, plain, kind, codec, _, content, digest = _ROW.unpack_from(self.raw, place)
         offset = int(self.places[frame])
         return FrameEntry(offset, stored, plain, kind, codec, content, digest)
 

@@ -27,13 +27,14 @@ import numpy as np
 
 from mooring.model.clock import Clock
 from mooring.model.errors import DamageError, ObjectNotFoundError
+from mooring.model.extents import Buffer
 from mooring.vault.claim import Claim, Purpose, decode_claim
 from mooring.vault.digest_index import DigestIndex
 from mooring.vault.frame import Kind
 from mooring.vault.frames import FrameKey, Frames
 from mooring.vault.layout import CLAIMS, SEGMENTS, claim_name, segment_id, segment_name
 from mooring.vault.segment_table import SegmentTable
-from mooring.vault.store.interface import Buffer, Store
+from mooring.vault.store.interface import Store
 
 MAX_SHARES = 1024
 """Claims whose segments one snapshot may refer to: 34 KiB in its own claim."""

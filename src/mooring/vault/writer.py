@@ -13,13 +13,13 @@ import numpy as np
 
 from mooring.model.clock import Clock
 from mooring.model.errors import MooringError, VaultError
-from mooring.model.extents import BLOCK_SIZE, Extent
+from mooring.model.extents import BLOCK_SIZE, Buffer, Extent
 from mooring.vault.claim import Claim
 from mooring.vault.compare import Comparison
 from mooring.vault.frame import Kind, PackedFrame, Packer
 from mooring.vault.frames import FrameKey, Frames
 from mooring.vault.gather import Array, Gather
-from mooring.vault.layout import root_name
+from mooring.vault.layout import FRAME_BLOCKS, root_name
 from mooring.vault.map_editor import MapEditor
 from mooring.vault.pace import Pace
 from mooring.vault.root import (
@@ -33,8 +33,8 @@ from mooring.vault.root import (
 from mooring.vault.scatter import Scatter, consolidated
 from mooring.vault.segment_table import SHARED_ABOVE_BYTES
 from mooring.vault.segment_writer import SegmentWriter
-from mooring.vault.sharing import Sharing
-from mooring.vault.store.interface import Buffer, Store
+from mooring.vault.sharing import Shares, Sharing
+from mooring.vault.store.interface import Store
 
 IN_FLIGHT = 24
 """Frames between the caller and the segment: 12 MiB of data, and what it is compressed to."""
@@ -266,16 +266,17 @@ class SnapshotWriter:
             self._map.clear(first, count)
 
     def _submit(self, blocks: Array, data: Buffer) -> None:
-        if self._shares is not None and len(data) > SHARED_ABOVE_BYTES:
-            self._shares.prepare()
-        self._queue.append((blocks, self._packers.submit(self._pack, data)))
+        shares = self._shares if _may_meet_again(blocks) else None
+        if shares is not None:
+            shares.prepare()
+        self._queue.append((blocks, self._packers.submit(self._pack, data, shares)))
         self._drain(IN_FLIGHT)
 
-    def _pack(self, data: Buffer) -> PackedFrame | FrameKey:
+    def _pack(self, data: Buffer, shares: Shares | None) -> PackedFrame | FrameKey:
         """Find the content in the vault, or pack it."""
         digest = self._cipher.digest(data)
-        if self._shares is not None and len(data) > SHARED_ABOVE_BYTES:
-            found = self._shares.find(data, digest)
+        if shares is not None:
+            found = shares.find(data, digest)
             if found is not None:
                 return found
         return self._packer.pack(data, Kind.DATA, digest)
@@ -295,6 +296,12 @@ class SnapshotWriter:
                     self._map.assign(blocks, *self._segments.append(frame))
             else:
                 self._map.clear(int(item[0]), item[1])
+
+
+def _may_meet_again(blocks: Array) -> bool:
+    """Whether another disk may have such a frame: not if it was gathered from several places."""
+    one_place = blocks[0] // FRAME_BLOCKS == blocks[-1] // FRAME_BLOCKS
+    return bool(one_place and len(blocks) * BLOCK_SIZE > SHARED_ABOVE_BYTES)
 
 
 def _is_frame(item: Any) -> bool:

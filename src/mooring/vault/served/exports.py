@@ -19,7 +19,7 @@ from mooring.model.errors import (
     StoreError,
     VaultError,
 )
-from mooring.model.extents import BLOCK_SIZE
+from mooring.model.extents import BLOCK_SIZE, Buffer
 from mooring.nbd.export import Export
 from mooring.nbd.image_export import ImageExport
 from mooring.nbd.protocol import MAX_PAYLOAD, STATUS_ZERO, StatusExtent
@@ -124,7 +124,7 @@ class GrantedExport:
     def size(self) -> int:
         return self._inner.size
 
-    async def read(self, offset: int, length: int) -> bytes:
+    async def read(self, offset: int, length: int) -> Buffer:
         """Raises VaultError when the time is over."""
         self._check()
         return await self._inner.read(offset, length)
@@ -223,7 +223,7 @@ class PatientExport:
     def size(self) -> int:
         return self._inner.size
 
-    async def read(self, offset: int, length: int) -> bytes:
+    async def read(self, offset: int, length: int) -> Buffer:
         """Raises DamageError at once if the blocks are damaged, VaultError when time runs out."""
         return await self._patiently(partial(self._inner.read, offset, length))
 

@@ -18,8 +18,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from mooring.model.errors import DiskFullError, ObjectNotFoundError, StoreError
-from mooring.vault.store.interface import Buffer
+from mooring.model.errors import DiskFullError, MooringError, ObjectNotFoundError, StoreError
+from mooring.model.extents import Buffer
 from mooring.vault.store.names import check_name
 
 TEMPORARY = ".temporary"
@@ -167,15 +167,18 @@ class DirectoryStore:
 
     @contextmanager
     def _open(self, name: str, flags: int = os.O_RDONLY) -> Iterator[int]:
-        with self._errors(f"read {name} from"):
-            try:
-                fd = os.open(self.path(name), flags | os.O_CLOEXEC)
-            except (FileNotFoundError, NotADirectoryError):
+        fd = -1
+        try:
+            # Not a Path, which takes longer to be made than the file to be opened.
+            fd = os.open(f"{self.root}/{check_name(name)}", flags | os.O_CLOEXEC)
+            yield fd
+        except OSError as error:
+            if fd < 0 and isinstance(error, FileNotFoundError | NotADirectoryError):
                 message = f"the vault {self.root} has no object {name}"
                 raise ObjectNotFoundError(message) from None
-            try:
-                yield fd
-            finally:
+            raise self._error(f"read {name} from", error) from error
+        finally:
+            if fd >= 0:
                 os.close(fd)
 
     @contextmanager
@@ -183,12 +186,15 @@ class DirectoryStore:
         try:
             yield
         except OSError as error:
-            if error.errno in _FULL:
-                raise DiskFullError(
-                    f"the file system of the vault {self.root} is full: free space on it, or "
-                    "delete snapshots and collect"
-                ) from error
-            raise StoreError(f"could not {action} the vault {self.root}: {error}") from error
+            raise self._error(action, error) from error
+
+    def _error(self, action: str, error: OSError) -> MooringError:
+        if error.errno in _FULL:
+            return DiskFullError(
+                f"the file system of the vault {self.root} is full: free space on it, or "
+                "delete snapshots and collect"
+            )
+        return StoreError(f"could not {action} the vault {self.root}: {error}")
 
 
 class DirectoryUpload:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
-Buffer = bytes | bytearray | memoryview
+from mooring.model.extents import Buffer
 
 
 class Upload(Protocol):

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 
 from mooring.model.errors import ObjectNotFoundError, StoreError
-from mooring.vault.store.interface import Buffer
+from mooring.model.extents import Buffer
 from mooring.vault.store.names import check_name
 
 

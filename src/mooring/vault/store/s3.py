@@ -12,7 +12,7 @@ from typing import IO, Any, TypeVar
 
 from mooring.model.clock import SystemClock
 from mooring.model.errors import ConfigurationError, ObjectNotFoundError, StoreError
-from mooring.vault.store.interface import Buffer
+from mooring.model.extents import Buffer
 from mooring.vault.store.names import check_name
 
 try:
