@@ -1,17 +1,16 @@
 """Measures what hundreds of snapshots do to reading the latest one.
 
-    .venv/bin/python -m bench.fragmentation --limits 0 64
+    .venv/bin/python -m bench.fragmentation --limits 0 64 --data random mixed
 
-A disk of random bytes is written at random, 1 % of its 4 KiB blocks before each snapshot. For
-each limit (`vault.consolidate_frames`) it prints what the snapshots stored in proportion to what
-changed, and how long reading the latest takes in proportion to a fresh one, as medians of reads
-in turn.
+A disk of random bytes, or of system files, is written at random, 1 % of its 4 KiB blocks before
+each snapshot. For each limit (`vault.consolidate_frames`) it prints what the snapshots stored in
+proportion to what changed (before compression), and how long reading the latest takes in
+proportion to a fresh one, as medians of reads in turn; the worst of some moments on the way.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import statistics
 import tempfile
@@ -19,6 +18,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from bench.vault import make_image
 from mooring.model.clock import SystemClock
 from mooring.model.extents import BLOCK_SIZE, Extent
 from mooring.vault.root import SnapshotInfo
@@ -36,32 +36,52 @@ def main() -> None:
     parser.add_argument("--snapshots", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--limits", type=int, nargs="+", default=[0, 64])
+    parser.add_argument("--data", choices=["random", "mixed"], nargs="+", default=["random"])
     arguments = parser.parse_args()
-    for limit in arguments.limits:
-        with tempfile.TemporaryDirectory() as folder:
-            store = DirectoryStore(Path(folder) / "vault")
-            ratios = fill(store, limit, arguments.size_mib * MIB, arguments.snapshots)
-            last = f"s{arguments.snapshots}"
-            reads: dict[str, list[tuple[float, float]]] = {last: [], "fresh": []}
-            for _ in range(arguments.rounds):
-                for name, times in reads.items():
-                    times.append(read(store, name))
-        seconds, cpu = (
-            statistics.median(one[i] for one in reads[last])
-            / statistics.median(one[i] for one in reads["fresh"])
-            for i in (0, 1)
-        )
-        print(
-            f"consolidate_frames {limit}: stored {statistics.mean(ratios):.2f} x changed, at most "
-            f"{max(ratios):.2f} x; read {seconds:.1f} x the time, {cpu:.1f} x the CPU of a fresh",
-            flush=True,
-        )
+    for kind in arguments.data:
+        for limit in arguments.limits:
+            with tempfile.TemporaryDirectory() as folder:
+                content = Content(Path(folder) / "image", kind, arguments.size_mib * MIB)
+                store = DirectoryStore(Path(folder) / "vault")
+                ratios = fill(store, limit, content, arguments.snapshots)
+                told = [
+                    compare(store, f"s{number}", arguments.rounds)
+                    for number in moments(arguments.snapshots)
+                ]
+            seconds, cpu = told[-1]
+            print(
+                f"{kind}, consolidate_frames {limit}: stored {statistics.mean(ratios):.2f} x "
+                f"changed, at most {max(ratios):.2f} x; read {seconds:.1f} x the time, {cpu:.1f} x "
+                f"the CPU of a fresh, at most {max(one for one, _ in told):.1f} x and "
+                f"{max(one for _, one in told):.1f} x before",
+                flush=True,
+            )
 
 
-def fill(store: DirectoryStore, limit: int, size: int, snapshots: int) -> list[float]:
+def moments(snapshots: int) -> list[int]:
+    """The snapshots that are read: the last one and some in the second half before it."""
+    return list(range(snapshots // 2, snapshots + 1, max(1, snapshots // 10)))
+
+
+class Content:
+    """What is on a disk, and what is written to it later."""
+
+    def __init__(self, image: Path, kind: str, size: int) -> None:
+        make_image(image, kind, 2 * size)
+        with image.open("rb") as file:
+            self.disk = bytearray(file.read(size))
+            self._later = file.read(size)
+        image.unlink()
+
+    def block(self, rng: random.Random) -> bytes:
+        at = rng.randrange(len(self._later) // BLOCK_SIZE) * BLOCK_SIZE
+        return self._later[at : at + BLOCK_SIZE]
+
+
+def fill(store: DirectoryStore, limit: int, content: Content, snapshots: int) -> list[float]:
     """Make the snapshots, and a fresh one; return stored in proportion to changed of each."""
     rng = random.Random(5)
-    disk = bytearray(os.urandom(size))
+    disk, size = content.disk, len(content.disk)
     ratios = []
 
     with Vault.create_or_open(
@@ -79,12 +99,26 @@ def fill(store: DirectoryStore, limit: int, size: int, snapshots: int) -> list[f
         for number in range(1, snapshots + 1):
             blocks = sorted(rng.sample(range(size // BLOCK_SIZE), size // BLOCK_SIZE // 100))
             for block in blocks:
-                disk[block * BLOCK_SIZE : (block + 1) * BLOCK_SIZE] = rng.randbytes(BLOCK_SIZE)
+                disk[block * BLOCK_SIZE : (block + 1) * BLOCK_SIZE] = content.block(rng)
             changes = [Extent(block * BLOCK_SIZE, BLOCK_SIZE) for block in blocks]
             stored = save(f"s{number}", f"s{number - 1}", changes)
             ratios.append(stored / (len(blocks) * BLOCK_SIZE))
         save("fresh", None, _chunks(size))
     return ratios
+
+
+def compare(store: DirectoryStore, name: str, rounds: int) -> tuple[float, float]:
+    """Return how many times the seconds, and the CPU, reading takes of what it does of a fresh."""
+    reads: dict[str, list[tuple[float, float]]] = {name: [], "fresh": []}
+    for _ in range(rounds):
+        for one, times in reads.items():
+            times.append(read(store, one))
+    seconds, cpu = (
+        statistics.median(one[i] for one in reads[name])
+        / statistics.median(one[i] for one in reads["fresh"])
+        for i in (0, 1)
+    )
+    return seconds, cpu
 
 
 def read(store: DirectoryStore, name: str) -> tuple[float, float]:

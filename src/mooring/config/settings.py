@@ -96,9 +96,9 @@ class VaultSettings:
         "largest size of the index that finds content stored before, in MiB; 0 turns sharing off",
     )
     consolidate_frames: int = setting(
-        64,
+        56,
         "a snapshot that changes some of 512 KiB of a disk writes all of it again if it lies in "
-        "more frames than this; 0 turns that off",
+        "more frames than this, about; 0 turns that off",
     )
     collect_minutes: float = setting(
         60.0, "minutes between two collections; 0 means only after deletions"

@@ -89,6 +89,8 @@ class SnapshotReader:
         first, end = offset // BLOCK_SIZE, (offset + length) // BLOCK_SIZE
         parts = self._parts(first, end)
         self._prefetch(first, end, parts)
+        if len(parts) == 1 and parts[0].key is not None and isinstance(parts[0].at, slice):
+            return self._blocks(parts[0], first).reshape(-1).data
         content = np.empty((end - first, BLOCK_SIZE), np.uint8)
         for part in parts:
             content[part.at] = 0 if part.key is None else self._blocks(part, first)

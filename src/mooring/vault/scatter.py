@@ -13,7 +13,7 @@ from mooring.vault.layout import FRAME_BLOCKS, FRAME_BYTES, PAGE_BLOCKS
 from mooring.vault.map_reader import MapReader
 from mooring.vault.root import Root
 
-CONSOLIDATE_FRAMES = 64
+CONSOLIDATE_FRAMES = 56
 """A piece in more frames than this is written again as a whole; docs/design/vault.md has why."""
 
 SPREAD = 0.25
@@ -26,7 +26,7 @@ all of it is at its worst before that, and snapshots one after the other write a
 AGAIN_FACTOR = 2
 """A snapshot writes again at most this many times what changed, and less than one stretch.
 
-A piece is scattered after more than 64 changes, and has 128 blocks: with 2 no piece waits for long.
+A piece is scattered after some 56 changes, and has 128 blocks: with 2 few pieces wait for long.
 With less the budget is spent on the disk's first pieces, and the last are never written again.
 """
 

@@ -162,13 +162,13 @@ class CheckedExport:
 
     def __init__(self, inner: PatientExport) -> None:
         self._inner = inner
-        self._kept: deque[tuple[int, bytes]] = deque()
+        self._kept: deque[tuple[int, Buffer]] = deque()
 
     @property
     def size(self) -> int:
         return self._inner.size
 
-    async def read(self, offset: int, length: int) -> bytes:
+    async def read(self, offset: int, length: int) -> Buffer:
         """As of what is below."""
         for begin, data in self._kept:
             if begin <= offset and offset + length <= begin + len(data):
