@@ -97,8 +97,8 @@ class VaultSettings:
     )
     consolidate_frames: int = setting(
         56,
-        "a snapshot that changes some of 512 KiB of a disk writes all of it again if it lies in "
-        "more frames than this, about; 0 turns that off",
+        "a snapshot that changes some of an aligned 8 MiB of a disk, of which 512 KiB lie in more "
+        "stored frames than this, writes again what is scattered of it; 0 turns that off",
     )
     collect_minutes: float = setting(
         60.0, "minutes between two collections; 0 means only after deletions"
