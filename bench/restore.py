@@ -6,10 +6,11 @@ For each size in GB: a disk with `--data-mib` of data (half of it compressible),
 whole disk, is snapshotted; a new disk is made from the snapshot and read while it is being filled.
 The first reads are of single blocks that nobody has read: the very first, with connecting, and the
 median and the slowest of nine more, each in a place of its own. Beside it, in the same run,
-`qemu-img convert` copies the same snapshot from its NBD export into a raw file; restic and borg
-restore the same data, as a file without holes, from a repository on the same disk. All are
-synchronised to it in the end. Times are seconds from the command line's point of view: each
-`mooring` command that asks costs its own start.
+`qemu-img convert` copies the same snapshot from its NBD export into a raw file. At the end the
+smallest disk is filled again, with nobody reading it, in turns with `qemu-img convert` and with
+restic and borg, which restore the same data, as a file without holes, from a repository on
+the same file system. All are synchronised to it in the end. Times are seconds from the command
+line's point of view: each `mooring` command that asks costs its own start.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from mooring.admin.demo.server import ServerProcess, pause
@@ -67,6 +70,7 @@ def main() -> int:
     parser.add_argument("--sizes", type=int, nargs="+", default=[8, 100, 1024])
     parser.add_argument("--data-mib", type=int, default=1024)
     parser.add_argument("--fill-mib", type=int, default=0, help="per second; 0 for no limit")
+    parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="m-"))
     config = folder / "bench.toml"
@@ -86,8 +90,7 @@ def main() -> int:
         )
         for size in options.sizes:
             print(measure(server, folder, size, options.data_mib), flush=True)
-            if size == min(options.sizes):
-                others(server, folder, size, options.data_mib)
+        compare(server, folder, min(options.sizes), options.data_mib, options.rounds)
         return 0
     finally:
         server.run("mooring", "stop-instance", "--instance-name", "host")
@@ -204,10 +207,40 @@ def convert(server: ServerProcess, folder: Path, snapshot: str) -> float:
     return seconds
 
 
-def others(server: ServerProcess, folder: Path, size: int, data_mib: int) -> None:
-    """What restic and borg take to restore the same data."""
+def compare(server: ServerProcess, folder: Path, size: int, data_mib: int, rounds: int) -> None:
+    """Print what filling a disk takes when nobody uses it, and what others take, in turns."""
     work = folder / "others"
     work.mkdir()
+    runs: dict[str, Callable[[], float]] = {"filling": lambda: fill_alone(server, size)}
+    runs |= others(server, work, size, data_mib)
+    runs["convert"] = lambda: convert(server, folder, f"saved-{size}")
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            seconds[name].append(run())
+    shutil.rmtree(work)
+    for name, took in seconds.items():
+        told = " ".join(f"{one:.2f}" for one in took)
+        rate = data_mib / statistics.median(took)
+        print(f"{name:>8}: {rate:6.0f} MiB/s, seconds {told}", flush=True)
+
+
+def fill_alone(server: ServerProcess, size: int) -> float:
+    """Seconds from the command that makes a disk until it is filled, durably."""
+    began = time.monotonic()
+    server.run(
+        "mooring", "create-disk-from-snapshot", "--disk-name", "alone", "--disk-snapshot-name",
+        f"saved-{size}", "--availability-zone", ZONE, "--size-in-gb", str(size),
+    )  # fmt: skip
+    seconds = until_filled(server, "alone") - began
+    server.run("mooring", "delete-disk", "--disk-name", "alone")
+    return seconds
+
+
+def others(
+    server: ServerProcess, work: Path, size: int, data_mib: int
+) -> dict[str, Callable[[], float]]:
+    """Put the same data into the repositories of others; return what restores it."""
     image = work / "data"
     uri = server.run("mooring", "export", "--disk-snapshot-name", f"saved-{size}").output.strip()
     with BlockingNbdClient(uri) as client, image.open("wb") as file:
@@ -219,40 +252,39 @@ def others(server: ServerProcess, folder: Path, size: int, data_mib: int) -> Non
         "BORG_BASE_DIR": str(work / "base"), "BORG_RELOCATED_REPO_ACCESS_IS_OK": "yes",
         "BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK": "yes",
     }  # fmt: skip
+    how = ["-C", "zstd,1", "--chunker-params", "fixed,524288,0"]
     plans = {
         "restic": (
             [["restic", "-q", "init"], ["restic", "-q", "backup", "data"]],
-            ["restic", "-q", "restore", "latest", "--target", "out"],
+            ["restic", "-q", "restore", "latest", "--target", "."],
         ),
         "borg": (
-            [
-                ["borg", "init", "-e", "none"],
-                [
-                    "borg", "create", "-C", "zstd,1", "--chunker-params", "fixed,524288,0",
-                    "::a", "data",
-                ],
-            ],
+            [["borg", "init", "-e", "none"], ["borg", "create", *how, "::a", "data"]],
             ["borg", "extract", "::a"],
         ),
-    }  # fmt: skip
-    for name, (prepare, restore) in plans.items():
+    }
+    found: dict[str, Callable[[], float]] = {}
+    for name, (prepare, command) in plans.items():
         if shutil.which(name) is None:
             print(f"{name} is not installed: apt-get install {name}", flush=True)
             continue
-        for command in prepare:
-            subprocess.run(command, cwd=work, env=environment, check=True)
-        kept = work / "kept"
-        image.rename(kept)
-        began = time.monotonic()
-        subprocess.run(restore, cwd=work, env=environment, check=True)
-        found = next(path for path in (work / "out" / "data", image) if path.exists())
-        with found.open("rb") as file:
-            os.fdatasync(file.fileno())
-        seconds = time.monotonic() - began
-        print(f"{name:>7} restore {seconds:9.1f} s {data_mib / seconds:9.0f} MiB/s", flush=True)
-        found.unlink()
-        kept.rename(image)
-    shutil.rmtree(work)
+        for one in prepare:
+            subprocess.run(one, cwd=work, env=environment, check=True)
+        found[name] = partial(restored, command, work / f"out-{name}", environment)
+    image.unlink()
+    return found
+
+
+def restored(command: list[str], out: Path, environment: dict[str, str]) -> float:
+    """Seconds that a command takes to restore the data, until they are durable."""
+    out.mkdir()
+    began = time.monotonic()
+    subprocess.run(command, cwd=out, env=environment, check=True)
+    with (out / "data").open("rb") as file:
+        os.fdatasync(file.fileno())
+    seconds = time.monotonic() - began
+    shutil.rmtree(out)
+    return seconds
 
 
 def attach(server: ServerProcess, disk: str, path: str) -> str:
