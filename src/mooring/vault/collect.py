@@ -58,18 +58,16 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from mooring.model.clock import Clock
 from mooring.model.errors import (
     DamageError,
-    DiskFullError,
     ObjectNotFoundError,
     VaultError,
 )
 from mooring.model.extents import BLOCK_SIZE
 from mooring.model.ids import Ids
 from mooring.vault.claim import Claim, ClaimRecord, Purpose, decode_claim, expires_ms
+from mooring.vault.collector_claim import ClaimedLateError, CollectorClaim
 from mooring.vault.frames import FrameKey, Frames
 from mooring.vault.layout import (
     CLAIMS,
@@ -83,16 +81,12 @@ from mooring.vault.layout import (
     split_tombstone,
 )
 from mooring.vault.margins import (
-    PUNCH_AT_LEAST,
-    REWRITE_AT_LEAST,
-    REWRITE_PART,
     SWEEP_AFTER_MS,
     TOMBSTONE_KEPT_MS,
 )
 from mooring.vault.root import Root, decode_root
-from mooring.vault.segment_copy import read_frames, size_with, write_segment
-from mooring.vault.segment_table import GONE, SegmentTable
 from mooring.vault.store.interface import Store
+from mooring.vault.thinning import Thinning
 from mooring.vault.usage import Totals
 from mooring.vault.walk import Array, FrameSet, Walk
 
@@ -122,15 +116,6 @@ class Collection:
     """What the vault holds afterwards; not in a dry run."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Looked:
-    """A segment when it was looked at: its live frames, what it takes, and what of that is live."""
-
-    count: int
-    stored: int
-    live: int
-
-
 class Collector:
     """One for each vault object; `walk` remembers what it has walked."""
 
@@ -141,25 +126,23 @@ class Collector:
         self._frames = frames
         self._cipher = frames.cipher
         self._walk = walk
-        # A segment of which as many frames are live as before needs no second look: if others
-        # are, some room comes back later.
-        self._looked: dict[bytes, _Looked] = {}
+        self._thinning = Thinning(store, frames)
         self._spared = 0
 
     def run(self, *, dry_run: bool = False) -> Collection:
         """Raises DamageError if a root or map is damaged: then nothing is deleted."""
         expired = self._expire_claims(dry_run)
-        work = _Work(self, dry_run)
+        claim = CollectorClaim(self._claim, dry_run)
         try:
             try:
-                return self._run(expired, work)
-            except _ClaimedLateError:
+                return self._run(expired, claim)
+            except ClaimedLateError:
                 # The report leaves out the one deletion that made room.
-                return self._run(expired, work)
+                return self._run(expired, claim)
         finally:
-            work.release()
+            claim.release()
 
-    def _run(self, expired: int, work: _Work) -> Collection:
+    def _run(self, expired: int, claim: CollectorClaim) -> Collection:
         listed = [found for name in self._store.names(SEGMENTS) if (found := segment_id(name))]
         buried = set(self._store.names(DELETED))
         claims = self._claims()
@@ -168,19 +151,18 @@ class Collector:
         roots, held = list(self._roots()), list(self._held_roots(claims))
         present = list(roots)
         roots += self._newly_deleted(buried)
-        live = self._live(roots, held, work)
+        live = self._live(roots, held, claim)
         dead = [segment for segment in listed if segment not in live]
         writers = {bytes.fromhex(one.id) for one in claims if one.purpose not in _NOT_WRITING}
-        shared = {bytes.fromhex(one) for claim in claims for one in claim.shares}
-        deleted, freed = self._delete(dead, writers | shared, work)
+        shared = {bytes.fromhex(one) for record in claims for one in record.shares}
+        deleted, freed = self._delete(dead, writers | shared, claim)
         named = [segment for segment in listed if segment in live]
         if shared:
             named = [segment for segment in named if self._owner(segment) not in shared | {None}]
-        thin = self._punch if self._store.can_punch else self._rewrite
-        thinned, given_back = thin(named, live, work)
-        if not work.dry_run:
+        thinned, given_back = self._thinning.run(named, live, claim)
+        if not claim.dry_run:
             self._forget(buried)
-        swept = 0 if work.dry_run else self._store.sweep(self._clock.now_ms() - SWEEP_AFTER_MS)
+        swept = 0 if claim.dry_run else self._store.sweep(self._clock.now_ms() - SWEEP_AFTER_MS)
         return Collection(
             segments_deleted=deleted,
             segments_punched=thinned if self._store.can_punch else 0,
@@ -189,11 +171,11 @@ class Collector:
             segments_kept=len(listed) - deleted,
             claims_expired=expired,
             files_swept=swept,
-            totals=None if work.dry_run else self._totals(present, live),
+            totals=None if claim.dry_run else self._totals(present, live),
         )
 
     def _totals(self, roots: list[Root], live: dict[bytes, Array]) -> Totals:
-        self._looked = {one: found for one, found in self._looked.items() if one in live}
+        self._thinning.forget(live)
         logical = 0
         for root in roots:
             # One that was deleted meanwhile may have lost its map already.
@@ -201,34 +183,14 @@ class Collector:
                 logical += self._walk.used_blocks(root) * BLOCK_SIZE
         return Totals(
             snapshots=len(roots),
-            stored_bytes=self._spared + sum(one.stored for one in self._looked.values()),
-            live_bytes=sum(one.live for one in self._looked.values()),
+            stored_bytes=self._spared + self._thinning.stored_bytes,
+            live_bytes=self._thinning.live_bytes,
             logical_bytes=logical,
         )
 
-    def _is_as_before(self, segment: bytes, needed: Array) -> bool:
-        known = self._looked.get(segment)
-        return known is not None and known.count == len(needed)
-
-    def _note(self, segment: bytes, table: SegmentTable, needed: Array, work: _Work) -> None:
-        if not work.dry_run:
-            stored = self._store.allocated(segment_name(segment))
-            live = int(table.stored_bytes[needed].sum())
-            self._looked[segment] = _Looked(len(needed), stored, live)
-
-    def claim(self) -> Claim | None:
-        """Claim the vault for a collection; None if the disk is full."""
-        try:
-            return Claim(
-                self._store,
-                self._clock,
-                self._cipher,
-                self._ids.new_id().replace("-", ""),
-                Purpose.COLLECT,
-                "",
-            )
-        except DiskFullError:
-            return None
+    def _claim(self) -> Claim:
+        claim_id = self._ids.new_id().replace("-", "")
+        return Claim(self._store, self._clock, self._cipher, claim_id, Purpose.COLLECT, "")
 
     def _expire_claims(self, dry_run: bool) -> int:
         now = self._clock.now_ms()
@@ -290,17 +252,19 @@ class Collector:
         except DamageError as error:
             raise _stopped(snapshot_id, error) from error
 
-    def _live(self, roots: Iterable[Root], held: Iterable[Root], work: _Work) -> dict[bytes, Array]:
+    def _live(
+        self, roots: Iterable[Root], held: Iterable[Root], claim: CollectorClaim
+    ) -> dict[bytes, Array]:
         """For each segment that is named, the numbers of its frames that are."""
         live = FrameSet()
         seen: set[FrameKey] = set()
         for is_held, some in ((False, roots), (True, held)):
             for root in some:
-                work.go_on()
+                claim.keep()
                 try:
                     for frames in self._walk.frames_of_all([root], seen):
                         live.add(frames)
-                        work.go_on()
+                        claim.keep()
                 except DamageError as error:
                     # A snapshot deleted meanwhile may have lost its map to another collector.
                     if is_held or self._exists(root.id):
@@ -314,7 +278,9 @@ class Collector:
             return False
         return True
 
-    def _delete(self, dead: list[bytes], claimed: set[bytes], work: _Work) -> tuple[int, int]:
+    def _delete(
+        self, dead: list[bytes], claimed: set[bytes], claim: CollectorClaim
+    ) -> tuple[int, int]:
         names: list[str] = []
         count = freed = 0
         self._spared = 0
@@ -329,7 +295,7 @@ class Collector:
                 continue
             count += 1
             freed += size
-            if work.may_delete():
+            if claim.may_delete():
                 self._store.delete(name)
                 names.append(name)
                 if len(names) == _BATCH:
@@ -338,108 +304,12 @@ class Collector:
         self._store.barrier(names)
         return count, freed
 
-    def _punch(self, named: list[bytes], live: dict[bytes, Array], work: _Work) -> tuple[int, int]:
-        count = freed = 0
-        for segment in named:
-            if self._is_as_before(segment, live[segment]):
-                continue
-            # One that another collector has deleted, or whose table is damaged.
-            with suppress(ObjectNotFoundError, DamageError):
-                table = self._frames.fresh_table(segment)
-                holes = _holes(table, live[segment])
-                size = sum(length for _, length in holes)
-                name = segment_name(segment)
-                if size >= PUNCH_AT_LEAST and not self._is_punched(name, size):
-                    count += 1
-                    freed += size
-                    if work.may_delete():
-                        self._store.punch(name, holes)
-                self._note(segment, table, live[segment], work)
-        return count, freed
-
-    def _rewrite(
-        self, named: list[bytes], live: dict[bytes, Array], work: _Work
-    ) -> tuple[int, int]:
-        count = freed = 0
-        names: list[str] = []
-        for segment in named:
-            if self._is_as_before(segment, live[segment]):
-                continue
-            # One that another collector has deleted, or of which a needed frame is damaged: it
-            # stays as it is, because what is left of that frame may be of use to who mends it.
-            with suppress(ObjectNotFoundError, DamageError):
-                saved = self._rewrite_one(segment, live[segment], work)
-                self._note(segment, self._frames.table(segment), live[segment], work)
-                count += saved > 0
-                freed += saved
-                if saved and not work.dry_run:
-                    names.append(segment_name(segment))
-        self._store.barrier(names)
-        return count, freed
-
-    def _rewrite_one(self, segment: bytes, needed: Array, work: _Work) -> int:
-        """Write a segment without its dead frames if that is worth it; return what it saves."""
-        table = self._frames.fresh_table(segment)
-        size = self._store.tail(segment_name(segment), 0)[1]
-        saved = size - size_with(table, needed)
-        if saved < max(REWRITE_AT_LEAST, size * REWRITE_PART):
-            return 0
-        if work.may_delete():
-            contents = read_frames(self._store, self._frames, segment, needed)
-            write_segment(self._store, segment, table, needed, contents, work.may_delete)
-            self._frames.fresh_table(segment)
-        return saved
-
-    def _is_punched(self, name: str, holes: int) -> bool:
-        """Whether so much was taken out already; file systems may round up a little."""
-        size = self._store.tail(name, 0)[1]
-        return self._store.allocated(name) <= size - holes + PUNCH_AT_LEAST // 2
-
     def _owner(self, segment: bytes) -> bytes | None:
         """The claim under which a segment was written; None if that cannot be told."""
         try:
             return self._frames.table(segment).claim
         except VaultError:
             return None
-
-
-class _ClaimedLateError(Exception):
-    """There is room for the claim only now: what was found out before must be found out anew."""
-
-
-class _Work:
-    """What a collection may do, and its claim, which there is no room for on a full disk."""
-
-    def __init__(self, collector: Collector, dry_run: bool) -> None:
-        self._collector = collector
-        self.dry_run = dry_run
-        self.claim = None if dry_run else collector.claim()
-
-    def go_on(self) -> None:
-        """Keep the claim; to be called again and again. Raises VaultError if it is gone."""
-        if self.claim is not None:
-            self.claim.renew()
-
-    def may_delete(self) -> bool:
-        """To be asked right before each deletion. False in a dry run.
-
-        Raises VaultError if the claim is gone, and says to start over if it could be made only now.
-        """
-        if self.dry_run:
-            return False
-        if self.claim is not None:
-            self.claim.renew()
-            self.claim.check()
-            return True
-        # As long as there is no room for our claim, there is none for that of who copies or shares.
-        self.claim = self._collector.claim()
-        if self.claim is not None:
-            raise _ClaimedLateError
-        return True
-
-    def release(self) -> None:
-        if self.claim is not None:
-            self.claim.release()
 
 
 def _postponed(expired: int, kept: int) -> Collection:
@@ -453,26 +323,6 @@ def _postponed(expired: int, kept: int) -> Collection:
         files_swept=0,
         postponed=True,
     )
-
-
-def _holes(table: SegmentTable, live: Array) -> list[tuple[int, int]]:
-    """The (offset, length) ranges of whole blocks in which no frame of `live` is."""
-    dead = np.ones(len(table), bool)
-    dead[live] = False
-    # A segment that was written again, elsewhere, has only some of its frames.
-    there = np.flatnonzero(table.places != GONE)
-    there = there[np.argsort(table.places[there], kind="stable")]
-    dead = dead[there]
-    starts = table.places[there]
-    ends = starts + table.stored_bytes[there]
-    edges = np.flatnonzero(np.diff(dead, prepend=False, append=False)).reshape(-1, 2)
-    holes = []
-    for first, last in edges.tolist():
-        low = -(-int(starts[first]) // BLOCK_SIZE) * BLOCK_SIZE
-        high = int(ends[last - 1]) // BLOCK_SIZE * BLOCK_SIZE
-        if high > low:
-            holes.append((low, high - low))
-    return holes
 
 
 def _stopped(snapshot_id: str, error: DamageError) -> DamageError:
