@@ -151,9 +151,17 @@ class Disk:
                 first = min(one for one in self.ever if rhythm.piece(one, self.offset) == piece)
                 if first + rhythm.keep_ms > self.now:
                     needed.add(first)
-        assert set(self.kept) == needed
+        assert needed <= set(self.kept)
+        for moment in set(self.kept) - needed:
+            assert any(self._stands_in(rhythm, moment) for rhythm in self.rhythms)
         most = sum(-(-one.keep_ms // one.period_ms) + 1 for one in self.rhythms)
         assert len(self.kept) <= most + 1
+
+    def _stands_in(self, rhythm: Rhythm, moment: int) -> bool:
+        """Whether it is the first that is left of a piece whose own first has had its time."""
+        piece = rhythm.piece(moment, self.offset)
+        first = min(one for one in self.ever if rhythm.piece(one, self.offset) == piece)
+        return first + rhythm.keep_ms <= self.now < moment + rhythm.keep_ms
 
 
 @settings(max_examples=60, deadline=None)

@@ -116,7 +116,11 @@ def next_due(rhythms: Sequence[Rhythm], time_ms: int, offset_ms: int) -> int:
 def superfluous(
     rhythms: Sequence[Rhythm], taken_ms: Iterable[int], now_ms: int, offset_ms: int
 ) -> set[int]:
-    """The moments of those snapshots that no rhythm keeps. The newest is always kept."""
+    """The moments of those snapshots that no rhythm keeps. The newest is always kept.
+
+    When the first of a piece of time has been kept long enough and is gone, the next that is left
+    of the piece stands in for it: what was taken before is known only from what is left.
+    """
     moments = sorted(taken_ms)
     kept = set(moments[-1:])
     for rhythm in rhythms:
