@@ -1,4 +1,4 @@
-"""How much memory a server takes to snapshot a very large disk, for the first time and again.
+"""How much memory a server takes to snapshot a very large disk.
 
     .venv/bin/python -m bench.memory --size-gib 1024 --written-gib 100
 

@@ -1,4 +1,4 @@
-"""What a collection may do, and its claim, for which there is no room on a full disk."""
+"""What a collection may do, and its claim."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class ClaimedLateError(Exception):
 
 
 class CollectorClaim:
-    """The right to delete; collect.py says what it is for.
+    """The right to delete; collect.py says what it is for. On a full disk there is no room for it.
 
     `dry_run`: nothing is to be deleted, and no claim is made.
     """
