@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -84,6 +85,13 @@ def test_export_ends_in_time(deployment: Deployment) -> None:
     assert len(list(grants.iterdir())) == 1
 
 
+def is_served(uri: str) -> bool:
+    with contextlib.suppress(NbdError):
+        BlockingNbdClient(uri).close()
+        return True
+    return False
+
+
 def test_export_survives_the_server_of_snapshots(deployment: Deployment) -> None:
     serve(deployment)
     snapshot(deployment)
@@ -93,8 +101,8 @@ def test_export_survives_the_server_of_snapshots(deployment: Deployment) -> None
 
     os.kill(pid, signal.SIGKILL)
 
-    until(lambda: snapshot_server(deployment) not in (None, pid), "it to come back")
-    time.sleep(1)
+    until(lambda: is_served(uri), "it to come back")
+    assert snapshot_server(deployment) not in (None, pid)
     with BlockingNbdClient(uri) as client:
         check(client)
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -127,6 +128,10 @@ def test_what_is_refused(deployment: Deployment) -> None:
     assert deployment.states() == {}
 
 
+def told(deployment: Deployment) -> dict[str, Any]:
+    return dict(deployment.server.ask("snapshot", diskSnapshotName="moved"))
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_nothing_is_left_of_an_import_that_is_ended(
     deployment: Deployment, number: signal.Signals
@@ -146,6 +151,8 @@ def test_nothing_is_left_of_an_import_that_is_ended(
     )
     try:
         until(lambda: deployment.states() == {"moved": "pending"}, "the import to begin")
+        # By then the command has its answer and waits; before, it can only end.
+        until(lambda: told(deployment)["progress"] >= 10, "a part to be stored")
         process.send_signal(number)
         _, errors = process.communicate(timeout=60)
     finally:
