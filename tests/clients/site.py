@@ -114,19 +114,23 @@ class Site:
         self.snapshot_is(name, "completed")
         return name
 
-    def take_automatic(self, disk: str) -> Mapping[str, Any]:
-        """Let the next automatic snapshot of the disk be due now; returns it when it is stored."""
-        arn = self.call("GetDisk", diskName=disk)["disk"]["arn"]
+    def take_automatic(self, name: str, kind: str = "Disk") -> Mapping[str, Any]:
+        """Let the next automatic snapshot of the disk, or of what the kind says, be due now.
+
+        Returns it when it is stored.
+        """
+        member = f"{kind[0].lower()}{kind[1:]}"
+        arn = self.call(f"Get{kind}", **{f"{member}Name": name})[member]["arn"]
         file = self.server.data / "catalog.sqlite"
         with closing(sqlite3.connect(file, timeout=30)) as catalog, catalog:
             due = "UPDATE auto_runs SET next_ms = 0 WHERE resource_id = ?"
             assert catalog.execute(due, [arn.rpartition("/")[2]]).rowcount
         deadline = self.clock.monotonic() + 60
         while True:
-            found = self.call("GetAutoSnapshots", resourceName=disk)["autoSnapshots"]
+            found = self.call("GetAutoSnapshots", resourceName=name)["autoSnapshots"]
             if found and found[0]["status"] == "Success":
                 return dict(found[0])
-            assert self.clock.monotonic() < deadline, f"no automatic snapshot of {disk}: {found}"
+            assert self.clock.monotonic() < deadline, f"no automatic snapshot of {name}: {found}"
             threading.Event().wait(0.1)
 
     # --- waiting

@@ -226,6 +226,49 @@ def test_automatic_snapshots(site: Site) -> None:
     assert site.call("GetDisk", diskName=disk)["disk"]["addOns"] == []
 
 
+def test_automatic_snapshots_of_an_instance(site: Site) -> None:
+    disk, instance = site.attached()
+    daily = {"addOnType": "AutoSnapshot"}
+
+    enable = site.call("EnableAddOn", resourceName=instance, addOnRequest=daily)
+
+    details = "EnableAddOn - AutoSnapshot"
+    assert entries(enable) == [("Instance", instance, ZONE, details, "EnableAddOn", "Succeeded")]
+    (add_on,) = site.call("GetInstance", instanceName=instance)["instance"]["addOns"]
+    assert (add_on["name"], add_on["status"]) == ("AutoSnapshot", "Enabled")
+    taken = site.take_automatic(instance, "Instance")
+    (held,) = taken["fromAttachedDisks"]
+    assert held["sizeInGb"] == 8
+    copy, restored = site.fresh("copy"), site.fresh("restored")
+    latest: dict[str, Any] = {"useLatestRestorableAutoSnapshot": True}
+    site.call(
+        "CopySnapshot",
+        sourceRegion=REGION,
+        sourceResourceName=instance,
+        targetSnapshotName=copy,
+        **latest,
+    )
+    kept = site.instance_snapshot_is(copy, "available")
+    assert kept["isFromAutoSnapshot"] is True
+    assert [one["name"] for one in kept["fromAttachedDisks"]] == [disk]
+    site.call(
+        "CreateInstancesFromSnapshot",
+        instanceNames=[restored],
+        sourceInstanceName=instance,
+        availabilityZone=ZONE,
+        bundleId="external",
+        addOns=[daily],
+        **latest,
+    )
+    site.instance_is(restored, "running")
+    site.disk_is(f"{restored}-{disk}", attachmentState="attached")
+    site.call("DeleteInstance", instanceName=restored, forceDeleteAddOns=True)
+    delete = site.call("DeleteAutoSnapshot", resourceName=instance, date=taken["date"])
+    (operation,) = delete["operations"]
+    assert (operation["resourceType"], operation["status"]) == ("Instance", "Succeeded")
+    assert site.call("GetAutoSnapshots", resourceName=instance)["autoSnapshots"] == []
+
+
 def test_a_snapshot_outlives_its_disk_and_becomes_another(site: Site) -> None:
     disk = site.disk()
     snapshot, name = site.snapshot(disk), site.fresh("restored")
