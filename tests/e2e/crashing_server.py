@@ -44,9 +44,11 @@ JOB_MOMENTS = (
         for moment in ("begin", "done", "recorded")
     ),
     "store:written",
+    "release:begin",
+    "release:done",
 )
-"""Of the job: before each step, after it, and after it is recorded; and between the last block
-written to the vault and the root."""
+"""Of the job: before each step, after it, and after it is recorded; between the last block written
+to the vault and the root; and before and after the engine is told that the point is stored."""
 
 RESTORE_MOMENTS = tuple(f"restore:{moment}" for moment in ("begin", "done", "recorded"))
 """Of the job that makes an instance from a snapshot."""
@@ -111,6 +113,7 @@ def main() -> int:
     surround(death.at, OpenLayers, "snapshot", "request:prepared", "request:switched")
     surround(death.at, QemuEngine, "freeze", "request:reserved", "request:frozen")
     surround(death.at, SnapshotWriter, "commit", "store:written", None)
+    surround(death.at, QemuEngine, "release", "release:begin", "release:done")
     reads = itertools.count(1)
     surround(
         lambda moment: death.at(f"{moment}-{next(reads)}"),

@@ -33,6 +33,8 @@ PENDING_MOMENTS = (
     "request:switched",
     "store:begin",
     "store:written",
+    "release:begin",
+    "release:done",
     "store:done",
 )
 
