@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -287,6 +288,25 @@ def test_who_looks_at_it_with_a_browser_is_told_what_it_is() -> None:
 def ask(door: Door, target: str, **signing: str) -> Any:
     headers = {"Host": HOST, **signature("GET", target, {"Host": HOST}, b"", **signing)}
     return door.send("GET", target, headers)
+
+
+@pytest.mark.parametrize(
+    "text", ["x", "{}", "[1]", '["a"]', "[{}]", '[{"key": 1}]', '[{"key": "a", "b": "c"}]', "null"]
+)
+def test_tags_of_a_question_are_a_list_as_json(text: str) -> None:
+    door = Door(uri=lambda context, params: {"tags": params["tags"]})
+    reply = ask(door, f"/mooring/uri?tags={quote(text, safe='')}")
+
+    status, name, message = error_of(reply)
+    assert (status, name) == (400, "InvalidInputException")
+    assert "tags must be a list as JSON" in message
+
+
+def test_tags_of_a_question() -> None:
+    door = Door(uri=lambda context, params: {"tags": params["tags"]})
+    text = '[{"key": "team", "value": "a b"}, {"key": "keep"}]'
+    reply = ask(door, f"/mooring/uri?tags={quote(text, safe='')}")
+    assert reply.json() == {"tags": [{"key": "team", "value": "a b"}, {"key": "keep"}]}
 
 
 def test_questions_of_our_own_are_answered() -> None:

@@ -73,11 +73,14 @@ def test_every_format(deployment: Deployment) -> None:
     make_images(deployment.folder)
     serve(deployment)
     for name in DRIVERS:
-        done = run(deployment, deployment.folder / name, name, f"from-{name}")
+        tags = ("--tags", "key=team,value=storage", f"key={name}")
+        done = run(deployment, deployment.folder / name, name, f"from-{name}", *tags)
         assert (done.returncode, done.stderr) == (0, ""), name
         assert "is the snapshot" in done.stdout
         shown = deployment.call("GetDiskSnapshot", diskSnapshotName=f"from-{name}")["diskSnapshot"]
         assert (shown["state"], shown["sizeInGb"]) == ("completed", 8)
+        told = {tag["key"]: tag.get("value") for tag in shown["tags"]}
+        assert told == {"team": "storage", name: None}
         assert "fromDiskName" not in shown
         export = ["mooring", "export", "--disk-snapshot-name", f"from-{name}"]
         check(deployment.server.run(*export).output.strip())

@@ -70,7 +70,7 @@ def world(killer: Killer) -> Iterator[World]:
     world.close()
 
 
-def ask(world: World, run_dir: Path, **other: str) -> dict[str, Any]:
+def ask(world: World, run_dir: Path, **other: Any) -> dict[str, Any]:
     params = {
         "diskSnapshotName": "moved",
         "socket": str(run_dir / "image"),
@@ -112,6 +112,14 @@ def test_import(world: World, image: SparseImage, served: ServedImage, run_dir: 
     assert world.operations("moved")[0]["status"] == "Succeeded"
     served.pause()
     check_content(world, image)
+
+
+def test_tags(world: World, served: ServedImage, run_dir: Path) -> None:
+    tags = [{"key": "keep", "value": "1"}, {"key": "team", "value": "storage"}]
+    ask(world, run_dir, tags=tags)
+    assert world.state("moved")["tags"] == tags
+    with pytest.raises(InvalidInputException, match="reserved"):
+        ask(world, run_dir, diskSnapshotName="other", tags=[{"key": "aws:x"}])
 
 
 def test_a_snapshot_of_a_disk_made_from_it_is_incremental(

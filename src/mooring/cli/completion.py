@@ -99,7 +99,7 @@ def _options_of(model: ServiceModel, command: str | None) -> list[str]:
     if command == "export":
         return ["--disk-snapshot-name", "--seconds", "--tcp", "--format", "--output"]
     if command == "import":
-        return ["--disk-snapshot-name", "--format", "--disk-size-in-gb"]
+        return ["--disk-snapshot-name", "--format", "--disk-size-in-gb", "--tags"]
     if command in {"ls", "cp"}:
         return ["--disk-snapshot-name", "--path", "--partition"]
     if command == "diff":

@@ -34,6 +34,7 @@ def run(model: ServiceModel, rest: list[str], options: Options, session: Session
     arguments.add_argument("--disk-snapshot-name", required=True)
     arguments.add_argument("--format", required=True, dest="image_format")
     arguments.add_argument("--disk-size-in-gb", type=int)
+    arguments.add_argument("--tags", nargs="*")
     parsed, unknown = arguments.parse_known_args(rest)
     if unknown:
         raise CommandError(f"Unknown options: {', '.join(unknown)}", "usage")
@@ -43,6 +44,7 @@ def run(model: ServiceModel, rest: list[str], options: Options, session: Session
         raise CommandError(
             f"Mooring does not read {parsed.image_format!r}: choose one of {known}.", "usage"
         )
+    tags = _tags(model, parsed.tags)
     v2 = style.is_v2(session.environ, session)
     client = operation.open_client(model, options, session, lambda value: value, v2)
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -59,6 +61,7 @@ def run(model: ServiceModel, rest: list[str], options: Options, session: Session
                 "socket": served.socket,
                 "export": EXPORT,
                 "sizeInGb": str(size_gb),
+                **tags,
             }
             _import(client, members)
     finally:
@@ -68,6 +71,19 @@ def run(model: ServiceModel, rest: list[str], options: Options, session: Session
         f"create-disk-from-snapshot --disk-snapshot-name {parsed.disk_snapshot_name} ...\n"
     )
     return 0
+
+
+def _tags(model: ServiceModel, words: list[str] | None) -> dict[str, str]:
+    """The member `tags` of the request, as other commands take them; nothing without any."""
+    if words is None:
+        return {}
+    import json
+
+    from mooring.cli.input import arguments
+
+    creation = model.shape(model.operations["CreateDiskSnapshot"].input)
+    shape = model.shape(creation.members["tags"])
+    return {"tags": json.dumps(arguments.unpack(model, shape, "--tags", words))}
 
 
 def _size_gb(path: str, size: int, wanted: int | None) -> int:
@@ -122,7 +138,7 @@ def _show_help() -> int:
     return help_pages.show_own(
         "import - make a snapshot from an image file",
         "mooring import <file> --disk-snapshot-name <string> --format <string> "
-        "[--disk-size-in-gb <integer>]",
+        "[--disk-size-in-gb <integer>] [--tags <list>]",
         [
             "Reads an image file into the vault as a snapshot, from which disks can be made. It is "
             "read with your rights, not the server's: qemu-storage-daemon, started by this "
@@ -140,5 +156,6 @@ def _show_help() -> int:
             "--disk-snapshot-name <string>": "The name of the new snapshot.",
             "--format <string>": "raw, qcow2, vmdk, vdi, vhdx or vhd.",
             "--disk-size-in-gb <integer>": "A larger size than the image's; zeros come behind it.",
+            "--tags <list>": "Tags for the snapshot, as key=...,value=...",
         },
     )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from mooring.model.consistency import check_own_tags
 from mooring.model.errors import InvalidInputException, NbdError
 from mooring.model.job import JobKind
 from mooring.model.names import check_name, name_taken, shown
+from mooring.model.operation import ResourceType
 from mooring.model.sizes import check_disk_size, size_in_bytes
 from mooring.model.snapshot import DiskSnapshot
+from mooring.model.tags import read_tags
 from mooring.nbd.blocking import BlockingNbdClient
 from mooring.nbd.uri import NbdUri
 from mooring.service import operations
@@ -20,7 +23,7 @@ OPERATION = "ImportDiskSnapshot"
 
 
 def import_snapshot(backend: Backend, context: Context, params: Params) -> dict[str, Any]:
-    """Make the snapshot `diskSnapshotName` of `sizeInGb` from what is served at `socket`.
+    """Make the snapshot `diskSnapshotName` of `sizeInGb`, with `tags`, of what `socket` serves.
 
     The socket is one of this host, on which a process of the server's own user serves the image
     as `export`; it goes on until the operation, which is the answer, has ended.
@@ -30,6 +33,8 @@ def import_snapshot(backend: Backend, context: Context, params: Params) -> dict[
         return known
     name = check_name(_text(params, "diskSnapshotName"))
     socket, export = _text(params, "socket"), _text(params, "export")
+    tags = read_tags(params.get("tags") or [])
+    check_own_tags(ResourceType.DISK_SNAPSHOT, tags)
     size_gb = check_disk_size(_number(params, "sizeInGb"))
     _check_served(socket, export, size_gb)
     snapshot_id = backend.ids.new_id()
@@ -44,6 +49,7 @@ def import_snapshot(backend: Backend, context: Context, params: Params) -> dict[
         disk_name="",
         disk_zone="",
         frozen=True,
+        tags=tags,
     )
     with backend.catalog.write() as transaction:
         if taken := transaction.names.taken(call.region, [name]):

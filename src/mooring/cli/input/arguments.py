@@ -156,7 +156,7 @@ def _parameters(
         option = f"--{option_name(member)}"
         value = _load(option, parsed[option[2:].replace("-", "_")], follows_urls)
         if value is not None:
-            parameters[member] = _unpack(model, model.shape(member_shape_name), option, value)
+            parameters[member] = unpack(model, model.shape(member_shape_name), option, value)
     for name in ("cli_input_json", "starting_token", "max_items", "cli_input_yaml"):
         if parsed.get(name) is not None:
             value = _load(f"--{name.replace('_', '-')}", parsed[name], follows_urls)
@@ -190,8 +190,11 @@ def parameter_error(option: str, message: str) -> CommandError:
     return CommandError(f"Error parsing parameter '{option}': {message}", "parameter")
 
 
-def _unpack(model: ServiceModel, shape: Shape, option: str, value: Any) -> Any:
-    """Make a value of the shape from what was typed: JSON, shorthand, or plain text."""
+def unpack(model: ServiceModel, shape: Shape, option: str, value: Any) -> Any:
+    """Make a value of the shape from what was typed: JSON, shorthand, or plain text.
+
+    Raises CommandError that names the option.
+    """
     if shape.type == "boolean":
         return value
     if _takes_shorthand(model, shape) and not _looks_like_json(value):
