@@ -7,7 +7,9 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import botocore.session
@@ -17,6 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from mooring.api.app import create_app
+from mooring.api.connections import Connection, ConnectionLimit
 from mooring.config.settings import Limits
 from mooring.model.clock import SystemClock
 from mooring.model.errors import NotFoundException, ThrottlingException
@@ -56,6 +59,12 @@ def service() -> Service:
 @pytest.fixture
 def address(service: Service) -> Iterator[tuple[str, int]]:
     """A server in a thread of its own, on a free port."""
+    with serving(service) as found:
+        yield found
+
+
+@contextmanager
+def serving(service: Service, **options: Any) -> Iterator[tuple[str, int]]:
     app = create_app(
         model=service_model.load(),
         handlers={"GetDisk": service.get_disk, "GetDisks": service.get_disks},
@@ -66,14 +75,18 @@ def address(service: Service) -> Iterator[tuple[str, int]]:
         ids=RandomIds(),
         limits=LIMITS,
     )
-    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none")
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, lifespan="off", ws="none", **options
+    )
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
-        yield listener.getsockname()
-        server.should_exit = True
-        thread.join(10)
+        try:
+            yield listener.getsockname()
+        finally:
+            server.should_exit = True
+            thread.join(10)
         assert not thread.is_alive()
 
 
@@ -275,3 +288,51 @@ def test_monitors_need_no_keys(address: tuple[str, int]) -> None:
 
     assert status == 200
     assert b"mooring_requests_total" in body
+
+
+def test_connections_beyond_the_limit_are_closed_and_told_once(
+    service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    http = partial(Connection, limit=ConnectionLimit(4))
+    with serving(service, http=http) as address, ExitStack() as kept:
+        for _ in range(4):
+            client = kept.enter_context(socket.create_connection(address, 5))
+            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")
+            assert client.recv(4096).startswith(b"HTTP/1.1 200")
+        for _ in range(3):
+            with socket.create_connection(address, 5) as more:
+                assert closed(more)
+        assert [one.getMessage() for one in caplog.records if one.name == "mooring.api"] == [
+            "4 connections are open: more are closed at once (limits.connections)"
+        ]
+        kept.close()
+        deadline = time.monotonic() + 10
+        while not is_answered(address):
+            assert time.monotonic() < deadline
+
+
+def test_a_connection_that_says_nothing_is_closed(service: Service) -> None:
+    http = partial(Connection, limit=ConnectionLimit(4))
+    with (
+        serving(service, http=http, timeout_keep_alive=1) as address,
+        socket.create_connection(address, 10) as silent,
+    ):
+        assert closed(silent)
+
+
+def closed(client: socket.socket) -> bool:
+    """Whether the server closes the connection."""
+    try:
+        return client.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def is_answered(address: tuple[str, int]) -> bool:
+    """Whether the server lets a new connection ask."""
+    with socket.create_connection(address, 5) as one:
+        try:
+            one.sendall(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")
+            return one.recv(4096).startswith(b"HTTP/1.1 200")
+        except ConnectionError:
+            return False

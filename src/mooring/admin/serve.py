@@ -10,12 +10,15 @@ import socket
 import ssl
 import sys
 from dataclasses import replace
+from functools import partial
+from typing import cast
 
 import uvicorn
 import uvloop
 
 from mooring.admin.tls import renew, server_context
 from mooring.api.app import create_app
+from mooring.api.connections import Connection, ConnectionLimit
 from mooring.config.settings import Settings
 from mooring.jobs.runner import Observer, unobserved
 from mooring.model.errors import ConfigurationError
@@ -88,9 +91,11 @@ async def _serve(mooring: Mooring, listener: socket.socket, tls: ssl.SSLContext 
         audit_log=mooring.audit,
         traffic=mooring.traffic,
     )
+    connection = partial(Connection, limit=ConnectionLimit(settings.limits.connections))
     server = uvicorn.Server(
         uvicorn.Config(
             app,
+            http=cast(type[Connection], connection),
             log_config=None,
             access_log=False,
             server_header=False,

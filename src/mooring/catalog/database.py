@@ -44,6 +44,9 @@ CONNECTIONS = 40
 MAPPED_BYTES = 1 << 28
 """How much of a SQLite file is read from memory that all connections share."""
 
+WAL_ATTEMPTS, WAL_PAUSE_SECONDS = 600, 0.05
+"""How often a new SQLite file is tried that another program is making, for half a minute."""
+
 _WRITER = 0x6D6F6F72696E67
 """The advisory lock of PostgreSQL that the one writer holds."""
 
@@ -290,7 +293,7 @@ def _open_sqlite(url: str) -> Engine:
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, _record: Any) -> None:
         cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode = WAL")
+        _log_ahead(cursor)
         # NORMAL syncs before and after checkpoints; the commits themselves GroupSync does: a
         # reply says only what would survive a power cut.
         cursor.execute("PRAGMA synchronous = NORMAL")
@@ -299,3 +302,19 @@ def _open_sqlite(url: str) -> Engine:
         cursor.close()
 
     return engine
+
+
+def _log_ahead(cursor: sqlite3.Cursor) -> None:
+    """Have SQLite write a log; a new database is locked while another program does that.
+
+    SQLite does not wait then, whatever its time-out: two who each want to change from reading to
+    writing would wait for each other.
+    """
+    for left in reversed(range(WAL_ATTEMPTS)):
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or not left:
+                raise
+        threading.Event().wait(WAL_PAUSE_SECONDS)

@@ -161,6 +161,7 @@ class Limits:
     body_bytes: int = setting(1024 * 1024, "largest request body, in bytes")
     request_seconds: float = setting(30.0, "longest time for a request's body to arrive")
     idle_seconds: int = setting(75, "how long a connection is kept between two requests")
+    connections: int = setting(512, "connections of clients at once; more are closed")
     requests: int = setting(32, "requests worked on at once; more wait their turn")
     bulk_jobs: int = setting(2, "snapshots stored at once")
 
