@@ -183,15 +183,24 @@ class Guest:
         return command
 
     def _connect(self) -> socket.socket:
-        path = self._folder / "shell"
-        until(lambda: path.exists() or self._process.poll() is not None, "the emulator to start")
-        line = socket.socket(socket.AF_UNIX)
-        try:
-            line.connect(str(path))
-        except OSError as error:
-            line.close()
-            raise GuestError(f"the emulator ended: {self._logs()}") from error
-        return line
+        path = str(self._folder / "shell")
+        found: list[socket.socket] = []
+
+        def connects() -> bool:
+            # The socket's name is there before anybody listens.
+            line = socket.socket(socket.AF_UNIX)
+            try:
+                line.connect(path)
+            except (FileNotFoundError, ConnectionRefusedError):
+                line.close()
+                return self._process.poll() is not None
+            found.append(line)
+            return True
+
+        until(connects, "the emulator to start")
+        if not found:
+            raise GuestError(f"the emulator ended: {self._logs()}")
+        return found[0]
 
     def _read_line(self, deadline: float) -> str:
         while b"\n" not in self._unread:

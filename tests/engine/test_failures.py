@@ -380,3 +380,21 @@ def test_a_daemon_too_slow_to_start_is_ended(run_dir: Path, tmp_path: Path) -> N
 
     assert find_started(run_dir / "daemon") is None
     assert not daemon.alive()
+
+
+def test_a_daemon_that_says_nothing_is_started_again(run_dir: Path, tmp_path: Path) -> None:
+    shy = tmp_path / "shy-daemon"
+    shy.write_text(
+        f"#!/bin/sh\nif mkdir {tmp_path}/was-here; then kill -STOP $$; fi\n"
+        'exec qemu-storage-daemon "$@"\n'
+    )
+    shy.chmod(0o700)
+    daemon = Daemon(
+        run_dir / "daemon", DaemonSettings(program=str(shy), start_seconds=2), SystemClock()
+    )
+
+    daemon.start()
+
+    assert (tmp_path / "was-here").is_dir()
+    daemon.ping()
+    daemon.quit()

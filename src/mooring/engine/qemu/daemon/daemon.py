@@ -10,7 +10,7 @@ from mooring.engine.qemu.daemon.connection import Connection
 from mooring.engine.qemu.daemon.exports import Exports
 from mooring.engine.qemu.daemon.merges import MERGE_GROUP, Merges
 from mooring.engine.qemu.daemon.open_layers import OpenLayers
-from mooring.engine.qemu.daemon.qmp import QmpClosedError
+from mooring.engine.qemu.daemon.qmp import QmpClosedError, QmpSilenceError
 from mooring.engine.qemu.daemon.settings import DaemonSettings
 from mooring.model.clock import Clock
 from mooring.model.errors import EngineError
@@ -31,6 +31,20 @@ class Daemon:
 
     def start(self) -> None:
         """Start it. Raises EngineError."""
+        try:
+            try:
+                self._start()
+            except QmpSilenceError:
+                # Seen once on a busy machine: QEMU 7.2 greeted, and answered nothing for 10 s. It has
+                # no layers yet, so another can take its place.
+                self._start()
+        except EngineError as error:
+            raise EngineError(
+                f"the storage daemon in {self.folder} did not start: "
+                f"{process.log_tail(self.folder)}"
+            ) from error
+
+    def _start(self) -> None:
         self.forget()
         process.spawn(
             self._settings.program,
@@ -40,12 +54,9 @@ class Daemon:
         try:
             self._connection.open_started()
             self.ping()
-        except EngineError as error:
+        except EngineError:
             self._end_started()
-            raise EngineError(
-                f"the storage daemon in {self.folder} did not start: "
-                f"{process.log_tail(self.folder)}"
-            ) from error
+            raise
 
     def _end_started(self) -> None:
         """End a daemon that was too slow: it has no layers yet, and nobody would find it again."""
