@@ -35,8 +35,8 @@ class Daemon:
             try:
                 self._start()
             except QmpSilenceError:
-                # Seen once on a busy machine: QEMU 7.2 greeted, and answered nothing for 10 s. It has
-                # no layers yet, so another can take its place.
+                # Seen once on a busy machine: QEMU 7.2 greeted, and answered nothing for 10 s. It
+                # has no layers yet, so another can take its place.
                 self._start()
         except EngineError as error:
             raise EngineError(
