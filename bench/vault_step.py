@@ -11,6 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from mooring.engine.qemu.fill import fill
 from mooring.model.clock import SystemClock
 from mooring.model.extents import BLOCK_SIZE, Extent
 from mooring.vault.frame import Kind, Packer
@@ -61,12 +62,11 @@ def info(name: str, size: int) -> SnapshotInfo:
 
 
 def restore(vault: Vault, target: Path) -> None:
+    """As a new disk is filled: past the page cache, durable in the end."""
     with vault.open("next") as reader, target.open("wb") as file:
         file.truncate(reader.size)
-        for extent in reader.extents():
-            for offset in range(extent.offset, extent.end, CHUNK):
-                data = reader.read(offset, min(CHUNK, extent.end - offset))
-                os.pwrite(file.fileno(), data, offset)
+        fill(file.fileno(), reader, lambda done: None)
+        os.fdatasync(file.fileno())
 
 
 def compress_alone(image: Path) -> None:
