@@ -53,6 +53,30 @@ def open_files(pid: int) -> list[str]:
     return links
 
 
+def test_a_disk_that_could_not_be_opened_is_served_when_it_can(qemu: QemuHarness) -> None:
+    instance, good = attached(qemu, SIZE, "good")
+    bad = Export(new_id(), "bad")
+    qemu.engine.create(bad.disk_id, SIZE)
+    qemu.engine.attach(instance, bad)
+    client = qemu.client(instance, bad)
+    for number in range(2):
+        client.write(number * MIB, noise(number, MIB))
+        client.flush()
+        qemu.engine.freeze({bad.disk_id: new_id()})
+    client.close()
+    doomed = qemu.folder(bad.disk_id) / qemu.layer_names(bad.disk_id)[1]
+    hidden = doomed.with_name("hidden")
+
+    doomed.rename(hidden)
+    qemu.kill_daemon(instance)
+    eventually(lambda: qemu.engine.health(good.disk_id).ok)
+    assert doomed.name in qemu.engine.health(bad.disk_id).problem
+    hidden.rename(doomed)
+
+    eventually(lambda: qemu.engine.health(bad.disk_id).ok)
+    assert qemu.client(instance, bad).read(0, 2 * MIB) == noise(0, MIB) + noise(1, MIB)
+
+
 def test_broken_disk_does_not_hurt_its_neighbours(qemu: QemuHarness) -> None:
     instance, good = attached(qemu, SIZE, "good")
     bad = Export(new_id(), "bad")

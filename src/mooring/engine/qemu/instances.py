@@ -21,6 +21,7 @@ LayersOf = Callable[[str], DiskLayers]
 _CANCEL_PAUSE = 0.005
 _RESTART_PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _STEADY_SECONDS = 10.0
+_OPEN_AGAIN_SECONDS = 2.0
 
 
 class Instance:
@@ -96,11 +97,16 @@ class Instance:
             self.problems.pop(disk_id, None)
             self.end_if_idle()
 
-    def restart_if_dead(self) -> float | None:
-        """Bring the daemon back if it died; return after how many seconds to try again."""
+    def bring_back(self) -> float | None:
+        """Bring back the daemon if it died, and disks that it could not open.
+
+        Returns after how many seconds to try again.
+        """
         with self._lock:
-            if not self.exports or (self._daemon is not None and self._daemon.alive()):
+            if not self.exports:
                 return None
+            if self._daemon is not None and self._daemon.alive():
+                return self._open_again(self._daemon)
             pause = _RESTART_PAUSES[min(self._failures, len(_RESTART_PAUSES) - 1)]
             early = self._started + pause - self._clock.monotonic()
             if early > 0:
@@ -110,7 +116,7 @@ class Instance:
             except (MooringError, OSError) as error:
                 self.problems.update(dict.fromkeys(self.exports, str(error)))
                 return max(pause, _RESTART_PAUSES[1])
-            return None
+            return _OPEN_AGAIN_SECONDS if self.problems else None
 
     def end_if_idle(self) -> None:
         """End the daemon if no disk needs it."""
@@ -154,6 +160,18 @@ class Instance:
         if self.exports:
             daemon.publish()
 
+    def _open_again(self, daemon: Daemon) -> float | None:
+        """Serve disks that could not be opened: what hindered it may have passed."""
+        for disk_id in list(self.problems):
+            try:
+                if disk_id not in daemon.exports.served():
+                    daemon.layers.drop(disk_id)
+                    self._open(daemon, self.exports[disk_id])
+                del self.problems[disk_id]
+            except MooringError as error:
+                self.problems[disk_id] = str(error)
+        return _OPEN_AGAIN_SECONDS if self.problems else None
+
     def _open(self, daemon: Daemon, export: Export) -> None:
         layers: list[Layer] = self._layers_of(export.disk_id).check()
         daemon.layers.add(export.disk_id, layers)
@@ -173,7 +191,7 @@ def end_merge(daemon: Daemon, disk_id: str, clock: Clock, timeout: float) -> Non
 
 
 class Watcher:
-    """A thread that brings back daemons that have died."""
+    """A thread that brings back daemons that have died, and disks that these could not open."""
 
     def __init__(self, instances: Callable[[], list[Instance]], clock: Clock) -> None:
         self._instances = instances
@@ -207,7 +225,7 @@ class Watcher:
             for instance in self._instances():
                 due = retry_at.get(instance.instance_id, 0.0)
                 if due <= now:
-                    pause = instance.restart_if_dead()
+                    pause = instance.bring_back()
                     retry_at.pop(instance.instance_id, None)
                     if pause is not None:
                         due = retry_at[instance.instance_id] = now + pause
