@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mooring.cli.help.texts import INPUT_OPTIONS, MEMBERS, OPERATIONS, examples
-from mooring.cli.input.names import command_name
+from mooring.cli.input.names import OWN_COMMANDS, command_name
 from mooring.protocol import service_model
 from tests.cli.conftest import Run
 from tests.cli.recording_server import RecordingServer
@@ -91,22 +91,7 @@ def test_mooring_alone_is_twelve_lines(bare: Run) -> None:
     assert fits(result.stdout)
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "wait",
-        "uri",
-        "device",
-        "export",
-        "import",
-        "ls",
-        "cp",
-        "diff",
-        "stat",
-        "usage",
-        "completion",
-    ],
-)
+@pytest.mark.parametrize("command", [command for command in OWN_COMMANDS if command != "help"])
 def test_own_commands_have_pages(command: str, bare: Run) -> None:
     result = bare(command, "help")
 

@@ -54,9 +54,7 @@ def run(model: ServiceModel, rest: list[str], options: Options, session: Session
     try:
         shown = [(label, text) for label, text in rows(told) if text is not None]
     except (KeyError, TypeError, ValueError):
-        raise CommandError(
-            f"{client.connection.url} does not answer as a Mooring server does."
-        ) from None
+        raise client.misunderstood() from None
     width = max(len(label) for label, _ in shown)
     sys.stdout.writelines(f"{label.ljust(width)}  {text}\n" for label, text in shown)
     return 0

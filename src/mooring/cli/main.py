@@ -15,21 +15,6 @@ if TYPE_CHECKING:
     from mooring.cli.options import Options
     from mooring.protocol.service_model import ServiceModel
 
-OWN_COMMANDS = (
-    "wait",
-    "uri",
-    "device",
-    "export",
-    "import",
-    "ls",
-    "cp",
-    "diff",
-    "stat",
-    "usage",
-    "completion",
-    "help",
-)
-
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command line, by default the process's own; the exit code is returned."""
@@ -75,7 +60,7 @@ def _output_file(word: str) -> str:
 
 
 def _run(parsed: object, rest: list[str], session: Session) -> int:
-    from mooring.cli.input.names import command_name, operation_name
+    from mooring.cli.input.names import OWN_COMMANDS, command_name, operation_name
     from mooring.cli.options import Options
     from mooring.protocol import service_model
 

@@ -32,7 +32,7 @@ def run(
     question_for = {"diskName": parsed.disk_name}
     address = client.ask(question, question_for, f"the {_SHOWN[question]}").get(question)
     if address is None:
-        raise CommandError(f"{client.connection.url} does not answer as a Mooring server does.")
+        raise client.misunderstood()
     sys.stdout.write(f"{address}\n")
     return 0
 

@@ -6,8 +6,6 @@ import json
 import sys
 
 from mooring.cli import operation, style
-from mooring.cli.connection import answers
-from mooring.cli.connection.client import ServiceFailure
 from mooring.cli.help import pages as help_pages
 from mooring.cli.input import parser
 from mooring.model.errors import CommandError
@@ -37,7 +35,7 @@ def run_diff(model: ServiceModel, rest: list[str], options: Options, session: Se
     members = {"diskSnapshotName": parsed.to}
     if parsed.since is not None:
         members["fromDiskSnapshotName"] = parsed.since
-    page = _ask(client, "diff", members, "the changes", ("from", "to", "sizeInBytes", "extents"))
+    page = client.ask("diff", members, "the changes", ("from", "to", "sizeInBytes", "extents"))
     # Written as it comes: there may be more ranges than fit in memory.
     head = {key: page[key] for key in ("from", "to", "sizeInBytes")}
     sys.stdout.write(json.dumps(head, indent=2)[:-2] + ',\n  "extents": [')
@@ -51,7 +49,7 @@ def run_diff(model: ServiceModel, rest: list[str], options: Options, session: Se
         if page.get("nextOffset") is None:
             break
         members["startOffset"] = str(page["nextOffset"])
-        page = _ask(client, "diff", members, "the changes", ("extents",))
+        page = client.ask("diff", members, "the changes", ("extents",))
     sys.stdout.write("\n  ],\n" if separator else "],\n")
     sys.stdout.write(f'  "changedBytes": {changed}\n}}\n')
     return 0
@@ -65,7 +63,7 @@ def run_usage(model: ServiceModel, rest: list[str], options: Options, session: S
     arguments.add_argument("--json", dest="as_json", action="store_true")
     parsed = _parsed(arguments, rest)
     client = _client(model, options, session)
-    told = _ask(client, "usage", {}, "the usage", ("snapshots",))
+    told = client.ask("usage", {}, "the usage", ("snapshots",))
     if parsed.as_json:
         sys.stdout.write(json.dumps(told, indent=2) + "\n")
         return 0
@@ -88,25 +86,6 @@ def _parsed(arguments: parser.Parser, rest: list[str]) -> Any:
 def _client(model: ServiceModel, options: Options, session: Session) -> Client:
     v2 = style.is_v2(session.environ, session)
     return operation.open_client(model, options, session, lambda value: value, v2)
-
-
-def _ask(
-    client: Client, question: str, members: dict[str, str], what: str, keys: tuple[str, ...]
-) -> dict[str, Any]:
-    reply = client.get(question, members)
-    failure = answers.failure(reply)
-    if failure is not None:
-        raise ServiceFailure(
-            f"An error occurred ({failure.code}) when asking for {what}: {failure.message}",
-            str(failure.code),
-        )
-    try:
-        told = json.loads(reply.body)
-        return {**told, **{key: told[key] for key in keys}}
-    except (ValueError, KeyError, TypeError):
-        raise CommandError(
-            f"{client.connection.url} does not answer as a Mooring server does."
-        ) from None
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import time
 
-from mooring.cli.connection import answers
-from mooring.cli.connection.client import ServiceFailure, Unreachable
+from mooring.cli.connection.client import Unreachable
 from mooring.cli.progress import Progress
 from mooring.model.errors import CommandError
 
@@ -190,15 +189,8 @@ _WATCHED = {
 
 def filling_state(client: Client, name: str) -> State:
     """How far a disk is filled from its snapshot. Raises CommandError if it cannot be."""
-    reply = client.get("disk", {"diskName": name})
-    failure = answers.failure(reply)
-    if failure is not None:
-        raise ServiceFailure(
-            f"An error occurred ({failure.code}) when asking for the disk: {failure.message}",
-            str(failure.code),
-        )
+    told = client.ask("disk", {"diskName": name}, "the disk")
     try:
-        told = json.loads(reply.body)
         done, total = told["filledBytes"], told["bytesToFill"]
         if told["state"] == "error":
             raise CommandError(f"The disk {name} failed.")
@@ -207,10 +199,8 @@ def filling_state(client: Client, name: str) -> State:
         problem = told.get("problem")
         text = f"not filled yet: {problem}" if problem else "being filled"
         return State(False, text, done / total if total else None, total)
-    except (ValueError, KeyError, TypeError):
-        raise CommandError(
-            f"{client.connection.url} does not answer as a Mooring server does."
-        ) from None
+    except (KeyError, TypeError):
+        raise client.misunderstood() from None
 
 
 def _fraction(progress: Any, done: bool) -> float | None:

@@ -110,10 +110,13 @@ class Client:
         reply, _, _ = self._send("GET", target, {"User-Agent": f"mooring/{VERSION}"}, b"")
         return reply
 
-    def ask(self, question: str, members: dict[str, str], about: str) -> Any:
-        """The answer to one of Mooring's own questions, about what messages say.
+    def ask(
+        self, question: str, members: dict[str, str], about: str, keys: tuple[str, ...] = ()
+    ) -> dict[str, Any]:
+        """The answer to one of Mooring's own questions, with these keys at least.
 
-        Raises CommandError, of kind `service` if the service failed.
+        `about` is what messages say was asked for. Raises CommandError, of kind `service` if the
+        service failed.
         """
         reply = self.get(question, members)
         failure = answers.failure(reply)
@@ -123,11 +126,14 @@ class Client:
                 str(failure.code),
             )
         try:
-            return dict(json.loads(reply.body))
-        except (ValueError, TypeError):
-            raise CommandError(
-                f"{self.connection.url} does not answer as a Mooring server does."
-            ) from None
+            told = dict(json.loads(reply.body))
+            return {**told, **{key: told[key] for key in keys}}
+        except (ValueError, KeyError, TypeError):
+            raise self.misunderstood() from None
+
+    def misunderstood(self) -> CommandError:
+        """The error to raise for an answer that makes no sense."""
+        return CommandError(f"{self.connection.url} does not answer as a Mooring server does.")
 
     def _send(
         self, method: str, target: str, headers: dict[str, str], body: bytes

@@ -2,6 +2,22 @@
 
 from __future__ import annotations
 
+OWN_COMMANDS = (
+    "wait",
+    "uri",
+    "device",
+    "export",
+    "import",
+    "ls",
+    "cp",
+    "diff",
+    "stat",
+    "usage",
+    "completion",
+    "help",
+)
+"""Those that `aws lightsail` does not have."""
+
 
 def option_name(member: str) -> str:
     """`sizeInGb` → `size-in-gb`. Every capital starts a word, as in all members served."""
