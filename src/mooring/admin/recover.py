@@ -13,7 +13,7 @@ from mooring.model.auto_snapshot import name_as_manual
 from mooring.model.consistency import consistency_of
 from mooring.model.errors import ConfigurationError
 from mooring.model.extents import BLOCK_SIZE, GIB
-from mooring.model.instance_snapshot import InstanceSnapshot, part_name, recall
+from mooring.model.instance_snapshot import InstanceSnapshot, Snapshot, part_name, recall
 from mooring.model.job import JobKind
 from mooring.model.names import MAX_NAME_LENGTH
 from mooring.model.snapshot import DiskSnapshot, SnapshotState
@@ -137,7 +137,7 @@ def _enter(
     its root had not been removed yet.
     """
     newest: dict[tuple[str, str], str] = {}
-    ordered: list[DiskSnapshot | InstanceSnapshot] = [*wholes, *singles]
+    ordered: list[Snapshot] = [*wholes, *singles]
     ordered.sort(key=lambda one: (one.created_ms, one.id))
     for one in ordered:
         newest[one.region, one.name] = one.id

@@ -9,24 +9,18 @@ from mooring.catalog.database import Transaction
 from mooring.model.consistency import CONSISTENCY_TAG
 from mooring.model.errors import (
     InvalidInputException,
-    NotFoundException,
     OperationFailureException,
 )
-from mooring.model.instance_snapshot import (
-    InstanceSnapshot,
-    InstanceSnapshotState,
-    part_name,
-)
+from mooring.model.instance_snapshot import InstanceSnapshot, Snapshot, part_name
 from mooring.model.names import check_name, name_taken, shown
-from mooring.model.operation import Operation, ResourceType
-from mooring.model.snapshot import DiskSnapshot, SnapshotState
+from mooring.model.operation import Operation
+from mooring.model.snapshot import DiskSnapshot
 from mooring.model.snapshot_jobs import copying
 from mooring.model.tags import Tags
 from mooring.service import operations
 from mooring.service.auto_snapshots import find_auto_snapshot, refuse_choice
 from mooring.service.backend import Backend, Call, Result
-
-_READY = (SnapshotState.COMPLETED, InstanceSnapshotState.AVAILABLE)
+from mooring.service.snapshots import find_of_either_kind
 
 
 def copy_snapshot(backend: Backend, call: Call) -> Result:
@@ -44,7 +38,7 @@ def copy_snapshot(backend: Backend, call: Call) -> Result:
         )
     with backend.catalog.write() as transaction:
         source, details = _source(transaction, call, source_region)
-        if source.state not in _READY:
+        if not source.is_stored:
             raise OperationFailureException(
                 f"You can't copy the snapshot {details} right now. "
                 f"The state of this snapshot is: {source.state}"
@@ -80,9 +74,7 @@ def _enqueue(
     return begun
 
 
-def _source(
-    transaction: Transaction, call: Call, region: str
-) -> tuple[DiskSnapshot | InstanceSnapshot, str]:
+def _source(transaction: Transaction, call: Call, region: str) -> tuple[Snapshot, str]:
     """The snapshot to copy, and what the operation calls it."""
     params = call.params
     name, resource = params.get("sourceSnapshotName"), params.get("sourceResourceName")
@@ -93,19 +85,7 @@ def _source(
     if resource:
         return find_auto_snapshot(transaction, region, resource, params), resource
     refuse_choice(params, "sourceResourceName", "sourceSnapshotName")
-    return _find(transaction, region, str(name)), str(name)
-
-
-def _find(transaction: Transaction, region: str, name: str) -> DiskSnapshot | InstanceSnapshot:
-    found = transaction.names.find(region, check_name(name))
-    snapshot: DiskSnapshot | InstanceSnapshot | None = None
-    if found is not None and found[0] is ResourceType.DISK_SNAPSHOT:
-        snapshot = transaction.snapshots.by_id(found[1])
-    elif found is not None and found[0] is ResourceType.INSTANCE_SNAPSHOT:
-        snapshot = transaction.instance_snapshots.by_id(found[1])
-    if snapshot is None:
-        raise NotFoundException(f"The snapshot does not exist: {name}")
-    return snapshot
+    return find_of_either_kind(transaction, region, str(name)), str(name)
 
 
 def _copy(backend: Backend, call: Call, source: DiskSnapshot, name: str) -> DiskSnapshot:

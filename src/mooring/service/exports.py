@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mooring.catalog.database import Transaction
-from mooring.model.errors import NotFoundException, OperationFailureException
+from mooring.model.errors import OperationFailureException
 from mooring.model.export_record import ENDING, ExportedDisk, ExportRecord
-from mooring.model.instance_snapshot import InstanceSnapshot, InstanceSnapshotState
+from mooring.model.instance_snapshot import InstanceSnapshot, Snapshot
 from mooring.model.job import JobKind
-from mooring.model.names import check_name
-from mooring.model.snapshot import DiskSnapshot, SnapshotState
+from mooring.model.snapshot import DiskSnapshot
 from mooring.service import operations, pages
 from mooring.service.backend import Backend, Call, Result
+from mooring.service.snapshots import find_of_either_kind
 from mooring.service.views import export_record_view
 
 
 def export_snapshot(backend: Backend, call: Call) -> Result:
     """ExportSnapshot: of a disk into one file, of an instance into one for each of its disks."""
-    name = check_name(call.params["sourceSnapshotName"])
+    name = call.params["sourceSnapshotName"]
     with backend.catalog.write() as transaction:
-        source = _source(transaction, call.region, name)
-        if source.state not in (SnapshotState.COMPLETED, InstanceSnapshotState.AVAILABLE):
+        source = find_of_either_kind(transaction, call.region, name)
+        if not source.is_stored:
             raise OperationFailureException(
                 f"You can't export the snapshot {name} right now. "
                 f"The state of this snapshot is: {source.state}"
@@ -57,16 +56,7 @@ def get_export_snapshot_records(backend: Backend, call: Call) -> Result:
     }
 
 
-def _source(transaction: Transaction, region: str, name: str) -> DiskSnapshot | InstanceSnapshot:
-    source = transaction.snapshots.by_name(region, name) or transaction.instance_snapshots.by_name(
-        region, name
-    )
-    if source is None:
-        raise NotFoundException(f"The snapshot does not exist: {name}")
-    return source
-
-
-def _record(backend: Backend, source: DiskSnapshot | InstanceSnapshot) -> ExportRecord:
+def _record(backend: Backend, source: Snapshot) -> ExportRecord:
     record_id = backend.ids.new_id()
     place = f"{backend.exports / source.region / source.name}-{record_id}"
     # A name of 255 characters would be too long with the id behind it.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from mooring.catalog.database import Transaction
 from mooring.model.consistency import check_own_tags
 from mooring.model.disk import Disk
-from mooring.model.errors import InvalidInputException
+from mooring.model.errors import InvalidInputException, NotFoundException
+from mooring.model.instance_snapshot import Snapshot
 from mooring.model.names import check_name, name_taken, shown
 from mooring.model.operation import ResourceType
 from mooring.model.snapshot import DiskSnapshot
@@ -55,6 +56,18 @@ def delete_disk_snapshot(backend: Backend, call: Call) -> Result:
         transaction.discard(snapshot, backend.ids, backend.clock.now_ms())
         ended = [operations.begin(backend, call, snapshot, ended=True)]
         return operations.reply(backend, transaction, call, ended)
+
+
+def find_of_either_kind(transaction: Transaction, region: str, name: str) -> Snapshot:
+    """The snapshot of a disk, or of an instance, with that name.
+
+    Raises InvalidInputException, NotFoundException.
+    """
+    found = transaction.names.find(region, check_name(name))
+    snapshot = None if found is None else transaction.snapshot(found[1])
+    if snapshot is None:
+        raise NotFoundException(f"The snapshot does not exist: {name}")
+    return snapshot
 
 
 def _check_source(call: Call) -> str:
