@@ -34,9 +34,8 @@ def damage(tmp_path: Path, snapshot: str, settings: Settings) -> None:
     vault = open_vault(settings, REGION)
     assert vault is not None
     with vault, vault.open(snapshot) as reader:
-        (run, *_) = reader._map.runs(0, 1)
-        assert run.key is not None
-        name = f"{run.key[0].hex()}"
+        (key,) = reader._map.keys(0, 1)
+        name = f"{key[0].hex()}"
     path = tmp_path / "vault" / "segments" / name[:2] / name
     data = bytearray(path.read_bytes())
     data[1000] ^= 1

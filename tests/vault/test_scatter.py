@@ -187,5 +187,5 @@ def test_the_count_is_that_of_the_map(vault: Vault) -> None:
 
     assert counts == [2, 1, 0, 2] + [0] * (PIECES - 4)
     for piece, count in enumerate(counts):
-        runs = pages.runs(piece * FRAME_BLOCKS, (piece + 1) * FRAME_BLOCKS)
-        assert len({run.key for run in runs if run.key is not None}) == count
+        parts = pages.parts(piece * FRAME_BLOCKS, (piece + 1) * FRAME_BLOCKS)
+        assert len({part.key for part in parts if part.key is not None}) == count

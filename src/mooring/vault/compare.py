@@ -9,7 +9,7 @@ import numpy as np
 from mooring.model.extents import BLOCK_SIZE
 from mooring.vault.frames import Frames
 from mooring.vault.gather import Array, nonzero_blocks
-from mooring.vault.map_reader import MapReader, Run
+from mooring.vault.map_reader import MapReader, Part, blocks_of
 from mooring.vault.root import Root
 
 
@@ -25,28 +25,24 @@ class Comparison:
 
         Where a whole frame is compared, its digest is enough and nothing of it is read.
         """
-        count = len(data) // BLOCK_SIZE
+        new = np.frombuffer(data, np.uint8).reshape(-1, BLOCK_SIZE)
         first = offset // BLOCK_SIZE
-        differs = np.zeros(count, bool)
-        view = memoryview(data)
-        for run in self._map.runs(first, first + count):
-            low = run.first - first
-            piece = view[low * BLOCK_SIZE : (low + run.count) * BLOCK_SIZE]
-            differs[low : low + run.count] = self._compare(run, piece)
+        differs = np.zeros(len(new), bool)
+        for part in self._map.parts(first, first + len(new)):
+            differs[part.at] = self._compare(part, new[part.at])
         edges = np.flatnonzero(np.diff(differs, prepend=False, append=False)).tolist()
         for start, end in zip(edges[::2], edges[1::2], strict=True):
             yield offset + start * BLOCK_SIZE, (end - start) * BLOCK_SIZE
 
-    def _compare(self, run: Run, piece: memoryview) -> Array | bool:
-        if run.key is None:
-            return nonzero_blocks(piece)
-        entry = self._frames.entry(run.key)
-        whole = run.block == 0 and entry.plain == len(piece)
-        if whole and self._frames.cipher.digest(piece) == entry.content_digest:
+    def _compare(self, part: Part, new: Array) -> Array | bool:
+        """For each block of the part whether it is another in `new`; False if none is."""
+        if part.key is None:
+            return nonzero_blocks(new.reshape(-1).data)
+        entry = self._frames.entry(part.key)
+        from_start = isinstance(part.blocks, slice) and part.blocks.start == 0
+        whole = from_start and entry.plain == new.nbytes
+        if whole and self._frames.cipher.digest(new.reshape(-1).data) == entry.content_digest:
             return False
-        content = self._frames.data(run.key)
-        start = run.block * BLOCK_SIZE
-        old = np.frombuffer(content, np.uint64, len(piece) // 8, start).reshape(run.count, -1)
-        new = np.frombuffer(piece, np.uint64).reshape(run.count, -1)
-        result: Array = (old != new).any(axis=1)
+        old = blocks_of(part, self._frames.data(part.key))
+        result: Array = (old.view(np.uint64) != new.view(np.uint64)).any(axis=1)
         return result

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from mooring.model.errors import DamageError
 from mooring.model.extents import BLOCK_SIZE
 from mooring.vault.frames import FrameKey, Frames
 from mooring.vault.layout import DIRECTORY_PAGES, PAGE_BLOCKS
@@ -15,23 +15,6 @@ from mooring.vault.references import References, SegmentRef
 from mooring.vault.root import Root
 
 Array = np.ndarray[Any, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """`count` blocks of the disk, from `first`, in blocks of one frame from `block` on.
-
-    Without a key they are zeros.
-    """
-
-    first: int
-    count: int
-    key: FrameKey | None
-    block: int
-
-    @property
-    def end(self) -> int:
-        return self.first + self.count
 
 
 class Part(NamedTuple):
@@ -65,51 +48,39 @@ class MapReader:
         key = frame_key(self._frames.directory(key), number % DIRECTORY_PAGES)
         return None if key is None else self._frames.page(key)
 
-    def runs(self, first: int, end: int) -> Iterator[Run]:
-        """Yield the runs that the blocks from `first` to before `end` consist of."""
-        while first < end:
-            number, low = divmod(first, PAGE_BLOCKS)
-            high = min(PAGE_BLOCKS, low + end - first)
-            page = self.page(number)
-            if page is None:
-                yield Run(first, high - low, None, 0)
-            else:
-                yield from _runs(page, low, high, number * PAGE_BLOCKS)
-            first += high - low
-
     def parts(self, first: int, end: int) -> Iterator[Part]:
         """Yield what the blocks from `first` to before `end` consist of, by frames.
 
-        Unlike runs there is one for each frame of a page, however scattered its blocks are.
+        One for each frame of a page, however scattered its blocks are.
         """
-        start = first
-        while first < end:
-            number, low = divmod(first, PAGE_BLOCKS)
-            high = min(PAGE_BLOCKS, low + end - first)
-            page = self.page(number)
+        for at, page, low, high in self._pages_of(first, end):
             if page is None:
-                yield Part(None, slice(first - start, first - start + high - low), slice(0), 0)
+                yield Part(None, slice(at - first, at - first + high - low), slice(0), 0)
             else:
-                yield from _parts(page, low, high, first - start)
-            first += high - low
+                yield from _parts(page, low, high, at - first)
 
     def keys(self, first: int, end: int) -> Iterator[FrameKey]:
         """Yield the frames that the blocks from `first` to before `end` are in.
 
         Those of each page once, by the first block.
         """
+        for _, page, low, high in self._pages_of(first, end):
+            if page is None:
+                continue
+            frames, firsts = np.unique(frame_numbers(page, low, high), return_index=True)
+            frames = frames[firsts.argsort()]
+            for segment, frame in zip(
+                (frames >> 16).tolist(), (frames & 0xFFFF).tolist(), strict=True
+            ):
+                if segment:
+                    yield stored_id(page.segments[segment - 1]), frame
+
+    def _pages_of(self, first: int, end: int) -> Iterator[tuple[int, References | None, int, int]]:
+        """Yield each page of a range of blocks: where that begins, the page, the slots in it."""
         while first < end:
             number, low = divmod(first, PAGE_BLOCKS)
             high = min(PAGE_BLOCKS, low + end - first)
-            page = self.page(number)
-            if page is not None:
-                frames, firsts = np.unique(_frames(page, low, high), return_index=True)
-                frames = frames[firsts.argsort()]
-                for segment, frame in zip(
-                    (frames >> 16).tolist(), (frames & 0xFFFF).tolist(), strict=True
-                ):
-                    if segment:
-                        yield stored_id(page.segments[segment - 1]), frame
+            yield first, self.page(number), low, high
             first += high - low
 
     def data_ranges(self) -> Iterator[tuple[int, int]]:
@@ -146,6 +117,15 @@ def frame_key(references: References, slot: int) -> FrameKey | None:
     return None if found is None else (stored_id(found[0]), found[1])
 
 
+def blocks_of(part: Part, content: bytes) -> Array:
+    """The part's blocks, one in each row, out of its frame's content. Raises DamageError."""
+    if part.end * BLOCK_SIZE > len(content):
+        raise DamageError("its map refers to blocks that a frame does not have")
+    held = np.frombuffer(content, np.uint8, part.end * BLOCK_SIZE)
+    blocks: Array = held.reshape(-1, BLOCK_SIZE)[part.blocks]
+    return blocks
+
+
 def stored_id(segment: SegmentRef) -> bytes:
     """The id of a segment named by stored references."""
     assert isinstance(segment, bytes), "stored references name sealed segments"
@@ -154,7 +134,7 @@ def stored_id(segment: SegmentRef) -> bytes:
 
 def _parts(page: References, low: int, high: int, at: int) -> Iterator[Part]:
     assert page.block is not None
-    frames = _frames(page, low, high)
+    frames = frame_numbers(page, low, high)
     order = np.argsort(frames, kind="stable")
     frames, blocks = frames[order], page.block[low:high][order]
     starts = np.flatnonzero(np.diff(frames, prepend=~frames[:1]))
@@ -189,30 +169,7 @@ def _parts(page: References, low: int, high: int, at: int) -> Iterator[Part]:
             )
 
 
-def _frames(page: References, low: int, high: int) -> Array:
+def frame_numbers(page: References, low: int, high: int) -> Array:
     """A number for each slot that is the same where the frame is, and below 2**16 for none."""
     numbers: Array = page.segment[low:high].astype(np.uint32) << 16 | page.frame[low:high]
     return numbers
-
-
-def _runs(page: References, low: int, high: int, base: int) -> Iterator[Run]:
-    assert page.block is not None
-    segment, frame, block = page.segment[low:high], page.frame[low:high], page.block[low:high]
-    # Blocks count up within a run of data and stay 0 within one of zeros.
-    step = segment[1:] != 0
-    breaks = (
-        (segment[1:] != segment[:-1]) | (frame[1:] != frame[:-1]) | (block[1:] - block[:-1] != step)
-    )
-    starts = [0, *(np.flatnonzero(breaks) + 1).tolist()]
-    rows = zip(
-        starts,
-        [*starts[1:], high - low],
-        segment[starts].tolist(),
-        frame[starts].tolist(),
-        block[starts].tolist(),
-        strict=True,
-    )
-    base += low
-    for start, end, number, frame_number, first_block in rows:
-        key = (stored_id(page.segments[number - 1]), frame_number) if number else None
-        yield Run(base + start, end - start, key, first_block)

@@ -16,7 +16,7 @@ from mooring.model.extents import BLOCK_SIZE, Buffer, Extent
 from mooring.vault.claim import Claim
 from mooring.vault.diff import changed_extents
 from mooring.vault.frames import FrameKey, Frames
-from mooring.vault.map_reader import Array, MapReader, Part
+from mooring.vault.map_reader import Array, MapReader, Part, blocks_of
 from mooring.vault.root import Root
 
 READ_AHEAD_BLOCKS = 1024
@@ -134,14 +134,9 @@ class SnapshotReader:
     def _blocks(self, part: Part, first: int) -> Array:
         assert part.key is not None
         try:
-            frame = self._frame(part.key)
-            if part.end * BLOCK_SIZE > len(frame):
-                raise DamageError("its map refers to blocks that a frame does not have")
+            return blocks_of(part, self._frame(part.key))
         except DamageError as error:
             self._fail(error, _where(part, first))
-        held = np.frombuffer(frame, np.uint8, part.end * BLOCK_SIZE)
-        blocks: Array = held.reshape(-1, BLOCK_SIZE)[part.blocks]
-        return blocks
 
     def _frame(self, key: FrameKey) -> bytes:
         content = self._frames.cached(key)

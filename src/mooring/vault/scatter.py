@@ -10,7 +10,7 @@ from mooring.model.extents import Extent
 from mooring.vault.frames import Frames
 from mooring.vault.gather import STRETCH_FRAMES, Array
 from mooring.vault.layout import FRAME_BLOCKS, FRAME_BYTES, PAGE_BLOCKS
-from mooring.vault.map_reader import MapReader
+from mooring.vault.map_reader import MapReader, frame_numbers
 from mooring.vault.root import Root
 
 CONSOLIDATE_FRAMES = 56
@@ -80,7 +80,7 @@ class Scatter:
         page = self._map.page(number)
         if page is None:
             return None
-        places = page.segment.astype(np.int64) << 16 | page.frame
+        places = frame_numbers(page, 0, PAGE_BLOCKS).astype(np.int64)
         places[page.segment == 0] = -1
         places = np.sort(places.reshape(-1, FRAME_BLOCKS), axis=1)
         first = np.ones((len(places), 1), bool)
