@@ -19,9 +19,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from bench.vault import make_image
+from bench.vault_step import info
 from mooring.model.clock import SystemClock
 from mooring.model.extents import BLOCK_SIZE, Extent
-from mooring.vault.root import SnapshotInfo
 from mooring.vault.store.directory import DirectoryStore
 from mooring.vault.vault import Vault
 
@@ -89,7 +89,7 @@ def fill(store: DirectoryStore, limit: int, content: Content, snapshots: int) ->
     ) as vault:
 
         def save(name: str, parent: str | None, extents: Iterable[Extent]) -> int:
-            with vault.begin(_info(name, size), parent) as writer:
+            with vault.begin(info(name, size), parent) as writer:
                 for extent, again in writer.consolidated(extents):
                     put = writer.write_again if again else writer.write
                     put(extent.offset, bytes(disk[extent.offset : extent.end]))
@@ -133,12 +133,6 @@ def read(store: DirectoryStore, name: str) -> tuple[float, float]:
 
 def _chunks(size: int) -> Iterator[Extent]:
     return (Extent(offset, min(CHUNK, size - offset)) for offset in range(0, size, CHUNK))
-
-
-def _info(name: str, size: int) -> SnapshotInfo:
-    return SnapshotInfo(
-        id=name, region="r", name=name, disk_id="d", disk_name="d", size=size, created_ms=0
-    )
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from bench.vault_step import info
 from mooring.model.clock import SystemClock
 from mooring.model.extents import BLOCK_SIZE, GIB
 from mooring.vault.frame import Kind, Packer
@@ -59,16 +60,8 @@ class Bench:
     def size(self) -> int:
         return self.image.stat().st_size
 
-    def info(self, name: str, size: int | None = None) -> SnapshotInfo:
-        return SnapshotInfo(
-            id=name,
-            region="bench",
-            name=name,
-            disk_id="disk",
-            disk_name="disk",
-            size=max(8 * GIB, self.size) if size is None else size,
-            created_ms=0,
-        )
+    def info(self, name: str) -> SnapshotInfo:
+        return info(name, max(8 * GIB, self.size))
 
     def run(self) -> Iterator[Row]:
         store = DirectoryStore(self.directory)
@@ -98,7 +91,7 @@ class Bench:
             yield measure("open, and read 4 KiB", lambda: first_byte(vault))
             for size in (8 * GIB, 1024 * GIB):
                 name = f"of {size // GIB} GiB"
-                with vault.begin(self.info(f"base-{size}", size)) as writer:
+                with vault.begin(info(f"base-{size}", size)) as writer:
                     writer.write(0, os.urandom(64 * MIB))
                     writer.commit()
                 yield measure(f"1000 blocks, disk {name}", partial(self.sparse, vault, size))
@@ -162,7 +155,7 @@ class Bench:
 
     def sparse(self, vault: Vault, size: int) -> str:
         rng = random.Random(2)
-        with vault.begin(self.info(f"next-{size}", size), f"base-{size}") as writer:
+        with vault.begin(info(f"next-{size}", size), f"base-{size}") as writer:
             for block in sorted(rng.sample(range(8 * GIB // BLOCK_SIZE), 1000)):
                 writer.write(block * BLOCK_SIZE, rng.randbytes(BLOCK_SIZE))
             done = writer.commit().statistics
