@@ -13,10 +13,10 @@ from pathlib import Path
 import structlog
 
 from mooring.model.errors import ConfigurationError, MooringError, NbdError
-from mooring.nbd.budget import Budget
+from mooring.nbd.budget import Memory
 from mooring.nbd.export import Exports
 from mooring.nbd.server_handshake import Handshake
-from mooring.nbd.server_transmission import Limits, Transmission
+from mooring.nbd.server_transmission import PIECE, Limits, Transmission
 from mooring.nbd.uri import check_socket_path
 from mooring.nbd.wire import Wire
 
@@ -39,7 +39,7 @@ class NbdServer:
         self._exports = exports
         self._limits = limits or Limits()
         self._tls = tls
-        self._memory = Budget(self._limits.memory)
+        self._memory = Memory(self._limits.memory, PIECE)
         self._listeners: list[asyncio.Server] = []
         self._paths: list[Path] = []
         self._connections: set[asyncio.Task[None]] = set()

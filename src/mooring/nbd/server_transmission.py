@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from mooring.model.errors import MooringError, NbdDisconnectedError, NbdError
 from mooring.model.extents import Buffer
 from mooring.nbd import protocol as p
-from mooring.nbd.budget import Budget
+from mooring.nbd.budget import Budget, Memory
 from mooring.nbd.protocol import Chunk, Command, CommandFlag
 from mooring.nbd.server_handshake import CONTEXT_ID, Session
 from mooring.nbd.wire import Wire
@@ -18,6 +18,11 @@ PIECE = 1024 * 1024
 """Bytes read and sent at once when a reply may come in several chunks."""
 MOST_EXTENTS = 8192
 """Extents told at once; the client asks on where they end."""
+SENT_AT_ONCE = 256 * 1024
+"""Bytes given to the connection before the client has to keep up: what is unread beyond is kept
+here, where it is counted, and not once more in the buffers of TLS and the event loop."""
+SHARE = 8
+"""One connection holds at most this part of the memory, or one read."""
 
 READ_ONLY_COMMANDS = {Command.WRITE, Command.TRIM, Command.WRITE_ZEROES}
 
@@ -35,6 +40,8 @@ class Limits:
     handshake_seconds: float = 10.0
     stall_seconds: float = 60.0
     """How long a client may leave replies unread."""
+    contended_seconds: float = 10.0
+    """The same while another client waits for the memory that unread replies take."""
     idle_seconds: float | None = None
     """How long a client may send nothing; disks are idle for days, so there is no limit."""
 
@@ -53,7 +60,7 @@ class Request:
 class Transmission:
     """Serves one client until it says goodbye, or goes away."""
 
-    def __init__(self, wire: Wire, session: Session, limits: Limits, memory: Budget) -> None:
+    def __init__(self, wire: Wire, session: Session, limits: Limits, memory: Memory) -> None:
         self._wire = wire
         self._export = session.export
         self._size = session.export.size
@@ -61,7 +68,9 @@ class Transmission:
         self._has_status = session.block_status
         self._limits = limits
         self._memory = memory
+        self._share = Budget(max(1, limits.memory // SHARE))
         self._free = asyncio.Semaphore(limits.requests)
+        self._sending = asyncio.Lock()
 
     async def run(self) -> None:
         """Serve. Raises NbdError when the client breaks the protocol or goes away."""
@@ -73,11 +82,9 @@ class Transmission:
                         continue
                     problem = self._problem(request)
                     if problem is not None:
-                        self._fail(request, errno.EINVAL, problem)
-                        await self._drain()
+                        await self._fail(request, errno.EINVAL, problem)
                     elif request.command == Command.FLUSH:
-                        self._succeed(request)
-                        await self._drain()
+                        await self._succeed(request)
                     else:
                         await self._free.acquire()
                         group.create_task(self._serve(request))
@@ -129,8 +136,7 @@ class Transmission:
             if request.length > p.MAX_PAYLOAD:
                 raise NbdError(f"the client writes {request.length} bytes at once")
             await self._wire.skip(request.length)
-        self._fail(request, errno.EPERM, "the export is read-only")
-        await self._drain()
+        await self._fail(request, errno.EPERM, "the export is read-only")
 
     async def _serve(self, request: Request) -> None:
         try:
@@ -141,8 +147,7 @@ class Transmission:
         except NbdDisconnectedError:
             raise
         except (MooringError, OSError) as error:
-            self._fail(request, errno.EIO, str(error))
-            await self._drain()
+            await self._fail(request, errno.EIO, str(error))
         finally:
             self._free.release()
 
@@ -151,16 +156,15 @@ class Transmission:
         piece = request.length if whole else min(request.length, PIECE)
         at, end = request.offset, request.offset + request.length
         if at == end:
-            self._succeed(request)
+            await self._succeed(request)
             return
-        async with self._memory.hold(piece):
+        async with self._share.hold(piece), self._memory.of(piece).hold(piece):
             while at < end:
                 length = min(piece, end - at)
                 data = await self._export.read(at, length)
                 if len(data) != length:
                     raise NbdError(f"read {len(data)} bytes instead of {length} at {at}")
-                self._send_data(request, at, data, done=at + length == end)
-                await self._drain()
+                await self._send_data(request, at, data, done=at + length == end)
                 at += length
 
     async def _block_status(self, request: Request) -> None:
@@ -172,14 +176,14 @@ class Transmission:
         data = p.U32.pack(CONTEXT_ID) + b"".join(
             p.DESCRIPTOR.pack(extent.length, extent.flags) for extent in told
         )
-        self._chunk(request, Chunk.BLOCK_STATUS, data)
-        await self._drain()
+        await self._chunk(request, Chunk.BLOCK_STATUS, data)
 
     # --- replies
 
-    def _send_data(self, request: Request, offset: int, data: Buffer, *, done: bool) -> None:
+    async def _send_data(self, request: Request, offset: int, data: Buffer, *, done: bool) -> None:
         if not self._structured:
-            self._wire.write(p.SIMPLE_REPLY.pack(p.SIMPLE_REPLY_MAGIC, 0, request.cookie), data)
+            head = p.SIMPLE_REPLY.pack(p.SIMPLE_REPLY_MAGIC, 0, request.cookie)
+            await self._send(head, data)
             return
         head = p.STRUCTURED_REPLY.pack(
             p.STRUCTURED_REPLY_MAGIC,
@@ -188,34 +192,54 @@ class Transmission:
             request.cookie,
             p.OFFSET.size + len(data),
         )
-        self._wire.write(head, p.OFFSET.pack(offset), data)
+        await self._send(head + p.OFFSET.pack(offset), data)
 
-    def _succeed(self, request: Request) -> None:
+    async def _succeed(self, request: Request) -> None:
         # Simple replies are allowed beside structured ones for all but reads.
         if self._structured and request.command == Command.READ:
-            self._chunk(request, Chunk.NONE, b"")
+            await self._chunk(request, Chunk.NONE, b"")
         else:
-            self._wire.write(p.SIMPLE_REPLY.pack(p.SIMPLE_REPLY_MAGIC, 0, request.cookie))
+            await self._send(p.SIMPLE_REPLY.pack(p.SIMPLE_REPLY_MAGIC, 0, request.cookie))
 
-    def _fail(self, request: Request, error: int, message: str) -> None:
+    async def _fail(self, request: Request, error: int, message: str) -> None:
         if self._structured:
             text = message.encode()[: p.MAX_NAME]
-            self._chunk(request, Chunk.ERROR, p.CHUNK_ERROR.pack(error, len(text)) + text)
+            await self._chunk(request, Chunk.ERROR, p.CHUNK_ERROR.pack(error, len(text)) + text)
         else:
-            self._wire.write(p.SIMPLE_REPLY.pack(p.SIMPLE_REPLY_MAGIC, error, request.cookie))
+            await self._send(p.SIMPLE_REPLY.pack(p.SIMPLE_REPLY_MAGIC, error, request.cookie))
 
-    def _chunk(self, request: Request, kind: Chunk, data: bytes) -> None:
+    async def _chunk(self, request: Request, kind: Chunk, data: bytes) -> None:
         """Send a chunk that ends the reply."""
         head = p.STRUCTURED_REPLY.pack(
             p.STRUCTURED_REPLY_MAGIC, p.CHUNK_DONE, kind, request.cookie, len(data)
         )
-        self._wire.write(head, data)
+        await self._send(head, data)
+
+    async def _send(self, head: bytes, data: Buffer = b"") -> None:
+        """Send a reply, or a chunk of one, with none of another in between."""
+        async with self._sending:
+            view = memoryview(data)
+            self._wire.write(head, view[:SENT_AT_ONCE])
+            await self._drain()
+            for at in range(SENT_AT_ONCE, len(view), SENT_AT_ONCE):
+                self._wire.write(view[at : at + SENT_AT_ONCE])
+                await self._drain()
 
     async def _drain(self) -> None:
+        """Wait until the client keeps up. Raises NbdDisconnectedError if it takes too long."""
         if self._wire.keeps_up:
             return
-        try:
-            async with asyncio.timeout(self._limits.stall_seconds):
-                await self._wire.drain()
-        except TimeoutError:
-            raise NbdDisconnectedError("the client does not read its replies") from None
+        left = self._limits.stall_seconds
+        while left > 0:
+            seconds = min(left, self._limits.contended_seconds)
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._wire.drain()
+                return
+            except TimeoutError:
+                left -= seconds
+                if self._memory.wanted:
+                    raise NbdDisconnectedError(
+                        "the client does not read its replies, and others wait for their memory"
+                    ) from None
+        raise NbdDisconnectedError("the client does not read its replies")
