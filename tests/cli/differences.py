@@ -69,6 +69,9 @@ def shows_entries_of_empty_lists(case: Case, _aws: Outcome, _mooring: Outcome) -
     return words[0] in EMPTY and "--generate-cli-skeleton" in words and "output" in words
 
 
+NESTED = re.compile("on the line of its name|has no settings of its own")
+UNUSABLE = ("holds the control character", "in the response is no text", "names no time zone")
+
 EMPTY = {command_name(operation) for operation in LISTS}
 
 NEWER_MEMBERS = ("attributeUpdates", "includeHealthStatus", "instanceStatus", "systemStatus")
@@ -155,7 +158,8 @@ DIFFERENCES = [
     ),
     Difference(
         "Broken configuration files",
-        "A file that cannot be parsed gives `Unable to parse config file: ...` and exit code 255.",
+        "A file that cannot be parsed gives `Unable to parse config file: ...`, the line with the "
+        "reason, and exit code 255.",
         "`aws` shows a traceback.",
         whole_if(
             lambda _, aws, mooring: (
@@ -163,6 +167,26 @@ DIFFERENCES = [
                 and "ConfigParseError" in aws.stderr
                 and mooring.stderr.startswith("\nUnable to parse config file: ")
                 and mooring.status == 255
+            )
+        ),
+    ),
+    Difference(
+        "Settings that are no text",
+        "Nested settings where a value is expected, and `lightsail` in a `services` section "
+        "without nested settings, are told with the way to write them.",
+        "`aws` ends with an error of Python's, or goes on with what it cannot use.",
+        whole_if(lambda _, __, mooring: NESTED.search(mooring.stderr) is not None),
+    ),
+    Difference(
+        "Keys that cannot be used",
+        "A key or token with a control character or that is no text is refused before anything is "
+        "sent, without showing it; so is a moment of expiry that names no time zone.",
+        "`aws` shows the whole header or an error of Python's, or signs with the word None.",
+        whole_if(
+            lambda _, __, mooring: (
+                mooring.status == 255
+                and not mooring.requests
+                and any(words in mooring.stderr for words in UNUSABLE)
             )
         ),
     ),
@@ -225,8 +249,9 @@ DIFFERENCES = [
     ),
     Difference(
         "Roles and single sign-on",
-        "Profiles with `role_arn` or `sso_...` are refused with advice; keys of EC2 and ECS are "
-        "not looked for.",
+        "Profiles with `role_arn`, `web_identity_token_file`, `sso_...` or `login_session`, and "
+        "`AWS_WEB_IDENTITY_TOKEN_FILE`, are refused with advice where `aws` would use them; keys "
+        "of EC2 and ECS are not looked for.",
         "They are Amazon's own services; the keys would be of no use here.",
         whole_if(lambda _, __, mooring: "belong to Amazon's own services" in mooring.stderr),
     ),

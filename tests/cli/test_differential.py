@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli import generated
-from tests.cli.cases import GROUPS
+from tests.cli import cases, configuration_cases, generated
 from tests.cli.differences import DIFFERENCES, DOCUMENT, document, mended
 from tests.cli.recording_server import RecordingServer
 from tests.cli.runs import Case, Outcome, Worker, clients_python, write_files
@@ -21,6 +20,7 @@ from tests.cli.runs import Case, Outcome, Worker, clients_python, write_files
 pytestmark = [pytest.mark.full, pytest.mark.timeout(600), pytest.mark.xdist_group("differential")]
 
 SEED = 20161128
+GROUPS = {**cases.GROUPS, **configuration_cases.GROUPS}
 GENERATED_PER_KIND = 40
 
 
@@ -107,17 +107,17 @@ def assert_alike(found: list[str], total: int) -> None:
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_picked_command_lines_do_as_aws_does(group: str, comparison: Comparison) -> None:
-    cases = GROUPS[group]()
+    picked = GROUPS[group]()
 
-    assert_alike(comparison.unlike(cases), len(cases))
+    assert_alike(comparison.unlike(picked), len(picked))
 
 
 @pytest.mark.parametrize("kind", generated.KINDS)
 def test_generated_command_lines_do_as_aws_does(kind: str, comparison: Comparison) -> None:
     chance = random.Random(f"{SEED} {kind}")
-    cases = [generated.KINDS[kind](chance) for _ in range(GENERATED_PER_KIND)]
+    made = [generated.KINDS[kind](chance) for _ in range(GENERATED_PER_KIND)]
 
-    assert_alike(comparison.unlike(cases), len(cases))
+    assert_alike(comparison.unlike(made), len(made))
 
 
 def test_every_intended_difference_is_met(comparison: Comparison) -> None:

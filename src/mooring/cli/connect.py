@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 from mooring.cli.connection import credentials as keys
 from mooring.cli.connection import endpoint
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 _REGION = re.compile(r"(?![0-9]+$)(?!-)[a-zA-Z0-9-]{,63}(?<!-)")
 _ATTEMPTS = {"legacy": 5, "standard": 3, "adaptive": 3}
+_UNVERIFIED = (
+    "warning: The server's certificate is not checked (--no-verify-ssl): anybody between may read "
+    "and answer. Name its certificate with --ca-bundle instead.\n"
+)
 _NO_REGION = (
     "You must specify a region. You can also set AWS_DEFAULT_REGION, or `region` in the profile."
 )
@@ -38,6 +43,8 @@ def connect(options: Options, session: Session, v2: bool) -> Connection:
         raise CommandError(_NO_REGION, "configuration", "NoRegion")
     url = url or (server.url if server else "")
     endpoint.check_url(url)
+    if settings.verify is False and url.lower().startswith("https:"):
+        sys.stderr.write(_UNVERIFIED)
     attempts, standard = _retries(session, v2)
     return Connection(
         url=url,
@@ -49,7 +56,14 @@ def connect(options: Options, session: Session, v2: bool) -> Connection:
         standard_pauses=standard,
         found_here=server is not None,
         debug=options.debug,
+        validates=_validates(session),
     )
+
+
+def _validates(session: Session) -> bool:
+    """Whether to check parameters; as in aws, whatever is not "true" means no."""
+    setting = session.text("parameter_validation")
+    return setting is None or setting.lower() == "true"
 
 
 def _retries(session: Session, v2: bool) -> tuple[int, bool]:
@@ -97,13 +111,20 @@ def _credentials(
         own = keys.read(server.credentials_path)
         if own is not None:
             return own
-    return keys.find(session)
+    from mooring.model.clock import SystemClock
+
+    return keys.find(session, SystemClock())
 
 
 def _settings(options: Options, session: Session) -> Settings:
     verify: bool | str = options.verify
     if options.verify:
-        verify = options.ca_bundle or session.text("ca_bundle", "AWS_CA_BUNDLE") or True
+        verify = (
+            options.ca_bundle
+            or session.text("ca_bundle", "AWS_CA_BUNDLE")
+            or session.environ.get("REQUESTS_CA_BUNDLE")
+            or True
+        )
     for name, value in (("connect", options.connect_timeout), ("read", options.read_timeout)):
         if value is not None and value < 0:
             raise CommandError(

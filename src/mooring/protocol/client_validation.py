@@ -36,6 +36,22 @@ def report(model: ServiceModel, operation: Operation, parameters: Any) -> str:
     return "\n".join(problems)
 
 
+def known(model: ServiceModel, shape: Shape, value: Any) -> Any:
+    """What botocore sends of a value that it was told not to check: all but members that are None.
+
+    Raises KeyError for a member that the model does not have.
+    """
+    if shape.type == "structure" and isinstance(value, dict):
+        return {
+            name: known(model, model.shape(shape.members[name]), inner)
+            for name, inner in value.items()
+            if inner is not None
+        }
+    if shape.type == "list" and isinstance(value, list | tuple):
+        return [known(model, model.shape(shape.member), item) for item in value]
+    return value
+
+
 def _check(model: ServiceModel, shape: Shape, value: Any, name: str, problems: list[str]) -> None:
     if not _has_type(value, shape.type):
         problems.append(

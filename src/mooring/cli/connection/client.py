@@ -36,7 +36,10 @@ class Unreachable(CommandError):
 
 
 class Connection:
-    """Where and how to call: endpoint, region, keys (None for unsigned), time limits, attempts."""
+    """Where and how to call: endpoint, region, keys (None for unsigned), time limits, attempts.
+
+    `validates` tells whether parameters are checked before they are sent.
+    """
 
     def __init__(
         self,
@@ -49,6 +52,7 @@ class Connection:
         standard_pauses: bool,
         found_here: bool,
         debug: bool,
+        validates: bool,
     ) -> None:
         self.url = url
         self.region = region
@@ -59,6 +63,7 @@ class Connection:
         self.standard_pauses = standard_pauses
         self.found_here = found_here
         self.debug = debug
+        self.validates = validates
 
 
 class Client:
@@ -78,6 +83,9 @@ class Client:
 
     def check(self, operation: Operation, parameters: dict[str, Any]) -> None:
         """Raises CommandError if the parameters do not fit the operation's shape."""
+        if not self.connection.validates:
+            client_validation.known(self.model, self.model.shape(operation.input), parameters)
+            return
         problems = client_validation.report(self.model, operation, parameters)
         if problems:
             raise CommandError(f"Parameter validation failed:\n{problems}", "parameter")
@@ -85,6 +93,10 @@ class Client:
     def call(self, operation: Operation, parameters: dict[str, Any]) -> Any:
         """The operation's answer. Raises CommandError, of kind `service` if the service failed."""
         self.check(operation, parameters)
+        if not self.connection.validates:
+            parameters = client_validation.known(
+                self.model, self.model.shape(operation.input), parameters
+            )
         body = json.dumps(parameters).encode("ascii")
         headers = {
             "Accept-Encoding": "identity",
@@ -146,8 +158,10 @@ class Client:
                 reply = self._send_once(method, target, headers, body, invocation, attempt)
             except transport.TransportError as error:
                 self._note(f"attempt {attempt}: {error}")
-                if attempt >= self.connection.attempts or (
-                    error.refused and self.connection.found_here
+                if (
+                    attempt >= self.connection.attempts
+                    or error.lasting
+                    or (error.refused and self.connection.found_here)
                 ):
                     raise self._unreachable(error) from None
             else:

@@ -9,7 +9,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from mooring.cli.connection.ini import Section
     from mooring.cli.connection.session import Session
+    from mooring.model.clock import Clock
 
 
 class Credentials:
@@ -23,37 +25,38 @@ class Credentials:
         self.token = token
 
 
-def find(session: Session) -> Credentials | None:
+def find(session: Session, clock: Clock) -> Credentials | None:
     """The keys of the session, or None.
 
     Environment (unless a profile was named as an option), credentials file, `credential_process`,
-    configuration file. Raises CommandError if a source holds only a part.
+    configuration file. Raises CommandError if a source holds only a part, or keys that have
+    expired or that no request can carry.
     """
     if session.profile_option is None:
-        found = _from_environment(session.environ)
+        found = _from_environment(session.environ, clock)
         if found is not None:
             return found
+    from mooring.cli.connection import foreign
+
     name = session.profile_name or "default"
     if name != "default" or session.profile_name is not None:
         session.profile()  # complains if it does not exist
     profile = session.files()["profiles"].get(name, {})
-    for setting in ("role_arn", "sso_session", "sso_start_url"):
-        if setting in profile:
-            raise CommandError(
-                f"The profile {name} has {setting}: roles and single sign-on belong to Amazon's "
-                "own services. Put a Mooring server's keys into a profile of its own, or its "
-                "access key into aws_access_key_id and aws_secret_access_key.",
-                "configuration",
-            )
-    stored = (ini.read(session.credentials_path) or {}).get(name)
+    foreign.refuse_first(session, name, profile)
+    stored = session.stored().get(name)
     if stored is not None and "aws_access_key_id" in stored:
         return _from_mapping(stored, "shared-credentials-file")
+    foreign.refuse_login(name, profile)
     process = profile.get("credential_process")
     if isinstance(process, str):
-        return _from_process(process)
-    configured = session.config_profile(name)
+        from mooring.cli.connection import credential_process
+
+        keys = Credentials(*credential_process.run(process, clock))
+        return _carried(keys, "the output of credential_process")
+    configured = session.config()["profiles"].get(name)
     if configured is not None and "aws_access_key_id" in configured:
         return _from_mapping(configured, "config-file")
+    foreign.refuse_last(name, profile)
     return None
 
 
@@ -65,23 +68,40 @@ def read(path: str) -> Credentials | None:
     return _from_mapping(stored, path)
 
 
-def _from_environment(environ: Mapping[str, str]) -> Credentials | None:
+def _from_environment(environ: Mapping[str, str], clock: Clock) -> Credentials | None:
     access_key = environ.get("AWS_ACCESS_KEY_ID", "")
     if not access_key:
         return None
     secret_key = environ.get("AWS_SECRET_ACCESS_KEY", "")
     if not secret_key:
         raise _partial("env", "AWS_SECRET_ACCESS_KEY")
+    expiry = environ.get("AWS_CREDENTIAL_EXPIRATION")
+    if expiry:
+        from mooring.cli.connection import expiration
+
+        expiration.refuse_expired(expiration.seconds_left(expiry, clock))
     token = environ.get("AWS_SECURITY_TOKEN") or environ.get("AWS_SESSION_TOKEN") or None
-    return Credentials(access_key, secret_key, token)
+    return _carried(Credentials(access_key, secret_key, token), "the environment")
 
 
-def _from_mapping(values: dict[str, str], source: str) -> Credentials:
-    secret_key = values.get("aws_secret_access_key")
-    if secret_key is None:
+def _from_mapping(values: Section, source: str) -> Credentials:
+    if values.get("aws_secret_access_key") is None:
         raise _partial(source, "aws_secret_access_key")
-    token = values.get("aws_security_token", values.get("aws_session_token"))
-    return Credentials(values["aws_access_key_id"], secret_key, token)
+    names = ["aws_access_key_id", "aws_secret_access_key"]
+    names += [name for name in _TOKENS if name in values][:1]
+    texts: list[str] = []
+    for name in names:
+        value = values[name]
+        if not isinstance(value, str):
+            raise CommandError(
+                f"{name} in {source} is no text: its value stands on the line of its name",
+                "configuration",
+            )
+        texts.append(value)
+    return _carried(Credentials(texts[0], texts[1], texts[2] if texts[2:] else None), source)
+
+
+_TOKENS = ("aws_security_token", "aws_session_token")
 
 
 def _partial(source: str, missing: str) -> CommandError:
@@ -90,30 +110,22 @@ def _partial(source: str, missing: str) -> CommandError:
     )
 
 
-def _from_process(command: str) -> Credentials:
-    """Run the program that the profile names; it prints the keys as JSON, version 1."""
-    import json
-    import shlex
-    import subprocess
+def _carried(found: Credentials, source: str) -> Credentials:
+    """The keys, if a request's head can carry them: a line end would begin another header."""
+    for what, value in (
+        ("access key", found.access_key),
+        ("secret access key", found.secret_key),
+        ("session token", found.token or ""),
+    ):
+        wrong = next((letter for letter in value if _is_control(letter)), None)
+        if wrong is not None:
+            raise CommandError(
+                f"The {what} in {source} holds the control character {wrong!r}. "
+                "If it comes from a file with Windows line ends, take them away.",
+                "configuration",
+            )
+    return found
 
-    def failed(reason: str) -> CommandError:
-        return CommandError(
-            f"Error when retrieving credentials from custom-process: {reason}", "configuration"
-        )
 
-    done = subprocess.run(shlex.split(command), capture_output=True, check=False)
-    if done.returncode != 0:
-        raise failed(done.stderr.decode(errors="replace"))
-    answer = json.loads(done.stdout)
-    version = answer.get("Version", "<Version key not provided>")
-    if version != 1:
-        raise failed(
-            f"Unsupported version '{version}' for credential process provider, "
-            "supported versions: 1"
-        )
-    try:
-        return Credentials(
-            answer["AccessKeyId"], answer["SecretAccessKey"], answer.get("SessionToken")
-        )
-    except KeyError as missing:
-        raise failed(f"Missing required key in response: {missing}") from None
+def _is_control(letter: str) -> bool:
+    return letter < " " or "\x7f" <= letter <= "\x9f" or "\ud800" <= letter <= "\udfff"

@@ -59,8 +59,8 @@ def _ignores_configuration(session: Session) -> bool:
 
 
 def _from_services_section(session: Session) -> str | None:
-    name = session.profile().get("services")
-    if not isinstance(name, str):
+    name = session.text("services")
+    if name is None:
         return None
     section = session.files()["services"].get(name)
     if not section:
@@ -69,13 +69,18 @@ def _from_services_section(session: Session) -> str | None:
             f'"{name}" services configuration does not exist.',
             "configuration",
         )
-    settings = section.get("lightsail")
-    return settings.get("endpoint_url") if isinstance(settings, dict) else None
+    settings = section.get("lightsail", {})
+    if isinstance(settings, str):
+        raise CommandError(
+            f'lightsail in the services section "{name}" has no settings of its own: write '
+            "`lightsail =` alone, and endpoint_url on the next line, indented.",
+            "configuration",
+        )
+    return settings.get("endpoint_url")
 
 
 def _from_profile(session: Session) -> str | None:
-    value = session.profile().get("endpoint_url")
-    return value if isinstance(value, str) and value else None
+    return session.text("endpoint_url") or None
 
 
 def data_directory(environ: Mapping[str, str]) -> str:

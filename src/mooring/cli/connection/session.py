@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from mooring.cli.connection import ini
 from mooring.model.errors import CommandError
 
@@ -11,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Profile = dict[str, "str | dict[str, str]"]
+    from mooring.cli.connection.ini import Section, Sections
 
 _PROFILE_VARIABLES = ("AWS_DEFAULT_PROFILE", "AWS_PROFILE")
 
@@ -22,7 +20,9 @@ class Session:
     def __init__(self, environ: Mapping[str, str], profile: str | None = None) -> None:
         self.environ = environ
         self.profile_option = profile or None
-        self._files: dict[str, dict[str, Profile]] | None = None
+        self._files: dict[str, Sections] | None = None
+        self._config: dict[str, Sections] | None = None
+        self._stored: Sections | None = None
 
     @property
     def profile_name(self) -> str | None:
@@ -42,7 +42,7 @@ class Session:
     def config_path(self) -> str:
         return self.environ.get("AWS_CONFIG_FILE", "~/.aws/config")
 
-    def profile(self) -> Profile:
+    def profile(self) -> Section:
         """The settings of the profile in use. Raises CommandError if there is no such profile."""
         name = self.profile_name
         profiles = self.files()["profiles"]
@@ -57,73 +57,64 @@ class Session:
         return profiles[name]
 
     def text(self, setting: str, variable: str | None = None) -> str | None:
-        """A setting: from the environment variable if there is one, else from the profile."""
+        """A setting: from the environment variable if there is one, else from the profile.
+
+        Raises CommandError if the profile has settings under it instead of a value.
+        """
         if variable is not None and variable in self.environ:
             return self.environ[variable]
         value = self.profile().get(setting)
-        return value if isinstance(value, str) else None
+        if isinstance(value, dict):
+            raise CommandError(
+                f"{setting} in the profile is no text: its value stands on the line of its name",
+                "configuration",
+            )
+        return value
 
-    def files(self) -> dict[str, dict[str, Profile]]:
+    def files(self) -> dict[str, Sections]:
         """`profiles` and `services`, by name, from both files; the credentials file wins."""
         if self._files is None:
-            self._files = self._load()
+            profiles = {name: dict(values) for name, values in self.config()["profiles"].items()}
+            for name, values in self.stored().items():
+                profiles.setdefault(name, {}).update(values)
+            self._files = {"profiles": profiles, "services": self.config()["services"]}
         return self._files
 
-    def config_profile(self, name: str) -> dict[str, str] | None:
-        """A profile of the configuration file alone, without what the credentials file adds."""
-        for header, values in (ini.read(self.config_path) or {}).items():
-            if _named(header, "profile") == name or header == name == "default":
-                return values
-        return None
+    def config(self) -> dict[str, Sections]:
+        """`profiles` and `services` of the configuration file alone.
 
-    def _load(self) -> dict[str, dict[str, Profile]]:
-        profiles: dict[str, Profile] = {}
-        services: dict[str, Profile] = {}
-        for header, values in (ini.read(self.config_path) or {}).items():
-            if header == "default":
-                profiles["default"] = self._nested(values)
-            elif header.startswith("profile"):
-                _add(profiles, _named(header, "profile"), self._nested(values))
-            elif header.startswith("services"):
-                _add(services, _named(header, "services"), self._nested(values))
-        for header, values in (ini.read(self.credentials_path) or {}).items():
-            profiles.setdefault(header, {}).update(self._nested(values))
-        return {"profiles": profiles, "services": services}
+        Of two headers for one name, the last one counts, and counts alone.
+        """
+        if self._config is None:
+            profiles: Sections = {}
+            services: Sections = {}
+            for header, values in (ini.read(self.config_path) or {}).items():
+                if header.startswith("profile"):
+                    _add(profiles, header, values)
+                elif header.startswith("services"):
+                    _add(services, header, values)
+                elif header == "default":
+                    profiles[header] = values
+            self._config = {"profiles": profiles, "services": services}
+        return self._config
 
-    def _nested(self, values: dict[str, str]) -> Profile:
-        return {
-            key: self._inner(value) if value.startswith("\n") else value
-            for key, value in values.items()
-        }
-
-    def _inner(self, value: str) -> dict[str, str]:
-        inner = {}
-        for line in value.split("\n"):
-            if line.strip():
-                key, sign, rest = line.partition("=")
-                if not sign:
-                    path = os.path.expanduser(self.config_path)  # noqa: PTH111
-                    raise CommandError(f"Unable to parse config file: {path}", "configuration")
-                inner[key.strip()] = rest.strip()
-        return inner
+    def stored(self) -> Sections:
+        """The profiles of the credentials file alone."""
+        if self._stored is None:
+            self._stored = ini.read(self.credentials_path) or {}
+        return self._stored
 
 
-def _add(target: dict[str, Profile], name: str | None, values: Profile) -> None:
-    if name is not None:
-        target[name] = values
-
-
-def _named(header: str, word: str) -> str | None:
-    """The name in a header such as `profile "my name"`."""
-    if not header.startswith(word):
-        return None
-    if any(mark in header for mark in "'\"\\"):
+def _add(target: Sections, header: str, values: Section) -> None:
+    """Enter the values under the name in a header such as `profile "my name"`, if it has one."""
+    if header.isascii() and header.isprintable() and not any(mark in header for mark in "'\"\\"):
+        parts = header.split()
+    else:
         import shlex
 
         try:
             parts = shlex.split(header)
         except ValueError:
-            return None
-    else:
-        parts = header.split()
-    return parts[1] if len(parts) == 2 else None
+            return
+    if len(parts) == 2:
+        target[parts[1]] = values

@@ -6,6 +6,7 @@ import socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Mapping
 
 DEFAULT_TIMEOUT = 60.0
@@ -14,11 +15,15 @@ _PIECE = 64 * 1024
 
 
 class TransportError(Exception):
-    """No reply came. `refused` tells that nothing listens at the address at all."""
+    """No reply came. `refused` tells that nothing listens at the address at all.
 
-    def __init__(self, message: str, refused: bool = False) -> None:
+    `lasting` tells that trying again cannot help: a certificate, a file, a name that is wrong.
+    """
+
+    def __init__(self, message: str, refused: bool = False, lasting: bool = False) -> None:
         super().__init__(message)
         self.refused = refused
+        self.lasting = lasting
 
 
 class Settings:
@@ -91,13 +96,18 @@ def send(
 ) -> Reply:
     """Send one request and read the whole reply. Raises TransportError."""
     parts = Url(url)
+    lines = [f"{method} {parts.target} HTTP/1.1", f"Host: {host_header(parts)}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    lines += [f"Content-Length: {len(body)}", "Connection: close"]
+    for line in lines:
+        # Whatever it comes from, a line end in it would begin a header that nobody meant.
+        if any(letter < " " or letter == "\x7f" for letter in line):
+            name = line.partition(":")[0]
+            raise TransportError(f"{name!r} would hold a control character", lasting=True)
     connection = _connect(url, parts, settings)
     try:
         connection.settimeout(settings.read_timeout)
-        lines = [f"{method} {parts.target} HTTP/1.1", f"Host: {host_header(parts)}"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        lines += [f"Content-Length: {len(body)}", "Connection: close", "", ""]
-        connection.sendall("\r\n".join(lines).encode("utf-8") + body)
+        connection.sendall("\r\n".join([*lines, "", ""]).encode("utf-8") + body)
         return _Reader(connection, url).reply()
     except TimeoutError:
         raise TransportError(f'Read timeout on endpoint URL: "{url}"') from None
@@ -115,6 +125,9 @@ def host_header(parts: Url) -> str:
 
 
 def _connect(url: str, parts: Url, settings: Settings) -> socket.socket:
+    context = None
+    if parts.scheme == "https":
+        context = _context(url, settings.verify)
     refused = f'Could not connect to the endpoint URL: "{url}"'
     # A name in bytes spares loading the tables of the IDNA codec.
     host = parts.host.encode("ascii") if parts.host.isascii() else parts.host
@@ -125,32 +138,42 @@ def _connect(url: str, parts: Url, settings: Settings) -> socket.socket:
         )
     except TimeoutError:
         raise TransportError(f'Connect timeout on endpoint URL: "{url}"') from None
-    except (OSError, ValueError, OverflowError):
-        raise TransportError(refused, refused=True) from None
+    except OSError as error:
+        unknown = isinstance(error, socket.gaierror) and error.errno == socket.EAI_NONAME
+        raise TransportError(refused, refused=True, lasting=unknown) from None
+    except (ValueError, OverflowError):
+        raise TransportError(refused, refused=True, lasting=True) from None
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if parts.scheme != "https":
+    if context is None:
         return connection
-    return _secure(connection, url, parts, settings)
+    return _secure(connection, url, parts, context)
 
 
-def _secure(connection: socket.socket, url: str, parts: Url, settings: Settings) -> socket.socket:
+def _context(url: str, verify: bool | str) -> ssl.SSLContext:
+    from mooring.cli.connection import trust
+
+    try:
+        return trust.context(verify)
+    except OSError as error:
+        named = f": {verify}" if isinstance(verify, str) else ""
+        raise TransportError(f"SSL validation failed for {url} {error}{named}", lasting=True) from (
+            None
+        )
+
+
+def _secure(
+    connection: socket.socket, url: str, parts: Url, context: ssl.SSLContext
+) -> socket.socket:
     import ssl
 
     try:
-        context = ssl.create_default_context(
-            cafile=settings.verify if isinstance(settings.verify, str) else None
-        )
-        if settings.verify is False:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
         return context.wrap_socket(connection, server_hostname=parts.host)
     except ssl.SSLError as error:
         connection.close()
-        raise TransportError(f"SSL validation failed for {url} {error}") from None
-    except FileNotFoundError:
-        connection.close()
+        # A connection cut short says nothing of the next one; a certificate stays as it is.
+        passing = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
         raise TransportError(
-            f"SSL validation failed for {url}: there is no certificate file {settings.verify}"
+            f"SSL validation failed for {url} {error}", lasting=not isinstance(error, passing)
         ) from None
     except TimeoutError:
         connection.close()
