@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -171,6 +173,65 @@ def test_after_a_failed_sync_nothing_is_promised_any_more(catalog: Catalog, sync
         add(catalog, "after")
     with pytest.raises(CatalogError):
         names(catalog)
+
+
+@pytest.mark.parametrize(
+    "number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.ENOSPC]
+)
+def test_a_log_that_cannot_be_opened_is_opened_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """A shortage passes: nothing written was lost with it."""
+    catalog = Catalog(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
+    catalog.migrate()
+    catalog.close()
+    real_open = os.open
+
+    def fail(path: os.PathLike[str] | str, *rest: int) -> int:
+        if str(path).endswith("-wal"):
+            raise OSError(number, os.strerror(number))
+        return real_open(path, *rest)
+
+    monkeypatch.setattr(os, "open", fail)
+    with pytest.raises(CatalogError, match=f"{os.strerror(number)}.*for now"):
+        add(catalog, "d1")
+    problem = catalog.problem()
+    assert problem is not None
+    assert "nothing can be recorded for now" in problem
+    monkeypatch.setattr(os, "open", real_open)
+
+    assert catalog.problem() is None
+    add(catalog, "d2")
+    assert names(catalog) == ["d1", "d2"]
+    catalog.close()
+
+
+def test_a_commit_needs_no_descriptor_of_its_own(catalog: Catalog) -> None:
+    add(catalog, "d1")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = []
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+        with suppress(OSError):
+            while True:
+                taken.append(os.open("/dev/null", os.O_RDONLY))
+        add(catalog, "d2")
+        assert catalog.problem() is None
+    finally:
+        for one in taken:
+            os.close(one)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert names(catalog) == ["d1", "d2"]
+
+
+def test_a_failed_sync_is_told_to_monitors_for_good(catalog: Catalog, syncs: Syncs) -> None:
+    assert catalog.problem() is None
+    syncs.error = OSError(errno.EIO, "Input/output error")
+    with pytest.raises(CatalogError):
+        add(catalog, "lost")
+    syncs.error = None
+
+    assert "start the server again" in (catalog.problem() or "")
 
 
 def test_commits_survive_the_end_of_the_log(catalog: Catalog, syncs: Syncs, tmp_path: Path) -> None:

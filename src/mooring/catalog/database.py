@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
-from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from mooring.catalog.answers import Answers
@@ -27,7 +27,7 @@ from mooring.catalog.names import Names
 from mooring.catalog.operations import Operations
 from mooring.catalog.snapshots import Snapshots
 from mooring.catalog.tags import TagRows
-from mooring.model.errors import ConfigurationError
+from mooring.model.errors import CatalogError, ConfigurationError
 from mooring.model.ids import Ids
 from mooring.model.instance_snapshot import InstanceSnapshot, Snapshot
 from mooring.model.job import JobKind
@@ -197,8 +197,24 @@ class Catalog:
             check(transaction)
         return transaction
 
+    def problem(self) -> str | None:
+        """Why nothing can be read or recorded at present, in a sentence; None if all is well."""
+        try:
+            if self._sync is not None:
+                self._sync.check()
+            with self._engine.connect() as connection, self._begin(connection, False):
+                connection.execute(select(1))
+        except CatalogError as error:
+            return str(error)
+        except SQLAlchemyError as error:
+            # What else it says holds the statement, or how to log in.
+            return f"the catalog cannot be used ({type(error).__name__})"
+        return None
+
     def close(self) -> None:
         self._engine.dispose()
+        if self._sync is not None:
+            self._sync.close()
 
     @contextmanager
     def _begin(self, connection: Connection, writes: bool, durable: bool = True) -> Iterator[None]:

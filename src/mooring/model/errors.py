@@ -136,7 +136,7 @@ class ServerRunningError(ConfigurationError):
 
 
 class CatalogError(MooringError):
-    """What was recorded cannot be made durable; only a new start helps."""
+    """What was recorded cannot be made durable; the message says whether that passes by itself."""
 
 
 class EngineError(MooringError):
