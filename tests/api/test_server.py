@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 import botocore.session
@@ -19,7 +20,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from mooring.api.app import create_app
-from mooring.api.connections import Connection, ConnectionLimit
+from mooring.api.health import no_problem
+from mooring.api.http_server import HttpServer
 from mooring.config.settings import Limits
 from mooring.model.clock import SystemClock
 from mooring.model.errors import NotFoundException, ThrottlingException
@@ -64,7 +66,13 @@ def address(service: Service) -> Iterator[tuple[str, int]]:
 
 
 @contextmanager
-def serving(service: Service, **options: Any) -> Iterator[tuple[str, int]]:
+def serving(
+    service: Service,
+    limits: Limits = LIMITS,
+    tls: ssl.SSLContext | None = None,
+    problem: Callable[[], str | None] = no_problem,
+    **options: Any,
+) -> Iterator[tuple[str, int]]:
     app = create_app(
         model=service_model.load(),
         handlers={"GetDisk": service.get_disk, "GetDisks": service.get_disks},
@@ -73,12 +81,13 @@ def serving(service: Service, **options: Any) -> Iterator[tuple[str, int]]:
         regions=["us-east-2", "us-west-2"],
         clock=SystemClock(),
         ids=RandomIds(),
-        limits=LIMITS,
+        limits=limits,
+        problem=problem,
     )
     config = uvicorn.Config(
         app, log_config=None, access_log=False, lifespan="off", ws="none", **options
     )
-    server = uvicorn.Server(config)
+    server = HttpServer(config, limits, tls)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
@@ -293,8 +302,7 @@ def test_monitors_need_no_keys(address: tuple[str, int]) -> None:
 def test_connections_beyond_the_limit_are_closed_and_told_once(
     service: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
-    http = partial(Connection, limit=ConnectionLimit(4))
-    with serving(service, http=http) as address, ExitStack() as kept:
+    with serving(service, replace(LIMITS, connections=4)) as address, ExitStack() as kept:
         for _ in range(4):
             client = kept.enter_context(socket.create_connection(address, 5))
             client.sendall(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")
@@ -312,9 +320,8 @@ def test_connections_beyond_the_limit_are_closed_and_told_once(
 
 
 def test_a_connection_that_says_nothing_is_closed(service: Service) -> None:
-    http = partial(Connection, limit=ConnectionLimit(4))
     with (
-        serving(service, http=http, timeout_keep_alive=1) as address,
+        serving(service, timeout_keep_alive=1) as address,
         socket.create_connection(address, 10) as silent,
     ):
         assert closed(silent)

@@ -10,15 +10,14 @@ import socket
 import ssl
 import sys
 from dataclasses import replace
-from functools import partial
-from typing import cast
 
 import uvicorn
 import uvloop
 
+from mooring.admin.descriptors import raise_limit
 from mooring.admin.tls import renew, server_context
 from mooring.api.app import create_app
-from mooring.api.connections import Connection, ConnectionLimit
+from mooring.api.http_server import HttpServer
 from mooring.config.settings import Settings
 from mooring.jobs.runner import Observer, unobserved
 from mooring.model.errors import ConfigurationError
@@ -47,6 +46,7 @@ def serve(settings: Settings, *, port: int | None = None, observer: Observer = u
     signal.signal(signal.SIGINT, _leave)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to read again
     logs.configure(settings.log.level)
+    raise_limit(settings.limits.connections)
     # Requests come first: a job that computes must let them in soon.
     sys.setswitchinterval(SWITCH_SECONDS)
     if port is not None:
@@ -90,24 +90,21 @@ async def _serve(mooring: Mooring, listener: socket.socket, tls: ssl.SSLContext 
         entries={**OPERATIONS, **QUESTIONS},
         audit_log=mooring.audit,
         traffic=mooring.traffic,
+        problem=mooring.tools.catalog.problem,
     )
-    connection = partial(Connection, limit=ConnectionLimit(settings.limits.connections))
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            http=cast(type[Connection], connection),
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            ws="none",
-            lifespan="off",
-            # The audit log shall say who connected, not what a header claims.
-            proxy_headers=False,
-            ssl_context_factory=None if tls is None else lambda _config, _default: tls,
-            timeout_keep_alive=settings.limits.idle_seconds,
-            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-        )
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ws="none",
+        lifespan="off",
+        # The audit log shall say who connected, not what a header claims.
+        proxy_headers=False,
+        timeout_keep_alive=settings.limits.idle_seconds,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
+    server = HttpServer(config, settings.limits, tls)
 
     def refresh() -> None:
         mooring.keys.refresh()

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import structlog
 
+from mooring.admin.descriptors import raise_limit
 from mooring.model.clock import Clock, SystemClock
 from mooring.model.errors import ConfigurationError, VaultError
 from mooring.nbd.server import NbdServer
@@ -62,6 +63,7 @@ def serve_snapshots(
     os.umask(0o077)
     inherit(lock_fd)
     logs.configure("warning")
+    raise_limit(LIMITS.connections + TCP_LIMITS.connections)
     clock = SystemClock()
     if not is_bucket(vault) and not Path(vault).is_dir():
         raise VaultError(f"the vault {vault} is away: mount it, or put it back")

@@ -16,6 +16,7 @@ from mooring.api.buckets import Throttles
 from mooring.api.content import parse, serialize, validate
 from mooring.api.dispatch import dispatch
 from mooring.api.exchange import Door, Exchange, Handler
+from mooring.api.health import Health, no_problem
 from mooring.api.questions import answer_question, find_question
 from mooring.api.reply import error_of, observe, reply
 from mooring.api.signature import authenticate
@@ -74,8 +75,13 @@ def create_app(
     entries: Mapping[str, AnyEntry] = {},
     audit_log: AuditLog | None = None,
     traffic: Traffic | None = None,
+    problem: Callable[[], str | None] = no_problem,
 ) -> Starlette:
-    """The ASGI application. See `Door` for what the arguments mean; `traffic` counts requests."""
+    """The ASGI application. See `Door` for what the arguments mean.
+
+    `traffic` counts requests; `problem` says why nothing can be recorded, if so.
+    """
+    state = Health(problem, clock)
     door = Door(
         model=model,
         handlers=handlers,
@@ -107,6 +113,9 @@ def create_app(
         return await plain(request, PlainTextResponse(_HINT))
 
     async def health(request: Request) -> Response:
+        found = await state.problem()
+        if found is not None:
+            return await plain(request, PlainTextResponse(f"{found}\n", 503))
         return await plain(request, PlainTextResponse("ok\n"))
 
     async def numbers(request: Request) -> Response:

@@ -1,47 +1,189 @@
-"""Clients' connections: so many at once, and none that says nothing."""
+"""Clients' connections: heads of a size and within a time, and none that says nothing."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-LOG = logging.getLogger("mooring.api")
+from mooring.api.places import Place
 
+HEAD_BYTES = 64 * 1024
+"""Largest head of a request, and of what surrounds its body: sizes of chunks, trailers."""
 
-class ConnectionLimit:
-    """How many connections there may be. Of those too many, the first is told to the log."""
+FRAMING = 8
+"""Bytes that may surround each byte of a body: enough for chunks of one byte."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._full = False
+LINGER_SECONDS = 5.0
+"""How long a client has to read the last answer of a connection that is closed."""
 
-    def admits(self, count: int) -> bool:
-        """Whether the last of so many may stay."""
-        full = count > self._most
-        if full and not self._full:
-            LOG.warning(
-                "%d connections are open: more are closed at once (limits.connections)", self._most
-            )
-        # Not told again for each that goes and comes at the limit.
-        self._full = full or (self._full and count > self._most // 2)
-        return not full
+_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+    b"content-type: text/plain; charset=utf-8\r\nconnection: close\r\n"
+)
+_LATE = (
+    b"HTTP/1.1 408 Request Timeout\r\n"
+    b"content-type: text/plain; charset=utf-8\r\nconnection: close\r\n"
+)
 
 
 class Connection(HttpToolsProtocol):
-    """Closed at once if there are too many, and if no request begins in the time of an idle one."""
+    """One client's connection.
 
-    def __init__(self, *arguments: Any, limit: ConnectionLimit, **options: Any) -> None:
+    It is closed if no request begins in the time of an idle one, if a head does not end in the time
+    that one has, if a head is too large, and if its answers are not read.
+    """
+
+    def __init__(
+        self,
+        *arguments: Any,
+        place: Place | None = None,
+        head_seconds: float = 10.0,
+        reply_seconds: float = 30.0,
+        **options: Any,
+    ) -> None:
         super().__init__(*arguments, **options)
-        self._limit = limit
+        self._place = place
+        self._head_seconds = head_seconds
+        self._reply_seconds = reply_seconds
+        self._in_head, self._between = False, True
+        self._heads = 0
+        self._head_bytes = self._raw_bytes = self._body_bytes = 0
+        self._head_is_due: asyncio.TimerHandle | None = None
+        self._reply_is_due: asyncio.TimerHandle | None = None
+        self._too_large = False
+
+    # --- called by the event loop
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if not self._limit.admits(len(self.connections)):
-            transport.abort()
-            return
+        self._wait()
         self.timeout_keep_alive_task = self.loop.call_later(
-            self.timeout_keep_alive, self.timeout_keep_alive_handler
+            min(self.timeout_keep_alive, self._head_seconds), self.timeout_keep_alive_handler
         )
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()
+        for timer in (self._head_is_due, self._reply_is_due):
+            if timer is not None:
+                timer.cancel()
+        if self._place is not None:
+            self._place.leave()
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        heads, was_between = self._heads, self._between
+        super().data_received(data)
+        # Empty lines between requests belong to the next.
+        if self._in_head or (was_between and self._heads == heads):
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES:
+                self._refuse(_TOO_LARGE, _too_large())
+            elif self._head_is_due is None:
+                self._head_is_due = self.loop.call_later(self._head_seconds, self._is_late)
+        elif self._heads == heads and not self._between:
+            self._raw_bytes += len(data)
+            if self._raw_bytes > self._body_bytes * FRAMING + HEAD_BYTES:
+                self.transport.abort()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._reply_is_due is None:
+            self._reply_is_due = self.loop.call_later(self._reply_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._reply_is_due is not None:
+            self._reply_is_due.cancel()
+            self._reply_is_due = None
+
+    # --- called by the parser
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head = True
+
+    def on_headers_complete(self) -> None:
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if size > HEAD_BYTES:
+            self._too_large = True
+            raise ValueError("the head is too large")
+        self._in_head = self._between = False
+        self._heads += 1
+        self._head_bytes = self._raw_bytes = self._body_bytes = 0
+        if self._head_is_due is not None:
+            self._head_is_due.cancel()
+            self._head_is_due = None
+        if self._place is not None:
+            self._place.work()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._between = True
+
+    # --- called by what answers
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._linger()
+        elif self.cycle.response_complete:
+            self._wait()
+
+    def send_400_response(self, msg: str) -> None:
+        if self._too_large:
+            self._refuse(_TOO_LARGE, _too_large())
+            return
+        super().send_400_response(msg)
+        self._linger()
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self._linger()
+
+    # --- inside
+
+    def _linger(self) -> None:
+        """See to it that a connection ends that is being closed, whether or not it is read."""
+        self.loop.call_later(LINGER_SECONDS, self._end)
+
+    def _end(self) -> None:
+        if self.parser is not None:
+            self.transport.abort()
+
+    def _wait(self) -> None:
+        if self._place is not None:
+            self._place.wait(self.loop.time(), self.transport.abort)
+
+    def _is_late(self) -> None:
+        self._head_is_due = None
+        self._refuse(
+            _LATE,
+            f"The request's head did not arrive within {self._head_seconds:g} seconds. "
+            "Send it faster; the server's limits.head_seconds sets the limit.\n",
+        )
+
+    def _refuse(self, head: bytes, text: str) -> None:
+        """Answer and close; without an answer if it would get into another's."""
+        if self.transport.is_closing():
+            return
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.transport.abort()
+            return
+        body = text.encode()
+        length = b"content-length: %d\r\n\r\n" % len(body)
+        self.transport.write(head + length + body)
+        self.transport.close()
+        self._linger()
+
+
+def _too_large() -> str:
+    return f"The request's head is larger than {HEAD_BYTES} bytes. Send shorter headers.\n"

@@ -160,8 +160,14 @@ class Limits:
     pending_snapshots: int = setting(5, "pending snapshots that a disk may have")
     body_bytes: int = setting(1024 * 1024, "largest request body, in bytes")
     request_seconds: float = setting(30.0, "longest time for a request's body to arrive")
+    head_seconds: float = setting(
+        10.0, "longest time for a request's head to arrive, and until the first one of a connection"
+    )
     idle_seconds: int = setting(75, "how long a connection is kept between two requests")
     connections: int = setting(512, "connections of clients at once; more are closed")
+    connections_per_address: int = setting(
+        128, "those of one address; this host's own have only limits.connections"
+    )
     requests: int = setting(32, "requests worked on at once; more wait their turn")
     bulk_jobs: int = setting(2, "snapshots stored at once")
 
