@@ -27,7 +27,7 @@ def _members(query: Mapping[str, str]) -> dict[str, Any]:
     if "tags" in members:
         try:
             members["tags"] = _tags(json.loads(members["tags"]))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidInputException(
                 'tags must be a list as JSON: [{"key": "team", "value": "storage"}].'
             ) from error

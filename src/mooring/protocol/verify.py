@@ -163,10 +163,11 @@ def _http_moment(text: str) -> str:
     """A `Date` header's time as X-Amz-Date has it; other text as it is."""
     from email.utils import parsedate
 
-    parsed = None if _MOMENT.fullmatch(text) else parsedate(text)
     try:
+        parsed = None if _MOMENT.fullmatch(text) else parsedate(text)
         return text if parsed is None else time.strftime(_MOMENT_FORMAT, parsed)
-    except ValueError:
+    except (ValueError, OverflowError, IndexError, TypeError):
+        # Years and hours that no clock can show: what is no time is said of the text itself.
         return text
 
 
