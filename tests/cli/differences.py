@@ -119,9 +119,13 @@ DIFFERENCES = [
     Difference(
         "Choices",
         "Where an error lists all valid choices, the list is Mooring's: the operations that it "
-        "serves, its own commands, `yaml` and `yaml-stream`, `yaml-input`.",
+        "serves, its own commands, `yaml` and `yaml-stream`, `yaml-input`. For a word that is "
+        "spelt like none, commands that may be meant follow.",
         "The list tells what can be typed here.",
-        in_stderr(r"valid choices are:\n\n.*?\n(?=\n|$)", "valid choices are: CHOICES\n"),
+        in_stderr(
+            r"valid choices are:\n\n.*?\n(?:\n'[^\n]* is no command; .*)?(?=\n|$)",
+            "valid choices are: CHOICES\n",
+        ),
     ),
     Difference(
         "Operations that are not served",
@@ -270,8 +274,17 @@ DIFFERENCES = [
     Difference(
         "Connections",
         "Proxies from the environment are not used; certificates are checked against the "
-        "system's store unless a bundle is named; one connection serves one request.",
+        "system's store unless a bundle is named, and an empty `AWS_CA_BUNDLE` does not mean that "
+        "they are not checked; one connection serves one request. What cannot pass is not tried "
+        "again: a wrong certificate, a bundle that cannot be read, a name that does not exist. "
+        "`--no-verify-ssl` warns in one line.",
         "A Mooring server is near. Loading what this needs would double the start-up time.",
+    ),
+    Difference(
+        "Standard output that cannot be written",
+        "One line on standard error and exit code 255; when the reader has gone, as with `| head`, "
+        "no word and exit code 0, also with `pipefail`.",
+        "`aws` leaves it to the interpreter, or ends with an error of Python's.",
     ),
     Difference(
         "Debugging",

@@ -26,7 +26,7 @@ PLAIN = {
     "mooring.cli.output.render", "mooring.cli.pages", "mooring.cli.style",
     "mooring.model", "mooring.model.clock", "mooring.model.errors", "mooring.protocol",
     "mooring.protocol.client_validation", "mooring.protocol.service_model",
-    "mooring.protocol.sigv4", "mooring.version",
+    "mooring.protocol.sigv4", "mooring.streams", "mooring.version",
     "argparse", "gettext", "locale", "re", "enum", "types", "operator", "functools",
     "collections", "keyword", "reprlib", "copyreg", "itertools", "json", "os", "stat", "posixpath",
     "genericpath", "hashlib", "hmac", "warnings", "socket", "selectors", "select", "math", "array",

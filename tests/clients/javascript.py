@@ -44,8 +44,6 @@ class JavaScript:
             ["node", WORKER],
             env={
                 **environment,
-                # It knows this name of the region only.
-                "AWS_REGION": environment["AWS_DEFAULT_REGION"],
                 "NODE_PATH": str(modules()),
                 **({"NODE_EXTRA_CA_CERTS": trusted} if trusted else {}),
             },

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
+import os
 import sqlite3
+import subprocess
 import sys
 import threading
 from collections.abc import Mapping
@@ -42,6 +45,59 @@ zones = ["eu-north-1a"]
 """
 
 
+HOSTILE = {
+    "AWS_REGION": "eu-west-1",
+    "AWS_DEFAULT_REGION": "eu-west-1",
+    "AWS_PROFILE": "corp",
+    "AWS_DEFAULT_PROFILE": "corp",
+    "AWS_ACCESS_KEY_ID": "ASIAELSEWHERE",
+    "AWS_SECRET_ACCESS_KEY": "elsewhere",
+    "AWS_SESSION_TOKEN": "elsewhere",
+    "AWS_SECURITY_TOKEN": "elsewhere",
+    "AWS_CREDENTIAL_EXPIRATION": "2019-01-01T00:00:00Z",
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true",
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+    "AWS_USE_FIPS_ENDPOINT": "true",
+    "AWS_USE_DUALSTACK_ENDPOINT": "true",
+    "HTTP_PROXY": "http://127.0.0.1:9",
+    "HTTPS_PROXY": "http://127.0.0.1:9",
+    "http_proxy": "http://127.0.0.1:9",
+    "https_proxy": "http://127.0.0.1:9",
+    "no_proxy": "example.org",
+}
+"""What may stand in a shell before, all of it leading elsewhere."""
+
+
+def after_env(data: Path, ca_bundle: Path | None = None) -> dict[str, str]:
+    """What a shell hands to clients after `eval "$(mooringd env)"`, whatever it had before.
+
+    The tests add nothing that leads to the server, but the authority of its certificate.
+    """
+    home = data / "home"
+    (home / ".aws").mkdir(parents=True, exist_ok=True)
+    (home / ".aws" / "config").write_text(
+        "[default]\nregion = eu-west-1\nignore_configured_endpoint_urls = true\n"
+    )
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("AWS_") and "proxy" not in name.lower()
+    }
+    script = (
+        'eval "$("$1" -m mooring.admin.main env --data "$2")"; exec "$1" -c '
+        "'import json, os; print(json.dumps(dict(os.environ)))'"
+    )
+    done = subprocess.run(
+        ["sh", "-euc", script, "sh", sys.executable, str(data)],
+        env={**inherited, **HOSTILE, "HOME": str(home), "AWS_EC2_METADATA_DISABLED": "true"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    trusted = {} if ca_bundle is None else {"AWS_CA_BUNDLE": str(ca_bundle)}
+    return {**json.loads(done.stdout), "MOORING_DATA": str(data), **trusted}
+
+
 class Site:
     """A running server, and boto3. Names from `fresh` are used by nobody else."""
 
@@ -54,7 +110,7 @@ class Site:
         self._numbers = itertools.count()
         self.server.start()
         try:
-            self.environment = self.server.environment()
+            self.environment = after_env(data, ca_bundle)
             self.boto = Boto(self.environment)
         except BaseException:
             self.server.stop()

@@ -7,7 +7,9 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+from mooring import streams
 from mooring.admin.key_arguments import add_keys
 from mooring.admin.vault_arguments import add_vault_commands
 from mooring.config.load import load
@@ -15,42 +17,75 @@ from mooring.config.settings import Settings
 from mooring.model.errors import MooringError
 from mooring.version import VERSION
 
+_INNER_COMMAND = "serve-snapshots"
 DESCRIPTION = "Mooring's server: block-storage disks and instant snapshots, with Lightsail's API."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a sub-command; returns the exit code, 2 for bad settings or input."""
-    options = _parser().parse_args(arguments)
-    run: Callable[[Settings, argparse.Namespace], int] = options.run
+    if arguments is None:
+        # Its work is to be done, and its exit code true, whether or not anybody reads on.
+        streams.secure(goes_on=True)
+    data: Path | None = None
     try:
-        settings = load(options.config, options.data)
-        return run(settings, options)
+        try:
+            options = _parser().parse_args(arguments)
+            run: Callable[[Settings, argparse.Namespace], int] = options.run
+            settings = load(options.config, options.data)
+            data = settings.data_directory
+            return run(settings, options)
+        finally:
+            # What cannot be written is to be told here, not by the interpreter at its end.
+            sys.stdout.flush()
     except MooringError as error:
         print(f"mooringd: {error}", file=sys.stderr)
         return 2
     except OSError as error:
         if error.filename is None:
             raise
-        print(f"mooringd: {_told(error)}", file=sys.stderr)
+        print(f"mooringd: {_told(error, data)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
 
 
-def _told(error: OSError) -> str:
-    """What the system refused, and the way out where there is a usual one."""
-    text = f"{os.fsdecode(error.filename)}: {error.strerror}"
+class _Parser(argparse.ArgumentParser):
+    """Tells the nearest command instead of all, which the help lists."""
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if isinstance(action, argparse._SubParsersAction) and value not in action.choices:
+            from difflib import get_close_matches
+
+            known = [one for one in action.choices if one != _INNER_COMMAND]
+            near = [f"`mooringd {one}`" for one in get_close_matches(value, known, 1)]
+            meant = f"; did you mean {near[0]}?" if near else ""
+            raise argparse.ArgumentError(
+                None, f"there is no command {value}{meant} (mooringd --help lists all)"
+            )
+        super()._check_value(action, value)
+
+
+def _told(error: OSError, data: Path | None) -> str:
+    """What the system refused, and the way out where there is a usual one.
+
+    `data` is the data directory, if it is known.
+    """
+    name = os.fsdecode(error.filename)
+    text = f"{name}: {error.strerror}"
     if isinstance(error, PermissionError):
         return (
             f"{text}. Run it as the user that the server runs as, or name what is yours with --data"
         )
-    if isinstance(error, FileExistsError | FileNotFoundError | NotADirectoryError):
+    of_data = data is not None and (data == Path(name) or data in Path(name).parents)
+    above = data is not None and Path(name) in data.parents
+    absent = isinstance(error, FileExistsError | FileNotFoundError | NotADirectoryError)
+    if absent and (of_data or above):
         return f"{text}. Name a directory, or one that can be made, with --data"
     return text
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="mooringd", description=DESCRIPTION)
+    parser: argparse.ArgumentParser = _Parser(prog="mooringd", description=DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"mooring/{VERSION}")
     settings = argparse.ArgumentParser(add_help=False)
     settings.add_argument("--config", metavar="FILE", help="settings (TOML)")
@@ -80,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     add_keys(commands, settings)
 
     # The server starts it by itself, so it is not among the commands for people.
-    snapshots = commands.add_parser("serve-snapshots")
+    snapshots = commands.add_parser(_INNER_COMMAND)
     snapshots.add_argument("--vault", required=True)
     snapshots.add_argument("--s3", metavar="NAME=VALUE", action="append", default=[])
     snapshots.add_argument("--run-dir", type=Path, required=True)

@@ -84,5 +84,9 @@ def find_snapshot(vaults: Iterable[tuple[str, Vault]], wanted: str) -> tuple[Vau
         )
     if len(found) > 1:
         which = ", ".join(f"{root.id} in {place}" for place, _, root in found)
-        raise ConfigurationError(f"there are several snapshots {wanted}: name one by id ({which})")
+        elsewhere = len({place for place, _, _ in found}) > 1
+        region = ", or one region with --region" if elsewhere else ""
+        raise ConfigurationError(
+            f"there are several snapshots {wanted}: name one by id ({which}){region}"
+        )
     return found[0][1], found[0][2]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from mooring.cli import operation, style
+from mooring.cli.connection.client import ServiceFailure
 from mooring.cli.help import pages as help_pages
 from mooring.cli.input import parser
 from mooring.model.errors import CommandError
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from contextlib import AbstractContextManager
 
+    from mooring.cli.connection.client import Client
     from mooring.cli.connection.session import Session
     from mooring.cli.files.file_system import Node
     from mooring.cli.files.snapshot_files import SnapshotFiles
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
 # A server serves a snapshot for a day at most.
 _SECONDS = 24 * 60 * 60
+_SHOWN = 6
 
 _COMMON = {
     "--disk-snapshot-name <string>": "The snapshot, instead of the first word.",
@@ -60,8 +64,6 @@ def run_cp(model: ServiceModel, rest: list[str], options: Options, session: Sess
     """Run `mooring cp` with the arguments in `rest`; the exit code is returned."""
     if not rest or rest[-1] in {"help", "--help", "-h"}:
         return _cp_help()
-    import os
-
     arguments = _parser()
     arguments.add_argument("places", nargs="+")
     parsed = _parsed(arguments, rest)
@@ -82,6 +84,13 @@ def run_cp(model: ServiceModel, rest: list[str], options: Options, session: Sess
         else:
             folder, last = os.path.split(local.rstrip("/"))
             folder, name = folder or ".", os.fsencode(last)
+        target = os.path.join(os.fsencode(folder), name)  # noqa: PTH118
+        if os.path.lexists(target):
+            sys.stderr.write(
+                f"{os.fsdecode(target)} exists already, and nothing is written over: "
+                "name another place, or take it away first\n"
+            )
+            return 1
         copier = Copier(files)
         copier.copy(node, folder, name)
     return 1 if copier.failures else 0
@@ -127,8 +136,31 @@ def _opened(
     v2 = style.is_v2(session.environ, session)
     client = operation.open_client(model, options, session, lambda value: value, v2)
     members = {"diskSnapshotName": snapshot, "seconds": str(_SECONDS)}
-    uri = client.ask("export", members, "the export")["uri"]
+    try:
+        uri = client.ask("export", members, "the export")["uri"]
+    except ServiceFailure as error:
+        if error.error_code != "NotFoundException":
+            raise
+        raise CommandError(f"{error}{_if_a_disk(client, snapshot)}", "service") from None
     return snapshot_files(uri, snapshot, partition)
+
+
+def _if_a_disk(client: Client, name: str) -> str:
+    """What to say of a name that no snapshot has: perhaps a disk has it."""
+    operations = client.model.operations
+    try:
+        client.call(operations["GetDisk"], {"diskName": name})
+        told = client.call(operations["GetDiskSnapshots"], {})["diskSnapshots"]
+    except CommandError:
+        return ""
+    own = sorted(
+        (one for one in told if one.get("fromDiskName") == name and one["state"] == "completed"),
+        key=lambda one: one["createdAt"],
+    )
+    newest = "".join(f"\n  {one['name']}" for one in own[:-_SHOWN:-1])
+    if not newest:
+        return f"\n{name} is a disk, and has no snapshot yet: mooring create-disk-snapshot"
+    return f"\n{name} is a disk. Name one of its snapshots; the newest:{newest}"
 
 
 def _tell_how_current(files: SnapshotFiles) -> None:

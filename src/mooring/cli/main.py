@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 
+from mooring import streams
 from mooring.cli import style
 from mooring.cli.connection.session import Session
 from mooring.cli.input import parser
-from mooring.model.errors import CommandError
+from mooring.model.errors import CommandError, OutputError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,39 +20,55 @@ if TYPE_CHECKING:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command line, by default the process's own; the exit code is returned."""
     if arguments is None:
+        streams.secure(goes_on=False)
         arguments = sys.argv[1:]
-    session: Session | None = None
+    sessions: list[Session] = []
     try:
-        if not arguments:
-            from mooring.cli.help import pages as help_pages
+        status = _begin(arguments, sessions)
+        # What cannot be written is to be told here, not by the interpreter at its end.
+        sys.stdout.flush()
+        return status
+    except KeyboardInterrupt:
+        return _interrupted()
+    except streams.OutputGoneError:
+        return 0  # whoever read has seen enough
+    except Exception as error:  # noqa: BLE001 - like aws: every failure is one message and a code
+        return style.report(error, style.is_v2(os.environ, *sessions[:1]))
 
-            return help_pages.show_start()
-        if arguments[0] in {"--help", "-h"}:
-            arguments = ["help"]
-        if arguments[0] == "completion":
-            from mooring.cli import completion
 
-            return completion.run(arguments[1:])
-        if arguments[0] == "export":
-            # What it puts out is an image; elsewhere the option chooses how answers look.
-            arguments = [_output_file(word) for word in arguments]
+def _interrupted() -> int:
+    try:
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+    except OutputError:
+        pass  # the exit code says it, too
+    return style.INTERRUPTED
+
+
+def _begin(arguments: list[str], sessions: list[Session]) -> int:
+    """Find out what is asked for, and do it; `sessions` gets the session when there is one."""
+    if not arguments:
+        from mooring.cli.help import pages as help_pages
+
+        return help_pages.show_start()
+    if arguments[0] in {"--help", "-h"}:
+        arguments = ["help"]
+    if arguments[0] == "completion":
+        from mooring.cli import completion
+
+        return completion.run(arguments[1:])
+    if arguments[0] == "export":
+        # What it puts out is an image; elsewhere the option chooses how answers look.
+        arguments = [_output_file(word) for word in arguments]
+    try:
         parsed, rest = parser.split_global(arguments)
-        session = Session(os.environ, parsed.profile)
-        return _run(parsed, rest, session)
     except parser.VersionRequested:
         from mooring.version import VERSION
 
         sys.stdout.write(f"mooring/{VERSION} Python/{sys.version.split()[0]}\n")
         return 0
-    except KeyboardInterrupt:
-        sys.stdout.write("\n")
-        return style.INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except Exception as error:  # noqa: BLE001 - like aws: every failure is one message and a code
-        return style.report(error, style.is_v2(os.environ, session))
+    sessions.append(Session(os.environ, parsed.profile))
+    return _run(parsed, rest, sessions[0])
 
 
 def _output_file(word: str) -> str:

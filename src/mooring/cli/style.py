@@ -23,7 +23,7 @@ _V2_STATUSES = {"usage": 252, "parameter": 252, "configuration": 253, "service":
 _BARE_CODES = {"NoRegion", "NoCredentials"}
 
 
-def is_v2(environ: Mapping[str, str], session: Session | None) -> bool:
+def is_v2(environ: Mapping[str, str], session: Session | None = None) -> bool:
     """Whether `cli_style = v2` is set, in the environment or in the profile."""
     value = environ.get(STYLE_VARIABLE)
     if value is None and session is not None:

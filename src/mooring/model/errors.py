@@ -236,6 +236,10 @@ class CommandError(MooringError):
         self.code = code
 
 
+class OutputError(CommandError):
+    """Standard output cannot be written: closed, or on a full file system."""
+
+
 class UnreadableFileError(CommandError):
     """A file or directory in a snapshot is damaged, or of a kind that cannot be read."""
 

@@ -9,27 +9,10 @@ from typing import Any, TextIO
 
 import structlog
 
+from mooring.streams import Unbreakable
+
 HIDDEN = "(hidden)"
 _SECRETS = ("secret", "password", "token", "authorization", "signature", "credential")
-
-
-class Unbreakable:
-    """A stream whose writes never fail: no request may fail because no one reads the log."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        try:
-            return self._stream.write(text)
-        except (OSError, ValueError):
-            return len(text)
-
-    def flush(self) -> None:
-        try:
-            self._stream.flush()
-        except (OSError, ValueError):
-            return
 
 
 def configure(level: str, stream: TextIO | None = None) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mooring.admin.asking import ask
-from mooring.admin.env import variables
+from mooring.admin.env import for_clients, variables
 from mooring.config.settings import Settings
 from mooring.model.clock import SystemClock
 from mooring.model.errors import ConfigurationError, MooringError
@@ -141,9 +141,8 @@ class ServerProcess:
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
         trusted = {} if self._ca_bundle is None else {"AWS_CA_BUNDLE": str(self._ca_bundle)}
         return {
-            **inherited,
+            **for_clients(inherited, variables(Settings(data=str(self.data)))),
             **trusted,
-            **variables(Settings(data=str(self.data))),
             "MOORING_DATA": str(self.data),
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_CONFIG_FILE": os.devnull,

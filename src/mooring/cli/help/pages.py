@@ -216,11 +216,7 @@ def _show(lines: list[str]) -> int:
     """Print the page; on a terminal through $PAGER, by default less."""
     text = "\n".join(lines).rstrip("\n") + "\n"
     if not sys.stdout.isatty() or not _page(text):
-        try:
-            sys.stdout.write(text)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.stdout.write(text)
     return 0
 
 

@@ -19,6 +19,19 @@ To see help text, you can run:
   mooring <command> help"""
 
 OUTPUTS = ["json", "text", "table", "yaml", "yaml-stream"]
+COMMAND = "operation"
+# What other programs call it.
+_ELSEWHERE = {
+    "list": ("get-disks", "get-disk-snapshots", "get-instances"),
+    "show": ("get-disk", "get-disk-snapshot", "stat"),
+    "snapshot": ("create-disk-snapshot", "get-disk-snapshots"),
+    "status": ("stat", "get-disks", "get-operations"),
+    "restore": ("create-disk-from-snapshot",),
+    "create": ("create-disk", "create-disk-snapshot", "create-instances"),
+    "attach": ("attach-disk",),
+    "mount": ("attach-disk", "device"),
+}
+_SUGGESTIONS = 6
 _COLUMN = "%-40s"
 _WIDTH = 80
 
@@ -46,7 +59,10 @@ class Parser(argparse.ArgumentParser):
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
-            raise argparse.ArgumentError(action, invalid_choice(value, list(action.choices)))
+            text = invalid_choice(value, list(action.choices))
+            if action.dest == COMMAND and "maybe you meant" not in text:
+                text += _with_the_word(value, list(action.choices))
+            raise argparse.ArgumentError(action, text)
 
     def _get_option_tuples(self, option_string: str) -> list[Any]:
         # Options that aws does not have must not make its abbreviations ambiguous.
@@ -71,6 +87,15 @@ def invalid_choice(value: str, choices: list[str]) -> str:
         lines.append(f"\n\nInvalid choice: {value!r}, maybe you meant:\n")
         lines += [f"  * {word}" for word in similar]
     return "\n".join(lines)
+
+
+def _with_the_word(word: str, commands: list[str]) -> str:
+    """Commands that somebody may mean who types a word from elsewhere; empty if none is known."""
+    named = [one for form in (word, word.rstrip("s")) for one in commands if form in one.split("-")]
+    likely = _ELSEWHERE.get(word, ())
+    found = [one for one in dict.fromkeys([*likely, *named]) if one in commands][:_SUGGESTIONS]
+    lines = [f"\n\n{word!r} is no command; perhaps one of these:\n"] if found else []
+    return "\n".join([*lines, *(f"  * {one}" for one in found)])
 
 
 class _Version(argparse.Action):
@@ -108,6 +133,6 @@ def split_global(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
 def take_command(arguments: list[str], commands: Iterable[str]) -> tuple[str, list[str]]:
     """The command's name and the arguments left. Raises CommandError of kind `usage`."""
     parser = Parser()
-    parser.add_argument("operation", choices=list(commands))
+    parser.add_argument(COMMAND, choices=list(commands))
     parsed, rest = parser.parse_known_args(arguments)
     return parsed.operation, rest

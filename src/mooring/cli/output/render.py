@@ -25,11 +25,8 @@ class Renderer:
 
     def show(self, title: str, answer: Any) -> None:
         """Print one answer."""
-        try:
-            self._write(title, self._selected(answer))
-            sys.stdout.flush()
-        except BrokenPipeError:
-            _stop_writing()
+        self._write(title, self._selected(answer))
+        sys.stdout.flush()
 
     def show_pages(self, title: str, pages: Pages) -> None:
         """Print all pages: as one answer, or in text and yaml-stream each as it comes."""
@@ -77,10 +74,3 @@ def to_json(value: Any) -> str:
 
 def _iso(value: Any) -> str:
     return str(value.isoformat())
-
-
-def _stop_writing() -> None:
-    """The reader has gone: nothing more to say, and nothing to complain about at exit either."""
-    import os
-
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
