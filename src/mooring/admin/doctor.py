@@ -16,6 +16,7 @@ from mooring.model.clock import SystemClock
 from mooring.model.disk import DiskState
 from mooring.model.errors import ConfigurationError, ServerRunningError
 from mooring.model.paths import Paths
+from mooring.service.absence import absent_places
 from mooring.service.context import Context
 from mooring.service.questions.disks import disks
 from mooring.wiring.server import Mooring, build_server
@@ -74,6 +75,7 @@ def _findings(settings: Settings) -> Iterator[Finding]:
         mooring.tools.catalog.migrate()
         for region in settings.regions:
             yield from _disks(disks(mooring.backend, _context(region), {})["disks"])
+        yield from _absent(absent_places(mooring.backend, _context(""), {})["absent"])
         yield from _devices(mooring)
     except ConfigurationError as error:
         yield Finding(False, str(error))
@@ -126,8 +128,14 @@ def _of_server(settings: Settings) -> Iterator[Finding]:
         for region in settings.regions:
             asking = {**environment, "AWS_DEFAULT_REGION": region}
             yield from _disks(ask(asking, "disks", SystemClock())["disks"])
+        yield from _absent(ask(environment, "absent", SystemClock())["absent"])
     except ConfigurationError as error:
         yield Finding(False, f"a server runs, but cannot be asked about its disks: {error}")
+
+
+def _absent(places: Iterable[str]) -> Iterator[Finding]:
+    for text in places:
+        yield Finding(False, text)
 
 
 def _context(region: str) -> Context:

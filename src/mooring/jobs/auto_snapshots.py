@@ -219,6 +219,8 @@ def _take(tools: Tools, transaction: Transaction, seen: AutoRun) -> Snapshot | N
         transaction.auto_runs.remove(run.resource_id)
         return None
     disks = _disks(transaction, resource)
+    if resource.zone not in tools.engines or resource.region not in tools.vaults:
+        return None  # the settings do not name its place any more
     if disks is None or _must_wait(tools, transaction, run, disks, now):
         return None
     transaction.auto_runs.move(resource.id, run.source, next_run(run, now))

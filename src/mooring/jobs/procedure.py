@@ -11,12 +11,16 @@ from mooring.host.interface import Devices
 from mooring.host.memory_devices import MemoryDevices
 from mooring.model.clock import Clock
 from mooring.model.disk import Disk
+from mooring.model.errors import PostponedError, ZoneAbsentError
 from mooring.model.ids import Ids, support_code
 from mooring.model.job import Job, JobKind
 from mooring.model.snapshot import DiskSnapshot
 from mooring.vault.replicate import Replica
 from mooring.vault.served.interface import NoServer, SnapshotServer
 from mooring.vault.vault import Vault
+
+ABSENT_SECONDS = 60.0
+"""When a job looks again whose zone or region is not in the settings."""
 
 Change = Callable[[Transaction], None]
 """What a step changes in the catalog, in the transaction that records it as done."""
@@ -66,13 +70,20 @@ class Work:
 
     @property
     def engine(self) -> Engine:
-        """The engine of the zone that the job names."""
-        return self.tools.engines[self.job.arguments["zone"]]
+        """The engine of the zone that the job names; the job waits while there is none."""
+        zone = self.job.arguments["zone"]
+        try:
+            return self.tools.engines[zone]
+        except ZoneAbsentError as error:
+            raise PostponedError(str(error), ABSENT_SECONDS) from None
 
     @property
     def vault(self) -> Vault:
-        """The vault of the job's region."""
-        return self.tools.vaults[self.job.region]
+        """The vault of the job's region; the job waits while there is none."""
+        region = self.job.region
+        if region not in self.tools.vaults:
+            raise PostponedError(f"the region {region} is not in the settings", ABSENT_SECONDS)
+        return self.tools.vaults[region]
 
     def argument(self, name: str) -> str:
         return self.job.arguments[name]

@@ -60,7 +60,8 @@ def recover(tools: Tools) -> None:
         if whole is not None and whole.auto is None:
             _confirm(tools, whole, parts)
     for disk in disks:
-        if disk.state in (DiskState.AVAILABLE, DiskState.IN_USE):
+        served = disk.zone in tools.engines and disk.region in tools.vaults
+        if served and disk.state in (DiskState.AVAILABLE, DiskState.IN_USE):
             _release(tools, disk)
 
 
@@ -86,6 +87,8 @@ def _adopt_devices(tools: Tools, disks: list[Disk], hosts: list[str]) -> None:
 
 def _confirm(tools: Tools, whole: Snapshot, parts: list[DiskSnapshot]) -> None:
     """Confirm a disk's snapshot, or all parts of an instance's: only all together are right."""
+    if any(one.disk_zone not in tools.engines for one in parts):
+        return  # nobody can say; the next start with the zone in the settings will
     frozen = all(one.id in _points(tools, one.disk_id, one.disk_zone) for one in parts)
     with tools.catalog.write() as transaction:
         disks = [transaction.disks.by_id(one.disk_id) for one in parts]

@@ -13,12 +13,16 @@ MAX_DISKS_PER_INSTANCE = 15
 
 
 class DiskState(StrEnum):
-    """What a disk is good for now. `pending`: being made; `error`: could not be made."""
+    """What a disk is good for now. `pending`: being made; `error`: could not be made.
+
+    `unknown` is never recorded: it is shown while the disk's zone is not in the settings.
+    """
 
     PENDING = "pending"
     AVAILABLE = "available"
     IN_USE = "in-use"
     ERROR = "error"
+    UNKNOWN = "unknown"
 
 
 class Attachment(StrEnum):

@@ -143,6 +143,10 @@ class EngineError(MooringError):
     """A live disk could not be handled; the message names the disk."""
 
 
+class ZoneAbsentError(EngineError):
+    """The settings do not name the zone that a disk is in."""
+
+
 class DiskBusyError(EngineError):
     """A client is connected to the disk."""
 

@@ -76,6 +76,12 @@ _REPLICA_TIME = Gauge(
     ["region"],
 )
 
+_ABSENT_DISKS = Gauge(
+    "mooring_disks_not_served",
+    "Disks of a zone that is not in the settings, by zone.",
+    ["zone"],
+)
+
 
 def request_done(operation: str, error: str, seconds: float) -> None:
     """A request was answered."""
@@ -142,6 +148,11 @@ def replicated(region: str, copied_bytes: int, problems: int, now_seconds: float
     _REPLICA_PROBLEMS.labels(region).set(problems)
     if not problems:
         _REPLICA_TIME.labels(region).set(now_seconds)
+
+
+def not_served(zone: str, disks: int) -> None:
+    """So many disks are in a zone that the settings do not name."""
+    _ABSENT_DISKS.labels(zone).set(disks)
 
 
 def text() -> bytes:

@@ -33,6 +33,7 @@ def attach_disk(backend: Backend, call: Call) -> Result:
     with backend.catalog.write() as transaction:
         disk = find_disk(transaction, call.region, params["diskName"])
         instance = find_instance(transaction, call.region, params["instanceName"])
+        backend.engine(disk.zone)
         _check_attach(transaction, disk, instance, params["diskPath"])
         transaction.disks.change(
             disk.id,

@@ -14,7 +14,11 @@ from mooring.engine.interface import Engine
 from mooring.host.interface import Devices
 from mooring.host.memory_devices import MemoryDevices
 from mooring.model.clock import Clock
-from mooring.model.errors import InvalidInputException
+from mooring.model.errors import (
+    InvalidInputException,
+    OperationFailureException,
+    ZoneAbsentError,
+)
 from mooring.model.ids import Ids, support_code
 from mooring.model.names import shown
 from mooring.protocol.serialize import Settled
@@ -54,7 +58,13 @@ class Backend:
     views: dict[int, tuple[object, Settled]] = field(default_factory=dict)
 
     def engine(self, zone: str) -> Engine:
-        return self.engines[zone]
+        """The engine of the zone. Raises OperationFailureException if there is none any more."""
+        try:
+            return self.engines[zone]
+        except ZoneAbsentError as error:
+            raise OperationFailureException(
+                f"You can't do this right now: {error}.", "ZoneNotServed"
+            ) from None
 
     def server(self, region: str) -> SnapshotServer:
         return self.servers.get(region, NoServer())

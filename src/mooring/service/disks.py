@@ -67,6 +67,7 @@ def delete_disk(backend: Backend, call: Call) -> Result:
     """DeleteDisk: gone for clients at once; its files go when no snapshot needs them."""
     with backend.catalog.write() as transaction:
         disk = find_disk(transaction, call.region, call.params["diskName"])
+        backend.engine(disk.zone)
         if disk.attachment is not Attachment.DETACHED:
             raise OperationFailureException(
                 "You can't perform this operation because the disk is still attached "

@@ -24,6 +24,7 @@ from mooring.service.backend import Backend, Call, Result
 
 def check_freezable(backend: Backend, transaction: Transaction, disk: Disk) -> None:
     """Raise if a snapshot of the disk cannot be taken now."""
+    backend.engine(disk.zone)
     if disk.state not in (DiskState.AVAILABLE, DiskState.IN_USE):
         raise OperationFailureException(
             "You can't create a snapshot of this disk right now. "

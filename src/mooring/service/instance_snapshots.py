@@ -33,6 +33,7 @@ def create_instance_snapshot(backend: Backend, call: Call) -> Result:
         instance = find_instance(transaction, call.region, call.params["instanceName"])
         if taken := transaction.names.taken(call.region, [name]):
             raise name_taken(taken)
+        backend.engine(instance.zone)
         disks = transaction.disks.of_instance(instance.id)
         _check_at_rest(instance, disks)
         check_none_pending(instance, transaction.automatic_of(instance.id))

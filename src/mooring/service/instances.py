@@ -105,6 +105,7 @@ def reboot_instance(backend: Backend, call: Call) -> Result:
     """RebootInstance: clients of its disks are cut off, and may connect again."""
     with backend.catalog.write() as transaction:
         instance = find_instance(transaction, call.region, call.params["instanceName"])
+        backend.engine(instance.zone)
         if instance.state is not InstanceState.RUNNING:
             raise OperationFailureException(
                 "You can't reboot this instance right now. "
@@ -131,6 +132,7 @@ def delete_instance(backend: Backend, call: Call) -> Result:
     """
     with backend.catalog.write() as transaction:
         instance = find_instance(transaction, call.region, call.params["instanceName"])
+        backend.engine(instance.zone)
         disks = transaction.disks.of_instance(instance.id)
         under_way = (Attachment.ATTACHING, Attachment.DETACHING)
         if any(disk.attachment in under_way for disk in disks):
@@ -225,6 +227,7 @@ def _turn(
     kind = JobKind.START_INSTANCE if verb == "start" else JobKind.STOP_INSTANCE
     with backend.catalog.write() as transaction:
         instance = find_instance(transaction, call.region, call.params["instanceName"])
+        backend.engine(instance.zone)
         if instance.state is not before:
             raise OperationFailureException(
                 f"You can't {verb} this instance right now. "

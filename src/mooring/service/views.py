@@ -7,7 +7,7 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from mooring.model import blueprints
-from mooring.model.disk import Attachment, Disk
+from mooring.model.disk import Attachment, Disk, DiskState
 from mooring.model.export_record import ExportRecord
 from mooring.model.firewall import ANYWHERE, Ports
 from mooring.model.instance import Instance
@@ -66,7 +66,8 @@ def disk_view(backend: Backend, disk: Disk) -> View:
         "isSystemDisk": False,
         "iops": iops(disk.size_gb),
         "path": disk.path,
-        "state": disk.state,
+        # The service's word for what cannot be said: nobody can look at the disk.
+        "state": disk.state if disk.zone in backend.engines else DiskState.UNKNOWN,
         "attachedTo": disk.instance_name,
         "isAttached": attached,
         "attachmentState": disk.attachment,

@@ -16,6 +16,7 @@ from mooring.engine.interface import Engine
 from mooring.engine.memory import MemoryEngine
 from mooring.engine.qemu.daemon.settings import DaemonSettings
 from mooring.engine.qemu.engine import QemuEngine
+from mooring.engine.zones import Engines
 from mooring.host.fuse_devices import FuseDevices
 from mooring.host.interface import Devices
 from mooring.host.memory_devices import MemoryDevices
@@ -35,6 +36,7 @@ from mooring.observe.audit import AuditLog
 from mooring.quiesce.interface import Quiescer
 from mooring.quiesce.memory import MemoryQuiescer
 from mooring.quiesce.process import CommandPair, Limits, ProcessQuiescer
+from mooring.service.absence import tell_absent
 from mooring.service.backend import Backend
 from mooring.service.freezing import freeze_unasked
 from mooring.service.keyring import Keyring
@@ -69,6 +71,7 @@ class Mooring:
             log.warning("users held at rest cannot be let go", instance=instance_id, why=problem)
         if self.audit is not None:
             _open_audit(self.audit)
+        tell_absent(self.backend)
         recover(self.tools)
         self.schedule.forget_old_rhythms()
         self.runner.start()
@@ -116,9 +119,9 @@ def _build(settings: Settings, paths: Paths, observer: Observer, lock: IO[str]) 
     keys = Keyring(paths.credentials, clock)
     catalog = Catalog(settings.catalog or f"sqlite:///{paths.catalog}")
     make_engine = _engine_maker(settings, paths, clock)
-    engines = {
-        zone: make_engine(zone) for region in settings.regions.values() for zone in region.zones
-    }
+    engines = Engines(
+        (zone, make_engine(zone)) for region in settings.regions.values() for zone in region.zones
+    )
     vaults = {name: make_vault(settings, name, clock) for name in settings.regions}
     servers = snapshot_servers(settings, paths, clock)
     tools = Tools(

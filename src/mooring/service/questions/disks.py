@@ -9,6 +9,7 @@ from mooring.model.errors import (
     DiskBusyError,
     HostError,
     OperationFailureException,
+    ZoneAbsentError,
 )
 from mooring.model.instance import Instance, InstanceState
 from mooring.model.job import JobKind
@@ -46,6 +47,13 @@ def device(backend: Backend, context: Context, params: Params) -> Answer:
             f"The disk {disk.name} has no block device that works: {why}"
         ) from error
     return {"diskName": disk.name, "device": path, "usedBy": backend.devices.users(disk.id) or None}
+
+
+def _health(backend: Backend, disk: Disk) -> DiskHealth:
+    try:
+        return backend.engines[disk.zone].health(disk.id)
+    except ZoneAbsentError as error:
+        return DiskHealth(ok=False, problem=str(error))
 
 
 def _served(backend: Backend, context: Context, params: Params) -> tuple[Disk, Instance]:
@@ -101,7 +109,7 @@ def disks(backend: Backend, context: Context, params: Params) -> Answer:
     for one in found:
         health = DiskHealth(ok=True)
         if one.state not in (DiskState.ERROR, DiskState.PENDING):
-            health = backend.engine(one.zone).health(one.id)
+            health = _health(backend, one)
         newest = stored[one.id][-1].name if stored[one.id] else None
         told.append(
             {

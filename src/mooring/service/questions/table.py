@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from mooring.service.absence import absent_places
 from mooring.service.access import Request, admit
 from mooring.service.backend import Backend, Params
 from mooring.service.context import Context
@@ -27,6 +28,7 @@ QUESTIONS: dict[str, Entry[Question]] = {
     "snapshot": reads(snapshot, on=["diskSnapshotName"]),
     "diff": reads(diff, on=["diskSnapshotName", "fromDiskSnapshotName"]),
     "usage": reads(usage),
+    "absent": administers(absent_places),
 }
 
 

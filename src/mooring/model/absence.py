@@ -1,0 +1,68 @@
+"""What the catalog holds in a zone or region that the settings do not name."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+SHOWN_NAMES = 3
+"""Disks that a sentence names; of more it gives the number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """A zone with its region, or a region alone for its snapshots, that is not in the settings."""
+
+    region: str
+    zone: str | None
+    disks: tuple[str, ...] = ()
+    instances: int = 0
+    snapshots: int = 0
+
+    def __str__(self) -> str:
+        counts = ((self.instances, "instance"), (self.snapshots, "snapshot"))
+        held = [f"{count} {what}{'s' * (count > 1)}" for count, what in counts if count]
+        if self.disks:
+            names = ", ".join(self.disks[:SHOWN_NAMES]) + ", ..." * (len(self.disks) > SHOWN_NAMES)
+            plural = "s" * (len(self.disks) > 1)
+            held.insert(0, f"{len(self.disks)} disk{plural} ({names})")
+        return (
+            f"{self._place} has {' and '.join(held)} but is not in the settings, so they are not "
+            f"served: add {self._setting} again, or put up with it; nothing of them is removed"
+        )
+
+    @property
+    def _place(self) -> str:
+        return f"the region {self.region}" if self.zone is None else f"the zone {self.zone}"
+
+    @property
+    def _setting(self) -> str:
+        if self.zone is None:
+            return f"[regions.{self.region}] with its zones and its vault"
+        return f"{self.zone} to regions.{self.region}.zones"
+
+
+def absent(
+    regions: Mapping[str, Sequence[str]],
+    disks: Iterable[tuple[str, str, str]],
+    instances: Iterable[tuple[str, str]],
+    snapshots: Iterable[str],
+) -> list[Absent]:
+    """What is held where the settings' `regions`, each with its zones, have nothing.
+
+    `disks` are region, zone and name; `instances` region and zone; `snapshots` regions. A zone
+    that has moved to another region is there.
+    """
+    zones = {zone for its in regions.values() for zone in its}
+    names: dict[tuple[str, str], list[str]] = {}
+    for region, zone, name in disks:
+        if zone not in zones:
+            names.setdefault((region, zone), []).append(name)
+    places = Counter(one for one in instances if one[1] not in zones)
+    stored = Counter(region for region in snapshots if region not in regions)
+    found = [
+        Absent(region, zone, tuple(names.get((region, zone), ())), places[region, zone])
+        for region, zone in sorted(names.keys() | places.keys())
+    ]
+    return found + [Absent(region, None, snapshots=stored[region]) for region in sorted(stored)]

@@ -1,0 +1,43 @@
+"""Disks, instances and snapshots of places that the settings do not name: told, not served."""
+
+from __future__ import annotations
+
+import structlog
+
+from mooring.model.absence import Absent, absent
+from mooring.observe import metrics
+from mooring.service.backend import Backend, Params, Result
+from mooring.service.context import Context
+
+log = structlog.get_logger("mooring.server")
+
+
+def absences(backend: Backend) -> list[Absent]:
+    """What the catalog holds where the settings have nothing."""
+    with backend.catalog.read() as transaction:
+        disks = transaction.disks.all()
+        instances = transaction.instances.all()
+        snapshots = transaction.snapshots.all()
+    return absent(
+        backend.regions,
+        ((one.region, one.zone, one.name) for one in disks),
+        ((one.region, one.zone) for one in instances),
+        (one.region for one in snapshots),
+    )
+
+
+def tell_absent(backend: Backend) -> None:
+    """At the start: say in the log and in metrics what is not served."""
+    disks: dict[str, int] = {}
+    for one in absences(backend):
+        log.error("a place is not in the settings", region=one.region, why=str(one))
+        if one.zone is not None:
+            disks[one.zone] = disks.get(one.zone, 0) + len(one.disks)
+    for zone, count in disks.items():
+        metrics.not_served(zone, count)
+
+
+def absent_places(backend: Backend, context: Context, params: Params) -> Result:
+    """What the server has that its settings do not name: a sentence for each place."""
+    del context, params
+    return {"absent": [str(one) for one in absences(backend)]}
