@@ -89,6 +89,50 @@ def test_the_style_can_be_set_in_the_profile(
     assert mooring("get-disk", "--disk-name", "D").status == 254
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--no-cli-pager"], ["--cli-auto-prompt"], ["--no-cli-auto-prompt"],
+        ["--cli-binary-format", "raw-in-base64-out"], ["--cli-binary-format=base64"],
+        ["--cli-error-format", "json"], ["--no-cli-pager", "--output", "json"],
+    ],
+)  # fmt: skip
+def test_global_options_of_v2(
+    v2: Run, mooring: Run, server: RecordingServer, monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+) -> None:  # fmt: skip
+    scripted(server, {"disks": []})
+    for line in ([*options, "get-disks"], ["get-disks", *options]):
+        assert v2(*line).status == 0
+
+    monkeypatch.delenv("MOORING_CLI_STYLE")
+    unknown = ", ".join(option for option in options if option not in {"--output", "json"})
+    assert f"Unknown options: {unknown}" in mooring("get-disks", *options).stderr
+
+
+def test_global_options_of_v2_have_the_values_of_v2(v2: Run) -> None:
+    result = v2("get-disks", "--cli-binary-format", "hex")
+
+    assert result.status == 252
+    assert "argument --cli-binary-format: Invalid choice" in result.stderr
+
+
+def test_output_off(
+    v2: Run, mooring: Run, server: RecordingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripted(server, {"disks": [{"name": "a"}]})
+    assert v2("get-disks", "--output", "off")[:2] == (0, "")
+    monkeypatch.setenv("AWS_DEFAULT_OUTPUT", "off")
+    assert v2("get-disks")[:2] == (0, "")
+
+    monkeypatch.delenv("MOORING_CLI_STYLE")
+    assert mooring("get-disks").stderr == "\nUnknown output type: off\n"
+    refused = mooring("get-disks", "--output", "off")
+    assert refused.status == 2
+    assert "argument --output: Invalid choice, valid choices are:" in refused.stderr
+    assert "off" not in refused.stderr.partition("valid choices are:")[2]
+
+
 def test_output_yaml(mooring: Run, server: RecordingServer) -> None:
     scripted(server, {"disks": [{"sizeInGb": 8, "name": "a: b", "tags": [], "isAttached": True}]})
     result = mooring("get-disks", "--output", "yaml")

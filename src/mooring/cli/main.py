@@ -68,6 +68,10 @@ def _begin(arguments: list[str], sessions: list[Session]) -> int:
         sys.stdout.write(f"mooring/{VERSION} Python/{sys.version.split()[0]}\n")
         return 0
     sessions.append(Session(os.environ, parsed.profile))
+    if style.is_v2(os.environ, sessions[0]):
+        rest = parser.take_v2_options(rest)
+    elif parsed.output == parser.OFF:
+        parser.refuse_off()
     return _run(parsed, rest, sessions[0])
 
 

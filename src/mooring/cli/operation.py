@@ -43,7 +43,7 @@ def run(
         return _show_sample_input(model, operation, skeleton)
     client = open_client(model, options, session, read_time, v2)
     renderer = Renderer(
-        _output(options, session),
+        _output(options, session, v2),
         options.query,
         options.color,
     )
@@ -100,10 +100,12 @@ def time_reader(session: Session, v2: bool) -> Callable[[Any], Any]:
     )
 
 
-def _output(options: Options, session: Session) -> str:
+def _output(options: Options, session: Session, v2: bool) -> str:
     if options.output is not None:
         return options.output
     setting = session.text("output", "AWS_DEFAULT_OUTPUT")
+    if setting == "off" and not v2:
+        raise ValueError(f"Unknown output type: {setting}")
     return "json" if setting is None else setting
 
 

@@ -18,6 +18,9 @@ To see help text, you can run:
   mooring help
   mooring <command> help"""
 
+OFF = "off"
+"""An output of `aws` v2: nothing is printed."""
+
 OUTPUTS = ["json", "text", "table", "yaml", "yaml-stream"]
 COMMAND = "operation"
 # What other programs call it.
@@ -58,6 +61,8 @@ class Parser(argparse.ArgumentParser):
         raise CommandError(message, "usage", "ParamValidation")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.dest == "output" and value == OFF:
+            return  # whether the style knows it can only be told later
         if action.choices is not None and value not in action.choices:
             text = invalid_choice(value, list(action.choices))
             if action.dest == COMMAND and "maybe you meant" not in text:
@@ -128,6 +133,29 @@ def split_global(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     # The word that aws has here, `lightsail`, also keeps the first of our words for later.
     add("service")
     return parser.parse_known_args(["lightsail", *arguments])
+
+
+def take_v2_options(arguments: list[str]) -> list[str]:
+    """Take away the global options of `aws` v2 that have no meaning here; the rest is returned.
+
+    Raises CommandError of kind `usage` for values that v2 would not take.
+    """
+    parser = Parser()
+    parser.allow_abbrev = False
+    for option in ("--no-cli-pager", "--cli-auto-prompt", "--no-cli-auto-prompt"):
+        parser.add_argument(option, action="store_true")
+    parser.add_argument("--cli-binary-format", choices=["base64", "raw-in-base64-out"])
+    parser.add_argument(
+        "--cli-error-format", choices=["legacy", "json", "yaml", "text", "table", "enhanced"]
+    )
+    return parser.parse_known_args(arguments)[1]
+
+
+def refuse_off() -> None:
+    """Raises CommandError for `--output off` in the style of v1, which does not have it."""
+    raise CommandError(
+        f"argument --output: {invalid_choice(OFF, OUTPUTS)}", "usage", "ParamValidation"
+    )
 
 
 def take_command(arguments: list[str], commands: Iterable[str]) -> tuple[str, list[str]]:

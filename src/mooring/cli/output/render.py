@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from mooring.cli.pages import Pages
 
-FORMATS = {"json", "text", "table", "yaml", "yaml-stream"}
+FORMATS = {"json", "text", "table", "yaml", "yaml-stream", "off"}
 
 
 class Renderer:
@@ -45,6 +45,8 @@ class Renderer:
         return answer if self.query is None else self.query.search(answer)
 
     def _write(self, title: str, value: Any) -> None:
+        if self.output == "off":
+            return
         if self.output == "json":
             if value != {}:
                 sys.stdout.write(to_json(value) + "\n")
