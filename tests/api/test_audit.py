@@ -203,3 +203,61 @@ def test_lines_that_wait_share_a_sync(tmp_path: Path, monkeypatch: pytest.Monkey
 
     assert len(syncs) == 2
     assert len(lines(log)) == 10
+
+
+def test_a_file_that_is_full_makes_way_for_a_new_one(tmp_path: Path) -> None:
+    log = AuditLog(tmp_path / "audit.jsonl", sync=False, size=1000, kept=3)
+    for number in range(200):
+        log.write({"number": number, "filling": "x" * 100})
+    log.close()
+    files = [log.path, *(Path(f"{log.path}.{number}") for number in (1, 2, 3))]
+    numbers = [
+        [json.loads(line)["number"] for line in file.read_text().splitlines()] for file in files
+    ]
+
+    assert sorted(tmp_path.iterdir()) == sorted(files)
+    assert all(file.stat().st_size < 1200 for file in files)
+    found = [number for part in reversed(numbers) for number in part]
+    assert found == list(range(200 - len(found), 200))
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+
+
+def test_two_servers_on_one_file_move_it_on_once(tmp_path: Path) -> None:
+    logs = [AuditLog(tmp_path / "audit.jsonl", sync=False, size=1000, kept=50) for _ in range(2)]
+
+    def write(log: AuditLog, first: int) -> None:
+        for number in range(first, 400, 2):
+            log.write({"number": number, "filling": "x" * 40})
+
+    threads = [threading.Thread(target=write, args=(log, one)) for one, log in enumerate(logs)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for log in logs:
+        log.close()
+    found = [
+        json.loads(line)["number"]
+        for file in tmp_path.iterdir()
+        for line in file.read_text().splitlines()
+    ]
+    assert sorted(found) == list(range(400))
+
+
+def test_a_flood_without_keys_writes_little(log: AuditLog) -> None:
+    door = Door(audit_log=log)
+    flood = {"X-Amz-Target": "Lightsail_20161128.GetDisks"}
+    types = [
+        door.send("POST", "/", {**flood, "Content-Type": "application/x-amz-json-1.1"}, [b"{}"])
+        for _ in range(500)
+    ]
+
+    assert len(lines(log)) == 100
+    assert [one.status for one in types] == [400] * 500
+    assert "ThrottlingException" in types[-1].text
+    # Whoever has a key, at the same address, goes on.
+    assert door.call("CreateDisk", DISK).status == 200
+    assert len(lines(log)) == 101
+    door.clock.advance(1)
+    door.send("POST", "/", {**flood, "Content-Type": "application/x-amz-json-1.1"}, [b"{}"])
+    assert len(lines(log)) == 102

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from mooring.api.connections import HEAD_BYTES
-from mooring.api.places import LEAST_WAIT_SECONDS, Places, client_of
+from mooring.api.places import KEPT_SECONDS, LEAST_WAIT_SECONDS, Places, client_of
 from tests.api.test_server import LIMITS, Service, is_answered, serving
 
 SHORT = replace(LIMITS, head_seconds=0.3)
@@ -283,20 +283,25 @@ def test_this_host_has_all_places(host: str) -> None:
 
 
 def test_who_has_waited_longest_goes_first_and_nobody_at_work() -> None:
-    places = Places(3, 3)
+    places = Places(4, 4)
     gone: list[str] = []
-    working, first, second = (places.take("127.0.0.1", 0.0) for _ in range(3))
+    working, served, first, second = (places.take("127.0.0.1", 0.0) for _ in range(4))
     assert working
+    assert served
     assert first
     assert second
     working.wait(0.0, lambda: gone.append("working"))
+    served.work()
+    served.wait(0.0, lambda: gone.append("served"))
     first.wait(0.1, lambda: gone.append("first"))
     second.wait(0.2, lambda: gone.append("second"))
     working.work()
 
     assert places.take("127.0.0.1", LEAST_WAIT_SECONDS) is None
     assert places.take("127.0.0.1", 0.1 + LEAST_WAIT_SECONDS)
-    first.wait(9.0, lambda: gone.append("never"))
+    first.wait(0.0, lambda: gone.append("never"))
     assert places.take("127.0.0.1", 0.3 + LEAST_WAIT_SECONDS)
+    assert places.take("127.0.0.1", KEPT_SECONDS - 0.1) is None
+    assert places.take("127.0.0.1", KEPT_SECONDS)
     assert places.take("127.0.0.1", 99.0) is None
-    assert gone == ["first", "second"]
+    assert gone == ["first", "second", "served"]

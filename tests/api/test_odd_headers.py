@@ -1,4 +1,4 @@
-"""Whatever stands in a header or a query gets a modelled answer, never an internal error."""
+"""Odd headers and queries get modelled answers, never internal errors."""
 
 from __future__ import annotations
 

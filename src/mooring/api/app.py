@@ -21,7 +21,7 @@ from mooring.api.questions import answer_question, find_question
 from mooring.api.reply import error_of, observe, reply
 from mooring.api.signature import authenticate
 from mooring.api.target import check_content_type, find_operation, refuse_unserved
-from mooring.api.throttle import throttle
+from mooring.api.throttle import refuse, throttle
 from mooring.api.workers import Workers
 from mooring.config.settings import Limits, Throttle
 from mooring.jobs.traffic import Traffic
@@ -157,8 +157,12 @@ async def _lead(door: Door, request: Request, path: Sequence[Step], content_type
                 await step(exchange)
         except Exception as exception:  # noqa: BLE001 - answered, and logged if unforeseen
             error = error_of(exchange, exception)
-        await audit(exchange, error)
-        observe(exchange, error, door.clock.monotonic() - began)
+        quiet = False
+        if error is not None and not exchange.caller:
+            error, quiet = refuse(exchange, error)
+        if not quiet:
+            await audit(exchange, error)
+        observe(exchange, error, door.clock.monotonic() - began, quiet=quiet)
     response = reply(exchange, error, content_type)
     response.headers["x-amzn-RequestId"] = exchange.request_id
     return response

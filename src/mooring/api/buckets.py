@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from mooring.config.settings import Throttle
 from mooring.model.clock import Clock
 from mooring.model.errors import ThrottlingException
+
+MOST_ADDRESSES = 10_000
+"""Addresses remembered at once; of more, who was seen longest ago is forgotten."""
 
 
 class Bucket:
@@ -26,6 +31,14 @@ class Bucket:
         self._tokens -= 1.0
 
 
+@dataclass(slots=True)
+class Refused:
+    """What came from one address without a good signature."""
+
+    bucket: Bucket
+    left_out: int = 0
+
+
 class Throttles:
     """The buckets of one server; for use within one event loop."""
 
@@ -33,6 +46,29 @@ class Throttles:
         self._settings, self._clock = settings, clock
         self._all = Bucket(settings.rate, settings.burst, clock) if settings.rate else None
         self._users: dict[str, Bucket] = {}
+        self._refused: dict[str, Refused] = {}
+
+    def refuse(self, address: str) -> int | None:
+        """Count a request without a good signature; for one too many, None.
+
+        Otherwise how many were too many since the last that was not. Good requests of the address
+        are not touched: others may be behind it.
+        """
+        settings = self._settings
+        if not settings.refused_rate:
+            return 0
+        found = self._refused.pop(address, None)
+        if found is None:
+            found = Refused(Bucket(settings.refused_rate, settings.refused_burst, self._clock))
+            if len(self._refused) >= MOST_ADDRESSES:
+                del self._refused[next(iter(self._refused))]
+        self._refused[address] = found
+        if not found.bucket.has():
+            found.left_out += 1
+            return None
+        found.bucket.take()
+        left_out, found.left_out = found.left_out, 0
+        return left_out
 
     def take(self, user: str) -> None:
         """Count a request of the user. Raises ThrottlingException, which takes nothing."""

@@ -10,19 +10,23 @@ from collections.abc import Callable
 LOG = logging.getLogger("mooring.api")
 
 LEAST_WAIT_SECONDS = 1.0
-"""A connection that has waited this long for its client may have to go for a new one."""
+"""A connection that has waited this long for its first request may have to go for a new one."""
+
+KEPT_SECONDS = 5.0
+"""The same for one that has had a request, and may soon have another."""
 
 
 class Place:
     """What one connection takes. `leave` when it is gone."""
 
-    __slots__ = ("_places", "address", "give_up", "since")
+    __slots__ = ("_places", "address", "give_up", "known", "since")
 
     def __init__(self, places: Places, address: str) -> None:
         self._places = places
         self.address = address
         self.give_up: Callable[[], object] | None = None
         self.since = 0.0
+        self.known = False
 
     def wait(self, now: float, give_up: Callable[[], object]) -> None:
         """From now on the connection waits for its client, and can be ended with `give_up`."""
@@ -31,6 +35,7 @@ class Place:
 
     def work(self) -> None:
         """A request is there: the connection is not to be given up."""
+        self.known = True
         self._places.work(self)
 
     def leave(self) -> None:
@@ -42,7 +47,8 @@ class Places:
     """How many connections there may be, and how many of one address.
 
     A connection counts from when it is accepted, before TLS. When all places are taken, the one
-    that has waited longest for its client goes for a new one. Addresses of this host have no share:
+    that has waited longest for its client goes for a new one, first among those on which no request
+    has come yet. Addresses of this host have no share:
     a proxy's clients all come from there.
     """
 
@@ -51,8 +57,8 @@ class Places:
         self._taken: Counter[str] = Counter()
         self._all: set[Place] = set()
         self._full: set[str] = set()
-        # Those whose client has to send something, the longest first.
-        self._waiting: dict[Place, None] = {}
+        # Those whose client has to send something, the longest first; by whether one ever has.
+        self._waiting: dict[bool, dict[Place, None]] = {False: {}, True: {}}
 
     def __len__(self) -> int:
         return len(self._all)
@@ -81,17 +87,18 @@ class Places:
 
     def wait(self, place: Place) -> None:
         if place in self._all:
-            self._waiting.pop(place, None)
-            self._waiting[place] = None
+            self.work(place)
+            self._waiting[place.known][place] = None
 
     def work(self, place: Place) -> None:
-        self._waiting.pop(place, None)
+        for waiting in self._waiting.values():
+            waiting.pop(place, None)
 
     def leave(self, place: Place) -> None:
         if place not in self._all:
             return
         self._all.discard(place)
-        self._waiting.pop(place, None)
+        self.work(place)
         # Not told again for each that goes and comes at the limit.
         if len(self._all) <= self._most // 2:
             self._full.discard("")
@@ -103,13 +110,14 @@ class Places:
                 del self._taken[place.address]
 
     def _make_room(self, now: float) -> bool:
-        longest = next(iter(self._waiting), None)
-        if longest is None or now - longest.since < LEAST_WAIT_SECONDS:
-            return False
-        self.leave(longest)
-        assert longest.give_up is not None
-        longest.give_up()
-        return True
+        for known, seconds in ((False, LEAST_WAIT_SECONDS), (True, KEPT_SECONDS)):
+            longest = next(iter(self._waiting[known]), None)
+            if longest is not None and now - longest.since >= seconds:
+                self.leave(longest)
+                assert longest.give_up is not None
+                longest.give_up()
+                return True
+        return False
 
     def _tell(self, what: str, text: str) -> None:
         if what not in self._full:

@@ -36,10 +36,17 @@ def reply(exchange: Exchange, error: ServiceError | None, content_type: str) -> 
     return response
 
 
-def observe(exchange: Exchange, error: ServiceError | None, seconds: float) -> None:
-    """Count the request, and log it. Errors of signatures repeat them, so no message is logged."""
+def observe(
+    exchange: Exchange, error: ServiceError | None, seconds: float, *, quiet: bool = False
+) -> None:
+    """Count the request, and log it unless `quiet`.
+
+    Errors of signatures repeat them, so no message is logged.
+    """
     failed = "" if error is None else error.type
     metrics.request_done(exchange.operation, failed, seconds)
+    if quiet:
+        return
     log.info(
         "request",
         operation=exchange.operation,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 
 from mooring.config.settings import (
+    AuditSettings,
     EngineSettings,
     InstanceSettings,
     Limits,
@@ -43,6 +44,7 @@ def check(settings: Settings) -> None:
     _check_quiesce(settings.quiesce)
     _check_instances(settings.instances)
     _check_throttle(settings.throttle)
+    _check_audit(settings.audit)
     _check_log(settings.log)
 
 
@@ -158,6 +160,11 @@ def _check_throttle(throttle: Throttle) -> None:
         value = getattr(throttle, one.name)
         least = 0 if one.name.endswith("rate") else 1
         _require(value >= least, f"throttle.{one.name} must be at least {least}, not {value}")
+
+
+def _check_audit(audit: AuditSettings) -> None:
+    _require(audit.mebibytes >= 0, "audit.mebibytes must not be negative")
+    _require(1 <= audit.files <= 1000, "audit.files must be 1 to 1000")
 
 
 def _check_log(log: LogSettings) -> None:

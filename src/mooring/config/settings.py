@@ -166,7 +166,7 @@ class Limits:
     idle_seconds: int = setting(75, "how long a connection is kept between two requests")
     connections: int = setting(512, "connections of clients at once; more are closed")
     connections_per_address: int = setting(
-        128, "those of one address; this host's own have only limits.connections"
+        128, "connections of one address at once, so that none takes all places"
     )
     requests: int = setting(32, "requests worked on at once; more wait their turn")
     bulk_jobs: int = setting(2, "snapshots stored at once")
@@ -202,6 +202,10 @@ class Throttle:
     user_burst: float = setting(2000.0, "requests of one user at once, after a pause")
     rate: float = setting(4000.0, "requests a second of all users, over time; 0 for any number")
     burst: float = setting(8000.0, "requests of all users at once, after a pause")
+    refused_rate: float = setting(
+        5.0, "requests a second of one address without a good signature; 0 for any number"
+    )
+    refused_burst: float = setting(100.0, "those at once, after a pause")
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +215,8 @@ class AuditSettings:
     enabled: bool = setting(True, "whether there is an audit log")
     file: str = setting("", "the file; default: audit.jsonl under data")
     sync: bool = setting(False, "whether a line is on the disk before the answer goes out")
+    mebibytes: int = setting(64, "size at which a new file is begun, in MiB; 0 for never")
+    files: int = setting(8, "older files kept, as audit.jsonl.1 and so on")
 
 
 @dataclass(frozen=True, slots=True)

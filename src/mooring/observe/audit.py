@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import threading
@@ -21,11 +22,15 @@ class AuditLog:
 
     The file may be moved away at any time: the next line makes a new one. With `sync` a line is on
     the disk when `write` returns; lines that wait at the same time share one fsync.
+
+    A file that reaches `size` bytes is moved to its name with `.1`, those there one on, and of
+    these `kept` stay; a `size` of 0 leaves all in one file.
     """
 
-    def __init__(self, path: Path, *, sync: bool) -> None:
+    def __init__(self, path: Path, *, sync: bool, size: int = 0, kept: int = 1) -> None:
         self.path = path
         self.syncs = sync
+        self._size, self._kept = size, kept
         self._descriptor = -1
         self._waiting: list[bytes] = []
         self._written = self._taken = 0
@@ -68,9 +73,27 @@ class AuditLog:
                 os.write(self._descriptor, text[done:])
             if self.syncs:
                 os.fsync(self._descriptor)
+            if self._size and os.fstat(self._descriptor).st_size >= self._size:
+                self._move_on()
         except OSError as error:
             metrics.audit_failed(count)
             log.error("audit log not written", file=str(self.path), reason=str(error), lines=count)
+
+    def _move_on(self) -> None:
+        """Begin a new file; another server that writes to this one may do it first."""
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        before = self._descriptor
+        self._follow()
+        if self._descriptor != before or os.fstat(before).st_size < self._size:
+            return
+        names = [self.path, *(Path(f"{self.path}.{one}") for one in range(1, self._kept + 1))]
+        for older, newer in reversed(list(zip(names[1:], names, strict=False))):
+            if newer.exists():
+                newer.replace(older)
+        self._follow()
 
     def _follow(self) -> None:
         """Open the file, again if it is not the one under that name any more."""

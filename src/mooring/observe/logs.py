@@ -9,6 +9,8 @@ from typing import Any, TextIO
 
 import structlog
 
+from mooring.model.clock import SystemClock
+from mooring.observe.repetition import Repetition, RepetitionFilter
 from mooring.streams import Unbreakable
 
 HIDDEN = "(hidden)"
@@ -23,6 +25,7 @@ def configure(level: str, stream: TextIO | None = None) -> None:
     out = sys.stderr if stream is None else stream
     number = logging.getLevelNamesMapping()[level.upper()]
     renderer: structlog.typing.Processor = structlog.processors.JSONRenderer()
+    repetition = Repetition(SystemClock())
     processors: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -36,7 +39,7 @@ def configure(level: str, stream: TextIO | None = None) -> None:
         processors.append(structlog.processors.format_exc_info)
     safe: Any = Unbreakable(out)
     structlog.configure(
-        processors=[*processors, renderer],
+        processors=[repetition, *processors, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.WriteLoggerFactory(safe),
     )
@@ -47,6 +50,7 @@ def configure(level: str, stream: TextIO | None = None) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
+    handler.addFilter(RepetitionFilter(repetition))
     root = logging.getLogger()
     root.handlers = [handler]
     # Libraries tell at `info` what is of no use to an operator.

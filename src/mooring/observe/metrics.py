@@ -47,6 +47,9 @@ _JOBS = Counter("mooring_jobs_total", "Jobs ended, by kind and outcome.", ["kind
 _AUDIT_FAILURES = Counter(
     "mooring_audit_failures_total", "Lines of the audit log that could not be written."
 )
+_LINES_LEFT_OUT = Counter(
+    "mooring_log_lines_left_out_total", "Lines of the log that said the same again."
+)
 _FREED_BYTES = Counter("mooring_vault_freed_bytes_total", "Bytes that collections gave back.")
 _DAMAGED = Gauge(
     "mooring_vault_damaged_snapshots",
@@ -123,6 +126,11 @@ def job_ended(kind: str, outcome: str) -> None:
 def audit_failed(lines: int) -> None:
     """So many lines are missing from the audit log."""
     _AUDIT_FAILURES.inc(lines)
+
+
+def log_line_left_out() -> None:
+    """A line of the log was not written, because it repeats others."""
+    _LINES_LEFT_OUT.inc()
 
 
 def collected(freed_bytes: int) -> None:

@@ -182,7 +182,12 @@ def _audit_log(settings: Settings, paths: Paths) -> AuditLog | None:
     if not settings.audit.enabled:
         return None
     file = Path(settings.audit.file).expanduser() if settings.audit.file else paths.audit
-    return AuditLog(file.absolute(), sync=settings.audit.sync)
+    return AuditLog(
+        file.absolute(),
+        sync=settings.audit.sync,
+        size=settings.audit.mebibytes * 1024 * 1024,
+        kept=settings.audit.files,
+    )
 
 
 def _open_audit(audit: AuditLog) -> None:
