@@ -27,10 +27,11 @@ class _KeptOpen(ImageExport):
 class ServedImage:
     """Serves until closed; can be interrupted."""
 
-    def __init__(self, image: Image, socket: Path) -> None:
+    def __init__(self, image: Image, socket: Path, name: str = NAME) -> None:
+        self._name = name
         self._image = image
         self._socket = socket
-        self.uri = str(NbdUri(NAME, socket=str(socket)))
+        self.uri = str(NbdUri(name, socket=str(socket)))
         self._loop = asyncio.new_event_loop()
         self._executor = ThreadPoolExecutor(4)
         self._thread = threading.Thread(target=self._loop.run_forever)
@@ -39,10 +40,10 @@ class ServedImage:
         self.resume()
 
     async def names(self) -> Sequence[tuple[str, str]]:
-        return [(NAME, "")]
+        return [(self._name, "")]
 
     async def open(self, name: str) -> Export | None:
-        return _KeptOpen(self._image, self._executor) if name == NAME else None
+        return _KeptOpen(self._image, self._executor) if name == self._name else None
 
     def pause(self) -> None:
         """Cut off everybody and stop serving."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,13 @@ import pytest
 
 from mooring.jobs.recover import recover
 from mooring.jobs.table import PROCEDURES
+from mooring.model.access import UNBOUND, Access, Role
 from mooring.model.errors import InvalidInputException, ServiceError
 from mooring.model.extents import GIB
 from mooring.model.job import Job, JobKind
 from mooring.model.operation import OperationStatus
 from mooring.service.context import Context
+from mooring.service.import_places import MOST_OFFERED, OFFERED_SECONDS
 from mooring.service.questions.table import question_handlers
 from tests.engine.served_image import NAME, ServedImage
 from tests.nbd.exports import SparseImage
@@ -52,10 +54,20 @@ def image() -> SparseImage:
 
 
 @pytest.fixture
-def served(image: SparseImage, run_dir: Path) -> Iterator[ServedImage]:
-    served = ServedImage(image, run_dir / "image")
+def place(world: World) -> dict[str, str]:
+    """A place that the server has offered."""
+    return offered(world)
+
+
+@pytest.fixture
+def served(image: SparseImage, place: dict[str, str]) -> Iterator[ServedImage]:
+    served = serve(image, place)
     yield served
     served.close()
+
+
+def serve(image: SparseImage, place: dict[str, str]) -> ServedImage:
+    return ServedImage(image, Path(place["folder"], place["socket"]), place["export"])
 
 
 @pytest.fixture
@@ -64,22 +76,26 @@ def killer() -> Killer:
 
 
 @pytest.fixture
-def world(killer: Killer) -> Iterator[World]:
-    world = World(killer)
+def world(killer: Killer, run_dir: Path) -> Iterator[World]:
+    world = World(killer, imports=run_dir / "imports")
     yield world
     world.close()
 
 
-def ask(world: World, run_dir: Path, **other: Any) -> dict[str, Any]:
-    params = {
-        "diskSnapshotName": "moved",
-        "socket": str(run_dir / "image"),
-        "export": NAME,
-        "sizeInGb": "8",
-        **other,
-    }
-    context = Context(REGION, "AKIATEST", "r", "invocation", world.clock.now_ms())
-    return dict(question_handlers(world.backend)["import"](context, params))
+def question(
+    world: World, name: str, params: Mapping[str, Any], access: Access = UNBOUND
+) -> dict[str, Any]:
+    context = Context(REGION, "AKIATEST", "r", "invocation", world.clock.now_ms(), access)
+    return dict(question_handlers(world.backend)[name](context, params))
+
+
+def offered(world: World, access: Access = UNBOUND) -> dict[str, str]:
+    return question(world, "import-place", {}, access)
+
+
+def ask(world: World, at: dict[str, str], access: Access = UNBOUND, **other: Any) -> dict[str, Any]:
+    params = {"diskSnapshotName": "moved", "place": at["place"], "sizeInGb": "8", **other}
+    return question(world, "import", params, access)
 
 
 def check_content(world: World, image: SparseImage) -> None:
@@ -95,14 +111,16 @@ def nothing_left(world: World) -> None:
     assert not list(world.vault.snapshot_ids())
 
 
-def test_import(world: World, image: SparseImage, served: ServedImage, run_dir: Path) -> None:
-    answer = ask(world, run_dir)
+def test_import(
+    world: World, image: SparseImage, served: ServedImage, place: dict[str, str]
+) -> None:
+    answer = ask(world, place)
 
     (operation,) = answer["operations"]
     assert operation["operationType"] == "ImportDiskSnapshot"
     assert operation["status"] is OperationStatus.STARTED
     assert world.state("moved")["state"] == "pending"
-    assert ask(world, run_dir) == answer  # as a client that lost the answer
+    assert ask(world, place) == answer  # as a client that lost the answer
     world.settle()
     shown = world.state("moved")
     assert shown["state"] == "completed"
@@ -114,18 +132,18 @@ def test_import(world: World, image: SparseImage, served: ServedImage, run_dir: 
     check_content(world, image)
 
 
-def test_tags(world: World, served: ServedImage, run_dir: Path) -> None:
+def test_tags(world: World, served: ServedImage, place: dict[str, str]) -> None:
     tags = [{"key": "keep", "value": "1"}, {"key": "team", "value": "storage"}]
-    ask(world, run_dir, tags=tags)
+    ask(world, place, tags=tags)
     assert world.state("moved")["tags"] == tags
     with pytest.raises(InvalidInputException, match="reserved"):
-        ask(world, run_dir, diskSnapshotName="other", tags=[{"key": "aws:x"}])
+        ask(world, place, diskSnapshotName="other", tags=[{"key": "aws:x"}])
 
 
 def test_a_snapshot_of_a_disk_made_from_it_is_incremental(
-    world: World, served: ServedImage, run_dir: Path
+    world: World, served: ServedImage, place: dict[str, str]
 ) -> None:
-    ask(world, run_dir)
+    ask(world, place)
     world.settle()
     disk_id = restore(world, "moved", "copy")
     world.write(disk_id, MIB, b"x" * 4096)
@@ -147,10 +165,10 @@ def test_killed_at_any_moment_it_completes(
     killer: Killer,
     image: SparseImage,
     served: ServedImage,
-    run_dir: Path,
+    place: dict[str, str],
 ) -> None:
     killer.at = moment
-    ask(world, run_dir)
+    ask(world, place)
     with pytest.raises(Killed):
         world.settle()
     recover(world.tools)
@@ -161,10 +179,14 @@ def test_killed_at_any_moment_it_completes(
 
 @pytest.mark.parametrize("moment", [one for one in MOMENTS if one[0] == "store"][:1])
 def test_nothing_is_left_when_the_image_goes(
-    moment: tuple[str, str], world: World, killer: Killer, served: ServedImage, run_dir: Path
+    moment: tuple[str, str],
+    world: World,
+    killer: Killer,
+    served: ServedImage,
+    place: dict[str, str],
 ) -> None:
     killer.at = moment
-    ask(world, run_dir)
+    ask(world, place)
     with pytest.raises(Killed):
         world.settle()
     served.pause()
@@ -178,10 +200,10 @@ def test_nothing_is_left_when_the_image_goes(
 
 
 def test_nothing_is_left_of_what_cannot_be_read(
-    world: World, image: SparseImage, served: ServedImage, run_dir: Path
+    world: World, image: SparseImage, served: ServedImage, place: dict[str, str]
 ) -> None:
     image.fail_at = image.filled[-1]
-    ask(world, run_dir)
+    ask(world, place)
     world.settle()
     nothing_left(world)
     with world.catalog.read() as transaction:
@@ -190,41 +212,106 @@ def test_nothing_is_left_of_what_cannot_be_read(
     assert "the medium is worn out" in str(operation.error_details)
 
 
-def test_deleting_cancels(world: World, served: ServedImage, run_dir: Path) -> None:
-    ask(world, run_dir)
+def test_deleting_cancels(world: World, served: ServedImage, place: dict[str, str]) -> None:
+    ask(world, place)
     world.call("DeleteDiskSnapshot", diskSnapshotName="moved")
     world.settle()
     nothing_left(world)
 
 
 def test_what_cannot_be_imported(
-    world: World, served: ServedImage, run_dir: Path, monkeypatch: pytest.MonkeyPatch
+    world: World,
+    served: ServedImage,
+    place: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for other, match in (
-        ({"socket": "run/image"}, "begins with /"),
-        ({"socket": "/nowhere/image"}, "cannot be reached"),
-        ({"socket": "/" + "x" * 200}, "bytes"),
-        ({"export": "other"}, "cannot be read"),
         ({"sizeInGb": "7"}, "between 8 and 16384 GB"),
         ({"sizeInGb": "-8"}, "must be a number"),
         ({"diskSnapshotName": ""}, "diskSnapshotName is required"),
-        ({"socket": "/a\nb"}, "socket is required"),
+        ({"place": "a\nb"}, "place is required"),
     ):
         with pytest.raises(ServiceError, match=match):
-            ask(world, run_dir, **other)
+            ask(world, place, **other)
     nothing_left(world)
     image = SparseImage(4096, filled=0)
     image._size = 9 * GIB
-    large = ServedImage(image, run_dir / "large")
+    other_place = offered(world)
+    large = serve(image, other_place)
     try:
         with pytest.raises(InvalidInputException, match="more than 8 GB"):
-            ask(world, run_dir, socket=str(run_dir / "large"))
+            ask(world, other_place)
     finally:
         large.close()
     world.disk("moved")
     with pytest.raises(ServiceError, match="moved"):
-        ask(world, run_dir)
+        ask(world, place)
     user = os.getuid()
     monkeypatch.setattr(os, "getuid", lambda: user + 1)
     with pytest.raises(InvalidInputException, match="is another user's"):
-        ask(world, run_dir, diskSnapshotName="others")
+        ask(world, place, diskSnapshotName="others")
+
+
+def test_the_server_reads_from_no_other_place(
+    world: World, image: SparseImage, run_dir: Path
+) -> None:
+    """Whatever a caller names, it is never a socket that was there before."""
+    foreign = ServedImage(image, run_dir / "foreign")
+    try:
+        for params in (
+            {"socket": str(run_dir / "foreign"), "export": NAME},
+            {"place": str(run_dir / "foreign")},
+            {"place": "../foreign"},
+            {"place": "foreign"},
+            {"place": "/etc/passwd"},
+            {"place": ""},
+        ):
+            with pytest.raises(InvalidInputException) as caught:
+                question(world, "import", {"diskSnapshotName": "xx", "sizeInGb": "8", **params})
+            # Nothing is told of what is there and what is not.
+            assert "place is required" in caught.value.message or (
+                "No such place" in caught.value.message
+            )
+    finally:
+        foreign.close()
+    nothing_left(world)
+
+
+def test_a_place_is_for_one_user_and_one_import(
+    world: World, served: ServedImage, place: dict[str, str]
+) -> None:
+    mallory = Access("mallory", Role.OPERATOR)
+    with pytest.raises(InvalidInputException, match="No such place"):
+        ask(world, place, mallory)
+    ask(world, place)
+    with pytest.raises(InvalidInputException, match="No such place"):
+        ask(world, place, diskSnapshotName="again")
+    late = offered(world)
+    world.clock.advance(OFFERED_SECONDS + 1)
+    with pytest.raises(InvalidInputException, match="waited for too long"):
+        ask(world, late, diskSnapshotName="late")
+
+
+def test_a_place_is_private_and_goes_when_nobody_serves_there(
+    world: World, served: ServedImage, place: dict[str, str]
+) -> None:
+    folder = Path(place["folder"])
+    assert folder.stat().st_mode & 0o777 == folder.parent.stat().st_mode & 0o777 == 0o700
+    unused = Path(offered(world)["folder"])
+    world.clock.advance(OFFERED_SECONDS + 1)
+    offered(world)
+    assert not unused.exists()
+    assert folder.exists()  # served still, as of an import that takes long
+    served.pause()
+    offered(world)
+    assert not folder.exists()
+
+
+def test_places_are_bounded(world: World) -> None:
+    for _ in range(MOST_OFFERED):
+        offered(world)
+    with pytest.raises(InvalidInputException, match="there can be no more"):
+        offered(world)
+    offered(world, Access("olga", Role.OPERATOR))
+    world.clock.advance(OFFERED_SECONDS + 1)
+    offered(world)

@@ -25,6 +25,7 @@ from mooring.quiesce.memory import MemoryQuiescer
 from mooring.service.backend import Backend
 from mooring.service.context import Context
 from mooring.service.freezing import freeze_unasked
+from mooring.service.import_places import ImportPlaces
 from mooring.service.table import handlers
 from mooring.vault.store.memory import MemoryStore
 from mooring.vault.vault import Vault
@@ -38,7 +39,10 @@ class World:
     """Ask with `call`; nothing happens after a reply until `settle`."""
 
     def __init__(
-        self, observer: Observer = unobserved, exports: Path = Path("/nowhere/exports")
+        self,
+        observer: Observer = unobserved,
+        exports: Path = Path("/nowhere/exports"),
+        imports: Path = Path("/nowhere/imports"),
     ) -> None:
         self.clock = ManualClock()
         self.catalog = Catalog(MEMORY)
@@ -69,6 +73,7 @@ class World:
             account_id="000000000000",
             max_pending_snapshots=5,
             exports=exports,
+            imports=ImportPlaces(imports, self.clock, self.tools.ids),
             quiescer=self.quiescer,
             devices=self.tools.devices,
             vaults=vaults,

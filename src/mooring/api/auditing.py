@@ -77,7 +77,7 @@ def _line(
 def _names(entry: AnyEntry, params: Mapping[str, Any]) -> list[str]:
     """The names of what the request was about, in the order of the operation's table."""
     found: list[str] = []
-    for member in (*entry.on, *filter(None, [entry.makes])):
+    for member in (*entry.on, *filter(None, [entry.makes]), *entry.notes):
         value = params.get(member)
         names = value if isinstance(value, list) else [value]
         found += [shown(name) for name in names if isinstance(name, str)]

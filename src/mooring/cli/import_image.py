@@ -27,7 +27,7 @@ def run(model: ServiceModel, rest: list[str], options: Options, session: Session
     if rest and rest[-1] in {"help", "--help", "-h"}:
         return _show_help()
     from mooring.cli.images import image_check
-    from mooring.cli.images.served_file import EXPORT, ServedFile
+    from mooring.cli.images.served_file import Place, ServedFile
 
     arguments = parser.Parser()
     arguments.add_argument("file")
@@ -54,12 +54,14 @@ def run(model: ServiceModel, rest: list[str], options: Options, session: Session
     fd = image_check.open_image(parsed.file)
     try:
         image_check.check(fd, parsed.file, parsed.image_format)
-        with ServedFile(fd, parsed.file, driver) as served:
+        keys = ("place", "folder", "socket", "export")
+        told = client.ask("import-place", {}, "a place to import from", keys)
+        place = Place(*(str(told[key]) for key in keys[1:]))
+        with ServedFile(fd, parsed.file, driver, place) as served:
             size_gb = _size_gb(parsed.file, served.size, parsed.disk_size_in_gb)
             members = {
                 "diskSnapshotName": parsed.disk_snapshot_name,
-                "socket": served.socket,
-                "export": EXPORT,
+                "place": str(told["place"]),
                 "sizeInGb": str(size_gb),
                 **tags,
             }
@@ -142,9 +144,10 @@ def _show_help() -> int:
         [
             "Reads an image file into the vault as a snapshot, from which disks can be made. It is "
             "read with your rights, not the server's: qemu-storage-daemon, started by this "
-            "command, serves the file read-only on a private Unix socket, and the server reads "
-            "from there. So the command runs on the server's host, as the server's user, until "
-            "all is read.",
+            "command, serves the file read-only on a Unix socket in a folder that the server "
+            "offers for this import and that only its own user can write to; the server reads from "
+            "there and from nowhere else. So the command runs on the server's host, as the "
+            "server's user, until all is read.",
             "The format is named, never guessed. Images that refer to other files (a backing file, "
             "a parent, an external data file, extents), that have snapshots inside or are "
             "encrypted are refused, and so is what is no regular file.",

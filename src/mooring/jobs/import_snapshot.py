@@ -1,7 +1,8 @@
 """Making a snapshot from an image that the caller serves.
 
-`mooring import` serves an image file, read-only, over NBD on a Unix socket, as its own user, so
-what the server gets to see is what that user may read. The snapshot is recorded as pending. Then:
+`mooring import` serves an image file, read-only, over NBD on a Unix socket in a folder that the
+server has offered for it, so what the server gets to see is what that process may read. The
+snapshot is recorded as pending. Then:
 
     store      read the image, write it to the vault, the root last      undo: delete the root
     complete   say that the snapshot is completed

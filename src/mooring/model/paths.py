@@ -66,6 +66,10 @@ class Paths:
         """What belongs to block devices of this host, one folder for each disk."""
         return self.run / ".devices"
 
+    def imports(self) -> Path:
+        """Where images to import are served, one folder for each."""
+        return self.run / ".imports"
+
     def snapshots_run(self, region: str) -> Path:
         """The socket of the process that serves a region's snapshots."""
         return self.run / f"snapshots-{region}"

@@ -25,6 +25,7 @@ from mooring.protocol.serialize import Settled
 from mooring.quiesce.interface import Quiescer
 from mooring.quiesce.memory import MemoryQuiescer
 from mooring.service.context import Context
+from mooring.service.import_places import ImportPlaces
 from mooring.vault.served.interface import NoServer, SnapshotServer
 from mooring.vault.vault import Vault
 
@@ -39,8 +40,8 @@ ANSWERS_KEPT_MS = 15 * 60 * 1000
 class Backend:
     """Everything below the service.
 
-    `engines` by zone, `servers` of snapshots and `vaults` by region; `exports` is where images go;
-    `views` are kept by views.py.
+    `engines` by zone, `servers` of snapshots and `vaults` by region; `exports` is where images go,
+    `imports` where they come from; `views` are kept by views.py.
     """
 
     catalog: Catalog
@@ -51,6 +52,7 @@ class Backend:
     account_id: str
     max_pending_snapshots: int
     exports: Path
+    imports: ImportPlaces
     servers: Mapping[str, SnapshotServer] = field(default_factory=dict)
     vaults: Mapping[str, Vault] = field(default_factory=dict)
     quiescer: Quiescer = field(default_factory=MemoryQuiescer)

@@ -18,7 +18,8 @@ class Entry(Generic[Function_co]):
 
     `on` are the members of the input that name resources which must be there: access by tags is
     decided by them. `region` is the member that says in which region they are, empty for that of
-    the request. `makes` is the member that names what is made: who is bound to tags must give them
+    the request. `notes` are members that name no resources of ours and belong into the audit log.
+    `makes` is the member that names what is made: who is bound to tags must give them
     in the request.
     """
 
@@ -27,6 +28,7 @@ class Entry(Generic[Function_co]):
     on: tuple[str, ...] = ()
     region: str = ""
     makes: str = ""
+    notes: tuple[str, ...] = ()
 
 
 AnyEntry = Entry[Callable[..., object]]
@@ -39,10 +41,22 @@ def reads(function: Function, *, on: Sequence[str] = ()) -> Entry[Function]:
 
 
 def changes(
-    function: Function, *, on: Sequence[str] = (), region: str = "", makes: str = ""
+    function: Function,
+    *,
+    on: Sequence[str] = (),
+    region: str = "",
+    makes: str = "",
+    notes: Sequence[str] = (),
 ) -> Entry[Function]:
     """It makes, changes or deletes resources, or opens a way to the data of a disk."""
-    return Entry(function=function, need=Need.CHANGE, on=tuple(on), region=region, makes=makes)
+    return Entry(
+        function=function,
+        need=Need.CHANGE,
+        on=tuple(on),
+        region=region,
+        makes=makes,
+        notes=tuple(notes),
+    )
 
 
 def administers(function: Function) -> Entry[Function]:

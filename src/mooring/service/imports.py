@@ -17,26 +17,42 @@ from mooring.nbd.uri import NbdUri
 from mooring.service import operations
 from mooring.service.backend import Backend, Call, Params
 from mooring.service.context import Context
+from mooring.service.import_places import EXPORT, SOCKET
 
 OPERATION = "ImportDiskSnapshot"
 """The type of the operation that an import has in the lists of operations."""
 
 
-def import_snapshot(backend: Backend, context: Context, params: Params) -> dict[str, Any]:
-    """Make the snapshot `diskSnapshotName` of `sizeInGb`, with `tags`, of what `socket` serves.
+CONNECT_SECONDS = 5.0
+"""How long the image's server has to answer."""
 
-    The socket is one of this host, on which a process of the server's own user serves the image
-    as `export`; it goes on until the operation, which is the answer, has ended.
+
+def import_place(backend: Backend, context: Context, params: Params) -> dict[str, Any]:
+    """Offer a place to serve an image in: `folder`, for which `place` stands in the import.
+
+    Only the server's own user can put a socket there; it is to be named `socket`, and the image
+    is its export `export`.
+    """
+    token, folder = backend.imports.offer(context.access.user)
+    return {"place": token, "folder": str(folder), "socket": SOCKET, "export": EXPORT}
+
+
+def import_snapshot(backend: Backend, context: Context, params: Params) -> dict[str, Any]:
+    """Make the snapshot `diskSnapshotName` of `sizeInGb`, with `tags`, of what `place` serves.
+
+    A process of the server's own user serves the image there, see `import_place`; it goes on until
+    the operation, which is the answer, has ended.
     """
     call = Call(context, OPERATION, dict(params))
     if (known := call.recall(backend)) is not None:
         return known
     name = check_name(_text(params, "diskSnapshotName"))
-    socket, export = _text(params, "socket"), _text(params, "export")
+    place = _text(params, "place")
     tags = read_tags(params.get("tags") or [])
     check_own_tags(ResourceType.DISK_SNAPSHOT, tags)
     size_gb = check_disk_size(_number(params, "sizeInGb"))
-    _check_served(socket, export, size_gb)
+    socket = str(backend.imports.socket(context.access.user, place))
+    _check_served(socket, size_gb)
     snapshot_id = backend.ids.new_id()
     snapshot = DiskSnapshot(
         id=snapshot_id,
@@ -61,21 +77,20 @@ def import_snapshot(backend: Backend, context: Context, params: Params) -> dict[
             JobKind.IMPORT_SNAPSHOT,
             snapshot.id,
             snapshot.region,
-            {"snapshot": snapshot.id, "socket": socket, "export": export},
+            {"snapshot": snapshot.id, "socket": socket, "export": EXPORT},
             [operations.begin(backend, call, snapshot)],
             job_id=snapshot.id,
         )
-        return operations.reply(backend, transaction, call, started)
+        answer = operations.reply(backend, transaction, call, started)
+    backend.imports.taken(place)
+    return answer
 
 
-def _check_served(socket: str, export: str, size_gb: int) -> None:
+def _check_served(socket: str, size_gb: int) -> None:
     """Raise InvalidInputException unless the image can be read from there, and fits."""
-    if not socket.startswith("/"):
-        raise InvalidInputException(
-            f"The socket {shown(socket)} must be named from the root on: it begins with /."
-        )
+    uri = NbdUri(EXPORT, socket=socket)
     try:
-        with BlockingNbdClient(NbdUri(export, socket=socket), same_user=True) as image:
+        with BlockingNbdClient(uri, timeout=CONNECT_SECONDS, same_user=True) as image:
             size = image.info.size
     except NbdError as error:
         raise InvalidInputException(f"The image cannot be read: {error}.") from error

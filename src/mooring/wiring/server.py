@@ -39,6 +39,7 @@ from mooring.quiesce.process import CommandPair, Limits, ProcessQuiescer
 from mooring.service.absence import tell_absent
 from mooring.service.backend import Backend
 from mooring.service.freezing import freeze_unasked
+from mooring.service.import_places import ImportPlaces
 from mooring.service.keyring import Keyring
 from mooring.wiring.data_directory import hold_directory, make_run_directory
 from mooring.wiring.snapshot_servers import snapshot_servers
@@ -167,6 +168,7 @@ def _build(settings: Settings, paths: Paths, observer: Observer, lock: IO[str]) 
         account_id=settings.account,
         max_pending_snapshots=settings.limits.pending_snapshots,
         exports=_exports(settings, paths),
+        imports=ImportPlaces(paths.imports(), clock, ids),
         servers=servers,
         vaults=vaults,
         quiescer=_quiescer(settings, paths, clock),

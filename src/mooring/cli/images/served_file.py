@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
-import shutil
+import re
 import signal
+import stat
 import subprocess
-import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from mooring.model.clock import SystemClock
@@ -17,23 +19,48 @@ from mooring.model.errors import CommandError, NbdError
 from mooring.nbd.blocking import BlockingNbdClient
 from mooring.nbd.uri import NbdUri
 
-EXPORT = "image"
 PROGRAM = "qemu-storage-daemon"
 _START_SECONDS = 20.0
 _PAUSE_SECONDS = 0.02
 _SET_DEATH_SIGNAL = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the server wants to find the image: a folder of its user, and names in it."""
+
+    folder: str
+    socket: str
+    export: str
+
+    def checked_socket(self) -> str:
+        """The socket's path. Raises CommandError unless the place is empty and this user's own."""
+        folder = Path(self.folder)
+        try:
+            found = folder.lstat()
+            mine = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+            empty = mine and not any(folder.iterdir())
+        except OSError:
+            empty = False
+        simple = re.fullmatch(r"[A-Za-z0-9.-]+", self.socket + self.export)
+        if not empty or not simple or not folder.is_absolute():
+            raise CommandError(
+                "The server takes images only from processes of its own user, on its own host: "
+                "run this command there, as that user."
+            )
+        return str(folder / self.socket)
+
+
 class ServedFile:
     """The file behind `fd`, in one of QEMU's formats; use `with`. Raises CommandError.
 
-    QEMU opens that very file and nothing that the image names. It ends with this process, however
-    that ends.
+    It is served in the place that the server has offered. QEMU opens that very file and nothing
+    that the image names. It ends with this process, however that ends.
     """
 
-    def __init__(self, fd: int, path: str, driver: str) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="mooring-", dir=_runtime_folder()))
-        self.socket = str(self._folder / "nbd.sock")
+    def __init__(self, fd: int, path: str, driver: str, place: Place) -> None:
+        self._export = place.export
+        self.socket = place.checked_socket()
         self._process: subprocess.Popen[str] | None = None
         try:
             self._start(fd, driver)
@@ -54,7 +81,8 @@ class ServedFile:
         if process is not None:
             process.kill()
             process.communicate()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            Path(self.socket).unlink()
 
     def _start(self, fd: int, driver: str) -> None:
         node: dict[str, object] = {
@@ -73,13 +101,14 @@ class ServedFile:
             if os.getppid() != parent:
                 os._exit(1)
 
+        export = f"type=nbd,id=image,node-name=image,name={self._export},writable=off"
         try:
             self._process = subprocess.Popen(
                 [
                     PROGRAM,
                     "--blockdev", json.dumps(node),
                     "--nbd-server", f"addr.type=unix,addr.path={self.socket.replace(',', ',,')}",
-                    "--export", f"type=nbd,id=image,node-name=image,name={EXPORT},writable=off",
+                    "--export", export,
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -104,7 +133,9 @@ class ServedFile:
         while True:
             # The socket is there before the export is.
             try:
-                with BlockingNbdClient(NbdUri(EXPORT, socket=self.socket), timeout=5) as client:
+                with BlockingNbdClient(
+                    NbdUri(self._export, socket=self.socket), timeout=5
+                ) as client:
                     return client.info.size
             except NbdError as error:
                 problem = str(error)
@@ -116,9 +147,3 @@ class ServedFile:
             if clock.monotonic() > deadline:
                 raise CommandError(f"{path} is not served within {_START_SECONDS:g} s: {problem}")
             time.sleep(_PAUSE_SECONDS)
-
-
-def _runtime_folder() -> str | None:
-    """Where the server finds the socket, too: not below a /tmp of the user's own, if there is."""
-    folder = os.environ.get("XDG_RUNTIME_DIR")
-    return folder if folder and len(folder) < 60 and os.access(folder, os.W_OK) else None

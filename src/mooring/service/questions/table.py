@@ -9,7 +9,7 @@ from mooring.service.access import Request, admit
 from mooring.service.backend import Backend, Params
 from mooring.service.context import Context
 from mooring.service.entry import Entry, administers, changes, reads
-from mooring.service.imports import import_snapshot
+from mooring.service.imports import import_place, import_snapshot
 from mooring.service.questions.disks import device, disk, disks, uri
 from mooring.service.questions.question import Answer, Question
 from mooring.service.questions.snapshots import export, export_record, instance_snapshot, snapshot
@@ -24,7 +24,8 @@ QUESTIONS: dict[str, Entry[Question]] = {
     "export": changes(export, on=["diskSnapshotName"]),
     "export-record": reads(export_record),
     "instance-snapshot": reads(instance_snapshot, on=["instanceSnapshotName"]),
-    "import": changes(import_snapshot, makes="diskSnapshotName"),
+    "import-place": changes(import_place),
+    "import": changes(import_snapshot, makes="diskSnapshotName", notes=["place"]),
     "snapshot": reads(snapshot, on=["diskSnapshotName"]),
     "diff": reads(diff, on=["diskSnapshotName", "fromDiskSnapshotName"]),
     "usage": reads(usage),
