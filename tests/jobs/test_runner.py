@@ -16,9 +16,10 @@ from mooring.jobs.table import PROCEDURES
 from mooring.model.errors import EngineError
 from mooring.model.extents import BLOCK_SIZE
 from mooring.model.job import Job, JobKind
-from tests.engine.served_image import ServedImage
 from tests.nbd.exports import SparseImage
 from tests.service.test_imports import ask as import_image
+from tests.service.test_imports import offered
+from tests.service.test_imports import serve as serve_image
 from tests.service.test_snapshots import restore
 from tests.service.world import World
 
@@ -214,10 +215,11 @@ def test_a_step_that_fails_once_is_tried_again(
     kind: JobKind, name: str, monkeypatch: pytest.MonkeyPatch, run_dir: Path, tmp_path: Path
 ) -> None:
     failures = fail(monkeypatch, kind, name, times=1)
-    world = World(exports=tmp_path)
+    world = World(exports=tmp_path, imports=run_dir / "imports")
     if kind is JobKind.IMPORT_SNAPSHOT:
-        with closing(ServedImage(SparseImage(BLOCK_SIZE), run_dir / "image")):
-            import_image(world, run_dir)
+        place = offered(world)
+        with closing(serve_image(SparseImage(BLOCK_SIZE), place)):
+            import_image(world, place)
             world.settle()
     else:
         run_everything(world)

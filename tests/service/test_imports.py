@@ -225,12 +225,13 @@ def test_what_cannot_be_imported(
     place: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for other, match in (
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"sizeInGb": "7"}, "between 8 and 16384 GB"),
         ({"sizeInGb": "-8"}, "must be a number"),
         ({"diskSnapshotName": ""}, "diskSnapshotName is required"),
         ({"place": "a\nb"}, "place is required"),
-    ):
+    ]
+    for other, match in cases:
         with pytest.raises(ServiceError, match=match):
             ask(world, place, **other)
     nothing_left(world)

@@ -48,3 +48,5 @@ class ExportRecords(ResourceRows[ExportRecord]):
 
     def add(self, value: ExportRecord) -> None:
         self.connection.execute(insert(self.table).values(**self.columns(value)))
+        if value.tags:
+            self._tags.replace(value.id, value.tags)

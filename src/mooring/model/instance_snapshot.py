@@ -130,7 +130,10 @@ def part_name(snapshot_name: str, disk_name: str) -> str:
 
 
 def part(whole: InstanceSnapshot, disk: Disk, snapshot_id: str, support_code: str) -> DiskSnapshot:
-    """The part that an attached disk becomes."""
+    """The part that an attached disk becomes.
+
+    Nobody says who may act on an automatic one: its parts keep the tags of their disks for that.
+    """
     return DiskSnapshot(
         id=snapshot_id,
         region=whole.region,
@@ -143,6 +146,7 @@ def part(whole: InstanceSnapshot, disk: Disk, snapshot_id: str, support_code: st
         disk_zone=disk.zone,
         part_of=whole.id,
         disk_path=disk.path,
+        tags={} if whole.auto is None else disk.tags,
     )
 
 

@@ -8,12 +8,14 @@ from typing import Any
 
 from mooring.catalog.database import Transaction
 from mooring.model.access import Access
+from mooring.model.consistency import AGENT_TAG
 from mooring.model.errors import AccessDeniedException
 from mooring.model.names import is_name
 from mooring.model.tags import Tags
 from mooring.service.backend import Backend, Params
 from mooring.service.context import Context
 from mooring.service.entry import AnyEntry
+from mooring.service.reach import out_of_reach
 from mooring.service.views import arn
 
 ALL = "*"
@@ -41,9 +43,7 @@ def admit(backend: Backend, request: Request) -> Backend:
     """
     access = request.access
     if not access.role.allows(request.entry.need):
-        raise _denied(
-            backend, request, ALL, f"The role of this key is {access.role}, which cannot."
-        )
+        raise denied(backend, request, ALL, f"The role of this key is {access.role}, which cannot.")
     if not access.tags:
         return backend
     _check_request_tags(backend, request)
@@ -60,10 +60,18 @@ def shown_to(access: Access, result: Mapping[str, Any]) -> dict[str, Any]:
     """The result without the resources that bear tags and are not this caller's."""
     if not access.tags:
         return dict(result)
-    return {
-        name: [one for one in value if _is_shown(access, one)] if isinstance(value, list) else value
-        for name, value in result.items()
-    }
+    return {name: _without_others(access, value) for name, value in result.items()}
+
+
+def _without_others(access: Access, value: Any) -> Any:
+    """The value with the lists in it, at any depth, without what is not this caller's."""
+    if isinstance(value, list):
+        return [_without_others(access, one) for one in value if _is_shown(access, one)]
+    if isinstance(value, Mapping):
+        # The same value where nothing is left out: what it is written as is kept with it.
+        less = {name: _without_others(access, one) for name, one in value.items()}
+        return value if less == value else less
+    return value
 
 
 def _is_shown(access: Access, value: object) -> bool:
@@ -76,11 +84,19 @@ def _check_request_tags(backend: Backend, request: Request) -> None:
     """What is made must have the tags; those that are there must keep them."""
     access, params = request.access, request.params
     given = _tags_of(params.get("tags"))
+    if AGENT_TAG in given:
+        raise denied(
+            backend,
+            request,
+            ALL,
+            f"The tag {AGENT_TAG} names a socket of the server's host, which may be another's "
+            "guest: only a key that is bound to no tags can give it.",
+        )
     if request.entry.makes and not access.reaches(given):
-        raise _denied(backend, request, ALL, f"The request must give the tags {_listed(access)}.")
+        raise denied(backend, request, ALL, f"The request must give the tags {_listed(access)}.")
     removed = set(params.get("tagKeys") or []) & access.tags.keys()
     if access.unbinds(given) or removed:
-        raise _denied(backend, request, ALL, f"This key must leave the tags {_listed(access)}.")
+        raise denied(backend, request, ALL, f"This key must leave the tags {_listed(access)}.")
 
 
 def _tags_of(items: Any) -> Tags:
@@ -94,14 +110,15 @@ def _check_resources(backend: Backend, request: Request, transaction: Transactio
         if found is None:
             continue  # the answer will be that it does not exist
         kind, resource_id = found
+        # It is not told which: ids are for those who may see the resource.
+        resource = arn(backend, region, kind, ALL)
+        only = f"This key acts only on resources with the tags {_listed(request.access)}"
         if not request.access.reaches(transaction.tags.of([resource_id])[resource_id]):
-            resource = arn(backend, region, kind, resource_id)
-            raise _denied(
-                backend,
-                request,
-                resource,
-                f"This key acts only on resources with the tags {_listed(request.access)}.",
-            )
+            raise denied(backend, request, resource, f"{only}.")
+        through = request.entry.through
+        other = out_of_reach(transaction, request.access, through, kind, resource_id)
+        if other is not None:
+            raise denied(backend, request, resource, f"{only}, and not {other} have them.")
 
 
 def _names(request: Request) -> Iterator[str]:
@@ -112,7 +129,8 @@ def _names(request: Request) -> Iterator[str]:
         yield from (name for name in names if isinstance(name, str) and is_name(name))
 
 
-def _denied(backend: Backend, request: Request, resource: str, why: str) -> AccessDeniedException:
+def denied(backend: Backend, request: Request, resource: str, why: str) -> AccessDeniedException:
+    """The error for what the caller may not do, in AWS's words, and why."""
     user = f"arn:aws:iam::{backend.account_id}:user/{request.access.user}"
     return AccessDeniedException(
         f"User: {user} is not authorized to perform: {request.action} on resource: {resource} "

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from mooring.model.access import Need
+from mooring.service.reach import Through
 
 Function = TypeVar("Function", bound=Callable[..., object])
 Function_co = TypeVar("Function_co", bound=Callable[..., object], covariant=True)
@@ -17,10 +18,10 @@ class Entry(Generic[Function_co]):
     """What is served.
 
     `on` are the members of the input that name resources which must be there: access by tags is
-    decided by them. `region` is the member that says in which region they are, empty for that of
-    the request. `notes` are members that name no resources of ours and belong into the audit log.
-    `makes` is the member that names what is made: who is bound to tags must give them
-    in the request.
+    decided by them, and `through` says what else they stand for. `region` is the member that says
+    in which region they are, empty for that of the request. `notes` are members that name no
+    resources of ours and belong into the audit log. `makes` is the member that names what is made:
+    who is bound to tags must give them in the request.
     """
 
     function: Function_co
@@ -29,6 +30,7 @@ class Entry(Generic[Function_co]):
     region: str = ""
     makes: str = ""
     notes: tuple[str, ...] = ()
+    through: Through = Through.NOTHING
 
 
 AnyEntry = Entry[Callable[..., object]]
@@ -47,6 +49,7 @@ def changes(
     region: str = "",
     makes: str = "",
     notes: Sequence[str] = (),
+    through: Through = Through.NOTHING,
 ) -> Entry[Function]:
     """It makes, changes or deletes resources, or opens a way to the data of a disk."""
     return Entry(
@@ -56,6 +59,7 @@ def changes(
         region=region,
         makes=makes,
         notes=tuple(notes),
+        through=through,
     )
 
 

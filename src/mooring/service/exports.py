@@ -11,6 +11,7 @@ from mooring.model.job import JobKind
 from mooring.model.snapshot import DiskSnapshot
 from mooring.service import operations, pages
 from mooring.service.backend import Backend, Call, Result
+from mooring.service.reach import reaches_record
 from mooring.service.snapshots import find_of_either_kind
 from mooring.service.views import export_record_view
 
@@ -50,6 +51,8 @@ def get_export_snapshot_records(backend: Backend, call: Call) -> Result:
     after = pages.read_number(call.params.get("pageToken")) or 0
     with backend.catalog.read() as transaction:
         found, more = transaction.export_records.page(call.region, after, pages.SIZE)
+        access = call.context.access
+        found = [one for one in found if reaches_record(transaction, access, one)]
     return {
         "exportSnapshotRecords": [export_record_view(backend, one) for one in found],
         "nextPageToken": pages.token(more),
@@ -87,6 +90,7 @@ def _record(backend: Backend, source: Snapshot) -> ExportRecord:
         blueprint_id=blueprint_id,
         disks=[_disk(part) for part in parts],
         destination=place,
+        tags=source.tags,
     )
 
 

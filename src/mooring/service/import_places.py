@@ -1,4 +1,4 @@
-"""The places in which callers serve images to import; being there is the proof of rights."""
+"""The places in which callers serve images to import."""
 
 from __future__ import annotations
 

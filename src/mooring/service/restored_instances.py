@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mooring.catalog.database import Transaction
+from mooring.model.access import Access
 from mooring.model.consistency import check_own_tags
 from mooring.model.disk import Attachment, Disk
 from mooring.model.errors import InvalidInputException, OperationFailureException
@@ -44,7 +45,7 @@ def create_instances_from_snapshot(backend: Backend, call: Call) -> Result:
             instance = _new_instance(backend, call, whole, name)
             transaction.instances.add(instance)
             begin_with(backend, transaction, call, instance)
-            disks = _new_disks(backend, whole, instance, disk_names[name])
+            disks = _new_disks(backend, call.context.access, whole, instance, disk_names[name])
             for disk in disks:
                 transaction.disks.add(disk)
             started += operations.enqueue(
@@ -158,8 +159,13 @@ def _new_instance(backend: Backend, call: Call, whole: InstanceSnapshot, name: s
 
 
 def _new_disks(
-    backend: Backend, whole: InstanceSnapshot, instance: Instance, names: Sequence[str]
+    backend: Backend,
+    access: Access,
+    whole: InstanceSnapshot,
+    instance: Instance,
+    names: Sequence[str],
 ) -> list[Disk]:
+    """Disks that whoever makes them can reach, too: the request has no tags for them."""
     return [
         Disk(
             id=backend.ids.new_id(),
@@ -173,6 +179,7 @@ def _new_disks(
             instance_id=instance.id,
             path=part.disk_path,
             origin_id=part.id,
+            tags=dict(access.tags),
         )
         for part, name in zip(whole.parts, names, strict=True)
     ]

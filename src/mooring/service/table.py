@@ -27,6 +27,7 @@ from mooring.service.access import Request, admit, shown_to
 from mooring.service.backend import Backend, Call, Params, Result
 from mooring.service.context import Context
 from mooring.service.entry import Entry, changes, reads
+from mooring.service.reach import Through
 
 Function = Callable[[Backend, Call], Result]
 Handler = Callable[[Context, Params], Mapping[str, Any]]
@@ -41,6 +42,7 @@ OPERATIONS: dict[str, Entry[Function]] = {
         on=["sourceSnapshotName", "sourceResourceName"],
         region="sourceRegion",
         makes="targetSnapshotName",
+        through=Through.AUTOMATIC,
     ),
     "CreateDisk": changes(disks.create_disk, makes="diskName"),
     "CreateDiskFromSnapshot": changes(
@@ -55,23 +57,29 @@ OPERATIONS: dict[str, Entry[Function]] = {
         instance_snapshots.create_instance_snapshot,
         on=["instanceName"],
         makes="instanceSnapshotName",
+        through=Through.DISKS,
     ),
     "CreateInstances": changes(instances.create_instances, makes="instanceNames"),
     "CreateInstancesFromSnapshot": changes(
         restored_instances.create_instances_from_snapshot,
         on=["instanceSnapshotName", "sourceInstanceName"],
         makes="instanceNames",
+        through=Through.AUTOMATIC,
     ),
-    "DeleteAutoSnapshot": changes(auto_snapshots.delete_auto_snapshot, on=["resourceName"]),
+    "DeleteAutoSnapshot": changes(
+        auto_snapshots.delete_auto_snapshot, on=["resourceName"], through=Through.AUTOMATIC
+    ),
     "DeleteDisk": changes(disks.delete_disk, on=["diskName"]),
     "DeleteDiskSnapshot": changes(snapshots.delete_disk_snapshot, on=["diskSnapshotName"]),
-    "DeleteInstance": changes(instances.delete_instance, on=["instanceName"]),
+    "DeleteInstance": changes(
+        instances.delete_instance, on=["instanceName"], through=Through.DISKS | Through.AUTOMATIC
+    ),
     "DeleteInstanceSnapshot": changes(
         instance_snapshots.delete_instance_snapshot, on=["instanceSnapshotName"]
     ),
     "DetachDisk": changes(attachments.detach_disk, on=["diskName"]),
-    "DisableAddOn": changes(add_ons.disable_add_on, on=["resourceName"]),
-    "EnableAddOn": changes(add_ons.enable_add_on, on=["resourceName"]),
+    "DisableAddOn": changes(add_ons.disable_add_on, on=["resourceName"], through=Through.DISKS),
+    "EnableAddOn": changes(add_ons.enable_add_on, on=["resourceName"], through=Through.DISKS),
     "ExportSnapshot": changes(exports.export_snapshot, on=["sourceSnapshotName"]),
     "GetActiveNames": reads(regions.get_active_names),
     "GetAutoSnapshots": reads(auto_snapshots.get_auto_snapshots, on=["resourceName"]),
@@ -101,12 +109,14 @@ OPERATIONS: dict[str, Entry[Function]] = {
     "PutInstancePublicPorts": changes(
         instance_settings.put_instance_public_ports, on=["instanceName"]
     ),
-    "RebootInstance": changes(instances.reboot_instance, on=["instanceName"]),
+    "RebootInstance": changes(
+        instances.reboot_instance, on=["instanceName"], through=Through.DISKS
+    ),
     "SetIpAddressType": changes(instance_settings.set_ip_address_type, on=["resourceName"]),
-    "StartInstance": changes(instances.start_instance, on=["instanceName"]),
-    "StopInstance": changes(instances.stop_instance, on=["instanceName"]),
-    "TagResource": changes(tags.tag_resource, on=["resourceName"]),
-    "UntagResource": changes(tags.untag_resource, on=["resourceName"]),
+    "StartInstance": changes(instances.start_instance, on=["instanceName"], through=Through.DISKS),
+    "StopInstance": changes(instances.stop_instance, on=["instanceName"], through=Through.DISKS),
+    "TagResource": changes(tags.tag_resource, on=["resourceName"], through=Through.DISKS),
+    "UntagResource": changes(tags.untag_resource, on=["resourceName"], through=Through.DISKS),
     "UpdateInstanceMetadataOptions": changes(
         instance_settings.update_instance_metadata_options, on=["instanceName"]
     ),

@@ -16,6 +16,7 @@ from mooring.service.context import Context
 from mooring.service.disks import find_snapshot
 from mooring.service.instance_snapshots import find_instance_snapshot
 from mooring.service.questions.question import Answer, member
+from mooring.service.reach import reaches_record
 
 EXPORT_SECONDS = 60 * 60
 LONGEST_EXPORT_SECONDS = 24 * 60 * 60
@@ -128,7 +129,9 @@ def export_record(backend: Backend, context: Context, params: Params) -> Answer:
     name = member(params, "exportSnapshotRecordName")
     with backend.catalog.read() as transaction:
         found = transaction.export_records.by_name(context.region, check_name(name))
-    if found is None:
+        seen = found is not None and reaches_record(transaction, context.access, found)
+    # Another's is called missing: its name is a random id, which nobody else has.
+    if found is None or not seen:
         raise NotFoundException(f"The ExportSnapshotRecord does not exist: {name}")
     return {
         "exportSnapshotRecordName": found.name,
