@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -178,6 +179,27 @@ def test_reads_wait_for_the_server_of_snapshots(deployment: Deployment) -> None:
         os.kill(pid, signal.SIGKILL)
 
         check(client)
+        assert snapshot_server(deployment) not in (None, pid)
+
+
+def test_a_server_of_snapshots_that_stands_still_is_replaced(deployment: Deployment) -> None:
+    """One read waits for it; the instance's other disks, and their snapshots, go on."""
+    serve(deployment, fill_mib=1)
+    snapshot(deployment)
+    restore(deployment)
+    other = deployment.attach("data", "host")
+    uri = deployment.attach("restored", "host")
+    with BlockingNbdClient(uri) as client, BlockingNbdClient(other) as neighbour:
+        pid = snapshot_server(deployment)
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(client.read, 8188 * MIB, MIB)
+            deployment.snapshot("neighbour")
+            neighbour.write(0, noise(0, MIB, 1))
+            assert waiting.result() == noise(8188 * MIB, 4 * MIB)[:MIB]
+        check(client)
+        assert deployment.ended("neighbour") == ["completed"]
         assert snapshot_server(deployment) not in (None, pid)
 
 

@@ -228,3 +228,32 @@ def test_hanging_daemon_is_adopted_with_its_problem(run_dir: Path, tmp_path: Pat
         assert client.read(0, MIB) == noise(1, MIB)
     finally:
         harness.close()
+
+
+def test_moved_directory_names_the_daemon_that_holds_the_disk(
+    run_dir: Path, tmp_path: Path
+) -> None:
+    before = QemuHarness(tmp_path / "data", run_dir / "run")
+    moved = None
+    try:
+        instance, export = attached(before, SIZE)
+        client = before.client(instance, export)
+        client.write(0, noise(1, MIB))
+        client.flush()
+        before.qemu.close()
+        pid = before.daemon_pid(instance)
+        (tmp_path / "data").rename(tmp_path / "data2")
+        moved = QemuHarness(tmp_path / "data2", run_dir / "run2")
+        moved.engine.adopt({instance: [export]})
+        problem = moved.engine.health(export.disk_id).problem
+        assert f"is held by process {pid} (qemu-storage-" in problem
+        with pytest.raises(EngineError, match=f"process {pid} "):
+            moved.engine.freeze({export.disk_id: new_id()})
+
+        before.kill_daemon(instance)
+        until = time.monotonic() + 30
+        while not moved.engine.health(export.disk_id).ok and time.monotonic() < until:
+            time.sleep(0.05)
+        assert moved.client(instance, export).read(0, MIB) == noise(1, MIB)
+    finally:
+        (moved or before).close()

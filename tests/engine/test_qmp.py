@@ -6,6 +6,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -85,13 +86,26 @@ def test_refusal_names_command_and_reason(serve: Callable[..., Path]) -> None:
     monitor.close()
 
 
+def test_whoever_waited_behind_a_silence_is_told_of_it(
+    serve: Callable[..., Path],
+) -> None:
+    monitor = Monitor(serve(lambda asked: []), SystemClock(), 5.0)
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(monitor.execute, "query-jobs", timeout=0.2) for _ in range(3)]
+        for one in asked:
+            with pytest.raises(QmpSilenceError, match="has not answered query-jobs"):
+                one.result()
+    with pytest.raises(QmpSilenceError, match="has not answered query-jobs"):
+        monitor.execute("quit", timeout=0.2)
+
+
 def test_silence_and_hanging_up_are_told_apart(serve: Callable[..., Path], run_dir: Path) -> None:
     path = serve(lambda asked: [])
     monitor = Monitor(path, SystemClock(), 5.0)
     with pytest.raises(QmpSilenceError, match="query-jobs"):
         monitor.execute("query-jobs", timeout=0.1)
-    with pytest.raises(QmpClosedError):
-        monitor.execute("query-jobs", timeout=0.1)
+    with pytest.raises(QmpSilenceError, match="query-jobs"):
+        monitor.execute("quit", timeout=0.1)
 
     path.unlink()
     monitor = Monitor(serve(lambda asked: None), SystemClock(), 5.0)

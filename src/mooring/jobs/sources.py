@@ -19,7 +19,11 @@ log = structlog.get_logger("mooring.jobs")
 
 
 class Keeper:
-    """A thread that brings servers of snapshots back which have died although they are needed."""
+    """A thread that brings servers of snapshots back which have died although they are needed.
+
+    One that stands still is as bad as dead, and worse: QEMU waits for an answer without limit,
+    and a snapshot meanwhile stops all disks of the instance. So it is killed.
+    """
 
     def __init__(
         self, servers: Mapping[str, SnapshotServer], needed: Callable[[], Collection[str]]
@@ -56,9 +60,14 @@ class Keeper:
     def _look(self) -> None:
         """Start again what is needed and does not run. Raises StoreError, and the catalog's."""
         # Not only what was seen alive: it may have died between two looks, or with the host.
-        ended = {name: server for name, server in self._servers.items() if not server.alive()}
-        filling = self._needed() if ended else ()
-        for region, server in ended.items():
-            if region in filling or server.granted():
+        filling = self._needed() if self._servers else ()
+        for region, server in self._servers.items():
+            if region not in filling and not server.granted():
+                continue
+            if not server.alive():
                 log.warning("a server of snapshots is needed and does not run", region=region)
+                server.ensure()
+            elif not server.answers():
+                log.error("a server of snapshots hangs, and is replaced", region=region)
+                server.kill()
                 server.ensure()

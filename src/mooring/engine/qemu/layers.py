@@ -16,6 +16,7 @@ from pathlib import Path
 from mooring.engine.lineage import ZERO_ORIGIN
 from mooring.engine.qemu import qcow2
 from mooring.engine.qemu.base_source import BaseSource, forget_source, read_source, write_source
+from mooring.engine.qemu.holders import in_use_by
 from mooring.model.errors import DiskFullError, DiskTooLargeError, EngineError, LayerDamagedError
 
 BASE_NAME = "base.raw"
@@ -274,8 +275,8 @@ class DiskLayers:
             answer = fcntl.fcntl(file, fcntl.F_OFD_GETLK, wanted)
         if struct.unpack("hhqqi4x", answer)[0] != fcntl.F_UNLCK:
             raise EngineError(
-                f"disk {self.disk_id} is in use by a QEMU process that this server does not know: "
-                f"see who has {overlays[-1].path} open, and stop it"
+                f"disk {self.disk_id} is in use by a QEMU process that this server does not know"
+                + (in_use_by(overlays[-1].path) or f": see who has {overlays[-1].path} open")
             )
 
 

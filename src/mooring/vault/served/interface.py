@@ -31,6 +31,14 @@ class SnapshotServer(Protocol):
         """Whether it runs."""
         ...
 
+    def answers(self) -> bool:
+        """Whether it greets whoever connects within some seconds; one that hangs does not."""
+        ...
+
+    def kill(self) -> None:
+        """End it at once, whatever state it is in; its readers connect to the next one."""
+        ...
+
     def end(self) -> None:
         """Ask it to end, if it runs."""
         ...
@@ -54,6 +62,12 @@ class NoServer:
 
     def alive(self) -> bool:
         return True
+
+    def answers(self) -> bool:
+        return True
+
+    def kill(self) -> None:
+        """There is nothing to end."""
 
     def end(self) -> None:
         """There is nothing to end."""

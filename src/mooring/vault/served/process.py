@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import select
 import signal
 import socket
 import struct
@@ -27,6 +28,9 @@ LOG_NAME = "log"
 TCP_NAME = "tcp"
 
 START_SECONDS = 20.0
+ANSWER_SECONDS = 3.0
+"""How long it may take to greet a client; disks wait for it no longer than five seconds."""
+
 _PAUSE_SECONDS = 0.01
 _FLOCK = struct.Struct("hhqqi4x")
 _WHOLE_FILE = (fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
@@ -111,6 +115,37 @@ class ServingProcess:
         except FileNotFoundError:
             return False
         return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
+
+    def answers(self) -> bool:
+        """Whether it greets whoever connects within some seconds; one that hangs does not.
+
+        A vault that hangs does not keep it from that.
+        """
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(ANSWER_SECONDS)
+            try:
+                probe.connect(str(self.folder / SOCKET_NAME))
+                return bool(probe.recv(1))
+            except TimeoutError:
+                return False
+            except OSError:
+                return True  # it ends, or has just begun: that is not hanging
+
+    def kill(self) -> None:
+        """End it at once, whatever state it is in; its readers connect to the next one."""
+        with contextlib.suppress(OSError, ValueError):
+            pid = int((self.folder / LOCK_NAME).read_text())
+            pidfd = os.pidfd_open(pid)
+            try:
+                # The number may be somebody else's by now: only such a process names the folder.
+                command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                if os.fsencode(self.folder) in command:
+                    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                    ended = select.poll()
+                    ended.register(pidfd, select.POLLIN)
+                    ended.poll(ANSWER_SECONDS * 1000)
+            finally:
+                os.close(pidfd)
 
     def end(self) -> None:
         """Ask it to end, if it runs."""

@@ -11,6 +11,7 @@ from mooring.engine.qemu.daemon.connection import Connection
 from mooring.engine.qemu.daemon.nodes import layer_node, source_node
 from mooring.engine.qemu.daemon.qmp import QmpError
 from mooring.engine.qemu.daemon.settings import DaemonSettings
+from mooring.engine.qemu.holders import in_use_by
 from mooring.engine.qemu.layers import BASE_NUMBER, Layer
 from mooring.model.clock import Clock
 from mooring.model.errors import EngineError
@@ -45,7 +46,12 @@ class OpenLayers:
 
     def _open(self, disk_id: str, layer: Layer, below: str | None, *, read_only: bool) -> None:
         options = self._options(disk_id, layer, below, read_only=read_only)
-        self._connection.call("blockdev-add", options)
+        try:
+            self._connection.call("blockdev-add", options)
+        except QmpError as error:
+            if "lock" in error.description:
+                raise EngineError(f"{error}{in_use_by(layer.path)}") from error
+            raise
 
     def _options(
         self, disk_id: str, layer: Layer, below: str | None, *, read_only: bool

@@ -113,10 +113,11 @@ def spawn(program: str, folder: Path, arguments: Sequence[str]) -> None:
         _fresh(folder / QMP_SOCKET).rename(folder / QMP_SOCKET)
         command = [
             program,
+            # First, so that `ps` tells whose it is: data directory, zone, instance.
+            "--pidfile", str(folder / PID_FILE),
             "--chardev", f"socket,id=qmp,fd={qmp.fileno()},server=on,wait=off",
             "--monitor", "chardev=qmp",
             "--nbd-server", f"addr.type=fd,addr.str={nbd.fileno()},max-connections=0",
-            "--pidfile", str(folder / PID_FILE),
             *arguments,
         ]  # fmt: skip
         try:

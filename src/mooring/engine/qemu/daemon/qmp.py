@@ -45,6 +45,7 @@ class Monitor:
         self._clock = clock
         self._lock = threading.Lock()
         self._buffer = b""
+        self._silent: str | None = None
         self._socket = socket.socket(socket.AF_UNIX)
         try:
             deadline = clock.monotonic() + timeout
@@ -81,6 +82,9 @@ class Monitor:
         number = secrets.token_hex(8)
         message = {"execute": command, "arguments": arguments or {}, "id": number}
         with self._lock:
+            if self._silent is not None:
+                # Another caller has waited in vain, and closed the connection.
+                raise QmpSilenceError(self._silent)
             try:
                 deadline = self._clock.monotonic() + timeout
                 self._socket.settimeout(timeout)
@@ -90,11 +94,12 @@ class Monitor:
                     if answer.get("id") == number:
                         break
             except TimeoutError as error:
-                self.close()
-                raise QmpSilenceError(
+                self._silent = (
                     f"the storage daemon at {self._path} has not answered {command} "
                     f"for {timeout:g} seconds"
-                ) from error
+                )
+                self.close()
+                raise QmpSilenceError(self._silent) from error
             except OSError as error:
                 self.close()
                 raise QmpClosedError(f"lost the storage daemon at {self._path}: {error}") from error

@@ -1,0 +1,53 @@
+"""Which processes have a file open, as far as this user may see."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def holders(path: Path) -> list[int]:
+    """The ids of the processes that have the file open for writing, without this one."""
+    try:
+        wanted = path.stat()
+    except OSError:
+        return []
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal() and int(entry.name) != os.getpid():
+            with contextlib.suppress(OSError):
+                if any(_writes(fd, wanted) for fd in _open_files(entry)):
+                    found.append(int(entry.name))
+    return sorted(found)
+
+
+def in_use_by(path: Path) -> str:
+    """Who has the file open and what to do about it, to end a sentence with; may be empty."""
+    found = holders(path)
+    if not found:
+        return ""
+    names = ", ".join(f"{pid} ({_program(pid)})" for pid in found)
+    return (
+        f": {path} is held by process {names}; if that is a storage daemon of a data directory "
+        "that was moved or restored, end it with kill, and the disk is served again"
+    )
+
+
+def _open_files(process: Path) -> Iterator[Path]:
+    yield from (process / "fd").iterdir()
+
+
+def _writes(fd: Path, wanted: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(fd.stat(), wanted) and bool(fd.lstat().st_mode & 0o200)
+    except OSError:
+        return False  # closed meanwhile
+
+
+def _program(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return "gone"
