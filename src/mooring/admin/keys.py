@@ -14,6 +14,7 @@ from mooring.model.access import Access, Role
 from mooring.model.clock import SystemClock
 from mooring.model.errors import ConfigurationError
 from mooring.model.paths import Paths
+from mooring.service.keyring import ended
 from mooring.service.keys import (
     PROFILE,
     Key,
@@ -24,6 +25,7 @@ from mooring.service.keys import (
     show_moment,
     write_keys,
 )
+from mooring.wiring.snapshot_servers import withdraw
 
 HOUR_MS = 60 * 60 * 1000
 
@@ -154,13 +156,17 @@ def _edit(settings: Settings, edit: Callable[[list[Key]], list[Key]]) -> None:
     path = _file(settings)
     with _alone(path.parent):
         now = SystemClock().now_ms()
-        keys = [key for key in edit(list(read_keys(path).values())) if not key.ended(now)]
+        before = read_keys(path)
+        keys = [key for key in edit(list(before.values())) if not key.ended(now)]
         lasting = [key for key in keys if key.expires_ms is None and not key.access.tags]
         if not any(key.access.role is Role.ADMINISTRATOR for key in lasting):
             raise ConfigurationError(
                 "this would leave no administrator without tags: make another one first"
             )
         write_keys(path, keys)
+        gone = ended(before, {key.id: key for key in keys})
+        # A server that runs does the same; without one their exports end here.
+        withdraw(settings, SystemClock(), gone.__contains__)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mooring import streams
+from mooring.admin.grant_arguments import add_grants
 from mooring.admin.key_arguments import add_keys
 from mooring.admin.vault_arguments import add_vault_commands
 from mooring.config.load import load
@@ -113,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor.set_defaults(run=_doctor)
     add_vault_commands(commands, settings)
     add_keys(commands, settings)
+    add_grants(commands, settings)
 
     # The server starts it by itself, so it is not among the commands for people.
     snapshots = commands.add_parser(_INNER_COMMAND)

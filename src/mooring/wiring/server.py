@@ -42,7 +42,7 @@ from mooring.service.freezing import freeze_unasked
 from mooring.service.import_places import ImportPlaces
 from mooring.service.keyring import Keyring
 from mooring.wiring.data_directory import hold_directory, make_run_directory
-from mooring.wiring.snapshot_servers import snapshot_servers
+from mooring.wiring.snapshot_servers import snapshot_servers, withdraw
 from mooring.wiring.vaults import make_vault, replicas
 
 log = structlog.get_logger("mooring.server")
@@ -73,6 +73,11 @@ class Mooring:
         if self.audit is not None:
             _open_audit(self.audit)
         tell_absent(self.backend)
+        # Keys may have gone while no server ran.
+        withdraw(self.settings, self.clock, lambda key_id: key_id not in self.keys.ids())
+        self.keys.tell(
+            lambda ended: withdraw(self.settings, self.clock, lambda key_id: key_id in ended)
+        )
         recover(self.tools)
         self.schedule.forget_old_rhythms()
         self.runner.start()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from mooring.config.settings import Settings
 from mooring.model.clock import Clock
 from mooring.model.paths import Paths
 from mooring.nbd.tls import server_context
+from mooring.vault.served.grants import Grants
 from mooring.vault.served.interface import SnapshotServer
 from mooring.vault.served.process import ServingProcess
+from mooring.wiring.data_directory import make_run_directory
 from mooring.wiring.vaults import s3_options, vault_place
 
 
@@ -32,6 +35,21 @@ def snapshot_servers(settings: Settings, paths: Paths, clock: Clock) -> dict[str
         command += _tcp_options(settings, number)
         servers[region] = ServingProcess(folder, command, clock, settings.nbd.name)
     return servers
+
+
+def grants_of(settings: Settings, clock: Clock) -> dict[str, Grants]:
+    """Who may read snapshots over NBD, by region, whether or not a server runs."""
+    data = settings.data_directory.absolute()
+    paths = Paths(data, make_run_directory(settings, data))
+    return {name: Grants(paths.snapshots_run(name).absolute(), clock) for name in settings.regions}
+
+
+def withdraw(settings: Settings, clock: Clock, ends: Callable[[str], bool]) -> None:
+    """Withdraw the grants of the access keys of which `ends` says so, by their ids."""
+    for grants in grants_of(settings, clock).values():
+        for name, grant in grants.all().items():
+            if grant.key_id and ends(grant.key_id):
+                grants.withdraw(name)
 
 
 def _check_certificates(settings: Settings) -> None:

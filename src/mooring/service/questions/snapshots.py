@@ -97,7 +97,7 @@ def export(backend: Backend, context: Context, params: Params) -> Answer:
     expires = backend.clock.now_ms() + seconds * 1000
     try:
         address = backend.server(context.region).grant(
-            found.id, seconds, tcp=params.get("tcp") == "true"
+            found.id, seconds, tcp=params.get("tcp") == "true", key_id=context.caller
         )
     except ConfigurationError as error:
         raise OperationFailureException(

@@ -37,6 +37,9 @@ Shorter than a storage daemon may take to answer: a freeze waits for the reads u
 
 RETRY_SECONDS = 0.1
 
+LOOK_SECONDS = 0.5
+"""How long a connection may not notice that its grant was withdrawn."""
+
 RENEW_SECONDS = 10 * 60.0
 
 CHECKED_PIECE = 2 * 1024 * 1024
@@ -83,7 +86,8 @@ class SnapshotExports:
         # The snapshot may be deleted: what the grant promises is kept.
         open_claimed = partial(self._vault.open, grant.snapshot_id, claim=True)
         reader = await loop.run_in_executor(self._executor, open_claimed)
-        return GrantedExport(self._patient(grant.snapshot_id, reader), grant, self._clock)
+        inner = self._patient(grant.snapshot_id, reader)
+        return GrantedExport(inner, grant, self._clock, partial(self._grants.holds, name))
 
     def _patient(self, snapshot_id: str, reader: SnapshotReader) -> PatientExport:
         inner = ImageExport(reader, self._executor)
@@ -114,10 +118,14 @@ class GrantedExports:
 class GrantedExport:
     """A snapshot for as long as its grant lasts."""
 
-    def __init__(self, inner: PatientExport, grant: Grant, clock: Clock) -> None:
+    def __init__(
+        self, inner: PatientExport, grant: Grant, clock: Clock, holds: Callable[[], bool]
+    ) -> None:
         self._inner = inner
         self._grant = grant
         self._clock = clock
+        self._holds = holds
+        self._look_again = float("-inf")
         self._renewing = asyncio.get_running_loop().create_task(self._renew())
 
     @property
@@ -125,7 +133,7 @@ class GrantedExport:
         return self._inner.size
 
     async def read(self, offset: int, length: int) -> Buffer:
-        """Raises VaultError when the time is over."""
+        """Raises VaultError when the time is over, or the grant withdrawn."""
         self._check()
         return await self._inner.read(offset, length)
 
@@ -143,10 +151,17 @@ class GrantedExport:
                 f"the export of snapshot {self._grant.snapshot_id} is over: ask for a new one with "
                 "`mooring export`"
             )
+        if self._clock.monotonic() >= self._look_again:
+            if not self._holds():
+                raise VaultError(
+                    f"the export of snapshot {self._grant.snapshot_id} was withdrawn: by "
+                    "`mooringd grants`, or with the access key that asked for it"
+                )
+            self._look_again = self._clock.monotonic() + LOOK_SECONDS
 
     async def _renew(self) -> None:
         """Read now and then, so that the claim of a client that is idle does not expire."""
-        while self._clock.now_ms() < self._grant.expires_ms:
+        while self._clock.now_ms() < self._grant.expires_ms and self._holds():
             await asyncio.sleep(RENEW_SECONDS)
             with suppress(MooringError):
                 await self._inner.read(0, BLOCK_SIZE)

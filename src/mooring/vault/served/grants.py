@@ -20,10 +20,14 @@ _NAME = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A snapshot may be read under a name that nobody can guess, until `expires_ms`."""
+    """A snapshot may be read under a name that nobody can guess, until `expires_ms`.
+
+    `key_id` is the access key that asked for it, and without which it ends; empty for none.
+    """
 
     snapshot_id: str
     expires_ms: int
+    key_id: str = ""
 
 
 class Grants:
@@ -33,11 +37,11 @@ class Grants:
         self._folder = run / FOLDER
         self._clock = clock
 
-    def add(self, snapshot_id: str, seconds: float) -> str:
+    def add(self, snapshot_id: str, seconds: float, key_id: str = "") -> str:
         """Grant, and return the export's name; forgets what has expired. Raises StoreError."""
         name = secrets.token_hex(16)
         expires = self._clock.now_ms() + round(seconds * 1000)
-        text = json.dumps({"snapshot": snapshot_id, "expires_ms": expires})
+        text = json.dumps({"snapshot": snapshot_id, "expires_ms": expires, "key": key_id})
         fresh = self._folder / f"{name}.new"
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -61,6 +65,19 @@ class Grants:
         grant = _read(self._folder / name)
         return grant if grant is not None and grant.expires_ms > self._clock.now_ms() else None
 
+    def holds(self, name: str) -> bool:
+        """Whether the grant has not been withdrawn; quicker than `find`."""
+        return (self._folder / name).exists()
+
+    def all(self) -> dict[str, Grant]:
+        """Those that have not expired, by their names. Keep the names: they let anybody read."""
+        now = self._clock.now_ms()
+        return {path.name: one for path, one in self._all() if one.expires_ms > now}
+
+    def withdraw(self, name: str) -> None:
+        """End a grant: its reads fail within a second, also those of open connections."""
+        (self._folder / name).unlink(missing_ok=True)
+
     def any(self) -> bool:
         """Whether there is one that has not expired."""
         return any(grant.expires_ms > self._clock.now_ms() for _, grant in self._all())
@@ -76,6 +93,6 @@ class Grants:
 def _read(path: Path) -> Grant | None:
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
-        return Grant(str(fields["snapshot"]), int(fields["expires_ms"]))
+        return Grant(str(fields["snapshot"]), int(fields["expires_ms"]), str(fields.get("key", "")))
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -16,10 +16,13 @@ class SnapshotServer(Protocol):
         """See to it that it accepts connections. Raises StoreError."""
         ...
 
-    def grant(self, snapshot_id: str, seconds: float, *, tcp: bool = False) -> str:
+    def grant(
+        self, snapshot_id: str, seconds: float, *, tcp: bool = False, key_id: str = ""
+    ) -> str:
         """Allow to read a snapshot for so long; returns the NBD URI, of TCP with TLS if asked.
 
-        Raises StoreError, ConfigurationError if there is no TCP.
+        It ends with the access key `key_id`, if that is given. Raises StoreError,
+        ConfigurationError if there is no TCP.
         """
         ...
 
@@ -53,8 +56,10 @@ class NoServer:
     def ensure(self) -> None:
         """There is nothing to start."""
 
-    def grant(self, snapshot_id: str, seconds: float, *, tcp: bool = False) -> str:
-        del seconds, tcp
+    def grant(
+        self, snapshot_id: str, seconds: float, *, tcp: bool = False, key_id: str = ""
+    ) -> str:
+        del seconds, tcp, key_id
         return self.uri(snapshot_id)
 
     def granted(self) -> bool:

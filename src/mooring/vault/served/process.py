@@ -79,16 +79,19 @@ class ServingProcess:
                     )
                 never.wait(_PAUSE_SECONDS)
 
-    def grant(self, snapshot_id: str, seconds: float, *, tcp: bool = False) -> str:
+    def grant(
+        self, snapshot_id: str, seconds: float, *, tcp: bool = False, key_id: str = ""
+    ) -> str:
         """Allow to read a snapshot for so long; returns the NBD URI, of TCP with TLS if asked.
 
-        Raises StoreError, ConfigurationError if there is no TCP.
+        It ends with the access key `key_id`, if that is given. Raises StoreError,
+        ConfigurationError if there is no TCP.
         """
         self.ensure()
         if not tcp:
-            return self.uri(self._grants.add(snapshot_id, seconds))
+            return self.uri(self._grants.add(snapshot_id, seconds, key_id))
         host, port = self._tcp_place()
-        name = self._grants.add(snapshot_id, seconds)
+        name = self._grants.add(snapshot_id, seconds, key_id)
         return str(NbdUri(name, host=self._host_name or host, port=port, tls=True))
 
     def _tcp_place(self) -> tuple[str, int]:
