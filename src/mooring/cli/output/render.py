@@ -19,6 +19,10 @@ class Renderer:
     def __init__(self, output: str, query: Any, color: str) -> None:
         if output not in FORMATS:
             raise ValueError(f"Unknown output type: {output}")
+        if output.startswith("yaml"):
+            from mooring.cli import yaml_library
+
+            yaml_library.load()  # a request whose answer cannot be shown is not to be sent
         self.output = output
         self.query = query
         self.color = color

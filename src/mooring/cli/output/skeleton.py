@@ -51,7 +51,6 @@ def _sample(model: ServiceModel, shape: Shape, name: str | None) -> Any:
 def yaml_input(model: ServiceModel, operation: Operation) -> str:
     """The input as YAML, with a remark at every required and every described member."""
     from mooring.cli.help.texts import MEMBERS
-    from mooring.cli.output.yaml import scalar
 
     lines: list[str] = []
 
@@ -71,10 +70,17 @@ def yaml_input(model: ServiceModel, operation: Operation) -> str:
                 add(item, f"{indent}  ", f"{indent}- ")
             elif item is not None:
                 lines.append(f"{lead}{member}:{note}")
-                lines.append(f"{indent}- {scalar(_sample(model, item, None))}")
+                lines.append(f"{indent}- {_scalar(_sample(model, item, None))}")
             else:
-                lines.append(f"{lead}{member}: {scalar(_sample(model, inner, None))}{note}")
+                lines.append(f"{lead}{member}: {_scalar(_sample(model, inner, None))}{note}")
             lead = indent
 
     add(model.shape(operation.input), "", "")
     return "\n".join(lines) if lines else "{}"
+
+
+def _scalar(sample: Any) -> str:
+    """A sample as YAML: samples of text are empty, or a word that stands for itself."""
+    import json
+
+    return (sample or "''") if isinstance(sample, str) else json.dumps(sample)

@@ -1,59 +1,49 @@
-"""YAML output: keys in order of the alphabet, text quoted only where it must be."""
+"""YAML output, as of `aws` v2: keys in order of the alphabet, text quoted where it must be."""
 
 from __future__ import annotations
 
-import json
-import re
+from mooring.cli import yaml_library
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, TextIO
 
-# Plain text is what no YAML reader can take for anything else: no number, date, boolean or null,
-# no sign that has a meaning, no space at either end.
-_PLAIN = re.compile(r"[A-Za-z/_][A-Za-z0-9_./@+-]*(?: [A-Za-z0-9_./@+(-][A-Za-z0-9_./@+)-]*)*")
-_WORDS = {"true", "false", "yes", "no", "on", "off", "null", "y", "n"}
+_TEXT = "tag:yaml.org,2002:str"
+_END = "...\n"
+# Ends of lines to some readers, and to others not.
+_BREAKS = "\x85\u2028\u2029\ufeff"
+# Booleans by the letter of YAML 1.1, which no reader took at its word.
+_LETTERS = {"y", "n"}
 
 
 def write(value: Any, stream: TextIO) -> None:
-    """Write the value as one YAML document, without a marker."""
-    stream.write("\n".join(block(value)) + "\n")
+    """Write the value as one YAML document, without markers.
 
+    Raises CommandError if the library is missing.
+    """
+    import io
 
-def scalar(value: object) -> str:
-    """A plain value as YAML writes it on one line."""
-    if isinstance(value, str):
-        return _quoted(value)
-    if value is None or isinstance(value, bool | int | float):
-        return json.dumps(value)
-    return _quoted(str(value))
+    library = yaml_library.load()
+    older = library.resolver.VersionedResolver(version=(1, 1))
 
+    def represent_text(representer: Any, text: str) -> Any:
+        style = None
+        if any(letter in _BREAKS for letter in text):
+            style = '"'  # with escapes
+        elif older.resolve(library.nodes.ScalarNode, text, (True, False)) != _TEXT:
+            # YAML 1.1, which most readers still speak, takes more words for numbers, times and
+            # booleans: no, on, 1:30. Quoted, they are text to all.
+            style = None if text.lower() in _LETTERS else "'"
+        return representer.represent_scalar(_TEXT, text, style=style)
 
-def _quoted(text: str) -> str:
-    if _PLAIN.fullmatch(text) and text.lower() not in _WORDS:
-        return text
-    if text.isprintable():
-        return "'" + text.replace("'", "''") + "'"
-    return json.dumps(text)
-
-
-def block(value: Any) -> list[str]:
-    """The lines of a value, without indentation of their own."""
-    if isinstance(value, dict) and value:
-        lines = []
-        for key in sorted(value):
-            inner = value[key]
-            if isinstance(inner, dict) and inner:
-                lines += [f"{scalar(key)}:", *(f"  {line}" for line in block(inner))]
-            elif isinstance(inner, list) and inner:
-                lines += [f"{scalar(key)}:", *block(inner)]
-            else:
-                lines.append(f"{scalar(key)}: {block(inner)[0]}")
-        return lines
-    if isinstance(value, list) and value:
-        lines = []
-        for item in value:
-            first, *rest = block(item)
-            lines += [f"- {first}", *(f"  {line}" for line in rest)]
-        return lines
-    return ["{}" if isinstance(value, dict) else "[]" if isinstance(value, list) else scalar(value)]
+    representer: Any = type("Representer", (library.representer.SafeRepresenter,), {})
+    representer.add_representer(str, represent_text)
+    writer = library.YAML(typ="safe", pure=True)
+    writer.Representer = representer
+    writer.default_flow_style = False  # before the representer is made, which takes it over
+    writer.representer.ignore_aliases = lambda _: True
+    writer.encoding = None
+    document = io.StringIO()
+    writer.dump(value, document)
+    # A plain value alone is ended by a marker, of which nobody has any use.
+    stream.write(document.getvalue().removesuffix(_END))
