@@ -14,6 +14,12 @@ LONGEST_HEADLINE = 15
 CATCH_ALLS = {"utils", "util", "common", "helpers", "helper", "manager", "misc", "base", "core"}
 CLOCK = SOURCE / "model" / "clock.py"
 MAY_PRINT = ("cli", "admin")
+MAY_START_THREADS = {
+    "observe/loop.py",  # the one class for threads that live long
+    "nbd/blocking.py",  # an event loop for one client, which has the user wait for its answers
+    "quiesce/file_systems.py",  # one call that freezes a file system; its end is waited for
+    "vault/sharing.py",  # reads the index once; what it raises is logged
+}
 CLOCK_READERS = {
     "time": {
         "time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns",
@@ -98,6 +104,24 @@ def test_only_the_clock_reads_the_time() -> None:
 
     # Elsewhere, take a mooring.model.clock.Clock.
     assert not {file: found for file, found in reads.items() if found}
+
+
+def test_threads_that_live_long_are_loops() -> None:
+    makers = {str(file.relative_to(SOURCE)) for file in SOURCES if makes_threads(tree(file))}
+
+    # Elsewhere, take a mooring.observe.loop.Loop: it goes on, and tells of its errors.
+    assert makers == MAY_START_THREADS
+
+
+def makes_threads(module: ast.Module) -> bool:
+    """Whether a thread is made there; to name the type is allowed."""
+    called = [node.func for node in ast.walk(module) if isinstance(node, ast.Call)]
+    names = [
+        one.attr if isinstance(one, ast.Attribute) else one.id
+        for one in called
+        if isinstance(one, (ast.Attribute, ast.Name))
+    ]
+    return not {"Thread", "Timer", "start_new_thread"}.isdisjoint(names)
 
 
 def prints(module: ast.Module) -> list[int]:

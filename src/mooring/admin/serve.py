@@ -22,6 +22,7 @@ from mooring.config.settings import Settings
 from mooring.jobs.runner import Observer, unobserved
 from mooring.model.errors import ConfigurationError
 from mooring.observe import logs
+from mooring.observe.loop import watch_other_threads
 from mooring.protocol import service_model
 from mooring.service.questions.table import QUESTIONS, question_handlers
 from mooring.service.table import OPERATIONS, handlers
@@ -46,6 +47,7 @@ def serve(settings: Settings, *, port: int | None = None, observer: Observer = u
     signal.signal(signal.SIGINT, _leave)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to read again
     logs.configure(settings.log.level)
+    watch_other_threads()
     raise_limit(settings.limits.connections)
     # Requests come first: a job that computes must let them in soon.
     sys.setswitchinterval(SWITCH_SECONDS)

@@ -21,6 +21,7 @@ from mooring.nbd.server import NbdServer
 from mooring.nbd.server_transmission import Limits
 from mooring.nbd.tls import server_context
 from mooring.observe import logs
+from mooring.observe.loop import watch_other_threads
 from mooring.vault.served.exports import SnapshotExports
 from mooring.vault.served.grants import Grants
 from mooring.vault.served.process import SOCKET_NAME, TCP_NAME, WANTED_NAME, inherit
@@ -63,6 +64,7 @@ def serve_snapshots(
     os.umask(0o077)
     inherit(lock_fd)
     logs.configure("warning")
+    watch_other_threads()
     raise_limit(LIMITS.connections + TCP_LIMITS.connections)
     clock = SystemClock()
     if not is_bucket(vault) and not Path(vault).is_dir():

@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
-from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    DisconnectionError,
+    InterfaceError,
+    NoSuchModuleError,
+    OperationalError,
+    SQLAlchemyError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import StaticPool
 
 from mooring.catalog.answers import Answers
@@ -37,6 +46,17 @@ MEMORY = "sqlite://"
 """The URL of a catalog that lives as long as the process, for tests."""
 
 DATABASES = ("sqlite", "postgresql")
+
+CATALOG_ERRORS = (
+    CatalogError,
+    OperationalError,
+    InterfaceError,
+    DisconnectionError,
+    PoolTimeoutError,
+    sqlite3.OperationalError,
+)
+"""What the database raises when it cannot be reached, is full or is locked: no fault of whoever
+uses it. Ends of transactions come from SQLite itself."""
 
 CONNECTIONS = 40
 """Connections kept open, at most; as many again for a while."""

@@ -6,15 +6,18 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
+from mooring.catalog.database import CATALOG_ERRORS, Transaction
 from mooring.jobs import retry
 from mooring.jobs.procedure import Change, Procedure, Step, Tools, Work
 from mooring.jobs.traffic import Traffic
 from mooring.model.errors import CanceledError, PostponedError
 from mooring.model.job import BULK, FILLING, Job, JobKind
 from mooring.observe import metrics
+from mooring.observe.loop import Loop
 
 LEASE_MS = 30_000
 """How long a job belongs to a server that has stopped renewing."""
@@ -39,6 +42,10 @@ log = structlog.get_logger("mooring.jobs")
 
 def unobserved(_job: Job, _step: str, _moment: str) -> None:
     """Nobody watches."""
+
+
+def _no_change(_transaction: Transaction, _job: Job) -> None:
+    """Nothing but the job's end is recorded."""
 
 
 class Lane:
@@ -104,17 +111,17 @@ class Runner:
             Lane("bulk", procedures.keys() & BULK, bulk_threads, gives_way=True),
             Lane("filling", procedures.keys() & FILLING, filling_threads, gives_way=True),
         ]
-        self._threads = [
-            threading.Thread(target=self._work, args=(lane,), name=f"jobs-{lane.name}-{number}")
+        self._loops = [
+            Loop(f"jobs-{lane.name}-{number}", partial(self._work, lane))
             for lane in self._lanes
             for number in range(lane.threads)
         ]
-        self._threads.append(threading.Thread(target=self._renew, name="jobs-leases"))
+        self._loops.append(Loop("jobs-leases", self._renew))
 
     def start(self) -> None:
         self._tools.catalog.tell(self._runnable)
-        for thread in self._threads:
-            thread.start()
+        for loop in self._loops:
+            loop.start()
 
     def stop(self, timeout: float = 10.0) -> None:
         """Begin no further step and wait for those under way.
@@ -122,12 +129,13 @@ class Runner:
         A step that lasts longer than `timeout` seconds is left as a crash would leave it.
         """
         self._stop.set()
+        for loop in self._loops:
+            loop.signal()
         for lane in self._lanes:
             lane.tell(lane.threads)
         deadline = self._tools.clock.monotonic() + timeout
-        for thread in self._threads:
-            if thread.ident is not None:
-                thread.join(max(0.0, deadline - self._tools.clock.monotonic()))
+        for loop in self._loops:
+            loop.stop(max(0.0, deadline - self._tools.clock.monotonic()))
 
     def drain(self) -> None:
         """Run in this thread what is due, until nothing is: for tools and tests."""
@@ -143,22 +151,18 @@ class Runner:
                 lane.tell(jobs)
 
     def _work(self, lane: Lane) -> None:
-        while not self._stop.is_set():
-            news, seconds = lane.news, POLL_SECONDS
-            if lane.gives_way:
-                self._traffic.give_way(GIVE_WAY_SECONDS)
-            try:
-                with self._taken(lane.kinds) as (job, due_ms):
-                    if job is not None:
-                        self._run(job)
-                        continue
-                if due_ms is not None:
-                    due_seconds = (due_ms - self._tools.clock.now_ms()) / 1000
-                    seconds = min(POLL_SECONDS, max(SHORTEST_SECONDS, due_seconds))
-            except Exception:
-                # The catalog failed, not the job: try again later rather than lose the thread.
-                log.exception("the catalog could not be used")
-            lane.sleep(seconds, news)
+        """Run a job, or sleep until there is one. What the catalog raises is the loop's."""
+        news, seconds = lane.news, POLL_SECONDS
+        if lane.gives_way:
+            self._traffic.give_way(GIVE_WAY_SECONDS)
+        with self._taken(lane.kinds) as (job, due_ms):
+            if job is not None:
+                self._run(job)
+                return
+        if due_ms is not None:
+            due_seconds = (due_ms - self._tools.clock.now_ms()) / 1000
+            seconds = min(POLL_SECONDS, max(SHORTEST_SECONDS, due_seconds))
+        lane.sleep(seconds, news)
 
     @contextmanager
     def _taken(self, kinds: Collection[JobKind]) -> Iterator[tuple[Job | None, int | None]]:
@@ -177,18 +181,13 @@ class Runner:
             if job is not None:
                 self._running.pop(job.id, None)
 
-    def _renew(self) -> None:
-        while not self._stop.wait(LEASE_MS / 3000):
-            running = list(self._running)
-            if not running:
-                continue
+    def _renew(self) -> float:
+        if running := list(self._running):
             until = self._tools.clock.now_ms() + LEASE_MS
-            try:
-                with self._tools.catalog.write(durable=False) as transaction:
-                    for job_id in running:
-                        transaction.jobs.renew(job_id, self._owner, until)
-            except Exception:
-                log.exception("the leases of jobs could not be renewed")
+            with self._tools.catalog.write(durable=False) as transaction:
+                for job_id in running:
+                    transaction.jobs.renew(job_id, self._owner, until)
+        return LEASE_MS / 3000
 
     def _run(self, job: Job) -> None:
         procedure = self._procedures[job.kind]
@@ -201,6 +200,12 @@ class Runner:
             self._observer(job, step.name, "begin")
             try:
                 change = step.do(Work(job, self._tools))
+                self._observer(job, step.name, "done")
+                next_job = self._record(job, procedure, change)
+                self._observer(job, step.name, "recorded")
+            except CATALOG_ERRORS:
+                # The catalog failed, not the job: its loop tries again, and tells of it.
+                raise
             except PostponedError as error:
                 seconds = retry.POSTPONED_SECONDS if error.seconds is None else error.seconds
                 # Why it waits can be asked for meanwhile.
@@ -226,9 +231,6 @@ class Runner:
                     return
                 job = self._give_up(job, retry.code(error), str(error))
             else:
-                self._observer(job, step.name, "done")
-                next_job = self._record(job, procedure, change)
-                self._observer(job, step.name, "recorded")
                 if next_job is None:
                     return
                 job = next_job
@@ -260,17 +262,41 @@ class Runner:
             self._observer(job, step.name, "undo")
             if not self._undo_step(job, step):
                 return
+        if not self._end_failed(job, procedure):
+            return
+        metrics.job_ended(job.kind, "failed")
+
+    def _end_failed(self, job: Job, procedure: Procedure) -> bool:
+        """Record that a job has failed; False if even that is tried again later."""
+        try:
+            self._record_failed(job, procedure.failed)
+        except CATALOG_ERRORS:
+            raise
+        except Exception as error:
+            delay = retry.delay(error, job.attempts)
+            log.exception("a failure could not be recorded", job=job.id, again_in=delay)
+            if delay is not None:
+                attempts = job.attempts + 1
+                self._put_back(replace(job, attempts=attempts, not_before_ms=self._after(delay)))
+                return False
+            # The client is told, and the next jobs of that key have their turn.
+            details = f"{job.error_details}; and this could not be recorded: {error}"
+            self._record_failed(replace(job, error_details=details), _no_change)
+        return True
+
+    def _record_failed(self, job: Job, change: Callable[[Transaction, Job], None]) -> None:
         with self._tools.catalog.write() as transaction:
-            procedure.failed(transaction, job)
+            change(transaction, job)
             now = self._tools.clock.now_ms()
             # Of a group the first to fail decides; the others go on, each for itself.
             transaction.operations.finish(job.waited_for, now, job.error_code, job.error_details)
             transaction.jobs.remove(job)
-        metrics.job_ended(job.kind, "failed")
 
     def _undo_step(self, job: Job, step: Step) -> bool:
         try:
             step.undo(Work(job, self._tools))
+        except CATALOG_ERRORS:
+            raise
         except Exception as error:
             delay = retry.delay(error, job.attempts)
             log.exception("undo failed", job=job.id, step=step.name, again_in=delay)

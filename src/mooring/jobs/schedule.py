@@ -7,22 +7,18 @@ is not recorded while one like it waits.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-
-import structlog
 
 from mooring.jobs.auto_snapshots import take_due
 from mooring.jobs.keep_vault import enqueue
 from mooring.jobs.procedure import Tools
 from mooring.model.job import JobKind
 from mooring.model.operation import ResourceType
+from mooring.observe.loop import Loop
 
 LOOK_SECONDS = 10.0
 """How often the schedule looks whether something is due."""
-
-log = structlog.get_logger("mooring.jobs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,17 +52,14 @@ class Schedule:
         now = tools.clock.monotonic()
         self._due = {task.kind: now + task.first_seconds for task in tasks}
         self._tasks = tasks
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="jobs-schedule")
+        self._loop = Loop("jobs-schedule", self._round)
 
     def start(self) -> None:
-        self._thread.start()
+        self._loop.start()
 
     def stop(self) -> None:
         """Record nothing more. May be called without `start`."""
-        self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        self._loop.stop()
 
     def look(self) -> None:
         """Record the jobs that are due now, and begin the automatic snapshots that are."""
@@ -92,13 +85,9 @@ class Schedule:
             # From now, not from when it was due: a machine that slept has nothing to make up for.
             self._due[task.kind] = now + task.every_seconds
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                self.look()
-            except Exception:
-                log.exception("the catalog could not be used")
-            self._stop.wait(LOOK_SECONDS)
+    def _round(self) -> float:
+        self.look()
+        return LOOK_SECONDS
 
 
 def tasks(

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Collection, Mapping
 
 import structlog
 
+from mooring.observe.loop import Loop
 from mooring.vault.served.interface import SnapshotServer
 
 LOOK_SECONDS = 0.5
 """How often a server's process is looked after. Reads wait ten times as long for it."""
-
-FAILED_SECONDS = 5.0
-"""The pause after one could not be started."""
 
 log = structlog.get_logger("mooring.jobs")
 
@@ -31,31 +28,22 @@ class Keeper:
         """`needed` tells the regions with disks that are being filled."""
         self._servers = servers
         self._needed = needed
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="snapshot-servers", daemon=True)
+        self._loop = Loop("snapshot-servers", self._round)
 
     @property
     def started(self) -> bool:
-        return self._thread.ident is not None
+        return self._loop.started
 
     def start(self) -> None:
-        self._thread.start()
+        self._loop.start()
 
     def stop(self) -> None:
         """Look after them no more; they go on."""
-        self._closing.set()
-        if self.started:
-            self._thread.join()
+        self._loop.stop()
 
-    def _run(self) -> None:
-        pause = LOOK_SECONDS
-        while not self._closing.wait(pause):
-            try:
-                self._look()
-                pause = LOOK_SECONDS
-            except Exception as error:  # noqa: BLE001 - the thread must go on, and look again
-                log.warning("snapshots cannot be served", error=str(error))
-                pause = FAILED_SECONDS
+    def _round(self) -> float:
+        self._look()
+        return LOOK_SECONDS
 
     def _look(self) -> None:
         """Start again what is needed and does not run. Raises StoreError, and the catalog's."""

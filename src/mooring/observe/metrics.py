@@ -44,6 +44,12 @@ _FILLED_BYTES = Counter(
 )
 _JOBS = Counter("mooring_jobs_total", "Jobs ended, by kind and outcome.", ["kind", "outcome"])
 
+_THREAD_FAILURES = Counter(
+    "mooring_thread_failures_total",
+    "Errors that a thread of the server met and went on from, by its name; `other`: that ended "
+    "a thread.",
+    ["thread"],
+)
 _AUDIT_FAILURES = Counter(
     "mooring_audit_failures_total", "Lines of the audit log that could not be written."
 )
@@ -121,6 +127,11 @@ def disk_filled(range_bytes: int) -> None:
 def job_ended(kind: str, outcome: str) -> None:
     """A job has ended: `succeeded` or `failed`."""
     _JOBS.labels(kind, outcome).inc()
+
+
+def thread_failed(name: str) -> None:
+    """A thread met an error that nothing in it expected."""
+    _THREAD_FAILURES.labels(name).inc()
 
 
 def audit_failed(lines: int) -> None:

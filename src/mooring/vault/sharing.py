@@ -20,14 +20,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from itertools import islice
 
 import numpy as np
+import structlog
 
 from mooring.model.clock import Clock
 from mooring.model.errors import DamageError, ObjectNotFoundError
 from mooring.model.extents import Buffer
+from mooring.observe import metrics
+from mooring.observe.loop import Repeats
 from mooring.vault.claim import Claim, Purpose, decode_claim
 from mooring.vault.digest_index import DigestIndex
 from mooring.vault.frame import Kind
@@ -51,6 +53,8 @@ READY_SECONDS = 10.0
 ASK_AGAIN_SECONDS = 1.0
 """After that time, a claim that could not be shared is tried again."""
 
+log = structlog.get_logger("mooring.vault")
+
 _BATCH = 256
 _READERS = 4
 
@@ -68,6 +72,7 @@ class Sharing:
         self._due = -1.0
         self._ready = threading.Event()
         self._closing = False
+        self._repeats = Repeats()
 
     def shares(self, claim: Claim) -> Shares:
         """What a writer with that claim finds content with."""
@@ -102,7 +107,9 @@ class Sharing:
             if not running and self._clock.monotonic() >= self._due and not self._closing:
                 self._due = self._clock.monotonic() + REFRESH_SECONDS
                 self._ready.clear()
-                self._thread = threading.Thread(target=self._refresh, name="vault-index")
+                self._thread = threading.Thread(
+                    target=self._refresh, name="vault-index", daemon=True
+                )
                 self._thread.start()
         self._ready.wait(READY_SECONDS)
 
@@ -116,9 +123,12 @@ class Sharing:
 
     def _refresh(self) -> None:
         try:
-            # Sharing is an economy: a store that fails is told by what needs it.
-            with suppress(Exception):
-                self.refresh()
+            # Sharing is an economy: snapshots are stored without it.
+            self.refresh()
+        except Exception as error:
+            metrics.thread_failed("vault-index")
+            if times := self._repeats.count(error):
+                log.exception("content to share cannot be looked for", times=times)
         finally:
             self._ready.set()
 

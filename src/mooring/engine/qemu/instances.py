@@ -7,7 +7,10 @@ import os
 import select
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+import structlog
 
 from mooring.engine.interface import Export
 from mooring.engine.qemu.daemon.daemon import Daemon
@@ -15,6 +18,8 @@ from mooring.engine.qemu.daemon.settings import DaemonSettings
 from mooring.engine.qemu.layers import DiskLayers, Layer
 from mooring.model.clock import Clock
 from mooring.model.errors import EngineError, MooringError
+from mooring.observe import metrics
+from mooring.observe.loop import Loop, Repeats
 
 LayersOf = Callable[[str], DiskLayers]
 
@@ -22,6 +27,9 @@ _CANCEL_PAUSE = 0.005
 _RESTART_PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _STEADY_SECONDS = 10.0
 _OPEN_AGAIN_SECONDS = 2.0
+_BRING_BACK_AT_ONCE = 4
+
+log = structlog.get_logger("mooring.engine")
 
 
 class Instance:
@@ -129,7 +137,9 @@ class Instance:
         """What to poll for the daemon's end."""
         daemon = self._daemon
         running = daemon.process if daemon is not None else None
-        return running.pidfd if running is not None and running.pidfd >= 0 else None
+        # Read once: it is -1 as soon as another thread lets go of the daemon.
+        pidfd = running.pidfd if running is not None else -1
+        return pidfd if pidfd >= 0 else None
 
     def forget(self) -> None:
         """Let go of the daemon, which runs on."""
@@ -154,7 +164,7 @@ class Instance:
             try:
                 self._open(daemon, export)
                 self.problems.pop(export.disk_id, None)
-            except MooringError as error:
+            except (MooringError, OSError) as error:
                 # The other disks of the instance need not suffer from this one.
                 self.problems[export.disk_id] = str(error)
         if self.exports:
@@ -168,7 +178,7 @@ class Instance:
                     daemon.layers.drop(disk_id)
                     self._open(daemon, self.exports[disk_id])
                 del self.problems[disk_id]
-            except MooringError as error:
+            except (MooringError, OSError) as error:
                 self.problems[disk_id] = str(error)
         return _OPEN_AGAIN_SECONDS if self.problems else None
 
@@ -196,10 +206,13 @@ class Watcher:
     def __init__(self, instances: Callable[[], list[Instance]], clock: Clock) -> None:
         self._instances = instances
         self._clock = clock
-        self._closed = False
+        self._repeats = Repeats()
+        self._retry_at: dict[str, float] = {}
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._thread = threading.Thread(target=self._run, name="daemon-watcher", daemon=True)
-        self._thread.start()
+        self._closed = False
+        self._pool = ThreadPoolExecutor(_BRING_BACK_AT_ONCE, "daemon-starts")
+        self._loop = Loop("daemon-watcher", self._round, wake=self.wake)
+        self._loop.start()
 
     def wake(self) -> None:
         """Look again at which daemons there are."""
@@ -210,29 +223,48 @@ class Watcher:
         """Stop watching."""
         if not self._closed:
             self._closed = True
-            self.wake()
-            self._thread.join()
+            self._loop.stop()
+            self._pool.shutdown()
             os.close(self._wake_read)
             os.close(self._wake_write)
 
-    def _run(self) -> None:
-        retry_at: dict[str, float] = {}
-        while not self._closed:
-            now = self._clock.monotonic()
-            poll = select.poll()
-            poll.register(self._wake_read, select.POLLIN)
-            pauses = []
-            for instance in self._instances():
-                due = retry_at.get(instance.instance_id, 0.0)
-                if due <= now:
-                    pause = instance.bring_back()
-                    retry_at.pop(instance.instance_id, None)
-                    if pause is not None:
-                        due = retry_at[instance.instance_id] = now + pause
-                if due > now:
-                    pauses.append(due - now)
-                elif (pidfd := instance.pidfd()) is not None:
-                    poll.register(pidfd, select.POLLIN)
-            poll.poll(max(1.0, min(pauses) * 1000) if pauses else None)
-            with contextlib.suppress(BlockingIOError):
-                os.read(self._wake_read, 4096)
+    def _round(self) -> None:
+        poll = select.poll()
+        poll.register(self._wake_read, select.POLLIN)
+        instances = self._instances()
+        now = self._clock.monotonic()
+        due = [one for one in instances if self._retry_at.get(one.instance_id, 0.0) <= now]
+        # Side by side: one daemon that takes long to start shall not hold up the others.
+        if len(due) == 1:
+            self._bring_back(due[0])
+        else:
+            list(self._pool.map(self._bring_back, due))
+        now = self._clock.monotonic()
+        pauses = []
+        for instance in instances:
+            retry_at = self._retry_at.get(instance.instance_id)
+            if retry_at is not None:
+                pauses.append(max(0.0, retry_at - now))
+            elif (pidfd := instance.pidfd()) is not None:
+                poll.register(pidfd, select.POLLIN)
+        poll.poll(max(1.0, min(pauses) * 1000) if pauses else None)
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._wake_read, 4096)
+
+    def _bring_back(self, instance: Instance) -> None:
+        """Bring back one; what nobody expected is that one's problem, not the others'."""
+        try:
+            pause = instance.bring_back()
+        except Exception as error:
+            pause = _RESTART_PAUSES[-1]
+            metrics.thread_failed("daemon-watcher")
+            if times := self._repeats.count(error):
+                log.exception(
+                    "a storage daemon could not be brought back",
+                    instance=instance.instance_id,
+                    times=times,
+                )
+        if pause is None:
+            self._retry_at.pop(instance.instance_id, None)
+        else:
+            self._retry_at[instance.instance_id] = self._clock.monotonic() + pause

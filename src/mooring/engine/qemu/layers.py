@@ -217,8 +217,12 @@ class DiskLayers:
     def check(self) -> list[Layer]:
         """Return base and overlays if they fit together, without what merges have left over.
 
-        Raises LayerDamagedError, and EngineError if there is no such disk.
+        Raises LayerDamagedError, and EngineError if there is no such disk, or it cannot be read.
         """
+        with io_errors(self.disk_id):
+            return self._check()
+
+    def _check(self) -> list[Layer]:
         overlays = self.overlays()
         if not overlays:
             if self.base.path.exists():

@@ -22,6 +22,7 @@ from mooring.engine.qemu.instances import end_merge
 from mooring.engine.qemu.registry import Registry
 from mooring.model.clock import Clock
 from mooring.model.errors import EngineError, MooringError
+from mooring.observe.loop import Loop
 
 FOLDER_PREFIX = "merge-"
 
@@ -41,12 +42,9 @@ class Merger:
         self._due: dict[str, float] = {}
         self._active: set[str] = set()
         self._closing = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._work, name=f"merger-{n}", daemon=True)
-            for n in range(_WORKERS)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._loops = [Loop(f"merger-{n}", self._round) for n in range(_WORKERS)]
+        for loop in self._loops:
+            loop.start()
 
     def wake(self, disk_id: str, after: float = 0.0) -> None:
         """See to the disk, `after` seconds from now at the latest."""
@@ -69,10 +67,12 @@ class Merger:
     def close(self) -> None:
         """Stop; jobs in the daemons of instances go on."""
         self._closing.set()
+        for loop in self._loops:
+            loop.signal()
         with self._changed:
             self._changed.notify_all()
-        for thread in self._threads:
-            thread.join()
+        for loop in self._loops:
+            loop.stop()
 
     def stop_offline(self, disk: LiveDisk) -> None:
         """End the daemon that merges a detached disk. The caller holds the disk's lock."""
@@ -83,19 +83,25 @@ class Merger:
 
     # --- the threads
 
-    def _work(self) -> None:
-        while (disk_id := self._next()) is not None:
-            try:
-                disk = self._registry.disk(disk_id)
-                self._merge_all(disk_id, disk)
-                disk.merge_problem = ""
-            except (MooringError, OSError) as error:
-                self._registry.disk(disk_id).merge_problem = f"merging layers: {error}"
-                self.wake(disk_id, _RETRY_SECONDS)
-            finally:
-                with self._changed:
-                    self._active.discard(disk_id)
-                    self._changed.notify_all()
+    def _round(self) -> None:
+        disk_id = self._next()
+        if disk_id is None:
+            return
+        disk = None
+        try:
+            disk = self._registry.disk(disk_id)
+            self._merge_all(disk_id, disk)
+            disk.merge_problem = ""
+        except Exception as error:
+            self.wake(disk_id, _RETRY_SECONDS)
+            if disk is not None:
+                disk.merge_problem = f"merging layers: {error}"
+            if disk is None or not isinstance(error, (MooringError, OSError)):
+                raise  # the loop tells of it, and the disk is tried again
+        finally:
+            with self._changed:
+                self._active.discard(disk_id)
+                self._changed.notify_all()
 
     def _next(self) -> str | None:
         """Wait for a disk to see to; None at the end."""

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mooring.model.errors import LayerDamagedError
+from mooring.model.errors import EngineError, LayerDamagedError
 from mooring.model.extents import BLOCK_SIZE
 
 CLUSTER_BITS = 17
@@ -126,19 +126,29 @@ def _extension(kind: int, data: bytes) -> bytes:
     return struct.pack(">II", kind, len(data)) + data + bytes(-len(data) % 8)
 
 
+def _unreadable(path: Path, error: OSError) -> EngineError:
+    """A shortage or a fault of the file system, which may pass: not damage."""
+    return EngineError(f"layer {path} cannot be read: {error.strerror or error}")
+
+
 class Overlay:
     """One overlay file, open for reading by table. Not bound to one thread."""
 
     def __init__(self, path: Path) -> None:
-        """Open and check the header. Raises LayerDamagedError."""
+        """Open and check the header. Raises LayerDamagedError, EngineError if it is unreadable."""
         self.path = path
         try:
             self.fd = os.open(path, os.O_RDONLY)
         except FileNotFoundError as error:
             raise LayerDamagedError(f"layer {path} is missing") from error
+        except OSError as error:
+            raise _unreadable(path, error) from error
         try:
             self.header = self._read_header()
             self._tables = self._read_tables()
+        except OSError as error:
+            self.close()
+            raise _unreadable(path, error) from error
         except BaseException:
             self.close()
             raise
