@@ -80,9 +80,13 @@ def freeze(
 
 
 def record(transaction: Transaction, snapshot: DiskSnapshot, frozen: Frozen) -> None:
-    """Confirm the snapshot of a disk that was frozen."""
+    """Confirm the snapshot of a disk that was frozen.
+
+    Raises OperationFailureException if it is not there any more: a reply says only what a
+    transaction has recorded.
+    """
     kind = frozen.kinds[snapshot.disk_id]
-    transaction.snapshots.change(
+    confirmed = transaction.snapshots.change(
         snapshot.id,
         frozen=True,
         # Rounded up: a pause is never called shorter than it was.
@@ -91,6 +95,11 @@ def record(transaction: Transaction, snapshot: DiskSnapshot, frozen: Frozen) -> 
         consistency=kind,
         rest_problem=frozen.problem if kind is Consistency.CRASH else "",
     )
+    if not confirmed:
+        raise OperationFailureException(
+            f"The snapshot {snapshot.name} was taken back while the disk was frozen, as a server "
+            "that starts does with what is not confirmed: take it again."
+        )
 
 
 class _Attempt:
