@@ -94,6 +94,8 @@ class Mooring:
         for engine in self.tools.engines.values():
             engine.close()
         self.backend.quiescer.close()
+        for vault in self.tools.vaults.values():
+            vault.close()  # writes the index of what can be shared
         self.tools.catalog.close()
         if self.audit is not None:
             self.audit.close()
