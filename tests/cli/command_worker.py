@@ -1,9 +1,11 @@
 """Runs command lines one after the other, each in a fork of this process.
 
 Started as `python command_worker.py aws|mooring`, in the interpreter that has the command. Reads
-one JSON object per line, `{"arguments", "environment", "directory", "has_files"}`, and answers
-each with `{"status", "stdout", "stderr"}`, the texts as Latin-1. The modules are loaded once, which
-makes `aws` several times faster; whatever a command line changes dies with its fork.
+one JSON object per line, `{"arguments", "environment", "directory", "has_files", "encoding",
+"output"}`, and answers each with `{"status", "stdout", "stderr"}`, the texts as Latin-1. `encoding`
+is that of standard output, and `output` is `file`, or `full` or `closed` where nothing can be
+written. The modules are loaded once, which makes `aws` several times faster; whatever a command
+line changes dies with its fork.
 """
 
 from __future__ import annotations
@@ -80,7 +82,7 @@ def prepare_mooring() -> Run:
 
     def run(arguments: list[str], _: bool) -> int:
         sys.argv = ["mooring", *arguments]
-        return main(arguments)
+        return main()
 
     warm_up(run, ["get-disk", "--disk-name", "x", "--region", "us-east-2"])
     return run
@@ -124,11 +126,15 @@ def run_forked(run: Run, request: dict[str, Any]) -> dict[str, Any]:
 def run_child(run: Run, request: dict[str, Any], output: int, errors: int) -> None:
     status = 99
     try:
-        os.dup2(output, 1)
+        kind = request["output"]
+        os.dup2(os.open("/dev/full", os.O_WRONLY) if kind == "full" else output, 1)
         os.dup2(errors, 2)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
-        sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+        sys.stdout = os.fdopen(1, "w", encoding=request["encoding"], closefd=False)
+        if kind == "closed":
+            os.close(1)
+            sys.stdout = None  # as the interpreter has it then
         sys.stderr = os.fdopen(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
         os.chdir(request["directory"])
         kept = {name: os.environ[name] for name in ("AWS_DATA_PATH", "PATH") if name in os.environ}
@@ -142,9 +148,18 @@ def run_child(run: Run, request: dict[str, Any], output: int, errors: int) -> No
         traceback.print_exc()
         status = 1
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
+        os._exit(ended(status))
+
+
+def ended(status: int) -> int:
+    """Write out what is left, as the interpreter does at its end, and with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            status = 120
+    return status
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.cli.cases import DISKS, GET
+from tests.cli.recording_server import answer
 from tests.cli.runs import Case
 
 KEYS = """\
@@ -211,4 +212,30 @@ def credentials() -> list[Case]:
     return cases
 
 
-GROUPS = {"configuration": configuration, "credentials": credentials}
+def surroundings() -> list[Case]:
+    """Streams that cannot be written or have another encoding, and proxies for other hosts."""
+    words = [answer({"disk": {"name": "caf\u00e9 \u91ce \U0001f6a8", "state": "available"}})]
+    forms = ("json", "text", "table")
+    cases = [
+        Case([*GET, "--output", form], script=words, encoding=encoding)
+        for form in forms
+        for encoding in ("ascii", "latin-1", "utf-8", "utf-16")
+    ]
+    cases += [
+        Case([*GET, "--output", form], script=words, output=output)
+        for form in forms
+        for output in ("full", "closed")
+    ]
+    for name in ("NO_PROXY", "no_proxy"):
+        proxies: dict[str, str | None] = {"HTTP_PROXY": "http://127.0.0.1:1", name: "127.0.0.1"}
+        cases.append(Case(GET, proxies))
+    for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "HTTPS_PROXY"):
+        cases.append(Case(GET, {name: "/nowhere"}))
+    return cases
+
+
+GROUPS = {
+    "configuration": configuration,
+    "credentials": credentials,
+    "surroundings": surroundings,
+}

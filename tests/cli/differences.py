@@ -285,6 +285,24 @@ DIFFERENCES = [
         "One line on standard error and exit code 255; when the reader has gone, as with `| head`, "
         "no word and exit code 0, also with `pipefail`.",
         "`aws` leaves it to the interpreter, or ends with an error of Python's.",
+        whole_if(
+            lambda _, __, mooring: (
+                "Standard output cannot be written" in mooring.stderr and mooring.status == 255
+            )
+        ),
+    ),
+    Difference(
+        "Letters that the terminal's encoding lacks",
+        "The answer is encoded in larger pieces: less of it may stand before the error.",
+        "Writing it piece by piece takes longer.",
+        whole_if(
+            lambda _, aws, mooring: (
+                "codec can't encode character" in aws.stderr
+                and "codec can't encode character" in mooring.stderr
+                and aws.status == mooring.status
+                and aws.requests == mooring.requests
+            )
+        ),
     ),
     Difference(
         "Debugging",

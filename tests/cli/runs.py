@@ -28,13 +28,16 @@ class Case:
     """One command line, what surrounds it, and what the server answers.
 
     `{url}` in arguments, environment values and files stands for the server's address. In the
-    environment, None removes a variable of the usual ones.
+    environment, None removes a variable of the usual ones. `encoding` is that of standard output;
+    `output` is `file`, or `full` or `closed` where nothing can be written.
     """
 
     arguments: list[str]
     environment: dict[str, str | None] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     script: list[Scripted] = field(default_factory=lambda: [answer({})])
+    encoding: str = "utf-8"
+    output: str = "file"
 
 
 @dataclass(frozen=True)
@@ -65,13 +68,18 @@ class Worker:
             "environment": environment(case, server, directory),
             "directory": str(directory),
             "has_files": bool(case.files),
+            "encoding": case.encoding,
+            "output": case.output,
         }
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         reply: dict[str, Any] = json.loads(self._process.stdout.readline())
-        texts = [reply[name].encode("latin-1").decode("utf-8") for name in ("stdout", "stderr")]
+        texts = [
+            reply[name].encode("latin-1").decode(encoding)
+            for name, encoding in (("stdout", case.encoding), ("stderr", "utf-8"))
+        ]
         return Outcome(
             reply["status"], texts[0], normalized(texts[1], self.program), list(server.requests)
         )
