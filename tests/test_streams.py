@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -92,3 +93,66 @@ def test_an_error_that_nobody_hears_keeps_its_exit_code(
     line: list[str], status: int, environment: dict[str, str], redirected: str
 ) -> None:
     assert run(line, environment, redirected) == (status, [])
+
+
+HOSTILE = "a\x1b]0;owned\x07\x9b31m\rb\u202ec\x7f"
+HARMLESS = "a\\x1b]0;owned\\x07\\x9b31m\\x0db\\u202ec\\x7f"
+WRITES = """
+import sys
+from mooring import streams
+streams.secure(goes_on={goes_on})
+print({text!r}, "\\tä", file=sys.{stream})
+"""
+
+
+def on_terminal(program: str) -> str:
+    """What a terminal gets of a program."""
+    ours, its = pty.openpty()
+    try:
+        subprocess.run([sys.executable, "-c", program], stdout=its, stderr=its, check=True)
+        os.set_blocking(ours, False)
+        return os.read(ours, 65536).decode()
+    finally:
+        os.close(ours)
+        os.close(its)
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_no_control_character_reaches_a_terminal(stream: str, goes_on: bool) -> None:
+    told = on_terminal(WRITES.format(goes_on=goes_on, text=HOSTILE, stream=stream))
+
+    assert told.replace("\r\n", "\n") == f"{HARMLESS} \tä\n"
+
+
+@pytest.mark.parametrize(
+    ("stream", "goes_on", "wanted"),
+    [
+        ("stdout", False, HOSTILE),  # as it is, for programs
+        ("stdout", True, HARMLESS),
+        ("stderr", False, HARMLESS),
+        ("stderr", True, HARMLESS),
+    ],
+)
+def test_what_programs_read(stream: str, goes_on: bool, wanted: str) -> None:
+    program = WRITES.format(goes_on=goes_on, text=HOSTILE, stream=stream)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+
+    assert (done.stdout or done.stderr).decode() == f"{wanted} \tä\n"
+
+
+def test_colours_of_tables_and_nothing_else() -> None:
+    program = f"""
+import sys
+from mooring import streams
+from mooring.cli.output import table
+streams.secure(goes_on=False)
+table.write("Title", {{"name": {HOSTILE!r}, "other": "x"}}, sys.stdout, True)
+"""
+    told = on_terminal(program).replace("\r\n", "\n")
+
+    assert "\x1b[" in told
+    for ours in ("\x1b[0m", "\x1b[1m", "\x1b[34m", "\x1b[2m", "\x1b[33m"):
+        told = told.replace(ours, "")
+    assert HARMLESS in told
+    assert all(one.isprintable() or one == "\n" for one in told)

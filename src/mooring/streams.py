@@ -12,6 +12,21 @@ if TYPE_CHECKING:
     from typing import Any, TextIO
 
 
+_SHOWN = {
+    **{code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))},
+    **{
+        code: f"\\u{code:04x}"
+        for code in (0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+    },
+}
+"""How control characters are shown that are no line breaks and no tabs, and marks of direction."""
+
+
+def shown(text: str) -> str:
+    """The text with nothing in it that a terminal obeys: others wrote much of what is printed."""
+    return text.translate(_SHOWN)
+
+
 class OutputGoneError(OutputError):
     """Nobody reads standard output any more: they have seen enough."""
 
@@ -21,16 +36,24 @@ class Output:
 
     When its reader has gone, it raises OutputGoneError or, if it `goes_on`, lets what is written
     vanish: work whose outcome counts must not end because nobody looks on.
+
+    Control characters are shown rather than obeyed on a terminal, and everywhere by who `goes_on`:
+    what the user's command prints elsewhere is for programs, which want it as it is.
     """
 
     def __init__(self, stream: TextIO, goes_on: bool) -> None:
         self._stream = stream
         self._goes_on = goes_on
+        self._shows = goes_on or stream.isatty()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
+        return self.write_as_it_is(shown(text) if self._shows else text)
+
+    def write_as_it_is(self, text: str) -> int:
+        """Write with control characters of our own in it."""
         try:
             return self._stream.write(text)
         except OSError as error:
@@ -59,7 +82,10 @@ class Output:
 
 
 class Unbreakable:
-    """A stream whose writes never fail: nothing may fail because no one reads its messages."""
+    """A stream whose writes never fail: nothing may fail because no one reads its messages.
+
+    It shows control characters rather than to have them obeyed.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -68,6 +94,10 @@ class Unbreakable:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
+        return self.write_as_it_is(shown(text))
+
+    def write_as_it_is(self, text: str) -> int:
+        """Write with control characters of our own in it."""
         try:
             return self._stream.write(text)
         except (OSError, ValueError):
@@ -102,3 +132,8 @@ def _nowhere(flags: int) -> int:
     number = os.open(os.devnull, flags)
     os.set_inheritable(number, True)
     return number
+
+
+def write_as_it_is(stream: Any, text: str) -> None:
+    """Write with control characters of our own in it, on one of these streams or another."""
+    getattr(stream, "write_as_it_is", stream.write)(text)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from mooring.admin.believing import sort_out
 from mooring.admin.vaults import opened, readable_roots
 from mooring.catalog.database import Transaction
 from mooring.config.settings import Settings
@@ -24,7 +25,7 @@ from mooring.wiring.vaults import vault_place
 
 
 def recover(settings: Settings, directory: str | None = None) -> int:
-    """Enter all completed snapshots; returns 1 if the roots of some cannot be read.
+    """Enter all completed snapshots; returns 1 if the roots of some cannot be read or believed.
 
     `directory`: only those of this vault, which a region of the settings must name. Raises
     ConfigurationError if the catalog is not empty, and ServerRunningError beside a server;
@@ -38,6 +39,8 @@ def recover(settings: Settings, directory: str | None = None) -> int:
             readable, unreadable = readable_roots(vault)
             roots += readable
             damaged |= unreadable
+    roots, unbelievable = sort_out(roots)
+    damaged |= unbelievable
     _check_regions(settings, roots)
     mooring = build_server(settings)
     try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+from mooring.streams import shown, write_as_it_is
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TextIO
@@ -43,13 +45,13 @@ class Progress:
             self._first = fraction
         elapsed = self._clock.monotonic() - self._started
         text = line(self.title, fraction, total_bytes, elapsed, self._first or 0.0, self._columns())
-        self._stream.write(f"\r\x1b[K{text}")
+        write_as_it_is(self._stream, f"\r\x1b[K{shown(text)}")
         self._stream.flush()
 
     def clear(self) -> None:
         """Take the bar away."""
         if self._draws:
-            self._stream.write("\r\x1b[K")
+            write_as_it_is(self._stream, "\r\x1b[K")
             self._stream.flush()
 
     def _columns(self) -> int:

@@ -24,7 +24,7 @@ from mooring.catalog.database import Transaction
 from mooring.jobs.procedure import Change, Procedure, Step, Work
 from mooring.jobs.progress import Progress
 from mooring.model.errors import CanceledError, StoreError
-from mooring.model.export_record import ENDING, ExportRecord, RecordState
+from mooring.model.export_record import ExportRecord, RecordState
 from mooring.model.job import Job, JobKind
 from mooring.vault.raw_file import data_bytes, write_raw
 
@@ -40,7 +40,7 @@ def write(work: Work) -> None:
         for disk in record.disks:
             image = work.vault.open(disk.snapshot_id)
             stack.callback(image.close)
-            images.append((disk.name, image, data_bytes(image)))
+            images.append((disk.file_name, image, data_bytes(image)))
 
         def record_progress(percent: int) -> None:
             with work.catalog.write() as transaction:
@@ -51,7 +51,7 @@ def write(work: Work) -> None:
         progress = Progress(work.tools.clock, total, record_progress)
         before = 0
         for name, image, length in images:
-            write_raw(image, part / f"{name}{ENDING}", partial(_reach, progress, before))
+            write_raw(image, part / name, partial(_reach, progress, before))
             before += 2 * length
     _make_durable(part)
 
@@ -66,7 +66,7 @@ def publish(work: Work) -> Change:
         if record.of_instance:
             part.rename(destination)
         else:
-            (part / f"{record.disks[0].name}{ENDING}").rename(destination)
+            (part / record.disks[0].file_name).rename(destination)
     shutil.rmtree(part, ignore_errors=True)
     _make_durable(destination.parent)
 

@@ -55,6 +55,13 @@ def is_full(error: BaseException) -> bool:
     return isinstance(error, DiskFullError)
 
 
+def details(error: Exception) -> str:
+    """What `errorDetails` says: of what the system refused, not on which path of this host."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error)
+
+
 def code(error: Exception) -> str:
     """The `errorCode` of an operation that failed so."""
     if is_full(error):

@@ -225,11 +225,11 @@ class Runner:
                         job,
                         attempts=job.attempts + 1,
                         not_before_ms=self._after(delay),
-                        error_details=str(error),
+                        error_details=retry.details(error),
                     )
                     self._put_back(again)
                     return
-                job = self._give_up(job, retry.code(error), str(error))
+                job = self._give_up(job, retry.code(error), retry.details(error))
             else:
                 if next_job is None:
                     return

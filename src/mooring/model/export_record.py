@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from mooring.model.names import is_name
 from mooring.model.operation import ResourceType
 from mooring.model.tags import Tags
 
 ENDING = ".raw"
 """Of the name of an image file."""
+
+MAX_FILE_NAME = 255
+"""Bytes that file systems take (Linux, NAME_MAX)."""
 
 
 class RecordState(StrEnum):
@@ -29,6 +33,12 @@ class ExportedDisk:
     name: str
     size_gb: int
     path: str | None = None
+
+    @property
+    def file_name(self) -> str:
+        """Of its image: by the disk's name, if that is one and a file can have it."""
+        named = is_name(self.name) and len(self.name) + len(ENDING) <= MAX_FILE_NAME
+        return f"{self.name if named else self.snapshot_id}{ENDING}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,8 +33,11 @@ def configure(level: str, stream: TextIO | None = None) -> None:
         _hide_secrets,
     ]
     if out.isatty():
-        # The default would show local variables, and so secrets.
-        renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        # The default would show local variables, and so secrets. Without colours: escape sequences
+        # are shown rather than obeyed, whoever wrote them.
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=False, exception_formatter=structlog.dev.plain_traceback
+        )
     else:
         processors.append(structlog.processors.format_exc_info)
     safe: Any = Unbreakable(out)

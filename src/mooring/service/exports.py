@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mooring.model.errors import OperationFailureException
-from mooring.model.export_record import ENDING, ExportedDisk, ExportRecord
+from mooring.model.export_record import ENDING, MAX_FILE_NAME, ExportedDisk, ExportRecord
 from mooring.model.instance_snapshot import InstanceSnapshot, Snapshot
 from mooring.model.job import JobKind
+from mooring.model.names import is_name
 from mooring.model.snapshot import DiskSnapshot
 from mooring.service import operations, pages
 from mooring.service.backend import Backend, Call, Result
@@ -63,7 +64,8 @@ def _record(backend: Backend, source: Snapshot) -> ExportRecord:
     record_id = backend.ids.new_id()
     place = f"{backend.exports / source.region / source.name}-{record_id}"
     # A name of 255 characters would be too long with the id behind it.
-    if len(source.name) + len(record_id) + 1 + len(ENDING) > 255:
+    length = len(source.name) + len(record_id) + 1 + len(ENDING)
+    if length > MAX_FILE_NAME or not is_name(source.name):
         place = str(backend.exports / source.region / record_id)
     parts: Sequence[DiskSnapshot]
     bundle_id = blueprint_id = None

@@ -15,20 +15,23 @@ CHUNK = 4 * 1024 * 1024
 """Bytes read and written at once."""
 
 
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
 def data_bytes(image: Image) -> int:
     """How much of the image is not known to be zeros."""
     return sum(extent.length for extent in image.extents() if not extent.zero)
 
 
 def write_raw(image: Image, path: Path, progress: Callable[[int], None]) -> None:
-    """Write the image into a new file, for this user alone; one that is there is overwritten.
+    """Write the image into a new file, for this user alone; nothing that is there is touched.
 
     What the image leaves out stays a hole. When it returns, the file is durable and has been read
     back. `progress` is told the bytes written and those compared, twice `data_bytes` in the end,
     and may raise to give up. Raises StoreError if what was read back is not what was written;
-    OSError if there is no room; what the image raises.
+    OSError if there is no room, or something of that name; what the image raises.
     """
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    fd = os.open(path, _NEW, 0o600)
     try:
         os.ftruncate(fd, image.size)
         written: list[tuple[int, int, bytes]] = []

@@ -115,6 +115,7 @@ def decode_root(data: bytes, snapshot_id: str, cipher: Cipher) -> Root:
         (length,) = _LENGTH.unpack_from(body)
         meta = json.loads(body[_LENGTH.size : _LENGTH.size + length])
         info = SnapshotInfo(**_known(SnapshotInfo, meta["info"]))
+        _check_types(info)
         if info.id != snapshot_id:
             raise DamageError(f"{what} is damaged: it is that of snapshot {info.id}")
         table = body[_LENGTH.size + length :]
@@ -128,6 +129,18 @@ def decode_root(data: bytes, snapshot_id: str, cipher: Cipher) -> Root:
         )
     except (ValueError, KeyError, TypeError, struct.error) as error:
         raise DamageError(f"{what} is damaged: {error}") from error
+
+
+def _check_types(info: SnapshotInfo) -> None:
+    """Raise TypeError for values that are not of the type that everybody relies on."""
+    for item in fields(SnapshotInfo):
+        value = getattr(info, item.name)
+        kind = {"size": int, "created_ms": int, "tags": dict, "extra": dict}.get(item.name, str)
+        if type(value) is not kind:
+            raise TypeError(f"{item.name} is {value!r:.40}")
+    for key, value in (*info.tags.items(), *info.extra.items()):
+        if not isinstance(value, str) and not (value is None and key in info.tags):
+            raise TypeError(f"{key!r:.40} is {value!r:.40}")
 
 
 def _place(snapshot_id: str) -> bytes:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from mooring.streams import shown, write_as_it_is
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -129,21 +131,22 @@ class Grid:
         stream.write("-" * width + "\n")
         for section in sections:
             edge = self._styled("|", _EDGE) * section.depth
-            stream.writelines(
-                f"{edge}{line}{edge}\n" for line in self._lines(section, width - 2 * section.depth)
-            )
+            for line in self._lines(section, width - 2 * section.depth):
+                text = f"{edge}{line}{edge}\n"
+                # Colours are ours; with them, what others wrote has been made harmless below.
+                write_as_it_is(stream, text) if self.colored else stream.write(text)
 
     def _lines(self, section: Section, width: int) -> list[str]:
         lines = []
         if section.title:
-            lines.append(_centered(section.title, width, "|"))
+            lines.append(_centered(self._harmless(section.title), width, "|"))
             if not section.headers and not section.rows:
                 lines.append(f"+{'-' * (width - 2)}+")
         widths = section.fitted_widths(width)
         rule = _rule(widths)
         if section.headers:
             cells = [
-                _centered(header, cell_width, "" if index else "|")
+                _centered(self._harmless(header), cell_width, "" if index else "|")
                 for index, (cell_width, header) in enumerate(
                     zip(widths, section.headers, strict=False)
                 )
@@ -167,7 +170,10 @@ class Grid:
         return f"{left}{' ' * padding}{self._styled(text, _CELL)}{' ' * after}|"
 
     def _styled(self, text: str, style: str) -> str:
-        return f"{style}{text}{_RESET}" if self.colored else text
+        return f"{style}{shown(text)}{_RESET}" if self.colored else text
+
+    def _harmless(self, text: str) -> str:
+        return shown(text) if self.colored else text
 
 
 def _centered(text: str, width: int, left: str) -> str:
