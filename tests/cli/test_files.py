@@ -6,6 +6,7 @@ import configparser
 import json
 
 from botocore import xform_name
+from botocore.configloader import _parse_nested
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,9 +24,15 @@ def expected(text: str) -> ini.Sections | None:
     reader = configparser.RawConfigParser()
     try:
         reader.read_string(text)
-    except configparser.Error:
+        return {
+            name: {
+                option: _parse_nested(value) if value.startswith("\n") else value
+                for option, value in reader.items(name)
+            }
+            for name in reader.sections()
+        }
+    except (configparser.Error, ValueError):
         return None
-    return {name: dict(reader.items(name)) for name in reader.sections()}
 
 
 @settings(max_examples=400)

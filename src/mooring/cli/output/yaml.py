@@ -1,4 +1,4 @@
-"""YAML output, as of `aws` v2: keys in order of the alphabet, text quoted where it must be."""
+"""YAML output, as of `aws` v2: keys sorted, text quoted where needed."""
 
 from __future__ import annotations
 
