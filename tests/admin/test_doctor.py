@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from mooring.admin import doctor as module
 from mooring.admin.doctor import doctor
 from mooring.admin.serve import serve
 from mooring.config.settings import EngineSettings, Listen, Settings
+from mooring.host import room
 from mooring.model.disk import DiskState
 from mooring.model.errors import ConfigurationError, ServerRunningError
 from mooring.wiring.server import build_server
@@ -115,9 +115,16 @@ def test_little_room(
     settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build_server(settings).stop()
-    monkeypatch.setattr(module, "MIN_FREE_BYTES", 1 << 62)
+    monkeypatch.setattr(room, "SHORT", 1.1)
+    monkeypatch.setattr(room, "PLENTY_BYTES", 1 << 62)
 
-    assert "make room, or writes and snapshots will fail" in bad(settings, capsys)
+    code, lines = examine(settings, capsys)
+
+    assert code == 1
+    wrong = [line for line in lines if line.startswith("BAD ")]
+    assert wrong[0].startswith(f"BAD  data directory: {settings.data}: ")
+    assert wrong[0].endswith("make room, or writes and snapshots will fail")
+    assert all(line.endswith("make room, or snapshots will fail") for line in wrong[1:])
 
 
 def test_tools_that_are_missing(

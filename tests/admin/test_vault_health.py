@@ -15,12 +15,13 @@ import pytest
 from mooring.admin import vault_health
 from mooring.admin.vault_health import vault_findings
 from mooring.config.settings import Region, S3Settings, Settings
+from mooring.host import room
 from tests.admin.servers import REGION, ZONE, blocks, settings_at, store
 
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setattr(vault_health, "MIN_FREE_BYTES", 1)
+    monkeypatch.setattr(room, "SHORT", 0.0)
     made = settings_at(tmp_path / "data", tmp_path / "vault")
     store(made, "one", blocks(1, 2))
     return made
@@ -82,7 +83,8 @@ def test_one_with_another_key(settings: Settings, tmp_path: Path) -> None:
 def test_one_that_is_damaged_or_short_of_room(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vault_health, "MIN_FREE_BYTES", 1 << 60)
+    monkeypatch.setattr(room, "SHORT", 1.1)
+    monkeypatch.setattr(room, "PLENTY_BYTES", 1 << 60)
     ok, text = only(settings)
     assert not ok
     assert "make room, or snapshots will fail" in text

@@ -24,6 +24,7 @@ from tests.e2e.processes import until
 pytestmark = pytest.mark.full
 
 MIB = 1024 * 1024
+NO_MARGIN = "[room]\nmargin_mib = 0\n"
 OURS = [sys.executable, "-m", "mooring.admin.main", "serve", "--port", "0"]
 
 
@@ -69,7 +70,8 @@ def check_snapshot(deployment: Deployment, name: str, expected: bytes) -> None:
 def test_full_vault(deployment: Deployment) -> None:
     with small(deployment.folder / "vault", "48m") as vault:
         settings = deployment.folder / "settings.toml"
-        settings.write_text(f'[regions.us-east-2]\nzones = ["{ZONE}"]\nvault = "{vault}"\n')
+        region = f'[regions.us-east-2]\nzones = ["{ZONE}"]\nvault = "{vault}"\n'
+        settings.write_text(region + NO_MARGIN)
         deployment.start(*OURS, "--config", str(settings))
         uri = deployment.used_disk()
         write(uri, 0, noise(1))
@@ -91,7 +93,9 @@ def test_full_vault(deployment: Deployment) -> None:
 
 def test_full_layers(deployment: Deployment) -> None:
     with small(deployment.data / "zones", "48m") as zones:
-        deployment.start()
+        settings = deployment.folder / "settings.toml"
+        settings.write_text(NO_MARGIN)
+        deployment.start(*OURS, "--config", str(settings))
         uri = deployment.used_disk()
         write(uri, 0, noise(1))
         ballast = fill_up(zones)

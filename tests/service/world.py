@@ -12,6 +12,7 @@ from mooring.catalog.database import MEMORY, Catalog
 from mooring.engine.interface import Export
 from mooring.engine.memory import MemoryEngine
 from mooring.host.memory_devices import MemoryDevices
+from mooring.host.rooms import Rooms
 from mooring.jobs.procedure import Tools
 from mooring.jobs.runner import Observer, Runner, unobserved
 from mooring.jobs.table import PROCEDURES
@@ -43,6 +44,7 @@ class World:
         observer: Observer = unobserved,
         exports: Path = Path("/nowhere/exports"),
         imports: Path = Path("/nowhere/imports"),
+        rooms: Rooms = Rooms({}, 0),  # noqa: B008 - it does not change
     ) -> None:
         self.clock = ManualClock()
         self.catalog = Catalog(MEMORY)
@@ -60,6 +62,7 @@ class World:
             clock=self.clock,
             ids=SequentialIds(),
             freeze=lambda disks, snapshots: freeze_unasked(self.backend, disks, snapshots),
+            rooms=rooms,
         )
         self.traffic = Traffic()
         self.runner = Runner(self.tools, PROCEDURES, observer=observer, traffic=self.traffic)
@@ -74,6 +77,7 @@ class World:
             max_pending_snapshots=5,
             exports=exports,
             imports=ImportPlaces(imports, self.clock, self.tools.ids),
+            rooms=rooms,
             quiescer=self.quiescer,
             devices=self.tools.devices,
             vaults=vaults,

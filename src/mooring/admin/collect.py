@@ -5,11 +5,19 @@ from __future__ import annotations
 from mooring.admin.amounts import amount
 from mooring.admin.vaults import opened
 from mooring.config.settings import Settings
+from mooring.host.rooms import of_vault
+from mooring.model.paths import Paths
+from mooring.wiring.data_directory import run_place
+from mooring.wiring.file_systems import file_systems
 
 
 def collect(settings: Settings, *, region: str | None = None, dry_run: bool = False) -> int:
     """Print what was freed, or would be. Raises DamageError: then nothing more is freed."""
     would = "would be " if dry_run else ""
+    data = settings.data_directory.absolute()
+    rooms = file_systems(settings, Paths(data, run_place(settings, data)))
+    for name in settings.regions:
+        rooms.make_way(of_vault(name))
     with opened(settings, region) as vaults:
         for place, vault in vaults:
             done = vault.collect(dry_run=dry_run)

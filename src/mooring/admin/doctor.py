@@ -12,6 +12,7 @@ from mooring.admin.asking import ask
 from mooring.admin.env import variables
 from mooring.admin.vault_health import vault_findings
 from mooring.config.settings import Settings
+from mooring.host.rooms import of_vault
 from mooring.model.clock import SystemClock
 from mooring.model.disk import DiskState
 from mooring.model.errors import ConfigurationError, ServerRunningError
@@ -19,15 +20,14 @@ from mooring.model.paths import Paths
 from mooring.service.absence import absent_places
 from mooring.service.context import Context
 from mooring.service.questions.disks import disks
+from mooring.wiring.data_directory import run_place
+from mooring.wiring.file_systems import COPY_OF, file_systems
 from mooring.wiring.server import Mooring, build_server
 
 TOOLS = {
     "qemu-storage-daemon": "serves the disks: apt-get install qemu-system-common qemu-utils",
     "qemu-img": "looks after layers: apt-get install qemu-utils",
 }
-
-MIN_FREE_BYTES = 1 << 30
-"""Less room than this is called short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     if not paths.data.exists():
         yield Finding(True, f"{paths.data}: not there yet; `mooringd serve` makes it")
         return
-    yield _room(paths)
+    yield from _rooms(settings)
     yield Finding(os.access(paths.data, os.W_OK), f"{paths.data}: writable for this user")
     vaults = [Finding(*found) for found in vault_findings(settings)]
     yield from vaults
@@ -83,12 +83,20 @@ def _findings(settings: Settings) -> Iterator[Finding]:
         mooring.stop()
 
 
-def _room(paths: Paths) -> Finding:
-    free = shutil.disk_usage(paths.data).free
-    text = f"{paths.data}: {free / (1 << 30):.1f} GiB free"
-    if free < MIN_FREE_BYTES:
-        return Finding(False, f"{text}; make room, or writes and snapshots will fail")
-    return Finding(True, text)
+def _rooms(settings: Settings) -> Iterator[Finding]:
+    """The room for each use, once for each file system; that of vaults is told with them."""
+    data = settings.data_directory.absolute()
+    seen: set[int] = set()
+    vaults = {of_vault(region) for region in settings.regions}
+    for use, room in file_systems(settings, Paths(data, run_place(settings, data))).look():
+        if room.device in seen or use.removeprefix(COPY_OF) in vaults:
+            continue
+        seen.add(room.device)
+        text = f"{use}: {room.path}: {room}"
+        if room.is_short:
+            yield Finding(False, f"{text}; make room, or writes and snapshots will fail")
+        else:
+            yield Finding(True, text)
 
 
 def _devices(mooring: Mooring) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mooring.config.settings import Settings
+from mooring.host.reserve import Reserve
 from mooring.model.access import Access, Role
 from mooring.model.clock import SystemClock
 from mooring.model.errors import ConfigurationError
@@ -154,6 +155,8 @@ def _hand_over(
 def _edit(settings: Settings, edit: Callable[[list[Key]], list[Key]]) -> None:
     """Write the file anew. What has ended goes; an administrator must remain."""
     path = _file(settings)
+    # A key that must go has to go from a full disk, too.
+    Reserve(Paths(settings.data_directory).reserve).make_way()
     with _alone(path.parent):
         now = SystemClock().now_ms()
         before = read_keys(path)

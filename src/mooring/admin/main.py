@@ -15,7 +15,7 @@ from mooring.admin.key_arguments import add_keys
 from mooring.admin.vault_arguments import add_vault_commands
 from mooring.config.load import load
 from mooring.config.settings import Settings
-from mooring.model.errors import MooringError
+from mooring.model.errors import NO_ROOM, MooringError
 from mooring.version import VERSION
 
 _INNER_COMMAND = "serve-snapshots"
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"mooringd: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno not in NO_ROOM:
             raise
         print(f"mooringd: {_told(error, data)}", file=sys.stderr)
         return 2
@@ -71,6 +71,9 @@ def _told(error: OSError, data: Path | None) -> str:
 
     `data` is the data directory, if it is known.
     """
+    if error.errno in NO_ROOM:
+        place = os.fsdecode(error.filename) if error.filename else data or "the data directory"
+        return f"{place}: {error.strerror}. Make room on its file system, then try again"
     name = os.fsdecode(error.filename)
     text = f"{name}: {error.strerror}"
     if isinstance(error, PermissionError):

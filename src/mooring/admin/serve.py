@@ -11,6 +11,7 @@ import ssl
 import sys
 from dataclasses import replace
 
+import structlog
 import uvicorn
 import uvloop
 
@@ -27,6 +28,8 @@ from mooring.protocol import service_model
 from mooring.service.questions.table import QUESTIONS, question_handlers
 from mooring.service.table import OPERATIONS, handlers
 from mooring.wiring.server import Mooring, build_server
+
+log = structlog.get_logger("mooring.server")
 
 _ANY = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 """Addresses that mean all of the host's, and how to get to them from here."""
@@ -151,9 +154,15 @@ def _announce(mooring: Mooring, url: str) -> None:
     """Write down for clients on this host where the server is, and tell whoever looks on."""
     region = next(iter(mooring.settings.regions))
     text = json.dumps({"url": url, "region": region, "pid": os.getpid()})
+    mooring.reserve.make_way()
     temporary = mooring.paths.server.with_suffix(".tmp")
-    temporary.write_text(text + "\n", encoding="utf-8")
-    temporary.rename(mooring.paths.server)
+    try:
+        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.rename(mooring.paths.server)
+    except OSError as error:
+        # It serves all the same; whoever knows where, reaches it.
+        temporary.unlink(missing_ok=True)
+        log.error("clients here are not told where the server is", reason=str(error))
     print(
         f"Mooring serves {', '.join(mooring.settings.regions)} at {url}\n"
         f"data directory  {mooring.paths.data}\n"

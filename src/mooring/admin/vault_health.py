@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from mooring.config.settings import Settings
+from mooring.host.room import room_at
 from mooring.model.clock import SystemClock
 from mooring.model.errors import DiskFullError, MooringError, ObjectNotFoundError, StoreError
 from mooring.model.ids import RandomIds
@@ -14,9 +14,6 @@ from mooring.vault.layout import HEADER_NAME
 from mooring.vault.store.interface import Store
 from mooring.vault.store.place import is_bucket, open_place
 from mooring.wiring.vaults import open_vault_in, replica_place, s3_options, vault_place
-
-MIN_FREE_BYTES = 1 << 30
-"""Less room than this is called short."""
 
 PATIENCE_SECONDS = 5.0
 """How long a service that fails is asked again; a server is more patient."""
@@ -71,8 +68,8 @@ def _write(store: Store) -> None:
 def _room(place: str, where: str) -> tuple[bool, str]:
     if is_bucket(place):
         return True, f"{where}: opens, and can be written to"
-    free = shutil.disk_usage(place).free
-    text = f"{where}: opens, and can be written to; {free / (1 << 30):.1f} GiB free"
-    if free < MIN_FREE_BYTES:
+    room = room_at(Path(place))
+    text = f"{where}: opens, and can be written to; {room}"
+    if room.is_short:
         return False, f"{text}; make room, or snapshots will fail"
     return True, text

@@ -6,7 +6,12 @@ import structlog
 from starlette.responses import Response
 
 from mooring.api.exchange import Exchange
-from mooring.model.errors import ServiceError, ServiceException
+from mooring.model.errors import (
+    DiskFullError,
+    OperationFailureException,
+    ServiceError,
+    ServiceException,
+)
 from mooring.observe import metrics
 from mooring.protocol.serialize import serialize_error
 
@@ -17,10 +22,19 @@ def error_of(exchange: Exchange, exception: Exception) -> ServiceError:
     """The error to answer with. What was not foreseen is logged, and not shown to the client."""
     if isinstance(exception, ServiceError):
         return exception
+    if isinstance(exception, DiskFullError):
+        # Not a fault of the server, which clients would ask again and again.
+        log.warning("no room", operation=exchange.operation, reason=str(exception))
+        return OperationFailureException(sentence(str(exception)), "DiskFull")
     log.error("request failed", operation=exchange.operation, exc_info=exception)
     return ServiceException(
         f"An internal error occurred. The server's log has it under {exchange.request_id}."
     )
+
+
+def sentence(text: str) -> str:
+    """The text as a message for people."""
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
 def reply(exchange: Exchange, error: ServiceError | None, content_type: str) -> Response:

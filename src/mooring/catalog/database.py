@@ -34,9 +34,10 @@ from mooring.catalog.jobs import Jobs
 from mooring.catalog.migrate import migrate
 from mooring.catalog.names import Names
 from mooring.catalog.operations import Operations
+from mooring.catalog.room import CatalogRoom, lack_of_room
 from mooring.catalog.snapshots import Snapshots
 from mooring.catalog.tags import TagRows
-from mooring.model.errors import CatalogError, ConfigurationError
+from mooring.model.errors import CatalogError, CatalogFullError, ConfigurationError
 from mooring.model.ids import Ids
 from mooring.model.instance_snapshot import InstanceSnapshot, Snapshot
 from mooring.model.job import JobKind
@@ -49,6 +50,7 @@ DATABASES = ("sqlite", "postgresql")
 
 CATALOG_ERRORS = (
     CatalogError,
+    CatalogFullError,
     OperationalError,
     InterfaceError,
     DisconnectionError,
@@ -136,8 +138,10 @@ class Catalog:
     Raises ConfigurationError for a URL that is none, or of a database that is not known.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, room: CatalogRoom | None = None) -> None:
+        """`room` sees to it that a SQLite file on a full file system can still be changed."""
         self._engine = _connect(url)
+        self._room = room
         self._sqlite = self._engine.dialect.name == "sqlite"
         # There is one writer at a time; queueing here is fairer than SQLite's busy loop and
         # takes no connection. An in-memory database has but one.
@@ -156,8 +160,11 @@ class Catalog:
 
         Raises ConfigurationError, also when the database cannot be used at all.
         """
+        if self._room is not None:
+            self._room.prepare()
         try:
             with (
+                lack_of_room(self._place, self._room),
                 self._durable(),
                 self._lock,
                 self._engine.connect() as connection,
@@ -178,7 +185,10 @@ class Catalog:
         Unless it need not be durable, because nothing is lost with it: a power cut may then undo
         it until something later is durable. What it has seen is durable in any case.
         """
+        if self._room is not None:
+            self._room.prepare()
         with (
+            lack_of_room(self._place, self._room),
             self._durable(),
             self._lock,
             self._engine.connect() as connection,
@@ -195,12 +205,22 @@ class Catalog:
         lock = self._lock if self._shared else nullcontext()
         seen: int | None = None
         try:
-            with lock, self._engine.connect() as connection, self._begin(connection, False):
+            with (
+                lack_of_room(self._place, self._room),
+                lock,
+                self._engine.connect() as connection,
+                self._begin(connection, False),
+            ):
                 seen = self._look(connection)
                 yield self._checked(Transaction(connection), False)
         finally:
             if self._sync is not None:
                 self._sync.wait(seen)
+
+    @property
+    def _place(self) -> str:
+        """What lacks room when the database says so."""
+        return self._engine.url.render_as_string(hide_password=True)
 
     def guarded(self, check: Check) -> Catalog:
         """The same catalog for one request; its first transactions begin with the check.
@@ -253,15 +273,17 @@ class Catalog:
         changes_before = driver.total_changes
         try:
             yield
-        except BaseException:
-            driver.execute("ROLLBACK")
-            raise
-        # The many looks for a job that find none leave nothing to be synced.
-        if durable and self._sync is not None and driver.total_changes != changes_before:
-            with self._sync.committing():
+            # The many looks for a job that find none leave nothing to be synced.
+            if durable and self._sync is not None and driver.total_changes != changes_before:
+                with self._sync.committing():
+                    driver.execute("COMMIT")
+            else:
                 driver.execute("COMMIT")
-        else:
-            driver.execute("COMMIT")
+        except BaseException:
+            # SQLite has rolled back by itself where there was no room, say.
+            if driver.in_transaction:
+                driver.execute("ROLLBACK")
+            raise
 
     def _look(self, connection: Connection) -> int | None:
         """Begin to see; return how many commits are seen: those that come later are not."""

@@ -116,6 +116,17 @@ class VaultSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RoomSettings:
+    """What is kept free on the file systems that disks and snapshots are on."""
+
+    margin_mib: int = setting(
+        512,
+        "what takes room, such as a new snapshot, is refused when less than this is free, in MiB, "
+        "but never more than 5 % of the file system; 0 for no margin",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class SnapshotSettings:
     """Which snapshots are taken without being asked for."""
 
@@ -248,6 +259,7 @@ class Settings:
     regions: dict[str, Region] = field(default_factory=lambda: dict(_DEFAULT_REGIONS))
     engine: EngineSettings = field(default_factory=EngineSettings)
     vault: VaultSettings = field(default_factory=VaultSettings)
+    room: RoomSettings = field(default_factory=RoomSettings)
     snapshots: SnapshotSettings = field(default_factory=SnapshotSettings)
     s3: S3Settings = field(default_factory=S3Settings)
     nbd: NbdSettings = field(default_factory=NbdSettings)

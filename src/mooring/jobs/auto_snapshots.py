@@ -28,6 +28,7 @@ from dataclasses import replace
 import structlog
 
 from mooring.catalog.database import Transaction
+from mooring.host.rooms import DISKS, of_vault
 from mooring.jobs.procedure import Change, Procedure, Step, Tools, Work
 from mooring.model import auto_snapshot
 from mooring.model.auto_snapshot import AutoRun, AutoSource, next_run, rhythm_run
@@ -165,6 +166,7 @@ def _freeze(work: Work, whole: Snapshot) -> Change:
     if not frozen:
         if isinstance(whole, InstanceSnapshot):
             _check_disks(work, whole)
+        work.tools.rooms.check(DISKS, of_vault(whole.region))
         return work.tools.freeze(disks, whole.members)
     # A crash came between.
     if len(frozen) < len(whole.members):

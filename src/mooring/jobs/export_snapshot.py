@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 
 from mooring.catalog.database import Transaction
+from mooring.host.rooms import EXPORTS
 from mooring.jobs.procedure import Change, Procedure, Step, Work
 from mooring.jobs.progress import Progress
 from mooring.model.errors import CanceledError, StoreError
@@ -51,7 +52,7 @@ def write(work: Work) -> None:
         progress = Progress(work.tools.clock, total, record_progress)
         before = 0
         for name, image, length in images:
-            write_raw(image, part / name, partial(_reach, progress, before))
+            write_raw(image, part / name, partial(_reach, work, progress, before))
             before += 2 * length
     _make_durable(part)
 
@@ -95,7 +96,8 @@ def failed(transaction: Transaction, job: Job) -> None:
     transaction.export_records.change(job.arguments["record"], state=RecordState.FAILED)
 
 
-def _reach(progress: Progress, before: int, done: int) -> None:
+def _reach(work: Work, progress: Progress, before: int, done: int) -> None:
+    work.tools.rooms.check_going_on(EXPORTS)
     progress.reached(before + done)
 
 

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from mooring.catalog.database import Transaction
+from mooring.host.rooms import of_vault
 from mooring.jobs.procedure import Change, Procedure, Step, Work
 from mooring.jobs.progress import Progress
 from mooring.jobs.storing import canceled, completed, information, pending_snapshot
@@ -116,6 +117,7 @@ def _copy(work: Work, image: BlockingNbdClient, writer: SnapshotWriter) -> None:
     with ThreadPoolExecutor(AHEAD, "import") as readers:
         try:
             for offset, length in _wanted(image):
+                work.tools.rooms.check_going_on(of_vault(work.job.region))
                 window.append((offset, readers.submit(image.read, offset, length)))
                 if len(window) == AHEAD:
                     _write(*window.popleft(), writer)

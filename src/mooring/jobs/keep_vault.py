@@ -13,6 +13,7 @@ from __future__ import annotations
 import structlog
 
 from mooring.catalog.database import Transaction
+from mooring.host.rooms import of_vault
 from mooring.jobs.procedure import Procedure, Step, Tools, Work
 from mooring.model.errors import PostponedError, VaultBusyError
 from mooring.model.job import Job, JobKind
@@ -57,6 +58,7 @@ def enqueue(
 
 def collect(work: Work) -> None:
     """Free what no snapshot needs any more."""
+    work.tools.rooms.make_way(of_vault(work.job.region))
     done = work.vault.collect()
     metrics.collected(done.bytes_freed)
     if (totals := done.totals) is not None:

@@ -9,6 +9,7 @@ from mooring.catalog.database import Catalog, Transaction
 from mooring.engine.interface import Engine
 from mooring.host.interface import Devices
 from mooring.host.memory_devices import MemoryDevices
+from mooring.host.rooms import Rooms
 from mooring.model.clock import Clock
 from mooring.model.disk import Disk
 from mooring.model.errors import PostponedError, ZoneAbsentError
@@ -43,6 +44,7 @@ class Tools:
     clock: Clock
     ids: Ids
     freeze: Freezer
+    rooms: Rooms
     servers: Mapping[str, SnapshotServer] = field(default_factory=dict)
     replicas: Mapping[str, Replica] = field(default_factory=dict)
     devices: Devices = field(default_factory=MemoryDevices)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 
 from mooring.model.errors import (
+    NO_ROOM,
     DamageError,
     DiskFullError,
     DiskTooLargeError,
@@ -51,7 +52,7 @@ def delay(error: Exception, attempts: int) -> float | None:
 def is_full(error: BaseException) -> bool:
     """Whether it is for want of room that this failed."""
     if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return error.errno in NO_ROOM
     return isinstance(error, DiskFullError)
 
 

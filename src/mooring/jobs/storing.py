@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mooring.host.rooms import of_vault
 from mooring.jobs.procedure import Work
 from mooring.jobs.progress import Progress
 from mooring.model.errors import CanceledError, PostponedError, SnapshotNotInVaultError
@@ -92,7 +93,10 @@ def begin(work: Work, info: SnapshotInfo, plan: Plan) -> SnapshotWriter:
 
 
 def copy(work: Work, image: Image, plan: Plan, writer: SnapshotWriter) -> None:
-    """Write what the plan says, telling the progress. Raises CanceledError as soon as it can."""
+    """Write what the plan says, telling the progress. Raises CanceledError as soon as it can.
+
+    Raises DiskFullError before the vault has taken what disks in use need to go on.
+    """
 
     total = sum(extent.length for extent in plan.extents() if not extent.zero)
 
@@ -114,6 +118,7 @@ def copy(work: Work, image: Image, plan: Plan, writer: SnapshotWriter) -> None:
             writer.write_again(extent.offset, image.read(extent.offset, extent.length))
             continue
         for offset in range(extent.offset, extent.end, CHUNK):
+            work.tools.rooms.check_going_on(of_vault(work.job.region))
             length = min(CHUNK, extent.end - offset)
             writer.write(offset, image.read(offset, length), compare=plan.compare)
             done += length

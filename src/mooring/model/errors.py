@@ -6,6 +6,11 @@ jobs/: they never reach a client as they are, but end in an operation's
 `errorCode` and `errorDetails`, or in the log.
 """
 
+import errno
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What the system says when there is no room, or no room for this user."""
+
 
 class MooringError(Exception):
     """Anything that Mooring raises on purpose."""
@@ -157,6 +162,10 @@ class DiskTooLargeError(EngineError):
 
 class DiskFullError(MooringError):
     """The file system that holds layers or vault has no room left."""
+
+
+class CatalogFullError(DiskFullError):
+    """There is no room to record anything; a later try finds some that was set aside."""
 
 
 class LineageLostError(EngineError):

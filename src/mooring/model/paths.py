@@ -42,6 +42,8 @@ class Paths:
         """Access keys, as the AWS clients read them."""
         self.audit = data / "audit.jsonl"
         """Who changed what, or was denied."""
+        self.reserve = data / "reserve"
+        """Room that is given up when there is none left."""
         self.server = data / "server.json"
         """Where the running server listens."""
 
@@ -50,9 +52,14 @@ class Paths:
         """What finds content in the vaults again; may be deleted at any time."""
         return self.data / "cache" / "vaults"
 
+    @property
+    def zones(self) -> Path:
+        """The disks, by zone."""
+        return self.data / "zones"
+
     def engine(self, zone: str) -> Path:
         """The layers of a zone's disks."""
-        return self.data / "zones" / zone
+        return self.zones / zone
 
     def engine_run(self, zone: str) -> Path:
         """The sockets of a zone's storage daemons."""

@@ -32,6 +32,8 @@ class AuditLog:
         self.syncs = sync
         self._size, self._kept = size, kept
         self._descriptor = -1
+        # The file ends in part of a line: there was no room for the rest.
+        self._torn = False
         self._waiting: list[bytes] = []
         self._written = self._taken = 0
         self._add = threading.Lock()
@@ -67,10 +69,14 @@ class AuditLog:
     def _append(self, text: bytes, count: int) -> None:
         try:
             self._follow()
+            if self._torn:
+                text = b"\n" + text
             # One call, so that lines of several servers do not mix.
             done = os.write(self._descriptor, text)
-            if done < len(text):
+            self._torn = done < len(text)
+            if self._torn:
                 os.write(self._descriptor, text[done:])
+                self._torn = False
             if self.syncs:
                 os.fsync(self._descriptor)
             if self._size and os.fstat(self._descriptor).st_size >= self._size:
@@ -106,5 +112,7 @@ class AuditLog:
                 pass
             os.close(self._descriptor)
             self._descriptor = -1
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         self._descriptor = os.open(self.path, flags, 0o600)
+        size = os.fstat(self._descriptor).st_size
+        self._torn = size > 0 and os.pread(self._descriptor, 1, size - 1) != b"\n"

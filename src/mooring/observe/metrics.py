@@ -71,6 +71,14 @@ _VAULT_BYTES = Gauge(
 _VAULT_SNAPSHOTS = Gauge(
     "mooring_vault_snapshots", "Snapshots in a vault at its last collection.", ["region"]
 )
+_FREE_BYTES = Gauge(
+    "mooring_file_system_free_bytes",
+    "Bytes free, for this user, on the file system of each use.",
+    ["use"],
+)
+_SIZE_BYTES = Gauge(
+    "mooring_file_system_size_bytes", "Size of the file system of each use.", ["use"]
+)
 _REPLICA_BYTES = Counter(
     "mooring_replica_copied_bytes_total", "Bytes written to the copy of a vault.", ["region"]
 )
@@ -154,6 +162,12 @@ def vault_holds(region: str, snapshots: int, size: Mapping[str, int]) -> None:
     _VAULT_SNAPSHOTS.labels(region).set(snapshots)
     for kind, value in size.items():
         _VAULT_BYTES.labels(region, kind).set(value)
+
+
+def room_left(use: str, free_bytes: int, size_bytes: int) -> None:
+    """How much room the file system of a use has."""
+    _FREE_BYTES.labels(use).set(free_bytes)
+    _SIZE_BYTES.labels(use).set(size_bytes)
 
 
 def verified(region: str, damaged: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from mooring.catalog.database import Catalog, Transaction
 from mooring.engine.interface import Engine
 from mooring.host.interface import Devices
 from mooring.host.memory_devices import MemoryDevices
+from mooring.host.rooms import DISKS, EXPORTS, Rooms, of_vault
 from mooring.model.clock import Clock
 from mooring.model.errors import (
     InvalidInputException,
@@ -25,6 +26,7 @@ from mooring.protocol.serialize import Settled
 from mooring.quiesce.interface import Quiescer
 from mooring.quiesce.memory import MemoryQuiescer
 from mooring.service.context import Context
+from mooring.service.entry import Takes
 from mooring.service.import_places import ImportPlaces
 from mooring.vault.served.interface import NoServer, SnapshotServer
 from mooring.vault.vault import Vault
@@ -53,6 +55,7 @@ class Backend:
     max_pending_snapshots: int
     exports: Path
     imports: ImportPlaces
+    rooms: Rooms
     servers: Mapping[str, SnapshotServer] = field(default_factory=dict)
     vaults: Mapping[str, Vault] = field(default_factory=dict)
     quiescer: Quiescer = field(default_factory=MemoryQuiescer)
@@ -70,6 +73,11 @@ class Backend:
 
     def server(self, region: str) -> SnapshotServer:
         return self.servers.get(region, NoServer())
+
+    def check_room(self, takes: Collection[Takes], region: str) -> None:
+        """Raise DiskFullError unless there is more than the margin of all that is taken."""
+        uses = {Takes.DISKS: DISKS, Takes.EXPORTS: EXPORTS, Takes.VAULT: of_vault(region)}
+        self.rooms.check(*(uses[one] for one in takes))
 
     def region_of(self, zone: str, otherwise: str) -> str:
         """The region that has the zone; `otherwise` if it is none of ours any more."""

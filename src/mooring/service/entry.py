@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Generic, TypeVar
 
 from mooring.model.access import Need
@@ -11,6 +12,14 @@ from mooring.service.reach import Through
 
 Function = TypeVar("Function", bound=Callable[..., object])
 Function_co = TypeVar("Function_co", bound=Callable[..., object], covariant=True)
+
+
+class Takes(StrEnum):
+    """What takes the room that something needs."""
+
+    DISKS = "disks"
+    VAULT = "vault"
+    EXPORTS = "exports"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +30,8 @@ class Entry(Generic[Function_co]):
     decided by them, and `through` says what else they stand for. `region` is the member that says
     in which region they are, empty for that of the request. `notes` are members that name no
     resources of ours and belong into the audit log. `makes` is the member that names what is made:
-    who is bound to tags must give them in the request.
+    who is bound to tags must give them in the request. `takes` says what has to have more room
+    than its margin.
     """
 
     function: Function_co
@@ -31,6 +41,7 @@ class Entry(Generic[Function_co]):
     makes: str = ""
     notes: tuple[str, ...] = ()
     through: Through = Through.NOTHING
+    takes: tuple[Takes, ...] = ()
 
 
 AnyEntry = Entry[Callable[..., object]]
@@ -50,6 +61,7 @@ def changes(
     makes: str = "",
     notes: Sequence[str] = (),
     through: Through = Through.NOTHING,
+    takes: Sequence[Takes] = (),
 ) -> Entry[Function]:
     """It makes, changes or deletes resources, or opens a way to the data of a disk."""
     return Entry(
@@ -60,6 +72,7 @@ def changes(
         makes=makes,
         notes=tuple(notes),
         through=through,
+        takes=tuple(takes),
     )
 
 

@@ -13,7 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mooring.model.access import Access, Role
-from mooring.model.errors import ConfigurationError, InvalidInputException
+from mooring.model.errors import (
+    NO_ROOM,
+    ConfigurationError,
+    DiskFullError,
+    InvalidInputException,
+)
 from mooring.model.tags import read_tags
 
 PROFILE = "default"
@@ -115,11 +120,21 @@ def write_keys(path: Path, keys: list[Key]) -> None:
     """Write the file whole or not at all, never readable for others."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     temporary.unlink(missing_ok=True)
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write("\n".join(_section(key) for key in keys))
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write("\n".join(_section(key) for key in keys))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        if error.errno in NO_ROOM:
+            raise DiskFullError(
+                f"there is no room to write {path}, which stays as it is: make room on its file "
+                "system, then try again"
+            ) from error
+        raise
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)

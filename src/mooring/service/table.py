@@ -26,7 +26,7 @@ from mooring.service import (
 from mooring.service.access import Request, admit, shown_to
 from mooring.service.backend import Backend, Call, Params, Result
 from mooring.service.context import Context
-from mooring.service.entry import Entry, changes, reads
+from mooring.service.entry import Entry, Takes, changes, reads
 from mooring.service.reach import Through
 
 Function = Callable[[Backend, Call], Result]
@@ -43,21 +43,27 @@ OPERATIONS: dict[str, Entry[Function]] = {
         region="sourceRegion",
         makes="targetSnapshotName",
         through=Through.AUTOMATIC,
+        takes=[Takes.VAULT],
     ),
-    "CreateDisk": changes(disks.create_disk, makes="diskName"),
+    "CreateDisk": changes(disks.create_disk, makes="diskName", takes=[Takes.DISKS]),
     "CreateDiskFromSnapshot": changes(
         disks.create_disk_from_snapshot,
         on=["diskSnapshotName", "sourceDiskName"],
         makes="diskName",
+        takes=[Takes.DISKS],
     ),
     "CreateDiskSnapshot": changes(
-        snapshots.create_disk_snapshot, on=["diskName", "instanceName"], makes="diskSnapshotName"
+        snapshots.create_disk_snapshot,
+        on=["diskName", "instanceName"],
+        makes="diskSnapshotName",
+        takes=[Takes.DISKS, Takes.VAULT],
     ),
     "CreateInstanceSnapshot": changes(
         instance_snapshots.create_instance_snapshot,
         on=["instanceName"],
         makes="instanceSnapshotName",
         through=Through.DISKS,
+        takes=[Takes.DISKS, Takes.VAULT],
     ),
     "CreateInstances": changes(instances.create_instances, makes="instanceNames"),
     "CreateInstancesFromSnapshot": changes(
@@ -65,6 +71,7 @@ OPERATIONS: dict[str, Entry[Function]] = {
         on=["instanceSnapshotName", "sourceInstanceName"],
         makes="instanceNames",
         through=Through.AUTOMATIC,
+        takes=[Takes.DISKS],
     ),
     "DeleteAutoSnapshot": changes(
         auto_snapshots.delete_auto_snapshot, on=["resourceName"], through=Through.AUTOMATIC
@@ -80,7 +87,9 @@ OPERATIONS: dict[str, Entry[Function]] = {
     "DetachDisk": changes(attachments.detach_disk, on=["diskName"]),
     "DisableAddOn": changes(add_ons.disable_add_on, on=["resourceName"], through=Through.DISKS),
     "EnableAddOn": changes(add_ons.enable_add_on, on=["resourceName"], through=Through.DISKS),
-    "ExportSnapshot": changes(exports.export_snapshot, on=["sourceSnapshotName"]),
+    "ExportSnapshot": changes(
+        exports.export_snapshot, on=["sourceSnapshotName"], takes=[Takes.EXPORTS]
+    ),
     "GetActiveNames": reads(regions.get_active_names),
     "GetAutoSnapshots": reads(auto_snapshots.get_auto_snapshots, on=["resourceName"]),
     "GetBlueprints": reads(regions.get_blueprints),
@@ -144,6 +153,7 @@ def handlers(backend: Backend) -> dict[str, Handler]:
             call = Call(context, name, params)
             result = call.recall(backend)
             if result is None:
+                backend.check_room(entry.takes, context.region)
                 result = entry.function(admitted, call)
             return result
 

@@ -9,17 +9,22 @@ from pathlib import Path
 from typing import IO
 
 from mooring.config.settings import Settings
-from mooring.model.errors import ConfigurationError, ServerRunningError
+from mooring.model.errors import NO_ROOM, ConfigurationError, ServerRunningError
 from mooring.model.paths import Paths, run_directory
+
+
+def run_place(settings: Settings, data: Path) -> Path:
+    """Where the run directory is, or will be."""
+    if settings.engine.run:
+        return Path(settings.engine.run).expanduser()
+    zones = [zone for region in settings.regions.values() for zone in region.zones]
+    return run_directory(data, zones, os.getuid())
 
 
 def make_run_directory(settings: Settings, data: Path) -> Path:
     """The run directory, made for this user alone if it is not under data."""
-    if settings.engine.run:
-        return Path(settings.engine.run).expanduser()
-    zones = [zone for region in settings.regions.values() for zone in region.zones]
-    run = run_directory(data, zones, os.getuid())
-    if run.parent != data:
+    run = run_place(settings, data)
+    if not settings.engine.run and run.parent != data:
         run.mkdir(mode=0o700, exist_ok=True)
         found = run.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
@@ -43,7 +48,12 @@ def hold_directory(paths: Paths) -> IO[str]:
             f"another server (process {holder}) runs on {paths.data}: stop it, "
             "or name another data directory with --data"
         ) from None
-    file.truncate(0)
-    file.write(f"{os.getpid()}\n")
-    file.flush()
+    try:
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+    except OSError as error:
+        # Whoever holds the lock holds it without a name, too.
+        if error.errno not in NO_ROOM:
+            raise
     return file

@@ -11,6 +11,7 @@ from typing import IO
 import structlog
 
 from mooring.catalog.database import Catalog
+from mooring.catalog.room import CatalogRoom
 from mooring.config.settings import Settings
 from mooring.engine.interface import Engine
 from mooring.engine.memory import MemoryEngine
@@ -20,9 +21,12 @@ from mooring.engine.zones import Engines
 from mooring.host.fuse_devices import FuseDevices
 from mooring.host.interface import Devices
 from mooring.host.memory_devices import MemoryDevices
+from mooring.host.reserve import Reserve
+from mooring.host.room import MIB
 from mooring.jobs.fill_disk import regions_filling
 from mooring.jobs.procedure import Tools
 from mooring.jobs.recover import recover
+from mooring.jobs.room_watch import RoomWatch
 from mooring.jobs.runner import Observer, Runner, unobserved
 from mooring.jobs.schedule import Schedule, tasks
 from mooring.jobs.sources import Keeper
@@ -42,6 +46,7 @@ from mooring.service.freezing import freeze_unasked
 from mooring.service.import_places import ImportPlaces
 from mooring.service.keyring import Keyring
 from mooring.wiring.data_directory import hold_directory, make_run_directory
+from mooring.wiring.file_systems import audit_file, exports_directory, file_systems
 from mooring.wiring.snapshot_servers import snapshot_servers, withdraw
 from mooring.wiring.vaults import make_vault, replicas
 
@@ -62,12 +67,15 @@ class Mooring:
     runner: Runner
     schedule: Schedule
     keeper: Keeper
+    reserve: Reserve
+    room_watch: RoomWatch
     audit: AuditLog | None
     _lock: IO[str]
 
     def start(self) -> None:
         """Take up what an earlier server left, then let jobs run."""
         self.tools.catalog.migrate()
+        self.room_watch.start()
         for instance_id, problem in self.backend.quiescer.mend().items():
             log.warning("users held at rest cannot be let go", instance=instance_id, why=problem)
         if self.audit is not None:
@@ -86,6 +94,7 @@ class Mooring:
 
     def stop(self) -> None:
         """Let go of everything; attached disks go on being served."""
+        self.room_watch.stop()
         self.schedule.stop()
         self.keeper.stop()
         self.runner.stop()
@@ -114,18 +123,25 @@ def build_server(settings: Settings, observer: Observer = unobserved) -> Mooring
     data = settings.data_directory.absolute()
     paths = Paths(data, make_run_directory(settings, data))
     paths.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    reserve = Reserve(paths.reserve)
+    reserve.make_way()
     lock = hold_directory(paths)
     try:
-        return _build(settings, paths, observer, lock)
+        return _build(settings, paths, observer, reserve, lock)
     except BaseException:
         lock.close()
         raise
 
 
-def _build(settings: Settings, paths: Paths, observer: Observer, lock: IO[str]) -> Mooring:
+def _build(
+    settings: Settings, paths: Paths, observer: Observer, reserve: Reserve, lock: IO[str]
+) -> Mooring:
     clock, ids = SystemClock(), RandomIds()
     keys = Keyring(paths.credentials, clock)
-    catalog = Catalog(settings.catalog or f"sqlite:///{paths.catalog}")
+    # One in another place is not on the file system of the reserve, perhaps.
+    room = None if settings.catalog else CatalogRoom(paths.catalog, reserve)
+    catalog = Catalog(settings.catalog or f"sqlite:///{paths.catalog}", room)
+    rooms = file_systems(settings, paths)
     make_engine = _engine_maker(settings, paths, clock)
     engines = Engines(
         (zone, make_engine(zone)) for region in settings.regions.values() for zone in region.zones
@@ -142,6 +158,7 @@ def _build(settings: Settings, paths: Paths, observer: Observer, lock: IO[str]) 
         replicas=replicas(settings),
         devices=_devices(settings, paths, clock),
         freeze=lambda disks, snapshots: freeze_unasked(backend, disks, snapshots),
+        rooms=rooms,
         account_id=settings.account,
         max_pending_snapshots=settings.limits.pending_snapshots,
     )
@@ -174,25 +191,40 @@ def _build(settings: Settings, paths: Paths, observer: Observer, lock: IO[str]) 
         ids=ids,
         account_id=settings.account,
         max_pending_snapshots=settings.limits.pending_snapshots,
-        exports=_exports(settings, paths),
+        exports=exports_directory(settings, paths),
         imports=ImportPlaces(paths.imports(), clock, ids),
+        rooms=rooms,
         servers=servers,
         vaults=vaults,
         quiescer=_quiescer(settings, paths, clock),
         devices=tools.devices,
     )
-    audit = _audit_log(settings, paths)
+    keep = [reserve.take, *(one.take for one in rooms.reserves.values())]
+    if room is not None:
+        keep.insert(0, room.keep)
     return Mooring(
-        settings, paths, keys, clock, backend, tools, traffic, runner, schedule, keeper, audit, lock
+        settings=settings,
+        paths=paths,
+        keys=keys,
+        clock=clock,
+        backend=backend,
+        tools=tools,
+        traffic=traffic,
+        runner=runner,
+        schedule=schedule,
+        keeper=keeper,
+        reserve=reserve,
+        room_watch=RoomWatch(rooms, keep),
+        audit=_audit_log(settings, paths),
+        _lock=lock,
     )
 
 
 def _audit_log(settings: Settings, paths: Paths) -> AuditLog | None:
     if not settings.audit.enabled:
         return None
-    file = Path(settings.audit.file).expanduser() if settings.audit.file else paths.audit
     return AuditLog(
-        file.absolute(),
+        audit_file(settings, paths),
         sync=settings.audit.sync,
         size=settings.audit.mebibytes * 1024 * 1024,
         kept=settings.audit.files,
@@ -210,10 +242,6 @@ def _open_audit(audit: AuditLog) -> None:
         ) from error
 
 
-def _exports(settings: Settings, paths: Paths) -> Path:
-    return Path(settings.exports).expanduser().absolute() if settings.exports else paths.exports
-
-
 def _engine_maker(settings: Settings, paths: Paths, clock: Clock) -> Callable[[str], Engine]:
     if settings.engine.kind == "memory":
         return lambda zone: MemoryEngine()
@@ -221,6 +249,7 @@ def _engine_maker(settings: Settings, paths: Paths, clock: Clock) -> Callable[[s
         fill_bytes_per_second=settings.engine.fill_mib_per_second * 1024 * 1024,
         merge_bytes_per_second=settings.engine.merge_mib_per_second * 1024 * 1024,
         answer_seconds=settings.engine.answer_seconds,
+        margin_bytes=settings.room.margin_mib * MIB,
     )
     return lambda zone: QemuEngine(paths.engine(zone), paths.engine_run(zone), clock, daemons)
 

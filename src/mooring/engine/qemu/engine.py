@@ -56,7 +56,9 @@ class QemuEngine:
                 locks.enter_context(only_one(folder))
             self._settings = fitting(settings or DaemonSettings(), self._root)
             self._trash = self._root / "trash"
-            shutil.rmtree(self._trash, ignore_errors=True)
+            # Not the folder itself: on a full file system it could not be made again.
+            for doomed in self._trash.glob("*"):
+                shutil.rmtree(doomed, ignore_errors=True)
             disks_folder = self._root / "disks"
             disks_folder.mkdir(mode=0o700, exist_ok=True)
             self._locks = locks.pop_all()

@@ -20,6 +20,8 @@ from mooring.engine.qemu.fill import fill
 from mooring.engine.qemu.layers import FILLING_NAME, io_errors
 from mooring.engine.qemu.merging import Merger
 from mooring.engine.qemu.registry import Registry
+from mooring.host.room import check_room
+from mooring.host.rooms import DISKS
 from mooring.model.clock import Clock
 from mooring.model.errors import EngineError
 from mooring.model.extents import Image
@@ -95,6 +97,7 @@ def _copy(
             write_reached(layers.folder, position)
 
     def tell(done: int) -> None:
+        check_room(layers.folder, DISKS, registry.settings.margin_bytes // 2)
         progress(Filling(disk.filled, image.size))
         pace.keep(done)
 

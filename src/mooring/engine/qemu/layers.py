@@ -17,7 +17,13 @@ from mooring.engine.lineage import ZERO_ORIGIN
 from mooring.engine.qemu import qcow2
 from mooring.engine.qemu.base_source import BaseSource, forget_source, read_source, write_source
 from mooring.engine.qemu.holders import in_use_by
-from mooring.model.errors import DiskFullError, DiskTooLargeError, EngineError, LayerDamagedError
+from mooring.model.errors import (
+    NO_ROOM,
+    DiskFullError,
+    DiskTooLargeError,
+    EngineError,
+    LayerDamagedError,
+)
 
 BASE_NAME = "base.raw"
 FILLING_NAME = "base.raw.filling"
@@ -204,15 +210,27 @@ class DiskLayers:
     def remove_all(self, trash: Path) -> None:
         """Remove the disk: at once from sight, then for good."""
         with io_errors(self.disk_id):
-            trash.mkdir(mode=0o700, exist_ok=True)
             doomed = trash / self.disk_id
             shutil.rmtree(doomed, ignore_errors=True)
             try:
+                trash.mkdir(mode=0o700, exist_ok=True)
                 self.folder.rename(doomed)
             except FileNotFoundError:
                 return
+            except OSError as error:
+                if error.errno not in NO_ROOM:
+                    raise
+                self._remove_in_place()
+                return
             sync_file(self.folder.parent)
             shutil.rmtree(doomed)
+
+    def _remove_in_place(self) -> None:
+        """Remove the disk where there is no room for a name elsewhere: what says it is, first."""
+        for layer in reversed(self.overlays()):
+            layer.path.unlink(missing_ok=True)
+        shutil.rmtree(self.folder)
+        sync_file(self.folder.parent)
 
     def check(self) -> list[Layer]:
         """Return base and overlays if they fit together, without what merges have left over.
@@ -319,7 +337,7 @@ def io_errors(disk_id: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in NO_ROOM:
             raise DiskFullError(
                 f"no room for disk {disk_id} at {error.filename or 'its folder'}: "
                 "free some space and try again"

@@ -20,8 +20,10 @@ from mooring.engine.qemu.daemon.daemon import Daemon
 from mooring.engine.qemu.disk import LiveDisk, RunningMerge
 from mooring.engine.qemu.instances import end_merge
 from mooring.engine.qemu.registry import Registry
+from mooring.host.room import check_room
+from mooring.host.rooms import DISKS
 from mooring.model.clock import Clock
-from mooring.model.errors import EngineError, MooringError
+from mooring.model.errors import DiskFullError, EngineError, MooringError
 from mooring.observe.loop import Loop
 
 FOLDER_PREFIX = "merge-"
@@ -142,6 +144,7 @@ class Merger:
         if disk.instance_id is None:
             if due is None:
                 return None
+            self._check_room(disk)
             daemon = self._start_offline(disk_id, disk)
             top = due.newest.number
         else:
@@ -150,6 +153,7 @@ class Merger:
                 return RunningMerge(daemon, offline=False)
             if due is None or disk_id not in (served := daemon.exports.served()):
                 return None
+            self._check_room(disk)
             top = served[disk_id].top
         merge = RunningMerge(daemon, offline=disk.instance_id is None)
         try:
@@ -160,6 +164,14 @@ class Merger:
             self.stop_offline(disk)
             raise
         return merge
+
+    def _check_room(self, disk: LiveDisk, *, going_on: bool = False) -> None:
+        """Raise DiskFullError if a merge would take the room that disks in use need.
+
+        Its layers give their room back only when it is done.
+        """
+        margin = self._registry.settings.margin_bytes
+        check_room(disk.layers.folder, DISKS, margin // 2 if going_on else margin)
 
     def _switch(self, disk_id: str, disk: LiveDisk) -> None:
         """Have the daemon use a base that has been filled, unless a merge is under way."""
@@ -192,6 +204,18 @@ class Merger:
                 return
             if status is None or not status.running:
                 return
+            try:
+                self._check_room(disk, going_on=True)
+            except DiskFullError:
+                # What it has written so far takes no room again when it is begun anew.
+                with disk.lock:
+                    if disk.merge is merge and not merge.offline:
+                        limit = self._registry.settings.answer_seconds
+                        end_merge(merge.daemon, disk_id, self._clock, limit)
+                        disk.merge = None
+                        # Perhaps it had just ended: then its layers go at the next try.
+                        disk.unswept = True
+                raise
             pause = min(pause * 1.5, _LONGEST_POLL_SECONDS)
 
     def _finish(self, disk_id: str, disk: LiveDisk, merge: RunningMerge) -> None:

@@ -8,7 +8,7 @@ from mooring.service.absence import absent_places
 from mooring.service.access import Request, admit
 from mooring.service.backend import Backend, Params
 from mooring.service.context import Context
-from mooring.service.entry import Entry, administers, changes, reads
+from mooring.service.entry import Entry, Takes, administers, changes, reads
 from mooring.service.imports import import_place, import_snapshot
 from mooring.service.questions.disks import device, disk, disks, uri
 from mooring.service.questions.question import Answer, Question
@@ -25,7 +25,9 @@ QUESTIONS: dict[str, Entry[Question]] = {
     "export-record": reads(export_record),
     "instance-snapshot": reads(instance_snapshot, on=["instanceSnapshotName"]),
     "import-place": changes(import_place),
-    "import": changes(import_snapshot, makes="diskSnapshotName", notes=["place"]),
+    "import": changes(
+        import_snapshot, makes="diskSnapshotName", notes=["place"], takes=[Takes.VAULT]
+    ),
     "snapshot": reads(snapshot, on=["diskSnapshotName"]),
     "diff": reads(diff, on=["diskSnapshotName", "fromDiskSnapshotName"]),
     "usage": reads(usage),
@@ -39,6 +41,7 @@ def question_handlers(backend: Backend) -> dict[str, Callable[[Context, Params],
     def bound(name: str, entry: Entry[Question]) -> Callable[[Context, Params], Answer]:
         def handle(context: Context, params: Params) -> Answer:
             admitted = admit(backend, Request(context, f"mooring:{name}", entry, params))
+            backend.check_room(entry.takes, context.region)
             return entry.function(admitted, context, params)
 
         return handle

@@ -18,13 +18,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from mooring.model.errors import DiskFullError, MooringError, ObjectNotFoundError, StoreError
+from mooring.model.errors import (
+    NO_ROOM,
+    DiskFullError,
+    MooringError,
+    ObjectNotFoundError,
+    StoreError,
+)
 from mooring.model.extents import Buffer
 from mooring.vault.store.names import check_name
 
 TEMPORARY = ".temporary"
 _KEEP_SIZE, _PUNCH_HOLE = 1, 2
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 _NO_HOLES = (errno.EOPNOTSUPP, errno.ENOSYS)
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -189,7 +194,7 @@ class DirectoryStore:
             raise self._error(action, error) from error
 
     def _error(self, action: str, error: OSError) -> MooringError:
-        if error.errno in _FULL:
+        if error.errno in NO_ROOM:
             return DiskFullError(
                 f"the file system of the vault {self.root} is full: free space on it, or "
                 "delete snapshots and collect"

@@ -27,6 +27,8 @@ class DaemonSettings:
     """Layers above which a disk is not frozen: each makes the next pause longer."""
     source_seconds: int = 5
     """How long a read waits for the source of a base that is not filled yet to come back."""
+    margin_bytes: int = 0
+    """What neither merges nor fillings take of the file system of the layers; 0 for nothing."""
     fill_bytes_per_second: int = 0
     """Limit of the speed at which a new disk is filled; 0 for none."""
 

@@ -1,0 +1,85 @@
+"""How much room file systems have, and the margin that is kept free on them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from mooring.model.errors import DiskFullError
+
+MIB = 1 << 20
+
+LARGEST_MARGIN = 0.05
+"""No more of a file system is kept free: on a small one the setting could be all of it."""
+
+SHORT = 0.10
+"""Less than this part free is called short, but not more than `PLENTY_BYTES`."""
+
+PLENTY_BYTES = 64 << 30
+
+FEW_FILES = 64
+"""Room for fewer files than this is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a file system has, in bytes; `files` more can be made, None where it does not matter."""
+
+    path: Path
+    free: int
+    size: int
+    files: int | None = None
+    device: int = 0
+
+    @property
+    def is_short(self) -> bool:
+        """Whether somebody should look after it."""
+        few = self.files is not None and self.files < 10 * FEW_FILES
+        return few or self.free < min(self.size * SHORT, PLENTY_BYTES)
+
+    def has(self, margin: int) -> bool:
+        """Whether so many bytes are free, or as many as can be asked of its size."""
+        if self.files is not None and self.files < FEW_FILES:
+            return False
+        return self.free >= min(margin, self.size * LARGEST_MARGIN)
+
+    def __str__(self) -> str:
+        text = f"{_amount(self.free)} free of {_amount(self.size)}"
+        if self.files is not None and self.files < 10 * FEW_FILES:
+            text += f", and room for {self.files} more files"
+        return text
+
+
+def room_at(path: Path) -> Room:
+    """The room at the path, or where it would be made. Raises OSError."""
+    place = path
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    found = os.statvfs(place)
+    # btrfs counts no files; it has no limit of them.
+    files = found.f_favail if found.f_files else None
+    return Room(
+        path,
+        free=found.f_bavail * found.f_frsize,
+        size=found.f_blocks * found.f_frsize,
+        files=files,
+        device=place.stat().st_dev,
+    )
+
+
+def check_room(path: Path, what: str, margin: int) -> None:
+    """Raise DiskFullError if less than the margin is free there; 0 is no margin."""
+    if margin and not (room := room_at(path)).has(margin):
+        raise DiskFullError(
+            f"the file system of the {what}, {path}, has {room}. The rest is kept for disks in "
+            "use: delete snapshots or disks, or make room there in another way. "
+            "The setting room.margin_mib says how much is kept"
+        )
+
+
+def _amount(size: int) -> str:
+    for unit, name in ((1 << 40, "TiB"), (1 << 30, "GiB"), (MIB, "MiB")):
+        if size >= unit:
+            return f"{size / unit:.1f} {name}"
+    return f"{size} bytes"
