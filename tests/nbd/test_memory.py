@@ -6,18 +6,23 @@ import asyncio
 import random
 import socket as sockets
 import struct
+import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from mooring.model.errors import NbdError
 from mooring.nbd import protocol as p
+from mooring.nbd.blocking import BlockingNbdClient
 from mooring.nbd.budget import Budget
 from mooring.nbd.client import NbdClient
+from mooring.nbd.server_handshake import Handshake
 from mooring.nbd.server_transmission import Limits
 from mooring.nbd.uri import NbdUri
-from tests.nbd.exports import SparseImage, serving
+from mooring.nbd.wire import Wire
+from tests.nbd.exports import ImageExports, SparseImage, serving
 
 MIB = 1024 * 1024
 SIZE = 8 * MIB
@@ -163,3 +168,44 @@ def test_who_does_not_read_is_left_in_peace_while_nobody_waits(run_dir: Path) ->
 
 def _entered(path: Path, stack: ExitStack) -> sockets.socket:
     return stack.enter_context(plain_client(path))
+
+
+def test_a_server_that_does_not_answer_is_told_as_one(run_dir: Path) -> None:
+    with sockets.socket(sockets.AF_UNIX) as listener:
+        listener.bind(str(run_dir / "nbd"))
+        listener.listen()
+
+        def answer_nothing() -> None:
+            """Agree on everything, and leave the reads alone."""
+            peer, _ = listener.accept()
+            with peer:
+                loop = asyncio.new_event_loop()
+                loop.run_until_complete(_handshake_only(peer))
+                loop.close()
+
+        thread = threading.Thread(target=answer_nothing)
+        thread.start()
+        uri = NbdUri("d", socket=str(run_dir / "nbd"))
+        with (
+            BlockingNbdClient(uri, patience=0.2) as client,
+            pytest.raises(NbdError, match="does not answer: a read has waited"),
+        ):
+            client.read(0, 4096)
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+async def _handshake_only(peer: sockets.socket) -> None:
+    entered = asyncio.get_running_loop().create_future()
+    _, wire = await asyncio.get_running_loop().connect_accepted_socket(
+        lambda: Wire(entered.set_result), peer
+    )
+    exports = ImageExports({"d": SparseImage(MIB)})
+    session = await Handshake(wire, exports, None).run()
+    assert session is not None
+    with suppress(NbdError):
+        while True:
+            await wire.read(1)
+    await session.export.close()
+    exports.executor.shutdown()
+    wire.abort()

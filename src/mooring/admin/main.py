@@ -25,6 +25,8 @@ DESCRIPTION = "Mooring's server: block-storage disks and instant snapshots, with
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a sub-command; returns the exit code, 2 for bad settings or input."""
     if arguments is None:
+        # Whatever a command leaves behind is the server's business alone.
+        os.umask(0o077)
         # Its work is to be done, and its exit code true, whether or not anybody reads on.
         streams.secure(goes_on=True)
     data: Path | None = None

@@ -8,6 +8,7 @@ from collections.abc import Coroutine, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from mooring.model.errors import NbdError
 from mooring.nbd import protocol as p
 from mooring.nbd.client import CONNECT_SECONDS, NbdClient
 from mooring.nbd.protocol import ExportInfo, StatusExtent
@@ -29,7 +30,10 @@ class BlockingNbdClient:
         contexts: Sequence[str] = (p.BASE_ALLOCATION,),
         timeout: float = CONNECT_SECONDS,
         same_user: bool = False,
+        patience: float | None = None,
     ) -> None:
+        """`patience` is how many seconds a read may take: longer raises NbdError."""
+        self._patience = patience
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="nbd", daemon=True)
         self._thread.start()
@@ -50,7 +54,7 @@ class BlockingNbdClient:
         return self._client.contexts
 
     def read(self, offset: int, length: int) -> bytes:
-        return self._wait(self._client.read(offset, length))
+        return self._wait(self._client.read(offset, length), self._patience)
 
     def write(self, offset: int, data: bytes | memoryview, *, fua: bool = False) -> None:
         self._wait(self._client.write(offset, data, fua=fua))
@@ -95,8 +99,17 @@ class BlockingNbdClient:
     ) -> None:
         self.close()
 
-    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+    def _wait(self, work: Coroutine[Any, Any, T], seconds: float | None = None) -> T:
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result(seconds)
+        except TimeoutError:
+            if seconds is None or not future.cancel():
+                raise
+            raise NbdError(
+                f"the server of the export does not answer: a read has waited {seconds:g} seconds "
+                "(`mooringd doctor` on its host tells more)"
+            ) from None
 
     def _stop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)

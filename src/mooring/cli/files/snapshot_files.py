@@ -17,6 +17,8 @@ from mooring.cli.progress import size as amount
 from mooring.model.errors import CommandError, MooringError, UnreadableFileError
 from mooring.nbd.blocking import BlockingNbdClient
 
+READ_SECONDS = 60.0
+"""How long a read may take: shorter than the watchdog, who would blame the file system."""
 MOST_LINKS = 40
 MOST_MEMORY = 4 * 1024**3
 """Bytes of address space: what a hostile file system may make this program take."""
@@ -93,7 +95,7 @@ def snapshot_files(uri: str, snapshot: str, partition: int | None) -> Iterator[S
     is looked at, then the partitions, of which only one may have a file system.
     """
     _limit_memory()
-    with BlockingNbdClient(uri) as client, Watchdog(snapshot) as watchdog:
+    with BlockingNbdClient(uri, patience=READ_SECONDS) as client, Watchdog(snapshot) as watchdog:
         try:
             stream = choose(ExportStream(client), snapshot, partition)
             kind = kind_of(stream)
