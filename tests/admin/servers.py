@@ -64,6 +64,7 @@ def store(settings: Settings, snapshot_id: str, content: bytes, **more: Any) -> 
     """Put a snapshot into the vault of the region, past all servers."""
     with make_vault(settings, REGION, SystemClock()) as vault:
         parent = more.pop("parent", None)
+        more.setdefault("name", f"name-of-{snapshot_id}")
         with vault.begin(info(snapshot_id, 8 << 30, **more), parent) as writer:
             writer.write(0, content)
             writer.commit()

@@ -285,3 +285,20 @@ def test_an_instance_with_a_disk_that_must_be_at_rest(world: World) -> None:
 
     assert world.call("GetInstanceSnapshots")["instanceSnapshots"] == []
     assert list(world.engine.points(world.disk_id("data"))) == []
+
+
+def test_an_agent_that_would_not_be_talked_to_is_refused_where_it_is_given(world: World) -> None:
+    world.instance()
+    world.quiescer.forbidden = "its socket is not below a directory of the settings"
+    with pytest.raises(InvalidInputException, match="not below a directory"):
+        world.call("TagResource", resourceName="web", tags=[tag("guest-agent", AGENT)])
+    with pytest.raises(InvalidInputException, match="not below a directory"):
+        world.call(
+            "CreateInstances",
+            instanceNames=["more"],
+            availabilityZone="us-east-2a",
+            blueprintId="external",
+            bundleId="external",
+            tags=[tag("guest-agent", AGENT)],
+        )
+    assert world.call("GetInstance", instanceName="web")["instance"]["tags"] == []

@@ -22,7 +22,7 @@ def info(snapshot_id: str, size: int = 8 * GIB, **more: object) -> SnapshotInfo:
     fields: dict[str, object] = {
         "id": snapshot_id,
         "region": "us-east-2",
-        "name": f"name-of-{snapshot_id}",
+        "name": f"name of {snapshot_id}",
         "disk_id": "disk-1",
         "disk_name": "data",
         "size": size,

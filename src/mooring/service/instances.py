@@ -21,6 +21,7 @@ from mooring.model.tags import read_tags
 from mooring.service import operations, pages
 from mooring.service.add_ons import begin_with, end_with, read_add_ons
 from mooring.service.backend import Backend, Call, Result
+from mooring.service.quiescing import check_agent
 from mooring.service.views import instance_view, state_view
 
 MAX_NAMES = 20
@@ -37,6 +38,7 @@ def create_instances(backend: Backend, call: Call) -> Result:
     zone = backend.check_zone(call.region, params["availabilityZone"])
     tags = read_tags(params.get("tags") or [])
     check_own_tags(ResourceType.INSTANCE, tags)
+    check_agent(backend, tags)
     key_pair = params.get("keyPairName")
     with backend.catalog.write() as transaction:
         if taken := transaction.names.taken(call.region, names):

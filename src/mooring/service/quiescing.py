@@ -12,15 +12,22 @@ import structlog
 from mooring.catalog.database import Transaction
 from mooring.model.blueprints import HOST
 from mooring.model.consistency import (
+    AGENT_TAG,
     Consistency,
     Wish,
     agent_socket_of,
     wish_of,
 )
 from mooring.model.disk import Attachment, Disk
-from mooring.model.errors import MooringError, OperationFailureException, QuiesceError
+from mooring.model.errors import (
+    InvalidInputException,
+    MooringError,
+    OperationFailureException,
+    QuiesceError,
+)
 from mooring.model.instance import Instance, InstanceState
 from mooring.model.snapshot import DiskSnapshot
+from mooring.model.tags import Tags
 from mooring.observe import metrics
 from mooring.quiesce.interface import COMMANDS, FILE_SYSTEMS, GUEST_AGENT, Rest, Users
 from mooring.service.backend import Backend
@@ -52,6 +59,17 @@ class Frozen:
         """What all the disks are together: at most as good as the worst."""
         order = list(Consistency)
         return min(self.kinds.values(), key=order.index, default=Consistency.AT_REST)
+
+
+def check_agent(backend: Backend, tags: Tags) -> None:
+    """Raise InvalidInputException if the tags name a guest agent that would not be talked to."""
+    socket = agent_socket_of(tags)
+    if socket is None:
+        return
+    try:
+        backend.quiescer.means(Users("", "", agent_socket=socket))
+    except QuiesceError as error:
+        raise InvalidInputException(f"The tag {AGENT_TAG} cannot be set: {error}.") from error
 
 
 def freeze(

@@ -22,6 +22,7 @@ from mooring.service.auto_snapshots import find_auto_snapshot_of_instance, refus
 from mooring.service.backend import Backend, Call, Result
 from mooring.service.instance_snapshots import find_instance_snapshot
 from mooring.service.instances import check_blueprint, check_bundle, check_new_names
+from mooring.service.quiescing import check_agent
 
 
 def create_instances_from_snapshot(backend: Backend, call: Call) -> Result:
@@ -143,6 +144,7 @@ def _new_instance(backend: Backend, call: Call, whole: InstanceSnapshot, name: s
     check_blueprint(backend, whole.blueprint_id)
     tags = read_tags(params.get("tags") or [])
     check_own_tags(ResourceType.INSTANCE, tags)
+    check_agent(backend, tags)
     return Instance(
         id=backend.ids.new_id(),
         region=call.region,

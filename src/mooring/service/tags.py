@@ -13,6 +13,7 @@ from mooring.model.tags import Tags, check_count, read_tags
 from mooring.service import operations, views
 from mooring.service.add_ons import follow_tags
 from mooring.service.backend import Backend, Call, Result
+from mooring.service.quiescing import check_agent
 
 
 def tag_resource(backend: Backend, call: Call) -> Result:
@@ -21,6 +22,7 @@ def tag_resource(backend: Backend, call: Call) -> Result:
         resource = _find(backend, transaction, call)
         added = read_tags(call.params["tags"])
         check_own_tags(operations.type_of(resource), added)
+        check_agent(backend, added)
         tags = {**resource.tags, **added}
         check_count(without_own(tags))
         transaction.tags.replace(resource.id, tags)
