@@ -126,3 +126,19 @@ def test_what_does_not_exist_is_named(harness: Harness) -> None:
     with pytest.raises(EngineError, match=disk):
         harness.engine.open_point(disk, new_id())
     assert disk in harness.engine.health(disk).problem
+
+
+def test_description_is_kept_as_long_as_the_disk(harness: Harness) -> None:
+    disk, other = new_id(), new_id()
+    harness.engine.create(disk, SIZE)
+    harness.engine.create(other, SIZE)
+    harness.engine.describe(disk, b"first")
+    harness.engine.describe(disk, b"second")
+    assert harness.engine.descriptions() == {disk: b"second"}
+    assert harness.engine.health(disk).ok
+
+    harness.engine.delete(disk)
+    assert harness.engine.descriptions() == {}
+    with pytest.raises(EngineError):
+        harness.engine.describe(disk, b"third")
+    assert harness.engine.descriptions() == {}

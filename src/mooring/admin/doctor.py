@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mooring.admin.asking import ask
+from mooring.admin.catalog_health import catalog_findings
 from mooring.admin.env import variables
 from mooring.admin.vault_health import vault_findings
 from mooring.config.settings import Settings
@@ -57,6 +58,8 @@ def _findings(settings: Settings) -> Iterator[Finding]:
         return
     yield from _rooms(settings)
     yield Finding(os.access(paths.data, os.W_OK), f"{paths.data}: writable for this user")
+    for found in catalog_findings(settings):
+        yield Finding(*found)
     vaults = [Finding(*found) for found in vault_findings(settings)]
     yield from vaults
     if not all(finding.ok for finding in vaults):

@@ -117,6 +117,11 @@ def _parser() -> argparse.ArgumentParser:
         "doctor", parents=[settings], help="say what is wrong, and the way out"
     )
     doctor.set_defaults(run=_doctor)
+    restore = commands.add_parser(
+        "restore-catalog", parents=[settings], help="put a copy of the catalog back"
+    )
+    restore.add_argument("--copy", metavar="FILE", type=Path, help="default: list the copies")
+    restore.set_defaults(run=_restore_catalog)
     add_vault_commands(commands, settings)
     add_keys(commands, settings)
     add_grants(commands, settings)
@@ -135,6 +140,12 @@ def _parser() -> argparse.ArgumentParser:
     snapshots.add_argument("--lock-fd", type=int, required=True)
     snapshots.set_defaults(run=_serve_snapshots, config=None, data=None)
     return parser
+
+
+def _restore_catalog(settings: Settings, options: argparse.Namespace) -> int:
+    from mooring.admin.restore_catalog import restore_catalog
+
+    return restore_catalog(settings, options.copy)
 
 
 def _serve(settings: Settings, options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""mooringd recover: fill an empty catalog from vaults alone."""
+"""mooringd recover: fill an empty catalog from vaults and live disks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mooring.admin.believing import sort_out
+from mooring.admin.recover_disks import Entered, enter_disks, read_descriptions
 from mooring.admin.vaults import opened, readable_roots
 from mooring.catalog.database import Transaction
 from mooring.config.settings import Settings
@@ -24,11 +25,13 @@ from mooring.wiring.server import build_server
 from mooring.wiring.vaults import vault_place
 
 
-def recover(settings: Settings, directory: str | None = None) -> int:
-    """Enter all completed snapshots; returns 1 if the roots of some cannot be read or believed.
+def recover(settings: Settings, directory: str | None = None, *, add: bool = False) -> int:
+    """Enter all completed snapshots, and live disks; returns 1 if some cannot be read or
+    believed.
 
-    `directory`: only those of this vault, which a region of the settings must name. Raises
-    ConfigurationError if the catalog is not empty, and ServerRunningError beside a server;
+    `directory`: only snapshots, of this vault, which a region of the settings must name. `add`:
+    also what a catalog lacks that has something. Raises ConfigurationError if the catalog is not
+    empty otherwise, and ServerRunningError beside a server;
     nothing is changed then.
     """
     region = None if directory is None else _region_of(settings, directory)
@@ -45,13 +48,18 @@ def recover(settings: Settings, directory: str | None = None) -> int:
     mooring = build_server(settings)
     try:
         mooring.tools.catalog.migrate()
+        disks, unreadable = ([], {}) if directory else read_descriptions(mooring.tools)
+        damaged |= unreadable
         with mooring.tools.catalog.write() as transaction:
-            _check_empty(transaction, settings)
-            wholes, singles = _sort(roots)
+            if not add:
+                _check_empty(transaction, settings)
+            entered = enter_disks(transaction, mooring.tools, disks)
+            wholes, singles = _sort(_missing(transaction, roots))
             renamed = _enter(transaction, wholes, singles)
     finally:
         mooring.stop()
     _report(singles, wholes, renamed, damaged)
+    _report_disks(entered)
     return int(bool(damaged))
 
 
@@ -95,6 +103,17 @@ def _check_empty(transaction: Transaction, settings: Settings) -> None:
             f"the catalog of {settings.data_directory} is not empty ({found}) and stays as it is: "
             "name an empty data directory with --data, or move its catalog away first"
         )
+
+
+def _missing(transaction: Transaction, roots: Iterable[Root]) -> list[Root]:
+    """Those that the catalog does not have, and is not about to delete."""
+    jobs = transaction.jobs.of_kind(JobKind.DELETE_SNAPSHOT)
+    leaving = {job.arguments["snapshot"] for job in jobs}
+    return [
+        root
+        for root in roots
+        if root.id not in leaving and transaction.snapshots.by_id(root.id) is None
+    ]
 
 
 def _sort(roots: list[Root]) -> tuple[list[InstanceSnapshot], list[DiskSnapshot]]:
@@ -147,7 +166,7 @@ def _enter(
     renamed = []
     for one in ordered:
         name = one.name
-        if newest[one.region, name] != one.id:
+        if newest[one.region, name] != one.id or transaction.names.taken(one.region, [name]):
             ending = f"-{one.id}"
             name = name[: MAX_NAME_LENGTH - len(ending)] + ending
             renamed.append((one.name, name))
@@ -195,6 +214,17 @@ def _snapshot(root: Root) -> DiskSnapshot:
         or (whole is not None and (whole.from_auto or whole.auto is not None)),
         tags={} if known is not None else dict(info.tags),
     )
+
+
+def _report_disks(entered: Entered) -> None:
+    if entered.disks:
+        print(f"{len(entered.disks)} disks recovered: {', '.join(entered.disks)}")
+    if entered.instances:
+        print(f"{len(entered.instances)} instances recovered: {', '.join(entered.instances)}")
+    if entered.changed:
+        print(f"{len(entered.changed)} disks are attached as they are now, no longer as recorded")
+    for old, new in entered.renamed:
+        print(f"  {old} is taken; it is now {new}")
 
 
 def _report(

@@ -183,16 +183,19 @@ def _replicate(settings: Settings, options: argparse.Namespace) -> int:
 
 def _add_recover(commands: Commands, settings: argparse.ArgumentParser) -> None:
     recover = commands.add_parser(
-        "recover", parents=[settings], help="fill an empty catalog from the vaults"
+        "recover", parents=[settings], help="fill an empty catalog from vaults and live disks"
     )
     recover.add_argument("--vault", metavar="DIR", help="only this vault; default: all regions'")
+    recover.add_argument(
+        "--add", action="store_true", help="also enter what a catalog lacks that is not empty"
+    )
     recover.set_defaults(run=_recover)
 
 
 def _recover(settings: Settings, options: argparse.Namespace) -> int:
     from mooring.admin.recover import recover
 
-    return recover(settings, options.vault)
+    return recover(settings, options.vault, add=options.add)
 
 
 def _add_rekey(commands: Commands, settings: argparse.ArgumentParser) -> None:

@@ -138,8 +138,15 @@ class Catalog:
     Raises ConfigurationError for a URL that is none, or of a database that is not known.
     """
 
-    def __init__(self, url: str, room: CatalogRoom | None = None) -> None:
-        """`room` sees to it that a SQLite file on a full file system can still be changed."""
+    def __init__(
+        self,
+        url: str,
+        room: CatalogRoom | None = None,
+        before_migration: Callable[[int], None] = lambda last: None,
+    ) -> None:
+        """`room` sees to it that a SQLite file on a full file system can still be changed;
+        `before_migration` is called with the last migration before the first new one."""
+        self._before_migration = before_migration
         self._engine = _connect(url)
         self._room = room
         self._sqlite = self._engine.dialect.name == "sqlite"
@@ -170,7 +177,7 @@ class Catalog:
                 self._engine.connect() as connection,
                 self._begin(connection, True),
             ):
-                return migrate(connection)
+                return migrate(connection, self._before_migration)
         except DatabaseError as error:
             url = self._engine.url.render_as_string(hide_password=True)
             raise ConfigurationError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import resources
 
 from sqlalchemy import Connection, text
@@ -18,11 +19,12 @@ _TYPES = {
 }
 
 
-def migrate(connection: Connection) -> int:
+def migrate(connection: Connection, before: Callable[[int], None] = lambda last: None) -> int:
     """Bring the database to this program's version, in the caller's transaction.
 
-    Returns how many migrations were applied. Raises ConfigurationError when a newer
-    program has made the database.
+    `before` is called first if there is something to migrate, with the last migration that was
+    applied; what it raises ends it all. Returns how many migrations were applied. Raises
+    ConfigurationError when a newer program has made the database.
     """
     connection.execute(
         text("CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY, name TEXT)")
@@ -35,6 +37,8 @@ def migrate(connection: Connection) -> int:
             f"{max(known)}: start the newer program, or restore an older catalog"
         )
     missing = sorted(known.keys() - done)
+    if done and missing:
+        before(max(done))
     for number in missing:
         name, script = known[number]
         for statement in script.format(**_TYPES[connection.dialect.name]).split(";"):

@@ -8,6 +8,7 @@ from dataclasses import fields
 
 from mooring.config.settings import (
     AuditSettings,
+    CatalogCopySettings,
     EngineSettings,
     InstanceSettings,
     Limits,
@@ -35,6 +36,7 @@ def check(settings: Settings) -> None:
         f"account must have 12 digits, not {settings.account!r}",
     )
     _check_listen(settings.listen)
+    _check_copies(settings.catalog_copies)
     _check_regions(settings.regions)
     _check_engine(settings.engine)
     _check_vault(settings.vault)
@@ -60,6 +62,11 @@ def _check_listen(listen: Listen) -> None:
         "way could read and replay requests: give listen.certificate and listen.key, or set "
         "listen.insecure = true where something else protects the way",
     )
+
+
+def _check_copies(copies: CatalogCopySettings) -> None:
+    for name in ("hours", "keep"):
+        _require(getattr(copies, name) >= 0, f"catalog_copies.{name} must not be negative")
 
 
 def _check_regions(regions: Mapping[str, Region]) -> None:

@@ -231,6 +231,17 @@ class AuditSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CatalogCopySettings:
+    """Copies of a catalog that is one SQLite file."""
+
+    directory: str = setting(
+        "", "where they go, best on another disk; default: catalog-copies under data"
+    )
+    hours: float = setting(24.0, "how often one is made; 0 for only before migrations")
+    keep: int = setting(7, "regular ones kept, and as many before migrations; 0 for no copies")
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     """What the server says about itself."""
 
@@ -255,6 +266,7 @@ class Settings:
         "", "directory that ExportSnapshot writes images to; default: exports under data"
     )
     catalog: str = setting("", "SQLAlchemy URL of the catalog; default: catalog.sqlite under data")
+    catalog_copies: CatalogCopySettings = field(default_factory=CatalogCopySettings)
     listen: Listen = field(default_factory=Listen)
     regions: dict[str, Region] = field(default_factory=lambda: dict(_DEFAULT_REGIONS))
     engine: EngineSettings = field(default_factory=EngineSettings)

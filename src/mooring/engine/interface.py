@@ -131,6 +131,17 @@ class Engine(Protocol):
         """Remove a detached disk with all its layers. No such disk: nothing to do."""
         ...
 
+    def describe(self, disk_id: str, text: bytes) -> None:
+        """Keep a text beside the disk, whole and durably, in place of an earlier one.
+
+        Raises EngineError, also if there is no such disk, and DiskFullError.
+        """
+        ...
+
+    def descriptions(self) -> Mapping[str, bytes]:
+        """The texts kept beside disks, by disk id. Raises EngineError."""
+        ...
+
     def health(self, disk_id: str) -> DiskHealth:
         """Check that the disk's layers are there and fit together, without reading them."""
         ...

@@ -121,6 +121,18 @@ class MemoryEngine:
                 raise EngineError(f"disk {disk_id} is attached to instance {disk.instance}")
             self._disks.pop(disk_id, None)
 
+    def describe(self, disk_id: str, text: bytes) -> None:
+        with self._lock:
+            self._disk(disk_id).description = text
+
+    def descriptions(self) -> Mapping[str, bytes]:
+        with self._lock:
+            return {
+                disk_id: disk.description
+                for disk_id, disk in self._disks.items()
+                if disk.description is not None
+            }
+
     def health(self, disk_id: str) -> DiskHealth:
         with self._lock:
             disk = self._disks.get(disk_id)

@@ -56,6 +56,7 @@ class MemoryDisk:
     pinned: Counter[str] = field(default_factory=Counter)
     instance: str | None = None
     export: str = ""
+    description: bytes | None = None
     source: LazySource | None = None
     """What stands below the base until it is filled."""
 

@@ -148,6 +148,10 @@ class EngineError(MooringError):
     """A live disk could not be handled; the message names the disk."""
 
 
+class DescriptionError(MooringError):
+    """The description beside a disk cannot be read."""
+
+
 class ZoneAbsentError(EngineError):
     """The settings do not name the zone that a disk is in."""
 

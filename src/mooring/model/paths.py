@@ -38,6 +38,8 @@ class Paths:
         self.lock = data / "lock"
         """Held by the one server of the data directory."""
         self.catalog = data / "catalog.sqlite"
+        self.catalog_copies = data / "catalog-copies"
+        """Copies of the catalog, unless the settings name another place."""
         self.credentials = data / "credentials"
         """Access keys, as the AWS clients read them."""
         self.audit = data / "audit.jsonl"

@@ -99,6 +99,11 @@ _ABSENT_DISKS = Gauge(
     ["zone"],
 )
 
+_COPY_TIME = Gauge("mooring_catalog_copy_timestamp_seconds", "When the catalog was last copied.")
+_COPY_FAILURES = Counter(
+    "mooring_catalog_copy_failures_total", "Copies of the catalog that could not be made."
+)
+
 
 def request_done(operation: str, error: str, seconds: float) -> None:
     """A request was answered."""
@@ -186,6 +191,16 @@ def replicated(region: str, copied_bytes: int, problems: int, now_seconds: float
 def not_served(zone: str, disks: int) -> None:
     """So many disks are in a zone that the settings do not name."""
     _ABSENT_DISKS.labels(zone).set(disks)
+
+
+def catalog_copied(now_seconds: float) -> None:
+    """A copy of the catalog was made."""
+    _COPY_TIME.set(now_seconds)
+
+
+def catalog_copy_failed() -> None:
+    """A copy of the catalog could not be made."""
+    _COPY_FAILURES.inc()
 
 
 def text() -> bytes:

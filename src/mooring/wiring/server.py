@@ -10,7 +10,6 @@ from typing import IO
 
 import structlog
 
-from mooring.catalog.database import Catalog
 from mooring.catalog.room import CatalogRoom
 from mooring.config.settings import Settings
 from mooring.engine.interface import Engine
@@ -24,6 +23,7 @@ from mooring.host.memory_devices import MemoryDevices
 from mooring.host.reserve import Reserve
 from mooring.host.room import MIB
 from mooring.jobs.fill_disk import regions_filling
+from mooring.jobs.keep_catalog import CatalogKeeper, Describer
 from mooring.jobs.procedure import Tools
 from mooring.jobs.recover import recover
 from mooring.jobs.room_watch import RoomWatch
@@ -45,6 +45,7 @@ from mooring.service.backend import Backend
 from mooring.service.freezing import freeze_unasked
 from mooring.service.import_places import ImportPlaces
 from mooring.service.keyring import Keyring
+from mooring.wiring.catalog_copies import catalog_copies, catalog_file, open_catalog
 from mooring.wiring.data_directory import hold_directory, make_run_directory
 from mooring.wiring.file_systems import audit_file, exports_directory, file_systems
 from mooring.wiring.snapshot_servers import snapshot_servers, withdraw
@@ -69,6 +70,7 @@ class Mooring:
     keeper: Keeper
     reserve: Reserve
     room_watch: RoomWatch
+    catalog_keeper: CatalogKeeper
     audit: AuditLog | None
     _lock: IO[str]
 
@@ -91,6 +93,7 @@ class Mooring:
         self.runner.start()
         self.schedule.start()
         self.keeper.start()
+        self.catalog_keeper.start()
 
     def stop(self) -> None:
         """Let go of everything; attached disks go on being served."""
@@ -98,6 +101,7 @@ class Mooring:
         self.schedule.stop()
         self.keeper.stop()
         self.runner.stop()
+        self.catalog_keeper.stop()
         if self.keeper.started:
             self._end_servers()
         for engine in self.tools.engines.values():
@@ -140,7 +144,7 @@ def _build(
     keys = Keyring(paths.credentials, clock)
     # One in another place is not on the file system of the reserve, perhaps.
     room = None if settings.catalog else CatalogRoom(paths.catalog, reserve)
-    catalog = Catalog(settings.catalog or f"sqlite:///{paths.catalog}", room)
+    catalog = open_catalog(settings, paths, clock, room)
     rooms = file_systems(settings, paths)
     make_engine = _engine_maker(settings, paths, clock)
     engines = Engines(
@@ -163,6 +167,13 @@ def _build(
         max_pending_snapshots=settings.limits.pending_snapshots,
     )
     keeper = Keeper(servers, lambda: regions_filling(tools))
+    catalog_keeper = CatalogKeeper(
+        Describer(catalog, engines),
+        catalog_copies(settings, paths, clock),
+        catalog_file(settings, paths),
+        settings.catalog_copies.hours,
+        clock,
+    )
     traffic = Traffic()
     runner = Runner(
         tools,
@@ -213,6 +224,7 @@ def _build(
         runner=runner,
         schedule=schedule,
         keeper=keeper,
+        catalog_keeper=catalog_keeper,
         reserve=reserve,
         room_watch=RoomWatch(rooms, keep),
         audit=_audit_log(settings, paths),

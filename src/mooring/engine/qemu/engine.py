@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from mooring.engine.interface import DiskHealth, Export, Filling, Freeze, FrozenImage, Source
 from mooring.engine.lineage import ZERO_ORIGIN
-from mooring.engine.qemu import filling
+from mooring.engine.qemu import descriptions, filling
 from mooring.engine.qemu.adoption import adopt_all
 from mooring.engine.qemu.daemon import process
 from mooring.engine.qemu.daemon.qmp import QmpSilenceError
@@ -132,6 +132,12 @@ class QemuEngine:
             self._merger.stop_offline(disk)
             disk.layers.check_unused()
             disk.layers.remove_all(self._trash)
+
+    def describe(self, disk_id: str, text: bytes) -> None:
+        descriptions.write(self._root / "disks", disk_id, text)
+
+    def descriptions(self) -> Mapping[str, bytes]:
+        return descriptions.read_all(self._root / "disks")
 
     def health(self, disk_id: str) -> DiskHealth:
         disk = self._registry.disk(disk_id)

@@ -1,0 +1,138 @@
+"""Copies of a SQLite catalog: made while it is used, a bounded number, put back."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mooring.model.clock import Clock
+from mooring.model.errors import ConfigurationError
+
+_NAME = re.compile(r"catalog-(\d{8}T\d{6}Z)(-before-(\d+))?\.sqlite")
+_WRITING = "catalog.writing"
+_TIME = "%Y%m%dT%H%M%SZ"
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One copy. `before` is the migration that it was made before, None for a regular one."""
+
+    path: Path
+    made_ms: int
+    before: int | None
+
+
+class CatalogCopies:
+    """The copies in a directory: at most `keep` regular ones, and as many before migrations."""
+
+    def __init__(self, folder: Path, keep: int, clock: Clock) -> None:
+        self.folder = folder
+        self._keep = keep
+        self._clock = clock
+
+    def found(self) -> Sequence[Copy]:
+        """Those there are, oldest first. Raises OSError."""
+        if not self.folder.exists():
+            return []
+        matches = [match for path in self.folder.iterdir() if (match := _NAME.fullmatch(path.name))]
+        copies = [
+            Copy(self.folder / match[0], _ms(match[1]), int(match[3]) if match[3] else None)
+            for match in matches
+        ]
+        return sorted(copies, key=lambda one: (one.made_ms, one.path.name))
+
+    def newest_ms(self) -> int | None:
+        """When the newest regular one was made; None if there is none."""
+        return max((one.made_ms for one in self.found() if one.before is None), default=None)
+
+    def make(self, catalog: Path, before: int | None = None) -> Path | None:
+        """Copy the catalog as it is this moment; None if no copies are to be kept.
+
+        It may be in use. The copy appears whole, checked and durable, or not at all; then older
+        ones go. Raises OSError, sqlite3.Error.
+        """
+        if not self._keep:
+            return None
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        writing = self.folder / _WRITING
+        writing.unlink(missing_ok=True)
+        moment = datetime.fromtimestamp(self._clock.now_ms() / 1000, UTC).strftime(_TIME)
+        ending = "" if before is None else f"-before-{before:04d}"
+        path = self.folder / f"catalog-{moment}{ending}.sqlite"
+        try:
+            # Made for this user alone, before SQLite opens it.
+            os.close(os.open(writing, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            _copy(catalog, writing)
+            _sync(writing)
+            writing.rename(path)
+            _sync(self.folder)
+        except BaseException:
+            writing.unlink(missing_ok=True)
+            raise
+        self._thin(before is None)
+        return path
+
+    def _thin(self, regular: bool) -> None:
+        alike = [one for one in self.found() if (one.before is None) == regular]
+        for one in alike[: -self._keep]:
+            one.path.unlink(missing_ok=True)
+
+
+def put_back(copy: Path, catalog: Path, aside: Path) -> None:
+    """Replace the catalog by a copy, durably; what was there goes to `aside`.
+
+    Nobody may use the catalog meanwhile. Raises ConfigurationError if the copy is none.
+    """
+    writing = catalog.with_name(f"{catalog.name}.writing")
+    writing.unlink(missing_ok=True)
+    try:
+        os.close(os.open(writing, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        _copy(copy, writing)
+        _sync(writing)
+    except (OSError, sqlite3.Error) as error:
+        writing.unlink(missing_ok=True)
+        raise ConfigurationError(
+            f"{copy} cannot be put back: {error}. The catalog is as it was."
+        ) from error
+    if catalog.exists():
+        # With its log, which holds what is not in the file yet.
+        for ending in ("-wal", "-shm", ""):
+            with contextlib.suppress(FileNotFoundError):
+                Path(f"{catalog}{ending}").rename(f"{aside}{ending}")
+    writing.rename(catalog)
+    _sync(catalog.parent)
+
+
+def _copy(source: Path, target: Path) -> None:
+    if not source.is_file():
+        raise FileNotFoundError(2, "No such file", str(source))
+    with (
+        contextlib.closing(sqlite3.connect(source, timeout=30)) as old,
+        contextlib.closing(sqlite3.connect(target)) as new,
+    ):
+        old.backup(new)
+        # One file, without a log beside it.
+        new.execute("PRAGMA journal_mode = DELETE").fetchone()
+        problem = new.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if problem != "ok":
+            raise sqlite3.DatabaseError(f"the catalog is damaged: {problem}")
+        if not new.execute("SELECT 1 FROM sqlite_schema WHERE name = 'migrations'").fetchone():
+            raise sqlite3.DatabaseError("it is not a catalog of Mooring")
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _ms(text: str) -> int:
+    return round(datetime.strptime(text, _TIME).replace(tzinfo=UTC).timestamp() * 1000)

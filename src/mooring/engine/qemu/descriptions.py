@@ -1,0 +1,52 @@
+"""The descriptions that lie beside disks' layers: docs/formats/description.md."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from mooring.engine.qemu.layers import check_id, io_errors, sync_file
+from mooring.model.errors import EngineError
+
+NAME = "disk.json"
+
+
+def write(disks: Path, disk_id: str, text: bytes) -> None:
+    """Replace the description of a disk, whole and durably. Raises EngineError, DiskFullError.
+
+    It needs no lock of the disk: nobody else writes this file, and where the folder is being
+    deleted there is nothing left to describe.
+    """
+    check_id(disk_id)
+    folder = disks / disk_id
+    fresh = folder / f"{NAME}.writing"
+    with io_errors(disk_id):
+        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            try:
+                with memoryview(text) as left:
+                    done = 0
+                    while done < len(left):
+                        done += os.write(fd, left[done:])
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            fresh.rename(folder / NAME)
+        except BaseException:
+            fresh.unlink(missing_ok=True)
+            raise
+        sync_file(folder)
+
+
+def read_all(disks: Path) -> Mapping[str, bytes]:
+    """The descriptions by disk id. Raises EngineError."""
+    found = {}
+    try:
+        for folder in disks.iterdir():
+            path = folder / NAME
+            if path.is_file():
+                found[folder.name] = path.read_bytes()
+    except OSError as error:
+        raise EngineError(f"the descriptions in {disks} cannot be read: {error}") from error
+    return found

@@ -1,0 +1,54 @@
+"""Where the catalog is, and where its copies go."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from sqlalchemy import make_url
+
+from mooring.catalog.copies import CatalogCopies
+from mooring.catalog.database import Catalog
+from mooring.catalog.room import CatalogRoom
+from mooring.config.settings import Settings
+from mooring.model.clock import Clock
+from mooring.model.errors import ConfigurationError
+from mooring.model.paths import Paths
+
+
+def open_catalog(
+    settings: Settings, paths: Paths, clock: Clock, room: CatalogRoom | None = None
+) -> Catalog:
+    """The catalog, which is copied before it is migrated. Raises ConfigurationError."""
+    file = catalog_file(settings, paths)
+
+    def copy(last: int) -> None:
+        if file is None:
+            return
+        try:
+            catalog_copies(settings, paths, clock).make(file, before=last)
+        except (OSError, sqlite3.Error) as error:
+            raise ConfigurationError(
+                f"the catalog {file} must be copied before this program changes it, and cannot be: "
+                f"{error}. Make room, or name another catalog_copies.directory; with "
+                "catalog_copies.keep = 0 there are no copies"
+            ) from error
+
+    return Catalog(settings.catalog or f"sqlite:///{paths.catalog}", room, copy)
+
+
+def catalog_file(settings: Settings, paths: Paths) -> Path | None:
+    """The file of the catalog; None if it is in another database."""
+    if not settings.catalog:
+        return paths.catalog
+    if not settings.catalog.startswith("sqlite:"):
+        return None
+    name = make_url(settings.catalog).database
+    return Path(name) if name and name != ":memory:" else None
+
+
+def catalog_copies(settings: Settings, paths: Paths, clock: Clock) -> CatalogCopies:
+    """The copies of the catalog, by the settings."""
+    named = settings.catalog_copies.directory
+    folder = Path(named).expanduser().absolute() if named else paths.catalog_copies
+    return CatalogCopies(folder, settings.catalog_copies.keep, clock)

@@ -1,0 +1,116 @@
+"""Live disks outlive their catalog: entered again with content, name and instance."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from mooring.admin.recover import recover
+from mooring.admin.restore_catalog import restore_catalog
+from mooring.config.settings import Settings
+from mooring.nbd.blocking import BlockingNbdClient
+from tests.e2e.deployment import ZONE, Deployment
+from tests.e2e.processes import until
+
+pytestmark = pytest.mark.full
+
+MIB = 1024 * 1024
+PLACES = (0, 7 * MIB, 5000 * MIB)
+TAGS = [{"key": "mooring:snapshots", "value": "daily keep 1 week"}, {"key": "team", "value": "a"}]
+
+
+def write(uri: str, seed: int) -> None:
+    with BlockingNbdClient(uri) as client:
+        for place in PLACES:
+            client.write(place, random.Random(seed + place).randbytes(MIB))
+        client.flush()
+
+
+def check(uri: str, seed: int) -> None:
+    with BlockingNbdClient(uri) as client:
+        for place in PLACES:
+            assert client.read(place, MIB) == random.Random(seed + place).randbytes(MIB)
+
+
+def shown(deployment: Deployment) -> list[dict[str, Any]]:
+    """The disks, without when the add-on is due next."""
+    return sorted(deployment.call("GetDisks")["disks"], key=lambda one: str(one["name"]))
+
+
+def described(deployment: Deployment, name: str, what: str) -> None:
+    """Wait until the text is in the description of a disk of that name."""
+
+    def there() -> bool:
+        texts = [path.read_text() for path in (deployment.data / "zones" / ZONE).rglob("disk.json")]
+        return any(f'"name": "{name}"' in text and what in text for text in texts)
+
+    until(there, f"{what} beside {name}")
+
+
+def settings(deployment: Deployment) -> Settings:
+    return Settings(data=str(deployment.data))
+
+
+def uri(deployment: Deployment, name: str) -> str:
+    answer: Mapping[str, Any] = deployment.server.ask("uri", diskName=name)
+    return str(answer["uri"])
+
+
+def test_disks_come_back_without_a_catalog(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deployment.start()
+    write(deployment.used_disk(), 1)
+    deployment.snapshot("monday")
+    assert deployment.ended("monday") == ["completed"]
+    deployment.call("TagResource", resourceName="data", tags=TAGS)
+    deployment.call("CreateDisk", diskName="free", availabilityZone=ZONE, sizeInGb=8)
+    deployment.until_disk("free", "state", "available")
+    described(deployment, "data", '"team": "a"')
+    described(deployment, "free", '"instance": null')
+    before, daemons = shown(deployment), deployment.daemons()
+    deployment.server.kill()
+    for path in deployment.data.glob("catalog.sqlite*"):
+        path.unlink()
+
+    assert recover(settings(deployment)) == 0
+
+    told = capsys.readouterr().out
+    assert "2 disks recovered: data, free\n1 instances recovered: host\n" in told
+    deployment.start()
+    assert shown(deployment) == before
+    assert deployment.daemons() == daemons
+    check(uri(deployment, "data"), 1)
+    deployment.snapshot("tuesday")
+    assert deployment.ended("monday", "tuesday") == ["completed", "completed"]
+
+
+def test_a_copy_of_the_catalog_and_what_came_later(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deployment.start()
+    write(deployment.used_disk(), 1)
+    described(deployment, "data", '"running": true')
+    copies = deployment.data / "catalog-copies"
+    until(lambda: bool(list(copies.glob("catalog-*.sqlite"))), "a copy")
+    # Made at the first start, before there was anything.
+    (copy,) = copies.glob("catalog-*.sqlite")
+    assert (copies.stat().st_mode & 0o777, copy.stat().st_mode & 0o777) == (0o700, 0o600)
+    deployment.snapshot("later")
+    assert deployment.ended("later") == ["completed"]
+    before = shown(deployment)
+    deployment.server.kill()
+
+    assert restore_catalog(settings(deployment), copy) == 0
+    assert recover(settings(deployment), add=True) == 0
+    capsys.readouterr()
+    assert recover(settings(deployment), add=True) == 0
+    assert capsys.readouterr().out == "0 snapshots recovered\n"
+
+    deployment.start()
+    assert shown(deployment) == before
+    assert deployment.states() == {"later": "completed"}
+    check(uri(deployment, "data"), 1)
