@@ -131,4 +131,4 @@ def test_one_that_is_full_or_read_only(settings: Settings, small_disk: Path) -> 
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     ok, text = only(small)
     assert not ok
-    assert "Read-only" in text
+    assert "can only be read" in text

@@ -7,6 +7,7 @@ jobs/: they never reach a client as they are, but end in an operation's
 """
 
 import errno
+from collections.abc import Collection
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 """What the system says when there is no room, or no room for this user."""
@@ -214,6 +215,22 @@ class WrongKeyError(VaultError):
 
 class StoreError(VaultError):
     """The store under the vault failed; trying again may help."""
+
+
+class VaultAwayError(StoreError):
+    """A place does not hold the vault that it should, or may not be written to; it may later."""
+
+
+class VaultReadOnlyError(VaultAwayError):
+    """The vault is there, and can only be read."""
+
+
+class RootsMissingError(VaultError):
+    """The vault lacks roots of snapshots that it should hold; `ids` are those of the snapshots."""
+
+    def __init__(self, message: str, ids: Collection[str]) -> None:
+        super().__init__(message)
+        self.ids = frozenset(ids)
 
 
 class ObjectNotFoundError(StoreError):

@@ -62,6 +62,7 @@ from mooring.model.clock import Clock
 from mooring.model.errors import (
     DamageError,
     ObjectNotFoundError,
+    RootsMissingError,
     VaultError,
 )
 from mooring.model.extents import BLOCK_SIZE
@@ -129,20 +130,24 @@ class Collector:
         self._thinning = Thinning(store, frames)
         self._spared = 0
 
-    def run(self, *, dry_run: bool = False) -> Collection:
-        """Raises DamageError if a root or map is damaged: then nothing is deleted."""
+    def run(self, *, dry_run: bool = False, expected: Iterable[str] = ()) -> Collection:
+        """Raises DamageError if a root or map is damaged: then nothing is deleted.
+
+        And RootsMissingError if an expected snapshot is not among those that were found: whatever
+        hid its root may have hidden more than that.
+        """
         expired = self._expire_claims(dry_run)
         claim = CollectorClaim(self._claim, dry_run)
         try:
             try:
-                return self._run(expired, claim)
+                return self._run(expired, claim, frozenset(expected))
             except ClaimedLateError:
                 # The report leaves out the one deletion that made room.
-                return self._run(expired, claim)
+                return self._run(expired, claim, frozenset(expected))
         finally:
             claim.release()
 
-    def _run(self, expired: int, claim: CollectorClaim) -> Collection:
+    def _run(self, expired: int, claim: CollectorClaim, expected: frozenset[str]) -> Collection:
         listed = [found for name in self._store.names(SEGMENTS) if (found := segment_id(name))]
         buried = set(self._store.names(DELETED))
         claims = self._claims()
@@ -150,6 +155,13 @@ class Collector:
             return _postponed(expired, len(listed))
         roots, held = list(self._roots()), list(self._held_roots(claims))
         present = list(roots)
+        if missing := expected - {root.id for root in present}:
+            raise RootsMissingError(
+                f"{len(missing)} snapshots that are completed have no root in the vault "
+                f"{self._store.description}, so nothing was collected: put them back, or delete "
+                "the snapshots",
+                missing,
+            )
         roots += self._newly_deleted(buried)
         live = self._live(roots, held, claim)
         dead = [segment for segment in listed if segment not in live]

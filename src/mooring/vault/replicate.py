@@ -28,7 +28,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mooring.model.clock import Clock
-from mooring.model.errors import DamageError, MooringError, ObjectNotFoundError, VaultError
+from mooring.model.errors import (
+    DamageError,
+    MooringError,
+    ObjectNotFoundError,
+    VaultAwayError,
+    VaultError,
+)
 from mooring.model.ids import Ids
 from mooring.vault import envelope
 from mooring.vault.claim import Claim
@@ -76,10 +82,11 @@ class Replication:
     problems: dict[str, str] = field(default_factory=dict)
 
 
-def make_copy(source: Store, target: Store, vault_id: str) -> None:
+def make_copy(source: Store, target: Store, vault_id: str, *, expected: bool = False) -> None:
     """Make the copy's key and header, unless they are there; the key follows the source's.
 
-    Raises VaultError if the target holds something else, or is the source itself.
+    Raises VaultAwayError if the copy is `expected` and not there; VaultError if the target holds
+    something else, or is the source itself.
     """
     try:
         found, _ = read_header(target.get(HEADER_NAME), target.description)
@@ -89,6 +96,11 @@ def make_copy(source: Store, target: Store, vault_id: str) -> None:
                 "an empty place for the copy"
             )
     except ObjectNotFoundError:
+        if expected:
+            raise VaultAwayError(
+                f"the copy of the vault in {target.description} is away: mount it, or put it back; "
+                "`mooringd replicate --new` begins a new one"
+            ) from None
         # A key alone is what a copy leaves that was killed at its very begin.
         if any(name != KEY_NAME for name in target.names("")):
             raise VaultError(
@@ -102,6 +114,7 @@ def make_copy(source: Store, target: Store, vault_id: str) -> None:
             target.barrier([KEY_NAME])
     target.put(HEADER_NAME, source.get(HEADER_NAME), replace=False)
     target.barrier([HEADER_NAME])
+    target.hold_to(HEADER_NAME, target.get(HEADER_NAME))
 
 
 def check_copy(copy: Store, vault_id: str) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -14,13 +15,16 @@ from mooring.model.errors import (
     MooringError,
     ObjectNotFoundError,
     SnapshotNotInVaultError,
+    VaultAwayError,
     VaultError,
+    VaultReadOnlyError,
 )
 from mooring.model.extents import BLOCK_SIZE, Extent
 from mooring.model.ids import Ids, RandomIds
 from mooring.vault.cipher import Cipher
 from mooring.vault.claim import Claim, Purpose
-from mooring.vault.collect import Collection, Collector
+from mooring.vault.collect import Collection as CollectionResult
+from mooring.vault.collect import Collector
 from mooring.vault.diff import changed_extents
 from mooring.vault.digest_index import DigestIndex
 from mooring.vault.frame import Packer
@@ -90,6 +94,7 @@ class Vault:
         self._pace = Pace(clock, bytes_per_second)
         self._walk = Walk(self._frames)
         self._usage: list[Usage] | None = None
+        self._closed_for: str | None = None
         self._collector = Collector(store, clock, ids, self._frames, self._walk)
         self._sharing = None
         if index is not None:
@@ -142,6 +147,7 @@ class Vault:
                 ) from None
             header = create_header(store, clock, ids.new_id(), secret)
         vault_id, scheme = read_header(header, store.description)
+        store.hold_to(HEADER_NAME, header)
         return cls(
             store,
             clock,
@@ -171,6 +177,22 @@ class Vault:
     def __exit__(self, *error: object) -> None:
         self.close()
 
+    # --- being there
+
+    def check(self, *, writes: bool = False) -> None:
+        """See that the vault is where it was opened, and with `writes` that it may be written to.
+
+        Raises VaultAwayError. Whatever writes looks by itself, before it begins and before it
+        names a root.
+        """
+        self._store.check(writes=writes)
+        if writes and self._closed_for is not None:
+            raise VaultAwayError(self._closed_for)
+
+    def close_for_writing(self, why: str | None) -> None:
+        """Only read from it, from now on, for this reason; None lifts that."""
+        self._closed_for = why
+
     # --- storing
 
     def begin(self, info: SnapshotInfo, parent: str | None = None) -> SnapshotWriter:
@@ -181,6 +203,7 @@ class Vault:
         cannot be read.
         """
         check_size(info.size)
+        self.check(writes=True)
         if self.has(info.id):
             raise VaultError(f"snapshot {info.id} is in the vault already")
         claim_id, held = self._ids.new_id().replace("-", ""), b""
@@ -241,6 +264,8 @@ class Vault:
         """Remove a snapshot, durably. Its space is freed by `collect`. Not there: nothing."""
         name = root_name(snapshot_id)
         names = [name]
+        # Without this a vault that is away would have no such snapshot, and keep it for ever.
+        self.check(writes=True)
         try:
             claim = decode_root(self._store.get(name), snapshot_id, self._cipher).claim
             names.append(tombstone_name(snapshot_id, claim, self._clock.now_ms()))
@@ -258,23 +283,26 @@ class Vault:
     def open(self, snapshot_id: str, *, claim: bool = False) -> SnapshotReader:
         """Open a snapshot for reading; with `claim` it stays readable even if it is deleted.
 
-        A reader with a claim must be read from, or closed, within an hour. Raises
-        SnapshotNotInVaultError, DamageError.
+        A reader with a claim must be read from, or closed, within an hour. In a vault that can
+        only be read there are no claims: should another host delete and collect there, reading
+        fails. Raises SnapshotNotInVaultError, DamageError.
         """
         data = self._root_bytes(snapshot_id)
         root = decode_root(data, snapshot_id, self._cipher)
         held = None
         if claim:
-            held = Claim(
-                self._store,
-                self._clock,
-                self._cipher,
-                self._ids.new_id().replace("-", ""),
-                Purpose.READ,
-                snapshot_id,
-                held=snapshot_id,
-                root=data,
-            )
+            with suppress(VaultReadOnlyError):
+                held = Claim(
+                    self._store,
+                    self._clock,
+                    self._cipher,
+                    self._ids.new_id().replace("-", ""),
+                    Purpose.READ,
+                    snapshot_id,
+                    held=snapshot_id,
+                    root=data,
+                )
+        if held is not None:
             try:
                 self._claimed_root(snapshot_id)
             except MooringError:
@@ -306,6 +334,7 @@ class Vault:
 
     def snapshot_ids(self) -> Iterator[str]:
         """Yield the ids of all snapshots, also of those whose root cannot be read."""
+        self._store.check()
         for name in self._store.names(ROOTS):
             yield name.removeprefix(ROOTS)
 
@@ -326,12 +355,14 @@ class Vault:
 
     # --- keeping
 
-    def collect(self, *, dry_run: bool = False) -> Collection:
+    def collect(self, *, dry_run: bool = False, expected: Collection[str] = ()) -> CollectionResult:
         """Free what no snapshot needs; see collect.py for why that is safe beside anything else.
 
-        Raises DamageError if a root or a map is damaged: then nothing is deleted.
+        `expected`: snapshots that must have a root. Raises RootsMissingError if one has none, and
+        DamageError if a root or a map is damaged: then nothing is deleted.
         """
-        return self._collector.run(dry_run=dry_run)
+        self.check(writes=not dry_run)
+        return self._collector.run(dry_run=dry_run, expected=expected)
 
     def verify(self, ids: Iterable[str] | None = None, sample: float = 1.0) -> list[Damage]:
         """Read back all frames of the snapshots (None: of all), or a random part of them.
@@ -366,16 +397,23 @@ class Vault:
         return list(known)
 
     def replicate(
-        self, target: Store, *, delete: bool = False, on_copied: OnCopied = lambda *_: None
+        self,
+        target: Store,
+        *,
+        delete: bool = False,
+        expected: bool = False,
+        on_copied: OnCopied = lambda *_: None,
     ) -> Replication:
         """Bring a copy of this vault in another store up to date; make it if the store is empty.
 
         With `delete`, snapshots that were copied and are not here any more are deleted there, and
-        their room is given back. Raises DiskFullError, StoreError; VaultError if the target holds
-        something else, or a collection on it does not end; DamageError if a collection there meets
-        damage. Snapshots that cannot be read here are told in the result.
+        their room is given back. With `expected` a copy must be there. Raises VaultAwayError if it
+        is not, or one of the two goes away meanwhile; DiskFullError, StoreError; VaultError if the
+        target holds something else, or a collection on it does not end; DamageError if a
+        collection there meets damage. Snapshots that cannot be read here are told in the result.
         """
-        make_copy(self._store, target, self.id)
+        self.check()
+        make_copy(self._store, target, self.id, expected=expected)
         replicator = Replicator(
             self._store, target, self._frames, self._walk, self._clock, self._ids, self._workers
         )
@@ -395,6 +433,7 @@ class Vault:
         only bytes with the right digest are taken. Raises DiskFullError, StoreError; VaultError
         if a copy is that of another vault, or somebody copies into this one.
         """
+        self.check(writes=True)
         for copy in copies:
             check_copy(copy, self.id)
         return Mender(
@@ -429,6 +468,7 @@ class Vault:
             raise self._missing(snapshot_id) from None
 
     def _missing(self, snapshot_id: str) -> SnapshotNotInVaultError:
+        self._store.check()
         return SnapshotNotInVaultError(
             f"the vault {self._store.description} has no snapshot {snapshot_id}"
         )

@@ -180,6 +180,7 @@ class SnapshotWriter:
             table=table,
         )
         self._claim.check()
+        self._store.check(writes=True)
         name = root_name(self.info.id)
         data = encode_root(root, self._cipher)
         if not self._store.put(name, data, replace=False):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mooring.model.errors import ObjectNotFoundError, StoreError
+from mooring.model.errors import ObjectNotFoundError, StoreError, VaultAwayError
 from mooring.vault.store.directory import DirectoryStore
 from mooring.vault.store.interface import Store
 from mooring.vault.store.memory import MemoryStore
@@ -199,3 +199,23 @@ def test_punching_gives_space_back_and_spares_the_rest(store: Store) -> None:
     assert store.get("a", 73728, 188416) == data[73728:262144]
     assert store.get("a", 393216) == data[393216:]
     assert store.tail("a", 0)[1] == len(data)
+
+
+def test_a_store_that_is_held_to_an_object_knows_itself(store: Store) -> None:
+    store.put("vault", b"mine")
+    store.hold_to("vault", b"mine")
+    store.check()
+    store.check(writes=True)
+    assert store.put("a", b"x")
+
+
+@pytest.mark.parametrize("there", [None, b"another"])
+def test_a_store_that_is_another_now_is_seen(store: Store, there: bytes | None) -> None:
+    store.put("vault", b"mine")
+    if there is None:
+        store.delete("vault")
+    else:
+        store.put("vault", there)
+    store.hold_to("vault", b"mine")
+    with pytest.raises(VaultAwayError):
+        store.check()

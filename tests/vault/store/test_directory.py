@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from mooring.model.errors import DiskFullError, StoreError
+from mooring.model.errors import DiskFullError, StoreError, VaultAwayError
+from mooring.vault.store import directory
 from mooring.vault.store.directory import TEMPORARY, DirectoryStore
 
 FAR_FUTURE_MS = 10**14
@@ -112,7 +116,77 @@ def test_a_read_only_file_system_can_be_read(small_disk: Path) -> None:
     again = DirectoryStore(small_disk)
 
     assert again.get("a") == b"x"
-    with pytest.raises(StoreError, match=r"could not write to the vault .*Read-only"):
+    with pytest.raises(StoreError, match="can only be read: mount it for writing"):
         again.put("b", b"x")
-    with pytest.raises(StoreError, match="could not delete a from"):
+    with pytest.raises(StoreError, match="can only be read"):
         again.delete("a")
+
+
+def held(tmp_path: Path) -> DirectoryStore:
+    store = DirectoryStore(tmp_path / "vault")
+    store.put("vault", b"mine")
+    store.put("roots/a", b"x")
+    store.hold_to("vault", b"mine")
+    return store
+
+
+@pytest.mark.parametrize("left", ["nothing", "an empty folder", "another"])
+def test_nothing_is_written_where_the_store_is_not(tmp_path: Path, left: str) -> None:
+    store = held(tmp_path)
+    begun = store.upload()
+    begun.write(b"x")
+    store.root.rename(tmp_path / "away")
+    if left != "nothing":
+        store.root.mkdir()
+    if left == "another":
+        DirectoryStore(store.root).put("vault", b"theirs")
+    before = sorted(tmp_path.rglob("*"))
+
+    for change in (
+        lambda: store.put("b", b"x"),
+        lambda: store.put("b", b"x", replace=False),
+        store.upload,
+        lambda: begun.commit("segments/aa/b"),
+        lambda: store.rename("roots/a", "deleted/a"),
+        lambda: store.delete("roots/a"),
+        lambda: store.barrier(["roots/a"]),
+        store.check,
+    ):
+        with pytest.raises(StoreError):
+            change()
+    with pytest.raises(VaultAwayError):
+        store.check()
+    found = [path for path in sorted(tmp_path.rglob("*")) if path not in before]
+    assert [path for path in found if path.is_file()] == []
+
+    if left == "another":
+        (store.root / "vault").unlink()
+        (store.root / TEMPORARY).rmdir()
+    if left != "nothing":
+        store.root.rmdir()
+    (tmp_path / "away").rename(store.root)
+    assert store.put("b", b"x", replace=False)
+
+
+@pytest.mark.parametrize("renames", [True, False])
+def test_without_hard_links_one_of_several_wins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: bool
+) -> None:
+    def refuse(*_paths: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    if not renames:
+        monkeypatch.setattr(directory, "_rename_no_replace", lambda *_: errno.EINVAL)
+    stores = [DirectoryStore(tmp_path) for _ in range(8)]
+    for number in range(20):
+        with ThreadPoolExecutor(len(stores)) as threads:
+            done = threads.map(
+                lambda one, name: one[1].put(name, b"%d" % one[0], replace=False),
+                enumerate(stores),
+                [f"roots/{number}"] * len(stores),
+            )
+            won = [index for index, first in enumerate(done) if first]
+        assert len(won) == 1
+        assert stores[0].get(f"roots/{number}") == b"%d" % won[0]
+    assert not list((tmp_path / TEMPORARY).iterdir())

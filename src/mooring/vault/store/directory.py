@@ -24,12 +24,19 @@ from mooring.model.errors import (
     MooringError,
     ObjectNotFoundError,
     StoreError,
+    VaultAwayError,
+    VaultReadOnlyError,
 )
 from mooring.model.extents import Buffer
 from mooring.vault.store.names import check_name
 
 TEMPORARY = ".temporary"
 _KEEP_SIZE, _PUNCH_HOLE = 1, 2
+_AT_FDCWD, _NOREPLACE = -100, 1
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)
+_NO_NOREPLACE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
+_NO_FOLDER_SYNC = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS)
 _NO_HOLES = (errno.EOPNOTSUPP, errno.ENOSYS)
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -41,6 +48,8 @@ class DirectoryStore:
         """Raises StoreError if the directory can be neither found nor made."""
         self.root = root
         self._can_punch: bool | None = None
+        self._held: tuple[str, bytes] | None = None
+        self._seen: tuple[int, ...] = ()
         with self._errors("open"):
             # A read-only file system has nothing to make, and must still be readable.
             if not root.is_dir():
@@ -69,6 +78,16 @@ class DirectoryStore:
             finally:
                 os.close(fd)
         return self._can_punch
+
+    def hold_to(self, name: str, content: bytes) -> None:
+        check_name(name)
+        self._held, self._seen = (name, content), ()
+
+    def check(self, *, writes: bool = False) -> None:
+        if self._held is not None:
+            self._look(*self._held)
+        if writes and not os.access(self.root, os.W_OK | os.X_OK):
+            raise self._read_only()
 
     def upload(self) -> DirectoryUpload:
         return DirectoryUpload(self)
@@ -104,6 +123,7 @@ class DirectoryStore:
     def rename(self, old: str, new: str) -> None:
         path, target = self.path(old), self.path(new)
         with self._errors(f"rename {old} in"):
+            self.check()
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             try:
                 path.rename(target)
@@ -112,6 +132,7 @@ class DirectoryStore:
 
     def delete(self, name: str) -> None:
         with self._errors(f"delete {name} from"), suppress(FileNotFoundError):
+            self.check()
             self.path(name).unlink()
 
     def barrier(self, names: Iterable[str]) -> None:
@@ -119,12 +140,15 @@ class DirectoryStore:
         for folder in sorted(folders, reverse=True):
             with self._errors(f"make {folder} durable in"), suppress(FileNotFoundError):
                 _sync_folder(self.root / folder)
+        # A folder that is not there has nothing to sync; a store that is not there has not done it.
+        self.check()
 
     def allocated(self, name: str) -> int:
         with self._open(name) as fd:
             return os.fstat(fd).st_blocks * 512
 
     def punch(self, name: str, ranges: Sequence[tuple[int, int]]) -> None:
+        self.check()
         with self._open(name, os.O_RDWR) as fd:
             for offset, length in ranges:
                 if _fallocate(fd, _KEEP_SIZE | _PUNCH_HOLE, offset, length) != 0:
@@ -152,10 +176,40 @@ class DirectoryStore:
         """Open a new file under a name of its own, locked for as long as it is open."""
         folder = self.root / TEMPORARY
         with self._errors("write to"):
+            self.check()
             folder.mkdir(mode=0o700, exist_ok=True)
             fd, path = tempfile.mkstemp(dir=folder)
-            fcntl.flock(fd, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX)
+                # If the file is where the store is now, so will be what it is renamed to: names
+                # of another file system it cannot be given.
+                self.check()
+            except BaseException:
+                os.close(fd)
+                Path(path).unlink(missing_ok=True)
+                raise
         return fd, path
+
+    def _look(self, name: str, content: bytes) -> None:
+        """Look whether the object is there; it is read only when it is not the one seen last."""
+        path = f"{self.root}/{name}"
+        try:
+            found = Path(path).stat()
+            seen = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+            if seen == self._seen:
+                return
+            same = Path(path).read_bytes() == content
+        except (FileNotFoundError, NotADirectoryError):
+            raise VaultAwayError(
+                f"the vault {self.root} is away: mount it, or put it back"
+            ) from None
+        except OSError as error:
+            raise VaultAwayError(f"the vault {self.root} is away: {error.strerror}") from error
+        if not same:
+            raise VaultAwayError(
+                f"{self.root} holds another vault than before: mount the right one, or put it back"
+            )
+        self._seen = seen
 
     def _walk(self, folder: Path, prefix: str) -> Iterator[str]:
         try:
@@ -199,7 +253,15 @@ class DirectoryStore:
                 f"the file system of the vault {self.root} is full: free space on it, or "
                 "delete snapshots and collect"
             )
+        if error.errno in _READ_ONLY and not os.access(self.root, os.W_OK | os.X_OK):
+            return self._read_only()
         return StoreError(f"could not {action} the vault {self.root}: {error}")
+
+    def _read_only(self) -> VaultReadOnlyError:
+        return VaultReadOnlyError(
+            f"the vault {self.root} can only be read: mount it for writing, or give this user the "
+            "right to write"
+        )
 
 
 class DirectoryUpload:
@@ -229,17 +291,16 @@ class DirectoryUpload:
             raise StoreError("the upload is over")
         with self._store._errors("write to"):
             os.fdatasync(self._fd)
+            self._store.check()
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if replace:
                 Path(self._path).rename(path)
                 self._path = ""
                 return True
-            try:
-                # Unlike a rename, a link fails when the name is taken: one of several wins.
-                os.link(self._path, path)
-            except FileExistsError:
-                return False
-            return True
+            done, moved = _name(self._path, path)
+            if moved:
+                self._path = ""
+            return done
 
     def abort(self) -> None:
         if self._fd < 0:
@@ -264,10 +325,55 @@ def _pread(fd: int, offset: int, length: int) -> bytes:
     return b"".join(parts)
 
 
+def _name(old: str, new: Path) -> tuple[bool, bool]:
+    """Give a file a name that nothing has: of several who do that at once, one wins.
+
+    Whether it was done, and whether the old name is gone. A link does it, or where the file
+    system has none (exFAT, FAT, most SMB), a rename that replaces nothing, or where it has neither
+    (FUSE), a plain rename under a lock of the folder.
+    """
+    try:
+        os.link(old, new)
+    except FileExistsError:
+        return False, False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+    else:
+        return True, False
+    number = _rename_no_replace(old, new)
+    if number == errno.EEXIST:
+        return False, False
+    if number in _NO_NOREPLACE:
+        fd = os.open(new.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            if new.exists():
+                return False, False
+            Path(old).rename(new)
+        finally:
+            os.close(fd)
+    elif number:
+        raise OSError(number, os.strerror(number), old, None, str(new))
+    return True, True
+
+
+def _rename_no_replace(old: str, new: Path) -> int:
+    """The error's number; 0 if it was done."""
+    paths = os.fsencode(old), os.fsencode(new)
+    if _libc.renameat2(_AT_FDCWD, paths[0], _AT_FDCWD, paths[1], _NOREPLACE) == 0:
+        return 0
+    return ctypes.get_errno()
+
+
 def _sync_folder(folder: Path) -> None:
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
+    except OSError as error:
+        # File systems of other systems have nothing to sync in a folder, and some say so.
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise
     finally:
         os.close(fd)
 

@@ -47,6 +47,22 @@ class Store(Protocol):
         """Whether `punch` gives space back."""
         ...
 
+    def hold_to(self, name: str, content: bytes) -> None:
+        """From now on change something only where that object is, with that content.
+
+        So nothing comes into the empty place that an unmounted store leaves, nor into another
+        store that takes its place: what changes something raises VaultAwayError then. A store that
+        cannot be unmounted may leave that to `check`.
+        """
+        ...
+
+    def check(self, *, writes: bool = False) -> None:
+        """See that the store is there, and is the one that it was held to.
+
+        Raises VaultAwayError; with `writes` VaultReadOnlyError if it can only be read.
+        """
+        ...
+
     def upload(self) -> Upload:
         """Begin an object whose name is not known yet. Raises DiskFullError."""
         ...

@@ -5,7 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 
-from mooring.model.errors import ObjectNotFoundError, StoreError
+from mooring.model.errors import (
+    ObjectNotFoundError,
+    StoreError,
+    VaultAwayError,
+    VaultReadOnlyError,
+)
 from mooring.model.extents import Buffer
 from mooring.vault.store.names import check_name
 
@@ -20,12 +25,26 @@ class MemoryStore:
         self.objects: dict[str, bytes] = {}
         self.holes: dict[str, int] = {}
         self._lock = threading.Lock()
+        self._held: tuple[str, bytes] | None = None
+        self.read_only = False
+
+    def hold_to(self, name: str, content: bytes) -> None:
+        self._held = check_name(name), content
+
+    def check(self, *, writes: bool = False) -> None:
+        if self._held is not None:
+            name, content = self._held
+            if self.objects.get(name) != content:
+                raise VaultAwayError(f"the vault {self.description} is away: put it back")
+        if writes and self.read_only:
+            raise VaultReadOnlyError(f"the vault {self.description} can only be read")
 
     def upload(self) -> MemoryUpload:
         return MemoryUpload(self)
 
     def put(self, name: str, data: Buffer, *, replace: bool = True) -> bool:
         check_name(name)
+        self.check(writes=True)
         with self._lock:
             if not replace and name in self.objects:
                 return False
@@ -48,12 +67,14 @@ class MemoryStore:
 
     def rename(self, old: str, new: str) -> None:
         check_name(new)
+        self.check(writes=True)
         with self._lock:
             data = self._find(old)
             self.objects[new] = data
             del self.objects[old]
 
     def delete(self, name: str) -> None:
+        self.check(writes=True)
         with self._lock:
             self.objects.pop(check_name(name), None)
             self.holes.pop(name, None)
@@ -61,11 +82,13 @@ class MemoryStore:
     def barrier(self, names: Iterable[str]) -> None:
         for name in names:
             check_name(name)
+        self.check()
 
     def allocated(self, name: str) -> int:
         return len(self._find(name)) - self.holes.get(name, 0)
 
     def punch(self, name: str, ranges: Sequence[tuple[int, int]]) -> None:
+        self.check(writes=True)
         data = bytearray(self._find(name))
         for offset, length in ranges:
             data[offset : offset + length] = bytes(len(data[offset : offset + length]))
@@ -78,7 +101,7 @@ class MemoryStore:
         return 0
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        self._held = None
 
     def _find(self, name: str) -> bytes:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from mooring.model.errors import ConfigurationError
+from mooring.model.errors import ConfigurationError, VaultAwayError
 from mooring.vault.store.directory import DirectoryStore
 from mooring.vault.store.interface import Store
 
@@ -18,9 +18,15 @@ def is_bucket(place: str) -> bool:
 
 
 def open_place(
-    place: str, options: Mapping[str, str], *, retry_seconds: float | None = None
+    place: str,
+    options: Mapping[str, str],
+    *,
+    retry_seconds: float | None = None,
+    make: bool = True,
 ) -> Store:
     """Open the store in a directory, which is made if need be, or in a bucket.
+
+    Without `make` the directory must be there, or VaultAwayError is raised.
 
     `options` and `retry_seconds` are those of S3Store. Raises ConfigurationError, StoreError.
     """
@@ -29,6 +35,8 @@ def open_place(
         from mooring.vault.store.s3 import S3Store
 
         return S3Store(place, options, retry_seconds=retry_seconds)
+    if not make and not Path(place).is_dir():
+        raise VaultAwayError(f"{place} is away: mount it, or put it back")
     return DirectoryStore(Path(place))
 
 

@@ -11,7 +11,12 @@ from datetime import timedelta
 from typing import IO, Any, TypeVar
 
 from mooring.model.clock import SystemClock
-from mooring.model.errors import ConfigurationError, ObjectNotFoundError, StoreError
+from mooring.model.errors import (
+    ConfigurationError,
+    ObjectNotFoundError,
+    StoreError,
+    VaultAwayError,
+)
 from mooring.model.extents import Buffer
 from mooring.vault.store.names import check_name
 
@@ -66,6 +71,7 @@ class S3Store:
         self.url = url.rstrip("/")
         chosen = dict(options or {})
         patience = RETRY_SECONDS if retry_seconds is None else retry_seconds
+        self._held: tuple[str, bytes] | None = None
         plain = chosen.get("endpoint", "").startswith("http://")
         try:
             self._bucket = Bucket.from_url(
@@ -80,6 +86,22 @@ class S3Store:
     @property
     def description(self) -> str:
         return self.url
+
+    def hold_to(self, name: str, content: bytes) -> None:
+        self._held = check_name(name), content
+
+    def check(self, *, writes: bool = False) -> None:
+        """Whether it can be written to, only writing tells."""
+        del writes
+        if self._held is None:
+            return
+        name, content = self._held
+        try:
+            same = self.get(name) == content
+        except ObjectNotFoundError:
+            raise VaultAwayError(f"the vault {self.url} is away: put it back") from None
+        if not same:
+            raise VaultAwayError(f"{self.url} holds another vault than before: put it back")
 
     def upload(self) -> S3Upload:
         return S3Upload(self)
