@@ -36,9 +36,9 @@ class Server:
         self.mooring = build_server(settings)
         self._handlers = handlers(self.mooring.backend)
 
-    def call(self, operation: str, **params: Any) -> Mapping[str, Any]:
+    def call(self, operation: str, *, region: str = REGION, **params: Any) -> Mapping[str, Any]:
         context = Context(
-            region=REGION,
+            region=region,
             caller="AKIATEST",
             request_id="request",
             invocation_id=None,

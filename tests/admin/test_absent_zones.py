@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,8 +15,12 @@ from mooring.observe import metrics
 from tests.admin.servers import REGION, ZONE, Server, running, settings_at
 
 OTHER = "us-east-2b"
-PLACE = {"availabilityZone": ZONE, "sizeInGb": 8}
-INSTANCE = {"availabilityZone": ZONE, "blueprintId": "external", "bundleId": "external"}
+PLACE: dict[str, Any] = {"availabilityZone": ZONE, "sizeInGb": 8}
+INSTANCE: dict[str, Any] = {
+    "availabilityZone": ZONE,
+    "blueprintId": "external",
+    "bundleId": "external",
+}
 
 
 @pytest.fixture

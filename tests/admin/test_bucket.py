@@ -65,7 +65,7 @@ def test_all_commands_work_on_it(settings: Settings, capsys: pytest.CaptureFixtu
 def test_the_server_of_snapshots_is_told_where_it_is(settings: Settings) -> None:
     paths = Paths(Path("/somewhere"))
     settings = replace(settings, engine=replace(settings.engine, kind="qemu"))
-    (server,) = snapshot_servers(settings, paths, SystemClock()).values()
+    (server,) = snapshot_servers(settings, paths, SystemClock(), {}).values()
     assert isinstance(server, ServingProcess)
     command = server._command
     for option, value in (

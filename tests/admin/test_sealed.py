@@ -73,8 +73,12 @@ def test_stored_bytes_are_verified_without_it(
 def test_without_the_key_nothing_else(sealed: Settings, clear: Settings) -> None:
     with pytest.raises(VaultError, match="has a key: name its key file in the settings"):
         verify(clear)
-    with pytest.raises(VaultError, match="has a key"):
-        build_server(clear)
+    server = build_server(clear)
+    try:
+        with pytest.raises(VaultError, match="has a key"):
+            server.start()
+    finally:
+        server.stop()
 
 
 def test_the_secret_is_changed(

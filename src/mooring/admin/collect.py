@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mooring.admin.amounts import amount
+from mooring.admin.roots import expected
 from mooring.admin.vaults import opened
 from mooring.config.settings import Settings
 from mooring.host.rooms import of_vault
@@ -12,7 +13,8 @@ from mooring.wiring.file_systems import file_systems
 
 
 def collect(settings: Settings, *, region: str | None = None, dry_run: bool = False) -> int:
-    """Print what was freed, or would be. Raises DamageError: then nothing more is freed."""
+    """Print what was freed, or would be. Raises DamageError, RootsMissingError: then nothing
+    more is freed."""
     would = "would be " if dry_run else ""
     data = settings.data_directory.absolute()
     rooms = file_systems(settings, Paths(data, run_place(settings, data)))
@@ -20,7 +22,7 @@ def collect(settings: Settings, *, region: str | None = None, dry_run: bool = Fa
         rooms.make_way(of_vault(name))
     with opened(settings, region) as vaults:
         for place, vault in vaults:
-            done = vault.collect(dry_run=dry_run)
+            done = vault.collect(dry_run=dry_run, expected=expected(settings, place, vault))
             if done.postponed:
                 print(f"{place}: somebody copies into it; nothing was collected, try again later")
                 continue

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from mooring.admin.amounts import amount
+from mooring.admin.roots import copy_known, note_copy
 from mooring.admin.vaults import opened, regions
 from mooring.config.settings import Settings
-from mooring.model.errors import ConfigurationError
+from mooring.model.errors import ConfigurationError, VaultAwayError
 from mooring.vault.replicate import Replication
 from mooring.vault.root import Root
 from mooring.vault.store.place import is_bucket, open_place
@@ -16,19 +17,25 @@ from mooring.wiring.vaults import full_place, open_store, replica_place, s3_opti
 
 
 def replicate(
-    settings: Settings, *, region: str | None = None, to: str | None = None, delete: bool = False
+    settings: Settings,
+    *,
+    region: str | None = None,
+    to: str | None = None,
+    delete: bool = False,
+    new: bool = False,
 ) -> int:
     """Bring the copies up to date, or that in `to`; returns 1 if a snapshot was not copied.
 
     With `delete`, or if the settings say so, snapshots that were deleted are deleted there too.
-    Raises ConfigurationError, VaultError, StoreError.
+    With `new`, a copy is made also where one is expected and none is. Raises ConfigurationError,
+    VaultError, StoreError.
     """
     follow = delete or settings.vault.replica_deletions == "follow"
     problems = 0
     for name, place in _places(settings, region, to):
         with opened(settings, name) as vaults:
             for _, vault in vaults:
-                problems += _copy(settings, name, vault, place, follow)
+                problems += _copy(settings, name, vault, place, follow=follow, new=new)
     return int(problems > 0)
 
 
@@ -49,18 +56,29 @@ def _places(settings: Settings, region: str | None, to: str | None) -> list[tupl
     return [(name, full_place(to)) for name in there or names[:1]]
 
 
-def _copy(settings: Settings, region: str, vault: Vault, place: str, follow: bool) -> int:
+def _copy(
+    settings: Settings, region: str, vault: Vault, place: str, *, follow: bool, new: bool
+) -> int:
     if _resolved(place) == _resolved(vault_place(settings, region)):
         raise ConfigurationError(f"{place} is the vault itself: name another place for the copy")
-    target = open_place(place, s3_options(settings))
+    expected = not new and copy_known(settings, region, place) == vault.id
+    try:
+        target = open_place(place, s3_options(settings), make=not expected)
+    except VaultAwayError as error:
+        raise ConfigurationError(
+            f"the copy of the vault of {region}: {error}; `mooringd replicate --new` begins a new "
+            "one"
+        ) from error
     try:
         done = vault.replicate(
             target,
             delete=follow,
+            expected=expected,
             on_copied=lambda root, size: _tell(region, root, size),
         )
     finally:
         target.close()
+    note_copy(settings, region, place, vault)
     _report(region, place, done)
     return len(done.problems)
 

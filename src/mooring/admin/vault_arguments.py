@@ -22,6 +22,7 @@ def add_vault_commands(commands: Commands, settings: argparse.ArgumentParser) ->
     _add_export(commands, place)
     _add_diff(commands, place)
     _add_replicate(commands, place)
+    _add_accept(commands, settings)
     _add_recover(commands, settings)
     _add_rekey(commands, settings)
 
@@ -172,13 +173,34 @@ def _add_replicate(commands: Commands, place: argparse.ArgumentParser) -> None:
     replicate.add_argument(
         "--delete", action="store_true", help="delete there what was copied and is deleted here"
     )
+    replicate.add_argument(
+        "--new", action="store_true", help="begin a new copy where one was that is lost"
+    )
     replicate.set_defaults(run=_replicate)
 
 
 def _replicate(settings: Settings, options: argparse.Namespace) -> int:
     from mooring.admin.replicate import replicate
 
-    return replicate(settings, region=options.region, to=options.to, delete=options.delete)
+    return replicate(
+        settings, region=options.region, to=options.to, delete=options.delete, new=options.new
+    )
+
+
+def _add_accept(commands: Commands, settings: argparse.ArgumentParser) -> None:
+    accept = commands.add_parser(
+        "accept",
+        parents=[settings],
+        help="go on with what is in the place of a region's vault, if the right one is lost",
+    )
+    accept.add_argument("--region", required=True, help="the region whose vault it is to be")
+    accept.set_defaults(run=_accept)
+
+
+def _accept(settings: Settings, options: argparse.Namespace) -> int:
+    from mooring.admin.accept import accept
+
+    return accept(settings, options.region)
 
 
 def _add_recover(commands: Commands, settings: argparse.ArgumentParser) -> None:

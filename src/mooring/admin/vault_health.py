@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from mooring.admin.roots import copy_known, differences, missing_vault
 from mooring.config.settings import Settings
 from mooring.host.room import room_at
 from mooring.model.clock import SystemClock
-from mooring.model.errors import DiskFullError, MooringError, ObjectNotFoundError, StoreError
+from mooring.model.errors import (
+    ConfigurationError,
+    DiskFullError,
+    MooringError,
+    ObjectNotFoundError,
+    StoreError,
+)
 from mooring.model.ids import RandomIds
 from mooring.vault.layout import HEADER_NAME
 from mooring.vault.store.interface import Store
 from mooring.vault.store.place import is_bucket, open_place
+from mooring.vault.vault import Vault
 from mooring.wiring.vaults import open_vault_in, replica_place, s3_options, vault_place
 
 PATIENCE_SECONDS = 5.0
@@ -27,14 +35,19 @@ def vault_findings(settings: Settings) -> Iterator[tuple[bool, str]]:
         place = vault_place(settings, region)
         yield _examine(settings, region, place, f"vault of {region}", named=bool(one.vault))
         if replica := replica_place(settings, region):
-            yield _examine(settings, region, replica, f"copy of the vault of {region}", named=True)
+            what = f"copy of the vault of {region}"
+            yield _examine(settings, region, replica, what, named=True, copy=True)
 
 
 def _examine(
-    settings: Settings, region: str, place: str, what: str, *, named: bool
+    settings: Settings, region: str, place: str, what: str, *, named: bool, copy: bool = False
 ) -> tuple[bool, str]:
     where = f"{what}: {place}"
     if not is_bucket(place) and not Path(place).is_dir():
+        if problem := None if copy else missing_vault(settings, region):
+            return False, f"{where} {problem}"
+        if copy and copy_known(settings, region, place):
+            return False, f"{where} is away: mount it, or put it back"
         if not named:
             return True, f"{where}: not there yet; `mooringd serve` makes it"
         return False, f"{where} is away: mount it, or make the directory if it is to be a new one"
@@ -43,9 +56,17 @@ def _examine(
         try:
             store.get(HEADER_NAME, 0, 1)
         except ObjectNotFoundError:
+            if problem := None if copy else missing_vault(settings, region):
+                return False, f"{where} {problem}"
+            if copy and copy_known(settings, region, place):
+                return False, f"{where} is empty, and had a copy: mount it, or put it back"
             return True, f"{where}: empty yet"
         clock = SystemClock()
-        open_vault_in(store, settings, region, clock, create=False, index=None).close()
+        with open_vault_in(store, settings, region, clock, create=False, index=None) as vault:
+            told = [] if copy else _differences(settings, region, vault)
+        if told:
+            more = f", and {len(told) - 3} more like that" if len(told) > 3 else ""
+            return False, f"{where}: {'; '.join(told[:3])}{more}"
         _write(store)
     except DiskFullError as error:
         return False, f"{where}: {error}"
@@ -56,11 +77,20 @@ def _examine(
     return _room(place, where)
 
 
+def _differences(settings: Settings, region: str, vault: Vault) -> list[str]:
+    try:
+        return differences(settings, region, vault)
+    except ConfigurationError:
+        # Of the catalog doctor tells elsewhere.
+        return []
+
+
 def _write(store: Store) -> None:
     """Raises DiskFullError; StoreError, also if the store is read-only."""
     name = _PROBE + RandomIds().new_id()
     try:
-        store.put(name, b"mooringd doctor looks whether it can write\n")
+        # As roots are written: some file systems can do less than others for that.
+        store.put(name, b"mooringd doctor looks whether it can write\n", replace=False)
     finally:
         store.delete(name)
 

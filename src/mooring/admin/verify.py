@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 
 from mooring.admin.amounts import amount
+from mooring.admin.roots import differences, missing_vault
 from mooring.admin.vaults import nothing_there, opened, readable_roots, regions
 from mooring.config.settings import Settings
 from mooring.model.errors import ConfigurationError
+from mooring.model.snapshot import DiskSnapshot
 from mooring.vault.root import Root
 from mooring.vault.scrub import scrub
 from mooring.vault.vault import Vault
 from mooring.vault.verify import Damage
-from mooring.wiring.vaults import open_store
+from mooring.wiring.vaults import open_store, open_vault
 
 
 def verify(
@@ -32,6 +35,11 @@ def verify(
         raise ConfigurationError(f"--sample must be more than 0 and at most 100, not {percent:g}")
     wanted = disk or snapshot
     chosen = damaged = 0
+    of = None
+    if wanted:
+        of = partial(_of, disk=disk, snapshot=snapshot)
+    lost = _compare(settings, region, of)
+    damaged += lost
     with opened(settings, region) as vaults:
         for place, vault in vaults:
             roots, unreadable = readable_roots(vault)
@@ -42,12 +50,36 @@ def verify(
                 continue
             chosen += len(ids)
             damaged += _verify(place, vault, roots, sorted(ids) if wanted else None, percent)
-    if wanted and not chosen:
+    if wanted and not chosen and not lost:
         kind = "disk" if disk else "snapshot"
         raise ConfigurationError(
             f"no vault has a {kind} {wanted}: `mooringd usage` lists all snapshots"
         )
     return int(damaged > 0)
+
+
+def _of(one: DiskSnapshot, disk: str | None, snapshot: str | None) -> bool:
+    if disk is not None:
+        return disk in (one.disk_id, one.disk_name)
+    return snapshot in (one.id, one.name)
+
+
+def _compare(
+    settings: Settings, region: str | None, of: Callable[[DiskSnapshot], bool] | None
+) -> int:
+    """Print what catalog and vaults say differently; returns how much that is."""
+    told = 0
+    for name in regions(settings, region):
+        vault = open_vault(settings, name)
+        if vault is None:
+            lines = [f"the vault {one}"] if (one := missing_vault(settings, name)) else []
+        else:
+            with vault:
+                lines = differences(settings, name, vault, of, print)
+        for line in lines:
+            print(f"DIFFERS {name}: {line}")
+        told += len(lines)
+    return told
 
 
 def verify_stored(settings: Settings, *, region: str | None = None) -> int:

@@ -31,12 +31,13 @@ from mooring.catalog.group_sync import GroupSync
 from mooring.catalog.instance_snapshots import InstanceSnapshots
 from mooring.catalog.instances import Instances
 from mooring.catalog.jobs import Jobs
-from mooring.catalog.migrate import migrate
+from mooring.catalog.migrate import is_current, migrate
 from mooring.catalog.names import Names
 from mooring.catalog.operations import Operations
 from mooring.catalog.room import CatalogRoom, lack_of_room
 from mooring.catalog.snapshots import Snapshots
 from mooring.catalog.tags import TagRows
+from mooring.catalog.vault_rows import VaultRows
 from mooring.model.errors import CatalogError, CatalogFullError, ConfigurationError
 from mooring.model.ids import Ids
 from mooring.model.instance_snapshot import InstanceSnapshot, Snapshot
@@ -88,6 +89,7 @@ class Transaction:
         self.jobs = Jobs(connection)
         self.auto_runs = AutoRuns(connection)
         self.answers = Answers(connection)
+        self.vaults = VaultRows(connection)
 
     def snapshot(self, snapshot_id: str) -> Snapshot | None:
         """The snapshot of a disk or of an instance with that id."""
@@ -179,11 +181,22 @@ class Catalog:
             ):
                 return migrate(connection, self._before_migration)
         except DatabaseError as error:
-            url = self._engine.url.render_as_string(hide_password=True)
-            raise ConfigurationError(
-                f"the catalog {url} cannot be used: {error.orig}. "
-                "The setting catalog says where it is; by default it is under data."
-            ) from error
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: DatabaseError) -> ConfigurationError:
+        url = self._engine.url.render_as_string(hide_password=True)
+        return ConfigurationError(
+            f"the catalog {url} cannot be used: {error.orig}. "
+            "The setting catalog says where it is; by default it is under data."
+        )
+
+    def is_current(self) -> bool:
+        """Whether `migrate` has nothing to do. Raises ConfigurationError."""
+        try:
+            with self._engine.connect() as connection, self._begin(connection, False):
+                return is_current(connection)
+        except DatabaseError as error:
+            raise self._unusable(error) from error
 
     @contextmanager
     def write(self, *, durable: bool = True) -> Iterator[Transaction]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import resources
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 
 from mooring.model.errors import ConfigurationError
 
@@ -49,6 +49,14 @@ def migrate(connection: Connection, before: Callable[[int], None] = lambda last:
             {"number": number, "name": name},
         )
     return len(missing)
+
+
+def is_current(connection: Connection) -> bool:
+    """Whether the database is of this program's version; false also for an empty one."""
+    if not inspect(connection).has_table("migrations"):
+        return False
+    done = set(connection.execute(text("SELECT number FROM migrations")).scalars())
+    return done == _migrations().keys()
 
 
 def _migrations() -> dict[int, tuple[str, str]]:

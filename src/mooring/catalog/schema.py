@@ -79,6 +79,7 @@ disk_snapshots = _resources(
     Column("content_id", Text),
     Column("from_auto", Boolean),
     Column("auto", Text),
+    Column("lost", Text),
 )
 
 instance_snapshots = _resources(
@@ -91,6 +92,15 @@ instance_snapshots = _resources(
     Column("bundle_id", Text),
     Column("from_auto", Boolean),
     Column("auto", Text),
+)
+
+vaults = Table(
+    "vaults",
+    metadata,
+    Column("region", Text, primary_key=True),
+    Column("copy", Text, primary_key=True),
+    Column("vault_id", Text),
+    Column("noted_ms", BigInteger),
 )
 
 auto_runs = Table(

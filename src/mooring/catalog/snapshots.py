@@ -13,7 +13,7 @@ from mooring.catalog.tags import STATEMENT_IDS
 from mooring.model.auto_snapshot import AutoSource
 from mooring.model.consistency import Consistency
 from mooring.model.operation import ResourceType
-from mooring.model.snapshot import DiskSnapshot, SnapshotState
+from mooring.model.snapshot import DiskSnapshot, Lost, SnapshotState
 from mooring.model.tags import Tags
 
 _table = schema.disk_snapshots
@@ -61,6 +61,7 @@ class Snapshots(ResourceRows[DiskSnapshot]):
             content_id=row.content_id,
             from_auto=bool(row.from_auto),
             auto=None if row.auto is None else AutoSource(row.auto),
+            lost=None if row.lost is None else Lost(row.lost),
             tags=tags,
         )
 
@@ -116,6 +117,16 @@ class Snapshots(ResourceRows[DiskSnapshot]):
         same = or_(self.table.c.id == content, self.table.c.content_id == content)
         completed = self.table.c.state == SnapshotState.COMPLETED
         return self.where(self.table.c.region == region, completed, same)
+
+    def with_roots(self, region: str) -> list[DiskSnapshot]:
+        """The region's snapshots that have, or had, a root in its vault, oldest first."""
+        c = self.table.c
+        stored = or_(c.state == SnapshotState.COMPLETED, c.lost.is_not(None))
+        return self.where(c.region == region, stored)
+
+    def ids(self) -> set[str]:
+        """The ids of all snapshots of disks, of every region and in any state."""
+        return set(self.connection.execute(select(self.table.c.id)).scalars())
 
     def in_state(self, state: SnapshotState) -> list[DiskSnapshot]:
         return self.where(self.table.c.state == state)

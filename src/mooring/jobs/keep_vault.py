@@ -15,7 +15,9 @@ import structlog
 from mooring.catalog.database import Transaction
 from mooring.host.rooms import of_vault
 from mooring.jobs.procedure import Procedure, Step, Tools, Work
-from mooring.model.errors import PostponedError, VaultBusyError
+from mooring.jobs.roots import expected_roots
+from mooring.jobs.vault_watch import VaultWatch
+from mooring.model.errors import PostponedError, RootsMissingError, VaultAwayError, VaultBusyError
 from mooring.model.job import Job, JobKind
 from mooring.observe import metrics
 from mooring.vault.store.place import open_place
@@ -59,7 +61,14 @@ def enqueue(
 def collect(work: Work) -> None:
     """Free what no snapshot needs any more."""
     work.tools.rooms.make_way(of_vault(work.job.region))
-    done = work.vault.collect()
+    expected = expected_roots(work.catalog, work.job.region)
+    try:
+        done = work.vault.collect(expected=expected)
+    except RootsMissingError as error:
+        # One deleted just now is not missing; of the others the watch has told, or will tell.
+        log.error("nothing is collected", region=work.job.region, problem=str(error))
+        compare_roots(work)
+        return
     metrics.collected(done.bytes_freed)
     if (totals := done.totals) is not None:
         size = {
@@ -73,6 +82,7 @@ def collect(work: Work) -> None:
 
 def verify(work: Work) -> None:
     """Read back a part of the vault; the job's argument says how many per cent."""
+    compare_roots(work)
     percent = float(work.argument("percent"))
     found = work.vault.verify(sample=percent / 100)
     metrics.verified(work.job.region, len(found))
@@ -85,14 +95,28 @@ def verify(work: Work) -> None:
         )
 
 
+def compare_roots(work: Work) -> None:
+    """Compare the vault's roots with the catalog, and let that say what is missing."""
+    VaultWatch(work.tools).compare(work.job.region)
+
+
 def replicate(work: Work) -> None:
     """Bring the copy of the vault up to date, if the settings still name one."""
-    replica = work.tools.replicas.get(work.job.region)
+    region = work.job.region
+    replica = work.tools.replicas.get(region)
     if replica is None:
         return
-    target = open_place(replica.place, replica.options)
+    vault = work.vault
+    with work.catalog.read() as transaction:
+        known = transaction.vaults.of_copy(region, replica.place) == vault.id
     try:
-        done = work.vault.replicate(target, delete=replica.delete)
+        target = open_place(replica.place, replica.options, make=not known)
+    except VaultAwayError as error:
+        raise PostponedError(f"the copy of the vault is not kept: {error}", BUSY_SECONDS) from error
+    try:
+        done = vault.replicate(target, delete=replica.delete, expected=known)
+        with work.catalog.write() as transaction:
+            transaction.vaults.note_copy(region, replica.place, vault.id, work.tools.clock.now_ms())
     except VaultBusyError as error:
         raise PostponedError(str(error), BUSY_SECONDS) from error
     finally:

@@ -24,7 +24,7 @@ from mooring.jobs.procedure import Tools
 from mooring.model.blueprints import HOST
 from mooring.model.consistency import Wish, wish_of
 from mooring.model.disk import Attachment, Disk, DiskState
-from mooring.model.errors import EngineError
+from mooring.model.errors import EngineError, VaultError
 from mooring.model.instance import InstanceState
 from mooring.model.instance_snapshot import Snapshot
 from mooring.model.snapshot import DiskSnapshot, SnapshotState
@@ -111,10 +111,12 @@ def _release(tools: Tools, disk: Disk) -> None:
         if snapshot is not None and snapshot.state is SnapshotState.PENDING:
             continue
         # A clone's origin counts as stored while its root can still be a parent.
-        stored = tools.vaults[disk.region].has(point)
         try:
+            vault = tools.vaults[disk.region]
+            vault.check()
+            stored = vault.has(point)
             tools.engines[disk.zone].release(disk.id, point, stored=stored)
-        except EngineError as error:
+        except (EngineError, VaultError) as error:
             log.warning("a frozen point could not be released", point=point, error=str(error))
 
 

@@ -15,6 +15,7 @@ from mooring.model.errors import (
     PointNotFoundError,
     ServiceError,
     SnapshotNotInVaultError,
+    VaultAwayError,
 )
 
 POSTPONED_SECONDS = 0.5
@@ -23,6 +24,9 @@ POSTPONED_SECONDS = 0.5
 FIRST_DELAY_SECONDS = 0.5
 MAX_ATTEMPTS = 6
 """Tries of a step: they span about 16 seconds."""
+
+AWAY_SECONDS = 3.0
+"""When a job looks again whether the vault is back; it waits as long as that takes."""
 
 FULL_DELAY_SECONDS = 5.0
 MAX_FULL_ATTEMPTS = 60
@@ -42,6 +46,8 @@ def delay(error: Exception, attempts: int) -> float | None:
     """Seconds until the next try, after so many have failed before; None to give up."""
     if isinstance(error, _FINAL):
         return None
+    if isinstance(error, VaultAwayError):
+        return AWAY_SECONDS
     if is_full(error):
         return FULL_DELAY_SECONDS if attempts + 1 < MAX_FULL_ATTEMPTS else None
     if attempts + 1 >= MAX_ATTEMPTS:

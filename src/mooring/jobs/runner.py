@@ -14,7 +14,7 @@ from mooring.catalog.database import CATALOG_ERRORS, Transaction
 from mooring.jobs import retry
 from mooring.jobs.procedure import Change, Procedure, Step, Tools, Work
 from mooring.jobs.traffic import Traffic
-from mooring.model.errors import CanceledError, PostponedError
+from mooring.model.errors import CanceledError, PostponedError, VaultAwayError
 from mooring.model.job import BULK, FILLING, Job, JobKind
 from mooring.observe import metrics
 from mooring.observe.loop import Loop
@@ -213,6 +213,13 @@ class Runner:
                     job, not_before_ms=self._after(seconds), error_details=str(error) or None
                 )
                 self._put_back(later)
+                return
+            except VaultAwayError as error:
+                # It is no failure of the job's: what it works on stays, and so does the job.
+                again = replace(
+                    job, not_before_ms=self._after(retry.AWAY_SECONDS), error_details=str(error)
+                )
+                self._put_back(again)
                 return
             except CanceledError as error:
                 bound.info("canceled", step=step.name)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from mooring.jobs.auto_snapshots import take_due
 from mooring.jobs.keep_vault import enqueue
 from mooring.jobs.procedure import Tools
+from mooring.jobs.vault_watch import VaultWatch
 from mooring.model.job import JobKind
 from mooring.model.operation import ResourceType
 from mooring.observe.loop import Loop
@@ -48,6 +49,7 @@ class Schedule:
         """`rhythms` and `instance_rhythms` are those of automatic snapshots of all disks, and of
         all instances, without a tag of their own."""
         self._tools = tools
+        self.vaults = VaultWatch(tools)
         self._rhythms = {ResourceType.DISK: rhythms, ResourceType.INSTANCE: instance_rhythms}
         now = tools.clock.monotonic()
         self._due = {task.kind: now + task.first_seconds for task in tasks}
@@ -63,6 +65,7 @@ class Schedule:
 
     def look(self) -> None:
         """Record the jobs that are due now, and begin the automatic snapshots that are."""
+        self.vaults.look()
         self._look_for_tasks()
         take_due(self._tools, *self._rhythms.values())
 

@@ -19,6 +19,15 @@ class SnapshotState(StrEnum):
     ERROR = "error"
 
 
+class Lost(StrEnum):
+    """What is thought of a snapshot that was completed and has no root any more."""
+
+    MISSING = "missing"
+    """It may come back; nothing is collected as long as one is missing."""
+    GIVEN_UP = "given-up"
+    """Somebody has said that it will not."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiskSnapshot:
     """A snapshot of a disk. Times are milliseconds, `*_bytes` bytes, `pause_us` microseconds.
@@ -35,6 +44,7 @@ class DiskSnapshot:
     `content_id` is, for a copy, the snapshot that was taken of the disk, however many copies lie
     between; `from_auto` says that it was an automatic one. `auto` says why this one was taken
     automatically, None if it was not: then nobody gave it its name.
+    `lost` says that it was completed and its root is gone from the vault: it is in `error` then.
     """
 
     id: str
@@ -62,6 +72,7 @@ class DiskSnapshot:
     content_id: str | None = None
     from_auto: bool = False
     auto: AutoSource | None = None
+    lost: Lost | None = None
     tags: Tags = field(default_factory=dict)
 
     @property

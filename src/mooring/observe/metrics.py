@@ -79,6 +79,21 @@ _FREE_BYTES = Gauge(
 _SIZE_BYTES = Gauge(
     "mooring_file_system_size_bytes", "Size of the file system of each use.", ["use"]
 )
+_VAULT_AWAY = Gauge(
+    "mooring_vault_away",
+    "1 while a region's vault is away, another one, older than the catalog, or read-only.",
+    ["region"],
+)
+_MISSING_ROOTS = Gauge(
+    "mooring_vault_missing_snapshots",
+    "Snapshots that were completed and have no root in the vault, by region.",
+    ["region"],
+)
+_UNKNOWN_ROOTS = Gauge(
+    "mooring_vault_unknown_snapshots",
+    "Snapshots in a vault that the catalog does not know, by region.",
+    ["region"],
+)
 _REPLICA_BYTES = Counter(
     "mooring_replica_copied_bytes_total", "Bytes written to the copy of a vault.", ["region"]
 )
@@ -178,6 +193,17 @@ def room_left(use: str, free_bytes: int, size_bytes: int) -> None:
 def verified(region: str, damaged: int) -> None:
     """A verification has ended, and found so many snapshots damaged."""
     _DAMAGED.labels(region).set(damaged)
+
+
+def vault_there(region: str, there: bool) -> None:
+    """Whether a vault can be used as it should be."""
+    _VAULT_AWAY.labels(region).set(0 if there else 1)
+
+
+def roots_compared(region: str, missing: int, unknown: int) -> None:
+    """The roots of a vault were compared with the catalog."""
+    _MISSING_ROOTS.labels(region).set(missing)
+    _UNKNOWN_ROOTS.labels(region).set(unknown)
 
 
 def replicated(region: str, copied_bytes: int, problems: int, now_seconds: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum
 from typing import Generic, TypeVar
 
 from mooring.model.access import Need
@@ -22,6 +22,13 @@ class Takes(StrEnum):
     EXPORTS = "exports"
 
 
+class Use(Enum):
+    """What is done with the vault sooner or later."""
+
+    READ = "read"
+    WRITE = "write"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry(Generic[Function_co]):
     """What is served.
@@ -31,7 +38,8 @@ class Entry(Generic[Function_co]):
     in which region they are, empty for that of the request. `notes` are members that name no
     resources of ours and belong into the audit log. `makes` is the member that names what is made:
     who is bound to tags must give them in the request. `takes` says what has to have more room
-    than its margin.
+    than its margin. `vault` says that it is no use without the region's
+    vault.
     """
 
     function: Function_co
@@ -42,6 +50,7 @@ class Entry(Generic[Function_co]):
     notes: tuple[str, ...] = ()
     through: Through = Through.NOTHING
     takes: tuple[Takes, ...] = ()
+    vault: Use | None = None
 
 
 AnyEntry = Entry[Callable[..., object]]
@@ -62,6 +71,7 @@ def changes(
     notes: Sequence[str] = (),
     through: Through = Through.NOTHING,
     takes: Sequence[Takes] = (),
+    vault: Use | None = None,
 ) -> Entry[Function]:
     """It makes, changes or deletes resources, or opens a way to the data of a disk."""
     return Entry(
@@ -73,6 +83,7 @@ def changes(
         notes=tuple(notes),
         through=through,
         takes=tuple(takes),
+        vault=vault,
     )
 
 

@@ -26,8 +26,9 @@ from mooring.service import (
 from mooring.service.access import Request, admit, shown_to
 from mooring.service.backend import Backend, Call, Params, Result
 from mooring.service.context import Context
-from mooring.service.entry import Entry, Takes, changes, reads
+from mooring.service.entry import Entry, Takes, Use, changes, reads
 from mooring.service.reach import Through
+from mooring.service.vault_presence import check_vaults
 
 Function = Callable[[Backend, Call], Result]
 Handler = Callable[[Context, Params], Mapping[str, Any]]
@@ -44,6 +45,7 @@ OPERATIONS: dict[str, Entry[Function]] = {
         makes="targetSnapshotName",
         through=Through.AUTOMATIC,
         takes=[Takes.VAULT],
+        vault=Use.WRITE,
     ),
     "CreateDisk": changes(disks.create_disk, makes="diskName", takes=[Takes.DISKS]),
     "CreateDiskFromSnapshot": changes(
@@ -51,12 +53,14 @@ OPERATIONS: dict[str, Entry[Function]] = {
         on=["diskSnapshotName", "sourceDiskName"],
         makes="diskName",
         takes=[Takes.DISKS],
+        vault=Use.READ,
     ),
     "CreateDiskSnapshot": changes(
         snapshots.create_disk_snapshot,
         on=["diskName", "instanceName"],
         makes="diskSnapshotName",
         takes=[Takes.DISKS, Takes.VAULT],
+        vault=Use.WRITE,
     ),
     "CreateInstanceSnapshot": changes(
         instance_snapshots.create_instance_snapshot,
@@ -64,6 +68,7 @@ OPERATIONS: dict[str, Entry[Function]] = {
         makes="instanceSnapshotName",
         through=Through.DISKS,
         takes=[Takes.DISKS, Takes.VAULT],
+        vault=Use.WRITE,
     ),
     "CreateInstances": changes(instances.create_instances, makes="instanceNames"),
     "CreateInstancesFromSnapshot": changes(
@@ -72,6 +77,7 @@ OPERATIONS: dict[str, Entry[Function]] = {
         makes="instanceNames",
         through=Through.AUTOMATIC,
         takes=[Takes.DISKS],
+        vault=Use.READ,
     ),
     "DeleteAutoSnapshot": changes(
         auto_snapshots.delete_auto_snapshot, on=["resourceName"], through=Through.AUTOMATIC
@@ -88,7 +94,7 @@ OPERATIONS: dict[str, Entry[Function]] = {
     "DisableAddOn": changes(add_ons.disable_add_on, on=["resourceName"], through=Through.DISKS),
     "EnableAddOn": changes(add_ons.enable_add_on, on=["resourceName"], through=Through.DISKS),
     "ExportSnapshot": changes(
-        exports.export_snapshot, on=["sourceSnapshotName"], takes=[Takes.EXPORTS]
+        exports.export_snapshot, on=["sourceSnapshotName"], takes=[Takes.EXPORTS], vault=Use.READ
     ),
     "GetActiveNames": reads(regions.get_active_names),
     "GetAutoSnapshots": reads(auto_snapshots.get_auto_snapshots, on=["resourceName"]),
@@ -153,6 +159,7 @@ def handlers(backend: Backend) -> dict[str, Handler]:
             call = Call(context, name, params)
             result = call.recall(backend)
             if result is None:
+                check_vaults(backend, entry, context.region, params)
                 backend.check_room(entry.takes, context.region)
                 result = entry.function(admitted, call)
             return result

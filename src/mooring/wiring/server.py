@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -33,7 +34,7 @@ from mooring.jobs.sources import Keeper
 from mooring.jobs.table import PROCEDURES
 from mooring.jobs.traffic import Traffic
 from mooring.model.clock import Clock, SystemClock
-from mooring.model.errors import ConfigurationError
+from mooring.model.errors import ConfigurationError, StoreError
 from mooring.model.ids import RandomIds
 from mooring.model.paths import Paths
 from mooring.observe.audit import AuditLog
@@ -45,11 +46,13 @@ from mooring.service.backend import Backend
 from mooring.service.freezing import freeze_unasked
 from mooring.service.import_places import ImportPlaces
 from mooring.service.keyring import Keyring
+from mooring.vault.region_vaults import RegionVaults
 from mooring.wiring.catalog_copies import catalog_copies, catalog_file, open_catalog
 from mooring.wiring.data_directory import hold_directory, make_run_directory
 from mooring.wiring.file_systems import audit_file, exports_directory, file_systems
+from mooring.wiring.region_vaults import region_vaults
 from mooring.wiring.snapshot_servers import snapshot_servers, withdraw
-from mooring.wiring.vaults import make_vault, replicas
+from mooring.wiring.vaults import replicas
 
 log = structlog.get_logger("mooring.server")
 
@@ -88,6 +91,7 @@ class Mooring:
         self.keys.tell(
             lambda ended: withdraw(self.settings, self.clock, lambda key_id: key_id in ended)
         )
+        self._open_vaults()
         recover(self.tools)
         self.schedule.forget_old_rhythms()
         self.runner.start()
@@ -107,12 +111,20 @@ class Mooring:
         for engine in self.tools.engines.values():
             engine.close()
         self.backend.quiescer.close()
-        for vault in self.tools.vaults.values():
-            vault.close()  # writes the index of what can be shared
+        if isinstance(self.tools.vaults, RegionVaults):
+            self.tools.vaults.close()  # writes the index of what can be shared
         self.tools.catalog.close()
         if self.audit is not None:
             self.audit.close()
         self._lock.close()
+
+    def _open_vaults(self) -> None:
+        """Open the vaults that are there; raises what is wrong with one for good."""
+        for region in self.tools.vaults:
+            # One that is away keeps nobody from starting: all else goes on without it.
+            with suppress(StoreError):
+                _ = self.tools.vaults[region]
+        self.schedule.vaults.look()
 
     def _end_servers(self) -> None:
         """End the servers of snapshots that nobody reads from."""
@@ -150,8 +162,8 @@ def _build(
     engines = Engines(
         (zone, make_engine(zone)) for region in settings.regions.values() for zone in region.zones
     )
-    vaults = {name: make_vault(settings, name, clock) for name in settings.regions}
-    servers = snapshot_servers(settings, paths, clock)
+    vaults = region_vaults(settings, catalog, clock)
+    servers = snapshot_servers(settings, paths, clock, vaults)
     tools = Tools(
         catalog=catalog,
         engines=engines,

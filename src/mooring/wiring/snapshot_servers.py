@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from mooring.config.settings import Settings
@@ -13,11 +14,14 @@ from mooring.nbd.tls import server_context
 from mooring.vault.served.grants import Grants
 from mooring.vault.served.interface import SnapshotServer
 from mooring.vault.served.process import ServingProcess
+from mooring.vault.vault import Vault
 from mooring.wiring.data_directory import make_run_directory
 from mooring.wiring.vaults import s3_options, vault_place
 
 
-def snapshot_servers(settings: Settings, paths: Paths, clock: Clock) -> dict[str, SnapshotServer]:
+def snapshot_servers(
+    settings: Settings, paths: Paths, clock: Clock, vaults: Mapping[str, Vault]
+) -> dict[str, SnapshotServer]:
     """One for each region, none of them started. Raises ConfigurationError."""
     if settings.engine.kind == "memory":
         return {}
@@ -33,7 +37,9 @@ def snapshot_servers(settings: Settings, paths: Paths, clock: Clock) -> dict[str
         if key_file := settings.regions[region].key_file:
             command += ["--key-file", str(Path(key_file).expanduser().absolute())]
         command += _tcp_options(settings, number)
-        servers[region] = ServingProcess(folder, command, clock, settings.nbd.name)
+        servers[region] = ServingProcess(
+            folder, command, clock, settings.nbd.name, partial(_vault_id, vaults, region)
+        )
     return servers
 
 
@@ -50,6 +56,11 @@ def withdraw(settings: Settings, clock: Clock, ends: Callable[[str], bool]) -> N
         for name, grant in grants.all().items():
             if grant.key_id and ends(grant.key_id):
                 grants.withdraw(name)
+
+
+def _vault_id(vaults: Mapping[str, Vault], region: str) -> str | None:
+    """Which vault is the region's; raises VaultError while it is away: nobody serves it then."""
+    return vaults[region].id
 
 
 def _check_certificates(settings: Settings) -> None:

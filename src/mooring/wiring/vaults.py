@@ -17,17 +17,21 @@ from mooring.vault.vault import Vault
 
 
 def open_store(settings: Settings, region: str) -> Store | None:
-    """Open what is under a region's vault, for what needs no key; None if no vault is there yet."""
+    """Open what is under a region's vault, for what needs no key; None if nothing is there yet."""
     place = vault_place(settings, region)
     if not is_bucket(place) and not Path(place).is_dir():
         return None
     store = open_place(place, s3_options(settings))
-    if is_bucket(place):
-        try:
-            store.get(HEADER_NAME, 0, 1)
-        except ObjectNotFoundError:
-            return None
-    return store
+    return store if has_header(store) or next(store.names(""), None) is not None else None
+
+
+def has_header(store: Store) -> bool:
+    """Whether a vault is in the store; one that has lost its header is none."""
+    try:
+        store.get(HEADER_NAME, 0, 1)
+    except ObjectNotFoundError:
+        return False
+    return True
 
 
 def open_vault(settings: Settings, region: str) -> Vault | None:

@@ -8,12 +8,13 @@ from mooring.service.absence import absent_places
 from mooring.service.access import Request, admit
 from mooring.service.backend import Backend, Params
 from mooring.service.context import Context
-from mooring.service.entry import Entry, Takes, administers, changes, reads
+from mooring.service.entry import Entry, Takes, Use, administers, changes, reads
 from mooring.service.imports import import_place, import_snapshot
 from mooring.service.questions.disks import device, disk, disks, uri
 from mooring.service.questions.question import Answer, Question
 from mooring.service.questions.snapshots import export, export_record, instance_snapshot, snapshot
 from mooring.service.questions.vault import diff, usage
+from mooring.service.vault_presence import check_vaults
 
 # `uri`, `device` and `export` open a way to the data, which is more than to tell.
 QUESTIONS: dict[str, Entry[Question]] = {
@@ -21,12 +22,16 @@ QUESTIONS: dict[str, Entry[Question]] = {
     "device": changes(device, on=["diskName"]),
     "disk": reads(disk, on=["diskName"]),
     "disks": administers(disks),
-    "export": changes(export, on=["diskSnapshotName"]),
+    "export": changes(export, on=["diskSnapshotName"], vault=Use.READ),
     "export-record": reads(export_record),
     "instance-snapshot": reads(instance_snapshot, on=["instanceSnapshotName"]),
     "import-place": changes(import_place),
     "import": changes(
-        import_snapshot, makes="diskSnapshotName", notes=["place"], takes=[Takes.VAULT]
+        import_snapshot,
+        makes="diskSnapshotName",
+        notes=["place"],
+        takes=[Takes.VAULT],
+        vault=Use.WRITE,
     ),
     "snapshot": reads(snapshot, on=["diskSnapshotName"]),
     "diff": reads(diff, on=["diskSnapshotName", "fromDiskSnapshotName"]),
@@ -41,6 +46,7 @@ def question_handlers(backend: Backend) -> dict[str, Callable[[Context, Params],
     def bound(name: str, entry: Entry[Question]) -> Callable[[Context, Params], Answer]:
         def handle(context: Context, params: Params) -> Answer:
             admitted = admit(backend, Request(context, f"mooring:{name}", entry, params))
+            check_vaults(backend, entry, context.region, params)
             backend.check_room(entry.takes, context.region)
             return entry.function(admitted, context, params)
 

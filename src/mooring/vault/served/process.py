@@ -12,7 +12,7 @@ import socket
 import struct
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -20,17 +20,22 @@ from mooring.model.clock import Clock
 from mooring.model.errors import ConfigurationError, StoreError
 from mooring.nbd.uri import NbdUri
 from mooring.vault.served.grants import Grants
+from mooring.version import VERSION
 
 SOCKET_NAME = "nbd.sock"
 LOCK_NAME = "lock"
 WANTED_NAME = "wanted"
 LOG_NAME = "log"
 TCP_NAME = "tcp"
+SERVED_NAME = "served"
+"""Says what is served: the command line, the program's version, the vault's id."""
 
 START_SECONDS = 20.0
 ANSWER_SECONDS = 3.0
 """How long it may take to greet a client; disks wait for it no longer than five seconds."""
 
+_END_SECONDS = 5.0
+_KILL_SECONDS = 5.0
 _PAUSE_SECONDS = 0.01
 _FLOCK = struct.Struct("hhqqi4x")
 _WHOLE_FILE = (fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
@@ -43,9 +48,18 @@ class ServingProcess:
     """
 
     def __init__(
-        self, folder: Path, command: Sequence[str], clock: Clock, host_name: str = ""
+        self,
+        folder: Path,
+        command: Sequence[str],
+        clock: Clock,
+        host_name: str = "",
+        vault_id: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """`host_name` stands in the URIs of TCP, by default the address listened on."""
+        """`host_name` stands in the URIs of TCP, by default the address listened on.
+
+        `vault_id` tells which vault is to be served, None if that is not known.
+        """
+        self._vault_id = vault_id
         self.folder = folder
         self._host_name = host_name
         self._command = command
@@ -58,18 +72,25 @@ class ServingProcess:
         return str(NbdUri(export, socket=str(self.folder / SOCKET_NAME)))
 
     def ensure(self) -> None:
-        """Start it unless it runs; it accepts connections then. Raises StoreError."""
+        """Start it unless it runs; it accepts connections then. Raises StoreError.
+
+        One that serves another vault, or another place, than the settings say now is ended first.
+        """
         with self._lock:
+            served = self._served()
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             (self.folder / WANTED_NAME).touch(mode=0o600)
             deadline = self._clock.monotonic() + START_SECONDS
             never = threading.Event()
             spawned = False
+            if self.alive() and self._read_served() != served:
+                self._end_and_wait()
             while not self._accepts():
                 with (self.folder / LOCK_NAME).open("ab+") as lock:
                     if _take(lock):
                         if spawned:
                             raise StoreError(f"snapshots cannot be served: {self._log_tail()}")
+                        (self.folder / SERVED_NAME).write_text(served, encoding="utf-8")
                         self._spawn(lock)
                         spawned = True
                 if self._clock.monotonic() > deadline:
@@ -136,25 +157,58 @@ class ServingProcess:
 
     def kill(self) -> None:
         """End it at once, whatever state it is in; its readers connect to the next one."""
-        with contextlib.suppress(OSError, ValueError):
-            pid = int((self.folder / LOCK_NAME).read_text())
-            pidfd = os.pidfd_open(pid)
-            try:
-                # The number may be somebody else's by now: only such a process names the folder.
-                command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-                if os.fsencode(self.folder) in command:
-                    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-                    ended = select.poll()
-                    ended.register(pidfd, select.POLLIN)
-                    ended.poll(ANSWER_SECONDS * 1000)
-            finally:
-                os.close(pidfd)
+        with self._running() as pidfd:
+            if pidfd is not None:
+                _signal(pidfd, signal.SIGKILL)
+                _ended(pidfd, ANSWER_SECONDS)
 
     def end(self) -> None:
         """Ask it to end, if it runs."""
-        if self.alive():
-            with contextlib.suppress(ProcessLookupError, ValueError):
-                os.kill(int((self.folder / LOCK_NAME).read_text()), signal.SIGTERM)
+        with self._running() as pidfd:
+            if pidfd is not None:
+                _signal(pidfd, signal.SIGTERM)
+
+    def _end_and_wait(self) -> None:
+        """Ask it to end, insist after a while, and wait until it is gone."""
+        with self._running() as pidfd:
+            if pidfd is None:
+                return
+            for number, seconds in (
+                (signal.SIGTERM, _END_SECONDS),
+                (signal.SIGKILL, _KILL_SECONDS),
+            ):
+                _signal(pidfd, number)
+                if _ended(pidfd, seconds):
+                    return
+
+    @contextlib.contextmanager
+    def _running(self) -> Iterator[int | None]:
+        """A pidfd of the process, None if none runs; it stays right if the pid is used again."""
+        pidfd = None
+        with contextlib.suppress(OSError, ValueError):
+            if self.alive():
+                pid = int((self.folder / LOCK_NAME).read_text())
+                pidfd = os.pidfd_open(pid)
+                # The number may be somebody else's by now: only such a process names the folder.
+                command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                if os.fsencode(self.folder) not in command:
+                    os.close(pidfd)
+                    pidfd = None
+        try:
+            yield pidfd
+        finally:
+            if pidfd is not None:
+                os.close(pidfd)
+
+    def _served(self) -> str:
+        told = {"command": list(self._command), "version": VERSION, "vault": self._vault_id()}
+        return json.dumps(told) + "\n"
+
+    def _read_served(self) -> str:
+        try:
+            return (self.folder / SERVED_NAME).read_text(encoding="utf-8")
+        except (OSError, ValueError):
+            return ""
 
     def _accepts(self) -> bool:
         if not self.alive():
@@ -190,6 +244,17 @@ class ServingProcess:
         except FileNotFoundError:
             lines = []
         return lines[-1] if lines else "its log is empty"
+
+
+def _signal(pidfd: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(pidfd, number)
+
+
+def _ended(pidfd: int, seconds: float) -> bool:
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
 
 
 def inherit(lock_fd: int) -> None:

@@ -1,0 +1,105 @@
+"""The snapshots that the catalog calls completed, compared with the roots that a vault has.
+
+    missing    completed, and without a root: lost, or in another vault
+    returned   were missing, and have their root again
+    unknown    a root that no snapshot of the catalog, and no job, has to do with
+
+A missing snapshot becomes `error`, and `completed` again when its root is back. As long as one is
+missing nothing is collected: what hid its root may have hidden others. If the newest of all is
+among them, the vault is an older copy of what it was; what would be stored in it would be lost
+again with the next exchange, so it is only read from until somebody accepts it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mooring.catalog.database import Catalog, Transaction
+from mooring.model.snapshot import DiskSnapshot, Lost, SnapshotState
+from mooring.vault.vault import Vault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """What was found. `missing` are also those that were known to be; oldest first."""
+
+    missing: list[DiskSnapshot]
+    returned: list[DiskSnapshot]
+    unknown: list[str]
+    older: bool
+
+    def told(self, region: str) -> list[str]:
+        """The problems, a sentence for each; what the catalog does not know is none."""
+        lines = [
+            f"snapshot {one.name} of disk {one.disk_name} ({one.id}) has no root in the vault of "
+            f"{region}: put its root or the right vault back, or delete the snapshot"
+            for one in self.missing
+        ]
+        if self.older:
+            lines.append(self.why_closed(region))
+        return lines
+
+    def strangers(self, region: str) -> str | None:
+        """A sentence about the snapshots that only the vault knows; None if there are none."""
+        if not self.unknown:
+            return None
+        named = ", ".join(self.unknown[:3]) + (", ..." if len(self.unknown) > 3 else "")
+        return (
+            f"the vault of {region} has {len(self.unknown)} snapshots that this catalog does not "
+            f"know ({named}): another server's, or taken since the state that the catalog was "
+            "restored from; `mooringd usage` lists them, `mooringd export` reads them"
+        )
+
+    def why_closed(self, region: str) -> str:
+        """Why nothing is written to an older vault."""
+        return (
+            f"the vault of {region} is older than the catalog: it lacks {len(self.missing)} "
+            f"completed snapshots, {self.missing[-1].name} of disk {self.missing[-1].disk_name} "
+            "among them, which is the newest. Nothing is written to it: put the right vault back, "
+            f"or go on with this one with `mooringd accept --region {region}`"
+        )
+
+
+def compare(catalog: Catalog, region: str, vault: Vault) -> Comparison:
+    """Look, and change nothing. Raises VaultError."""
+    # The roots first: what is completed meanwhile has its root later than they were listed.
+    roots = set(vault.snapshot_ids())
+    with catalog.read() as transaction:
+        stored = transaction.snapshots.with_roots(region)
+        known = transaction.snapshots.ids()
+        busy = {
+            snapshot
+            for job in transaction.jobs.all()
+            for argument in ("snapshot", "snapshots", "source")
+            for snapshot in job.arguments.get(argument, "").split(",")
+        }
+    absent = [one for one in stored if one.id not in roots and not vault.has(one.id)]
+    with catalog.read() as transaction:
+        # What was deleted meanwhile is not missed.
+        absent = [one for one in absent if transaction.snapshots.by_id(one.id) is not None]
+    missing = [one for one in absent if one.lost is not Lost.GIVEN_UP]
+    expected = [one for one in stored if one.lost is not Lost.GIVEN_UP]
+    newest = max(expected, key=lambda one: (one.completed_ms or 0, one.created_ms), default=None)
+    lost = {one.id for one in absent}
+    return Comparison(
+        missing=missing,
+        returned=[one for one in stored if one.lost is not None and one.id not in lost],
+        unknown=sorted(one for one in roots - known - busy if vault.has(one)),
+        older=newest is not None and newest.id in lost,
+    )
+
+
+def record(transaction: Transaction, found: Comparison) -> None:
+    """Let the catalog say so."""
+    for one in found.missing:
+        if one.state is SnapshotState.COMPLETED:
+            transaction.snapshots.change(one.id, state=SnapshotState.ERROR, lost=Lost.MISSING)
+    for one in found.returned:
+        transaction.snapshots.change(one.id, state=SnapshotState.COMPLETED, lost=None)
+
+
+def expected_roots(catalog: Catalog, region: str) -> list[str]:
+    """The ids of the snapshots that must have a root for anything to be collected."""
+    with catalog.read() as transaction:
+        stored = transaction.snapshots.with_roots(region)
+    return [one.id for one in stored if one.lost is not Lost.GIVEN_UP]

@@ -1,0 +1,30 @@
+"""Refuses what needs a region's vault while that is away."""
+
+from __future__ import annotations
+
+from mooring.model.errors import OperationFailureException
+from mooring.service.backend import Backend, Params
+from mooring.service.entry import AnyEntry, Use
+from mooring.vault.region_vaults import RegionVaults
+
+
+def check_vaults(backend: Backend, entry: AnyEntry, region: str, params: Params) -> None:
+    """See that the vaults are there that the request needs. Raises OperationFailureException."""
+    if entry.vault is None:
+        return
+    _check(backend, region, writes=entry.vault is Use.WRITE)
+    # What is copied comes from there.
+    source = params.get(entry.region) if entry.region else None
+    if source not in (None, region):
+        _check(backend, str(source), writes=False)
+
+
+def _check(backend: Backend, region: str, *, writes: bool) -> None:
+    vaults = backend.vaults
+    if not isinstance(vaults, RegionVaults) or region not in vaults:
+        return
+    problem = vaults.problem(region, writes=writes)
+    if problem is not None:
+        raise OperationFailureException(
+            f"The region {region} has no vault right now for its snapshots: {problem}"
+        )

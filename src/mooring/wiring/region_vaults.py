@@ -1,0 +1,117 @@
+"""Which vault is a region's, as the catalog knows: opened, adopted, made the first time."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from mooring.catalog.database import Catalog
+from mooring.config.settings import Settings
+from mooring.model.clock import Clock
+from mooring.model.errors import ConfigurationError, VaultAwayError
+from mooring.model.paths import Paths
+from mooring.vault.region_vaults import RegionVaults
+from mooring.vault.store.place import is_bucket
+from mooring.vault.vault import Vault
+from mooring.wiring.vaults import (
+    has_header,
+    make_vault,
+    open_store,
+    open_vault_in,
+    replica_place,
+    vault_place,
+)
+
+
+def region_vaults(settings: Settings, catalog: Catalog, clock: Clock) -> RegionVaults:
+    """The vaults of all regions, none of them opened. Raises ConfigurationError."""
+    check_places(settings)
+    return RegionVaults(
+        {
+            region: partial(open_known_vault, settings, region, catalog, clock)
+            for region in settings.regions
+        }
+    )
+
+
+def open_known_vault(settings: Settings, region: str, catalog: Catalog, clock: Clock) -> Vault:
+    """Open the vault that the catalog knows; make it if neither it nor its snapshots are known.
+
+    Raises VaultAwayError if it is not there, or another one is; StoreError; VaultError.
+    """
+    place = vault_place(settings, region)
+    with catalog.read() as transaction:
+        known = transaction.vaults.of_region(region)
+        stored = [one.id for one in transaction.snapshots.with_roots(region)]
+    store = open_store(settings, region)
+    if store is None or not has_header(store):
+        if known or stored:
+            raise VaultAwayError(
+                f"the vault of {region} is away: {place} holds none, and {len(stored)} snapshots "
+                f"are in it. {_ways_out(region)}"
+            )
+        vault = make_vault(settings, region, clock)
+    else:
+        index = Paths(settings.data_directory.absolute()).indexes
+        vault = open_vault_in(store, settings, region, clock, create=False, index=index)
+    try:
+        _admit(catalog, region, place, vault, known, stored)
+        if vault.id != known:
+            with catalog.write() as transaction:
+                transaction.vaults.note(region, vault.id, clock.now_ms())
+    except BaseException:
+        vault.close()
+        raise
+    return vault
+
+
+def _admit(
+    catalog: Catalog, region: str, place: str, vault: Vault, known: str | None, stored: list[str]
+) -> None:
+    """Raises VaultAwayError unless that is the region's vault, or may become it."""
+    if known is None and stored and not any(map(vault.has, stored)):
+        raise VaultAwayError(
+            f"{place} is not the vault of {region}: it has none of the {len(stored)} snapshots "
+            f"that are completed. {_ways_out(region)}"
+        )
+    if known is not None and vault.id != known:
+        raise VaultAwayError(
+            f"{place} is not the vault of {region}, which is {known}, but another one, "
+            f"{vault.id}. {_ways_out(region)}"
+        )
+    check_owner(catalog, region, place, vault)
+
+
+def check_owner(catalog: Catalog, region: str, place: str, vault: Vault) -> None:
+    """Raises VaultAwayError if it is the vault of another region."""
+    with catalog.read() as transaction:
+        owner = transaction.vaults.region_of(vault.id)
+    if owner not in (None, region):
+        raise VaultAwayError(
+            f"{place} is the vault of {owner}, so it cannot be that of {region}: set "
+            f"regions.{region}.vault to a place of its own"
+        )
+
+
+def _ways_out(region: str) -> str:
+    return (
+        f"Mount it, or put it back, or set regions.{region}.vault to where it is; if it is lost, "
+        f"`mooringd accept --region {region}` goes on with what is there, or with a new vault"
+    )
+
+
+def check_places(settings: Settings) -> None:
+    """Raises ConfigurationError if two vaults or copies would be in one place."""
+    taken: dict[str, str] = {}
+    for region in settings.regions:
+        places = {f"regions.{region}.vault": vault_place(settings, region)}
+        if replica := replica_place(settings, region):
+            places[f"regions.{region}.replica"] = replica
+        for name, place in places.items():
+            real = place.rstrip("/") if is_bucket(place) else str(Path(place).resolve())
+            if real in taken:
+                raise ConfigurationError(
+                    f"{name} and {taken[real]} are both {place}: give each region's vault, and "
+                    "each copy, a place of its own"
+                )
+            taken[real] = name
