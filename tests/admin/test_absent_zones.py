@@ -10,8 +10,10 @@ import pytest
 
 from mooring.admin.doctor import doctor
 from mooring.config.settings import Region, Settings
+from mooring.jobs.recover import recover
 from mooring.model.errors import OperationFailureException
 from mooring.observe import metrics
+from mooring.service.absence import tell_absent
 from tests.admin.servers import REGION, ZONE, Server, running, settings_at
 
 OTHER = "us-east-2b"
@@ -44,14 +46,21 @@ def without_zone(settings: Settings) -> Settings:
     return replace(settings, regions={REGION: region})
 
 
-def started(server: Server) -> None:
-    """Start all; disks in memory, which do not outlive their server, are made anew."""
+def started(server: Server, *, threads: bool = False) -> None:
+    """Start it; disks in memory, which do not outlive their server, are made anew.
+
+    Without threads jobs run in `settle` alone.
+    """
     tools = server.mooring.tools
     with tools.catalog.read() as transaction:
         for disk in transaction.disks.all():
             if disk.zone in tools.engines:
                 tools.engines[disk.zone].create(disk.id, disk.size_gb << 30)
-    server.mooring.start()
+    if threads:
+        server.mooring.start()
+    else:
+        tell_absent(server.mooring.backend)
+        recover(tools)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +79,7 @@ def test_changes_are_refused_with_the_reason(
     settings: Settings, operation: str, params: dict[str, str]
 ) -> None:
     with running(without_zone(settings)) as server:
-        started(server)
+        started(server, threads=True)
         with pytest.raises(OperationFailureException, match=f"zone {ZONE} is not in the settings"):
             server.call(operation, **params)
 
@@ -123,7 +132,7 @@ def test_a_zone_that_moved_to_another_region_is_there(settings: Settings) -> Non
     vault = settings.regions[REGION].vault
     regions = {
         REGION: Region(zones=[OTHER], vault=vault),
-        "us-west-2": Region(zones=[ZONE], vault=vault),
+        "us-west-2": Region(zones=[ZONE], vault=f"{vault}-west"),
     }
     with running(replace(settings, regions=regions)) as server:
         started(server)
