@@ -270,7 +270,7 @@ def test_a_vault_that_was_moved_is_served_from_where_it_is(
     start(deployment, tmp_path / "vault")
     disk = Written(deployment)
     disk.snapshot("one")
-    deployment.ended("one")
+    disk.check("one")
     lock = deployment.data / "run" / "snapshots-us-east-2" / "lock"
     before = lock.read_text()
     stop(deployment)
