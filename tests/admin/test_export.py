@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -12,11 +13,12 @@ from mooring.admin.diff import diff
 from mooring.admin.export import export
 from mooring.admin.main import main
 from mooring.config.settings import Settings
+from mooring.jobs.auto_snapshots import take_due
 from mooring.model.errors import ConfigurationError, StoreError
 from mooring.model.extents import BLOCK_SIZE, GIB
 from mooring.vault.layout import FRAME_BLOCKS
 from mooring.wiring.vaults import open_vault
-from tests.admin.servers import REGION, blocks, settings_at, store
+from tests.admin.servers import REGION, ZONE, blocks, running, settings_at, store
 
 
 @pytest.fixture
@@ -119,3 +121,38 @@ def config(settings: Settings, folder: Path) -> Path:
         f'[regions.{REGION}]\nzones = {json.dumps(region.zones)}\nvault = "{region.vault}"\n'
     )
     return file
+
+
+def test_automatic_ones_go_by_their_disk_and_moment(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = settings_at(tmp_path / "data", tmp_path / "vault")
+    with running(made) as server:
+        server.call("CreateDisk", diskName="data", availabilityZone=ZONE, sizeInGb=8)
+        server.settle()
+        tag = {"key": "mooring:snapshots", "value": "every 5 minutes keep 1 day"}
+        server.call("TagResource", resourceName="data", tags=[tag])
+        catalog, tools = server.mooring.tools.catalog, server.mooring.tools
+        for _ in range(2):
+            with catalog.write() as transaction:
+                ((disk_id, source),) = [
+                    (run.resource_id, run.source) for run in transaction.auto_runs.due(2**50)
+                ]
+                transaction.auto_runs.move(disk_id, source, 0)
+            assert take_due(tools) == 1
+            server.settle()
+        with catalog.read() as transaction:
+            older, newer = (one.name for one in transaction.snapshots.auto_of_disk(disk_id))
+
+    for wanted, name in {"data@latest": newer, newer: newer, older: older}.items():
+        assert diff(made, snapshot=wanted, since=None, region=None) == 0
+        assert json.loads(capsys.readouterr().out)["snapshot"]["name"] == name
+    assert diff(made, snapshot="data@latest", since=older, region=None) == 0
+    assert json.loads(capsys.readouterr().out)["since"]["name"] == older
+    for wrong, told in {
+        "data@1999-12-31": f"The newest: {newer}",
+        "data@monday": "latest, today, yesterday",
+        "logs@latest": "no vault has a snapshot logs@latest",
+    }.items():
+        with pytest.raises(ConfigurationError, match=re.escape(told)):
+            diff(made, snapshot=wrong, since=None, region=None)

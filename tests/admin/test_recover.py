@@ -118,7 +118,7 @@ def test_copies_and_automatic_snapshots_come_back(
         assert found.pop("kept") == before
         # Without its disk nobody would find it, so it is a manual one now.
         ((name, one),) = found.items()
-        assert re.fullmatch(r"data-auto-\d{8}-\d{6}", name)
+        assert re.fullmatch(r"data-auto-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}", name)
         assert one["isFromAutoSnapshot"] is True
         with server.mooring.tools.catalog.read() as transaction:
             kept = transaction.snapshots.by_name(REGION, "kept")
@@ -224,7 +224,7 @@ def test_automatic_snapshots_of_instances_come_back(
         assert found.pop("kept") == kept
         # Without its instance nobody would find it, so it is a manual one now.
         ((name, one),) = found.items()
-        assert re.fullmatch(r"web-auto-\d{8}-\d{6}", name)
+        assert re.fullmatch(r"web-auto-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}", name)
         assert (one["state"], one["isFromAutoSnapshot"]) == ("available", True)
         assert snapshots(server) == []
         with server.mooring.tools.catalog.read() as transaction:
@@ -244,7 +244,7 @@ def test_the_rest_of_an_automatic_one_of_an_instance(
 
     with running(fresh) as server:
         (data,) = snapshots(server)
-        assert re.fullmatch(r"web-auto-\d{8}-\d{6}-data", data["name"])
+        assert re.fullmatch(r"web-auto-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}-data", data["name"])
         assert (data["state"], data["isFromAutoSnapshot"]) == ("completed", True)
 
 

@@ -65,18 +65,25 @@ def test_a_disk_where_a_snapshot_belongs(
         {"name": "half", "fromDiskName": "data", "state": "pending", "createdAt": 3.0},
         {"name": "other", "fromDiskName": "logs", "state": "completed", "createdAt": 4.0},
     ]
-    scripted(server, NOT_FOUND, {"disk": {"name": "data"}}, {"diskSnapshots": snapshots})
+    automatic = [
+        {"date": "2026-11-26", "createdAt": 7.0, "status": "Failed", "fromAttachedDisks": []},
+        {"date": "2026-11-25", "createdAt": 6.0, "status": "Success", "fromAttachedDisks": []},
+    ]
+    disk, autos = {"disk": {"name": "data"}}, {"autoSnapshots": automatic}
+    scripted(server, NOT_FOUND, disk, {"diskSnapshots": snapshots}, autos)
     result = mooring(*command)
 
     assert result.status == 255
     assert result.stderr.endswith(
         "The DiskSnapshot does not exist: data\n"
         "data is a disk. Name one of its snapshots; the newest:\n  new\n  old\n"
+        "  data@2026-11-25\n"
     )
 
 
 def test_a_disk_without_snapshots(mooring: Run, server: RecordingServer) -> None:
-    scripted(server, NOT_FOUND, {"disk": {"name": "data"}}, {"diskSnapshots": []})
+    disk = {"disk": {"name": "data"}}
+    scripted(server, NOT_FOUND, disk, {"diskSnapshots": []}, {"autoSnapshots": []})
 
     assert "data is a disk, and has no snapshot yet" in mooring("ls", "data:/").stderr
 

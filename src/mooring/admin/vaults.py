@@ -6,7 +6,16 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from mooring.config.settings import Settings
-from mooring.model.errors import ConfigurationError, DamageError, SnapshotNotInVaultError
+from mooring.model.auto_snapshot import stamp
+from mooring.model.clock import SystemClock
+from mooring.model.errors import (
+    ConfigurationError,
+    DamageError,
+    ServiceError,
+    SnapshotNotInVaultError,
+)
+from mooring.model.instance_snapshot import recall
+from mooring.model.moment import AutoName, choose, read_auto_name
 from mooring.vault.root import Root
 from mooring.vault.vault import Vault
 from mooring.wiring.vaults import open_vault
@@ -70,14 +79,18 @@ def readable_roots(vault: Vault) -> tuple[list[Root], dict[str, str]]:
     return roots, damaged
 
 
+Found = tuple[str, Vault, Root]
+
+
 def find_snapshot(vaults: Iterable[tuple[str, Vault]], wanted: str) -> tuple[Vault, Root]:
-    """The one snapshot of that name or id. Raises ConfigurationError if there is not just one."""
-    found = [
-        (place, vault, root)
-        for place, vault in vaults
-        for root in readable_roots(vault)[0]
-        if wanted in (root.id, root.info.name)
-    ]
+    """The one snapshot of that name or id, also `DISK@DATE` as users write it.
+
+    Raises ConfigurationError if there is not just one.
+    """
+    roots = [(place, vault, root) for place, vault in vaults for root in readable_roots(vault)[0]]
+    found = [one for one in roots if wanted in (one[2].id, one[2].info.name)]
+    if not found and "@" in wanted:
+        found = _automatic(roots, wanted)
     if not found:
         raise ConfigurationError(
             f"no vault has a snapshot {wanted}: `mooringd usage` lists all snapshots"
@@ -90,3 +103,34 @@ def find_snapshot(vaults: Iterable[tuple[str, Vault]], wanted: str) -> tuple[Vau
             f"there are several snapshots {wanted}: name one by id ({which}){region}"
         )
     return found[0][1], found[0][2]
+
+
+def _automatic(roots: Iterable[Found], wanted: str) -> list[Found]:
+    """What the name of an automatic snapshot means in each vault that has any of that disk."""
+    try:
+        name = read_auto_name(wanted)
+        assert name is not None
+        places: dict[str, list[Found]] = {}
+        for one in roots:
+            if _is_of(one[2], name):
+                places.setdefault(one[0], []).append(one)
+        now = SystemClock().now_ms()
+        return [
+            choose(name, taken, lambda one: stamp(one[2].info.created_ms), lambda _: True, now)
+            for taken in places.values()
+        ]
+    except ServiceError as error:
+        raise ConfigurationError(error.message) from error
+
+
+def _is_of(root: Root, name: AutoName) -> bool:
+    """Whether it is an automatic snapshot of the disk, or the part of one of the instance."""
+    if name.part is None:
+        return "auto" in root.info.extra and root.info.disk_name == name.of
+    known = recall(root.info.extra)
+    return (
+        known is not None
+        and known.whole.auto is not None
+        and known.whole.instance_name == name.of
+        and root.info.disk_name == name.part
+    )

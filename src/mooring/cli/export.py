@@ -77,7 +77,8 @@ def _show_help() -> int:
             "written by qemu-img.",
         ],
         {
-            "--disk-snapshot-name <string>": "The name of the snapshot.",
+            "--disk-snapshot-name <string>": "The name of the snapshot; of an automatic one "
+            "DISK@latest, DISK@yesterday, or DISK@ and its moment or the beginning of that.",
             "--seconds <integer>": "How long to serve it, up to a day. Default: 3600, and a day "
             "with --output.",
             "--tcp": "For other hosts: over TCP with TLS, where the server is set up for that.",

@@ -160,8 +160,9 @@ def _show_help() -> int:
             "not apply.",
         ],
         {
-            "--disk-snapshot-name <string>": "The name of a snapshot of a disk.",
-            "--instance-snapshot-name <string>": "The name of a snapshot of an instance.",
+            "--disk-snapshot-name <string>": "The name of a snapshot of a disk; of an automatic "
+            "one DISK@latest, DISK@yesterday, or DISK@ and the moment.",
+            "--instance-snapshot-name <string>": "The name of a snapshot of an instance, likewise.",
             "--disk-name <string>": "The name of a disk.",
             "--json": "Print the server's answer as JSON, in bytes and seconds.",
         },

@@ -28,7 +28,9 @@ _SECONDS = 24 * 60 * 60
 _SHOWN = 6
 
 _COMMON = {
-    "--disk-snapshot-name <string>": "The snapshot, instead of the first word.",
+    "--disk-snapshot-name <string>": "The snapshot, instead of the first word. Automatic ones: "
+    "DISK@latest, DISK@yesterday, DISK@2026-11-26, or more of the moment, as `mooring usage` shows "
+    "it; a disk of an instance's snapshot: NAME/DISK.",
     "--path <string>": "The path, instead of what follows the colon. Default: /.",
     "--partition <integer>": "The partition, as Linux numbers them, if there are several.",
 }
@@ -80,7 +82,7 @@ def run_cp(model: ServiceModel, rest: list[str], options: Options, session: Sess
         _tell_how_current(files)
         node = files.find(path)
         if os.path.isdir(local):  # noqa: PTH112 - the name may hold any bytes
-            folder, name = local, node.name or os.fsencode(snapshot)
+            folder, name = local, node.name or os.fsencode(snapshot.replace("/", "-"))
         else:
             folder, last = os.path.split(local.rstrip("/"))
             folder, name = folder or ".", os.fsencode(last)
@@ -112,7 +114,7 @@ def _parsed(arguments: parser.Parser, rest: list[str]) -> Namespace:
 
 
 def _place(parsed: Namespace) -> tuple[str, str]:
-    from mooring.cli.files.snapshot_files import split_place
+    from mooring.model.moment import split_place
 
     if parsed.disk_snapshot_name is not None:
         if parsed.place is not None:
@@ -137,12 +139,12 @@ def _opened(
     client = operation.open_client(model, options, session, lambda value: value, v2)
     members = {"diskSnapshotName": snapshot, "seconds": str(_SECONDS)}
     try:
-        uri = client.ask("export", members, "the export")["uri"]
+        told = client.ask("export", members, "the export")
     except ServiceFailure as error:
         if error.error_code != "NotFoundException":
             raise
         raise CommandError(f"{error}{_if_a_disk(client, snapshot)}", "service") from None
-    return snapshot_files(uri, snapshot, partition)
+    return snapshot_files(told["uri"], told.get("diskSnapshotName", snapshot), partition)
 
 
 def _if_a_disk(client: Client, name: str) -> str:
@@ -158,6 +160,12 @@ def _if_a_disk(client: Client, name: str) -> str:
         key=lambda one: one["createdAt"],
     )
     newest = "".join(f"\n  {one['name']}" for one in own[:-_SHOWN:-1])
+    try:
+        automatic = client.call(operations["GetAutoSnapshots"], {"resourceName": name})
+    except CommandError:
+        automatic = {}
+    stored = [one for one in automatic.get("autoSnapshots", []) if one["status"] == "Success"]
+    newest += "".join(f"\n  {name}@{one['date']}" for one in stored[: _SHOWN - 1])
     if not newest:
         return f"\n{name} is a disk, and has no snapshot yet: mooring create-disk-snapshot"
     return f"\n{name} is a disk. Name one of its snapshots; the newest:{newest}"
@@ -191,7 +199,11 @@ def _ls_help() -> int:
         "ls - list files in a snapshot",
         "mooring ls <snapshot>[:<path>] [--partition <integer>]\n"
         "mooring ls --disk-snapshot-name <string> [--path <string>] [--partition <integer>]",
-        ["Lists a directory in a snapshot, or tells about a file; times are in UTC.", *_NOTES],
+        [
+            "Lists a directory in a snapshot, or tells about a file; times are in UTC. "
+            "An automatic snapshot is named by its disk and moment: mooring ls data@yesterday:/etc",
+            *_NOTES,
+        ],
         _COMMON,
     )
 

@@ -110,6 +110,8 @@ def _diff_help() -> int:
             "Prints one JSON object with the ranges of the disk, in bytes, that the newer snapshot "
             "has otherwise than the first; `zero` says that a range reads as zeros now. It takes a "
             "time that follows from the number of changes, not from the size of the disk.",
+            "Automatic snapshots are DISK@latest, DISK@yesterday, or DISK@ and the moment, as "
+            "`mooring usage` shows it.",
             "What was written again with the content that it had may be among the ranges. "
             "--query and --output do not apply.",
         ],

@@ -141,14 +141,19 @@ def minute(time_ms: int) -> str:
     return _utc(time_ms).strftime("%Y-%m-%dT%H:%M")
 
 
+def stamp(time_ms: int) -> str:
+    """The whole moment in UTC, as YYYY-MM-DDTHH:MM:SS.mmm."""
+    return f"{_utc(time_ms).strftime('%Y-%m-%dT%H:%M:%S')}.{time_ms % 1000:03}"
+
+
 def name_of(resource_name: str, time_ms: int) -> str:
     """What a snapshot is called that has no name of its own: no resource can be called so."""
-    return f"{resource_name}@{_utc(time_ms).strftime('%Y-%m-%dT%H:%M:%S')}.{time_ms % 1000:03}"
+    return f"{resource_name}@{stamp(time_ms)}"
 
 
 def name_as_manual(resource_name: str, time_ms: int) -> str:
-    """The name of an automatic snapshot that becomes a manual one."""
-    ending = _utc(time_ms).strftime("-auto-%Y%m%d-%H%M%S")
+    """The name of an automatic snapshot that becomes a manual one: without @ and colons."""
+    ending = f"-auto-{stamp(time_ms).replace(':', '-')}"
     return resource_name[: MAX_NAME_LENGTH - len(ending)] + ending
 
 

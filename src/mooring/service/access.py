@@ -10,6 +10,7 @@ from mooring.catalog.database import Transaction
 from mooring.model.access import Access
 from mooring.model.consistency import AGENT_TAG
 from mooring.model.errors import AccessDeniedException
+from mooring.model.moment import bearer_of
 from mooring.model.names import is_name
 from mooring.model.tags import Tags
 from mooring.service.backend import Backend, Params
@@ -122,11 +123,15 @@ def _check_resources(backend: Backend, request: Request, transaction: Transactio
 
 
 def _names(request: Request) -> Iterator[str]:
-    """The names of resources that the request is about; what cannot be one is left out."""
+    """The names of resources that the request is about; what cannot be one is left out.
+
+    An automatic snapshot is its disk's, and a part its whole's: that is what must be the caller's.
+    """
     for member in request.entry.on:
         value = request.params.get(member)
         names = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-        yield from (name for name in names if isinstance(name, str) and is_name(name))
+        found = (bearer_of(name) for name in names if isinstance(name, str))
+        yield from (name for name in found if is_name(name))
 
 
 def denied(backend: Backend, request: Request, resource: str, why: str) -> AccessDeniedException:

@@ -57,9 +57,11 @@ AnyEntry = Entry[Callable[..., object]]
 """Whatever it is called with."""
 
 
-def reads(function: Function, *, on: Sequence[str] = ()) -> Entry[Function]:
+def reads(
+    function: Function, *, on: Sequence[str] = (), through: Through = Through.NOTHING
+) -> Entry[Function]:
     """It only tells; nothing is made or changed, and no data of a disk can be reached by it."""
-    return Entry(function=function, need=Need.READ, on=tuple(on))
+    return Entry(function=function, need=Need.READ, on=tuple(on), through=through)
 
 
 def changes(

@@ -130,12 +130,6 @@ def printable(name: bytes) -> str:
     )
 
 
-def split_place(text: str) -> tuple[str, str]:
-    """`SNAPSHOT:PATH` as both; the path is `/` without one."""
-    snapshot, _, path = text.partition(":")
-    return snapshot, path or "/"
-
-
 def _parts(path: bytes) -> list[bytes]:
     return [part for part in re.split(rb"/+", path) if part not in (b"", b".")]
 

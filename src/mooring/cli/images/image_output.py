@@ -43,9 +43,9 @@ def write(ask: Callable[[], Any], snapshot: str, image_format: str, output: str)
         raise
     except MooringError as error:
         raise CommandError(str(error)) from error
-    on_disk = size(path.stat().st_blocks * 512)
+    name, on_disk = answer.get("diskSnapshotName", snapshot), size(path.stat().st_blocks * 512)
     sys.stdout.write(
-        f"{snapshot} is in {output}: {image_format}, {size(answer['sizeInBytes'])}, {on_disk} on "
+        f"{name} is in {output}: {image_format}, {size(answer['sizeInBytes'])}, {on_disk} on "
         "disk, compared with the snapshot\n"
     )
     return 0

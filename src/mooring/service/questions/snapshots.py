@@ -13,8 +13,7 @@ from mooring.model.sizes import size_in_bytes
 from mooring.model.snapshot import SnapshotState
 from mooring.service.backend import Backend, Params
 from mooring.service.context import Context
-from mooring.service.disks import find_snapshot
-from mooring.service.instance_snapshots import find_instance_snapshot
+from mooring.service.named_snapshots import named_instance_snapshot, named_snapshot
 from mooring.service.questions.question import Answer, member
 from mooring.service.reach import reaches_record
 
@@ -28,7 +27,8 @@ def snapshot(backend: Backend, context: Context, params: Params) -> Answer:
     `problem` says why storing it did not succeed when it was last tried.
     """
     with backend.catalog.read() as transaction:
-        found = find_snapshot(transaction, context.region, member(params, "diskSnapshotName"))
+        name = member(params, "diskSnapshotName")
+        found = named_snapshot(transaction, context.region, name, backend.clock.now_ms())
         parent = transaction.snapshots.by_id(found.parent_id) if found.parent_id else None
         job = transaction.jobs.by_id(found.id)
     return {
@@ -54,7 +54,7 @@ def instance_snapshot(backend: Backend, context: Context, params: Params) -> Ans
     """What the snapshot `instanceSnapshotName` cost: the pause in seconds, each part's bytes."""
     name = member(params, "instanceSnapshotName")
     with backend.catalog.read() as transaction:
-        found = find_instance_snapshot(transaction, context.region, name)
+        found = named_instance_snapshot(transaction, context.region, name, backend.clock.now_ms())
     pauses = [part.pause_us for part in found.parts if part.pause_us is not None]
     changed = [part.changed_bytes for part in found.parts if part.changed_bytes is not None]
     return {
@@ -87,7 +87,8 @@ def export(backend: Backend, context: Context, params: Params) -> Answer:
     Asked again, it is another export of the same snapshot.
     """
     with backend.catalog.read() as transaction:
-        found = find_snapshot(transaction, context.region, member(params, "diskSnapshotName"))
+        name = member(params, "diskSnapshotName")
+        found = named_snapshot(transaction, context.region, name, backend.clock.now_ms())
     if found.state is not SnapshotState.COMPLETED:
         raise OperationFailureException(
             f"The snapshot {found.name} cannot be exported right now. "

@@ -14,6 +14,7 @@ from mooring.service.questions.disks import device, disk, disks, uri
 from mooring.service.questions.question import Answer, Question
 from mooring.service.questions.snapshots import export, export_record, instance_snapshot, snapshot
 from mooring.service.questions.vault import diff, usage
+from mooring.service.reach import Through
 from mooring.service.vault_presence import check_vaults
 
 # `uri`, `device` and `export` open a way to the data, which is more than to tell.
@@ -22,9 +23,11 @@ QUESTIONS: dict[str, Entry[Question]] = {
     "device": changes(device, on=["diskName"]),
     "disk": reads(disk, on=["diskName"]),
     "disks": administers(disks),
-    "export": changes(export, on=["diskSnapshotName"], vault=Use.READ),
+    "export": changes(export, on=["diskSnapshotName"], through=Through.AUTOMATIC, vault=Use.READ),
     "export-record": reads(export_record),
-    "instance-snapshot": reads(instance_snapshot, on=["instanceSnapshotName"]),
+    "instance-snapshot": reads(
+        instance_snapshot, on=["instanceSnapshotName"], through=Through.AUTOMATIC
+    ),
     "import-place": changes(import_place),
     "import": changes(
         import_snapshot,
@@ -33,8 +36,8 @@ QUESTIONS: dict[str, Entry[Question]] = {
         takes=[Takes.VAULT],
         vault=Use.WRITE,
     ),
-    "snapshot": reads(snapshot, on=["diskSnapshotName"]),
-    "diff": reads(diff, on=["diskSnapshotName", "fromDiskSnapshotName"]),
+    "snapshot": reads(snapshot, on=["diskSnapshotName"], through=Through.AUTOMATIC),
+    "diff": reads(diff, on=["diskSnapshotName", "fromDiskSnapshotName"], through=Through.AUTOMATIC),
     "usage": reads(usage),
     "absent": administers(absent_places),
 }

@@ -16,7 +16,7 @@ from mooring.model.snapshot import DiskSnapshot, SnapshotState
 from mooring.service.access import shown_to
 from mooring.service.backend import Backend, Params
 from mooring.service.context import Context
-from mooring.service.disks import find_snapshot
+from mooring.service.named_snapshots import named_snapshot
 from mooring.service.questions.question import Answer, member
 
 DIFF_PAGE = 10_000
@@ -32,10 +32,11 @@ def diff(backend: Backend, context: Context, params: Params) -> Answer:
     start = _offset(params.get("startOffset", 0))
     names = {"to": member(params, "diskSnapshotName"), "from": params.get("fromDiskSnapshotName")}
     found: dict[str, DiskSnapshot] = {}
+    now = backend.clock.now_ms()
     with backend.catalog.read() as transaction:
         for which, name in names.items():
             if name:
-                found[which] = find_snapshot(transaction, context.region, str(name))
+                found[which] = named_snapshot(transaction, context.region, str(name), now)
     for one in found.values():
         if one.state is not SnapshotState.COMPLETED:
             raise OperationFailureException(

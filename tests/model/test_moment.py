@@ -1,0 +1,105 @@
+"""What the names of automatic snapshots mean, and where a path after one begins."""
+
+from __future__ import annotations
+
+import pytest
+
+from mooring.model.auto_snapshot import name_as_manual, name_of, stamp
+from mooring.model.errors import InvalidInputException, NotFoundException, ServiceError
+from mooring.model.moment import AutoName, bearer_of, choose, read_auto_name, split_place
+from mooring.model.names import is_name
+from mooring.model.rhythm import DAY_MS, HOUR_MS
+
+NOON = 1_795_694_400_000  # 2026-11-26T12:00:00Z
+TAKEN = [NOON - 2 * DAY_MS, NOON - DAY_MS - HOUR_MS, NOON - DAY_MS, NOON - HOUR_MS + 7]
+
+
+def found(when: str, taken: list[int] | None = None, failed: tuple[int, ...] = ()) -> str:
+    name = read_auto_name(f"data@{when}")
+    assert name is not None
+    return stamp(
+        choose(name, TAKEN if taken is None else taken, stamp, lambda one: one not in failed, NOON)
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "snapshot", "path"),
+    [
+        ("data@2026-11-26T14:51:18.787:/", "data@2026-11-26T14:51:18.787", "/"),
+        ("data@2026-11-26T14:51:18.787", "data@2026-11-26T14:51:18.787", "/"),
+        ("data@2026-11-26T14:51:18:/a:b", "data@2026-11-26T14:51:18", "/a:b"),
+        ("data@2026-11-26T14:51:/18", "data@2026-11-26T14:51", "/18"),
+        ("data@2026-11-26T14:51:18", "data@2026-11-26T14:51:18", "/"),
+        ("data@2026-11-26T14:51:180", "data@2026-11-26T14:51", "180"),
+        ("data@2026-11-26T14:51:etc", "data@2026-11-26T14:51", "etc"),
+        ("data@2026-11-26:/etc", "data@2026-11-26", "/etc"),
+        ("data@2026-11-26:etc\n", "data@2026-11-26", "etc\n"),
+        ("data@latest:/etc/a@b:c", "data@latest", "/etc/a@b:c"),
+        ("data@latest", "data@latest", "/"),
+        ("data@latest:", "data@latest", "/"),
+        ("web@yesterday/data:/etc", "web@yesterday/data", "/etc"),
+        ("all/data:/etc", "all/data", "/etc"),
+        ("first:/a@latest", "first", "/a@latest"),
+        ("first:a:b", "first", "a:b"),
+        ("first", "first", "/"),
+        ("data@monday:/etc", "data@monday", "/etc"),
+        ("data@2026-11-26T14:/etc", "data@2026-11-26T14", "/etc"),
+    ],
+)
+def test_where_the_path_begins(text: str, snapshot: str, path: str) -> None:
+    assert split_place(text) == (snapshot, path)
+
+
+def test_every_whole_name_is_read_back() -> None:
+    for moment in (*TAKEN, 0, 1, 999, NOON + 999):
+        name = name_of("my-disk.1", moment)
+        assert read_auto_name(name) == AutoName("my-disk.1", stamp(moment))
+        assert split_place(f"{name}:/etc") == (name, "/etc")
+        assert bearer_of(name) == "my-disk.1"
+        assert not is_name(name)
+        assert is_name(name_as_manual("my-disk.1", moment))
+    assert read_auto_name("first") is None
+    assert bearer_of("all/data") == "all"
+
+
+def test_words_choose_the_newest() -> None:
+    assert found("latest") == "2026-11-26T11:00:00.007"
+    assert found("today") == "2026-11-26T11:00:00.007"
+    assert found("yesterday") == "2026-11-25T12:00:00.000"
+    assert found("latest", failed=(TAKEN[-1],)) == "2026-11-25T12:00:00.000"
+    with pytest.raises(NotFoundException, match=r"data@today\. The newest: data@2026-11-25"):
+        found("today", failed=(TAKEN[-1],))
+
+
+def test_the_beginning_of_a_moment_must_fit_one() -> None:
+    assert found("2026-11-24") == "2026-11-24T12:00:00.000"
+    assert found("2026-11-25T11:00") == "2026-11-25T11:00:00.000"
+    assert found("2026-11-26T11:00:00") == "2026-11-26T11:00:00.007"
+    assert found("2026-11-26T11:00:00.007") == "2026-11-26T11:00:00.007"
+    with pytest.raises(InvalidInputException) as caught:
+        found("2026-11-25")
+    assert caught.value.message == (
+        "data@2026-11-25 can be any of 2 automatic snapshots; name one: "
+        "data@2026-11-25T12:00:00.000, data@2026-11-25T11:00:00.000."
+    )
+    # What could not be stored is in nobody's way, but can be asked about.
+    assert found("2026-11-25", failed=(TAKEN[1],)) == "2026-11-25T12:00:00.000"
+    assert found("2026-11-24", failed=(TAKEN[0],)) == "2026-11-24T12:00:00.000"
+
+
+def test_what_is_not_there_is_told_with_what_is() -> None:
+    with pytest.raises(NotFoundException, match=r"data@2026-11-20\. The newest: data@2026-11-26T"):
+        found("2026-11-20")
+    with pytest.raises(NotFoundException, match="data has none that is stored"):
+        found("latest", [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["data@", "@latest", "data@Latest", "data@tomorrow", "data@2026-11", "data@2026-11-26T14",
+     "data@2026-11-26 14:51", "data@latest@latest", "data@latest/", "data@2026-11-26T14:51:18.7",
+     "da/ta@latest", "data@latest:/", "data@latest\n", "data@٢٠٢٦-11-26"],
+)  # fmt: skip
+def test_what_is_no_moment_is_refused_with_what_is(text: str) -> None:
+    with pytest.raises(ServiceError, match="latest, today, yesterday"):
+        read_auto_name(text)
