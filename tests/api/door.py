@@ -146,7 +146,11 @@ class Door:
 
 
 def signed(
-    operation: str, body: bytes, headers: Mapping[str, str] | None = None, **signing: str
+    operation: str,
+    body: bytes,
+    headers: Mapping[str, str] | None = None,
+    path: str = "/",
+    **signing: str,
 ) -> dict[str, str]:
     """The headers of a signed request."""
     sent = {
@@ -155,7 +159,7 @@ def signed(
         "X-Amz-Target": f"Lightsail_20161128.{operation}",
         **(headers or {}),
     }
-    return {**sent, **signature("POST", "/", sent, body, **signing)}
+    return {**sent, **signature("POST", path, sent, body, **signing)}
 
 
 def signature(

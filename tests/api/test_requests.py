@@ -267,15 +267,89 @@ def test_a_body_that_says_it_is_far_too_large_is_not_read() -> None:
         ("POST", "/healthz"),
         ("GET", "/healthz/"),
         ("GET", "/mooring/"),
+        ("POST", "/ls/api/2016-11-28/GetDisks"),
+        ("GET", "/ls/api/2016-11-28/GetDisks"),
     ],
 )
 def test_other_paths_and_methods(method: str, path: str) -> None:
-    reply = Door().send(method, path)
+    door = Door()
+    reply = door.send(method, path, parts=[b"{}"])
+
+    status, name, message = error_of(reply)
+    assert (status, name) == (404, "UnknownOperationException")
+    assert reply.headers["content-type"] == "application/json"
+    assert message == (
+        f"{method} {path} is not served: clients POST their requests, with the header "
+        "X-Amz-Target: Lightsail_20161128.<Operation>."
+    )
+    assert reply.headers["x-amzn-requestid"]
+    assert "connection" not in reply.headers  # what was sent has been read
+    assert not door.calls
+
+
+PATHS = [
+    "/ls/api/2016-11-28/GetDisk",
+    "/ls/api/2016-11-28/GetDisk/",
+    "/ls/api/2016-11-28/DeleteDisk",  # the target decides
+    "//",
+    "//ls/api/2016-11-28/GetDisk",
+    "/lightsail",
+    "/lightsail/",
+    "/a/b/c%20d/",
+    "/a/../b/./c",
+    "/metrics/",
+    "/mooring",
+    "/mooring-api/",
+    "/?x=1&a=2",
+    "/prefix?x=1",
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_an_operation_is_found_by_its_target_on_any_path(path: str) -> None:
+    door = Door(GetDisk=lambda context, params: {"disk": {"name": params["diskName"]}})
+    body = b'{"diskName": "d"}'
+    reply = door.send("POST", path, signed("GetDisk", body, path=path), [body])
+
+    assert reply.status == 200
+    assert reply.content == b'{"disk":{"name":"d"}}'
+    assert reply.headers["content-type"] == "application/x-amz-json-1.1"
+
+
+def test_the_signature_covers_the_path_that_was_sent() -> None:
+    door = Door()
+    reply = door.send("POST", "/ls/api/2016-11-28/GetDisks", signed("GetDisks", b"{}"), [b"{}"])
+
+    assert error_of(reply)[1] == "InvalidSignatureException"
+    assert not door.calls
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/metrics", "/mooring/uri", "/mooring/x/y"])
+def test_no_operation_is_called_on_our_own_paths(path: str) -> None:
+    door = Door()
+    reply = door.send("POST", path, signed("GetDisks", b"{}", path=path), [b"{}"])
 
     assert reply.status == 404
-    assert reply.headers["content-type"] == "application/json"
-    assert reply.json()["message"] == f"{method} {path} is not served: clients POST to /"
-    assert reply.headers["x-amzn-requestid"]
+    assert not door.calls
+
+
+def test_a_refused_path_reads_a_body_only_so_far() -> None:
+    parts = list[bytes]()
+    reply = Door().send("POST", "/nothing", parts=endless(parts))
+
+    assert reply.status == 404
+    assert reply.headers["connection"] == "close"
+    assert len(parts) == 17
+
+
+def test_errors_repeat_control_characters_as_escapes() -> None:
+    def fail(context: Context, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        raise NotFoundException(f"The Disk does not exist: {params['diskName']}")
+
+    text = "x\0\x1b[31m\r\n\t\x7f\x9b\u202eü 雪"
+    message = error_of(Door(GetDisk=fail).call("GetDisk", {"diskName": text}))[2]
+
+    assert message == (r"The Disk does not exist: x\x00\x1b[31m\x0d\x0a\x09\x7f\x9b\u202eü 雪")
 
 
 def test_who_looks_at_it_with_a_browser_is_told_what_it_is() -> None:

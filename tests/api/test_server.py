@@ -276,6 +276,34 @@ def test_what_is_left_of_a_huge_body_is_not_taken_for_a_request(
         assert wire.is_closed()
 
 
+@pytest.mark.parametrize(
+    ("request_line", "status"),
+    [
+        (b"POST /nothing", 404),
+        (b"PUT /", 404),
+        (b"DELETE /healthz", 404),
+        (b"PATCH /mooring/uri", 404),
+        (b"GET /nothing", 404),
+        (b"GET /", 200),
+        (b"GET /healthz", 200),
+        (b"GET /metrics", 200),
+        (b"GET /mooring/uri", 400),
+        (b"POST /", 400),
+        (b"POST /ls/api/2016-11-28/GetDisks", 404),
+    ],
+)
+def test_who_sends_head_and_body_apart_reads_the_answer(
+    address: tuple[str, int], request_line: bytes, status: int
+) -> None:
+    with Wire(address) as wire:
+        for _ in range(2):  # and the connection goes on
+            wire.send(request_line + b" HTTP/1.1\r\nHost: h\r\nContent-Length: 40000\r\n\r\n")
+            time.sleep(0.02)  # what is answered before the body is, is answered now
+            for _ in range(40):
+                wire.send(b"x" * 1000)
+            assert wire.reply()[0] == status
+
+
 def test_a_client_that_asks_first_need_not_send_in_vain(address: tuple[str, int]) -> None:
     with Wire(address) as wire:
         wire.send(HEAD + b"Content-Length: 1000000000\r\nExpect: 100-continue\r\n\r\n")

@@ -13,6 +13,7 @@ from botocore.credentials import Credentials
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mooring.model.errors import InvalidSignatureException
 from mooring.protocol import sigv4
 from mooring.protocol.verify import Identity, SignedRequest, verify
 
@@ -175,6 +176,30 @@ def test_only_the_signed_headers_count() -> None:
     headers.update({"User-Agent": "changed on the way", "X-Forwarded-For": "192.0.2.1"})
 
     assert check("POST", "/", headers, b"{}").access_key == KEY
+
+
+@pytest.mark.parametrize("path", ["//", "/a//b/", "/a%20b", "/a/../b", "/a:b"])
+@pytest.mark.parametrize("path_as_sent", [False, True])
+def test_an_odd_path_may_be_signed_as_it_is_sent(path: str, path_as_sent: bool) -> None:
+    """As curl 7.88 does; others normalize it first."""
+
+    def signed(signed_path: str) -> dict[str, str]:
+        headers = [("host", "localhost"), ("x-amz-date", MOMENT)]
+        scope = ["20261123", REGION, "lightsail", "aws4_request"]
+        empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+        canonical = sigv4.canonical_request(
+            "POST", signed_path, headers, empty, path_as_sent=path_as_sent
+        )
+        authorization = (
+            f"AWS4-HMAC-SHA256 Credential={KEY}/{'/'.join(scope)}, "
+            f"SignedHeaders=host;x-amz-date, "
+            f"Signature={sigv4.signature(SECRET, scope, MOMENT, canonical)}"
+        )
+        return {"Host": "localhost", "X-Amz-Date": MOMENT, "Authorization": authorization}
+
+    assert check("POST", path, signed(path), b"").access_key == KEY
+    with pytest.raises(InvalidSignatureException):
+        check("POST", path, signed(f"{path}/other"), b"")
 
 
 def test_the_date_header_will_do() -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from structlog.contextvars import bound_contextvars
 
@@ -18,9 +19,14 @@ from mooring.api.dispatch import dispatch
 from mooring.api.exchange import Door, Exchange, Handler
 from mooring.api.health import Health, no_problem
 from mooring.api.questions import answer_question, find_question
-from mooring.api.reply import error_of, observe, reply
+from mooring.api.reply import close_unread, error_of, not_served, observe, reply
 from mooring.api.signature import authenticate
-from mooring.api.target import check_content_type, find_operation, refuse_unserved
+from mooring.api.target import (
+    check_content_type,
+    find_operation,
+    is_call,
+    refuse_unserved,
+)
 from mooring.api.throttle import refuse, throttle
 from mooring.api.workers import Workers
 from mooring.config.settings import Limits, Throttle
@@ -104,9 +110,12 @@ def create_app(
         return await _lead(door, request, QUESTION_STEPS, "application/json")
 
     async def plain(request: Request, answer: Response) -> Response:
-        answer.headers["x-amzn-RequestId"] = door.ids.new_id()
-        if request.method not in {"GET", "HEAD"}:
-            answer.headers["Connection"] = "close"  # the body was not read
+        exchange = Exchange(door, request, door.ids.new_id(), door.clock.now_ms())
+        with suppress(ServiceError):
+            # Most clients send all before they read: who cannot send does not see the answer.
+            await read_body(exchange)
+        close_unread(exchange, answer)
+        answer.headers["x-amzn-RequestId"] = exchange.request_id
         return answer
 
     async def hint(request: Request) -> Response:
@@ -121,10 +130,13 @@ def create_app(
     async def numbers(request: Request) -> Response:
         return await plain(request, Response(metrics.text(), media_type=metrics.CONTENT_TYPE))
 
-    async def not_found(request: Request, _error: Exception) -> Response:
-        message = f"{request.method} {request.url.path} is not served: clients POST to /"
-        answer = {"__type": "UnknownOperationException", "message": message}
-        return await plain(request, JSONResponse(answer, 404))
+    async def anywhere(request: Request) -> Response:
+        if is_call(request):
+            return await operation(request)
+        return await refuse_path(request)
+
+    async def refuse_path(request: Request, _error: Exception | None = None) -> Response:
+        return await plain(request, not_served(door.model, request))
 
     app = Starlette(
         routes=[
@@ -133,8 +145,9 @@ def create_app(
             Route("/mooring/{question}", question, methods=["GET"]),
             Route("/healthz", health, methods=["GET"]),
             Route("/metrics", numbers, methods=["GET"]),
+            Route("/{path:path}", anywhere, methods=["POST"]),
         ],
-        exception_handlers={404: not_found, 405: not_found},
+        exception_handlers={404: refuse_path, 405: refuse_path},
     )
     app.router.redirect_slashes = False
     return app

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import structlog
+from starlette.requests import Request
 from starlette.responses import Response
 
 from mooring.api.exchange import Exchange
@@ -11,9 +12,12 @@ from mooring.model.errors import (
     OperationFailureException,
     ServiceError,
     ServiceException,
+    UnknownOperationException,
 )
+from mooring.model.names import shown
 from mooring.observe import metrics
 from mooring.protocol.serialize import serialize_error
+from mooring.protocol.service_model import ServiceModel
 
 log = structlog.get_logger("mooring.api")
 
@@ -44,10 +48,25 @@ def reply(exchange: Exchange, error: ServiceError | None, content_type: str) -> 
     else:
         status, headers, body = serialize_error(exchange.door.model, error)
         response = Response(body, status, headers, media_type=content_type)
-    if not exchange.body_is_read:
-        # What is left of the body would be taken for the next request.
-        response.headers["Connection"] = "close"
+    close_unread(exchange, response)
     return response
+
+
+def not_served(model: ServiceModel, request: Request) -> Response:
+    """The answer to a request that no operation or question is asked by."""
+    error = UnknownOperationException(
+        f"{request.method} {shown(request.scope['path'])} is not served: clients POST their "
+        f"requests, with the header X-Amz-Target: {model.target_prefix}.<Operation>."
+    )
+    _, headers, body = serialize_error(model, error)
+    return Response(body, 404, headers, media_type="application/json")
+
+
+def close_unread(exchange: Exchange, response: Response) -> None:
+    """Let the connection end after the response if a part of the request's body is left."""
+    if not exchange.body_is_read:
+        # It would be taken for the next request.
+        response.headers["Connection"] = "close"
 
 
 def observe(

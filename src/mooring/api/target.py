@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+from starlette.requests import Request
+
 from mooring.api.exchange import Exchange
 from mooring.model.errors import (
     InvalidInputException,
@@ -13,6 +17,19 @@ from mooring.service.differences import why_not_served
 
 _SHOWN = 100
 """Characters of what a client sent that an error repeats, at most."""
+
+
+_OURS = re.compile(r"/(mooring/.*|metrics|healthz)", re.DOTALL)
+"""Paths that no operation is called on."""
+
+
+def is_call(request: Request) -> bool:
+    """Whether a POST calls an operation, whatever its path.
+
+    AWS finds the operation by the header alone. Clients made from the service's model post to
+    `/ls/api/2016-11-28/<Operation>`, others to `/`, and an endpoint can have a prefix.
+    """
+    return "x-amz-target" in request.headers and not _OURS.fullmatch(request.scope["path"])
 
 
 async def check_content_type(exchange: Exchange) -> None:

@@ -71,14 +71,22 @@ def signature(secret_key: str, scope: Sequence[str], amz_date: str, request: byt
 
 
 def canonical_request(
-    method: str, target: str, signed_headers: Iterable[tuple[str, str]], payload_hash: str
+    method: str,
+    target: str,
+    signed_headers: Iterable[tuple[str, str]],
+    payload_hash: str,
+    *,
+    path_as_sent: bool = False,
 ) -> bytes:
-    """The canonical request; headers in the order given, their names in lower case."""
+    """The canonical request; headers in the order given, their names in lower case.
+
+    `path_as_sent` leaves the path as it is: some clients sign it so, curl 7.88 among them.
+    """
     path, _, query = target.partition("?")
     headers = list(signed_headers)
     lines = [
         method,
-        _canonical_path(path),
+        path if path_as_sent else _canonical_path(path),
         _canonical_query(query),
         *(f"{name}:{_collapsed(value)}" for name, value in headers),
         "",
