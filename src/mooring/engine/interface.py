@@ -24,6 +24,35 @@ class Export:
 
 
 @dataclass(frozen=True, slots=True)
+class Client:
+    """A process that uses a disk, with how many connections.
+
+    `pid` is 0, and `command` None, for one that is not seen from here, as in another container;
+    `command` is None also for one that ended and left its connection to the kernel.
+    """
+
+    pid: int
+    command: str | None
+    connections: int = 1
+
+    def __str__(self) -> str:
+        if not self.pid:
+            return "a process that is not seen from here"
+        return f"{self.command or 'the kernel, for a process that ended'} (process {self.pid})"
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """Who uses a disk, oldest first, and who was cut off last because somebody did."""
+
+    connected: Sequence[Client] = ()
+    refused: str = ""
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.connected))
+
+
+@dataclass(frozen=True, slots=True)
 class Freeze:
     """What a freeze tells: how long the writes were held back, in seconds, at most."""
 
@@ -75,6 +104,15 @@ class FrozenImage(Image, Protocol):
         Raises LineageLostError if the disk no longer knows that point.
         """
         ...
+
+
+MayShare = Callable[[str], bool]
+"""Whether several processes may use the disk of that id at once."""
+
+
+def never_shared(_disk_id: str) -> bool:
+    """Every disk is for one process."""
+    return False
 
 
 class Engine(Protocol):
@@ -165,6 +203,14 @@ class Engine(Protocol):
 
     def uri(self, instance_id: str, export_name: str) -> str:
         """The NBD URI under which the instance's disk is, or will be, served."""
+        ...
+
+    def clients(self, disk_id: str) -> Clients:
+        """The processes connected to the disk; none for one that is not attached.
+
+        A disk is for one process at a time, unless it may be shared: another one that connects
+        is cut off. An engine that cannot find out who is connected returns nobody.
+        """
         ...
 
     def adopt(self, wanted: Mapping[str, Sequence[Export]]) -> None:

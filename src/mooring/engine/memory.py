@@ -7,7 +7,18 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import quote
 
-from mooring.engine.interface import DiskHealth, Export, Filling, Freeze, FrozenImage, Source
+from mooring.engine.interface import (
+    Client,
+    Clients,
+    DiskHealth,
+    Export,
+    Filling,
+    Freeze,
+    FrozenImage,
+    MayShare,
+    Source,
+    never_shared,
+)
 from mooring.engine.lineage import ZERO_ORIGIN
 from mooring.engine.memory_disk import Blocks, LazySource, MemoryDisk, Overlay
 from mooring.model.errors import DiskBusyError, EngineError, PointNotFoundError
@@ -17,10 +28,12 @@ from mooring.model.extents import BLOCK_SIZE, Image
 class MemoryEngine:
     """Keeps disks as dictionaries of blocks; `write`, `zero` and `read` stand for a client."""
 
-    def __init__(self) -> None:
+    def __init__(self, may_share: MayShare = never_shared) -> None:
         self._lock = threading.RLock()
         self._disks: dict[str, MemoryDisk] = {}
-        self._clients: Counter[str] = Counter()
+        self._clients: dict[str, Counter[int]] = {}
+        self._refused: dict[str, str] = {}
+        self._may_share = may_share
 
     # --- a client's side
 
@@ -39,13 +52,28 @@ class MemoryEngine:
         with self._lock:
             return self._attached(disk_id).read(offset, length)
 
-    def connect(self, disk_id: str) -> None:
-        """Count one client more as connected to the disk."""
-        self._clients[disk_id] += 1
+    def connect(self, disk_id: str, pid: int = 0) -> None:
+        """Count one connection more of a process to the disk.
 
-    def disconnect(self, disk_id: str) -> None:
-        """Count one client less."""
-        self._clients[disk_id] -= 1
+        Raises DiskBusyError if another process uses it, and it may not be shared.
+        """
+        with self._lock:
+            users = self._clients.setdefault(disk_id, Counter())
+            if users.keys() - {pid} and not self._may_share(disk_id):
+                self._refused[disk_id] = (
+                    f"{Client(pid, None)} was cut off: {Client(next(iter(users)), None)} "
+                    "uses the disk"
+                )
+                raise DiskBusyError(f"another process uses disk {disk_id}")
+            users[pid] += 1
+
+    def disconnect(self, disk_id: str, pid: int = 0) -> None:
+        """Count one connection less."""
+        with self._lock:
+            users = self._clients[disk_id]
+            users[pid] -= 1
+            if users[pid] <= 0:
+                del users[pid]
 
     # --- disks
 
@@ -159,9 +187,9 @@ class MemoryEngine:
             disk = self._disk(disk_id)
             if disk.instance != instance_id:
                 return
-            if self._clients[disk_id] > 0 and not force:
+            if self._clients.get(disk_id) and not force:
                 raise DiskBusyError(f"a client is connected to disk {disk_id}")
-            self._clients[disk_id] = 0
+            self._clients.pop(disk_id, None)
             disk.instance = None
 
     def stop(self, instance_id: str) -> None:
@@ -172,6 +200,12 @@ class MemoryEngine:
 
     def uri(self, instance_id: str, export_name: str) -> str:
         return f"nbd+unix:///{quote(export_name, safe='')}?socket=/nonexistent/{instance_id}"
+
+    def clients(self, disk_id: str) -> Clients:
+        with self._lock:
+            users = self._clients.get(disk_id, Counter())
+            connected = [Client(pid, None, number) for pid, number in users.items()]
+            return Clients(connected, self._refused.get(disk_id, ""))
 
     def adopt(self, wanted: Mapping[str, Sequence[Export]]) -> None:
         with self._lock:

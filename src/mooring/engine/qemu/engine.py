@@ -9,7 +9,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from mooring.engine.interface import DiskHealth, Export, Filling, Freeze, FrozenImage, Source
+from mooring.engine.interface import (
+    Clients,
+    DiskHealth,
+    Export,
+    Filling,
+    Freeze,
+    FrozenImage,
+    MayShare,
+    Source,
+    never_shared,
+)
 from mooring.engine.lineage import ZERO_ORIGIN
 from mooring.engine.qemu import descriptions, filling
 from mooring.engine.qemu.adoption import adopt_all
@@ -25,6 +35,7 @@ from mooring.engine.qemu.instances import Watcher
 from mooring.engine.qemu.layers import check_id, io_errors, points
 from mooring.engine.qemu.merging import FOLDER_PREFIX, Merger
 from mooring.engine.qemu.registry import Registry
+from mooring.engine.qemu.users.guard import Guard
 from mooring.model.clock import Clock
 from mooring.model.errors import (
     EngineError,
@@ -44,9 +55,17 @@ class QemuEngine:
     """
 
     def __init__(
-        self, root: Path, run_dir: Path, clock: Clock, settings: DaemonSettings | None = None
+        self,
+        root: Path,
+        run_dir: Path,
+        clock: Clock,
+        settings: DaemonSettings | None = None,
+        may_share: MayShare = never_shared,
     ) -> None:
-        """Raises ConfigurationError."""
+        """`may_share` tells of a disk's id whether several processes may use it at once.
+
+        Raises ConfigurationError.
+        """
         self._root = root.absolute()
         self._run_dir = run_dir.absolute()
         self._clock = clock
@@ -65,6 +84,8 @@ class QemuEngine:
         self._registry = Registry(disks_folder, self._run_dir, self._settings, clock)
         self._merger = Merger(self._registry)
         self._watcher = Watcher(self._registry.instances, clock)
+        self._guard = Guard(self._registry.instances, clock, may_share)
+        self._registry.started = self._guard.wake
 
     # --- disks
 
@@ -182,6 +203,7 @@ class QemuEngine:
             disk.instance_id = instance_id
             disk.merge_problem = ""
         self._watcher.wake()
+        self._guard.wake()
         self._merger.wake(export.disk_id)
 
     def detach(self, instance_id: str, disk_id: str, *, force: bool = False) -> None:
@@ -202,9 +224,18 @@ class QemuEngine:
         socket = self._registry.instance(instance_id).folder / process.NBD_SOCKET
         return f"nbd+unix:///{quote(export_name, safe='')}?socket={quote(str(socket))}"
 
+    def clients(self, disk_id: str) -> Clients:
+        disk = self._registry.disk(disk_id)
+        if disk.instance_id is None:
+            return Clients()
+        instance = self._registry.instance(disk.instance_id)
+        export = instance.exports.get(disk_id)
+        return Clients() if export is None else self._guard.clients(instance, export.name)
+
     def adopt(self, wanted: Mapping[str, Sequence[Export]]) -> None:
         adopt_all(self._registry, wanted, self.attach)
         self._watcher.wake()
+        self._guard.wake()
         for exports in wanted.values():
             for export in exports:
                 self._merger.wake(export.disk_id)
@@ -247,6 +278,7 @@ class QemuEngine:
         return self._merger.settle(timeout)
 
     def close(self) -> None:
+        self._guard.close()
         self._watcher.close()
         self._merger.close()
         for instance in self._registry.instances():

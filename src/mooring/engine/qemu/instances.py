@@ -42,7 +42,9 @@ class Instance:
         settings: DaemonSettings,
         clock: Clock,
         layers_of: LayersOf,
+        started: Callable[[], None],
     ) -> None:
+        """`started` is called whenever the daemon has been started."""
         self.instance_id = instance_id
         self.folder = folder
         self.exports: dict[str, Export] = {}
@@ -51,6 +53,7 @@ class Instance:
         self._settings = settings
         self._clock = clock
         self._layers_of = layers_of
+        self._tell_started = started
         self._lock = threading.RLock()
         self._daemon: Daemon | None = None
         self._failures = 0
@@ -133,6 +136,12 @@ class Instance:
                 self._daemon.quit()
                 self._daemon = None
 
+    def pid(self) -> int | None:
+        """The process that is its daemon, as far as there is one."""
+        daemon = self._daemon
+        running = daemon.process if daemon is not None else None
+        return running.pid if running is not None else None
+
     def pidfd(self) -> int | None:
         """What to poll for the daemon's end."""
         daemon = self._daemon
@@ -169,6 +178,7 @@ class Instance:
                 self.problems[export.disk_id] = str(error)
         if self.exports:
             daemon.publish()
+        self._tell_started()
 
     def _open_again(self, daemon: Daemon) -> float | None:
         """Serve disks that could not be opened: what hindered it may have passed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +24,8 @@ class Registry:
     run_dir: Path
     settings: DaemonSettings
     clock: Clock
+    started: Callable[[], None] = lambda: None
+    """Told of each daemon that has been started."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _disks: dict[str, LiveDisk] = field(default_factory=dict)
     _instances: dict[str, Instance] = field(default_factory=dict)
@@ -54,6 +57,7 @@ class Registry:
                     self.settings,
                     self.clock,
                     lambda disk_id: self.disk(disk_id).layers,
+                    lambda: self.started(),  # noqa: PLW0108 - set only later
                 )
             return instance
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import select
 import signal
@@ -20,6 +21,17 @@ QMP_SOCKET = "qmp.sock"
 NBD_SOCKET = "nbd.sock"
 PID_FILE = "pid"
 LOG_FILE = "log"
+CLIENTS_FILE = "clients"
+"""What is known of the daemon's connections, as JSON: `offset`, up to where the trace in its log
+was understood, and `names`, the export's name of each connection by its socket's inode. It tells
+the next server what only this one saw."""
+
+TRACED = (
+    "nbd_negotiate_begin",
+    "nbd_negotiate_handle_export_name_request",
+    "nbd_negotiate_success",
+)
+"""Events that a daemon traces, into its log: they tell which export each connection uses."""
 
 _KILL_SECONDS = 10.0
 
@@ -111,10 +123,13 @@ def spawn(program: str, folder: Path, arguments: Sequence[str]) -> None:
         (folder / LOG_FILE).open("ab") as log,
     ):
         _fresh(folder / QMP_SOCKET).rename(folder / QMP_SOCKET)
+        with contextlib.suppress(OSError):  # only something to look at
+            (folder / CLIENTS_FILE).write_text(json.dumps({"offset": log.tell(), "names": {}}))
         command = [
             program,
             # First, so that `ps` tells whose it is: data directory, zone, instance.
             "--pidfile", str(folder / PID_FILE),
+            *(word for event in TRACED for word in ("--trace", event)),
             "--chardev", f"socket,id=qmp,fd={qmp.fileno()},server=on,wait=off",
             "--monitor", "chardev=qmp",
             "--nbd-server", f"addr.type=fd,addr.str={nbd.fileno()},max-connections=0",
@@ -149,7 +164,8 @@ def check_socket_path(run_dir: Path, name_length: int) -> None:
 def log_tail(folder: Path) -> str:
     """The last line that the daemon wrote to its log."""
     try:
-        lines = (folder / LOG_FILE).read_text(errors="replace").strip().splitlines()
+        text = (folder / LOG_FILE).read_text(errors="replace").strip()
+        lines = [line for line in text.splitlines() if not line.startswith(TRACED)]
     except FileNotFoundError:
         lines = []
     return lines[-1] if lines else "its log is empty"
@@ -161,6 +177,12 @@ def clear(folder: Path) -> None:
         path.unlink(missing_ok=True)
         _fresh(path).unlink(missing_ok=True)
     (folder / PID_FILE).unlink(missing_ok=True)
+    (folder / CLIENTS_FILE).unlink(missing_ok=True)
+
+
+def bound_at(folder: Path) -> Path:
+    """The path at which the NBD socket was bound: the kernel goes on telling that one."""
+    return _fresh(folder / NBD_SOCKET)
 
 
 def publish(folder: Path) -> None:

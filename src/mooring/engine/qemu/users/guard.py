@@ -1,0 +1,212 @@
+"""Keeps a disk to one process: whoever connects beside it is cut off.
+
+QEMU lets anybody who reaches an instance's socket use its disks, two machines the same disk as
+well, and their file systems are soon destroyed. So a thread is woken by each new connection (by
+the line that the daemon traces of it), finds out whose it is and which disk it uses, and ends it if
+another process uses that disk already. This takes about a millisecond, which is before the first
+write of a machine that starts, but it is no fence: a program that writes at once may get its first
+requests through.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from mooring.engine.interface import Client, Clients, MayShare
+from mooring.engine.qemu.daemon import process
+from mooring.engine.qemu.daemon.process import DaemonProcess
+from mooring.engine.qemu.instances import Instance
+from mooring.engine.qemu.users.changes import Changes
+from mooring.engine.qemu.users.sockets import Peer, Sockets, command_of
+from mooring.engine.qemu.users.users import Use, Users, clients
+from mooring.model.clock import Clock
+
+log = structlog.get_logger("mooring.engine")
+
+_FIRST_PAUSE = 0.001
+_LONGEST_PAUSE = 0.05
+_SETTLED_SECONDS = 1.0
+"""After this time a connection whose disk is not known will not tell it any more."""
+
+
+@dataclass(eq=False)
+class _Watched:
+    """A running daemon: its connections, and when to look at them again."""
+
+    instance: Instance
+    process: DaemonProcess
+    users: Users
+    watch: int
+    refused: dict[str, str] = field(default_factory=dict)
+    """Who was cut off last, by the name of the export."""
+    since: float | None = None
+    """Since when connections are there whose disk is not known yet."""
+    pause: float = _FIRST_PAUSE
+    due: float | None = None
+
+
+class Guard:
+    """The thread, and what it knows."""
+
+    def __init__(
+        self, instances: Callable[[], list[Instance]], clock: Clock, may_share: MayShare
+    ) -> None:
+        self._instances = instances
+        self._clock = clock
+        self._may_share = may_share
+        self._lock = threading.Lock()
+        self._watched: dict[str, _Watched] = {}
+        self._blind: dict[str, str] = {}
+        self._changes = Changes()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="guard-of-disks", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Look again at which daemons there are."""
+        os.eventfd_write(self._wake, 1)
+
+    def close(self) -> None:
+        """Stop looking. Whoever is connected stays so."""
+        if self._closed:
+            return
+        self._closed = True
+        self.wake()
+        self._thread.join()
+        with self._lock:
+            for instance_id in list(self._watched):
+                self._drop(instance_id)
+        self._changes.close()
+        os.close(self._wake)
+
+    def clients(self, instance: Instance, name: str) -> Clients:
+        """The processes connected to the instance's export of that name."""
+        watched = self._watch(instance)
+        if watched is None:
+            return Clients()
+        try:
+            uses, _ = watched.users.look()
+        except OSError:
+            uses = []
+        return Clients(clients(uses, name), watched.refused.get(name, ""))
+
+    # ---
+
+    def _run(self) -> None:
+        while not self._closed:
+            self._follow()
+            now = self._clock.monotonic()
+            dues = [one.due for one in self._watched.values() if one.due is not None]
+            poll = select.poll()
+            poll.register(self._wake, select.POLLIN)
+            poll.register(self._changes.fd, select.POLLIN)
+            poll.poll(max(0.0, min(dues) - now) * 1000 if dues else None)
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(self._wake)
+            changed = self._changes.read()
+            now = self._clock.monotonic()
+            for watched in list(self._watched.values()):
+                due = watched.due is not None and watched.due <= now
+                if watched.watch in changed or due:
+                    self._check(watched, now)
+
+    def _follow(self) -> None:
+        """Watch the daemons that run now, and no others."""
+        instances = self._instances()
+        for instance in instances:
+            self._watch(instance)
+        with self._lock:
+            for gone in self._watched.keys() - {one.instance_id for one in instances}:
+                self._drop(gone)
+
+    def _watch(self, instance: Instance) -> _Watched | None:
+        with self._lock:
+            known = self._watched.get(instance.instance_id)
+            pid = instance.pid()
+            if known is not None:
+                if known.process.pid == pid and known.process.alive():
+                    return known
+                self._drop(instance.instance_id)
+            running = process.find(instance.folder) if pid is not None else None
+            if running is None:
+                return None
+            watched = self._open(instance, running)
+            if watched is None:
+                running.close()
+                return None
+            self._watched[instance.instance_id] = watched
+        self.wake()
+        return watched
+
+    def _open(self, instance: Instance, running: DaemonProcess) -> _Watched | None:
+        sockets = Sockets(running.pid, running.pidfd, process.bound_at(instance.folder))
+        try:
+            sockets.links()
+            watch = self._changes.watch(instance.folder / process.LOG_FILE)
+        except OSError as error:
+            self._note_blind(instance, error)
+            return None
+        users = Users(instance.folder, sockets)
+        return _Watched(instance, running, users, watch, due=self._clock.monotonic())
+
+    def _drop(self, instance_id: str) -> None:
+        watched = self._watched.pop(instance_id, None)
+        if watched is not None:
+            self._changes.forget(watched.watch)
+            watched.process.close()
+
+    def _check(self, watched: _Watched, now: float) -> None:
+        settled = watched.since is not None and now - watched.since > _SETTLED_SECONDS
+        try:
+            names = [export.name for export in watched.instance.exports.values()]
+            only = names[0] if len(names) == 1 else None
+            uses, known = watched.users.look(only=only, settled=settled)
+            self._judge(watched, uses)
+        except OSError as error:
+            if not isinstance(error, ProcessLookupError):
+                self._note_blind(watched.instance, error)
+            known = True
+        if known:
+            watched.since, watched.pause, watched.due = None, _FIRST_PAUSE, None
+        else:
+            watched.since = watched.since or now
+            watched.due = now + watched.pause
+            watched.pause = min(watched.pause * 2, _LONGEST_PAUSE)
+
+    def _judge(self, watched: _Watched, uses: Sequence[Use]) -> None:
+        instance = watched.instance
+        for disk_id, export in list(instance.exports.items()):
+            links = [use.link for use in uses if use.name == export.name]
+            if not links or all(link.peer == links[0].peer for link in links):
+                continue
+            if self._may_share(disk_id):
+                continue
+            for peer in dict.fromkeys(link.peer for link in links):
+                if peer == links[0].peer:
+                    continue
+                watched.users.cut(link for link in links if link.peer == peer)
+                text = f"{told(peer)} was cut off: {told(links[0].peer)} uses the disk"
+                watched.refused[export.name] = text
+                log.warning("a second process was cut off", disk=disk_id, why=text)
+
+    def _note_blind(self, instance: Instance, error: OSError) -> None:
+        if self._blind.get(instance.instance_id) != str(error):
+            self._blind[instance.instance_id] = str(error)
+            log.warning(
+                "nobody watches who uses the disks of an instance",
+                instance=instance.instance_id,
+                why=str(error),
+            )
+
+
+def told(peer: Peer) -> str:
+    """A process in words."""
+    return str(Client(peer.pid, command_of(peer), 1))

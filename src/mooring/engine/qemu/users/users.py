@@ -1,0 +1,100 @@
+"""The processes that use the disks of one storage daemon, and the disk that each uses."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mooring.engine.interface import Client
+from mooring.engine.qemu.daemon.process import CLIENTS_FILE, LOG_FILE
+from mooring.engine.qemu.users.negotiations import Trace
+from mooring.engine.qemu.users.sockets import Link, Peer, Sockets, command_of
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A connection; `name` is that of its export, None if that cannot be known."""
+
+    link: Link
+    name: str | None
+
+
+class Users:
+    """What is known of the connections of one daemon. May be used from any thread."""
+
+    def __init__(self, folder: Path, sockets: Sockets) -> None:
+        self._file = folder / CLIENTS_FILE
+        self._sockets = sockets
+        self._lock = threading.Lock()
+        offset, self._names = _read(self._file)
+        self._trace = Trace(folder / LOG_FILE, offset)
+        self._kept = ""
+
+    def look(self, *, only: str | None = None, settled: bool = False) -> tuple[list[Use], bool]:
+        """All connections, oldest first, and whether each one's disk is known by now.
+
+        `settled` says that those whose disk is still unknown will not tell it any more; they use
+        `only`, if the daemon has no other export. Raises OSError as `Sockets.links`.
+        """
+        with self._lock:
+            # The trace has the beginning of every negotiation whose connection is in the first
+            # list, and nothing of one whose connection, if it still is there, lacks in the second.
+            before = self._sockets.links()
+            self._trace.read()
+            links = self._sockets.links()
+            names = {inode: name for inode, name in self._names.items() if inode in links}
+            nameless = [link for inode, link in links.items() if inode not in names]
+            found: Mapping[int, str] | None = {}
+            if nameless:
+                all_traced = all(link.inode in before for link in nameless)
+                found = self._trace.name(nameless) if all_traced else None
+            if found is None and settled:
+                found = {}
+            if found is not None:
+                names |= {link.inode: found.get(link.inode, only) for link in nameless}
+                self._trace.forget()
+            self._names = names
+            self._keep()
+            ages = {inode: age for age, inode in enumerate(names)}
+            oldest = sorted(links.values(), key=lambda link: ages.get(link.inode, len(ages)))
+            uses = [Use(link, names.get(link.inode)) for link in oldest]
+            return uses, found is not None
+
+    def cut(self, links: Iterable[Link]) -> None:
+        """End connections. Raises OSError."""
+        with self._lock:
+            for link in links:
+                self._sockets.cut(link)
+
+    def _keep(self) -> None:
+        text = json.dumps({"offset": self._trace.understood, "names": self._names})
+        if text == self._kept:
+            return
+        self._kept = text
+        fresh = self._file.with_name(f"{CLIENTS_FILE}.new")
+        # Without the file the next server knows less, and nothing worse happens.
+        with contextlib.suppress(OSError):
+            fresh.write_text(text)
+            fresh.rename(self._file)
+
+
+def clients(uses: Iterable[Use], name: str) -> list[Client]:
+    """The processes that use the export of that name, in the order in which they came."""
+    counted: dict[Peer, int] = {}
+    for use in uses:
+        if use.name == name:
+            counted[use.link.peer] = counted.get(use.link.peer, 0) + 1
+    return [Client(peer.pid, command_of(peer), number) for peer, number in counted.items()]
+
+
+def _read(path: Path) -> tuple[int, dict[int, str | None]]:
+    try:
+        found = json.loads(path.read_text())
+        names = {int(inode): name for inode, name in found["names"].items()}
+        return int(found["offset"]), names
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return 0, {}
