@@ -144,11 +144,24 @@ def _hand_over(
     """Record a new key and say where it is; with `output` also write it into a file alone."""
     if output is not None and output.exists():
         raise ConfigurationError(f"{output} is there: name another file, or move it away")
-    _edit(settings, edit)
+
+    def edit_and_write(keys: list[Key]) -> list[Key]:
+        edited = edit(keys)
+        if output is not None:
+            # First: where it cannot be written, there shall be no new key either.
+            key = made[0] if isinstance(made, list) else made
+            write_keys(output, [replace(key, profile=PROFILE)])
+        return edited
+
+    try:
+        _edit(settings, edit_and_write)
+    except BaseException:
+        if output is not None:
+            output.unlink(missing_ok=True)
+        raise
     key = made[0] if isinstance(made, list) else made
     print(f"{key.access.user}: key {key.id} as [{key.profile}] in {_file(settings)}")
     if output is not None:
-        write_keys(output, [replace(key, profile=PROFILE)])
         print(f"{key.access.user}: the same as [{PROFILE}] alone in {output}, for AWS clients")
 
 

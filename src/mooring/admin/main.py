@@ -12,6 +12,7 @@ from typing import Any
 from mooring import streams
 from mooring.admin.grant_arguments import add_grants
 from mooring.admin.key_arguments import add_keys
+from mooring.admin.owner import become_owner
 from mooring.admin.vault_arguments import add_vault_commands
 from mooring.config.load import load
 from mooring.config.settings import Settings
@@ -30,12 +31,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Its work is to be done, and its exit code true, whether or not anybody reads on.
         streams.secure(goes_on=True)
     data: Path | None = None
+    owner: str | None = None
     try:
         try:
             options = _parser().parse_args(arguments)
             run: Callable[[Settings, argparse.Namespace], int] = options.run
             settings = load(options.config, options.data)
             data = settings.data_directory
+            if options.run not in _WITHOUT_DATA:
+                owner = become_owner(data)
             return run(settings, options)
         finally:
             # What cannot be written is to be told here, not by the interpreter at its end.
@@ -46,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.filename is None and error.errno not in NO_ROOM:
             raise
-        print(f"mooringd: {_told(error, data)}", file=sys.stderr)
+        print(f"mooringd: {_told(error, data, owner)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
@@ -68,16 +72,21 @@ class _Parser(argparse.ArgumentParser):
         super()._check_value(action, value)
 
 
-def _told(error: OSError, data: Path | None) -> str:
+def _told(error: OSError, data: Path | None, owner: str | None) -> str:
     """What the system refused, and the way out where there is a usual one.
 
-    `data` is the data directory, if it is known.
+    `data` is the data directory, if it is known; `owner` is whom root acts as, if anybody.
     """
     if error.errno in NO_ROOM:
         place = os.fsdecode(error.filename) if error.filename else data or "the data directory"
         return f"{place}: {error.strerror}. Make room on its file system, then try again"
     name = os.fsdecode(error.filename)
     text = f"{name}: {error.strerror}"
+    if isinstance(error, PermissionError) and owner is not None:
+        return (
+            f"{text}. The data directory belongs to {owner}, so root acts as {owner}: "
+            "name a place where that user may write"
+        )
     if isinstance(error, PermissionError):
         return (
             f"{text}. Run it as the user that the server runs as, or name what is yours with --data"
@@ -185,6 +194,8 @@ def _serve_snapshots(_settings: Settings, options: argparse.Namespace) -> int:
         options.vault, s3, options.key_file, options.run_dir, options.lock_fd, tcp
     )
 
+
+_WITHOUT_DATA = (_demo, _serve_snapshots)
 
 if __name__ == "__main__":
     sys.exit(main())

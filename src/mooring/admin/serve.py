@@ -37,6 +37,9 @@ _ANY = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 SWITCH_SECONDS = 0.001
 """How long one thread keeps others waiting, about; Python's own default is five times that."""
 
+BACKLOG = 2048
+"""Connections that wait to be accepted, at most; the same as uvicorn's."""
+
 SHUTDOWN_SECONDS = 5
 """How long requests under way may take at the end."""
 
@@ -66,6 +69,8 @@ def serve(settings: Settings, *, port: int | None = None, observer: Observer = u
     try:
         mooring.start()
         scheme = "https" if tls else "http"
+        # Whoever reads the announcement connects at once, and waits until uvicorn answers.
+        listener.listen(BACKLOG)
         _announce(mooring, f"{scheme}://{_host(settings)}:{listener.getsockname()[1]}")
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(mooring, listener, tls))

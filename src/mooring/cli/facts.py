@@ -112,7 +112,17 @@ def _of_disk(told: Told) -> Rows:
         ("made from", told["originName"]),
         ("filled", filled),
         ("not yet because", told.get("problem")),
+        *(("used by", _client(one)) for one in told.get("clients", ())),
+        ("refused last", told.get("refused")),
     ]
+
+
+def _client(told: Told) -> str:
+    if not told["pid"]:
+        return "a process that is not seen from the server's host"
+    name = told["command"] or "the kernel, for a process that ended"
+    count = told["connections"]
+    return f"{name}, process {told['pid']}, {count} connection{'s'[: count > 1]}"
 
 
 def _state(told: Told) -> Rows:
@@ -155,7 +165,8 @@ def _show_help() -> int:
         [
             "Of a snapshot: for how long writes were held back for it, whether the disk's users "
             "were at rest and if not why, since which snapshot it stores what changed, and how "
-            "much. Of a disk that was made from a snapshot: how much of it is there already.",
+            "much. Of a disk: which processes use it, and, of one that was made from a snapshot, "
+            "how much of it is there already.",
             "What is not known yet is left out; --json has it as null. --query and --output do "
             "not apply.",
         ],

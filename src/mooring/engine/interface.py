@@ -48,6 +48,9 @@ class Clients:
     connected: Sequence[Client] = ()
     refused: str = ""
 
+    def __bool__(self) -> bool:
+        return bool(self.connected)
+
     def __str__(self) -> str:
         return ", ".join(map(str, self.connected))
 

@@ -6,6 +6,7 @@ import os.path
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
+from mooring.model.disk import SHARED_TAG
 from mooring.model.errors import InvalidInputException
 from mooring.model.names import shown
 from mooring.model.operation import ResourceType
@@ -83,6 +84,10 @@ def check_own_tags(kind: ResourceType, tags: Tags) -> None:
             raise InvalidInputException(
                 f"The tag {key} must be {', '.join(Wish)}, not {shown(value or '')}."
             )
+        if key == SHARED_TAG and value not in ("true", "false"):
+            raise InvalidInputException(
+                f"The tag {key} must be true or false, not {shown(value or '')}."
+            )
         if key == AGENT_TAG:
             _check_socket(value or "")
 
@@ -96,6 +101,7 @@ _KNOWN: Mapping[str, Sequence[ResourceType]] = {
     QUIESCE_TAG: [ResourceType.DISK],
     RHYTHMS_TAG: [ResourceType.DISK, ResourceType.INSTANCE],
     AGENT_TAG: [ResourceType.INSTANCE],
+    SHARED_TAG: [ResourceType.DISK],
 }
 
 

@@ -12,6 +12,15 @@ MAX_DISKS_PER_INSTANCE = 15
 """Besides the instance's own system disk (Lightsail's limit)."""
 
 
+SHARED_TAG = "mooring:shared"
+"""On a disk: `true` lets several processes use it at once, as a cluster's file system does."""
+
+
+def is_shared(tags: Tags) -> bool:
+    """Whether several processes may use the disk at once."""
+    return tags.get(SHARED_TAG) == "true"
+
+
 class DiskState(StrEnum):
     """What a disk is good for now. `pending`: being made; `error`: could not be made.
 

@@ -19,6 +19,7 @@ from mooring.service import operations
 from mooring.service.backend import Backend, Call, Result
 from mooring.service.disks import find_disk
 from mooring.service.instances import find_instance
+from mooring.service.using import clients_of
 
 LEAVING_SECONDS = 2.0
 LEAVING_PAUSE = 0.02
@@ -78,11 +79,12 @@ def _let_go(backend: Backend, disk: Disk, instance_id: str) -> None:
             engine.detach(instance_id, disk.id)
         except DiskBusyError:
             if device is None:
-                raise _in_use(disk) from None
+                raise _in_use(disk, _used(backend, disk)) from None
             # The device was a client itself, and its leaving may not be noticed yet.
             if backend.clock.monotonic() > deadline:
+                why = _used(backend, disk)
                 backend.devices.attach(disk.id, engine.uri(instance_id, disk.name))
-                raise _in_use(disk) from None
+                raise _in_use(disk, why) from None
             threading.Event().wait(LEAVING_PAUSE)
         else:
             return
@@ -121,8 +123,9 @@ def _check_attach(transaction: Transaction, disk: Disk, instance: Instance, path
             f"{instance.zone}: both must be in the same availability zone."
         )
     if disk.state is not DiskState.AVAILABLE:
+        why = "" if disk.instance_id is None else f": {_place(disk)}. Detach it first"
         raise OperationFailureException(
-            f"You can't attach this disk right now. The state of this disk is: {disk.state}"
+            f"You can't attach this disk right now. The state of this disk is: {disk.state}{why}"
         )
     if instance.state not in (InstanceState.RUNNING, InstanceState.STOPPED):
         raise OperationFailureException(
@@ -147,6 +150,19 @@ def _check_detach(disk: Disk) -> str:
     if disk.attachment is not Attachment.ATTACHED:
         raise _in_use(disk)
     return disk.instance_id
+
+
+def _place(disk: Disk) -> str:
+    if disk.attachment is Attachment.ATTACHED:
+        return f"it is attached to the instance {disk.instance_name}"
+    return f"it is {disk.attachment} at the instance {disk.instance_name}"
+
+
+def _used(backend: Backend, disk: Disk) -> str:
+    """Who is connected, and the way out; a client may leave before it can be named."""
+    clients = clients_of(backend, disk)
+    who = f"{clients} is connected to it" if clients else "a client is connected to it"
+    return f": {who}. Disconnect it or shut that machine down, or cut it off with stop-instance"
 
 
 def _in_use(disk: Disk, why: str = "") -> OperationFailureException:

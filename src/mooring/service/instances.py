@@ -22,6 +22,7 @@ from mooring.service import operations, pages
 from mooring.service.add_ons import begin_with, end_with, read_add_ons
 from mooring.service.backend import Backend, Call, Result
 from mooring.service.quiescing import check_agent
+from mooring.service.using import cut_off
 from mooring.service.views import instance_view, state_view
 
 MAX_NAMES = 20
@@ -99,7 +100,10 @@ def start_instance(backend: Backend, call: Call) -> Result:
 
 
 def stop_instance(backend: Backend, call: Call) -> Result:
-    """StopInstance: its disks are flushed and no longer served."""
+    """StopInstance: its disks are flushed and no longer served.
+
+    Whoever uses them is cut off, and named in the operation's details.
+    """
     return _turn(backend, call, InstanceState.RUNNING, InstanceState.STOPPING, "stop")
 
 
@@ -130,7 +134,7 @@ def reboot_instance(backend: Backend, call: Call) -> Result:
 def delete_instance(backend: Backend, call: Call) -> Result:
     """DeleteInstance: gone for clients at once; its disks are detached, and kept.
 
-    Its automatic snapshots go with it.
+    Its automatic snapshots go with it. The operation's details name whoever is cut off.
     """
     with backend.catalog.write() as transaction:
         instance = find_instance(transaction, call.region, call.params["instanceName"])
@@ -144,6 +148,7 @@ def delete_instance(backend: Backend, call: Call) -> Result:
             )
         check_devices(backend, "delete", instance, disks)
         end_with(backend, transaction, call, instance)
+        left = cut_off(backend, disks)
         begun = []
         for disk in disks:
             transaction.disks.change(disk.id, attachment=Attachment.DETACHING, instance_id=None)
@@ -151,7 +156,7 @@ def delete_instance(backend: Backend, call: Call) -> Result:
                 begun.append(
                     operations.begin(backend, call, resource, details=details, kind="DetachDisk")
                 )
-        begun.append(operations.begin(backend, call, instance, ended=True))
+        begun.append(operations.begin(backend, call, instance, details=left, ended=True))
         transaction.instances.remove(instance)
         arguments = {
             "instance": instance.id,
@@ -235,10 +240,13 @@ def _turn(
                 f"You can't {verb} this instance right now. "
                 f"The state of this instance is: {instance.state.label}"
             )
+        left = None
         if verb == "stop":
-            check_devices(backend, verb, instance, transaction.disks.of_instance(instance.id))
+            disks = transaction.disks.of_instance(instance.id)
+            check_devices(backend, verb, instance, disks)
+            left = cut_off(backend, disks)
         transaction.instances.change(instance.id, state=meanwhile.label)
-        started = _enqueue(backend, transaction, call, kind, instance)
+        started = _enqueue(backend, transaction, call, kind, instance, details=left)
         return operations.reply(backend, transaction, call, started)
 
 
@@ -249,6 +257,7 @@ def _enqueue(
     kind: JobKind,
     instance: Instance,
     operation_type: str | None = None,
+    details: str | None = None,
 ) -> list[Operation]:
     return operations.enqueue(
         backend,
@@ -257,5 +266,5 @@ def _enqueue(
         instance.id,
         instance.region,
         {"instance": instance.id, "zone": instance.zone},
-        [operations.begin(backend, call, instance, kind=operation_type)],
+        [operations.begin(backend, call, instance, kind=operation_type, details=details)],
     )

@@ -11,6 +11,7 @@ from typing import IO
 
 import structlog
 
+from mooring.catalog.database import Catalog
 from mooring.catalog.room import CatalogRoom
 from mooring.config.settings import Settings
 from mooring.engine.interface import Engine
@@ -34,6 +35,7 @@ from mooring.jobs.sources import Keeper
 from mooring.jobs.table import PROCEDURES
 from mooring.jobs.traffic import Traffic
 from mooring.model.clock import Clock, SystemClock
+from mooring.model.disk import is_shared
 from mooring.model.errors import ConfigurationError, StoreError
 from mooring.model.ids import RandomIds
 from mooring.model.paths import Paths
@@ -158,7 +160,7 @@ def _build(
     room = None if settings.catalog else CatalogRoom(paths.catalog, reserve)
     catalog = open_catalog(settings, paths, clock, room)
     rooms = file_systems(settings, paths)
-    make_engine = _engine_maker(settings, paths, clock)
+    make_engine = _engine_maker(settings, paths, clock, catalog)
     engines = Engines(
         (zone, make_engine(zone)) for region in settings.regions.values() for zone in region.zones
     )
@@ -266,16 +268,25 @@ def _open_audit(audit: AuditLog) -> None:
         ) from error
 
 
-def _engine_maker(settings: Settings, paths: Paths, clock: Clock) -> Callable[[str], Engine]:
+def _engine_maker(
+    settings: Settings, paths: Paths, clock: Clock, catalog: Catalog
+) -> Callable[[str], Engine]:
+    def may_share(disk_id: str) -> bool:
+        with catalog.read() as transaction:
+            disk = transaction.disks.by_id(disk_id)
+        return disk is not None and is_shared(disk.tags)
+
     if settings.engine.kind == "memory":
-        return lambda zone: MemoryEngine()
+        return lambda zone: MemoryEngine(may_share)
     daemons = DaemonSettings(
         fill_bytes_per_second=settings.engine.fill_mib_per_second * 1024 * 1024,
         merge_bytes_per_second=settings.engine.merge_mib_per_second * 1024 * 1024,
         answer_seconds=settings.engine.answer_seconds,
         margin_bytes=settings.room.margin_mib * MIB,
     )
-    return lambda zone: QemuEngine(paths.engine(zone), paths.engine_run(zone), clock, daemons)
+    return lambda zone: QemuEngine(
+        paths.engine(zone), paths.engine_run(zone), clock, daemons, may_share
+    )
 
 
 def _devices(settings: Settings, paths: Paths, clock: Clock) -> Devices:

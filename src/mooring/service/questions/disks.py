@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mooring.engine.interface import DiskHealth
 from mooring.model.blueprints import HOST
-from mooring.model.disk import Attachment, Disk, DiskState
+from mooring.model.disk import Attachment, Disk, DiskState, is_shared
 from mooring.model.errors import (
     DiskBusyError,
     HostError,
@@ -18,11 +18,22 @@ from mooring.service.backend import Backend, Params
 from mooring.service.context import Context
 from mooring.service.disks import find_disk
 from mooring.service.questions.question import Answer, member
+from mooring.service.using import clients_of
 
 
 def uri(backend: Backend, context: Context, params: Params) -> Answer:
-    """The NBD URI of the disk `diskName`, which must be attached to a running instance."""
+    """The NBD URI of the disk `diskName`, which must be attached to a running instance.
+
+    Not of one that is this host's block device: a second writer beside it would be cut off.
+    """
     disk, instance = _served(backend, context, params)
+    if instance.blueprint_id == HOST and not is_shared(disk.tags):
+        raise OperationFailureException(
+            f"The disk {disk.name} is a block device of this host, "
+            f"{backend.devices.device(disk.id) or 'which is not there at the moment'}, and is not "
+            "served to anybody beside it. `mooring device` tells its path; to use it elsewhere, "
+            "detach it and attach it to another instance, or take a snapshot."
+        )
     return {"diskName": disk.name, "uri": backend.engine(disk.zone).uri(instance.id, disk.name)}
 
 
@@ -74,9 +85,10 @@ def _served(backend: Backend, context: Context, params: Params) -> tuple[Disk, I
 
 
 def disk(backend: Backend, context: Context, params: Params) -> Answer:
-    """How far the disk `diskName` is filled from its snapshot: bytes of the snapshot's range.
+    """Who uses the disk `diskName`, and how far it is filled: bytes of its snapshot's range.
 
-    `problem` says why the filling did not go on when it was last tried.
+    `refused` is who was cut off last because another process used the disk; `problem` says why the
+    filling did not go on when it was last tried.
     """
     with backend.catalog.read() as transaction:
         found = find_disk(transaction, context.region, member(params, "diskName"))
@@ -84,6 +96,7 @@ def disk(backend: Backend, context: Context, params: Params) -> Answer:
         jobs = transaction.jobs.of_kind(JobKind.FILL_DISK) if found.origin_id else []
     problem = next((job.error_details for job in jobs if job.arguments["disk"] == found.id), None)
     filling = backend.engine(found.zone).filling(found.id)
+    clients = clients_of(backend, found)
     pending = found.state is DiskState.PENDING and found.origin_id is not None
     return {
         "diskName": found.name,
@@ -94,6 +107,11 @@ def disk(backend: Backend, context: Context, params: Params) -> Answer:
         "filledBytes": None if filling is None else filling.done,
         "bytesToFill": None if filling is None else filling.total,
         "problem": problem,
+        "clients": [
+            {"pid": one.pid, "command": one.command, "connections": one.connections}
+            for one in clients.connected
+        ],
+        "refused": clients.refused or None,
     }
 
 

@@ -1,0 +1,21 @@
+"""Who uses disks: named wherever a disk is to be taken away from somebody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mooring.engine.interface import Clients
+from mooring.model.disk import Disk
+from mooring.service.backend import Backend
+
+
+def clients_of(backend: Backend, disk: Disk) -> Clients:
+    """The processes connected to the disk."""
+    engine = backend.engines.get(disk.zone)
+    return Clients() if engine is None else engine.clients(disk.id)
+
+
+def cut_off(backend: Backend, disks: Iterable[Disk]) -> str | None:
+    """For an operation's details: whom it cuts off from which disk; None if nobody."""
+    users = [(disk.name, clients) for disk in disks if (clients := clients_of(backend, disk))]
+    return "; ".join(f"cut off from {name}: {clients}" for name, clients in users) or None
