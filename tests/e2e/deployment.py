@@ -73,8 +73,9 @@ class Deployment:
         return self._client.call(operation, **members)
 
     def disk(self, name: str) -> None:
-        """Make a disk."""
-        self.call("CreateDisk", diskName=name, availabilityZone=ZONE, sizeInGb=8)
+        """Make a disk, which may be shared: the writers of a crew are several processes."""
+        shared = [{"key": "mooring:shared", "value": "true"}]
+        self.call("CreateDisk", diskName=name, availabilityZone=ZONE, sizeInGb=8, tags=shared)
         self.until_disk(name, "state", "available")
 
     def instance(self, name: str) -> None:

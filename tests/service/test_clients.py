@@ -1,4 +1,4 @@
-"""Who uses a disk is named where it is told of, and where it is taken away."""
+"""Who uses a disk is named where it is taken away."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Who uses the disks of a storage daemon: found, named, and kept to one process a disk."""
+"""Who uses the disks of a storage daemon, one process a disk."""

@@ -27,6 +27,7 @@ from mooring.engine.qemu.users.changes import Changes
 from mooring.engine.qemu.users.sockets import Peer, Sockets, command_of
 from mooring.engine.qemu.users.users import Use, Users, clients
 from mooring.model.clock import Clock
+from mooring.observe.loop import Loop
 
 log = structlog.get_logger("mooring.engine")
 
@@ -67,8 +68,8 @@ class Guard:
         self._changes = Changes()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name="guard-of-disks", daemon=True)
-        self._thread.start()
+        self._loop = Loop("guard-of-disks", self._round, wake=self.wake)
+        self._loop.start()
 
     def wake(self) -> None:
         """Look again at which daemons there are."""
@@ -79,8 +80,7 @@ class Guard:
         if self._closed:
             return
         self._closed = True
-        self.wake()
-        self._thread.join()
+        self._loop.stop()
         with self._lock:
             for instance_id in list(self._watched):
                 self._drop(instance_id)
@@ -100,23 +100,26 @@ class Guard:
 
     # ---
 
-    def _run(self) -> None:
-        while not self._closed:
-            self._follow()
-            now = self._clock.monotonic()
-            dues = [one.due for one in self._watched.values() if one.due is not None]
-            poll = select.poll()
-            poll.register(self._wake, select.POLLIN)
-            poll.register(self._changes.fd, select.POLLIN)
-            poll.poll(max(0.0, min(dues) - now) * 1000 if dues else None)
-            with contextlib.suppress(BlockingIOError):
-                os.eventfd_read(self._wake)
-            changed = self._changes.read()
-            now = self._clock.monotonic()
-            for watched in list(self._watched.values()):
-                due = watched.due is not None and watched.due <= now
-                if watched.watch in changed or due:
-                    self._check(watched, now)
+    def _round(self) -> None:
+        self._follow()
+        now = self._clock.monotonic()
+        dues = [one.due for one in self._watched.values() if one.due is not None]
+        poll = select.poll()
+        poll.register(self._wake, select.POLLIN)
+        poll.register(self._changes.fd, select.POLLIN)
+        poll.poll(max(0.0, min(dues) - now) * 1000 if dues else None)
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._wake)
+        changed = self._changes.read()
+        now = self._clock.monotonic()
+        # Noted first: what one of them raises shall not make the others forgotten.
+        all_watched = list(self._watched.values())
+        for watched in all_watched:
+            if watched.watch in changed:
+                watched.due = now
+        for watched in all_watched:
+            if watched.due is not None and watched.due <= now:
+                self._check(watched, now)
 
     def _follow(self) -> None:
         """Watch the daemons that run now, and no others."""
