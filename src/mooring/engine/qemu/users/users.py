@@ -1,4 +1,4 @@
-"""The processes that use the disks of one storage daemon, and the disk that each uses."""
+"""The processes that use the disks of one storage daemon, and which ones."""
 
 from __future__ import annotations
 
