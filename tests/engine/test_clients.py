@@ -153,6 +153,29 @@ def test_disk_may_be_shared(run_dir: Path, tmp_path: Path) -> None:
         qemu.close()
 
 
+def test_who_was_cut_off_is_kept_off_until_one_of_them_is_gone(qemu: QemuHarness) -> None:
+    instance_id, export = attached(qemu, MIB)
+    uri = qemu.qemu.uri(instance_id, export.name)
+    with other(uri) as first:
+        assert first.write("a") == "written"
+        with other(uri):
+            until(lambda: qemu.qemu.clients(export.disk_id).refused != "")
+            until(lambda: other_answer(uri) == "")  # as a client that comes again and again
+            assert first.write("b") == "written"
+        until(lambda: other_answer(uri) == "connected")
+        assert first.write("c") == "written"
+        with other(uri):
+            until(lambda: other_answer(uri) == "")
+            first.process.kill()
+            first.process.wait()
+            until(lambda: other_answer(uri) == "connected")
+
+
+def other_answer(uri: str) -> str:
+    with other(uri) as another:
+        return another.answer
+
+
 def test_next_process_may_come_when_the_first_is_gone(qemu: QemuHarness) -> None:
     instance_id, export = attached(qemu, MIB)
     uri = qemu.qemu.uri(instance_id, export.name)

@@ -117,6 +117,7 @@ def spawn(program: str, folder: Path, arguments: Sequence[str]) -> None:
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     (folder / PID_FILE).unlink(missing_ok=True)
+    _withdrawn(folder).unlink(missing_ok=True)
     with (
         _listen(_fresh(folder / QMP_SOCKET)) as qmp,
         _listen(_fresh(folder / NBD_SOCKET)) as nbd,
@@ -178,6 +179,7 @@ def clear(folder: Path) -> None:
         _fresh(path).unlink(missing_ok=True)
     (folder / PID_FILE).unlink(missing_ok=True)
     (folder / CLIENTS_FILE).unlink(missing_ok=True)
+    _withdrawn(folder).unlink(missing_ok=True)
 
 
 def bound_at(folder: Path) -> Path:
@@ -193,6 +195,22 @@ def publish(folder: Path) -> None:
     """
     with contextlib.suppress(FileNotFoundError):
         _fresh(folder / NBD_SOCKET).rename(folder / NBD_SOCKET)
+
+
+def withdraw(folder: Path) -> None:
+    """Take the NBD socket's name away, so that nobody new can connect; who is connected stays."""
+    with contextlib.suppress(FileNotFoundError):
+        (folder / NBD_SOCKET).rename(_withdrawn(folder))
+
+
+def restore(folder: Path) -> None:
+    """Give a socket whose name was taken away its name again."""
+    with contextlib.suppress(FileNotFoundError):
+        _withdrawn(folder).rename(folder / NBD_SOCKET)
+
+
+def _withdrawn(folder: Path) -> Path:
+    return folder / f"{NBD_SOCKET}.off"
 
 
 def _fresh(path: Path) -> Path:

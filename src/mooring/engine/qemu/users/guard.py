@@ -1,4 +1,4 @@
-"""Keeps a disk to one process: whoever connects beside it is cut off.
+"""Keeps a disk to one process: whoever connects beside it is cut off, and kept off.
 
 QEMU lets anybody who reaches an instance's socket use its disks, two machines the same disk as
 well, and their file systems are soon destroyed. So a thread is woken by each new connection (by
@@ -6,6 +6,9 @@ the line that the daemon traces of it), finds out whose it is and which disk it 
 another process uses that disk already. This takes about a millisecond, which is before the first
 write of a machine that starts, but it is no fence: a program that writes at once may get its first
 requests through.
+
+Clients come again by themselves, a millisecond each time. So the socket has no name as long as
+whoever was cut off lives and the disk is in use; nobody can connect to the instance meanwhile.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from mooring.engine.qemu.daemon import process
 from mooring.engine.qemu.daemon.process import DaemonProcess
 from mooring.engine.qemu.instances import Instance
 from mooring.engine.qemu.users.changes import Changes
-from mooring.engine.qemu.users.sockets import Peer, Sockets, command_of
+from mooring.engine.qemu.users.sockets import Peer, Sockets, command_of, started_at
 from mooring.engine.qemu.users.users import Use, Users, clients
 from mooring.model.clock import Clock
 from mooring.observe.loop import Loop
@@ -33,8 +36,21 @@ log = structlog.get_logger("mooring.engine")
 
 _FIRST_PAUSE = 0.001
 _LONGEST_PAUSE = 0.05
+_KEPT_OFF_PAUSE = 0.1
+_UNSEEN_SECONDS = 5.0
+"""How long a process is kept off of which cannot be seen whether it lives."""
+
 _SETTLED_SECONDS = 1.0
 """After this time a connection whose disk is not known will not tell it any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class _KeptOff:
+    """Why a process is kept off: the name of the export, and who uses that; since when."""
+
+    name: str
+    user: Peer
+    since: float
 
 
 @dataclass(eq=False)
@@ -51,6 +67,8 @@ class _Watched:
     """Since when connections are there whose disk is not known yet."""
     pause: float = _FIRST_PAUSE
     due: float | None = None
+    kept_off: dict[Peer, _KeptOff] = field(default_factory=dict)
+    """The processes for whose sake the socket has no name."""
 
 
 class Guard:
@@ -157,6 +175,8 @@ class Guard:
         except OSError as error:
             self._note_blind(instance, error)
             return None
+        # A server before this one may have kept somebody off.
+        process.restore(instance.folder)
         users = Users(instance.folder, sockets)
         return _Watched(instance, running, users, watch, due=self._clock.monotonic())
 
@@ -172,19 +192,21 @@ class Guard:
             names = [export.name for export in watched.instance.exports.values()]
             only = names[0] if len(names) == 1 else None
             uses, known = watched.users.look(only=only, settled=settled)
-            self._judge(watched, uses)
+            self._judge(watched, uses, now)
+            self._let_in(watched, uses, now)
         except OSError as error:
             if not isinstance(error, ProcessLookupError):
                 self._note_blind(watched.instance, error)
             known = True
         if known:
-            watched.since, watched.pause, watched.due = None, _FIRST_PAUSE, None
+            watched.since, watched.pause = None, _FIRST_PAUSE
+            watched.due = now + _KEPT_OFF_PAUSE if watched.kept_off else None
         else:
             watched.since = watched.since or now
             watched.due = now + watched.pause
             watched.pause = min(watched.pause * 2, _LONGEST_PAUSE)
 
-    def _judge(self, watched: _Watched, uses: Sequence[Use]) -> None:
+    def _judge(self, watched: _Watched, uses: Sequence[Use], now: float) -> None:
         instance = watched.instance
         for disk_id, export in list(instance.exports.items()):
             links = [use.link for use in uses if use.name == export.name]
@@ -195,10 +217,25 @@ class Guard:
             for peer in dict.fromkeys(link.peer for link in links):
                 if peer == links[0].peer:
                     continue
+                watched.kept_off[peer] = _KeptOff(export.name, links[0].peer, now)
+                process.withdraw(instance.folder)
                 watched.users.cut(link for link in links if link.peer == peer)
                 text = f"{told(peer)} was cut off: {told(links[0].peer)} uses the disk"
                 watched.refused[export.name] = text
                 log.warning("a second process was cut off", disk=disk_id, why=text)
+
+    def _let_in(self, watched: _Watched, uses: Sequence[Use], now: float) -> None:
+        """Name the socket again when nobody has to be kept off any more."""
+        if not watched.kept_off:
+            return
+        using = {(use.name, use.link.peer) for use in uses}
+        for peer, kept in list(watched.kept_off.items()):
+            seen = peer.pid > 0 and started_at(peer.pid) == peer.started
+            lives = seen or (not peer.pid and now - kept.since < _UNSEEN_SECONDS)
+            if not lives or (kept.name, kept.user) not in using:
+                del watched.kept_off[peer]
+        if not watched.kept_off:
+            process.restore(watched.instance.folder)
 
     def _note_blind(self, instance: Instance, error: OSError) -> None:
         if self._blind.get(instance.instance_id) != str(error):
