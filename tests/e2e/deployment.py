@@ -17,6 +17,9 @@ from tests.e2e.processes import PATIENCE, until
 
 ZONE = "us-east-2a"
 
+SHARED = [{"key": "mooring:shared", "value": "true"}]
+"""For disks that several processes use: the writers of a crew, and whoever looks on."""
+
 
 class Deployment:
     """One data directory and the server on it. In the end call `close`."""
@@ -73,9 +76,8 @@ class Deployment:
         return self._client.call(operation, **members)
 
     def disk(self, name: str) -> None:
-        """Make a disk, which may be shared: the writers of a crew are several processes."""
-        shared = [{"key": "mooring:shared", "value": "true"}]
-        self.call("CreateDisk", diskName=name, availabilityZone=ZONE, sizeInGb=8, tags=shared)
+        """Make a disk."""
+        self.call("CreateDisk", diskName=name, availabilityZone=ZONE, sizeInGb=8, tags=SHARED)
         self.until_disk(name, "state", "available")
 
     def instance(self, name: str) -> None:
@@ -184,6 +186,7 @@ class Deployment:
                 diskSnapshotName=snapshot,
                 availabilityZone=ZONE,
                 sizeInGb=8,
+                tags=SHARED,
             )
         for disk in disks:
             self.until_disk(disk, "state", "available")

@@ -18,7 +18,7 @@ import pytest
 
 from mooring.model.errors import NbdError
 from mooring.nbd.blocking import BlockingNbdClient
-from tests.e2e.deployment import ZONE, Deployment
+from tests.e2e.deployment import SHARED, ZONE, Deployment
 from tests.e2e.moments import ARMED
 from tests.e2e.processes import naming, until
 from tests.e2e.restoring_server import JOB_MOMENTS, VICTIMS
@@ -62,6 +62,7 @@ def restore(deployment: Deployment, name: str = "restored", size: int = 8) -> fl
         diskSnapshotName="saved",
         availabilityZone=ZONE,
         sizeInGb=size,
+        tags=SHARED,
     )
     deployment.until_disk(name, "state", "available")
     return time.monotonic() - began
