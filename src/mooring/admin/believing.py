@@ -1,13 +1,18 @@
-"""What the roots of a vault tell, checked as requests are checked."""
+"""What roots of vaults and descriptions of disks tell, checked like requests."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
+from mooring.model.auto_snapshot import AddOn, time_of_day
 from mooring.model.consistency import without_own
+from mooring.model.disk import Disk
+from mooring.model.disk_description import Description
 from mooring.model.errors import InvalidInputException
 from mooring.model.extents import BLOCK_SIZE, GIB
+from mooring.model.firewall import Ports, opened, read_ports
+from mooring.model.instance import Instance
 from mooring.model.instance_snapshot import EXTRA, InstanceSnapshot, recall
 from mooring.model.names import check_name
 from mooring.model.sizes import check_disk_size
@@ -16,6 +21,9 @@ from mooring.vault.root import Root, SnapshotInfo
 
 LATEST_MS = 253_402_300_799_999
 """The last millisecond of the year 9999, after which dates have no form."""
+
+IMPOSSIBLE = (InvalidInputException, TypeError, ValueError, AttributeError)
+"""What checks raise, of texts that no server has written."""
 
 _MOST_BYTES = 1 << 62
 _CODE = re.compile(r"[A-Za-z0-9._/:-]{0,255}", re.ASCII)
@@ -33,7 +41,7 @@ def sort_out(roots: Iterable[Root]) -> tuple[list[Root], dict[str, str]]:
     for root in roots:
         try:
             check(root)
-        except (InvalidInputException, TypeError, ValueError, AttributeError) as error:
+        except IMPOSSIBLE as error:
             refused[root.id] = f"its root tells what cannot be: {error}"
         else:
             believed.append(root)
@@ -61,6 +69,67 @@ def check(root: Root) -> None:
     statistics = root.statistics
     _number("the number of changed blocks", statistics.changed_blocks, _MOST_BYTES // BLOCK_SIZE)
     _number("the bytes stored", statistics.stored_bytes, _MOST_BYTES)
+
+
+def check_description(one: Description, regions: Collection[str]) -> None:
+    """The same for what lies beside a disk; `regions` are those that there are.
+
+    Whoever can write there can write to the disk, too, but not by that what others are shown,
+    nor to what becomes a file elsewhere.
+    """
+    _check_live(one.disk, regions)
+    check_disk_size(one.disk.size_gb)
+    if one.disk.path is not None:
+        _matches(_PATH, "the disk's path", one.disk.path)
+    if one.disk.origin_id is not None:
+        _matches(_ID, "the id of the snapshot that it was made from", one.disk.origin_id)
+    if (instance := one.instance) is None:
+        if one.disk.path is not None:
+            raise InvalidInputException("it has a path without an instance.")
+        return
+    if one.disk.path is None:
+        raise InvalidInputException("it has an instance without a path.")
+    _check_live(instance, regions)
+    _matches(_CODE, "the blueprint", instance.blueprint_id)
+    _matches(_CODE, "the bundle", instance.bundle_id)
+    _matches(_CODE, "the type of addresses", instance.ip_address_type)
+    if instance.key_pair is not None:
+        check_name(_text("the key pair's name", instance.key_pair))
+    for key, value in (instance.metadata_options or {}).items():
+        _matches(_CODE, "a metadata option", key)
+        if type(value) is not int:
+            _matches(_CODE, "a metadata option", value)
+    opened([], map(read_ports, map(_as_given, instance.ports)))
+
+
+def _as_given(ports: Ports) -> Mapping[str, object]:
+    """The ports as a request names them."""
+    return {
+        "fromPort": ports.first,
+        "toPort": ports.last,
+        "protocol": _text("a protocol", ports.protocol),
+        "cidrs": ports.cidrs,
+        "ipv6Cidrs": ports.ipv6_cidrs,
+        "cidrListAliases": ports.aliases,
+    }
+
+
+def _check_live(one: Disk | Instance, regions: Collection[str]) -> None:
+    """What a disk and an instance have in common."""
+    _matches(_ID, "the id", one.id)
+    check_name(_text("the name", one.name))
+    _matches(_CODE, "the zone", one.zone)
+    _matches(_CODE, "the support code", one.support_code)
+    if one.region not in regions:
+        raise InvalidInputException(f"its region is {one.region[:40]!r}, which there is not.")
+    _number("the time", one.created_ms, LATEST_MS)
+    _check_add_on(one.add_on)
+    _check_tags(one.tags)
+
+
+def _check_add_on(add_on: AddOn | None) -> None:
+    if add_on is not None:
+        time_of_day(add_on.time_of_day, "")
 
 
 def _check_info(info: SnapshotInfo) -> None:

@@ -48,7 +48,9 @@ def recover(settings: Settings, directory: str | None = None, *, add: bool = Fal
     mooring = build_server(settings)
     try:
         mooring.tools.catalog.migrate()
-        disks, unreadable = ([], {}) if directory else read_descriptions(mooring.tools)
+        disks, unreadable = (
+            ([], {}) if directory else read_descriptions(mooring.tools, settings.regions)
+        )
         damaged |= unreadable
         with mooring.tools.catalog.write() as transaction:
             if not add:

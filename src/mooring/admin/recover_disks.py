@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from mooring.admin.believing import IMPOSSIBLE, check_description
 from mooring.catalog.database import Transaction
 from mooring.jobs.fill_disk import fill_job
 from mooring.jobs.procedure import Tools
@@ -31,8 +32,11 @@ class Entered:
     renamed: list[tuple[str, str]] = field(default_factory=list)
 
 
-def read_descriptions(tools: Tools) -> tuple[list[Description], dict[str, str]]:
-    """Those of all zones, in the order of the disks' making; what cannot be read, by disk or zone.
+def read_descriptions(
+    tools: Tools, regions: Collection[str]
+) -> tuple[list[Description], dict[str, str]]:
+    """Those of all zones, in the order of the disks' making; what cannot be read or believed, by
+    disk or zone. `regions` are those of the settings.
 
     A disk whose description has another id than its folder is not entered: it was copied there.
     """
@@ -47,8 +51,12 @@ def read_descriptions(tools: Tools) -> tuple[list[Description], dict[str, str]]:
         for disk_id, text in texts.items():
             try:
                 one = decode(text)
+                check_description(one, regions)
             except DescriptionError as error:
                 unreadable[f"disk {disk_id}"] = str(error)
+                continue
+            except IMPOSSIBLE as error:
+                unreadable[f"disk {disk_id}"] = f"its description tells what cannot be: {error}"
                 continue
             if one.disk.id != disk_id:
                 unreadable[f"disk {disk_id}"] = f"its description is that of disk {one.disk.id}"

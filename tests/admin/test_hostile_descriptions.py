@@ -1,0 +1,108 @@
+"""Descriptions beside disks that no server has written: they are not believed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mooring.admin.recover_disks import enter_disks, read_descriptions
+from mooring.model.disk_description import encode
+from tests.admin.servers import REGION, ZONE, Server, running, settings_at
+from tests.model.test_disk_description import DISK, INSTANCE
+
+CLIMBING = "../../../../tmp/pwned"
+ESCAPES = "esc\x1b]0;owned\x07\nline2"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    with running(settings_at(tmp_path / "data", tmp_path / "vault")) as server:
+        yield server
+
+
+def described(server: Server, **told: dict[str, Any]) -> str:
+    """Have a disk with a description like DISK's, but for what is `told`; returns its id."""
+    text = json.loads(encode(DISK, INSTANCE))
+    text["disk"]["name"] = "data"
+    for what, members in told.items():
+        text[what] = text[what] | members
+    engine = server.mooring.tools.engines[ZONE]
+    engine.create(DISK.id, 8 << 30)
+    engine.describe(DISK.id, json.dumps(text).encode())
+    return DISK.id
+
+
+def test_a_good_one_is_entered(server: Server) -> None:
+    described(server, instance={"ports": '[[22, 22, "tcp", ["0.0.0.0/0"], [], []]]'})
+    tools = server.mooring.tools
+    found, refused = read_descriptions(tools, [REGION])
+    assert refused == {}
+    with tools.catalog.write() as transaction:
+        assert enter_disks(transaction, tools, found).disks == ["data"]
+    assert [one["name"] for one in server.call("GetDisks")["disks"]] == ["data"]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"name": CLIMBING},
+        {"name": ESCAPES},
+        {"name": "x" * 400},
+        {"region": "elsewhere"},
+        {"sizeGb": 0},
+        {"sizeGb": 1 << 40},
+        {"createdMs": -1},
+        {"createdMs": 1 << 60},
+        {"supportCode": "a\nb"},
+        {"path": "/dev/../x"},
+        {"path": None},
+        {"path": 7},
+        {"originId": "../x"},
+        {"originId": {}},
+        {"addOnTime": "soon"},
+        {"tags": {"aws:x": ""}},
+        {"tags": {"a\x1b[31m": ""}},
+        {"tags": {str(number): "" for number in range(51)}},
+        {"tags": []},
+    ],
+    ids=lambda told: repr(told)[:40],
+)
+def test_what_cannot_be_of_a_disk_is_refused(server: Server, told: dict[str, Any]) -> None:
+    disk_id = described(server, disk=told)
+    found, refused = read_descriptions(server.mooring.tools, [REGION])
+    assert found == []
+    assert list(refused) == [f"disk {disk_id}"]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"id": "../x"},
+        {"name": CLIMBING},
+        {"region": "elsewhere"},
+        {"zone": "a\x1b"},
+        {"createdMs": 1 << 60},
+        {"blueprintId": "a b"},
+        {"bundleId": "\x07"},
+        {"keyPair": CLIMBING},
+        {"ipAddressType": "\x1b"},
+        {"metadataOptions": {"httpTokens": "\x1b"}},
+        {"metadataOptions": {"a": {}}},
+        {"metadataOptions": [1]},
+        {"ports": '[[22, 22, "tcp", ["\\u001b"], [], []]]'},
+        {"ports": '[[22, 99999, "tcp", [], [], []]]'},
+        {"ports": '[["22", 22, 7, [], [], []]]'},
+        {"addOnTime": "25:00"},
+        {"tags": {"\x07": ""}},
+    ],
+    ids=lambda told: repr(told)[:40],
+)
+def test_nor_of_an_instance(server: Server, told: dict[str, Any]) -> None:
+    disk_id = described(server, instance=told)
+    found, refused = read_descriptions(server.mooring.tools, [REGION])
+    assert found == []
+    assert list(refused) == [f"disk {disk_id}"]
