@@ -17,12 +17,13 @@ def collect(settings: Settings, *, region: str | None = None, dry_run: bool = Fa
     more is freed."""
     would = "would be " if dry_run else ""
     data = settings.data_directory.absolute()
-    rooms = file_systems(settings, Paths(data, run_place(settings, data)))
-    for name in settings.regions:
-        rooms.make_way(of_vault(name))
+    # Asked for below only when the vault was found to be the right one.
+    rooms = file_systems(settings, Paths(data, run_place(settings, data)), lambda _: not dry_run)
     with opened(settings, region) as vaults:
         for place, vault in vaults:
-            done = vault.collect(dry_run=dry_run, expected=expected(settings, place, vault))
+            known = expected(settings, place, vault)
+            rooms.make_way(of_vault(place))
+            done = vault.collect(dry_run=dry_run, expected=known)
             if done.postponed:
                 print(f"{place}: somebody copies into it; nothing was collected, try again later")
                 continue

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+import stat
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -32,20 +34,25 @@ class Reserve:
     Its blocks are really allocated. It may be used from any thread and by several processes.
     """
 
-    def __init__(self, path: Path, size: int = BYTES, *, beside: str = "") -> None:
-        """`beside` is a file that must be in the same directory for anything to be set aside."""
+    def __init__(
+        self, path: Path, size: int = BYTES, *, ours: Callable[[], bool] = lambda: True
+    ) -> None:
+        """`ours` says whether the directory is one to write to now: it may be a mount that is
+        away, or another that took its place. Nothing is set aside or given up while it is not."""
         self.path = path
         self._size = size
-        self._beside = path.parent / beside
+        self._ours = ours
         self._lock = threading.Lock()
         self._problem = ""
 
     def held(self) -> int:
         """Bytes that can be given up."""
         try:
-            return self.path.stat().st_blocks * 512
+            found = self.path.lstat()
         except OSError:
             return 0
+        # In a directory that others can write to, it might be a link to a file of theirs.
+        return found.st_blocks * 512 if stat.S_ISREG(found.st_mode) else 0
 
     def is_low(self) -> bool:
         """Whether the file system has next to nothing free."""
@@ -59,12 +66,16 @@ class Reserve:
         """Free so many bytes, or what is left; False if nothing is."""
         with self._lock:
             held = self.held()
-            if not held:
+            if not held or not self._ours():
                 return False
             left = max(0, held - size)
             try:
                 if left:
-                    os.truncate(self.path, left)
+                    fd = os.open(self.path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+                    try:
+                        os.ftruncate(fd, left)
+                    finally:
+                        os.close(fd)
                 else:
                     self.path.unlink(missing_ok=True)
             except OSError as error:
@@ -82,15 +93,20 @@ class Reserve:
         """Set aside what is missing, if the file system has room enough."""
         with self._lock:
             try:
-                if not self._beside.exists():
-                    return  # a mount that is away, perhaps
+                if not self._ours():
+                    return
                 room = room_at(self.path.parent)
                 wanted = min(self._size, int(room.size * LARGEST_PART)) // MIB * MIB
                 missing = wanted - self.held()
                 if missing <= 0 or room.free < 2 * wanted:
                     return
-                fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+                fd = os.open(self.path, flags, 0o600)
                 try:
+                    if not self._ours():
+                        # What was looked at before is not what the file was made in.
+                        self.path.unlink(missing_ok=True)
+                        return
                     os.posix_fallocate(fd, 0, wanted)
                     os.fsync(fd)
                 finally:

@@ -60,10 +60,12 @@ def enqueue(
 
 def collect(work: Work) -> None:
     """Free what no snapshot needs any more."""
+    vault = work.vault
+    # Only in a vault that is open anything is given up.
     work.tools.rooms.make_way(of_vault(work.job.region))
     expected = expected_roots(work.catalog, work.job.region)
     try:
-        done = work.vault.collect(expected=expected)
+        done = vault.collect(expected=expected)
     except RootsMissingError as error:
         # One deleted just now is not missing; of the others the watch has told, or will tell.
         log.error("nothing is collected", region=work.job.region, problem=str(error))

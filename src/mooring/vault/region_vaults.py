@@ -60,6 +60,17 @@ class RegionVaults(Mapping[str, Vault]):
             vault.check(writes=True)
         return vault
 
+    def is_writable(self, region: str) -> bool:
+        """Whether the vault is open, is still where it was opened, and may be written to."""
+        vault = self._vaults.get(region)
+        if vault is None:
+            return False
+        try:
+            vault.check(writes=True)
+        except MooringError:
+            return False
+        return True
+
     def problem(self, region: str, *, writes: bool = False) -> str | None:
         """Why the vault cannot be used, or not be written to; None if it can.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from mooring.config.settings import Settings
@@ -9,8 +11,8 @@ from mooring.host.reserve import Reserve
 from mooring.host.room import MIB
 from mooring.host.rooms import DISKS, EXPORTS, Rooms, of_vault
 from mooring.model.paths import Paths
-from mooring.vault.layout import HEADER_NAME
 from mooring.vault.store.place import is_bucket
+from mooring.wiring.catalog_copies import catalog_file
 from mooring.wiring.vaults import replica_place, vault_place
 
 VAULT_RESERVE_BYTES = 2 * MIB
@@ -20,16 +22,25 @@ COPY_OF = "copy of the "
 """Comes before the use of a vault for that of its copy."""
 
 
-def file_systems(settings: Settings, paths: Paths) -> Rooms:
-    """The room for each use; buckets have no end."""
+def file_systems(
+    settings: Settings, paths: Paths, may_write: Callable[[str], bool] = lambda region: False
+) -> Rooms:
+    """The room for each use; buckets have no end.
+
+    `may_write` says whether a region's vault is there, is the right one, and can be written to:
+    only then is something set aside, or given up, in its place.
+    """
     places = {
         "data directory": paths.data,
         DISKS: paths.zones,
         "run directory": paths.run,
         EXPORTS: exports_directory(settings, paths),
     }
+    if settings.catalog and (catalog := catalog_file(settings, paths)) is not None:
+        places["catalog"] = catalog.parent
     if settings.audit.enabled:
         places["audit log"] = audit_file(settings, paths)
+    reserves = {}
     for region in settings.regions:
         for use, place in (
             (of_vault(region), vault_place(settings, region)),
@@ -37,12 +48,22 @@ def file_systems(settings: Settings, paths: Paths) -> Rooms:
         ):
             if place and not is_bucket(place):
                 places[use] = Path(place)
-    reserves = {
-        use: Reserve(path / ".reserve", VAULT_RESERVE_BYTES, beside=HEADER_NAME)
-        for use, path in places.items()
-        if use.startswith(of_vault(""))
-    }
+        if path := places.get(of_vault(region)):
+            reserves[of_vault(region)] = Reserve(
+                path / ".reserve", VAULT_RESERVE_BYTES, ours=partial(may_write, region)
+            )
     return Rooms(places, settings.room.margin_mib * MIB, reserves)
+
+
+def catalog_reserve(settings: Settings, paths: Paths, reserve: Reserve) -> Reserve | None:
+    """The reserve for the catalog's file: `reserve`, that of the data directory, or one beside the
+    file where that is on another file system. None if the catalog is in another database."""
+    file = catalog_file(settings, paths)
+    if file is None or not file.parent.is_dir():
+        return None
+    if file.parent.stat().st_dev == reserve.path.parent.stat().st_dev:
+        return reserve
+    return Reserve(file.with_name(f"{file.name}-reserve"))
 
 
 def audit_file(settings: Settings, paths: Paths) -> Path:

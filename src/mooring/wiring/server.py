@@ -51,7 +51,12 @@ from mooring.service.keyring import Keyring
 from mooring.vault.region_vaults import RegionVaults
 from mooring.wiring.catalog_copies import catalog_copies, catalog_file, open_catalog
 from mooring.wiring.data_directory import hold_directory, make_run_directory
-from mooring.wiring.file_systems import audit_file, exports_directory, file_systems
+from mooring.wiring.file_systems import (
+    audit_file,
+    catalog_reserve,
+    exports_directory,
+    file_systems,
+)
 from mooring.wiring.region_vaults import region_vaults
 from mooring.wiring.snapshot_servers import snapshot_servers, withdraw
 from mooring.wiring.vaults import replicas
@@ -156,15 +161,15 @@ def _build(
 ) -> Mooring:
     clock, ids = SystemClock(), RandomIds()
     keys = Keyring(paths.credentials, clock)
-    # One in another place is not on the file system of the reserve, perhaps.
-    room = None if settings.catalog else CatalogRoom(paths.catalog, reserve)
+    file, beside = catalog_file(settings, paths), catalog_reserve(settings, paths, reserve)
+    room = None if file is None or beside is None else CatalogRoom(file, beside)
     catalog = open_catalog(settings, paths, clock, room)
-    rooms = file_systems(settings, paths)
     make_engine = _engine_maker(settings, paths, clock, catalog)
     engines = Engines(
         (zone, make_engine(zone)) for region in settings.regions.values() for zone in region.zones
     )
     vaults = region_vaults(settings, catalog, clock)
+    rooms = file_systems(settings, paths, vaults.is_writable)
     servers = snapshot_servers(settings, paths, clock, vaults)
     tools = Tools(
         catalog=catalog,
@@ -225,6 +230,8 @@ def _build(
         devices=tools.devices,
     )
     keep = [reserve.take, *(one.take for one in rooms.reserves.values())]
+    if beside is not None and beside is not reserve:
+        keep.insert(0, beside.take)
     if room is not None:
         keep.insert(0, room.keep)
     return Mooring(
