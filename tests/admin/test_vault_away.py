@@ -351,6 +351,7 @@ def test_a_root_that_nobody_knows_is_told(
     assert verify(settings) == 0
     told = capsys.readouterr().out
     assert f"has 1 snapshots that this catalog does not know ({kept.name})" in told
+    assert any(ok and "does not know" in text for ok, text in vault_findings(settings))
     with started(settings):
         assert metric("mooring_vault_unknown_snapshots") == "1.0"
 

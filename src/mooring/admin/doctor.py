@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +15,7 @@ from mooring.admin.catalog_health import catalog_findings
 from mooring.admin.env import variables
 from mooring.admin.vault_health import vault_findings
 from mooring.config.settings import Settings
+from mooring.engine.qemu.daemon.open_layers import may_discard
 from mooring.host.rooms import of_vault
 from mooring.model.clock import SystemClock
 from mooring.model.disk import DiskState
@@ -25,8 +28,10 @@ from mooring.wiring.data_directory import run_place
 from mooring.wiring.file_systems import COPY_OF, file_systems
 from mooring.wiring.server import Mooring, build_server
 
+DAEMON = "qemu-storage-daemon"
+
 TOOLS = {
-    "qemu-storage-daemon": "serves the disks: apt-get install qemu-system-common qemu-utils",
+    DAEMON: "serves the disks: apt-get install qemu-system-common qemu-utils",
     "qemu-img": "looks after layers: apt-get install qemu-utils",
 }
 
@@ -52,6 +57,8 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     for tool, purpose in TOOLS.items():
         path = shutil.which(tool)
         yield Finding(path is not None, f"{tool}: {path or 'missing; it ' + purpose}")
+    if settings.engine.kind == "qemu" and (text := _trims()):
+        yield Finding(True, text)
     paths = Paths(settings.data_directory)
     if not paths.data.exists():
         yield Finding(True, f"{paths.data}: not there yet; `mooringd serve` makes it")
@@ -80,6 +87,23 @@ def _findings(settings: Settings) -> Iterator[Finding]:
         yield Finding(False, str(error))
     finally:
         mooring.stop()
+
+
+def _trims() -> str | None:
+    """What is to be known of this host's QEMU by who waits for room after a trim."""
+    try:
+        done = subprocess.run(
+            [DAEMON, "--version"], capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = re.search(r"version (\d+)\.(\d+)\.(\d+)", done.stdout)
+    if found is None or may_discard(tuple(map(int, found.groups()))):
+        return None
+    return (
+        f"trims are ignored by this QEMU ({'.'.join(found.groups())}), which could lose data on "
+        "them: fstrim gives no room back, zeros do (fallocate --zero-range, blkdiscard --zeroout)"
+    )
 
 
 def _rooms(settings: Settings) -> Iterator[Finding]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mooring.admin.roots import copy_known, differences, missing_vault
@@ -63,7 +63,8 @@ def _examine(
             return True, f"{where}: empty yet"
         clock = SystemClock()
         with open_vault_in(store, settings, region, clock, create=False, index=None) as vault:
-            told = [] if copy else _differences(settings, region, vault)
+            strangers: list[str] = []
+            told = [] if copy else _differences(settings, region, vault, strangers.append)
         if told:
             more = f", and {len(told) - 3} more like that" if len(told) > 3 else ""
             return False, f"{where}: {'; '.join(told[:3])}{more}"
@@ -74,12 +75,14 @@ def _examine(
         return False, f"{where} cannot be used: {error}"
     except MooringError as error:
         return False, f"{where}: {error}"
-    return _room(place, where)
+    return _room(place, where, strangers)
 
 
-def _differences(settings: Settings, region: str, vault: Vault) -> list[str]:
+def _differences(
+    settings: Settings, region: str, vault: Vault, tell: Callable[[str], object]
+) -> list[str]:
     try:
-        return differences(settings, region, vault)
+        return differences(settings, region, vault, tell=tell)
     except ConfigurationError:
         # Of the catalog doctor tells elsewhere.
         return []
@@ -95,11 +98,11 @@ def _write(store: Store) -> None:
         store.delete(name)
 
 
-def _room(place: str, where: str) -> tuple[bool, str]:
+def _room(place: str, where: str, besides: list[str]) -> tuple[bool, str]:
     if is_bucket(place):
-        return True, f"{where}: opens, and can be written to"
+        return True, "; ".join([f"{where}: opens, and can be written to", *besides])
     room = room_at(Path(place))
-    text = f"{where}: opens, and can be written to; {room}"
+    text = "; ".join([f"{where}: opens, and can be written to", str(room), *besides])
     if room.is_short:
         return False, f"{text}; make room, or snapshots will fail"
     return True, text

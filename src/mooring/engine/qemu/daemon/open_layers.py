@@ -173,7 +173,13 @@ class OpenLayers:
         return self._clock.monotonic() - started
 
     def _may_discard(self) -> bool:
-        # Discards on qcow2 could lose data before "qcow2: Fix corruption on discard during
-        # write with COW", which is in 10.0.11 and, made after 11.0, not in 10.1 to 11.0.
-        version = self._connection.version()
-        return (10, 0, 11) <= version < (10, 1) or version >= (11, 1)
+        return may_discard(self._connection.version())
+
+
+def may_discard(version: tuple[int, ...]) -> bool:
+    """Whether a QEMU of that version is asked to discard; trims are ignored by others.
+
+    Discards on qcow2 could lose data before "qcow2: Fix corruption on discard during write with
+    COW", which is in 10.0.11 and, made after 11.0, not in 10.1 to 11.0.
+    """
+    return (10, 0, 11) <= version < (10, 1) or version >= (11, 1)
