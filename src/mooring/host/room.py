@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mooring.model.errors import DiskFullError
+from mooring.model.errors import NO_ROOM, DiskFullError
 
 MIB = 1 << 20
 
@@ -17,6 +20,8 @@ SHORT = 0.10
 """Less than this part free is called short, but not more than `PLENTY_BYTES`."""
 
 PLENTY_BYTES = 64 << 30
+
+_BLOCK = 4096
 
 FEW_FILES = 64
 """Room for fewer files than this is none."""
@@ -76,6 +81,29 @@ def check_room(path: Path, what: str, margin: int) -> None:
             "use: delete snapshots or disks, or make room there in another way. "
             "The setting room.margin_mib says how much is kept"
         )
+
+
+@contextmanager
+def told_when_full(place: Path, what: str) -> Iterator[None]:
+    """Raise DiskFullError where the system finds no room in the place; its other errors pass."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise DiskFullError(
+            f"the file system of the {what}, {place}, is full, or has room for no more files: "
+            "make room there and try again"
+        ) from error
+
+
+def try_room(place: Path, what: str) -> None:
+    """Raise DiskFullError if not even a small file can be written in the place; OSError.
+
+    Before something is started there that would only say that it did not succeed.
+    """
+    with told_when_full(place, what), tempfile.TemporaryFile(dir=place) as file:
+        file.write(bytes(_BLOCK))
 
 
 def _amount(size: int) -> str:

@@ -8,6 +8,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from mooring.host.room import told_when_full
 from mooring.model.clock import Clock
 from mooring.model.errors import InvalidInputException
 from mooring.model.ids import Ids
@@ -52,7 +53,7 @@ class ImportPlaces:
     def offer(self, user: str) -> tuple[str, Path]:
         """A new place for one import by the user: its token and its folder.
 
-        Raises InvalidInputException if too many wait for the user already; OSError.
+        Raises InvalidInputException if too many wait for the user already; DiskFullError, OSError.
         """
         with self._lock:
             self._forget_old()
@@ -63,8 +64,9 @@ class ImportPlaces:
                 )
             token = self._ids.token(_DIGITS)
             place = self._folder / token
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            place.mkdir(mode=0o700)
+            with told_when_full(self._folder, "run directory"):
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                place.mkdir(mode=0o700)
             self._offers[token] = _Offer(user, self._clock.monotonic() + OFFERED_SECONDS)
         return token, place
 

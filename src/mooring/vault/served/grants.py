@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import secrets
 from collections.abc import Iterator
@@ -11,10 +10,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from mooring.host.room import told_when_full
 from mooring.model.clock import Clock
 from mooring.model.errors import StoreError
 
 FOLDER = "grants"
+RUN = "run directory"
 _NAME = re.compile(r"[0-9a-f]{32}")
 
 
@@ -38,24 +39,27 @@ class Grants:
         self._clock = clock
 
     def add(self, snapshot_id: str, seconds: float, key_id: str = "") -> str:
-        """Grant, and return the export's name; forgets what has expired. Raises StoreError."""
+        """Grant, and return the export's name; forgets what has expired.
+
+        Raises DiskFullError, StoreError.
+        """
         name = secrets.token_hex(16)
         expires = self._clock.now_ms() + round(seconds * 1000)
         text = json.dumps({"snapshot": snapshot_id, "expires_ms": expires, "key": key_id})
         fresh = self._folder / f"{name}.new"
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            try:
-                os.write(fd, text.encode())
-            finally:
-                os.close(fd)
-            fresh.rename(self._folder / name)
+            with told_when_full(self._folder, RUN):
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                fresh.touch(mode=0o600)
+                fresh.write_text(text, encoding="utf-8")
+                fresh.rename(self._folder / name)
             for old, grant in self._all():
                 if grant.expires_ms <= self._clock.now_ms():
                     old.unlink(missing_ok=True)
         except OSError as error:
             raise StoreError(f"the export could not be noted: {error}") from error
+        finally:
+            fresh.unlink(missing_ok=True)
         return name
 
     def find(self, name: str) -> Grant | None:

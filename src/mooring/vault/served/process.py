@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
+from mooring.host.room import told_when_full, try_room
 from mooring.model.clock import Clock
 from mooring.model.errors import ConfigurationError, StoreError
 from mooring.nbd.uri import NbdUri
-from mooring.vault.served.grants import Grants
+from mooring.vault.served.grants import RUN, Grants
 from mooring.version import VERSION
 
 SOCKET_NAME = "nbd.sock"
@@ -78,8 +79,9 @@ class ServingProcess:
         """
         with self._lock:
             served = self._served()
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            (self.folder / WANTED_NAME).touch(mode=0o600)
+            with told_when_full(self.folder, RUN):
+                self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                (self.folder / WANTED_NAME).touch(mode=0o600)
             deadline = self._clock.monotonic() + START_SECONDS
             never = threading.Event()
             spawned = False
@@ -90,7 +92,9 @@ class ServingProcess:
                     if _take(lock):
                         if spawned:
                             raise StoreError(f"snapshots cannot be served: {self._log_tail()}")
-                        (self.folder / SERVED_NAME).write_text(served, encoding="utf-8")
+                        try_room(self.folder, RUN)
+                        with told_when_full(self.folder, RUN):
+                            (self.folder / SERVED_NAME).write_text(served, encoding="utf-8")
                         self._spawn(lock)
                         spawned = True
                 if self._clock.monotonic() > deadline:

@@ -12,7 +12,8 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from mooring.model.errors import ConfigurationError, EngineError
+from mooring.host.room import told_when_full, try_room
+from mooring.model.errors import ConfigurationError, DiskFullError, EngineError
 
 SOCKET_PATH_LIMIT = 107
 """Bytes that fit into `sockaddr_un.sun_path` with the closing zero (Linux, unix(7))."""
@@ -34,6 +35,7 @@ TRACED = (
 """Events that a daemon traces, into its log: they tell which export each connection uses."""
 
 _KILL_SECONDS = 10.0
+RUN = "run directory"
 
 
 class DaemonProcess:
@@ -115,7 +117,9 @@ def spawn(program: str, folder: Path, arguments: Sequence[str]) -> None:
     and a daemon that fails to start shows as a closed connection. The NBD socket gets its name
     only by `publish`.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with told_when_full(folder, RUN):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try_room(folder, RUN)
     (folder / PID_FILE).unlink(missing_ok=True)
     _withdrawn(folder).unlink(missing_ok=True)
     with (
@@ -221,9 +225,13 @@ def _listen(path: Path) -> socket.socket:
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX)
     try:
-        listener.bind(str(path))
+        with told_when_full(path.parent, RUN):
+            listener.bind(str(path))
         path.chmod(0o600)
         listener.listen(64)
+    except DiskFullError:
+        listener.close()
+        raise
     except OSError as error:
         listener.close()
         raise EngineError(f"cannot listen at {path}: {error}") from error
