@@ -21,17 +21,20 @@ from mooring.service.nothing_kept import LISTS
 TARGET = Path(__file__).parent.parent / "src/mooring/protocol/service_model.json"
 
 SERVED = """
-AttachDisk CloseInstancePublicPorts CopySnapshot CreateDisk
-CreateDiskFromSnapshot CreateDiskSnapshot CreateInstanceSnapshot CreateInstances
-CreateInstancesFromSnapshot DeleteAutoSnapshot DeleteDisk DeleteDiskSnapshot
-DeleteInstance DeleteInstanceSnapshot DetachDisk DisableAddOn EnableAddOn
-ExportSnapshot GetActiveNames GetAutoSnapshots GetBlueprints GetBundles GetDisk
-GetDiskSnapshot GetDiskSnapshots GetDisks GetExportSnapshotRecords GetInstance
+AllocateStaticIp AttachDisk AttachStaticIp CloseInstancePublicPorts
+CopySnapshot CreateDisk CreateDiskFromSnapshot CreateDiskSnapshot
+CreateInstanceSnapshot CreateInstances CreateInstancesFromSnapshot
+CreateKeyPair DeleteAutoSnapshot DeleteDisk DeleteDiskSnapshot DeleteInstance
+DeleteInstanceSnapshot DeleteKeyPair DetachDisk DetachStaticIp DisableAddOn
+DownloadDefaultKeyPair EnableAddOn ExportSnapshot GetActiveNames
+GetAutoSnapshots GetBlueprints GetBundles GetDisk GetDiskSnapshot
+GetDiskSnapshots GetDisks GetExportSnapshotRecords GetInstance
 GetInstancePortStates GetInstanceSnapshot GetInstanceSnapshots GetInstanceState
-GetInstances GetOperation GetOperations GetOperationsForResource GetRegions
+GetInstances GetKeyPair GetKeyPairs GetOperation GetOperations
+GetOperationsForResource GetRegions GetStaticIp GetStaticIps ImportKeyPair
 IsVpcPeered OpenInstancePublicPorts PutInstancePublicPorts RebootInstance
-SetIpAddressType StartInstance StopInstance TagResource UntagResource
-UpdateInstanceMetadataOptions
+ReleaseStaticIp SetIpAddressType StartInstance StopInstance TagResource
+UntagResource UpdateInstanceMetadataOptions
 """.split()
 """What is served, besides lists of what there is nothing of."""
 

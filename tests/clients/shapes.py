@@ -15,8 +15,11 @@ import botocore.session
 NOT_IN_THE_ENUM = {
     "OperationType": {
         "CopySnapshot",
+        "CreateKeyPair",
         "DeleteAutoSnapshot",
+        "DeleteKeyPair",
         "ExportSnapshot",
+        "ImportKeyPair",
         "TagResource",
         "UntagResource",
     }

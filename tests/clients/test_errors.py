@@ -285,7 +285,7 @@ def test_a_snapshot_needs_one_source(site: Site, sources: Mapping[str, str]) -> 
     [
         ("CreateDiskSnapshot", {"instanceName": "web", "diskSnapshotName": "snap"}),
         ("CreateDomain", {"domainName": "example.org"}),
-        ("GetKeyPair", {"keyPairName": "mine"}),
+        ("GetInstanceAccessDetails", {"instanceName": "web"}),
     ],
 )
 def test_what_is_not_served_says_so(site: Site, operation: str, params: Mapping[str, Any]) -> None:

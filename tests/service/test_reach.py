@@ -21,6 +21,7 @@ from mooring.service.context import Context
 from mooring.service.questions.table import QUESTIONS, question_handlers
 from mooring.service.reach import Through
 from mooring.service.table import OPERATIONS
+from tests.service.ssh import PUBLIC_KEY
 from tests.service.test_auto_snapshots import MIDNIGHT, add_on
 from tests.service.world import REGION, ZONE, World
 
@@ -29,8 +30,11 @@ DB = Access("db-team", Role.OPERATOR, {"team": "db"})
 TAGS = [{"key": "team", "value": "db"}]
 SECRET = b"PAYROLL!" * 512
 
-FOREIGN = ("theirs", "their-web", "their-snap", "their-whole")
+FOREIGN = ("theirs", "their-web", "their-snap", "their-whole", "their-ip", "their-key")
 """A resource of each kind that is not the team's."""
+
+OWN = {"staticIpName": "our-ip", "keyPairName": "our-key"}
+"""What the team has besides its instance and its disk, by the members that name it."""
 
 TOLD_IN_FULL = {"GetActiveNames", "GetOperation", "GetOperations", "GetOperationsForResource"}
 """Names in use and operations have no tags, so they are shown to everybody."""
@@ -49,6 +53,7 @@ VALUES: dict[str, Any] = {
     "forceDeleteAddOns": True,
     "ipAddressType": "ipv4",
     "operationId": "00000000-0000-0000-0000-000000000001",
+    "publicKeyBase64": PUBLIC_KEY,
     "portInfo": {"fromPort": 22, "toPort": 22, "protocol": "tcp"},
     "portInfos": [{"fromPort": 22, "toPort": 22, "protocol": "tcp"}],
     "resourceType": "Instance",
@@ -97,6 +102,11 @@ def shared(tmp_path: Path) -> Iterator[Shared]:
     world.clock.advance(7 * 3600)
     assert take_due(world.tools) == 1
     world.settle()
+    world.call("AllocateStaticIp", staticIpName="their-ip")
+    world.call("AttachStaticIp", staticIpName="their-ip", instanceName="their-web")
+    world.call("ImportKeyPair", keyPairName="their-key", publicKeyBase64=PUBLIC_KEY)
+    world.call("AllocateStaticIp", access=DB, staticIpName="our-ip")
+    world.call("ImportKeyPair", access=DB, keyPairName="our-key", publicKeyBase64=PUBLIC_KEY)
     for name in ("their-snap", "their-whole"):
         world.call("ExportSnapshot", sourceSnapshotName=name)
     world.settle()
@@ -113,6 +123,11 @@ def _ids(world: World, payroll: str) -> list[str]:
 
 def of_disk(transaction: Transaction, disk_id: str) -> list[DiskSnapshot]:
     return [one for one in transaction.snapshots.all() if one.disk_id == disk_id]
+
+
+def own_name(member: str) -> str:
+    """The team's resource of the kind that a member names."""
+    return OWN.get(member) or ("web" if "nstance" in member else "ours")
 
 
 def request(operation: str, names: Mapping[str, str]) -> dict[str, Any]:
@@ -140,7 +155,7 @@ def test_what_others_have_cannot_be_named(shared: Shared) -> None:
     """One world serves all, because nothing happens to it."""
     before = contents(shared.world)
     for operation, member, name in named():
-        own = {one: "web" if "nstance" in one else "ours" for one in OPERATIONS[operation].on}
+        own = {one: own_name(one) for one in OPERATIONS[operation].on}
         refusals = set()
         for others in ({}, own):
             params = request(operation, {**others, member: name})
@@ -162,6 +177,8 @@ def contents(world: World) -> Any:
             transaction.snapshots.all(),
             transaction.instance_snapshots.all(),
             transaction.export_records.all(),
+            transaction.static_ips.all(),
+            transaction.key_pairs.all(),
             transaction.auto_runs.due(1 << 60),
             transaction.jobs.all(),
         )
@@ -171,9 +188,10 @@ def act_on_ones_own(shared: Shared, operation: str) -> None:
     """Name the team's instance by each member in turn; nothing of others is in what is told."""
     world = shared.world
     for member in OPERATIONS[operation].on or ("",):
-        names = {member: "web"} if member else {}
-        if "diskName" in OPERATIONS[operation].on and member != "diskName":
-            names["diskName"] = "ours"
+        names = {member: OWN.get(member, "web")} if member else {}
+        for other in OPERATIONS[operation].on:
+            if other in ("diskName", *OWN) or member in OWN:
+                names.setdefault(other, own_name(other))
         try:
             result = world.call(operation, access=DB, **request(operation, names))
             told = serialize_result(MODEL, operation, result).decode()
@@ -214,9 +232,10 @@ def test_nothing_of_others_is_reached_through_what_is_ones_own(
 def test_what_acts_on_an_instances_disks_is_declared(operation: str) -> None:
     """Whatever changes an instance's disks says so in the table, or is known to leave them."""
     leaves = {
-        "AttachDisk", "CloseInstancePublicPorts", "CreateDiskFromSnapshot", "CreateDiskSnapshot",
-        "DeleteDisk", "DeleteDiskSnapshot", "DeleteInstanceSnapshot", "DetachDisk",
-        "ExportSnapshot", "OpenInstancePublicPorts", "PutInstancePublicPorts",
+        "AttachDisk", "AttachStaticIp", "CloseInstancePublicPorts", "CreateDiskFromSnapshot",
+        "CreateDiskSnapshot", "DeleteDisk", "DeleteDiskSnapshot", "DeleteInstanceSnapshot",
+        "DeleteKeyPair", "DetachDisk", "DetachStaticIp", "ExportSnapshot",
+        "OpenInstancePublicPorts", "PutInstancePublicPorts", "ReleaseStaticIp",
         "SetIpAddressType", "UpdateInstanceMetadataOptions",
     }  # fmt: skip
     entry = OPERATIONS[operation]

@@ -25,6 +25,7 @@ from mooring.protocol.serialize import serialize_result
 from mooring.quiesce.memory import MemoryQuiescer
 from mooring.service.backend import Backend
 from mooring.service.context import Context
+from mooring.service.default_keys import DefaultKeys
 from mooring.service.freezing import freeze_unasked
 from mooring.service.import_places import ImportPlaces
 from mooring.service.table import handlers
@@ -44,6 +45,7 @@ class World:
         observer: Observer = unobserved,
         exports: Path = Path("/nowhere/exports"),
         imports: Path = Path("/nowhere/imports"),
+        default_keys: Path = Path("/nowhere/default-key-pairs"),
         rooms: Rooms = Rooms({}, 0),  # noqa: B008 - it does not change
     ) -> None:
         self.clock = ManualClock()
@@ -77,6 +79,7 @@ class World:
             max_pending_snapshots=5,
             exports=exports,
             imports=ImportPlaces(imports, self.clock, self.tools.ids),
+            default_keys=DefaultKeys(default_keys),
             rooms=rooms,
             quiescer=self.quiescer,
             devices=self.tools.devices,
@@ -170,13 +173,16 @@ class World:
         assert disk is not None
         return disk.id
 
-    def instance(self, name: str = "web", zone: str = ZONE, *, blueprint: str = "external") -> None:
+    def instance(
+        self, name: str = "web", zone: str = ZONE, *, blueprint: str = "external", **more: Any
+    ) -> None:
         self.call(
             "CreateInstances",
             instanceNames=[name],
             availabilityZone=zone,
             blueprintId=blueprint,
             bundleId="external",
+            **more,
         )
         self.runner.drain()
 

@@ -31,11 +31,13 @@ from mooring.catalog.group_sync import GroupSync
 from mooring.catalog.instance_snapshots import InstanceSnapshots
 from mooring.catalog.instances import Instances
 from mooring.catalog.jobs import Jobs
+from mooring.catalog.key_pairs import KeyPairs
 from mooring.catalog.migrate import is_current, migrate
 from mooring.catalog.names import Names
 from mooring.catalog.operations import Operations
 from mooring.catalog.room import CatalogRoom, lack_of_room
 from mooring.catalog.snapshots import Snapshots
+from mooring.catalog.static_ips import StaticIps
 from mooring.catalog.tags import TagRows
 from mooring.catalog.vault_rows import VaultRows
 from mooring.model.errors import CatalogError, CatalogFullError, ConfigurationError
@@ -85,6 +87,8 @@ class Transaction:
         self.instances = Instances(connection)
         self.instance_snapshots = InstanceSnapshots(connection)
         self.export_records = ExportRecords(connection)
+        self.static_ips = StaticIps(connection)
+        self.key_pairs = KeyPairs(connection)
         self.operations = Operations(connection)
         self.jobs = Jobs(connection)
         self.auto_runs = AutoRuns(connection)

@@ -6,11 +6,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Row, Select, select, update
 
 from mooring.catalog import schema
 from mooring.catalog.auto_runs import read_add_on, with_add_on
 from mooring.catalog.rows import ResourceRows
+from mooring.catalog.slots import free_slot
 from mooring.model.firewall import decode, encode
 from mooring.model.instance import Instance, InstanceState
 from mooring.model.operation import ResourceType
@@ -24,7 +25,10 @@ class Instances(ResourceRows[Instance]):
     kind = ResourceType.INSTANCE
 
     def query(self) -> Select[Any]:
-        return with_add_on(select(self.table), self.table.c.id)
+        kept = schema.static_ips
+        query = select(self.table).add_columns(kept.c.slot.label("static_slot"))
+        query = query.outerjoin(kept, kept.c.instance_id == self.table.c.id)
+        return with_add_on(query, self.table.c.id)
 
     def value(self, row: Row[Any], tags: Tags) -> Instance:
         return Instance(
@@ -42,6 +46,8 @@ class Instances(ResourceRows[Instance]):
             metadata_options=json.loads(row.metadata_options or "null"),
             ports=decode(row.ports),
             add_on=read_add_on(row),
+            slot=row.slot,
+            static_slot=row.static_slot,
             tags=tags,
         )
 
@@ -52,7 +58,15 @@ class Instances(ResourceRows[Instance]):
             "state": value.state.label,
             "metadata_options": None if options is None else json.dumps(dict(options)),
             "ports": encode(value.ports),
+            "slot": free_slot(self.connection),
         }
+
+    def remove(self, value: Instance) -> None:
+        """Delete the instance; a static IP that it has stays, attached to nothing."""
+        kept = schema.static_ips
+        detach = update(kept).where(kept.c.instance_id == value.id).values(instance_id=None)
+        self.connection.execute(detach)
+        super().remove(value)
 
     def set_metadata_options(self, instance_id: str, options: Mapping[str, Any]) -> None:
         self.change(instance_id, metadata_options=json.dumps(dict(options)))

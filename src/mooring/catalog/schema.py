@@ -41,7 +41,12 @@ instances = _resources(
     Column("ip_address_type", Text),
     Column("metadata_options", Text),
     Column("ports", Text),
+    Column("slot", Integer),
 )
+
+static_ips = _resources("static_ips", Column("slot", Integer), Column("instance_id", Text))
+
+key_pairs = _resources("key_pairs", Column("fingerprint", Text), Column("public_key", Text))
 
 disks = _resources(
     "disks",

@@ -21,6 +21,23 @@ from typing import Any
 HOST = "host"
 """The blueprint of an instance that is this host itself."""
 
+_USERS = {
+    "windows": "Administrator",
+    "amazon": "ec2-user",
+    "alma": "ec2-user",
+    "centos_stream": "ec2-user",
+    "centos": "centos",
+    "freebsd": "ec2-user",
+    "opensuse": "ec2-user",
+    "cpanel_whm_almalinux": "ec2-user",
+    "cpanel_whm": "centos",
+    "debian": "admin",
+    "ubuntu": "ubuntu",
+    "plesk": "ubuntu",
+    "openclaw": "ubuntu",
+}
+"""Users by the beginning of blueprint ids, as in Lightsail's guide; others are Bitnami's."""
+
 _BLUEPRINT = re.compile(r"([a-z]+)(_[a-z0-9]+)*", re.ASCII)
 _BUNDLE = re.compile(
     r"([cm]_)?(nano|micro|small|medium|\d*x?large)(_win)?(_ipv6)?_\d+_\d+"
@@ -58,6 +75,14 @@ def is_known_blueprint(blueprint_id: str) -> bool:
 def is_known_bundle(bundle_id: str) -> bool:
     """Whether the id is listed, or made as those of the real service are."""
     return bundle_id in _listed("bundles") or _BUNDLE.fullmatch(bundle_id) is not None
+
+
+def username(blueprint_id: str) -> str | None:
+    """Who logs in on an instance made from the blueprint; None for a machine of the user's own."""
+    if blueprint_id in ("external", HOST):
+        return None
+    found = (name for family, name in _USERS.items() if blueprint_id.startswith(family))
+    return next(found, "bitnami")
 
 
 @cache

@@ -6,6 +6,7 @@ import os.path
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
+from mooring.model.addresses import ADDRESS_TAG, check_address_tag
 from mooring.model.disk import SHARED_TAG
 from mooring.model.errors import InvalidInputException
 from mooring.model.names import shown
@@ -90,6 +91,8 @@ def check_own_tags(kind: ResourceType, tags: Tags) -> None:
             )
         if key == AGENT_TAG:
             _check_socket(value or "")
+        if key == ADDRESS_TAG:
+            check_address_tag(value or "")
 
 
 def without_own(tags: Tags) -> dict[str, str | None]:
@@ -102,6 +105,7 @@ _KNOWN: Mapping[str, Sequence[ResourceType]] = {
     RHYTHMS_TAG: [ResourceType.DISK, ResourceType.INSTANCE],
     AGENT_TAG: [ResourceType.INSTANCE],
     SHARED_TAG: [ResourceType.DISK],
+    ADDRESS_TAG: [ResourceType.INSTANCE],
 }
 
 

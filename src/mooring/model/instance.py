@@ -39,7 +39,8 @@ class Instance:
     """An instance. Times are milliseconds.
 
     `metadata_options` and `ports` are only kept for clients that read them back.
-    `add_on` is that of automatic snapshots, None if it is not enabled.
+    `add_on` is that of automatic snapshots, None if it is not enabled. `slot` says which addresses
+    it has, None while the catalog does not have it, and `static_slot` which static IP is attached.
     """
 
     id: str
@@ -56,4 +57,6 @@ class Instance:
     metadata_options: Mapping[str, Any] | None = None
     ports: list[Ports] = field(default_factory=list)
     add_on: AddOn | None = None
+    slot: int | None = field(default=None, compare=False)
+    static_slot: int | None = None
     tags: Tags = field(default_factory=dict)

@@ -25,6 +25,8 @@ class ResourceType(StrEnum):
     INSTANCE = "Instance"
     EXPORT_SNAPSHOT_RECORD = "ExportSnapshotRecord"
     INSTANCE_SNAPSHOT = "InstanceSnapshot"
+    STATIC_IP = "StaticIp"
+    KEY_PAIR = "KeyPair"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

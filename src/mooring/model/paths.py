@@ -42,6 +42,8 @@ class Paths:
         """Copies of the catalog, unless the settings name another place."""
         self.credentials = data / "credentials"
         """Access keys, as the AWS clients read them."""
+        self.default_keys = data / "default-key-pairs"
+        """The private halves of the regions' default key pairs."""
         self.audit = data / "audit.jsonl"
         """Who changed what, or was denied."""
         self.reserve = data / "reserve"

@@ -47,6 +47,13 @@ def admit(backend: Backend, request: Request) -> Backend:
         raise denied(backend, request, ALL, f"The role of this key is {access.role}, which cannot.")
     if not access.tags:
         return backend
+    if request.entry.shared:
+        raise denied(
+            backend,
+            request,
+            ALL,
+            "It is shared by the whole region: only a key that is bound to no tags can have it.",
+        )
     _check_request_tags(backend, request)
     if not request.entry.on:
         return backend
@@ -93,7 +100,8 @@ def _check_request_tags(backend: Backend, request: Request) -> None:
             f"The tag {AGENT_TAG} names a socket of the server's host, which may be another's "
             "guest: only a key that is bound to no tags can give it.",
         )
-    if request.entry.makes and not access.reaches(given):
+    given_for = request.entry.makes and not request.entry.inherits
+    if given_for and not access.reaches(given):
         raise denied(backend, request, ALL, f"The request must give the tags {_listed(access)}.")
     removed = set(params.get("tagKeys") or []) & access.tags.keys()
     if access.unbinds(given) or removed:

@@ -26,6 +26,7 @@ from mooring.protocol.serialize import Settled
 from mooring.quiesce.interface import Quiescer
 from mooring.quiesce.memory import MemoryQuiescer
 from mooring.service.context import Context
+from mooring.service.default_keys import DefaultKeys
 from mooring.service.entry import Takes
 from mooring.service.import_places import ImportPlaces
 from mooring.vault.served.interface import NoServer, SnapshotServer
@@ -55,6 +56,7 @@ class Backend:
     max_pending_snapshots: int
     exports: Path
     imports: ImportPlaces
+    default_keys: DefaultKeys
     rooms: Rooms
     servers: Mapping[str, SnapshotServer] = field(default_factory=dict)
     vaults: Mapping[str, Vault] = field(default_factory=dict)

@@ -5,11 +5,16 @@ from __future__ import annotations
 from mooring.service.nothing_kept import LISTS
 
 _KEPT = "The value is kept and told back. It has no effect: Mooring runs no machines."
+_TOLD = (
+    "The address is from a range for documentation (RFC 5737), and only told: nothing is routed."
+)
 _NOTHING = "The list is always empty: {} are not kept here."
 
 DIFFERENCES: dict[str, str] = {
+    "AllocateStaticIp": f"{_TOLD} It is lost with the catalog.",
     "AttachDisk": "The disk is served over NBD; `diskPath` is only kept. A wish for "
     "`autoMounting` is told back as `NotMounted`: mounting is up to the machine.",
+    "AttachStaticIp": "The address is the instance's `publicIpAddress`; nothing is routed.",
     "CopySnapshot": "Only what the target region does not have of the disk is read and stored.",
     "CreateDiskFromSnapshot": "The disk is usable at once, before it has all data.",
     "CreateDiskSnapshot": "With `instanceName` it is refused: instances have no system disk here. "
@@ -17,7 +22,11 @@ DIFFERENCES: dict[str, str] = {
     "CreateInstanceSnapshot": "It holds the attached disks only, for there is no system disk. One "
     "of an instance without disks is available at once. `sizeInGb` is the sum of its disks.",
     "CreateInstances": "Nothing is booted: an instance is a place to attach disks to. The "
-    "blueprint `external` is Mooring's own. `userData` has no effect.",
+    "blueprint `external` is Mooring's own. `userData` has no effect. A `keyPairName` is kept, "
+    "and need not be that of a key pair; no default key pair is made.",
+    "CreateKeyPair": "The private key is in the answer and nowhere else: a client that asks again "
+    "after it has lost the answer is told that the name is in use. Key pairs are lost with the "
+    "catalog.",
     "CreateInstancesFromSnapshot": "Disks are usable at once. Without `attachedDiskMapping` they "
     "are called after the new instance and the old disk. If one cannot be made, nothing of its "
     "instance is left.",
@@ -26,6 +35,9 @@ DIFFERENCES: dict[str, str] = {
     "`mooring:snapshots`.",
     "DeleteInstance": "Its disks are detached and kept, as on the real service. Refused without "
     "`forceDeleteAddOns` while the instance has the add-on, or the tag `mooring:snapshots`.",
+    "DetachStaticIp": "The instance has its former public address again.",
+    "DownloadDefaultKeyPair": "Not for keys that are bound to tags. Its private key is a file in "
+    "the data directory, readable for the server only.",
     "DetachDisk": "Possible while the instance runs, unless a client uses the disk.",
     "EnableAddOn": "Only AutoSnapshot. Of an instance it takes all attached disks at one instant, "
     "for there is no system disk. The tag `mooring:snapshots` asks for other rhythms.",
@@ -35,7 +47,11 @@ DIFFERENCES: dict[str, str] = {
     "GetExportSnapshotRecords": "`destinationInfo` has the path of the file or directory.",
     "GetBlueprints": "Besides those of Lightsail there are `external` and `host`.",
     "GetBundles": "Besides those of Lightsail there is `external`. Nothing is charged.",
-    "GetInstance": "There are no addresses, no system disk and no health.",
+    "GetInstance": "There is no system disk and no health. Addresses are from ranges for "
+    "documentation and only told; the instance's tag `mooring:address` gives the machine's real "
+    "one. `username` is that of the blueprint; `external` and `host` have none.",
+    "GetKeyPair": "`LightsailDefaultKeyPair` is there once it has been downloaded.",
+    "ImportKeyPair": "Without tags in the request it gets those that the caller's key is bound to.",
     "GetInstancePortStates": "No port is shown until one is opened: Mooring has no firewall.",
     "GetInstanceSnapshot": "There is no system disk: see CreateInstanceSnapshot.",
     "GetInstanceSnapshots": "There is no system disk: see CreateInstanceSnapshot.",
@@ -44,6 +60,7 @@ DIFFERENCES: dict[str, str] = {
     "GetOperationsForResource": "Newest first; also of a resource that is gone.",
     "GetRegions": "Those that the server serves; without zones for databases.",
     "IsVpcPeered": "Always false: there is no network to be peered with.",
+    "ReleaseStaticIp": "One that is attached is detached first.",
     "RebootInstance": "Clients of the instance's disks are cut off and may connect again.",
     "StopInstance": "Its disks are flushed and no longer served. `force` changes nothing.",
     "OpenInstancePublicPorts": _KEPT,
@@ -63,18 +80,18 @@ DIFFERENCES: dict[str, str] = {
 NOT_SERVED: dict[str, str] = {
     "An export is a file here, of which no machine is made": "CreateCloudFormationStack",
     "Mooring runs no machines: there is nothing to log in to, to measure or to set up": """
-        CreateGUISessionAccessDetails CreateKeyPair DeleteKeyPair DeleteKnownHostKeys
-        DownloadDefaultKeyPair GetInstanceAccessDetails GetInstanceMetricData GetKeyPair
-        GetSetupHistory ImportKeyPair SetupInstanceHttps StartGUISession StopGUISession""",
-    "Mooring has no networks, addresses, load balancers or distributions": """
-        AllocateStaticIp AttachCertificateToDistribution AttachInstancesToLoadBalancer
-        AttachLoadBalancerTlsCertificate AttachStaticIp CreateCertificate CreateDistribution
+        CreateGUISessionAccessDetails DeleteKnownHostKeys
+        GetInstanceAccessDetails GetInstanceMetricData
+        GetSetupHistory SetupInstanceHttps StartGUISession StopGUISession""",
+    "Mooring has no networks, load balancers or distributions": """
+        AttachCertificateToDistribution AttachInstancesToLoadBalancer
+        AttachLoadBalancerTlsCertificate CreateCertificate CreateDistribution
         CreateLoadBalancer CreateLoadBalancerTlsCertificate DeleteCertificate DeleteDistribution
         DeleteLoadBalancer DeleteLoadBalancerTlsCertificate DetachCertificateFromDistribution
-        DetachInstancesFromLoadBalancer DetachStaticIp GetDistributionBundles
+        DetachInstancesFromLoadBalancer GetDistributionBundles
         GetDistributionLatestCacheReset GetDistributionMetricData GetLoadBalancer
         GetLoadBalancerMetricData GetLoadBalancerTlsCertificates GetLoadBalancerTlsPolicies
-        GetStaticIp PeerVpc ReleaseStaticIp ResetDistributionCache UnpeerVpc UpdateDistribution
+        PeerVpc ResetDistributionCache UnpeerVpc UpdateDistribution
         UpdateDistributionBundle UpdateLoadBalancerAttribute""",
     "Mooring keeps no domains": """
         CheckSubdomainAvailability CreateDomain CreateDomainEntry CreateSubdomain DeleteDomain

@@ -39,7 +39,9 @@ class Entry(Generic[Function_co]):
     resources of ours and belong into the audit log. `makes` is the member that names what is made:
     who is bound to tags must give them in the request. `takes` says what has to have more room
     than its margin. `vault` says that it is no use without the region's
-    vault.
+    vault. `inherits` says that the request has no tags for what it makes, which gets those that
+    bind the key. `shared` says that it gives out what is the whole region's: to no key that is
+    bound to tags.
     """
 
     function: Function_co
@@ -51,6 +53,8 @@ class Entry(Generic[Function_co]):
     through: Through = Through.NOTHING
     takes: tuple[Takes, ...] = ()
     vault: Use | None = None
+    inherits: bool = False
+    shared: bool = False
 
 
 AnyEntry = Entry[Callable[..., object]]
@@ -74,6 +78,8 @@ def changes(
     through: Through = Through.NOTHING,
     takes: Sequence[Takes] = (),
     vault: Use | None = None,
+    inherits: bool = False,
+    shared: bool = False,
 ) -> Entry[Function]:
     """It makes, changes or deletes resources, or opens a way to the data of a disk."""
     return Entry(
@@ -86,6 +92,8 @@ def changes(
         through=through,
         takes=tuple(takes),
         vault=vault,
+        inherits=inherits,
+        shared=shared,
     )
 
 

@@ -6,7 +6,11 @@ Mooring runs no machines, so there is nothing that it could have an effect on.
 from __future__ import annotations
 
 from mooring.catalog.database import Transaction
-from mooring.model.errors import InvalidInputException, NotFoundException
+from mooring.model.errors import (
+    InvalidInputException,
+    NotFoundException,
+    OperationFailureException,
+)
 from mooring.model.firewall import Ports, encode, opened, read_ports
 from mooring.model.instance import Instance
 from mooring.model.operation import ResourceType
@@ -80,6 +84,10 @@ def set_ip_address_type(backend: Backend, call: Call) -> Result:
                 f"The {params['resourceType']} does not exist: {params['resourceName']}"
             )
         instance = find_instance(transaction, call.region, params["resourceName"])
+        if params["ipAddressType"] == "ipv6" and instance.static_slot is not None:
+            raise OperationFailureException(
+                f"The instance {instance.name} has a static IP, which is of IPv4: detach it first."
+            )
         transaction.instances.change(instance.id, ip_address_type=params["ipAddressType"])
         ended = [operations.begin(backend, call, instance, ended=True)]
         return operations.reply(backend, transaction, call, ended)

@@ -22,6 +22,7 @@ from mooring.service import operations, pages
 from mooring.service.add_ons import begin_with, end_with, read_add_ons
 from mooring.service.backend import Backend, Call, Result
 from mooring.service.quiescing import check_agent
+from mooring.service.static_ip_attachment import detach
 from mooring.service.using import cut_off
 from mooring.service.views import instance_view, state_view
 
@@ -134,7 +135,8 @@ def reboot_instance(backend: Backend, call: Call) -> Result:
 def delete_instance(backend: Backend, call: Call) -> Result:
     """DeleteInstance: gone for clients at once; its disks are detached, and kept.
 
-    Its automatic snapshots go with it. The operation's details name whoever is cut off.
+    Its automatic snapshots go with it. A static IP is detached, and kept. The operation's details
+    name whoever is cut off.
     """
     with backend.catalog.write() as transaction:
         instance = find_instance(transaction, call.region, call.params["instanceName"])
@@ -156,6 +158,8 @@ def delete_instance(backend: Backend, call: Call) -> Result:
                 begun.append(
                     operations.begin(backend, call, resource, details=details, kind="DetachDisk")
                 )
+        if (static_ip := transaction.static_ips.of_instance(instance.id)) is not None:
+            begun += detach(backend, transaction, call, static_ip)
         begun.append(operations.begin(backend, call, instance, details=left, ended=True))
         transaction.instances.remove(instance)
         arguments = {

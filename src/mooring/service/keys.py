@@ -13,13 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mooring.model.access import Access, Role
-from mooring.model.errors import (
-    NO_ROOM,
-    ConfigurationError,
-    DiskFullError,
-    InvalidInputException,
-)
+from mooring.model.errors import ConfigurationError, InvalidInputException
 from mooring.model.tags import read_tags
+from mooring.service.private_file import write_private
 
 PROFILE = "default"
 _USER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}", re.ASCII)
@@ -118,28 +114,7 @@ def parse_tags(items: list[str]) -> dict[str, str]:
 
 def write_keys(path: Path, keys: list[Key]) -> None:
     """Write the file whole or not at all, never readable for others."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write("\n".join(_section(key) for key in keys))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        if error.errno in NO_ROOM:
-            raise DiskFullError(
-                f"there is no room to write {path}, which stays as it is: make room on its file "
-                "system, then try again"
-            ) from error
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    write_private(path, "\n".join(_section(key) for key in keys))
 
 
 def _section(key: Key) -> str:

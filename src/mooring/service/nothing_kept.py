@@ -19,11 +19,9 @@ LISTS = {
     "GetContainerServices": "containerServices",
     "GetDistributions": "distributions",
     "GetDomains": "domains",
-    "GetKeyPairs": "keyPairs",
     "GetLoadBalancers": "loadBalancers",
     "GetRelationalDatabaseSnapshots": "relationalDatabaseSnapshots",
     "GetRelationalDatabases": "relationalDatabases",
-    "GetStaticIps": "staticIps",
 }
 """The operations, and the member of the answer that has the list."""
 

@@ -12,14 +12,16 @@ from mooring.model.export_record import ExportRecord
 from mooring.model.instance import Instance
 from mooring.model.instance_snapshot import InstanceSnapshot
 from mooring.model.job import HELD_MS, Job, JobKind
+from mooring.model.key_pair import KeyPair
 from mooring.model.names import check_name, shown
 from mooring.model.operation import ALL_ZONES, Operation, OperationStatus, ResourceType
 from mooring.model.snapshot import DiskSnapshot
+from mooring.model.static_ip import StaticIp
 from mooring.service import pages
 from mooring.service.backend import Backend, Call, Result
 from mooring.service.views import operation_view
 
-Resource = Disk | DiskSnapshot | ExportRecord | Instance | InstanceSnapshot
+Resource = Disk | DiskSnapshot | ExportRecord | Instance | InstanceSnapshot | StaticIp | KeyPair
 
 
 def begin(
@@ -58,6 +60,10 @@ def type_of(resource: Resource) -> ResourceType:
         return ResourceType.EXPORT_SNAPSHOT_RECORD
     if isinstance(resource, InstanceSnapshot):
         return ResourceType.INSTANCE_SNAPSHOT
+    if isinstance(resource, StaticIp):
+        return ResourceType.STATIC_IP
+    if isinstance(resource, KeyPair):
+        return ResourceType.KEY_PAIR
     return ResourceType.INSTANCE
 
 

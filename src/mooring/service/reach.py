@@ -21,6 +21,8 @@ class Through(Flag):
     """The disks attached to it."""
     AUTOMATIC = auto()
     """Its automatic snapshots: what they hold was on disks that were attached then."""
+    STATIC_IP = auto()
+    """The static IP attached to it."""
 
 
 def out_of_reach(
@@ -41,6 +43,10 @@ def out_of_reach(
         taken = transaction.instance_snapshots.auto_of_instance(resource_id)
         if not all(access.reaches(tags) for tags in _origins(transaction, taken)):
             return "all disks in the instance's automatic snapshots"
+    if Through.STATIC_IP in through:
+        static_ip = transaction.static_ips.of_instance(resource_id)
+        if static_ip is not None and not access.reaches(static_ip.tags):
+            return "the static IP attached to the instance"
     return None
 
 

@@ -16,11 +16,13 @@ from mooring.service import (
     instance_settings,
     instance_snapshots,
     instances,
+    key_pairs,
     nothing_kept,
     operations,
     regions,
     restored_instances,
     snapshots,
+    static_ips,
     tags,
 )
 from mooring.service.access import Request, admit, shown_to
@@ -34,7 +36,9 @@ Function = Callable[[Backend, Call], Result]
 Handler = Callable[[Context, Params], Mapping[str, Any]]
 
 OPERATIONS: dict[str, Entry[Function]] = {
+    "AllocateStaticIp": changes(static_ips.allocate_static_ip, makes="staticIpName", inherits=True),
     "AttachDisk": changes(attachments.attach_disk, on=["diskName", "instanceName"]),
+    "AttachStaticIp": changes(static_ips.attach_static_ip, on=["staticIpName", "instanceName"]),
     "CloseInstancePublicPorts": changes(
         instance_settings.close_instance_public_ports, on=["instanceName"]
     ),
@@ -79,19 +83,25 @@ OPERATIONS: dict[str, Entry[Function]] = {
         takes=[Takes.DISKS],
         vault=Use.READ,
     ),
+    "CreateKeyPair": changes(key_pairs.create_key_pair, makes="keyPairName"),
     "DeleteAutoSnapshot": changes(
         auto_snapshots.delete_auto_snapshot, on=["resourceName"], through=Through.AUTOMATIC
     ),
     "DeleteDisk": changes(disks.delete_disk, on=["diskName"]),
     "DeleteDiskSnapshot": changes(snapshots.delete_disk_snapshot, on=["diskSnapshotName"]),
     "DeleteInstance": changes(
-        instances.delete_instance, on=["instanceName"], through=Through.DISKS | Through.AUTOMATIC
+        instances.delete_instance,
+        on=["instanceName"],
+        through=Through.DISKS | Through.AUTOMATIC | Through.STATIC_IP,
     ),
     "DeleteInstanceSnapshot": changes(
         instance_snapshots.delete_instance_snapshot, on=["instanceSnapshotName"]
     ),
+    "DeleteKeyPair": changes(key_pairs.delete_key_pair, on=["keyPairName"]),
     "DetachDisk": changes(attachments.detach_disk, on=["diskName"]),
+    "DetachStaticIp": changes(static_ips.detach_static_ip, on=["staticIpName"]),
     "DisableAddOn": changes(add_ons.disable_add_on, on=["resourceName"], through=Through.DISKS),
+    "DownloadDefaultKeyPair": changes(key_pairs.download_default_key_pair, shared=True),
     "EnableAddOn": changes(add_ons.enable_add_on, on=["resourceName"], through=Through.DISKS),
     "ExportSnapshot": changes(
         exports.export_snapshot, on=["sourceSnapshotName"], takes=[Takes.EXPORTS], vault=Use.READ
@@ -113,10 +123,15 @@ OPERATIONS: dict[str, Entry[Function]] = {
     "GetInstanceSnapshots": reads(instance_snapshots.get_instance_snapshots),
     "GetInstanceState": reads(instances.get_instance_state, on=["instanceName"]),
     "GetInstances": reads(instances.get_instances),
+    "GetKeyPair": reads(key_pairs.get_key_pair, on=["keyPairName"]),
+    "GetKeyPairs": reads(key_pairs.get_key_pairs),
     "GetOperation": reads(operations.get_operation),
     "GetOperations": reads(operations.get_operations),
     "GetOperationsForResource": reads(operations.get_operations_for_resource, on=["resourceName"]),
     "GetRegions": reads(regions.get_regions),
+    "GetStaticIp": reads(static_ips.get_static_ip, on=["staticIpName"]),
+    "GetStaticIps": reads(static_ips.get_static_ips),
+    "ImportKeyPair": changes(key_pairs.import_key_pair, makes="keyPairName", inherits=True),
     "IsVpcPeered": reads(instance_settings.is_vpc_peered),
     "OpenInstancePublicPorts": changes(
         instance_settings.open_instance_public_ports, on=["instanceName"]
@@ -127,6 +142,7 @@ OPERATIONS: dict[str, Entry[Function]] = {
     "RebootInstance": changes(
         instances.reboot_instance, on=["instanceName"], through=Through.DISKS
     ),
+    "ReleaseStaticIp": changes(static_ips.release_static_ip, on=["staticIpName"]),
     "SetIpAddressType": changes(instance_settings.set_ip_address_type, on=["resourceName"]),
     "StartInstance": changes(instances.start_instance, on=["instanceName"], through=Through.DISKS),
     "StopInstance": changes(instances.stop_instance, on=["instanceName"], through=Through.DISKS),

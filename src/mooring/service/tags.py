@@ -79,4 +79,8 @@ def _by_id(
         return transaction.snapshots.by_id(resource_id)
     if kind is ResourceType.INSTANCE_SNAPSHOT:
         return transaction.instance_snapshots.by_id(resource_id)
+    if kind is ResourceType.STATIC_IP:
+        return transaction.static_ips.by_id(resource_id)
+    if kind is ResourceType.KEY_PAIR:
+        return transaction.key_pairs.by_id(resource_id)
     return transaction.instances.by_id(resource_id)

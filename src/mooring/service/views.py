@@ -7,14 +7,17 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from mooring.model import blueprints
+from mooring.model.addresses import addresses_of
 from mooring.model.disk import Attachment, Disk, DiskState
 from mooring.model.export_record import ExportRecord
 from mooring.model.firewall import ANYWHERE, Ports
 from mooring.model.instance import Instance
 from mooring.model.instance_snapshot import InstanceSnapshot, InstanceSnapshotState
+from mooring.model.key_pair import DEFAULT_KEY_PAIR, KeyPair
 from mooring.model.operation import ALL_ZONES, Operation, ResourceType
 from mooring.model.sizes import iops
 from mooring.model.snapshot import DiskSnapshot
+from mooring.model.static_ip import StaticIp
 from mooring.model.tags import Tags
 from mooring.protocol.serialize import Settled
 from mooring.service.backend import Backend
@@ -193,9 +196,13 @@ def _attached_disk_view(backend: Backend, whole: InstanceSnapshot, part: DiskSna
 
 
 def instance_view(backend: Backend, instance: Instance, disks: Iterable[Disk]) -> View:
-    """An instance as the API's Instance. Mooring boots nothing, so it has no addresses."""
+    """An instance as the API's Instance; its addresses are only told, unless a tag gives them."""
     blueprint = blueprints.blueprint(instance.blueprint_id) or {}
     bundle = blueprints.bundle(instance.bundle_id) or {}
+    assert instance.slot is not None
+    addresses = addresses_of(
+        instance.slot, instance.ip_address_type, instance.tags, instance.static_slot
+    )
     return {
         "name": instance.name,
         "arn": arn(backend, instance.region, ResourceType.INSTANCE, instance.id),
@@ -208,7 +215,10 @@ def instance_view(backend: Backend, instance: Instance, disks: Iterable[Disk]) -
         "blueprintName": blueprint.get("name", instance.blueprint_id),
         "bundleId": instance.bundle_id,
         "addOns": _add_ons(instance),
-        "isStaticIp": False,
+        "isStaticIp": instance.static_slot is not None,
+        "privateIpAddress": addresses.private,
+        "publicIpAddress": addresses.public,
+        "ipv6Addresses": None if addresses.ipv6 is None else [addresses.ipv6],
         "ipAddressType": instance.ip_address_type,
         "hardware": {
             "cpuCount": bundle.get("cpuCount", 0),
@@ -221,7 +231,37 @@ def instance_view(backend: Backend, instance: Instance, disks: Iterable[Disk]) -
         },
         "metadataOptions": _metadata_view(instance),
         "state": state_view(instance),
-        "sshKeyName": instance.key_pair,
+        "username": blueprints.username(instance.blueprint_id),
+        "sshKeyName": instance.key_pair or DEFAULT_KEY_PAIR,
+    }
+
+
+def static_ip_view(backend: Backend, one: StaticIp) -> View:
+    """A static IP as the API's StaticIp, which has no tags."""
+    return {
+        "name": one.name,
+        "arn": arn(backend, one.region, ResourceType.STATIC_IP, one.id),
+        "supportCode": f"{backend.account_id}/{one.address}",
+        "createdAt": one.created_ms,
+        "location": _location(ALL_ZONES, one.region),
+        "resourceType": ResourceType.STATIC_IP,
+        "ipAddress": one.address,
+        "attachedTo": one.instance_name,
+        "isAttached": one.instance_id is not None,
+    }
+
+
+def key_pair_view(backend: Backend, pair: KeyPair) -> View:
+    """A key pair as the API's KeyPair."""
+    return {
+        "name": pair.name,
+        "arn": arn(backend, pair.region, ResourceType.KEY_PAIR, pair.id),
+        "supportCode": f"{backend.account_id}/{pair.name}",
+        "createdAt": pair.created_ms,
+        "location": _location(ALL_ZONES, pair.region),
+        "resourceType": ResourceType.KEY_PAIR,
+        "tags": _tags(pair.tags),
+        "fingerprint": pair.fingerprint,
     }
 
 

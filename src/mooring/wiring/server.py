@@ -45,6 +45,7 @@ from mooring.quiesce.memory import MemoryQuiescer
 from mooring.quiesce.process import CommandPair, Limits, ProcessQuiescer
 from mooring.service.absence import tell_absent
 from mooring.service.backend import Backend
+from mooring.service.default_keys import DefaultKeys
 from mooring.service.freezing import freeze_unasked
 from mooring.service.import_places import ImportPlaces
 from mooring.service.keyring import Keyring
@@ -223,6 +224,7 @@ def _build(
         max_pending_snapshots=settings.limits.pending_snapshots,
         exports=exports_directory(settings, paths),
         imports=ImportPlaces(paths.imports(), clock, ids),
+        default_keys=DefaultKeys(paths.default_keys),
         rooms=rooms,
         servers=servers,
         vaults=vaults,

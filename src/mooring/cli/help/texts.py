@@ -183,6 +183,55 @@ OPERATIONS: dict[str, tuple[str, str]] = {
         "Set how an instance's metadata can be read.",
         "This is kept and shown, but has no effect. What is not given stays as it is.",
     ),
+    "AllocateStaticIp": (
+        "Create a static IP.",
+        "The address is from a range for documentation: Mooring has no network. A region can "
+        "have 5.",
+    ),
+    "AttachStaticIp": (
+        "Attach a static IP to an instance.",
+        "The instance shows it as its public address from then on. Nothing is routed.",
+    ),
+    "CreateKeyPair": (
+        "Create an SSH key pair.",
+        "The answer holds the private key. It is not kept: save it, for it cannot be had again.",
+    ),
+    "DeleteKeyPair": (
+        "Delete a key pair.",
+        "Machines that have its public key keep it. Of the default one, give the fingerprint, too.",
+    ),
+    "DetachStaticIp": (
+        "Detach a static IP from its instance.",
+        "The instance shows the address again that it had before.",
+    ),
+    "DownloadDefaultKeyPair": (
+        "Show the region's default key pair with its private key.",
+        "It is made when it is asked for first.",
+    ),
+    "GetKeyPair": (
+        "Show one key pair.",
+        "Its name, its tags and its fingerprint.",
+    ),
+    "GetKeyPairs": (
+        "List all key pairs.",
+        "Those of the region; the default one only if it is asked for.",
+    ),
+    "GetStaticIp": (
+        "Show one static IP.",
+        "Its address, and what it is attached to.",
+    ),
+    "GetStaticIps": (
+        "List all static IPs.",
+        "Those of the region.",
+    ),
+    "ImportKeyPair": (
+        "Register the public key of a pair of your own.",
+        "It must be an RSA key.",
+    ),
+    "ReleaseStaticIp": (
+        "Delete a static IP.",
+        "One that is attached is detached first.",
+    ),
     "GetAlarms": ("List alarms.", "There are none: the list is empty."),
     "GetBuckets": ("List buckets.", "There are none: the list is empty."),
     "GetCertificates": ("List certificates.", "There are none: the list is empty."),
@@ -191,14 +240,12 @@ OPERATIONS: dict[str, tuple[str, str]] = {
     "GetContainerServices": ("List container services.", "There are none: the list is empty."),
     "GetDistributions": ("List distributions.", "There are none: the list is empty."),
     "GetDomains": ("List domains.", "There are none: the list is empty."),
-    "GetKeyPairs": ("List key pairs.", "There are none: the list is empty."),
     "GetLoadBalancers": ("List load balancers.", "There are none: the list is empty."),
     "GetRelationalDatabaseSnapshots": (
         "List snapshots of databases.",
         "There are none: the list is empty.",
     ),
     "GetRelationalDatabases": ("List databases.", "There are none: the list is empty."),
-    "GetStaticIps": ("List addresses.", "There are none: the list is empty."),
 }
 
 MEMBERS: dict[str, str] = {
@@ -222,7 +269,7 @@ MEMBERS: dict[str, str] = {
     "includeCertificateDetails": "Show details of certificates. There are none.",
     "includeConnectedResources": "Show what uses the buckets. There are none.",
     "includeCors": "Show the rules of the buckets. There are none.",
-    "includeDefaultKeyPair": "Show the default key pair. There is none.",
+    "includeDefaultKeyPair": "Show the default key pair, too, if there is one.",
     "monitoredResourceName": "Show only alarms of this resource. There are none.",
     "newDiskName": "The name of the new disk.",
     "originalDiskPath": "The path that the disk had.",
@@ -258,8 +305,11 @@ MEMBERS: dict[str, str] = {
     "instanceNames": "The names of the instances.",
     "ipAddressType": "The address type of the instance. Kept, but has no effect here.",
     "key": "The key of the tag.",
-    "keyPairName": "The key pair of the instance. Kept, but has no effect here.",
+    "keyPairName": "The name of the key pair. On an instance it has no effect here.",
     "operationId": "The operation's id, as the command that started it printed it.",
+    "expectedFingerprint": "The fingerprint of the default key pair, if that is to be deleted.",
+    "publicKeyBase64": "The public key: the line of a file such as ~/.ssh/id_rsa.pub.",
+    "staticIpName": "The name of the static IP.",
     "pageToken": "The page to show, from nextPageToken of the page before.",
     "resourceArn": "The resource's ARN. The name is enough.",
     "resourceName": "The name of the disk, snapshot or instance.",
@@ -307,6 +357,16 @@ INPUT_OPTIONS: dict[str, str] = {
 }
 
 _NAMES = {
+    "AllocateStaticIp": "--static-ip-name my-address",
+    "AttachStaticIp": "--static-ip-name my-address --instance-name my-host",
+    "CreateKeyPair": "--key-pair-name my-key",
+    "DeleteKeyPair": "--key-pair-name my-key",
+    "DetachStaticIp": "--static-ip-name my-address",
+    "GetKeyPair": "--key-pair-name my-key",
+    "GetKeyPairs": "--include-default-key-pair",
+    "GetStaticIp": "--static-ip-name my-address",
+    "ImportKeyPair": '--key-pair-name my-key --public-key-base64 "$(cat ~/.ssh/id_rsa.pub)"',
+    "ReleaseStaticIp": "--static-ip-name my-address",
     "AttachDisk": "--disk-name my-disk --instance-name my-host --disk-path /dev/xvdf",
     "CloseInstancePublicPorts": "--instance-name my-host "
     "--port-info fromPort=22,toPort=22,protocol=tcp",
@@ -363,6 +423,12 @@ _FURTHER = {
             "From a file",
             "create-disk-snapshot --generate-cli-skeleton > snapshot.json  # then fill it in\n"
             "mooring create-disk-snapshot --cli-input-json file://snapshot.json",
+        ),
+    ],
+    "CreateKeyPair": [
+        (
+            "Only the private key",
+            "{first} --query privateKeyBase64 --output text",
         ),
     ],
     "CreateInstancesFromSnapshot": [
