@@ -56,7 +56,11 @@ class Days:
             if time.monotonic() - looked > PATIENCE / 4:
                 looked = time.monotonic()
                 self.pass_by(1)
-            found = [self.automatic(name) for name in BEARERS]
+            # The days between were missed, for the server's clock has jumped.
+            found = [
+                [one for one in self.automatic(name) if one["status"] != "Failed"]
+                for name in BEARERS
+            ]
             return all(len(one) == count and reached(one[0]) for one in found)
 
         until(all_have, what, 2 * PATIENCE)

@@ -23,6 +23,7 @@ from mooring.model.errors import ConfigurationError, ServerRunningError
 from mooring.model.paths import Paths
 from mooring.service.absence import absent_places
 from mooring.service.context import Context
+from mooring.service.questions.automatic import automatic
 from mooring.service.questions.disks import disks
 from mooring.wiring.data_directory import run_place
 from mooring.wiring.file_systems import COPY_OF, file_systems
@@ -81,6 +82,8 @@ def _findings(settings: Settings) -> Iterator[Finding]:
         mooring.tools.catalog.migrate()
         for region in settings.regions:
             yield from _disks(disks(mooring.backend, _context(region), {})["disks"])
+            told = automatic(mooring.backend, _context(region), {})
+            yield from _automatic(told["automatic"])
         yield from _absent(absent_places(mooring.backend, _context(""), {})["absent"])
         yield from _devices(mooring)
     except ConfigurationError as error:
@@ -159,6 +162,7 @@ def _of_server(settings: Settings) -> Iterator[Finding]:
         for region in settings.regions:
             asking = {**environment, "AWS_DEFAULT_REGION": region}
             yield from _disks(ask(asking, "disks", SystemClock())["disks"])
+            yield from _automatic(ask(asking, "automatic", SystemClock())["automatic"])
         yield from _absent(ask(environment, "absent", SystemClock())["absent"])
     except ConfigurationError as error:
         yield Finding(False, f"a server runs, but cannot be asked about its disks: {error}")
@@ -181,6 +185,11 @@ def _disks(told: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:
         elif one["state"] != DiskState.PENDING:
             text = one["problem"] or f"{one['layers']} layers"
             yield Finding(one["ok"], f"{where}: {text}{_way_out(one)}")
+
+
+def _automatic(told: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:
+    for one in told:
+        yield Finding(one["ok"], f"{one['kind']} {one['name']} in {one['region']}: {one['text']}")
 
 
 def _way_out(one: Mapping[str, Any]) -> str:

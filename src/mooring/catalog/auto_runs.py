@@ -43,6 +43,7 @@ class AutoRuns:
                 policy=run.policy,
                 next_ms=run.next_ms,
                 within_ms=run.within_ms,
+                since_ms=run.since_ms,
             )
         )
 
@@ -69,7 +70,7 @@ class AutoRuns:
     def of(self, resource_id: str) -> list[AutoRun]:
         table = schema.auto_runs
         rows = self._connection.execute(select(table).where(table.c.resource_id == resource_id))
-        return [_value(row) for row in rows]
+        return [run_of(row) for row in rows]
 
     def due(self, now_ms: int) -> list[AutoRun]:
         """Those due, the oldest first; also those farther ahead than a run can be."""
@@ -79,7 +80,7 @@ class AutoRuns:
             .where(or_(table.c.next_ms <= now_ms, table.c.next_ms - table.c.within_ms > now_ms))
             .order_by(table.c.next_ms, table.c.resource_id, table.c.source)
         )
-        return [_value(row) for row in rows]
+        return [run_of(row) for row in rows]
 
     def without_rhythms(self, kind: ResourceType) -> list[tuple[str, str]]:
         """The ids of those resources that follow neither a tag nor the configuration, and where
@@ -120,7 +121,8 @@ def read_add_on(row: Row[Any]) -> AddOn | None:
     return None if row.add_on_time is None else AddOn(row.add_on_time, row.add_on_next_ms)
 
 
-def _value(row: Row[Any]) -> AutoRun:
+def run_of(row: Row[Any]) -> AutoRun:
+    """The run in a row."""
     return AutoRun(
         resource_id=row.resource_id,
         source=AutoSource(row.source),
@@ -128,4 +130,5 @@ def _value(row: Row[Any]) -> AutoRun:
         policy=row.policy,
         next_ms=row.next_ms,
         within_ms=row.within_ms,
+        since_ms=row.since_ms,
     )

@@ -24,6 +24,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import StaticPool
 
 from mooring.catalog.answers import Answers
+from mooring.catalog.auto_failures import AutoFailures
 from mooring.catalog.auto_runs import AutoRuns
 from mooring.catalog.disks import Disks
 from mooring.catalog.export_records import ExportRecords
@@ -92,6 +93,7 @@ class Transaction:
         self.operations = Operations(connection)
         self.jobs = Jobs(connection)
         self.auto_runs = AutoRuns(connection)
+        self.auto_failures = AutoFailures(connection)
         self.answers = Answers(connection)
         self.vaults = VaultRows(connection)
 

@@ -117,6 +117,19 @@ auto_runs = Table(
     Column("policy", Text),
     Column("next_ms", BigInteger),
     Column("within_ms", BigInteger),
+    Column("since_ms", BigInteger),
+)
+
+auto_failures = Table(
+    "auto_failures",
+    metadata,
+    Column("resource_id", Text, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("piece_ms", BigInteger, primary_key=True),
+    Column("first_ms", BigInteger),
+    Column("last_ms", BigInteger),
+    Column("attempts", Integer),
+    Column("reason", Text),
 )
 
 export_records = _resources(

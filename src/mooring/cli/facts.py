@@ -114,6 +114,7 @@ def _of_disk(told: Told) -> Rows:
         ("not yet because", told.get("problem")),
         *(("used by", _client(one)) for one in told.get("clients", ())),
         ("refused last", told.get("refused")),
+        *(("automatic", one["text"]) for one in told.get("automatic", [])),
     ]
 
 
@@ -165,8 +166,9 @@ def _show_help() -> int:
         [
             "Of a snapshot: for how long writes were held back for it, whether the disk's users "
             "were at rest and if not why, since which snapshot it stores what changed, and how "
-            "much. Of a disk: which processes use it, and, of one that was made from a snapshot, "
-            "how much of it is there already.",
+            "much. Of a disk: which processes use it; of one that was made from a snapshot, how "
+            "much of it is there already; of one with automatic snapshots, the newest, what is "
+            "wanted, and why one failed.",
             "What is not known yet is left out; --json has it as null. --query and --output do "
             "not apply.",
         ],

@@ -25,12 +25,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import structlog
-
 from mooring.catalog.database import Transaction
 from mooring.host.rooms import DISKS, of_vault
+from mooring.jobs import auto_outcomes
 from mooring.jobs.procedure import Change, Procedure, Step, Tools, Work
 from mooring.model import auto_snapshot
+from mooring.model.auto_health import NOT_LOOKED, missed
 from mooring.model.auto_snapshot import AutoRun, AutoSource, next_run, rhythm_run
 from mooring.model.consistency import Wish, wish_of
 from mooring.model.disk import Disk, DiskState
@@ -47,14 +47,15 @@ MAX_PENDING = 64
 """Snapshots of disks, automatic or part of an automatic one, that may be pending before more
 are taken; the others stay due."""
 
-log = structlog.get_logger("mooring.jobs")
 
-
-def take_due(tools: Tools, policy: str = "", instance_policy: str = "") -> int:
+def take_due(
+    tools: Tools, policy: str = "", instance_policy: str = "", looked_ms: int | None = None
+) -> int:
     """Begin the automatic snapshots that are due; says how many.
 
     `policy` and `instance_policy` are the rhythms of the configuration, for disks and for
-    instances without a tag of their own.
+    instances without a tag of their own. What was due since `looked_ms`, when this was called
+    before, and is due again was missed; None: it was not called before.
     """
     now = tools.clock.now_ms()
     _follow_configuration(tools, ResourceType.DISK, policy, now)
@@ -67,7 +68,7 @@ def take_due(tools: Tools, policy: str = "", instance_policy: str = "") -> int:
         if room <= 0:
             break
         with tools.catalog.write() as transaction:
-            taken = _take(tools, transaction, run)
+            taken = _take(tools, transaction, run, looked_ms)
         if taken is not None:
             begun += 1
             room -= len(taken.members)
@@ -85,13 +86,14 @@ def thin(tools: Tools, transaction: Transaction, stored: Snapshot) -> None:
     if run is None:
         return
     now = tools.clock.now_ms()
+    auto_outcomes.stored(transaction, run, stored, now)
     of_group = [
         one
         for one in transaction.automatic_of(stored.resource_id)
         if _group(one.auto) == _group(stored.auto)
     ]
     completed = [one for one in of_group if one.is_stored]
-    # One that failed is shown until a later one has not.
+    # What is known of one that failed is kept beside.
     gone = [
         one
         for one in of_group
@@ -146,12 +148,12 @@ def take_back(work: Work) -> None:
 
 
 def failed(transaction: Transaction, job: Job) -> None:
-    """It could not be frozen: as if nobody had tried, but soon again."""
+    """It could not be frozen: that is kept, and it is tried again soon."""
     whole = transaction.snapshot(job.arguments["snapshot"])
     if whole is None:
         transaction.jobs.let_go(job.arguments["snapshot"])
         return
-    log.warning("an automatic snapshot was not taken", reason=job.error_details, **job.arguments)
+    auto_outcomes.not_taken(transaction, whole, job)
     transaction.take_back(whole)
     source = AutoSource(job.arguments["source"])
     again = job.created_ms + auto_snapshot.RETRY_MS
@@ -209,7 +211,9 @@ def _follow_configuration(tools: Tools, kind: ResourceType, policy: str, now: in
             transaction.auto_runs.put(run)
 
 
-def _take(tools: Tools, transaction: Transaction, seen: AutoRun) -> Snapshot | None:
+def _take(
+    tools: Tools, transaction: Transaction, seen: AutoRun, looked_ms: int | None
+) -> Snapshot | None:
     """Begin a snapshot and return it, if it is still due and can be taken."""
     now = tools.clock.now_ms()
     run = transaction.auto_runs.find(seen.resource_id, seen.source)
@@ -219,6 +223,7 @@ def _take(tools: Tools, transaction: Transaction, seen: AutoRun) -> Snapshot | N
     resource = resource or transaction.instances.by_id(run.resource_id)
     if resource is None:
         transaction.auto_runs.remove(run.resource_id)
+        transaction.auto_failures.remove(run.resource_id)
         return None
     disks = _disks(transaction, resource)
     if resource.zone not in tools.engines or resource.region not in tools.vaults:
@@ -227,8 +232,13 @@ def _take(tools: Tools, transaction: Transaction, seen: AutoRun) -> Snapshot | N
         return None
     transaction.auto_runs.move(resource.id, run.source, next_run(run, now))
     set_back = run.next_ms > now
-    broken = any(disk.state is DiskState.ERROR for disk in disks)
-    if set_back or broken or _has_this_day(transaction, run, now):
+    for moment in () if set_back else missed(run, now, looked_ms):
+        auto_outcomes.record(transaction, run, moment, NOT_LOOKED)
+    if set_back or _has_this_day(transaction, run, now):
+        return None
+    broken = next((disk for disk in disks if disk.state is DiskState.ERROR), None)
+    if broken is not None:
+        auto_outcomes.record(transaction, run, now, f"the disk {broken.name} could not be made")
         return None
     return _begin(tools, transaction, resource, disks, run, now)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
+from mooring.jobs import auto_outcomes
 from mooring.jobs.auto_snapshots import take_due
 from mooring.jobs.keep_vault import enqueue
 from mooring.jobs.procedure import Tools
@@ -20,6 +21,9 @@ from mooring.observe.loop import Loop
 
 LOOK_SECONDS = 10.0
 """How often the schedule looks whether something is due."""
+
+TELL_SECONDS = 60.0
+"""How often the metrics of automatic snapshots are set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +58,8 @@ class Schedule:
         now = tools.clock.monotonic()
         self._due = {task.kind: now + task.first_seconds for task in tasks}
         self._tasks = tasks
+        self._looked_ms: int | None = None
+        self._tell_at = now
         self._loop = Loop("jobs-schedule", self._round)
 
     def start(self) -> None:
@@ -67,7 +73,14 @@ class Schedule:
         """Record the jobs that are due now, and begin the automatic snapshots that are."""
         self.vaults.look()
         self._look_for_tasks()
-        take_due(self._tools, *self._rhythms.values())
+        now = self._tools.clock.now_ms()
+        of_disks = self._rhythms[ResourceType.DISK]
+        of_instances = self._rhythms[ResourceType.INSTANCE]
+        take_due(self._tools, of_disks, of_instances, self._looked_ms)
+        self._looked_ms = now
+        if self._tell_at <= self._tools.clock.monotonic():
+            self._tell_at = self._tools.clock.monotonic() + TELL_SECONDS
+            auto_outcomes.tell(self._tools)
 
     def forget_old_rhythms(self) -> None:
         """At the start: runs by rhythms that the configuration does not have any more."""

@@ -28,6 +28,7 @@ from functools import partial
 
 from mooring.catalog.database import Transaction
 from mooring.engine.interface import FrozenImage
+from mooring.jobs import auto_outcomes
 from mooring.jobs.auto_snapshots import thin_after
 from mooring.jobs.procedure import Change, Procedure, Step, Work
 from mooring.jobs.storing import (
@@ -91,6 +92,7 @@ def undo_store(work: Work) -> None:
 def failed(transaction: Transaction, job: Job) -> None:
     """The snapshot could not be stored."""
     transaction.snapshots.change(job.arguments["snapshot"], state=SnapshotState.ERROR)
+    auto_outcomes.not_stored(transaction, job)
 
 
 def _plan(work: Work, snapshot: DiskSnapshot, image: FrozenImage) -> Plan:

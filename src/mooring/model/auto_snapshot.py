@@ -61,7 +61,7 @@ class AutoRun:
     """When the next automatic snapshot of a disk or an instance is due.
 
     `policy` is the add-on's time of day (`06:00`), or rhythms. A run is never more than
-    `within_ms` ahead, unless the clock was set back.
+    `within_ms` ahead, unless the clock was set back. Wanted so since `since_ms`; 0: not known.
     """
 
     resource_id: str
@@ -70,6 +70,7 @@ class AutoRun:
     policy: str
     next_ms: int
     within_ms: int
+    since_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,7 @@ def add_on_run(resource_id: str, region: str, time: str, now_ms: int) -> AutoRun
         policy=time,
         next_ms=hour + offset_of(resource_id),
         within_ms=2 * DAY_MS,
+        since_ms=now_ms,
     )
 
 
@@ -119,6 +121,7 @@ def rhythm_run(
         policy=policy,
         next_ms=next_due(rhythms, now_ms, offset_of(resource_id, rhythms)),
         within_ms=rhythms[0].period_ms,
+        since_ms=now_ms,
     )
 
 

@@ -107,6 +107,23 @@ _REPLICA_TIME = Gauge(
     "When the copy of the vault was last brought up to date in full.",
     ["region"],
 )
+_AUTO_STORED = {
+    kind: Gauge(
+        f"mooring_{prefix}auto_snapshot_last_success_timestamp_seconds",
+        f"When the newest automatic snapshot was taken that is stored, by {kind}.",
+        ["region", kind],
+    )
+    for kind, prefix in (("disk", ""), ("instance", "instance_"))
+}
+_AUTO_DUE = {
+    kind: Gauge(
+        f"mooring_{prefix}auto_snapshot_due_timestamp_seconds",
+        f"When the next automatic snapshot is due, by {kind}: in the past while it fails.",
+        ["region", kind],
+    )
+    for kind, prefix in (("disk", ""), ("instance", "instance_"))
+}
+_auto_labels: dict[Gauge, set[tuple[str, str]]] = {}
 
 _ABSENT_DISKS = Gauge(
     "mooring_disks_not_served",
@@ -227,6 +244,27 @@ def catalog_copied(now_seconds: float) -> None:
 def catalog_copy_failed() -> None:
     """A copy of the catalog could not be made."""
     _COPY_FAILURES.inc()
+
+
+def auto_snapshots(
+    newest: Mapping[tuple[bool, str, str], float], due: Mapping[tuple[bool, str, str], float]
+) -> None:
+    """When automatic snapshots were stored last and are due, in seconds since 1970.
+
+    By whether it is a disk, or an instance; region; name. Others are shown no more.
+    """
+    for gauges, values in ((_AUTO_STORED, newest), (_AUTO_DUE, due)):
+        for kind, gauge in gauges.items():
+            wanted = {
+                (region, name): value
+                for (is_disk, region, name), value in values.items()
+                if is_disk == (kind == "disk")
+            }
+            for labels in _auto_labels.get(gauge, set()) - wanted.keys():
+                gauge.remove(*labels)
+            for labels, value in wanted.items():
+                gauge.labels(*labels).set(value)
+            _auto_labels[gauge] = set(wanted)
 
 
 def text() -> bytes:

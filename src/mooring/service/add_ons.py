@@ -45,6 +45,7 @@ def disable_add_on(backend: Backend, call: Call) -> Result:
         if transaction.auto_runs.find(resource.id, AutoSource.ADD_ON) is None:
             raise InvalidInputException(f"{ADD_ON} not enabled for the resource")
         transaction.auto_runs.remove(resource.id, AutoSource.ADD_ON)
+        transaction.auto_failures.remove(resource.id, AutoSource.ADD_ON)
         return _done(backend, transaction, call, resource)
 
 
@@ -105,9 +106,11 @@ def follow_tags(
     if known is not None and known.policy == policy:
         return
     transaction.auto_runs.remove(resource.id, AutoSource.TAG)
+    transaction.auto_failures.remove(resource.id, AutoSource.TAG)
     if policy is None:
         return
     transaction.auto_runs.remove(resource.id, AutoSource.CONFIG)
+    transaction.auto_failures.remove(resource.id, AutoSource.CONFIG)
     if policy == NO_RHYTHMS:
         return
     now = backend.clock.now_ms()
@@ -125,6 +128,7 @@ def end_with(
     if not call.params.get("forceDeleteAddOns"):
         _check_none_to_come(transaction, resource)
     transaction.auto_runs.remove(resource.id)
+    transaction.auto_failures.remove(resource.id)
     for snapshot in transaction.automatic_of(resource.id):
         transaction.discard(snapshot, backend.ids, backend.clock.now_ms())
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from mooring.catalog.database import Transaction
 from mooring.model import auto_snapshot
+from mooring.model.auto_health import AutoFailure
 from mooring.model.auto_snapshot import AutoSource
 from mooring.model.disk import Disk
 from mooring.model.errors import (
@@ -31,10 +32,15 @@ def get_auto_snapshots(backend: Backend, call: Call) -> Result:
     with backend.catalog.read() as transaction:
         resource = find_bearer(transaction, call.region, call.params["resourceName"])
         found = transaction.automatic_of(resource.id)
+        sources = [run.source for run in transaction.auto_runs.of(resource.id)]
+        failures = transaction.auto_failures.of(resource.id, *sources)
+    views = [_view(one) for one in found]
+    views += [_view_of_failure(one) for one in failures if not _is_shown(one, found)]
+    views.sort(key=lambda view: view["createdAt"], reverse=True)
     return {
         "resourceName": resource.name,
         "resourceType": operations.type_of(resource),
-        "autoSnapshots": [_view(snapshot) for snapshot in reversed(found)],
+        "autoSnapshots": views,
     }
 
 
@@ -45,7 +51,12 @@ def delete_auto_snapshot(backend: Backend, call: Call) -> Result:
         resource = find_bearer(transaction, call.region, call.params["resourceName"])
         taken = transaction.automatic_of(resource.id)
         found = [one for one in taken if _is_of(one, date)]
-        if not found:
+        failures = [
+            one
+            for one in transaction.auto_failures.of(resource.id, *AutoSource)
+            if auto_snapshot.minute(one.first_ms).startswith(date)
+        ]
+        if not found and not failures:
             raise _none_of(resource.name, date)
         exact = [one for one in found if _date_of(one) == date]
         found = exact or found
@@ -54,13 +65,15 @@ def delete_auto_snapshot(backend: Backend, call: Call) -> Result:
                 f"{len(found)} automatic snapshots of {resource.name} are of {date}. Give the "
                 f"minute, too: the newest is {auto_snapshot.minute(found[-1].created_ms)}."
             )
-        (snapshot,) = found
-        if not snapshot.frozen:
-            raise OperationFailureException(
-                f"The automatic snapshot of {resource.name} is being taken this moment. "
-                "Please try again in a few minutes."
-            )
-        transaction.discard(snapshot, backend.ids, backend.clock.now_ms())
+        for snapshot in found:
+            if not snapshot.frozen:
+                raise OperationFailureException(
+                    f"The automatic snapshot of {resource.name} is being taken this moment. "
+                    "Please try again in a few minutes."
+                )
+            transaction.discard(snapshot, backend.ids, backend.clock.now_ms())
+        for failure in failures:
+            transaction.auto_failures.forget(resource.id, failure.source, failure.piece_ms)
         ended = operations.begin(
             backend, call, resource, details=f"DeleteAutoSnapshot-{date}", ended=True
         )
@@ -157,11 +170,34 @@ def _view(snapshot: Snapshot) -> View:
     }
 
 
+def _view_of_failure(failure: AutoFailure) -> View:
+    return {
+        "date": _date(failure.source, failure.first_ms),
+        "createdAt": failure.first_ms,
+        "status": "Failed",
+        "fromAttachedDisks": [],
+    }
+
+
+def _is_shown(failure: AutoFailure, taken: Iterable[Snapshot]) -> bool:
+    """Whether a snapshot that could not be stored, or is tried anew, stands for the failure."""
+    date = _date(failure.source, failure.first_ms)
+    return any(
+        one.auto is failure.source
+        and (failure.first_ms <= one.created_ms <= failure.last_ms or _date_of(one) == date)
+        for one in taken
+    )
+
+
 def _date_of(snapshot: Snapshot) -> str:
+    return _date(snapshot.auto, snapshot.created_ms)
+
+
+def _date(source: AutoSource | None, time_ms: int) -> str:
     """What names an automatic snapshot: its day, or its minute if there may be more of a day."""
-    if snapshot.auto is AutoSource.ADD_ON:
-        return auto_snapshot.day(snapshot.created_ms)
-    return auto_snapshot.minute(snapshot.created_ms)
+    if source is AutoSource.ADD_ON:
+        return auto_snapshot.day(time_ms)
+    return auto_snapshot.minute(time_ms)
 
 
 def _is_of(snapshot: Snapshot, moment: str) -> bool:

@@ -17,6 +17,7 @@ from mooring.model.snapshot import SnapshotState
 from mooring.service.backend import Backend, Params
 from mooring.service.context import Context
 from mooring.service.disks import find_disk
+from mooring.service.questions.automatic import health
 from mooring.service.questions.question import Answer, member
 from mooring.service.using import clients_of
 
@@ -94,6 +95,7 @@ def disk(backend: Backend, context: Context, params: Params) -> Answer:
         found = find_disk(transaction, context.region, member(params, "diskName"))
         origin = transaction.snapshots.by_id(found.origin_id) if found.origin_id else None
         jobs = transaction.jobs.of_kind(JobKind.FILL_DISK) if found.origin_id else []
+        automatic = health(backend, transaction, resource_id=found.id)
     problem = next((job.error_details for job in jobs if job.arguments["disk"] == found.id), None)
     filling = backend.engine(found.zone).filling(found.id)
     clients = clients_of(backend, found)
@@ -112,6 +114,7 @@ def disk(backend: Backend, context: Context, params: Params) -> Answer:
             for one in clients.connected
         ],
         "refused": clients.refused or None,
+        "automatic": automatic,
     }
 
 

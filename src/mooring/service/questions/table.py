@@ -10,6 +10,7 @@ from mooring.service.backend import Backend, Params
 from mooring.service.context import Context
 from mooring.service.entry import Entry, Takes, Use, administers, changes, reads
 from mooring.service.imports import import_place, import_snapshot
+from mooring.service.questions.automatic import automatic
 from mooring.service.questions.disks import device, disk, disks, uri
 from mooring.service.questions.question import Answer, Question
 from mooring.service.questions.snapshots import export, export_record, instance_snapshot, snapshot
@@ -23,6 +24,7 @@ QUESTIONS: dict[str, Entry[Question]] = {
     "device": changes(device, on=["diskName"]),
     "disk": reads(disk, on=["diskName"]),
     "disks": administers(disks),
+    "automatic": administers(automatic),
     "export": changes(export, on=["diskSnapshotName"], through=Through.AUTOMATIC, vault=Use.READ),
     "export-record": reads(export_record),
     "instance-snapshot": reads(

@@ -1,0 +1,75 @@
+"""What becomes of automatic snapshots: failures are kept, and told in metrics."""
+
+from __future__ import annotations
+
+import structlog
+
+from mooring.catalog.database import Transaction
+from mooring.jobs.procedure import Tools
+from mooring.model.auto_health import AutoFailure, failures_end, piece_of
+from mooring.model.auto_snapshot import AutoRun
+from mooring.model.instance_snapshot import InstanceSnapshot, Snapshot
+from mooring.model.job import Job
+from mooring.model.operation import ResourceType
+from mooring.observe import metrics
+
+log = structlog.get_logger("mooring.jobs")
+
+
+def record(transaction: Transaction, run: AutoRun, moment_ms: int, reason: str) -> None:
+    """Keep that the snapshot which was due, or tried, at that moment failed."""
+    transaction.auto_failures.record(
+        AutoFailure(
+            resource_id=run.resource_id,
+            source=run.source,
+            piece_ms=piece_of(run, moment_ms),
+            first_ms=moment_ms,
+            last_ms=moment_ms,
+            attempts=1,
+            reason=reason,
+        )
+    )
+
+
+def not_taken(transaction: Transaction, whole: Snapshot, job: Job) -> None:
+    """It could not be frozen."""
+    _failed(transaction, whole, "an automatic snapshot was not taken", job.error_details)
+
+
+def not_stored(transaction: Transaction, job: Job) -> None:
+    """What the job should have stored could not be, if it is automatic or part of one that is."""
+    one = transaction.snapshots.by_id(job.arguments["snapshot"])
+    whole = None if one is None else transaction.snapshot(one.part_of or one.id)
+    if whole is not None and whole.auto is not None:
+        _failed(transaction, whole, "an automatic snapshot was not stored", job.error_details)
+
+
+def stored(transaction: Transaction, run: AutoRun, taken: Snapshot, now_ms: int) -> None:
+    """Its piece of time has a snapshot now; forget what is too old to be told."""
+    piece = piece_of(run, taken.created_ms)
+    transaction.auto_failures.forget(run.resource_id, run.source, piece)
+    transaction.auto_failures.forget_before(run.resource_id, run.source, failures_end(run, now_ms))
+
+
+def tell(tools: Tools) -> None:
+    """Set the metrics of when automatic snapshots were stored last, and are due."""
+    with tools.catalog.read() as transaction:
+        found = transaction.auto_failures.health()
+    newest: dict[tuple[bool, str, str], float] = {}
+    due: dict[tuple[bool, str, str], float] = {}
+    for one in found:
+        key = (one.kind is ResourceType.DISK, one.region, one.name)
+        due[key] = min(due.get(key, one.due_ms / 1000), one.due_ms / 1000)
+        if one.newest_ms is not None:
+            newest[key] = max(newest.get(key, 0), one.newest_ms / 1000)
+    metrics.auto_snapshots(newest, due)
+
+
+def _failed(transaction: Transaction, whole: Snapshot, what: str, reason: str | None) -> None:
+    kind = "instance" if isinstance(whole, InstanceSnapshot) else "disk"
+    of = whole.instance_name if isinstance(whole, InstanceSnapshot) else whole.disk_name
+    log.warning(what, region=whole.region, snapshot=whole.name, reason=reason, **{kind: of})
+    runs = transaction.auto_runs.of(whole.resource_id)
+    run = next((one for one in runs if one.source is whole.auto), None)
+    if run is not None:
+        record(transaction, run, whole.created_ms, reason or "the reason is not known")

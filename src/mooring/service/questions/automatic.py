@@ -1,0 +1,41 @@
+"""What is asked about automatic snapshots: whether they are there as they are wanted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mooring.catalog.database import Transaction
+from mooring.service.backend import Backend, Params
+from mooring.service.context import Context
+from mooring.service.questions.question import Answer
+
+
+def automatic(backend: Backend, context: Context, params: Params) -> Answer:
+    """How the automatic snapshots of the region's disks and instances are, one by one."""
+    del params
+    with backend.catalog.read() as transaction:
+        return {"automatic": health(backend, transaction, region=context.region)}
+
+
+def health(
+    backend: Backend,
+    transaction: Transaction,
+    *,
+    region: str | None = None,
+    resource_id: str | None = None,
+) -> list[dict[str, Any]]:
+    """What is wanted, there and failed; twice for what has the add-on and rhythms."""
+    now = backend.clock.now_ms()
+    return [
+        {
+            "kind": one.kind.lower(),
+            "name": one.name,
+            "region": one.region,
+            "ok": one.is_well(now),
+            "text": one.sentence(now),
+            "newestAt": None if one.newest_ms is None else one.newest_ms / 1000,
+            "dueAt": one.due_ms / 1000,
+            "problem": None if one.failure is None else one.failure.reason,
+        }
+        for one in transaction.auto_failures.health(region, resource_id)
+    ]
