@@ -11,11 +11,12 @@ import pytest
 from sqlalchemy import Engine, Integer, MetaData, Table, create_engine, text
 from sqlalchemy.types import BigInteger, TypeEngine
 
+from mooring.catalog import migrate as migrations
 from mooring.catalog import schema
 from mooring.catalog.database import Catalog
 from mooring.model.errors import ConfigurationError
 from tests.catalog.kinds import on_shared_ones
-from tests.catalog.values import disk
+from tests.catalog.values import REGION, disk, instance
 
 Open = Callable[[], Engine]
 
@@ -131,3 +132,45 @@ def test_a_server_that_is_not_there(tmp_path: Path) -> None:
         catalog.migrate()
     assert "geheim" not in str(caught.value)
     catalog.close()
+
+
+def test_instances_of_an_older_catalog_get_addresses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path}/catalog.sqlite"
+    known = migrations._migrations()
+    older = {number: one for number, one in known.items() if number < 120}
+    monkeypatch.setattr(migrations, "_migrations", lambda: older)
+    catalog = Catalog(url)
+    catalog.migrate()
+    monkeypatch.undo()
+    row = {
+        "region": REGION,
+        "zone": "us-east-2a",
+        "created_ms": 1,
+        "support_code": "x",
+        "blueprint_id": "external",
+        "bundle_id": "external",
+        "state": "running",
+        "ip_address_type": "ipv4",
+    }
+    names = ", ".join(["id", "name", *row])
+    values = ", ".join(f":{name}" for name in ["id", "name", *row])
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        for name in ("one", "two", "three"):
+            connection.execute(
+                text(f"INSERT INTO instances ({names}) VALUES ({values})"),
+                {"id": f"id-{name}", "name": name, **row},
+            )
+    engine.dispose()
+
+    catalog.migrate()
+
+    with catalog.write() as transaction:
+        transaction.instances.remove(transaction.instances.all()[1])
+        transaction.instances.add(instance("four"))
+        transaction.instances.add(instance("five"))
+        found = {one.name: one.slot for one in transaction.instances.all()}
+    catalog.close()
+    assert found == {"one": 0, "three": 2, "four": 1, "five": 3}
