@@ -233,6 +233,13 @@ DIFFERENCES = [
         mend_newer_members,
     ),
     Difference(
+        "--public-key-base64",
+        "Where it is missing the error says so; the other spelling `--public-key-base-64` is not "
+        "known.",
+        "`aws` accepts it as an alias that is in no help, and does not say that it is missing.",
+        in_stderr(r", --public-key-base64(?=\n)", ""),
+    ),
+    Difference(
         "Help",
         "Pages in Mooring's own words, with examples that work when pasted; `--help` and `-h` "
         "show them, too; `mooring` alone shows how to begin, with exit code 0.",
