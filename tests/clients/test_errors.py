@@ -136,7 +136,8 @@ def test_missing_things(
 def test_names_that_are_not_valid(site: Site, name: str) -> None:
     found = modelled(site, "CreateDisk", {"diskName": name, **NEW_DISK})
 
-    text = f"{name} is not a valid resource name. {NAMES}"
+    shown = name.replace("\n", "\\x0a")  # no control character reaches a terminal
+    text = f"{shown} is not a valid resource name. {NAMES}"
     assert found == ("InvalidInputException", "InvalidParams", text)
 
 
@@ -225,7 +226,10 @@ def test_states_that_do_not_allow_it(site: Site) -> None:
         f"to a Lightsail instance: {instance}"
     )
     again = failure("AttachDisk", diskName=disk, instanceName=other, diskPath="/dev/xvdf")
-    assert again == "You can't attach this disk right now. The state of this disk is: in-use"
+    assert again == (
+        "You can't attach this disk right now. The state of this disk is: in-use: "
+        f"it is attached to the instance {instance}. Detach it first"
+    )
     assert "not attached" in failure("DetachDisk", diskName=site.disk())
     assert failure("StartInstance", instanceName=instance) == (
         "You can't start this instance right now. The state of this instance is: running"

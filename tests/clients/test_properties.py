@@ -118,7 +118,7 @@ def calls() -> st.SearchStrategy[tuple[str, dict[str, Any]]]:
     # Often what the others need, and seldom each of those that always say the same.
     known = sorted(service_model.load().operations.keys() - LISTS.keys())
     often = ["CreateInstances", *sorted(OFTEN - {"CreateInstance"})]
-    return st.sampled_from([*known, *often * 4, *LISTS]).flatmap(call)
+    return st.sampled_from([*known, *often * 8, *LISTS]).flatmap(call)
 
 
 def ask(site: Site, asked: list[tuple[str, dict[str, Any]]]) -> None:
