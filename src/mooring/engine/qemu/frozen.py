@@ -284,7 +284,7 @@ def _fetch_ahead(fd: int, places: NDArray[np.int64]) -> None:
     # Overlays are filled in the order of the writes, so reading them in the order of the disk
     # is random access; the kernel fetches a dense one in a fraction of that time.
     if len(places):
-        low, high = int(places.min()), int(places.max()) + BLOCK_SIZE
+        low, high = int(np.min(places)), int(np.max(places)) + BLOCK_SIZE
         if high - low <= READ_AHEAD_SPREAD * len(places) * BLOCK_SIZE:
             os.posix_fadvise(fd, low, high - low, os.POSIX_FADV_WILLNEED)
 
