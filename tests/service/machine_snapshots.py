@@ -342,9 +342,9 @@ class Snapshots(Resources):
     # --- what is seen
 
     def automatic(self, name: str) -> list[Any]:
-        """As clients see them, newest first."""
+        """As clients see them, newest first; without attempts that failed."""
         found = self.world.call("GetAutoSnapshots", resourceName=name)["autoSnapshots"]
-        return list(found)
+        return [one for one in found if one["status"] != "Failed"]
 
     @invariant()
     def add_ons_are_shown(self) -> None:

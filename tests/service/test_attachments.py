@@ -103,8 +103,8 @@ def test_detach_is_refused_while_a_client_is_connected(attached: World) -> None:
     with pytest.raises(OperationFailureException) as caught:
         attached.call("DetachDisk", diskName="data")
 
-    assert caught.value.message == (
-        "You can't detach this disk right now. The state of this disk is: in-use"
+    assert caught.value.message.startswith(
+        "You can't detach this disk right now. The state of this disk is: in-use: "
     )
     attached.engine.disconnect(attached.disk_id("data"))
     result = attached.call("DetachDisk", diskName="data")

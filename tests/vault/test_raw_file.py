@@ -63,14 +63,14 @@ def test_the_file_is_the_image_and_sparse(tmp_path: Path) -> None:
     assert told[-1] == 2 * data_bytes(IMAGE)
 
 
-def test_what_was_there_before_is_gone(tmp_path: Path) -> None:
+def test_what_is_there_stays_as_it_is(tmp_path: Path) -> None:
     file = tmp_path / "disk.raw"
-    file.write_bytes(b"x" * (SIZE + 1))
+    file.write_bytes(b"x")
 
-    write_raw(Given(), file, lambda _: None)
+    with pytest.raises(FileExistsError):
+        write_raw(Given(), file, lambda _: None)
 
-    assert file.stat().st_size == SIZE
-    assert file.stat().st_blocks == 0
+    assert file.read_bytes() == b"x"
 
 
 def test_a_file_that_reads_otherwise_is_refused(

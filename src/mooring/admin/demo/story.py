@@ -78,9 +78,10 @@ class Story:
         """A disk in use; returns its NBD URI."""
         self.title("A disk of 8 GB, attached and in use")
         zone = "us-east-2a"
+        # Several programs write to it here: the writer, and fio beside it.
         self.show(
             *"mooring create-disk --disk-name my-disk --size-in-gb 8".split(),
-            *f"--availability-zone {zone}".split(),
+            *f"--availability-zone {zone} --tags key=mooring:shared,value=true".split(),
         )
         self.server.available("my-disk")
         words = "create-instances --instance-names my-host --blueprint-id external"
