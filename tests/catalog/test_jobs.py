@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from mooring.catalog.database import Catalog
+from mooring.model.errors import LeaseLostError
 from mooring.model.job import HELD_MS, Job, JobKind
 from tests.catalog.kinds import on_shared_ones
 from tests.catalog.values import job
@@ -51,7 +52,7 @@ def test_jobs_of_one_key_run_one_after_the_other(catalog: Catalog) -> None:
 
     assert [take(catalog), take(catalog), take(catalog)] == ["a1", "b1", None]
     with catalog.write() as transaction:
-        transaction.jobs.remove(job("a1", "a"))
+        transaction.jobs.remove(job("a1", "a"), "me")
     assert take(catalog) == "a2"
 
 
@@ -97,6 +98,35 @@ def test_a_lease_ends_unless_it_is_renewed(catalog: Catalog) -> None:
         assert transaction.jobs.renew("a1", "you", 900)
 
 
+@pytest.mark.parametrize("act", ["record", "release", "remove", "end"])
+def test_only_whoever_has_a_job_records_how_far_it_is(catalog: Catalog, act: str) -> None:
+    one = job("a1", step=1)
+    add(catalog, job("a1"), job("b1"))
+    assert take(catalog, now_ms=100, owner="me") == "a1"
+    assert take(catalog, now_ms=100 + LEASE, owner="you") == "a1"
+
+    def record() -> None:
+        with catalog.write() as transaction:
+            transaction.jobs.remove_all("b1")
+            if act == "record":
+                transaction.jobs.record(one, "me")
+            elif act == "release":
+                transaction.jobs.record(one, "me", release=True)
+            else:
+                transaction.jobs.remove(one, "me" if act == "remove" else None)
+
+    with pytest.raises(LeaseLostError, match="a1"):
+        record()
+
+    with catalog.write() as transaction:
+        assert transaction.jobs.by_id("b1") is not None, "what goes with it was recorded"
+        assert transaction.jobs.by_id("a1") == job("a1")
+        transaction.jobs.record(one, "you")
+        transaction.jobs.remove(one, "you")
+    with pytest.raises(LeaseLostError), catalog.write() as transaction:
+        transaction.jobs.remove(one, "you")
+
+
 def test_a_clock_that_jumps_ahead_makes_nobody_run_a_job_twice(catalog: Catalog) -> None:
     add(catalog, job("a1"))
     assert take(catalog) == "a1"
@@ -125,10 +155,10 @@ def test_how_far_a_job_is_outlives_its_owner(catalog: Catalog) -> None:
     )  # fmt: skip
 
     with catalog.write() as transaction:
-        transaction.jobs.record(failing)
+        transaction.jobs.record(failing, "me")
     assert take(catalog, now_ms=129) is None
     with catalog.write() as transaction:
-        transaction.jobs.record(failing, release=True)
+        transaction.jobs.record(failing, "me", release=True)
     assert take(catalog, now_ms=699) is None
     with catalog.write() as transaction:
         assert transaction.jobs.take("you", ALL, 700, 730, ()) == failing
@@ -159,10 +189,10 @@ def test_who_runs_jobs_is_told_of_those_that_can_be_run(catalog: Catalog) -> Non
     add(catalog, job("a2", "a"))
     assert told.pop() == [create]
     with catalog.write() as transaction:
-        transaction.jobs.remove(job("a1", "a"))
+        transaction.jobs.remove(job("a1", "a"), None)
     assert told.pop() == [create]
     with catalog.write() as transaction:
-        transaction.jobs.remove(job("a2", "a"))
+        transaction.jobs.remove(job("a2", "a"), None)
     with pytest.raises(IntegrityError):
         add(catalog, job("c1", "c"), job("c1", "c"))
     assert told == []

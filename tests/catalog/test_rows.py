@@ -185,7 +185,7 @@ def test_jobs_of_a_group_are_let_go_and_forgotten_together(catalog: Catalog) -> 
         transaction.jobs.let_go("whole")
         waiting = {one.id: one.not_before_ms for one in transaction.jobs.all()}
         assert waiting == {"part-0": 0, "part-1": 0, "other": HELD_MS}
-        transaction.jobs.remove(held[0])
+        transaction.jobs.remove(held[0], None)
         assert transaction.jobs.left("whole")
         transaction.jobs.remove_all("whole")
         assert not transaction.jobs.left("whole")

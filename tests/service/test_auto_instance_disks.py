@@ -117,7 +117,7 @@ def run_first(world: World, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     with world.catalog.write() as transaction:
         others = [one for one in transaction.jobs.all() if one.id != job.id]
         for one in others:
-            transaction.jobs.remove(one)
+            transaction.jobs.remove(one, None)
     world.runner.drain()
     with world.catalog.write() as transaction:
         for one in others:

@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 
 from mooring.catalog import schema
+from mooring.model.errors import LeaseLostError
 from mooring.model.job import HELD_MS, LONGEST_WAIT_MS, Job, JobKind
 
 # Statements are made once: to make one takes longer than to execute it.
@@ -60,9 +61,11 @@ _FIRST_IN_LINE = (
 )
 _ADD = insert(_table)
 _CHANGE = update(_table).where(_table.c.id == bindparam("job_id"))
+_OURS = _table.c.owner.is_not_distinct_from(bindparam("whose", type_=Text))
+_RECORD = _CHANGE.where(_OURS)
 _LET_GO = update(_table).where(_of).values(not_before_ms=0).returning(_table.c.kind)
 _LEFT = select(_table.c.id).where(_of).limit(1)
-_REMOVE = delete(_table).where(_table.c.id == bindparam("job_id"))
+_REMOVE = delete(_table).where(_table.c.id == bindparam("job_id"), _OURS)
 _REMOVE_ALL = delete(_table).where(_of).returning(_table.c.key)
 
 
@@ -115,7 +118,8 @@ class Jobs:
         row = self._connection.execute(_TAKE, asked).one_or_none()
         if row is None:
             return None
-        self._change(row.id, owner=owner, lease_until_ms=lease_until_ms)
+        leased = {"job_id": row.id, "owner": owner, "lease_until_ms": lease_until_ms}
+        self._connection.execute(_CHANGE, leased)
         return _value(row)
 
     def next_due_ms(self, kinds: Collection[JobKind]) -> int | None:
@@ -132,8 +136,12 @@ class Jobs:
         )
         return bool(done.rowcount)
 
-    def record(self, job: Job, *, release: bool = False) -> None:
-        """Write down how far the job is; with `release` it can be taken again."""
+    def record(self, job: Job, owner: str | None, *, release: bool = False) -> None:
+        """Write down how far the job is; with `release` it can be taken again.
+
+        `owner` is whoever took it; None for a job that nobody has. Raises LeaseLostError if it is
+        not that owner's any more: what the transaction records with it must not be.
+        """
         columns: dict[str, Any] = {
             "step": job.step,
             "attempts": job.attempts,
@@ -144,16 +152,18 @@ class Jobs:
         }
         if release:
             columns |= {"owner": None, "lease_until_ms": 0}
-        self._change(job.id, **columns)
+        done = self._connection.execute(_RECORD, {"job_id": job.id, "whose": owner, **columns})
+        _check_ours(job, done.rowcount)
 
     def let_go(self, waited_for: str) -> None:
         """Let a held job run, or all of a group."""
         kinds = self._connection.execute(_LET_GO, {"waited_for": waited_for}).scalars()
         self.runnable += map(JobKind, kinds)
 
-    def remove(self, job: Job) -> None:
-        """Forget a job that has ended."""
-        self._connection.execute(_REMOVE, {"job_id": job.id})
+    def remove(self, job: Job, owner: str | None) -> None:
+        """Forget a job that has ended. Raises LeaseLostError as `record` does."""
+        done = self._connection.execute(_REMOVE, {"job_id": job.id, "whose": owner})
+        _check_ours(job, done.rowcount)
         self._moved_up(job.key)
 
     def remove_all(self, waited_for: str) -> None:
@@ -201,8 +211,12 @@ class Jobs:
         if kind is not None:
             self.runnable.append(JobKind(kind))
 
-    def _change(self, job_id: str, **columns: Any) -> None:
-        self._connection.execute(_CHANGE, {"job_id": job_id, **columns})
+
+def _check_ours(job: Job, changed: int) -> None:
+    if not changed:
+        raise LeaseLostError(
+            f"the job {job.id} ({job.kind}) was taken by another server, or removed"
+        )
 
 
 def _value(row: Row[Any]) -> Job:

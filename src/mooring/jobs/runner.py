@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import structlog
@@ -14,7 +14,12 @@ from mooring.catalog.database import CATALOG_ERRORS, Transaction
 from mooring.jobs import retry
 from mooring.jobs.procedure import Change, Procedure, Step, Tools, Work
 from mooring.jobs.traffic import Traffic
-from mooring.model.errors import CanceledError, PostponedError, VaultAwayError
+from mooring.model.errors import (
+    CanceledError,
+    LeaseLostError,
+    PostponedError,
+    VaultAwayError,
+)
 from mooring.model.job import BULK, FILLING, Job, JobKind
 from mooring.observe import metrics
 from mooring.observe.loop import Loop
@@ -81,6 +86,13 @@ class Lane:
                 self._changed.wait(seconds)
 
 
+@dataclass(slots=True)
+class _Held:
+    """A job that runs here; `lost` once another server has taken it."""
+
+    lost: bool = False
+
+
 class Runner:
     """Runs jobs in threads: some for those that move data, some for all others.
 
@@ -102,7 +114,7 @@ class Runner:
         self._procedures = procedures
         self._observer = observer
         self._owner = tools.ids.new_id()
-        self._running: dict[str, Job] = {}
+        self._running: dict[str, _Held] = {}
         self._stop = threading.Event()
         self._traffic = traffic or Traffic()
         quick = procedures.keys() - BULK - FILLING
@@ -143,7 +155,7 @@ class Runner:
             with self._taken(list(self._procedures)) as (job, _):
                 if job is None:
                     return
-                self._run(job)
+                self._run_held(job)
 
     def _runnable(self, kinds: Sequence[JobKind]) -> None:
         for lane in self._lanes:
@@ -157,7 +169,7 @@ class Runner:
             self._traffic.give_way(GIVE_WAY_SECONDS)
         with self._taken(lane.kinds) as (job, due_ms):
             if job is not None:
-                self._run(job)
+                self._run_held(job)
                 return
         if due_ms is not None:
             due_seconds = (due_ms - self._tools.clock.now_ms()) / 1000
@@ -172,7 +184,7 @@ class Runner:
         with self._tools.catalog.write(durable=False) as transaction:
             job = transaction.jobs.take(self._owner, kinds, now, now + LEASE_MS, set(self._running))
             if job is not None:
-                self._running[job.id] = job
+                self._running[job.id] = _Held()
             else:
                 due = transaction.jobs.next_due_ms(kinds)
         try:
@@ -182,12 +194,25 @@ class Runner:
                 self._running.pop(job.id, None)
 
     def _renew(self) -> float:
-        if running := list(self._running):
+        if running := dict(self._running):
             until = self._tools.clock.now_ms() + LEASE_MS
             with self._tools.catalog.write(durable=False) as transaction:
-                for job_id in running:
-                    transaction.jobs.renew(job_id, self._owner, until)
+                for job_id, held in running.items():
+                    # One that has just ended here is not ours either, and nobody asks.
+                    held.lost = not transaction.jobs.renew(job_id, self._owner, until)
         return LEASE_MS / 3000
+
+    def _check_lease(self, job: Job) -> None:
+        """Begin nothing that another server does already. Raises LeaseLostError."""
+        if self._running[job.id].lost:
+            raise LeaseLostError(f"another server has taken the job {job.id} ({job.kind})")
+
+    def _run_held(self, job: Job) -> None:
+        """Run a job as long as it is ours; whoever has taken it does it again, or on."""
+        try:
+            self._run(job)
+        except LeaseLostError as error:
+            log.error("a job is given up here", job=job.id, kind=job.kind, why=str(error))
 
     def _run(self, job: Job) -> None:
         procedure = self._procedures[job.kind]
@@ -197,6 +222,7 @@ class Runner:
                 self._undo(job, procedure)
                 return
             step = procedure.steps[job.step]
+            self._check_lease(job)
             self._observer(job, step.name, "begin")
             try:
                 change = step.do(Work(job, self._tools))
@@ -249,9 +275,9 @@ class Runner:
             if change is not None:
                 change(transaction)
             if done.step < len(procedure.steps):
-                transaction.jobs.record(done)
+                transaction.jobs.record(done, self._owner)
                 return done
-            transaction.jobs.remove(job)
+            transaction.jobs.remove(job, self._owner)
             if not transaction.jobs.left(job.waited_for):
                 transaction.operations.finish(job.waited_for, self._tools.clock.now_ms())
         metrics.job_ended(job.kind, "succeeded")
@@ -260,12 +286,13 @@ class Runner:
     def _give_up(self, job: Job, code: str, details: str) -> Job:
         undoing = replace(job, undoing=True, attempts=0, error_code=code, error_details=details)
         with self._tools.catalog.write() as transaction:
-            transaction.jobs.record(undoing)
+            transaction.jobs.record(undoing, self._owner)
         return undoing
 
     def _undo(self, job: Job, procedure: Procedure) -> None:
         """Undo the step that failed and those before it; a failing undo is tried again later."""
         for step in reversed(procedure.steps[: job.step + 1]):
+            self._check_lease(job)
             self._observer(job, step.name, "undo")
             if not self._undo_step(job, step):
                 return
@@ -297,7 +324,7 @@ class Runner:
             now = self._tools.clock.now_ms()
             # Of a group the first to fail decides; the others go on, each for itself.
             transaction.operations.finish(job.waited_for, now, job.error_code, job.error_details)
-            transaction.jobs.remove(job)
+            transaction.jobs.remove(job, self._owner)
 
     def _undo_step(self, job: Job, step: Step) -> bool:
         try:
@@ -317,7 +344,7 @@ class Runner:
 
     def _put_back(self, job: Job) -> None:
         with self._tools.catalog.write() as transaction:
-            transaction.jobs.record(job, release=True)
+            transaction.jobs.record(job, self._owner, release=True)
 
     def _after(self, seconds: float) -> int:
         return self._tools.clock.now_ms() + round(seconds * 1000)

@@ -145,6 +145,10 @@ class CatalogError(MooringError):
     """What was recorded cannot be made durable; the message says whether that passes by itself."""
 
 
+class LeaseLostError(CatalogError):
+    """Another server has taken the job meanwhile: what was done here is not recorded."""
+
+
 class EngineError(MooringError):
     """A live disk could not be handled; the message names the disk."""
 
