@@ -65,6 +65,7 @@ class World:
             ids=SequentialIds(),
             freeze=lambda disks, snapshots: freeze_unasked(self.backend, disks, snapshots),
             rooms=rooms,
+            devices=MemoryDevices(),
         )
         self.traffic = Traffic()
         self.runner = Runner(self.tools, PROCEDURES, observer=observer, traffic=self.traffic)

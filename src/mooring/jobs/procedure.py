@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from mooring.catalog.database import Catalog, Transaction
 from mooring.engine.interface import Engine
 from mooring.host.interface import Devices
-from mooring.host.memory_devices import MemoryDevices
 from mooring.host.rooms import Rooms
 from mooring.model.clock import Clock
 from mooring.model.disk import Disk
@@ -45,9 +44,9 @@ class Tools:
     ids: Ids
     freeze: Freezer
     rooms: Rooms
+    devices: Devices
     servers: Mapping[str, SnapshotServer] = field(default_factory=dict)
     replicas: Mapping[str, Replica] = field(default_factory=dict)
-    devices: Devices = field(default_factory=MemoryDevices)
     account_id: str = "000000000000"
     max_pending_snapshots: int = 5
 

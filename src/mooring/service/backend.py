@@ -12,7 +12,6 @@ from typing import Any
 from mooring.catalog.database import Catalog, Transaction
 from mooring.engine.interface import Engine
 from mooring.host.interface import Devices
-from mooring.host.memory_devices import MemoryDevices
 from mooring.host.rooms import DISKS, EXPORTS, Rooms, of_vault
 from mooring.model.clock import Clock
 from mooring.model.errors import (
@@ -24,7 +23,6 @@ from mooring.model.ids import Ids, support_code
 from mooring.model.names import shown
 from mooring.protocol.serialize import Settled
 from mooring.quiesce.interface import Quiescer
-from mooring.quiesce.memory import MemoryQuiescer
 from mooring.service.context import Context
 from mooring.service.default_keys import DefaultKeys
 from mooring.service.entry import Takes
@@ -58,10 +56,10 @@ class Backend:
     imports: ImportPlaces
     default_keys: DefaultKeys
     rooms: Rooms
+    quiescer: Quiescer
+    devices: Devices
     servers: Mapping[str, SnapshotServer] = field(default_factory=dict)
     vaults: Mapping[str, Vault] = field(default_factory=dict)
-    quiescer: Quiescer = field(default_factory=MemoryQuiescer)
-    devices: Devices = field(default_factory=MemoryDevices)
     views: dict[int, tuple[object, Settled]] = field(default_factory=dict)
 
     def engine(self, zone: str) -> Engine:
