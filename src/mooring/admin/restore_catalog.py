@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
 from mooring.catalog.copies import put_back
+from mooring.catalog.hold import FileHold
 from mooring.config.settings import Settings
 from mooring.model.clock import SystemClock
 from mooring.model.errors import ConfigurationError
@@ -36,14 +38,14 @@ def restore_catalog(settings: Settings, copy: Path | None) -> int:
         if not copies.found():
             print(f"there is no copy in {copies.folder}")
         return 0
-    lock = hold_directory(paths)
-    try:
+    with ExitStack() as stack:
+        stack.callback(hold_directory(paths).close)
+        # The server of another data directory may use it.
+        stack.callback(FileHold(catalog).close)
         now = datetime.fromtimestamp(clock.now_ms() / 1000, UTC)
         aside = catalog.with_name(f"{catalog.name}.replaced-{now:%Y%m%dT%H%M%SZ}")
         there = catalog.exists()
         put_back(copy, catalog, aside)
-    finally:
-        lock.close()
     print(f"{catalog} is {copy} now" + (f"; what it was is {aside}" if there else ""))
     print("`mooringd recover --add` enters the disks and snapshots that were made since")
     return 0

@@ -29,6 +29,7 @@ from mooring.catalog.auto_runs import AutoRuns
 from mooring.catalog.disks import Disks
 from mooring.catalog.export_records import ExportRecords
 from mooring.catalog.group_sync import GroupSync
+from mooring.catalog.hold import FileHold, Hold, SessionHold
 from mooring.catalog.instance_snapshots import InstanceSnapshots
 from mooring.catalog.instances import Instances
 from mooring.catalog.jobs import Jobs
@@ -163,12 +164,29 @@ class Catalog:
         self._lock = threading.RLock()
         self._shared = isinstance(self._engine.pool, StaticPool)
         self._sync = None if self._shared or not self._sqlite else _group_sync(self._engine)
+        self._hold: Hold | None = None
         self._checks: dict[bool, Check] = {}
         self._listener: Listener = lambda _kinds: None
 
     def tell(self, listener: Listener) -> None:
         """Tell who runs jobs of those that can be run, whenever a transaction has made some so."""
         self._listener = listener
+
+    def hold(self) -> None:
+        """Use the catalog alone until it is closed, as a server does that runs its jobs.
+
+        Raises ConfigurationError if another server uses it, or it cannot be used at all. When it
+        is lost later, `write` raises CatalogError.
+        """
+        if self._hold is not None or self._shared:
+            return
+        if self._sqlite:
+            self._hold = FileHold(Path(self._engine.url.database or ""))
+            return
+        try:
+            self._hold = SessionHold(self._engine, self._place)
+        except DatabaseError as error:
+            raise self._unusable(error) from error
 
     def migrate(self) -> int:
         """Bring the tables to this program's version; see migrate.py.
@@ -268,6 +286,8 @@ class Catalog:
         try:
             if self._sync is not None:
                 self._sync.check()
+            if self._hold is not None:
+                self._hold.check()
             with self._engine.connect() as connection, self._begin(connection, False):
                 connection.execute(select(1))
         except CatalogError as error:
@@ -278,12 +298,19 @@ class Catalog:
         return None
 
     def close(self) -> None:
-        self._engine.dispose()
-        if self._sync is not None:
-            self._sync.close()
+        try:
+            self._engine.dispose()
+            if self._sync is not None:
+                self._sync.close()
+        finally:
+            # In the end: until now something may have been written.
+            if self._hold is not None:
+                self._hold.close()
 
     @contextmanager
     def _begin(self, connection: Connection, writes: bool, durable: bool = True) -> Iterator[None]:
+        if writes and self._hold is not None:
+            self._hold.check()
         if not self._sqlite:
             # Writers wait for each other, so none has to be told to try again.
             level = "READ COMMITTED" if writes else "REPEATABLE READ"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import Protocol
 
 import structlog
 
@@ -49,7 +49,6 @@ from mooring.service.default_keys import DefaultKeys
 from mooring.service.freezing import freeze_unasked
 from mooring.service.import_places import ImportPlaces
 from mooring.service.keyring import Keyring
-from mooring.vault.region_vaults import RegionVaults
 from mooring.wiring.catalog_copies import catalog_copies, catalog_file, open_catalog
 from mooring.wiring.data_directory import hold_directory, make_run_directory
 from mooring.wiring.file_systems import (
@@ -65,9 +64,20 @@ from mooring.wiring.vaults import replicas
 log = structlog.get_logger("mooring.server")
 
 
+class _Running(Protocol):
+    """What goes on by itself until it is stopped, also when it was not started in full."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
 @dataclass(slots=True)
 class Mooring:
-    """A whole server without its front door. Call `start`, and in the end `stop`."""
+    """A whole server without its front door. Call `start`, and in the end `stop`.
+
+    What is opened or started is entered in `_opened` where that happens, and closed in reverse.
+    """
 
     settings: Settings
     paths: Paths
@@ -83,12 +93,12 @@ class Mooring:
     room_watch: RoomWatch
     catalog_keeper: CatalogKeeper
     audit: AuditLog | None
-    _lock: IO[str]
+    _opened: ExitStack
 
     def start(self) -> None:
         """Take up what an earlier server left, then let jobs run."""
         self.tools.catalog.migrate()
-        self.room_watch.start()
+        self._begin(self.room_watch)
         for instance_id, problem in self.backend.quiescer.mend().items():
             log.warning("users held at rest cannot be let go", instance=instance_id, why=problem)
         if self.audit is not None:
@@ -102,29 +112,21 @@ class Mooring:
         self._open_vaults()
         recover(self.tools)
         self.schedule.forget_old_rhythms()
-        self.runner.start()
-        self.schedule.start()
-        self.keeper.start()
-        self.catalog_keeper.start()
+        self._opened.callback(self._end_servers)
+        # The keeper of the catalog ends after those who change it.
+        for one in (self.catalog_keeper, self.runner, self.schedule, self.keeper):
+            self._begin(one)
 
     def stop(self) -> None:
-        """Let go of everything; attached disks go on being served."""
-        self.room_watch.stop()
-        self.schedule.stop()
-        self.keeper.stop()
-        self.runner.stop()
-        self.catalog_keeper.stop()
-        if self.keeper.started:
-            self._end_servers()
-        for engine in self.tools.engines.values():
-            engine.close()
-        self.backend.quiescer.close()
-        if isinstance(self.tools.vaults, RegionVaults):
-            self.tools.vaults.close()  # writes the index of what can be shared
-        self.tools.catalog.close()
-        if self.audit is not None:
-            self.audit.close()
-        self._lock.close()
+        """Let go of everything; attached disks go on being served.
+
+        What cannot be closed keeps nothing else from it, and is raised in the end.
+        """
+        self._opened.close()
+
+    def _begin(self, one: _Running) -> None:
+        self._opened.callback(one.stop)
+        one.start()
 
     def _open_vaults(self) -> None:
         """Open the vaults that are there; raises what is wrong with one for good."""
@@ -149,28 +151,35 @@ def build_server(settings: Settings, observer: Observer = unobserved) -> Mooring
     paths.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     reserve = Reserve(paths.reserve)
     reserve.make_way()
-    lock = hold_directory(paths)
-    try:
-        return _build(settings, paths, observer, reserve, lock)
-    except BaseException:
-        lock.close()
-        raise
+    with ExitStack() as opened:
+        opened.callback(hold_directory(paths).close)
+        return _build(settings, paths, observer, reserve, opened)
 
 
 def _build(
-    settings: Settings, paths: Paths, observer: Observer, reserve: Reserve, lock: IO[str]
+    settings: Settings, paths: Paths, observer: Observer, reserve: Reserve, opened: ExitStack
 ) -> Mooring:
     clock, ids = SystemClock(), RandomIds()
+    audit = _audit_log(settings, paths)
+    if audit is not None:
+        opened.callback(audit.close)
     keys = Keyring(paths.credentials, clock)
     file, beside = catalog_file(settings, paths), catalog_reserve(settings, paths, reserve)
     room = None if file is None or beside is None else CatalogRoom(file, beside)
     catalog = open_catalog(settings, paths, clock, room)
+    opened.callback(catalog.close)
+    catalog.hold()
+    vaults = region_vaults(settings, catalog, clock)
+    opened.callback(vaults.close)  # writes the index of what can be shared
+    rooms = file_systems(settings, paths, vaults.is_writable)
+    quiescer = _quiescer(settings, paths, clock)
+    opened.callback(quiescer.close)
     make_engine = _engine_maker(settings, paths, clock, catalog)
     engines = Engines(
         (zone, make_engine(zone)) for region in settings.regions.values() for zone in region.zones
     )
-    vaults = region_vaults(settings, catalog, clock)
-    rooms = file_systems(settings, paths, vaults.is_writable)
+    for engine in engines.values():
+        opened.callback(engine.close)
     servers = snapshot_servers(settings, paths, clock, vaults)
     tools = Tools(
         catalog=catalog,
@@ -228,7 +237,7 @@ def _build(
         rooms=rooms,
         servers=servers,
         vaults=vaults,
-        quiescer=_quiescer(settings, paths, clock),
+        quiescer=quiescer,
         devices=tools.devices,
     )
     keep = [reserve.take, *(one.take for one in rooms.reserves.values())]
@@ -250,8 +259,8 @@ def _build(
         catalog_keeper=catalog_keeper,
         reserve=reserve,
         room_watch=RoomWatch(rooms, keep),
-        audit=_audit_log(settings, paths),
-        _lock=lock,
+        audit=audit,
+        _opened=opened.pop_all(),
     )
 
 

@@ -1,0 +1,167 @@
+"""Keeps a second server off a catalog, for as long as the first one lives."""
+
+from __future__ import annotations
+
+import fcntl
+import select
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import structlog
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from mooring.model.errors import CatalogError, ConfigurationError
+from mooring.observe.loop import Loop
+
+LOOK_SECONDS = 5.0
+"""How often it is seen to that the database still knows us."""
+
+# Of the schema, not of the database: catalogs in several schemas are several.
+_KEY = "hashtextextended('mooring server of ' || coalesce(current_schema()::text, ''), 0)"
+_TAKE = text(f"SELECT pg_try_advisory_lock({_KEY})")
+_HOLDER = text(
+    "SELECT pid, coalesce(host(client_addr), '') FROM pg_locks JOIN pg_stat_activity USING (pid) "
+    "WHERE locktype = 'advisory' AND granted AND objsubid = 1 "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+    f"AND (classid::bigint << 32) | objid::bigint = {_KEY}"
+)
+
+log = structlog.get_logger("mooring.catalog")
+
+
+class Hold(Protocol):
+    """What says that this server, and no other, uses the catalog."""
+
+    def check(self) -> None:
+        """Raise CatalogError if another server has it meanwhile."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class FileHold:
+    """Holds the file beside a SQLite file; the system lets go of it when the process ends.
+
+    Beside it, because to close the database's own file anywhere would end SQLite's locks.
+    Raises ConfigurationError when another server has it.
+    """
+
+    def __init__(self, database: Path) -> None:
+        # By whatever link it is named.
+        real = database.resolve()
+        path = real.with_name(f"{real.name}.lock")
+        try:
+            self._file: IO[str] = path.open("a")
+        except OSError as error:
+            raise ConfigurationError(
+                f"the catalog {database} cannot be used: {path}: {error.strerror}. "
+                "The setting catalog says where it is; by default it is under data."
+            ) from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.close()
+            raise _refused(str(database), "") from None
+
+    def check(self) -> None:
+        """Nobody can take it away."""
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class SessionHold:
+    """Holds a lock of PostgreSQL's that ends with the session, and a session for it.
+
+    When the session ends, because the database was restarted say, it is taken again, unless
+    another server was quicker. Raises ConfigurationError when another server has it at first.
+    """
+
+    def __init__(self, engine: Engine, place: str) -> None:
+        self._engine, self._place = engine, place
+        self._lock = threading.Lock()
+        self._session: Connection | None = None
+        refused = self._take()
+        if refused is not None:
+            raise _refused(place, refused)
+        self._loop = Loop("catalog-hold", self._look)
+        self._loop.start()
+
+    def check(self) -> None:
+        """Cheap: whether the session has ended shows at its socket, without a word to it."""
+        with self._lock:
+            if self._session is None or _has_news(self._session):
+                self._see()
+
+    def close(self) -> None:
+        self._loop.stop()
+        with self._lock:
+            self._drop()
+
+    def _look(self) -> float:
+        with self._lock:
+            self._see()
+        return LOOK_SECONDS
+
+    def _see(self) -> None:
+        """See that the session lives, or begin another."""
+        if self._session is not None:
+            try:
+                self._session.execute(text("SELECT 1"))
+                return
+            except SQLAlchemyError as error:
+                log.warning("the session that holds the catalog ended", why=type(error).__name__)
+                self._drop()
+        refused = self._take()
+        if refused is not None:
+            raise CatalogError(
+                f"another server{refused} has taken the catalog {self._place} while this one could "
+                "not reach it: stop one of the two"
+            )
+        log.info("the catalog is held again")
+
+    def _take(self) -> str | None:
+        """Begin a session with the lock; None if that was possible, else who has it."""
+        session = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        try:
+            # The pool would use it for others.
+            session.detach()
+            if session.execute(_TAKE).scalar():
+                self._session = session
+                return None
+            holder = session.execute(_HOLDER).first()
+            session.close()
+        except BaseException:
+            session.invalidate()
+            session.close()
+            raise
+        if holder is None:
+            return ""
+        return f" ({holder[1] or 'on the host of the database'}, its session {holder[0]})"
+
+    def _drop(self) -> None:
+        if self._session is not None:
+            session, self._session = self._session, None
+            with suppress(SQLAlchemyError):
+                session.close()
+
+
+def _has_news(session: Connection) -> bool:
+    """Whether there is something to read in a session that was asked nothing: its end, mostly."""
+    driver: Any = session.connection.driver_connection
+    poll = select.poll()
+    try:
+        poll.register(driver.fileno(), select.POLLIN)
+    except Exception:  # noqa: BLE001 - the driver has closed it; whatever it says, look
+        return True
+    return bool(poll.poll(0))
+
+
+def _refused(place: str, holder: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"another server{holder} uses the catalog {place}: stop it, or name another database "
+        "with the setting catalog. Two servers on one catalog are not supported yet."
+    )
