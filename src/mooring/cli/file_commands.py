@@ -37,7 +37,8 @@ _COMMON = {
 _NOTES = [
     "Reads ext2, ext3, ext4, XFS, btrfs and FAT, on the whole disk or on a partition (MBR, GPT), "
     "without a disk, without mounting, without special rights. btrfs and FAT need the packages of "
-    "dissect: pip install 'mooring[files]'. Symbolic links are followed within the snapshot only.",
+    "dissect: pip install '.[files]' in Mooring's checkout. Symbolic links are followed within the "
+    "snapshot only.",
     "Of a disk that was in use, the journal of ext3 and ext4 is taken into account, in memory. XFS "
     "and btrfs are read without their logs; if those hold anything, standard error says so.",
 ]

@@ -45,7 +45,8 @@ def _compiled(expression: str) -> Any:
         import jmespath
     except ImportError:
         raise CommandError(
-            "--query needs the Python package jmespath: pip install 'mooring[query]'",
+            "--query needs the Python package jmespath: "
+            "pip install '.[query]' in Mooring's checkout",
             "configuration",
         ) from None
     try:

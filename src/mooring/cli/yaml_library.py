@@ -15,7 +15,8 @@ def load() -> Any:
         import ruamel.yaml
     except ImportError:
         raise CommandError(
-            "YAML needs the Python package ruamel.yaml: pip install 'mooring[yaml]', or use "
+            "YAML needs the Python package ruamel.yaml: pip install '.[yaml]' in "
+            "Mooring's checkout, or use "
             "--output json and --cli-input-json.",
             "configuration",
         ) from None

@@ -70,5 +70,6 @@ def open_file_system(stream: ExportStream, kind: str) -> FileSystem:
         if not str(error.name).startswith("dissect"):
             raise
         raise CommandError(
-            "Reading btrfs and FAT needs the packages of dissect: pip install 'mooring[files]'"
+            "Reading btrfs and FAT needs the packages of dissect: "
+            "pip install '.[files]' in Mooring's checkout"
         ) from None
