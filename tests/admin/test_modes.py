@@ -19,7 +19,7 @@ SNAPSHOT = "5c9d2a3e-1f00-4c00-8a00-000000000001"
 
 
 def mooringd(umask: int, *words: str) -> list[str]:
-    program = f"umask {umask:03o}; exec {sys.executable} -m mooring.admin.main " + '"$@"'
+    program = f"umask {umask:03o}; exec '{sys.executable}' -m mooring.admin.main " + '"$@"'
     return ["sh", "-c", program, "sh", *words]
 
 

@@ -110,8 +110,8 @@ def test_env_sets_up_a_shell(deployment: Deployment) -> None:
     assert exports.returncode == 0, exports.stderr
 
     regions = subprocess.run(
-        ["sh", "-c", f'eval "$1"; {client_program("mooring")} get-regions --output text', "sh",
-         exports.stdout],
+        ["sh", "-c", 'eval "$1"; "$2" get-regions --output text', "sh",
+         exports.stdout, str(client_program("mooring"))],
         env={"PATH": os.environ["PATH"]},
         capture_output=True,
         text=True,
