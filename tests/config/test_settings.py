@@ -106,12 +106,13 @@ def test_the_document_repeats_the_meaning(name: str) -> None:
     )
 
 
-def test_the_documents_example_is_valid(write: Any) -> None:
-    (example,) = re.findall(r"```toml\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+def test_the_documents_examples_are_valid(write: Any) -> None:
+    example, own = re.findall(r"```toml\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
 
     settings = load(write(example))
 
     assert settings.regions["us-west-2"].vault == "/mnt/backup/us-west-2"
+    assert load(write(own)).regions["home"].zones == ["home-a"]
 
 
 # --- defaults

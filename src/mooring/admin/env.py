@@ -39,7 +39,7 @@ def env(settings: Settings, user: str | None = None) -> int:
         print(f"export {name}={shlex.quote(value)}")
     print(f"unset {' '.join(UNSET)}")
     url = values["AWS_ENDPOINT_URL_LIGHTSAIL"]
-    if _nobody_listens(url):
+    if nobody_listens(url):
         print(
             f"mooringd: nobody listens at {url}: the server on {settings.data_directory} was "
             "killed; start it again with `mooringd serve`",
@@ -105,7 +105,7 @@ def _host(url: str) -> str:
         return ""
 
 
-def _nobody_listens(url: str) -> bool:
+def nobody_listens(url: str) -> bool:
     """Whether it is certain that no server is there."""
     try:
         parts = urlsplit(url)

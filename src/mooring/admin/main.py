@@ -110,7 +110,15 @@ def _parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser("serve", parents=[settings], help="run the server")
     serve.add_argument("--port", type=int, help="TCP port, wins over the file's; 0: a free one")
+    serve.add_argument(
+        "--background", action="store_true", help="return when it serves; it logs to a file"
+    )
     serve.set_defaults(run=_serve)
+
+    stop = commands.add_parser(
+        "stop", parents=[settings], help="end the server; attached disks go on"
+    )
+    stop.set_defaults(run=_stop)
 
     env = commands.add_parser(
         "env", parents=[settings], help='print exports for AWS clients: eval "$(mooringd env)"'
@@ -158,9 +166,21 @@ def _restore_catalog(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _serve(settings: Settings, options: argparse.Namespace) -> int:
+    if options.background:
+        from mooring.admin.background import serve_in_background
+
+        return serve_in_background(
+            settings, port=options.port, config=options.config, data=options.data
+        )
     from mooring.admin.serve import serve
 
     return serve(settings, port=options.port)
+
+
+def _stop(settings: Settings, _options: argparse.Namespace) -> int:
+    from mooring.admin.background import stop
+
+    return stop(settings)
 
 
 def _env(settings: Settings, options: argparse.Namespace) -> int:

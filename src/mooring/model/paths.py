@@ -50,6 +50,8 @@ class Paths:
         """Room that is given up when there is none left."""
         self.server = data / "server.json"
         """Where the running server listens."""
+        self.log = data / "server.log"
+        """What a server in the background has to say."""
 
     @property
     def indexes(self) -> Path:
