@@ -16,7 +16,7 @@ from typing import Any
 
 import botocore
 
-from mooring.service.nothing_kept import LISTS
+from mooring.service.nothing_kept import LISTS, NOTHING
 
 TARGET = Path(__file__).parent.parent / "src/mooring/protocol/service_model.json"
 
@@ -36,7 +36,7 @@ IsVpcPeered OpenInstancePublicPorts PutInstancePublicPorts RebootInstance
 ReleaseStaticIp SetIpAddressType StartInstance StopInstance TagResource
 UntagResource UpdateInstanceMetadataOptions
 """.split()
-"""What is served, besides lists of what there is nothing of."""
+"""What is served, besides what there is nothing of."""
 
 KEPT_SHAPE_KEYS = ("type", "required", "enum", "min", "max", "pattern", "box")
 
@@ -74,7 +74,7 @@ def trim(source: dict[str, Any], pagination: dict[str, Any]) -> dict[str, Any]:
     operations: dict[str, Any] = {}
     needed: list[str] = []
     shapes: dict[str, Any] = {}
-    for name in sorted({*SERVED, *LISTS}):
+    for name in sorted({*SERVED, *LISTS, *NOTHING}):
         operation = source["operations"][name]
         errors = [error["shape"] for error in operation.get("errors", [])]
         operations[name] = {
@@ -91,7 +91,7 @@ def trim(source: dict[str, Any], pagination: dict[str, Any]) -> dict[str, Any]:
         if name in shapes:
             continue
         shape = shapes[name] = trim_shape(source["shapes"][name])
-        if name in hollow:
+        if name in hollow and shape["type"] == "structure":
             # Nobody ever sees one, and they would be half of the model.
             shape["members"] = {}
             shape.pop("required", None)

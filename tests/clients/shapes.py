@@ -22,7 +22,8 @@ NOT_IN_THE_ENUM = {
         "ImportKeyPair",
         "TagResource",
         "UntagResource",
-    }
+    },
+    "NetworkProtocol": {"-1"},
 }
 """What the real service answers although its model does not list it."""
 

@@ -16,7 +16,7 @@ import pytest
 
 from mooring.admin.demo.server import client_program
 from mooring.protocol import service_model
-from mooring.service.nothing_kept import LISTS
+from mooring.service.nothing_kept import LISTS, NOTHING
 from tests.clients.site import REGION, ZONE, Site
 
 pytestmark = pytest.mark.full
@@ -35,6 +35,7 @@ WITHOUT_EXAMPLE = {
     "UntagResource",
     "UpdateInstanceMetadataOptions",
     *LISTS,  # which are empty
+    *NOTHING,
 }
 
 # What Mooring does not have: it boots nothing, so an instance has no system disk; of one's own

@@ -86,7 +86,7 @@ def test_pages(site: Site, js: JavaScript) -> None:
             "InvalidInputException",
             "InvalidParams",
         ),
-        ("GetBucketBundles", {}, "InvalidInputException", "UnsupportedOperation"),
+        ("GetCostEstimate", {}, "InvalidInputException", "UnsupportedOperation"),
     ],
 )
 def test_errors_are_of_their_class(

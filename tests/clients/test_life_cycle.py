@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mooring.protocol import service_model
-from mooring.service.nothing_kept import LISTS
+from mooring.service.nothing_kept import LISTS, NOTHING
 from tests.clients.boto import Boto
 from tests.clients.site import OTHER_ZONE, REGION, ZONE, Site
 
@@ -406,13 +406,14 @@ def test_reboot_instance(site: Site) -> None:
 
 def test_what_is_set_on_an_instance_is_read_back(site: Site) -> None:
     name = site.instance()
-    web = {"fromPort": 80, "toPort": 81, "protocol": "tcp"}
+    web = {"fromPort": 80, "toPort": 81, "protocol": "TCP"}
     ssh = {"fromPort": 22, "toPort": 22, "protocol": "tcp", "cidrs": ["10.0.0.0/8"]}
+    whole = {"fromPort": 0, "toPort": 65535, "protocol": "all"}
     assert site.call("GetInstancePortStates", instanceName=name)["portStates"] == []
 
-    put = site.call("PutInstancePublicPorts", instanceName=name, portInfos=[ssh, web])
+    put = site.call("PutInstancePublicPorts", instanceName=name, portInfos=[ssh, web, whole])
     opened = site.call(
-        "OpenInstancePublicPorts", instanceName=name, portInfo={**web, "protocol": "udp"}
+        "OpenInstancePublicPorts", instanceName=name, portInfo={**web, "protocol": "UDP"}
     )
     closed = site.call("CloseInstancePublicPorts", instanceName=name, portInfo=web)
     options = site.call("UpdateInstanceMetadataOptions", instanceName=name, httpTokens="required")
@@ -421,7 +422,7 @@ def test_what_is_set_on_an_instance_is_read_back(site: Site) -> None:
     )
 
     for result, operation, details in (
-        (put, "PutInstancePublicPorts", "22/tcp, 80-81/tcp"),
+        (put, "PutInstancePublicPorts", "22/tcp, 80-81/tcp, 0-65535/all"),
         (opened, "OpenInstancePublicPorts", "80-81/udp"),
         (closed, "CloseInstancePublicPorts", "80-81/tcp"),
         (options, "UpdateInstanceMetadataOptions", None),
@@ -434,11 +435,16 @@ def test_what_is_set_on_an_instance_is_read_back(site: Site) -> None:
     anywhere = {"cidrs": ["0.0.0.0/0"], "ipv6Cidrs": ["::/0"], "cidrListAliases": []}
     assert states == [
         {**ssh, "state": "open", "ipv6Cidrs": [], "cidrListAliases": []},
+        {**whole, "protocol": "-1", "state": "open", **anywhere},
         {**web, "protocol": "udp", "state": "open", **anywhere},
     ]
+    again = [{key: one[key] for key in one.keys() - {"state"}} for one in states]
+    site.call("PutInstancePublicPorts", instanceName=name, portInfos=again)
+    assert site.call("GetInstancePortStates", instanceName=name)["portStates"] == states
     found = site.call("GetInstance", instanceName=name)["instance"]
     assert [one["accessFrom"] for one in found["networking"]["ports"]] == [
         "Custom",
+        "Anywhere (0.0.0.0/0)",
         "Anywhere (0.0.0.0/0)",
     ]
     assert found["ipAddressType"] == "ipv6"
@@ -470,6 +476,11 @@ def test_a_wish_for_mounting_is_told_back_truthfully(site: Site) -> None:
 @pytest.mark.parametrize("operation", sorted(LISTS))
 def test_lists_of_what_is_not_kept_are_empty(site: Site, operation: str) -> None:
     assert site.call(operation)[LISTS[operation]] == []
+
+
+@pytest.mark.parametrize("operation", NOTHING)
+def test_of_what_is_not_kept_little_is_told(site: Site, operation: str) -> None:
+    assert NOTHING[operation].items() <= site.call(operation).items()
 
 
 def test_there_is_no_peered_network(site: Site) -> None:
@@ -558,4 +569,4 @@ def test_every_operation_served_is_called() -> None:
     called = set(re.findall(r'"([A-Z][A-Za-z]+)"', texts))
     by_waiting = {"GetOperation", "GetInstanceState", "GetInstanceSnapshot"}
 
-    assert service_model.load().operations.keys() <= called | by_waiting | LISTS.keys()
+    assert service_model.load().operations.keys() <= called | by_waiting | {*LISTS, *NOTHING}

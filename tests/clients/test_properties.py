@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mooring.protocol import service_model
-from mooring.service.nothing_kept import LISTS
+from mooring.service.nothing_kept import LISTS, NOTHING
 from tests.clients.boto import SECONDS
 from tests.clients.shapes import check_answer, errors_of, model
 from tests.clients.site import Site
@@ -116,9 +116,9 @@ def calls() -> st.SearchStrategy[tuple[str, dict[str, Any]]]:
         return st.tuples(st.just(operation), structures(shape))
 
     # Often what the others need, and seldom each of those that always say the same.
-    known = sorted(service_model.load().operations.keys() - LISTS.keys())
+    known = sorted(service_model.load().operations.keys() - {*LISTS, *NOTHING})
     often = ["CreateInstances", *sorted(OFTEN - {"CreateInstance"})]
-    return st.sampled_from([*known, *often * 8, *LISTS]).flatmap(call)
+    return st.sampled_from([*known, *often * 8, *LISTS, *NOTHING]).flatmap(call)
 
 
 def ask(site: Site, asked: list[tuple[str, dict[str, Any]]]) -> None:

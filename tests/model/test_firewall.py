@@ -33,6 +33,12 @@ def test_without_addresses_everybody_may_connect() -> None:
     assert (entry.cidrs, entry.ipv6_cidrs) == (("0.0.0.0/0",), ("::/0",))
 
 
+def test_icmpv6_comes_from_ipv6_addresses() -> None:
+    entry = read_ports(ports(-1, -1, "icmpv6"))
+
+    assert (entry.cidrs, entry.ipv6_cidrs) == ((), ("::/0",))
+
+
 def test_the_same_ports_are_one_entry() -> None:
     before = [read_ports(ports(22, 22)), read_ports(ports(80, 80))]
     after = opened(before, [read_ports(ports(22, 22, cidrs=["10.1.2.3/32"]))])

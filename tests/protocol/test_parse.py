@@ -75,3 +75,30 @@ def test_booleans_are_true_or_false_and_nothing_else() -> None:
     }
     with pytest.raises(SerializationException, match="includeInactive must be true or false"):
         parse_request(OURS, "GetBundles", b'{"includeInactive": 1}')
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("tcp", "tcp"),
+        ("TCP", "tcp"),
+        ("Udp", "udp"),
+        ("ALL", "all"),
+        ("-1", "all"),
+        ("ICMP", "icmp"),
+        ("ICMPv6", "icmpv6"),
+        ("SCTP", "SCTP"),
+        ("", ""),
+    ],
+)
+def test_protocols_are_taken_in_any_case(written: str, meant: str) -> None:
+    """AWS's examples write TCP, though the model has tcp; the real service answers -1."""
+    port = f'{{"fromPort": 22, "toPort": 22, "protocol": "{written}"}}'
+    for operation, member, text in (
+        ("OpenInstancePublicPorts", "portInfo", port),
+        ("CloseInstancePublicPorts", "portInfo", port),
+        ("PutInstancePublicPorts", "portInfos", f"[{port}]"),
+    ):
+        body = f'{{"instanceName": "i", "{member}": {text}}}'
+        parsed = parse_request(OURS, operation, body.encode())[member]
+        assert (parsed if isinstance(parsed, dict) else parsed[0])["protocol"] == meant

@@ -57,6 +57,32 @@ def test_patterns_are_not_the_services_rules() -> None:
     validate_input(OURS, "GetDisk", {"diskName": "my.disk"})
 
 
+@pytest.mark.parametrize(
+    ("operation", "parameters", "empty"),
+    [
+        ("CreateDiskSnapshot", {"diskSnapshotName": "s", "diskName": "d"}, "instanceName"),
+        ("CreateDiskSnapshot", {"diskSnapshotName": "s", "instanceName": "i"}, "diskName"),
+        (
+            "CopySnapshot",
+            {"targetSnapshotName": "s", "sourceRegion": "us-east-2"},
+            "sourceSnapshotName",
+        ),
+        ("TagResource", {"resourceName": "r", "tags": []}, "resourceArn"),
+    ],
+)
+def test_what_may_be_left_out_is_not_given_empty(
+    operation: str, parameters: dict[str, Any], empty: str
+) -> None:
+    """As in a skeleton of an input that was filled in by half."""
+    validate_input(OURS, operation, parameters)
+    message = refusal(operation, {**parameters, empty: ""})
+
+    assert message.startswith(
+        f"1 validation error detected: Value '' at '{empty}' failed to satisfy constraint: "
+        "Member must satisfy regular expression pattern: "
+    )
+
+
 LIMITED = ServiceModel(
     {
         "apiVersion": "1",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import botocore.session
 import pytest
 
 from mooring.model.access import Need
@@ -32,6 +33,17 @@ def input_of(operation: str) -> Shape:
 
 def test_what_the_model_has_is_served_and_nothing_else() -> None:
     assert OPERATIONS.keys() == MODEL.operations.keys()
+
+
+def test_whatever_tells_without_being_asked_about_something_is_served() -> None:
+    """Tools that make inventories call each of these, and stop at the first error."""
+    known = botocore.session.Session().get_service_model("lightsail")
+    tells = [name for name in known.operation_names if name.startswith(("Get", "Is"))]
+
+    asked = [known.operation_model(name).input_shape.required_members for name in tells]
+    free = {name for name, required in zip(tells, asked, strict=True) if not required}
+
+    assert free <= OPERATIONS.keys()
 
 
 @pytest.mark.parametrize("operation", sorted(OPERATIONS))

@@ -64,7 +64,8 @@ def read_ports(given: Mapping[str, Any]) -> Ports:
     if any(alias != "lightsail-connect" for alias in aliases):
         raise InvalidInputException("cidrListAliases can only have lightsail-connect.")
     if not (cidrs or ipv6_cidrs or aliases):
-        cidrs, ipv6_cidrs = (ANYWHERE,), (ANYWHERE_IPV6,)
+        cidrs = () if protocol == "icmpv6" else (ANYWHERE,)
+        ipv6_cidrs = (ANYWHERE_IPV6,)
     return Ports(
         first=first,
         last=last,

@@ -1,7 +1,8 @@
 """A request's body as the operation's input, checked by type.
 
 As on AWS, members that the model does not have are ignored, so that newer clients work, and null
-counts as absent. An empty body is an empty input.
+counts as absent. An empty body is an empty input. Protocols of networks are taken as AWS's own
+examples write them, `TCP`, and as answers do, `-1`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from mooring.protocol.service_model import ServiceModel, Shape
 
 INTEGER_MIN, INTEGER_MAX = -(2**31), 2**31 - 1
+ANY_CASE = {"NetworkProtocol": {"-1": "all"}}
+"""Enums whose values are taken in any case, with other words for some of them."""
+
 LONG_MIN, LONG_MAX = -(2**63), 2**63 - 1
 
 
@@ -76,7 +80,7 @@ def _parse_scalar(shape: Shape, value: Any, where: str) -> Any:
         _require(value, str, where, "a string")
         if not value.isascii():
             _refuse_surrogates(value, where)
-        return value
+        return _in_the_enum(shape, value) if shape.name in ANY_CASE else value
     if shape.type == "boolean":
         _require(value, bool, where, "true or false")
         return value
@@ -89,6 +93,12 @@ def _parse_scalar(shape: Shape, value: Any, where: str) -> Any:
             raise SerializationException(f"{where} must be {low} to {high}, not {value}.")
         return value
     return _parse_number(value, where, 1000 if shape.type == "timestamp" else None)
+
+
+def _in_the_enum(shape: Shape, value: str) -> str:
+    """The value as the enum writes it; as it is if the enum does not have it."""
+    meant = ANY_CASE[shape.name].get(value, value).lower()
+    return meant if meant in shape.enum else value
 
 
 def _parse_number(value: Any, where: str, scale: int | None) -> float:

@@ -1,13 +1,16 @@
 """Checks an input against its shape, on the server, in AWS's words.
 
-What is checked: required members, enums, minima and maxima. What breaks one of them is
+What is checked: required members, enums, minima and maxima, and that what may be left out is not
+given as an empty text where the model's pattern needs one. What breaks one of them is
 `InvalidInputException`: it is the only one of Lightsail's modelled errors that fits, so typed
-clients can catch it; the text is the one that AWS's JSON services share. Patterns are not
+clients can catch it; the text is the one that AWS's JSON services share. Else patterns are not
 checked: the model's `ResourceName` pattern forbids periods, which the service allows; the rules
 for names are in model/names.py.
 """
 
 from __future__ import annotations
+
+import re
 
 from mooring.model.errors import InvalidInputException
 
@@ -38,9 +41,11 @@ def _problems(model: ServiceModel, shape: Shape, value: Any, path: str) -> Itera
             if member not in value:
                 yield _failed(None, f"{path}{member}", "Member must not be null")
         for member, item in value.items():
-            yield from _problems(
-                model, model.shape(shape.members[member]), item, f"{path}{member}."
-            )
+            inner = model.shape(shape.members[member])
+            if item == "" and member not in shape.required and _needs_text(inner):
+                constraint = f"Member must satisfy regular expression pattern: {inner.pattern}"
+                yield _failed(item, f"{path}{member}", constraint)
+            yield from _problems(model, inner, item, f"{path}{member}.")
     elif shape.type == "list":
         yield from _out_of_bounds(shape, value, len(value), path, "length ")
         for number, item in enumerate(value, start=1):
@@ -55,6 +60,10 @@ def _problems(model: ServiceModel, shape: Shape, value: Any, path: str) -> Itera
             yield _failed(value, path, constraint)
     elif shape.type in {"integer", "long", "float"}:
         yield from _out_of_bounds(shape, value, value, path, "value ")
+
+
+def _needs_text(shape: Shape) -> bool:
+    return shape.pattern is not None and re.search(shape.pattern, "") is None
 
 
 def _out_of_bounds(shape: Shape, value: Any, measure: float, path: str, what: str) -> Iterator[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from mooring.service.nothing_kept import LISTS
 
 _KEPT = "The value is kept and told back. It has no effect: Mooring runs no machines."
@@ -9,6 +11,7 @@ _TOLD = (
     "The address is from a range for documentation (RFC 5737), and only told: nothing is routed."
 )
 _NOTHING = "The list is always empty: {} are not kept here."
+_WORD = re.compile(r"[A-Z][a-z]+|[A-Z]+(?=[A-Z]|$)")
 
 DIFFERENCES: dict[str, str] = {
     "AllocateStaticIp": f"{_TOLD} It is lost with the catalog.",
@@ -44,6 +47,7 @@ DIFFERENCES: dict[str, str] = {
     "GetAutoSnapshots": "Those by the tag `mooring:snapshots`, too, with the minute as their date.",
     "ExportSnapshot": "It is exported into raw image files on the server's host, sparse and "
     "compared: one file, of an instance snapshot one for each disk. Nothing goes to Amazon.",
+    "GetDistributionLatestCacheReset": "The answer is empty: there are no distributions.",
     "GetExportSnapshotRecords": "`destinationInfo` has the path of the file or directory.",
     "GetBlueprints": "Besides those of Lightsail there are `external` and `host`.",
     "GetBundles": "Besides those of Lightsail there is `external`. Nothing is charged.",
@@ -58,6 +62,7 @@ DIFFERENCES: dict[str, str] = {
     "GetOperations": "Newest first, as its example shows, though its text says the opposite; all "
     "operations, in pages of 100, though its text says 200 in all.",
     "GetOperationsForResource": "Newest first; also of a resource that is gone.",
+    "GetProfile": "Always `Lightsailor`, the one without a membership.",
     "GetRegions": "Those that the server serves; without zones for databases.",
     "IsVpcPeered": "Always false: there is no network to be peered with.",
     "ReleaseStaticIp": "One that is attached is detached first.",
@@ -69,10 +74,8 @@ DIFFERENCES: dict[str, str] = {
     "SetIpAddressType": f"{_KEPT} Only instances are known.",
     "UpdateInstanceMetadataOptions": _KEPT,
     **{
-        operation: _NOTHING.format(
-            "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in key)
-        )
-        for operation, key in LISTS.items()
+        operation: _NOTHING.format(" ".join(_WORD.findall(operation)[1:]).lower())
+        for operation in LISTS
     },
 }
 """What users of the real service should know, by operation served; nothing for the others."""
@@ -88,30 +91,29 @@ NOT_SERVED: dict[str, str] = {
         AttachLoadBalancerTlsCertificate CreateCertificate CreateDistribution
         CreateLoadBalancer CreateLoadBalancerTlsCertificate DeleteCertificate DeleteDistribution
         DeleteLoadBalancer DeleteLoadBalancerTlsCertificate DetachCertificateFromDistribution
-        DetachInstancesFromLoadBalancer GetDistributionBundles
-        GetDistributionLatestCacheReset GetDistributionMetricData GetLoadBalancer
-        GetLoadBalancerMetricData GetLoadBalancerTlsCertificates GetLoadBalancerTlsPolicies
-        PeerVpc ResetDistributionCache UnpeerVpc UpdateDistribution
+        DetachInstancesFromLoadBalancer GetDistributionMetricData GetLoadBalancer
+        GetLoadBalancerMetricData GetLoadBalancerTlsCertificates PeerVpc ResetDistributionCache
+        UnpeerVpc UpdateDistribution
         UpdateDistributionBundle UpdateLoadBalancerAttribute""",
     "Mooring keeps no domains": """
         CheckSubdomainAvailability CreateDomain CreateDomainEntry CreateSubdomain DeleteDomain
-        DeleteDomainEntry DeleteSubdomain GetDomain GetSubdomains UpdateDomainEntry
+        DeleteDomainEntry DeleteSubdomain GetDomain UpdateDomainEntry
         UpdateSubdomainAssociation""",
     "Mooring has no object storage": """
         CreateBucket CreateBucketAccessKey DeleteBucket DeleteBucketAccessKey GetBucketAccessKeys
-        GetBucketBundles GetBucketMetricData SetResourceAccessForBucket UpdateBucket
+        GetBucketMetricData SetResourceAccessForBucket UpdateBucket
         UpdateBucketBundle""",
     "Mooring runs no containers": """
         CreateContainerService CreateContainerServiceDeployment
         CreateContainerServiceRegistryLogin DeleteContainerImage DeleteContainerService
-        GetContainerAPIMetadata GetContainerImages GetContainerLog GetContainerServiceDeployments
-        GetContainerServiceMetricData GetContainerServicePowers RegisterContainerImage
+        GetContainerImages GetContainerLog GetContainerServiceDeployments
+        GetContainerServiceMetricData RegisterContainerImage
         UpdateContainerService""",
     "Mooring runs no databases; a database of your own can be on a disk": """
         CreateRelationalDatabase CreateRelationalDatabaseFromSnapshot
         CreateRelationalDatabaseSnapshot DeleteRelationalDatabase
-        DeleteRelationalDatabaseSnapshot GetRelationalDatabase GetRelationalDatabaseBlueprints
-        GetRelationalDatabaseBundles GetRelationalDatabaseEvents GetRelationalDatabaseLogEvents
+        DeleteRelationalDatabaseSnapshot GetRelationalDatabase
+        GetRelationalDatabaseEvents GetRelationalDatabaseLogEvents
         GetRelationalDatabaseLogStreams GetRelationalDatabaseMasterUserPassword
         GetRelationalDatabaseMetricData GetRelationalDatabaseParameters
         GetRelationalDatabaseSnapshot RebootRelationalDatabase StartRelationalDatabase
@@ -119,7 +121,7 @@ NOT_SERVED: dict[str, str] = {
     "Mooring sends no alarms; its metrics are for a monitoring system of your own": """
         CreateContactMethod DeleteAlarm DeleteContactMethod PutAlarm SendContactMethodVerification
         TestAlarm""",
-    "Nothing is charged here, and there are no profiles": "GetCostEstimate GetProfile",
+    "Nothing is charged here": "GetCostEstimate",
 }
 """Operations by the reason why they are not served."""
 

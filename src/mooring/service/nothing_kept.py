@@ -1,36 +1,52 @@
-"""Lists of what Mooring does not keep: always empty.
+"""Answers about what Mooring does not keep: always empty.
 
-So clients that list everything, before they clean up for example, go on.
+So clients that list everything, before they clean up for example, go on. Each operation is here
+that gets something, is not served, and needs no argument.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from mooring.service import pages
 from mooring.service.backend import Backend, Call, Result
 
 LISTS = {
     "GetAlarms": "alarms",
+    "GetBucketBundles": "bundles",
     "GetBuckets": "buckets",
     "GetCertificates": "certificates",
     "GetCloudFormationStackRecords": "cloudFormationStackRecords",
     "GetContactMethods": "contactMethods",
+    "GetContainerAPIMetadata": "metadata",
+    "GetContainerServicePowers": "powers",
     "GetContainerServices": "containerServices",
+    "GetDistributionBundles": "bundles",
     "GetDistributions": "distributions",
     "GetDomains": "domains",
+    "GetLoadBalancerTlsPolicies": "tlsPolicies",
     "GetLoadBalancers": "loadBalancers",
+    "GetRelationalDatabaseBlueprints": "blueprints",
+    "GetRelationalDatabaseBundles": "bundles",
     "GetRelationalDatabaseSnapshots": "relationalDatabaseSnapshots",
     "GetRelationalDatabases": "relationalDatabases",
+    "GetSubdomains": "subdomains",
 }
-"""The operations, and the member of the answer that has the list."""
+"""The operations that list something, and the member of the answer that has the list."""
+
+NOTHING: Mapping[str, Mapping[str, str]] = {
+    "GetDistributionLatestCacheReset": {},
+    "GetProfile": {"profileType": "Lightsailor"},
+}
+"""The operations that tell of one thing, and what there is to tell without it."""
 
 
-def empty(key: str) -> Callable[[Backend, Call], Result]:
-    """The function that answers with an empty list."""
+def empty(answer: Mapping[str, Any]) -> Callable[[Backend, Call], Result]:
+    """The function that gives that answer, to whatever page is asked for."""
 
-    def answer(_backend: Backend, call: Call) -> Result:
+    def tell(_backend: Backend, call: Call) -> Result:
         pages.read_text(call.params.get("pageToken"))
-        return {key: []}
+        return dict(answer)
 
-    return answer
+    return tell

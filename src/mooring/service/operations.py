@@ -141,7 +141,7 @@ def get_operations_for_resource(backend: Backend, call: Call) -> Result:
     """GetOperationsForResource: newest first, also of a resource that is gone."""
     name = check_name(call.params["resourceName"])
     result = _page(backend, call, name)
-    if not result["operations"] and "pageToken" not in call.params:
+    if not result["operations"] and not call.params.get("pageToken"):
         with backend.catalog.read() as transaction:
             if transaction.names.find(call.region, name) is None:
                 raise NotFoundException(f"The resource does not exist: {name}")

@@ -19,8 +19,11 @@ def token(position: int | str | None) -> str | None:
 
 
 def read_text(page_token: str | None) -> str | None:
-    """The position in a token. Raises InvalidInputException if it is not one of ours."""
-    if page_token is None:
+    """The position in a token; an empty one is none, for loops begin so.
+
+    Raises InvalidInputException if it is not one of ours.
+    """
+    if not page_token:
         return None
     try:
         text = base64.b64decode(page_token.encode("ascii"), altchars=b"-_", validate=True).decode()

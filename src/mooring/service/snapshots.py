@@ -73,11 +73,11 @@ def find_of_either_kind(transaction: Transaction, region: str, name: str) -> Sna
 def _check_source(call: Call) -> str:
     params = call.params
     name = check_name(params["diskSnapshotName"])
-    if bool(params.get("diskName")) == bool(params.get("instanceName")):
+    if ("diskName" in params) == ("instanceName" in params):
         raise InvalidInputException(
             "Give either diskName or instanceName: the disk to take the snapshot of."
         )
-    if params.get("instanceName"):
+    if "instanceName" in params:
         raise InvalidInputException(
             "The instances of Mooring have no system disk to take a snapshot of: give diskName "
             f"instead of instanceName {shown(params['instanceName'])}, or take one of all its "

@@ -151,7 +151,8 @@ OPERATIONS: dict[str, Entry[Function]] = {
     "UpdateInstanceMetadataOptions": changes(
         instance_settings.update_instance_metadata_options, on=["instanceName"]
     ),
-    **{name: reads(nothing_kept.empty(key)) for name, key in nothing_kept.LISTS.items()},
+    **{name: reads(nothing_kept.empty({key: []})) for name, key in nothing_kept.LISTS.items()},
+    **{name: reads(nothing_kept.empty(told)) for name, told in nothing_kept.NOTHING.items()},
 }
 
 

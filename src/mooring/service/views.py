@@ -270,7 +270,8 @@ def port_state_view(ports: Ports) -> View:
     return {
         "fromPort": ports.first,
         "toPort": ports.last,
-        "protocol": ports.protocol,
+        # The real service's word, which its model does not have (terraform-provider-aws#36091).
+        "protocol": "-1" if ports.protocol == "all" else ports.protocol,
         "state": "open",
         "cidrs": list(ports.cidrs),
         "ipv6Cidrs": list(ports.ipv6_cidrs),

@@ -233,19 +233,44 @@ OPERATIONS: dict[str, tuple[str, str]] = {
         "One that is attached is detached first.",
     ),
     "GetAlarms": ("List alarms.", "There are none: the list is empty."),
+    "GetBucketBundles": ("List bundles of buckets.", "There are none: the list is empty."),
     "GetBuckets": ("List buckets.", "There are none: the list is empty."),
     "GetCertificates": ("List certificates.", "There are none: the list is empty."),
     "GetCloudFormationStackRecords": ("List stacks.", "There are none: the list is empty."),
     "GetContactMethods": ("List contact methods.", "There are none: the list is empty."),
+    "GetContainerAPIMetadata": ("List facts about containers.", "The list is empty."),
+    "GetContainerServicePowers": (
+        "List sizes of container services.",
+        "There are none: the list is empty.",
+    ),
     "GetContainerServices": ("List container services.", "There are none: the list is empty."),
+    "GetDistributionBundles": (
+        "List bundles of distributions.",
+        "There are none: the list is empty.",
+    ),
+    "GetDistributionLatestCacheReset": (
+        "Show when a distribution's cache was last reset.",
+        "There are no distributions: the answer is empty.",
+    ),
     "GetDistributions": ("List distributions.", "There are none: the list is empty."),
     "GetDomains": ("List domains.", "There are none: the list is empty."),
+    "GetLoadBalancerTlsPolicies": ("List TLS policies.", "There are none: the list is empty."),
     "GetLoadBalancers": ("List load balancers.", "There are none: the list is empty."),
+    "GetProfile": ("Show the account's profile.", "It is that of one without a membership."),
+    "GetRelationalDatabaseBlueprints": (
+        "List blueprints of databases.",
+        "There are none: the list is empty.",
+    ),
+    "GetRelationalDatabaseBundles": (
+        "List bundles of databases.",
+        "There are none: the list is empty.",
+    ),
     "GetRelationalDatabaseSnapshots": (
         "List snapshots of databases.",
         "There are none: the list is empty.",
     ),
     "GetRelationalDatabases": ("List databases.", "There are none: the list is empty."),
+    "GetSubdomains": ("List subdomains.", "There are none: the list is empty."),
 }
 
 MEMBERS: dict[str, str] = {
@@ -321,6 +346,7 @@ MEMBERS: dict[str, str] = {
     "sourceRegion": "The region of the snapshot to copy.",
     "sourceResourceName": "The disk or instance whose automatic snapshot to copy.",
     "sourceDiskName": "The disk whose automatic snapshot to use.",
+    "subdomainName": "A subdomain. There are none.",
     "tagKeys": "The keys of the tags to remove.",
     "tags": "Tags for the new resource, as key=...,value=...",
     "useLatestRestorableAutoSnapshot": "Use the newest automatic snapshot of the source.",
