@@ -6,6 +6,7 @@ import base64
 import json
 from typing import Any
 
+from mooring.cli.input.names import command_names
 from tests.cli.recording_server import Scripted, answer
 from tests.cli.runs import CHECKOUT, Case
 
@@ -283,10 +284,7 @@ def environments() -> list[Case]:
 
 def skeletons() -> list[Case]:
     model = json.loads(MODEL.read_text(encoding="ascii"))
-    commands = [
-        "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in name)[1:]
-        for name in model["operations"]
-    ]
+    commands = command_names(model["operations"])
     cases = [Case([command, "--generate-cli-skeleton"]) for command in commands]
     cases += [Case([command, "--generate-cli-skeleton", "output"]) for command in commands]
     cases += [

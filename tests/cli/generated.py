@@ -7,6 +7,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
+from mooring.cli.input.names import NOT_COMMANDS, command_name, option_name
 from tests.cli.cases import MODEL
 from tests.cli.differences import NEWER_MEMBERS
 from tests.cli.recording_server import answer
@@ -18,12 +19,6 @@ WORDS = ["x", "my-disk", "a b", "", "é", "漢字テスト", "😀", "1", "true"
          "k=v", "'q'", '"q"', "[1]", "{}", "\t", "line\nline", "us-east-2a", "-", "a" * 90, "½",
          "\uff41"]  # fmt: skip
 OUTPUTS = ["json", "text", "table"]
-
-
-def kebab(name: str) -> str:
-    return "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in name).strip(
-        "-"
-    )
 
 
 def value(chance: Random, shape_name: str, wrong: float = 0.0, depth: int = 0) -> Any:
@@ -57,7 +52,7 @@ def value(chance: Random, shape_name: str, wrong: float = 0.0, depth: int = 0) -
 
 
 def operation(chance: Random) -> tuple[str, dict[str, Any]]:
-    name = chance.choice(list(DATA["operations"]))
+    name = chance.choice([name for name in DATA["operations"] if name not in NOT_COMMANDS])
     return name, DATA["operations"][name]
 
 
@@ -65,7 +60,7 @@ def inputs(chance: Random) -> Case:
     """An operation with options and values of the right kinds, some wrong or left out."""
     name, data = operation(chance)
     shape = SHAPES[data["input"]]
-    line = [kebab(name)]
+    line = [command_name(name)]
     for member, member_shape in shape["members"].items():
         if member in NEWER_MEMBERS or chance.random() < 0.15:
             continue
@@ -81,7 +76,7 @@ def inputs(chance: Random) -> Case:
 
 
 def option(chance: Random, member: str, shape_name: str) -> list[str]:
-    name = f"--{kebab(member)}"
+    name = f"--{option_name(member)}"
     kind = SHAPES[shape_name]["type"]
     if kind == "boolean":
         return [chance.choice([name, f"--no-{name[2:]}"])]
@@ -141,7 +136,7 @@ def shorthand_word(chance: Random) -> str:
 def answers(chance: Random) -> Case:
     """A random answer in a random format, perhaps through a query."""
     name, data = operation(chance)
-    line = [kebab(name), "--output", chance.choice(OUTPUTS)]
+    line = [command_name(name), "--output", chance.choice(OUTPUTS)]
     line += ["--cli-input-json", json.dumps(required(chance, data["input"]))]
     if chance.random() < 0.6:
         line += ["--query", query(chance, data["output"])]

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from mooring.cli.help.texts import INPUT_OPTIONS, MEMBERS, OPERATIONS, examples
-from mooring.cli.input.names import OWN_COMMANDS, command_name
+from mooring.cli.input.names import NOT_COMMANDS, OWN_COMMANDS, command_name
 from mooring.protocol import service_model
 from tests.cli.conftest import Run
 from tests.cli.recording_server import RecordingServer
 
 MODEL = service_model.load()
+COMMANDS = [name for name in MODEL.operations if name not in NOT_COMMANDS]
 
 
 def input_members(shape_name: str, seen: set[str]) -> set[str]:
@@ -52,7 +53,7 @@ def test_nothing_is_described_that_does_not_exist() -> None:
     assert set(MEMBERS) <= known
 
 
-@pytest.mark.parametrize("name", MODEL.operations)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_each_page_has_its_parts(name: str, bare: Run) -> None:
     page = bare(command_name(name), "help").stdout
 
@@ -62,7 +63,7 @@ def test_each_page_has_its_parts(name: str, bare: Run) -> None:
     assert fits(page.partition("\nEXAMPLES")[0])
 
 
-@pytest.mark.parametrize("name", MODEL.operations)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_each_example_works_when_pasted(
     name: str, mooring: Run, server: RecordingServer, home: Path
 ) -> None:
@@ -77,7 +78,7 @@ def test_each_example_works_when_pasted(
 def test_the_overview_names_all_commands(bare: Run) -> None:
     page = bare("help").stdout
 
-    for name in MODEL.operations:
+    for name in COMMANDS:
         assert f" {command_name(name)} " in page
     assert page == bare("--help").stdout
     assert fits(page)
@@ -108,7 +109,7 @@ def test_operations_not_served_are_refused_by_name(bare: Run) -> None:
 
 
 def test_the_options_described_exist(bare: Run) -> None:
-    pages = [bare(command_name(name), "help").stdout for name in MODEL.operations]
+    pages = [bare(command_name(name), "help").stdout for name in COMMANDS]
 
     for option in INPUT_OPTIONS:
         assert any(option in page for page in pages)

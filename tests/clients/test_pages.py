@@ -113,7 +113,7 @@ def test_what_is_deleted_meanwhile_moves_no_entry(site_boto: Boto) -> None:
     assert sorted(seen) == disks
 
 
-@pytest.mark.parametrize("token", ["", "x", "MTIz" * 20, "LTE=", "AAAA", "é"])
+@pytest.mark.parametrize("token", ["x", "MTIz" * 20, "LTE=", "AAAA", "é"])
 def test_tokens_of_somebody_else(site_boto: Boto, token: str) -> None:
     for operation in ("GetDisks", "GetOperations", "GetBundles"):
         error = site_boto.reply(operation, {"pageToken": token}, client=REGION).error

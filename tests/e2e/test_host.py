@@ -18,7 +18,7 @@ from mooring.host.fuse_devices import FuseDevices
 from mooring.model.clock import SystemClock
 from tests.e2e import crashing_server, processes
 from tests.e2e.client import RefusedError
-from tests.e2e.deployment import ZONE, Deployment
+from tests.e2e.deployment import SHARED, ZONE, Deployment
 from tests.e2e.processes import PATIENCE, until
 
 pytestmark = [
@@ -84,6 +84,7 @@ class Host:
             diskSnapshotName=snapshot,
             availabilityZone=ZONE,
             sizeInGb=8,
+            tags=SHARED,
         )
         self.deployment.until_disk(name, "state", "available")
         self.deployment.attach(name, "here")

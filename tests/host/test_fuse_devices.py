@@ -40,6 +40,7 @@ def test_trims_reach_the_disk(fuse: FuseSite) -> None:
     device = fuse.devices.attach(disk_id, uri)
     Path(device).write_bytes(noise(1, 4 * MIB))
     run("blkdiscard", "--offset", str(MIB), "--length", str(MIB), device)
+    fuse.devices.detach(disk_id)
 
     client = BlockingNbdClient(uri)
     assert (

@@ -10,7 +10,7 @@ from mooring.cli.connection.session import Session
 from mooring.cli.help import pages as help_pages
 from mooring.cli.help.texts import GLOBAL_OPTIONS
 from mooring.cli.input import arguments, parser
-from mooring.cli.input.names import OWN_COMMANDS, command_name, operation_name
+from mooring.cli.input.names import OWN_COMMANDS, command_names, operation_name
 from mooring.cli.options import Options
 from mooring.cli.wait import WAITERS
 from mooring.protocol import service_model
@@ -89,7 +89,7 @@ def candidates(model: ServiceModel, index: int, words: list[str]) -> list[str]:
 def _options_of(model: ServiceModel, command: str | None) -> list[str]:
     general = [option.split(" ")[0] for option in GLOBAL_OPTIONS]
     if command is None:
-        return [*(command_name(name) for name in model.operations), *OWN_COMMANDS, *general]
+        return [*command_names(model.operations), *OWN_COMMANDS, *general]
     if command == "wait":
         return [*WAITERS, *{option for option, _ in WAITERS.values()}, "--timeout"]
     if command in {"uri", "device"}:

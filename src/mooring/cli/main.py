@@ -81,13 +81,13 @@ def _output_file(word: str) -> str:
 
 
 def _run(parsed: object, rest: list[str], session: Session) -> int:
-    from mooring.cli.input.names import OWN_COMMANDS, command_name, operation_name
+    from mooring.cli.input.names import OWN_COMMANDS, command_names, operation_name
     from mooring.cli.options import Options
     from mooring.protocol import service_model
 
     options = Options(parsed)  # type: ignore[arg-type]
     model = service_model.load()
-    served = [*(command_name(name) for name in model.operations), *OWN_COMMANDS]
+    served = [*command_names(model.operations), *OWN_COMMANDS]
     if rest and rest[0] not in served and operation_name(rest[0]) in model.unserved:
         raise CommandError(
             f"{rest[0]} is an operation of Lightsail that Mooring does not serve. "

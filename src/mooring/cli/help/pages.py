@@ -13,7 +13,7 @@ from mooring.cli.help.texts import (
     OPERATIONS,
     examples,
 )
-from mooring.cli.input.names import command_name, option_name
+from mooring.cli.input.names import NOT_COMMANDS, command_name, option_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,7 +75,9 @@ def show_overview() -> int:
     lines = _section("NAME", ["mooring - disks and snapshots on your own hosts"])
     lines += _section("SYNOPSIS", ["mooring [options] <command> [parameters]"])
     lines += _section("DESCRIPTION", [_INTRODUCTION])
-    commands = {command_name(name): text[0] for name, text in OPERATIONS.items()}
+    commands = {
+        command_name(name): text[0] for name, text in OPERATIONS.items() if name not in NOT_COMMANDS
+    }
     lines += ["COMMANDS", *_columns(commands), "", "MOORING'S OWN COMMANDS", *_columns(_OWN), ""]
     lines += ["OPTIONS", *_terms(GLOBAL_OPTIONS)]
     lines += _section("FINDING THE SERVER", _FINDING)
