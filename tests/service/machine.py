@@ -78,6 +78,11 @@ class Resources(RuleBasedStateMachine):
         found = [self.model.names[name] for name in names if name in self.model.names]
         return made is False or any(not one.tagged for one in found)
 
+    def shut(self, caller: str, web: str, *, disks: bool = False, autos: bool = False) -> bool:
+        """Whether the caller may not for what the act reaches through the instance."""
+        bound = caller == "team" and web in self.model.webs
+        return bound and self.model.foreign(web, disks=disks, autos=autos)
+
     def ask(self, caller: str, expected: Outcome, operation: str, **params: Any) -> bool:
         """Call; the outcome must be the one expected. Returns whether it was done."""
         sent = {
@@ -164,7 +169,7 @@ class Resources(RuleBasedStateMachine):
         )
         expected = (
             DENIED
-            if self.denied(caller, None, name)
+            if self.denied(caller, None, name) or self.shut(caller, name, disks=True, autos=True)
             else NOT_FOUND
             if web is None
             else WRONG_STATE
@@ -184,7 +189,7 @@ class Resources(RuleBasedStateMachine):
         before, meanwhile = ("stopped", "pending") if start else ("running", "stopping")
         expected = (
             DENIED
-            if self.denied(caller, None, name)
+            if self.denied(caller, None, name) or self.shut(caller, name, disks=True)
             else NOT_FOUND
             if web is None
             else WRONG_STATE
@@ -269,7 +274,7 @@ class Resources(RuleBasedStateMachine):
         bound = caller == "team" and not tagged  # it must not take off what binds it
         expected = (
             DENIED
-            if self.denied(caller, None, name) or bound
+            if self.denied(caller, None, name) or bound or self.shut(caller, name, disks=True)
             else NOT_FOUND
             if found is None
             else None

@@ -44,6 +44,8 @@ class Snap:
     disk: Disk
     state: str = "pending"
     copy: bool = False
+    was_tagged: bool = False
+    """Whether the disk had the tag when this was taken of it."""
     disk_name: str = ""
     path: str | None = None
     date: str = ""
@@ -103,6 +105,14 @@ class Model:
     def attached(self, web: str) -> list[Disk]:
         return [disk for disk in self.disks.values() if disk.web == web]
 
+    def foreign(self, web: str, *, disks: bool, autos: bool) -> bool:
+        """Whether an act on the instance reaches what does not have the tag."""
+        there = self.disks.values()
+        parts = [part for one in self.webs[web].autos for part in one.parts] if autos else []
+        return any(not disk.tagged for disk in self.attached(web) if disks) or any(
+            not (part.disk.tagged if part.disk in there else part.was_tagged) for part in parts
+        )
+
     def in_motion(self, web: str) -> bool:
         """Whether it is not clear which disks a snapshot of the instance would hold."""
         return self.webs[web].state not in ("running", "stopped") or any(
@@ -128,7 +138,7 @@ class Model:
     def parts_of(self, web: str) -> list[Snap]:
         """What a snapshot of the instance holds, if it is taken now."""
         return [
-            Snap(False, disk, disk_name=name, path=disk.path)
+            Snap(False, disk, was_tagged=disk.tagged, disk_name=name, path=disk.path)
             for name, disk in self.disks.items()
             if disk.web == web
         ]

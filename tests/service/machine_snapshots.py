@@ -60,7 +60,7 @@ class Snapshots(Resources):
     def create_instance_snapshot(self, caller: str, name: str, web: str, tagged: bool) -> None:
         model = self.model
         instance = model.webs.get(web)
-        if self.denied(caller, tagged, web):
+        if self.denied(caller, tagged, web) or self.shut(caller, web, disks=True):
             expected: Outcome = DENIED
         elif instance is None:
             expected = NOT_FOUND
@@ -103,7 +103,7 @@ class Snapshots(Resources):
         web, found = self.model.webs.get(source), self.latest(source)
         expected = (
             DENIED
-            if self.denied(caller, tagged, source)
+            if self.denied(caller, tagged, source) or self.shut(caller, source, autos=True)
             else NOT_FOUND
             if source not in self.model.names
             else INVALID
@@ -137,7 +137,7 @@ class Snapshots(Resources):
         if self.ask(caller, expected, operation, **asked, **more, **named, tags=tags(tagged)):
             self.model.webs[name] = Web(tagged, add_on=time)
             for disk_name, part in made.items():
-                new = Disk(False, "in-use", "attaching", name, part.path)
+                new = Disk(caller == "team", "in-use", "attaching", name, part.path)
                 self.model.disks[disk_name] = new
             self.settle()  # what a deletion of the snapshot before that means is tested elsewhere
 
@@ -210,7 +210,7 @@ class Snapshots(Resources):
     @rule(caller=CALLER, name=BEARERS, time=TIMES)
     def enable(self, caller: str, name: str, time: str) -> None:
         bearer = self.model.bearers.get(name)
-        expected = self._bearer(caller, name) or (
+        expected = self._bearer(caller, name, disks=True) or (
             INVALID if bearer is not None and bearer.add_on == time else None
         )
         asked = {"resourceName": name, "addOnRequest": add_on(time)}
@@ -220,7 +220,7 @@ class Snapshots(Resources):
     @rule(caller=CALLER, name=BEARERS)
     def disable(self, caller: str, name: str) -> None:
         bearer = self.model.bearers.get(name)
-        expected = self._bearer(caller, name) or (
+        expected = self._bearer(caller, name, disks=True) or (
             INVALID if bearer is not None and bearer.add_on is None else None
         )
         asked = {"resourceName": name, "addOnType": ADD_ON}
@@ -231,7 +231,7 @@ class Snapshots(Resources):
     def delete_automatic(self, caller: str, name: str, newest: bool) -> None:
         autos: list[Any] = self.model.bearers[name].autos if name in self.model.bearers else []
         found = autos[-1 if newest else 0] if autos else None
-        expected = self._bearer(caller, name) or (
+        expected = self._bearer(caller, name, autos=True) or (
             NOT_FOUND if found is None else None if is_stored(found) else WRONG_STATE
         )
         date = "2020-02-20" if found is None else found.date
@@ -267,9 +267,11 @@ class Snapshots(Resources):
         autos: list[Taken] = [*self.model.bearers[name].autos]
         return next(filter(is_stored, reversed(autos)), None)
 
-    def _bearer(self, caller: str, name: str) -> Outcome:
+    def _bearer(
+        self, caller: str, name: str, *, disks: bool = False, autos: bool = False
+    ) -> Outcome:
         """What is said of a name that has no add-on, or is not the caller's."""
-        if self.denied(caller, None, name):
+        if self.denied(caller, None, name) or self.shut(caller, name, disks=disks, autos=autos):
             return DENIED
         if name not in self.model.names:
             return NOT_FOUND

@@ -31,7 +31,7 @@ def test_resources_follow_the_rules() -> None:
 @pytest.mark.full
 def test_every_outcome_is_met() -> None:
     """It is no proof if hardly anything happens."""
-    run(60)
+    run(100)
 
     missing = [
         (operation, outcome)
