@@ -3,8 +3,9 @@
     .venv/bin/python -m bench.api --engine memory --seconds 10
     .venv/bin/python -m bench.api --engine qemu --disks 200 --attached 150 --seconds 3
 
-The disks are made through the API, the snapshots of the past written into the catalog as completed
-ones, of disks that are gone: no vault holds them, so no upload may look for them there. With
+The disks are made through the API, the snapshots of the past written into the catalog as failed
+ones, of disks that are gone: no vault holds them, so no upload may look for them there, and the
+server must not miss them, which would close the vault. With
 `--engine memory` the API's own cost is measured; with `qemu` what is real: snapshots are taken of
 the attached disks, of each no more than may be pending, so attach many. The server and this
 program share the machine's cores; no request is throttled. moto is asked for as many EC2 volumes,
@@ -160,7 +161,7 @@ def make_disks(mooring: Mooring, count: int, attached: int) -> None:
 
 
 def record_snapshots(data: Path, count: int, disks: int, word: str) -> None:
-    """Write completed snapshots of the past into the catalog, of so many disks."""
+    """Write snapshots of the past into the catalog, of so many disks."""
     catalog, ids = Catalog(f"sqlite:///{data / 'catalog.sqlite'}"), RandomIds()
     gone = [ids.new_id() for _ in range(disks)]
     for first in range(0, count, 5000):
@@ -177,7 +178,7 @@ def record_snapshots(data: Path, count: int, disks: int, word: str) -> None:
                         disk_id=gone[number % disks],
                         disk_name=f"gone-{number % disks}",
                         disk_zone=ZONE,
-                        state=SnapshotState.COMPLETED,
+                        state=SnapshotState.ERROR,
                         frozen=True,
                         progress=100,
                         tags={"team": "storage"},
