@@ -76,7 +76,8 @@ def compare(catalog: Catalog, region: str, vault: Vault) -> Comparison:
     absent = [one for one in stored if one.id not in roots and not vault.has(one.id)]
     with catalog.read() as transaction:
         # What was deleted meanwhile is not missed.
-        absent = [one for one in absent if transaction.snapshots.by_id(one.id) is not None]
+        left = transaction.snapshots.ids() if absent else set()
+    absent = [one for one in absent if one.id in left]
     missing = [one for one in absent if one.lost is not Lost.GIVEN_UP]
     expected = [one for one in stored if one.lost is not Lost.GIVEN_UP]
     newest = max(expected, key=lambda one: (one.completed_ms or 0, one.created_ms), default=None)
