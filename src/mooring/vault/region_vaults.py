@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from queue import Empty, SimpleQueue
 
 from mooring.model.errors import MooringError, StoreError
 from mooring.vault.vault import Vault
 
 PATIENCE_SECONDS = 2.0
 """How long somebody who asks whether a vault is there waits for a mount that hangs."""
+
+IDLE_SECONDS = 5.0
+"""How long a thread that looks waits for the next who asks: to start one costs more than a look."""
 
 
 class RegionVaults(Mapping[str, Vault]):
@@ -24,7 +28,7 @@ class RegionVaults(Mapping[str, Vault]):
         self._openers = openers
         self._vaults: dict[str, Vault] = {}
         self._locks = {region: threading.Lock() for region in openers}
-        self._looks: dict[str, _Look] = {}
+        self._lookers = {region: _Looker(self, region) for region in openers}
 
     def __getitem__(self, region: str) -> Vault:
         with self._locks[region]:
@@ -76,37 +80,78 @@ class RegionVaults(Mapping[str, Vault]):
 
         Looks in a thread, for a mount may hang; one that hangs longer is a problem, too.
         """
-        look = self._looks.get(region)
-        if look is None or look.done.is_set():
-            look = self._looks[region] = _Look(self, region)
+        look = self._lookers[region].look()
         if not look.done.wait(PATIENCE_SECONDS):
             return f"the vault of {region} does not answer: see to its mount or its network"
         return look.writing if writes else look.reading
 
     def close(self) -> None:
         """Close those that are open."""
+        for looker in self._lookers.values():
+            looker.close()
         for vault in self._vaults.values():
             vault.close()
 
 
 class _Look:
-    """One look at one vault, in a thread of its own that nobody has to wait for."""
+    """What one look at one vault found, once it is done."""
 
-    def __init__(self, vaults: RegionVaults, region: str) -> None:
+    def __init__(self) -> None:
         self.done = threading.Event()
         self.reading: str | None = None
         self.writing: str | None = None
+
+
+class _Looker:
+    """Looks at one vault when asked to, in a thread of its own that nobody has to wait for."""
+
+    def __init__(self, vaults: RegionVaults, region: str) -> None:
         self._vaults, self._region = vaults, region
-        threading.Thread(target=self._run, name=f"vault-look-{region}", daemon=True).start()
+        self._lock = threading.Lock()
+        self._asked: SimpleQueue[_Look | None] = SimpleQueue()
+        self._runs = False
+        self._latest: _Look | None = None
+
+    def look(self) -> _Look:
+        """A look that has begun; the one under way, if there is one: it may hang."""
+        with self._lock:
+            if self._latest is None or self._latest.done.is_set():
+                if not self._runs:
+                    name = f"vault-look-{self._region}"
+                    threading.Thread(target=self._run, name=name, daemon=True).start()
+                    self._runs = True
+                self._latest = _Look()
+                self._asked.put(self._latest)
+            return self._latest
+
+    def close(self) -> None:
+        """Let the thread end, if it is not held up."""
+        with self._lock:
+            if self._runs:
+                self._asked.put(None)
 
     def _run(self) -> None:
+        while True:
+            try:
+                look = self._asked.get(timeout=IDLE_SECONDS)
+            except Empty:
+                look = None
+            if look is not None:
+                self._answer(look)
+                continue
+            with self._lock:
+                if self._asked.empty():
+                    self._runs = False
+                    return
+
+    def _answer(self, look: _Look) -> None:
         try:
             vault = self._vaults.there(self._region)
             try:
                 vault.check(writes=True)
             except MooringError as error:
-                self.writing = str(error)
+                look.writing = str(error)
         except Exception as error:  # noqa: BLE001 - whoever asked is told
-            self.reading = self.writing = str(error) or repr(error)
+            look.reading = look.writing = str(error) or repr(error)
         finally:
-            self.done.set()
+            look.done.set()
