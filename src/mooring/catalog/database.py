@@ -37,7 +37,7 @@ from mooring.catalog.key_pairs import KeyPairs
 from mooring.catalog.migrate import is_current, migrate
 from mooring.catalog.names import Names
 from mooring.catalog.operations import Operations
-from mooring.catalog.room import CatalogRoom, lack_of_room
+from mooring.catalog.room import CatalogRoom, LackOfRoom
 from mooring.catalog.snapshots import Snapshots
 from mooring.catalog.static_ips import StaticIps
 from mooring.catalog.tags import TagRows
@@ -158,6 +158,9 @@ class Catalog:
         self._before_migration = before_migration
         self._engine = _connect(url)
         self._room = room
+        # Written once: for each transaction it would cost time.
+        self._place = self._engine.url.render_as_string(hide_password=True)
+        self._lack_of_room = LackOfRoom(self._place, room)
         self._sqlite = self._engine.dialect.name == "sqlite"
         # There is one writer at a time; queueing here is fairer than SQLite's busy loop and
         # takes no connection. An in-memory database has but one.
@@ -197,7 +200,7 @@ class Catalog:
             self._room.prepare()
         try:
             with (
-                lack_of_room(self._place, self._room),
+                self._lack_of_room,
                 self._durable(),
                 self._lock,
                 self._engine.connect() as connection,
@@ -208,9 +211,8 @@ class Catalog:
             raise self._unusable(error) from error
 
     def _unusable(self, error: DatabaseError) -> ConfigurationError:
-        url = self._engine.url.render_as_string(hide_password=True)
         return ConfigurationError(
-            f"the catalog {url} cannot be used: {error.orig}. "
+            f"the catalog {self._place} cannot be used: {error.orig}. "
             "The setting catalog says where it is; by default it is under data."
         )
 
@@ -232,7 +234,7 @@ class Catalog:
         if self._room is not None:
             self._room.prepare()
         with (
-            lack_of_room(self._place, self._room),
+            self._lack_of_room,
             self._durable(),
             self._lock,
             self._engine.connect() as connection,
@@ -250,7 +252,7 @@ class Catalog:
         seen: int | None = None
         try:
             with (
-                lack_of_room(self._place, self._room),
+                self._lack_of_room,
                 lock,
                 self._engine.connect() as connection,
                 self._begin(connection, False),
@@ -260,11 +262,6 @@ class Catalog:
         finally:
             if self._sync is not None:
                 self._sync.wait(seen)
-
-    @property
-    def _place(self) -> str:
-        """What lacks room when the database says so."""
-        return self._engine.url.render_as_string(hide_password=True)
 
     def guarded(self, check: Check) -> Catalog:
         """The same catalog for one request; its first transactions begin with the check.

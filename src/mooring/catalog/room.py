@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import sqlite3
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
@@ -92,20 +90,32 @@ class CatalogRoom:
         allocate_beyond_end(self._log, end + size)
 
 
-@contextmanager
-def lack_of_room(place: str, room: CatalogRoom | None = None) -> Iterator[None]:
-    """Raise CatalogFullError for what the database at `place` says of a full file system."""
-    try:
-        yield
-    except (DBAPIError, sqlite3.Error) as error:
-        if not _is_full(error.orig if isinstance(error, DBAPIError) else error, room):
-            raise
-        if room is not None:
-            room.relieve()
+class LackOfRoom:
+    """Raises CatalogFullError for what the database at `place` says of a full file system.
+
+    One for all transactions, of any threads: it keeps nothing between enter and exit, and costs a
+    transaction next to nothing.
+    """
+
+    def __init__(self, place: str, room: CatalogRoom | None = None) -> None:
+        self._place, self._room = place, room
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> None:
+        if not isinstance(error, DBAPIError | sqlite3.Error):
+            return
+        if not _is_full(error.orig if isinstance(error, DBAPIError) else error, self._room):
+            return
+        if self._room is not None:
+            self._room.relieve()
         raise CatalogFullError(
-            f"there is no room for the catalog {place}, so nothing can be recorded: make room on "
-            "its file system, or delete snapshots or disks, which has room of its own when it is "
-            "tried again"
+            f"there is no room for the catalog {self._place}, so nothing can be recorded: make "
+            "room on its file system, or delete snapshots or disks, which has room of its own "
+            "when it is tried again"
         ) from error
 
 

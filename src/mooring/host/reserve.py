@@ -40,6 +40,7 @@ class Reserve:
         """`ours` says whether the directory is one to write to now: it may be a mount that is
         away, or another that took its place. Nothing is set aside or given up while it is not."""
         self.path = path
+        self._folder = path.parent
         self._size = size
         self._ours = ours
         self._lock = threading.Lock()
@@ -57,7 +58,7 @@ class Reserve:
     def is_low(self) -> bool:
         """Whether the file system has next to nothing free."""
         try:
-            room = room_at(self.path.parent)
+            room = room_at(self._folder)
         except OSError:
             return False
         return room.free < LOW_BYTES or room.files == 0
@@ -95,7 +96,7 @@ class Reserve:
             try:
                 if not self._ours():
                     return
-                room = room_at(self.path.parent)
+                room = room_at(self._folder)
                 wanted = min(self._size, int(room.size * LARGEST_PART)) // MIB * MIB
                 missing = wanted - self.held()
                 if missing <= 0 or room.free < 2 * wanted:

@@ -59,9 +59,14 @@ class Room:
 def room_at(path: Path) -> Room:
     """The room at the path, or where it would be made. Raises OSError."""
     place = path
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    found = os.statvfs(place)
+    while True:
+        try:
+            found = os.statvfs(place)
+            break
+        except (FileNotFoundError, NotADirectoryError):
+            if place == place.parent:
+                raise
+            place = place.parent
     # btrfs counts no files; it has no limit of them.
     files = found.f_favail if found.f_files else None
     return Room(
