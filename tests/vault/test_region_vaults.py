@@ -1,4 +1,4 @@
-"""Vaults of regions: looked at anew for each who asks, and nobody waits for one that hangs."""
+"""Vaults of regions: looked at anew for whoever asks, and never waited for."""
 
 from __future__ import annotations
 
