@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import threading
@@ -242,6 +243,29 @@ def test_two_servers_on_one_file_move_it_on_once(tmp_path: Path) -> None:
         for line in file.read_text().splitlines()
     ]
     assert sorted(found) == list(range(400))
+
+
+def test_who_locks_a_file_that_was_moved_moves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = AuditLog(tmp_path / "audit.jsonl", sync=False, size=100, kept=5)
+    lock = fcntl.flock
+
+    def flock_late(descriptor: int, operation: int) -> None:
+        """Before it gets the lock, another server moves the file, and has filled the next."""
+        if operation & fcntl.LOCK_EX:
+            log.path.replace(f"{log.path}.1")
+            log.path.write_bytes(b"y" * 200 + b"\n")
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock_late)
+    log.write({"filling": "x" * 100})
+    log.close()
+
+    # That server has the lock of the next one, and may be moving all of them.
+    assert {one.name for one in tmp_path.iterdir()} == {"audit.jsonl", "audit.jsonl.1"}
+    assert log.path.read_bytes().startswith(b"y")
+    assert b"x" in Path(f"{log.path}.1").read_bytes()
 
 
 def test_a_flood_without_keys_writes_little(log: AuditLog) -> None:

@@ -86,30 +86,38 @@ class AuditLog:
             log.error("audit log not written", file=str(self.path), reason=str(error), lines=count)
 
     def _move_on(self) -> None:
-        """Begin a new file; another server that writes to this one may do it first."""
+        """Begin a new file; another server that writes to this one may do it first.
+
+        Only whoever has the lock of the file that has the name now moves files.
+        """
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return
-        before = self._descriptor
+        try:
+            # The lock may be that of a file moved already: another server has that of the next.
+            if self._is_named() and os.fstat(self._descriptor).st_size >= self._size:
+                names = [self.path, *(Path(f"{self.path}.{one + 1}") for one in range(self._kept))]
+                for older, newer in reversed(list(zip(names[1:], names, strict=False))):
+                    if newer.exists():
+                        newer.replace(older)
+        finally:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         self._follow()
-        if self._descriptor != before or os.fstat(before).st_size < self._size:
-            return
-        names = [self.path, *(Path(f"{self.path}.{one}") for one in range(1, self._kept + 1))]
-        for older, newer in reversed(list(zip(names[1:], names, strict=False))):
-            if newer.exists():
-                newer.replace(older)
-        self._follow()
+
+    def _is_named(self) -> bool:
+        """Whether the file that is open is the one under the name."""
+        try:
+            named, opened = self.path.stat(), os.fstat(self._descriptor)
+        except FileNotFoundError:
+            return False
+        return (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino)
 
     def _follow(self) -> None:
         """Open the file, again if it is not the one under that name any more."""
         if self._descriptor >= 0:
-            try:
-                named, opened = self.path.stat(), os.fstat(self._descriptor)
-                if (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino):
-                    return
-            except FileNotFoundError:
-                pass
+            if self._is_named():
+                return
             os.close(self._descriptor)
             self._descriptor = -1
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
