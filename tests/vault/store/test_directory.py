@@ -108,6 +108,21 @@ def test_a_full_disk_is_named_and_nothing_is_left(small_disk: Path) -> None:
 
 
 @pytest.mark.full
+def test_holes_need_no_room_for_a_file(small_disk: Path) -> None:
+    DirectoryStore(small_disk).put("a", bytes(1024 * 1024))
+    used = os.statvfs(small_disk).f_files - os.statvfs(small_disk).f_ffree
+    subprocess.run(["mount", "-o", f"remount,nr_inodes={used}", small_disk], check=True)
+    store = DirectoryStore(small_disk)
+    with pytest.raises(DiskFullError):
+        store.put("b", b"")
+
+    assert store.can_punch
+    store.punch("a", [(0, 512 * 1024)])
+
+    assert store.allocated("a") == 512 * 1024
+
+
+@pytest.mark.full
 def test_a_read_only_file_system_can_be_read(small_disk: Path) -> None:
     store = DirectoryStore(small_disk)
     store.put("a", b"x")

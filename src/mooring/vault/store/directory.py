@@ -63,7 +63,11 @@ class DirectoryStore:
     def can_punch(self) -> bool:
         """Whether the file system makes holes in files: tried once, on a file without a name."""
         if self._can_punch is None:
-            fd, path = self.temporary()
+            try:
+                fd, path = self.temporary()
+            except DiskFullError:
+                # XFS may have no room even for an empty file. That tells nothing, as below.
+                return True
             try:
                 Path(path).unlink()
                 os.write(fd, b"x" * 65536)
