@@ -26,9 +26,9 @@ from typing import NamedTuple
 from bench.vault_step import info
 from mooring.model.clock import SystemClock
 from mooring.model.extents import BLOCK_SIZE, GIB
-from mooring.vault.frame import Kind, Packer
-from mooring.vault.layout import FRAME_BYTES
-from mooring.vault.root import SnapshotInfo
+from mooring.vault.format.frame import Kind, Packer
+from mooring.vault.format.layout import FRAME_BYTES
+from mooring.vault.format.root import SnapshotInfo
 from mooring.vault.store.directory import DirectoryStore
 from mooring.vault.vault import Vault
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from mooring.engine.qemu.fill import fill
 from mooring.model.clock import SystemClock
 from mooring.model.extents import BLOCK_SIZE, Extent
-from mooring.vault.frame import Kind, Packer
-from mooring.vault.layout import FRAME_BYTES
-from mooring.vault.root import SnapshotInfo
+from mooring.vault.format.frame import Kind, Packer
+from mooring.vault.format.layout import FRAME_BYTES
+from mooring.vault.format.root import SnapshotInfo
 from mooring.vault.store.directory import DirectoryStore
 from mooring.vault.vault import Vault
 

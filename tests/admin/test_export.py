@@ -16,7 +16,7 @@ from mooring.config.settings import Settings
 from mooring.jobs.auto_snapshots import take_due
 from mooring.model.errors import ConfigurationError, StoreError
 from mooring.model.extents import BLOCK_SIZE, GIB
-from mooring.vault.layout import FRAME_BLOCKS
+from mooring.vault.format.layout import FRAME_BLOCKS
 from mooring.wiring.vaults import open_vault
 from tests.admin.servers import REGION, ZONE, blocks, running, settings_at, store
 

@@ -15,7 +15,7 @@ from mooring.config.settings import Settings
 from mooring.model.clock import SystemClock
 from mooring.model.errors import DamageError
 from mooring.model.extents import GIB
-from mooring.vault.root import SnapshotInfo
+from mooring.vault.format.root import SnapshotInfo
 from mooring.vault.store.directory import DirectoryStore
 from mooring.vault.vault import Vault
 from tests.admin.servers import REGION, ZONE, running, settings_at

@@ -14,7 +14,7 @@ from mooring.admin.usage import usage
 from mooring.admin.verify import verify
 from mooring.config.settings import Settings
 from mooring.model.errors import ConfigurationError, VaultError
-from mooring.vault.layout import FRAME_BLOCKS, FRAME_BYTES
+from mooring.vault.format.layout import FRAME_BLOCKS, FRAME_BYTES
 from mooring.wiring.vaults import open_vault
 from tests.admin.servers import REGION, blocks, running, settings_at, store
 

@@ -22,8 +22,8 @@ from mooring.jobs.table import PROCEDURES
 from mooring.model.job import Job, JobKind
 from mooring.service import table
 from mooring.service.backend import Backend, Call, Result
-from mooring.vault.reader import SnapshotReader
-from mooring.vault.writer import SnapshotWriter
+from mooring.vault.reading.reader import SnapshotReader
+from mooring.vault.writing.writer import SnapshotWriter
 from tests.e2e.moments import ARMED, surround
 from tests.e2e.processes import storage_daemons
 

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from mooring.admin.demo.server import DemoError
+from mooring.images.image_file import ImagePart
 from mooring.model.errors import NbdError
 from mooring.nbd.blocking import BlockingNbdClient
-from mooring.nbd.image_file import ImagePart
 from tests.e2e.deployment import Deployment
 from tests.e2e.processes import until
 from tests.e2e.test_restore import MIB, PIECES, check, noise, serve, snapshot, snapshot_server

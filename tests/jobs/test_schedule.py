@@ -17,9 +17,9 @@ from mooring.jobs.table import PROCEDURES
 from mooring.model.extents import BLOCK_SIZE
 from mooring.model.job import JobKind
 from mooring.observe import metrics
-from mooring.vault.exclusive import without_collectors
-from mooring.vault.layout import SEGMENTS
-from mooring.vault.replicate import Replica
+from mooring.vault.claims.exclusive import without_collectors
+from mooring.vault.format.layout import SEGMENTS
+from mooring.vault.keeping.replicate import Replica
 from mooring.vault.store.directory import DirectoryStore
 from mooring.vault.vault import Vault
 from tests.service.world import REGION, REGIONS, World

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from mooring.images import raw_copy
+from mooring.images.image_file import ImagePart
 from mooring.model.errors import ConfigurationError, MooringError, NbdError, StoreError
-from mooring.nbd import raw_copy
-from mooring.nbd.image_file import ImagePart
 from mooring.nbd.uri import NbdUri
 from tests.nbd.exports import SparseImage, serving
 

@@ -18,8 +18,8 @@ from mooring.model.errors import (
 )
 from mooring.model.extents import BLOCK_SIZE, Buffer
 from mooring.model.job import Job, JobKind
-from mooring.vault.layout import SEGMENTS
-from mooring.vault.reader import SnapshotReader
+from mooring.vault.format.layout import SEGMENTS
+from mooring.vault.reading.reader import SnapshotReader
 from tests.service.test_snapshots import content, restore
 from tests.service.world import REGION, World
 
@@ -327,7 +327,7 @@ def test_damage_in_the_twin_costs_only_time(world: World, monkeypatch: pytest.Mo
     def damaged(*_: object) -> None:
         raise DamageError("a page of the map is not what was stored")
 
-    monkeypatch.setattr("mooring.vault.reader.SnapshotReader.changes", damaged)
+    monkeypatch.setattr("mooring.vault.reading.reader.SnapshotReader.changes", damaged)
     copy(world, "s2", "f2")
     world.settle()
 
@@ -394,7 +394,7 @@ def test_killed_at_any_moment_the_copy_completes(
     at.append(moment)
     if moment[1] == "root":
         # All is written but the root.
-        monkeypatch.setattr("mooring.vault.writer.SnapshotWriter.commit", _die)
+        monkeypatch.setattr("mooring.vault.writing.writer.SnapshotWriter.commit", _die)
     copy(world, "first", "far")
     with pytest.raises(Killed):
         world.settle()

@@ -17,7 +17,7 @@ from mooring.model.extents import BLOCK_SIZE, GIB, Buffer
 from mooring.model.job import Job, JobKind
 from mooring.service.context import Context
 from mooring.service.questions.table import question_handlers
-from mooring.vault.reader import SnapshotReader
+from mooring.vault.reading.reader import SnapshotReader
 from tests.service.test_instance_snapshots import PATHS
 from tests.service.test_snapshots import content
 from tests.service.world import REGION, World
@@ -206,7 +206,7 @@ def test_a_damaged_snapshot_is_not_exported(world: World, monkeypatch: pytest.Mo
     def damaged(*_: object) -> bytes:
         raise DamageError("bytes 0 to 4095 are damaged")
 
-    monkeypatch.setattr("mooring.vault.reader.SnapshotReader.read", damaged)
+    monkeypatch.setattr("mooring.vault.reading.reader.SnapshotReader.read", damaged)
     export(world, "one")
     world.settle()
 

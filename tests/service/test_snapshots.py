@@ -13,8 +13,8 @@ from mooring.model.errors import (
     OperationFailureException,
 )
 from mooring.model.extents import BLOCK_SIZE
-from mooring.vault.layout import FRAME_BLOCKS
-from mooring.vault.scatter import CONSOLIDATE_FRAMES, stretch_limit
+from mooring.vault.format.layout import FRAME_BLOCKS
+from mooring.vault.writing.consolidation import CONSOLIDATE_FRAMES, stretch_limit
 from tests.service.world import REGION, ZONE, World
 
 

@@ -18,7 +18,7 @@ from mooring.model.extents import BLOCK_SIZE, GIB
 from mooring.service.context import Context
 from mooring.service.questions import vault
 from mooring.service.questions.table import question_handlers
-from mooring.vault.layout import SEGMENTS
+from mooring.vault.format.layout import SEGMENTS
 from tests.service.world import REGION, World
 
 

@@ -18,7 +18,7 @@ MAY_START_THREADS = {
     "observe/loop.py",  # the one class for threads that live long
     "nbd/blocking.py",  # an event loop for one client, which has the user wait for its answers
     "quiesce/file_systems.py",  # one call that freezes a file system; its end is waited for
-    "vault/sharing.py",  # reads the index once; what it raises is logged
+    "vault/writing/sharing.py",  # reads the index once; what it raises is logged
     "vault/region_vaults.py",  # one look at a mount that may hang
 }
 CLOCK_READERS = {

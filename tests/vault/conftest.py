@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from mooring.model.clock import ManualClock
-from mooring.vault.layout import FRAME_BYTES
+from mooring.vault.format.layout import FRAME_BYTES
 from mooring.vault.store.memory import MemoryStore
 from mooring.vault.vault import Vault
 

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from mooring.model.extents import BLOCK_SIZE, GIB
-from mooring.vault.reader import SnapshotReader
-from mooring.vault.root import Root, SnapshotInfo
+from mooring.vault.format.root import Root, SnapshotInfo
+from mooring.vault.reading.reader import SnapshotReader
 from mooring.vault.store.memory import MemoryStore
 from mooring.vault.vault import Vault
-from mooring.vault.writer import SnapshotWriter
+from mooring.vault.writing.writer import SnapshotWriter
 
 ZERO = bytes(BLOCK_SIZE)
 MIB = 1024 * 1024

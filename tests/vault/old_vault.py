@@ -18,8 +18,8 @@ from pathlib import Path
 from mooring.model.clock import ManualClock
 from mooring.model.extents import BLOCK_SIZE, GIB
 from mooring.model.ids import SequentialIds
-from mooring.vault.layout import FRAME_BYTES, PAGE_BLOCKS, SEGMENT_BYTES
-from mooring.vault.margins import TOMBSTONE_KEPT_MS
+from mooring.vault.claims.margins import TOMBSTONE_KEPT_MS
+from mooring.vault.format.layout import FRAME_BYTES, PAGE_BLOCKS, SEGMENT_BYTES
 from mooring.vault.store.directory import DirectoryStore
 from mooring.vault.vault import Vault
 from tests.vault.disks import Disk, info

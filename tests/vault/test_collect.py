@@ -15,11 +15,11 @@ import pytest
 from mooring.model.clock import ManualClock, SystemClock
 from mooring.model.errors import DamageError, DiskFullError, SnapshotNotInVaultError, VaultError
 from mooring.model.extents import BLOCK_SIZE, Buffer
-from mooring.vault.margins import CLAIM_EXPIRES_MS, CLAIM_RENEWED_SECONDS, TOMBSTONE_KEPT_MS
+from mooring.vault.claims.margins import CLAIM_EXPIRES_MS, CLAIM_RENEWED_SECONDS, TOMBSTONE_KEPT_MS
 from mooring.vault.store.directory import DirectoryStore
 from mooring.vault.store.memory import MemoryStore
 from mooring.vault.vault import Vault
-from mooring.vault.writer import SnapshotWriter
+from mooring.vault.writing.writer import SnapshotWriter
 from tests.vault.conftest import SMALL_SEGMENTS
 from tests.vault.disks import Disk, check_all, content, info, objects
 

@@ -8,7 +8,7 @@ import pytest
 
 from mooring.model.clock import ManualClock
 from mooring.model.extents import BLOCK_SIZE
-from mooring.vault.margins import CLAIM_EXPIRES_MS, TOMBSTONE_KEPT_MS
+from mooring.vault.claims.margins import CLAIM_EXPIRES_MS, TOMBSTONE_KEPT_MS
 from mooring.vault.store.memory import MemoryStore
 from mooring.vault.vault import Vault
 from tests.vault.conftest import SMALL_SEGMENTS

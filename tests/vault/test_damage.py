@@ -10,7 +10,7 @@ import pytest
 from mooring.model.clock import ManualClock
 from mooring.model.errors import DamageError, SnapshotNotInVaultError
 from mooring.model.extents import BLOCK_SIZE, Extent
-from mooring.vault.layout import PAGE_BLOCKS, PAGE_BYTES
+from mooring.vault.format.layout import PAGE_BLOCKS, PAGE_BYTES
 from mooring.vault.store.memory import MemoryStore
 from mooring.vault.vault import Vault
 from tests.vault.disks import Disk, check_all, info

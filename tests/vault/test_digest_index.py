@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mooring.vault import digest_index, index_run
-from mooring.vault.digest_index import CANDIDATES, DigestIndex
+from mooring.vault.writing import digest_index, index_run
+from mooring.vault.writing.digest_index import CANDIDATES, DigestIndex
 
 CLAIM = b"c" * 16
 LARGE = 1 << 30

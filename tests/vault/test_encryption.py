@@ -10,12 +10,12 @@ import pytest
 from mooring.model.clock import ManualClock
 from mooring.model.errors import DamageError, VaultError, WrongKeyError
 from mooring.model.extents import BLOCK_SIZE
-from mooring.vault import envelope, key
-from mooring.vault.cipher import Clear, Sealed
-from mooring.vault.frame import Kind, Packer
-from mooring.vault.key import change_secret
-from mooring.vault.layout import CLAIMS, FRAME_BLOCKS, KEY_NAME, ROOTS, SEGMENTS
-from mooring.vault.scrub import scrub
+from mooring.vault.format import envelope, key
+from mooring.vault.format.cipher import Clear, Sealed
+from mooring.vault.format.frame import Kind, Packer
+from mooring.vault.format.key import change_secret
+from mooring.vault.format.layout import CLAIMS, FRAME_BLOCKS, KEY_NAME, ROOTS, SEGMENTS
+from mooring.vault.keeping.scrub import scrub
 from mooring.vault.store.memory import MemoryStore
 from mooring.vault.vault import Vault
 from tests.vault.conftest import SMALL_SEGMENTS

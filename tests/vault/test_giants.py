@@ -11,10 +11,10 @@ import pytest
 
 from mooring.model.clock import ManualClock
 from mooring.model.extents import BLOCK_SIZE, GIB
-from mooring.vault.digest_index import DigestIndex
-from mooring.vault.layout import SEGMENT_BYTES
+from mooring.vault.format.layout import SEGMENT_BYTES
 from mooring.vault.store.memory import MemoryStore
 from mooring.vault.vault import Vault
+from mooring.vault.writing.digest_index import DigestIndex
 from tests.vault.disks import Disk, check_all, info
 
 SIZE = 16384 * GIB

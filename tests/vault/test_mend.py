@@ -9,9 +9,9 @@ import pytest
 from mooring.model.clock import ManualClock
 from mooring.model.errors import VaultError
 from mooring.model.extents import BLOCK_SIZE
-from mooring.vault.layout import FRAME_BLOCKS, ROOTS, SEGMENTS
-from mooring.vault.margins import CLAIM_EXPIRES_MS
-from mooring.vault.scrub import scrub
+from mooring.vault.claims.margins import CLAIM_EXPIRES_MS
+from mooring.vault.format.layout import FRAME_BLOCKS, ROOTS, SEGMENTS
+from mooring.vault.keeping.scrub import scrub
 from mooring.vault.store.memory import MemoryStore
 from mooring.vault.vault import Vault
 from tests.vault.disks import Disk, check_all, content, info

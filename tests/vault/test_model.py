@@ -18,7 +18,7 @@ from hypothesis.stateful import (
 
 from mooring.model.clock import ManualClock
 from mooring.model.extents import BLOCK_SIZE, GIB
-from mooring.vault.layout import DIRECTORY_BYTES, PAGE_BLOCKS
+from mooring.vault.format.layout import DIRECTORY_BYTES, PAGE_BLOCKS
 from mooring.vault.store.memory import MemoryStore
 from mooring.vault.vault import Vault
 from tests.vault.conftest import SMALL_SEGMENTS

@@ -9,9 +9,9 @@ import pytest
 
 from mooring.model.clock import ManualClock
 from mooring.model.errors import VaultError
-from mooring.vault import envelope
-from mooring.vault.layout import VERSION
-from mooring.vault.segment_table import END, THINNED, WHOLE
+from mooring.vault.format import envelope
+from mooring.vault.format.layout import VERSION
+from mooring.vault.format.segment_table import END, THINNED, WHOLE
 from mooring.vault.store.directory import DirectoryStore
 from mooring.vault.store.memory import MemoryStore
 from mooring.vault.vault import Vault

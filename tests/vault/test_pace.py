@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from mooring.model.clock import ManualClock
-from mooring.vault import pace
-from mooring.vault.frame import Packer
-from mooring.vault.layout import FRAME_BYTES
-from mooring.vault.pace import Pace
+from mooring.vault.format.frame import Packer
+from mooring.vault.format.layout import FRAME_BYTES
 from mooring.vault.store.memory import MemoryStore
 from mooring.vault.vault import Vault
+from mooring.vault.writing import pace
+from mooring.vault.writing.pace import Pace
 from tests.vault.disks import store
 
 MIB = 1024 * 1024

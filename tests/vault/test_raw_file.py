@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from mooring.images.raw_file import CHUNK, data_bytes, write_raw
 from mooring.model.errors import StoreError
 from mooring.model.extents import BLOCK_SIZE, Extent
-from mooring.vault.raw_file import CHUNK, data_bytes, write_raw
 
 SIZE = 64 * 1024 * 1024
 

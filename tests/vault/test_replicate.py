@@ -12,18 +12,18 @@ import pytest
 from mooring.model.clock import ManualClock, SystemClock
 from mooring.model.errors import VaultBusyError, VaultError
 from mooring.model.extents import BLOCK_SIZE
-from mooring.vault.claim import Claim, Purpose
-from mooring.vault.exclusive import without_collectors
-from mooring.vault.header import open_cipher, read_header
-from mooring.vault.layout import FRAME_BLOCKS, SEGMENTS
-from mooring.vault.margins import CLAIM_EXPIRES_MS
-from mooring.vault.replicate import read_copied
-from mooring.vault.scrub import scrub
+from mooring.vault.claims.claim import Claim, Purpose
+from mooring.vault.claims.exclusive import without_collectors
+from mooring.vault.claims.margins import CLAIM_EXPIRES_MS
+from mooring.vault.format.header import open_cipher, read_header
+from mooring.vault.format.layout import FRAME_BLOCKS, SEGMENTS
+from mooring.vault.keeping.replicate import read_copied
+from mooring.vault.keeping.scrub import scrub
+from mooring.vault.reading.reachable import Walk
 from mooring.vault.store.directory import DirectoryStore
 from mooring.vault.store.interface import Store
 from mooring.vault.store.memory import MemoryStore
 from mooring.vault.vault import Vault
-from mooring.vault.walk import Walk
 from tests.vault.conftest import SMALL_SEGMENTS
 from tests.vault.disks import Disk, check_all, content, info
 from tests.vault.faults import Crash, CrashingStore
@@ -153,7 +153,7 @@ def test_from_and_to_any_store(
 
 
 def test_a_new_secret_follows(clock: ManualClock) -> None:
-    from mooring.vault.key import change_secret
+    from mooring.vault.format.key import change_secret
 
     source, target = MemoryStore(), MemoryStore()
     with opened(source, clock, SECRET) as vault:

@@ -10,10 +10,11 @@ import pytest
 
 from mooring.model.clock import ManualClock
 from mooring.model.extents import BLOCK_SIZE, Extent
-from mooring.vault.gather import STRETCH_FRAMES, Array
-from mooring.vault.layout import FRAME_BLOCKS, FRAME_BYTES
-from mooring.vault.map_reader import MapReader
-from mooring.vault.scatter import (
+from mooring.vault.format.layout import FRAME_BLOCKS, FRAME_BYTES
+from mooring.vault.reading.map_reader import MapReader
+from mooring.vault.store.memory import MemoryStore
+from mooring.vault.vault import Vault
+from mooring.vault.writing.consolidation import (
     AGAIN_FACTOR,
     CONSOLIDATE_FRAMES,
     SPREAD,
@@ -22,8 +23,7 @@ from mooring.vault.scatter import (
     consolidated,
     stretch_limit,
 )
-from mooring.vault.store.memory import MemoryStore
-from mooring.vault.vault import Vault
+from mooring.vault.writing.framing import STRETCH_FRAMES, Array
 from tests.vault.conftest import SMALL_SEGMENTS
 from tests.vault.disks import info
 

@@ -13,16 +13,16 @@ import pytest
 from mooring.model.clock import ManualClock
 from mooring.model.errors import DamageError, DiskFullError, VaultError
 from mooring.model.extents import BLOCK_SIZE, Buffer
-from mooring.vault import key
-from mooring.vault.cipher import Clear
-from mooring.vault.claim import Claim, Purpose
-from mooring.vault.digest_index import DigestIndex, Place
-from mooring.vault.layout import FRAME_BLOCKS, FRAME_BYTES
-from mooring.vault.margins import CLAIM_EXPIRES_MS
-from mooring.vault.root import Root, Statistics
-from mooring.vault.sharing import ASK_AGAIN_SECONDS, REFRESH_SECONDS
+from mooring.vault.claims.claim import Claim, Purpose
+from mooring.vault.claims.margins import CLAIM_EXPIRES_MS
+from mooring.vault.format import key
+from mooring.vault.format.cipher import Clear
+from mooring.vault.format.layout import FRAME_BLOCKS, FRAME_BYTES
+from mooring.vault.format.root import Root, Statistics
 from mooring.vault.store.memory import MemoryStore
 from mooring.vault.vault import Vault
+from mooring.vault.writing.digest_index import DigestIndex, Place
+from mooring.vault.writing.sharing import ASK_AGAIN_SECONDS, REFRESH_SECONDS
 from tests.vault.conftest import SMALL_SEGMENTS
 from tests.vault.disks import Disk, check_all, content, info, store
 from tests.vault.faults import Crash, CrashingStore

@@ -10,7 +10,7 @@ import pytest
 from mooring.model.clock import ManualClock
 from mooring.model.errors import SnapshotNotInVaultError, VaultError
 from mooring.model.extents import BLOCK_SIZE, GIB, Extent
-from mooring.vault.layout import FRAME_BLOCKS, PAGE_BLOCKS
+from mooring.vault.format.layout import FRAME_BLOCKS, PAGE_BLOCKS
 from mooring.vault.store.memory import MemoryStore
 from mooring.vault.vault import Vault
 from tests.vault.disks import MIB, ZERO, Disk, check_all, content, info, store

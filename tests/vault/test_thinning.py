@@ -12,10 +12,10 @@ import pytest
 from mooring.model.clock import ManualClock, SystemClock
 from mooring.model.errors import DamageError, SnapshotNotInVaultError, StoreError
 from mooring.model.extents import BLOCK_SIZE, Buffer
-from mooring.vault.layout import FRAME_BLOCKS, SEGMENTS, segment_id
-from mooring.vault.margins import REWRITE_AT_LEAST
-from mooring.vault.scrub import scrub
-from mooring.vault.segment_table import END, THINNED, WHOLE
+from mooring.vault.claims.margins import REWRITE_AT_LEAST
+from mooring.vault.format.layout import FRAME_BLOCKS, SEGMENTS, segment_id
+from mooring.vault.format.segment_table import END, THINNED, WHOLE
+from mooring.vault.keeping.scrub import scrub
 from mooring.vault.store.interface import Store
 from mooring.vault.store.memory import MemoryStore, MemoryUpload
 from mooring.vault.vault import Vault

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from mooring.model.extents import BLOCK_SIZE
-from mooring.vault.layout import FRAME_BLOCKS, FRAME_BYTES
+from mooring.vault.format.layout import FRAME_BLOCKS, FRAME_BYTES
 from mooring.vault.vault import Vault
 from tests.vault.disks import store
 

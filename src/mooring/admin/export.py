@@ -11,14 +11,14 @@ from pathlib import Path
 from mooring.admin.amounts import amount
 from mooring.admin.vaults import find_snapshot, opened
 from mooring.config.settings import Settings
+from mooring.images.image_file import ImagePart, check_free
+from mooring.images.qemu_img import convert
 from mooring.model.extents import Image
 from mooring.nbd.export import Export
 from mooring.nbd.image_export import ImageExport
-from mooring.nbd.image_file import ImagePart, check_free
-from mooring.nbd.qemu_img import convert
 from mooring.nbd.server import NbdServer
 from mooring.nbd.uri import NbdUri
-from mooring.vault.root import Root
+from mooring.vault.format.root import Root
 from mooring.vault.vault import Vault
 
 THREADS = 8

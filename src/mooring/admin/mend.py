@@ -11,7 +11,7 @@ from mooring.admin.vaults import opened, readable_roots, regions
 from mooring.admin.verify import print_damage
 from mooring.config.settings import Settings
 from mooring.model.errors import ConfigurationError
-from mooring.vault.mend import Mending
+from mooring.vault.keeping.mend import Mending
 from mooring.vault.store.interface import Store
 from mooring.vault.store.place import is_bucket, open_place
 from mooring.wiring.vaults import full_place, open_store, replica_place, s3_options

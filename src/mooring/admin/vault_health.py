@@ -17,7 +17,7 @@ from mooring.model.errors import (
     StoreError,
 )
 from mooring.model.ids import RandomIds
-from mooring.vault.layout import HEADER_NAME
+from mooring.vault.format.layout import HEADER_NAME
 from mooring.vault.store.interface import Store
 from mooring.vault.store.place import is_bucket, open_place
 from mooring.vault.vault import Vault

@@ -43,8 +43,8 @@ from mooring.model.extents import BLOCK_SIZE, Extent
 from mooring.model.job import Job, JobKind
 from mooring.model.snapshot import DiskSnapshot, SnapshotState
 from mooring.observe import metrics
-from mooring.vault.reader import SnapshotReader
-from mooring.vault.root import SnapshotInfo
+from mooring.vault.format.root import SnapshotInfo
+from mooring.vault.reading.reader import SnapshotReader
 from mooring.vault.vault import Vault
 
 MAX_ANCESTORS = 1000

@@ -15,7 +15,7 @@ from mooring.model.errors import PostponedError, ZoneAbsentError
 from mooring.model.ids import Ids, support_code
 from mooring.model.job import Job, JobKind
 from mooring.model.snapshot import DiskSnapshot
-from mooring.vault.replicate import Replica
+from mooring.vault.keeping.replicate import Replica
 from mooring.vault.served.interface import NoServer, SnapshotServer
 from mooring.vault.vault import Vault
 

@@ -21,16 +21,11 @@ from mooring.model.errors import (
 )
 from mooring.model.extents import BLOCK_SIZE, Extent
 from mooring.model.ids import Ids, RandomIds
-from mooring.vault.cipher import Cipher
-from mooring.vault.claim import Claim, Purpose
-from mooring.vault.collect import Collection as CollectionResult
-from mooring.vault.collect import Collector
-from mooring.vault.diff import changed_extents
-from mooring.vault.digest_index import DigestIndex
-from mooring.vault.frame import Packer
-from mooring.vault.frames import Frames
-from mooring.vault.header import create_header, open_cipher, read_header
-from mooring.vault.layout import (
+from mooring.vault.claims.claim import Claim, Purpose
+from mooring.vault.format.cipher import Cipher
+from mooring.vault.format.frame import Packer
+from mooring.vault.format.header import create_header, open_cipher, read_header
+from mooring.vault.format.layout import (
     DELETED,
     HEADER_NAME,
     ROOTS,
@@ -39,18 +34,23 @@ from mooring.vault.layout import (
     tombstone_name,
     tombstone_prefix,
 )
-from mooring.vault.mend import Mender, Mending, Readable
-from mooring.vault.pace import Pace, lower_priority
-from mooring.vault.reader import SnapshotReader
-from mooring.vault.replicate import OnCopied, Replication, Replicator, check_copy, make_copy
-from mooring.vault.root import Root, SnapshotInfo, check_size, decode_root
-from mooring.vault.scatter import CONSOLIDATE_FRAMES
-from mooring.vault.sharing import Sharing
+from mooring.vault.format.root import Root, SnapshotInfo, check_size, decode_root
+from mooring.vault.keeping.collect import Collection as CollectionResult
+from mooring.vault.keeping.collect import Collector
+from mooring.vault.keeping.mend import Mender, Mending, Readable
+from mooring.vault.keeping.replicate import OnCopied, Replication, Replicator, check_copy, make_copy
+from mooring.vault.keeping.usage import Usage, UsageReport
+from mooring.vault.keeping.verify import Damage, Verification, damaged_roots
+from mooring.vault.reading.diff import changed_extents
+from mooring.vault.reading.frames import Frames
+from mooring.vault.reading.reachable import Walk
+from mooring.vault.reading.reader import SnapshotReader
 from mooring.vault.store.interface import Store
-from mooring.vault.usage import Usage, UsageReport
-from mooring.vault.verify import Damage, Verification, damaged_roots
-from mooring.vault.walk import Walk
-from mooring.vault.writer import SnapshotWriter
+from mooring.vault.writing.consolidation import CONSOLIDATE_FRAMES
+from mooring.vault.writing.digest_index import DigestIndex
+from mooring.vault.writing.pace import Pace, lower_priority
+from mooring.vault.writing.sharing import Sharing
+from mooring.vault.writing.writer import SnapshotWriter
 
 INDEX_BYTES = 256 * 1024 * 1024
 """What the index of contents may take: 16 million frames, 8 TiB of content."""

@@ -9,8 +9,8 @@ from mooring.config.settings import Settings
 from mooring.model.clock import Clock, SystemClock
 from mooring.model.errors import ObjectNotFoundError
 from mooring.model.paths import Paths
-from mooring.vault.layout import HEADER_NAME
-from mooring.vault.replicate import Replica
+from mooring.vault.format.layout import HEADER_NAME
+from mooring.vault.keeping.replicate import Replica
 from mooring.vault.store.interface import Store
 from mooring.vault.store.place import is_bucket, open_place, read_secret
 from mooring.vault.vault import Vault

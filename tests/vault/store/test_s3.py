@@ -14,7 +14,7 @@ import pytest
 from mooring.model.clock import ManualClock
 from mooring.model.errors import ConfigurationError, StoreError
 from mooring.model.extents import BLOCK_SIZE
-from mooring.vault.layout import SEGMENTS
+from mooring.vault.format.layout import SEGMENTS
 from mooring.vault.store import s3
 from mooring.vault.store.s3 import S3Store
 from mooring.vault.vault import Vault

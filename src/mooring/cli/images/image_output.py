@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 from mooring.cli.progress import Progress, size
+from mooring.images import qemu_img, raw_copy
+from mooring.images.image_file import FORMATS, ImagePart
 from mooring.model.clock import SystemClock
 from mooring.model.errors import CommandError, MooringError
-from mooring.nbd import qemu_img, raw_copy
-from mooring.nbd.image_file import FORMATS, ImagePart
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from mooring.model.extents import BLOCK_SIZE, Buffer
 from mooring.nbd.export import Export
 from mooring.nbd.image_export import ImageExport
 from mooring.nbd.protocol import MAX_PAYLOAD, STATUS_ZERO, StatusExtent
-from mooring.vault.reader import SnapshotReader
+from mooring.vault.reading.reader import SnapshotReader
 from mooring.vault.served.grants import Grant, Grants
 from mooring.vault.vault import Vault
 

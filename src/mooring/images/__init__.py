@@ -1,0 +1,1 @@
+"""Image files: opened, converted, written sparse, compared."""

@@ -1,0 +1,1 @@
+"""What lies in a vault, byte by byte: docs/formats/vault.md as code."""

@@ -1,0 +1,1 @@
+"""Keeping a vault in order: collection, verification, repair, copies, usage."""

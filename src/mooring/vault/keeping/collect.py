@@ -1,0 +1,344 @@
+"""Collects segments and frames that no snapshot names.
+
+The order makes it safe beside writers and readers in any process, with no lock:
+
+0. The collector makes a claim of its own; if there is one of somebody who copies objects into this
+   vault, nothing is collected. Who copies makes a claim, and waits until no collector has one.
+1. Claims not renewed in time (`expires_ms`) are removed. Their writers find that out before and
+   after they write their root, and fail.
+2. The segments are listed: only these can be deleted. What is written later is out of reach.
+3. The tombstones are listed: roots of snapshots that were deleted before.
+4. The claims are listed, then the roots read, then the tombstones listed again. Roots held by
+   claims and those of tombstones that are new since 3 count like all others.
+5. The maps of these roots are walked. If anything of them cannot be read, nothing is deleted.
+6. A segment that no root names is deleted unless it was written under a claim listed in 4, or
+   under one that such a claim `shares`. The frames that no root names are punched out of the
+   other segments, but for those written under shared claims; where the store cannot do that,
+   segments of which half is dead are written again without those frames. Right before each
+   deletion the collector's claim must still be there.
+7. Tombstones older than `TOMBSTONE_KEPT_MS` are removed.
+
+Why that is enough: at any time a segment that is needed is covered by a claim or by a root without
+a tombstone. A writer makes its claim before its first segment and removes it after its root; it
+makes the claim that holds its parent's root before it looks that this root has no tombstone. So
+the cover can pass from claim to root and from root to claim, but when it passes during a
+collection to a claim made after the claims were listed, then from a root that was without a
+tombstone after 3: that root is found in 4, or its new tombstone is. (Without tombstones, a parent
+deleted just then would be in neither list; a test with three servers found that within seconds.)
+
+Sharing (sharing.py) is the one way in which something comes to be needed that was not covered
+before: a writer refers to a frame of a segment S, written under claim K, that perhaps no root names
+any more. It puts K among the shares of its claim, then looks at all claims, and refers to S only if
+it finds neither K nor a collector's; then it reads the frame. Who could take the frame away then?
+
+- A collector whose claim is put after the writer's look. It lists the claims after that, so after
+  the writer's shares were put: it finds them and spares S, or the writer's claim is gone and its
+  root there, or the root's tombstone, or a claim that holds the root, as above.
+- A collector whose claim was gone before the look. Its deletions were made before: the writer, who
+  reads the frame after the look, finds it gone or punched, and does not share it.
+- A collector whose claim was removed by another, because its process stood still or a clock jumped.
+  It sees that before the next deletion. What remains is a process that stands still for
+  `EXCLUSIVE_EXPIRES_MS` between that look and the deletion itself.
+- The writer of K, who removes its segments when it fails. As long as its claim is there, nobody
+  shares them; it looks for its claim before each deletion, and leaves them when it is gone.
+- A collector on a disk too full for its claim. As long as that cannot be put, no writer can put
+  shares there either, and before each deletion it is tried again; once it is put, all starts over.
+
+So from the look on, S is covered: by the shares of the writer's claim, then by its root.
+
+Each deletion stands for itself: a collection cut short is taken up by the next, and two at once
+do no harm. A segment that is written again appears whole under its name, with the same table:
+readers that looked for a frame where it was find that its digest does not fit, and look again
+where it is now (`Frames.stored`). Two who write it at once both write all that is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from mooring.model.clock import Clock
+from mooring.model.errors import (
+    DamageError,
+    ObjectNotFoundError,
+    RootsMissingError,
+    VaultError,
+)
+from mooring.model.extents import BLOCK_SIZE
+from mooring.model.ids import Ids
+from mooring.vault.claims.claim import Claim, ClaimRecord, Purpose, decode_claim, expires_ms
+from mooring.vault.claims.collector_claim import ClaimedLateError, CollectorClaim
+from mooring.vault.claims.margins import (
+    SWEEP_AFTER_MS,
+    TOMBSTONE_KEPT_MS,
+)
+from mooring.vault.format.layout import (
+    CLAIMS,
+    DELETED,
+    ROOTS,
+    SEGMENTS,
+    claim_name,
+    root_name,
+    segment_id,
+    segment_name,
+    split_tombstone,
+)
+from mooring.vault.format.root import Root, decode_root
+from mooring.vault.keeping.thinning import Thinning
+from mooring.vault.keeping.usage import Totals
+from mooring.vault.reading.frames import FrameKey, Frames
+from mooring.vault.reading.reachable import Array, FrameSet, Walk
+from mooring.vault.store.interface import Store
+
+_NOT_WRITING = (Purpose.READ, Purpose.COLLECT)
+_BATCH = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collection:
+    """What a collection did, or in a dry run would do.
+
+    `bytes_freed` counts deleted segments and what was taken out of others: punched, in whole
+    blocks, or by writing them again.
+    """
+
+    segments_deleted: int
+    segments_punched: int
+    segments_rewritten: int
+    bytes_freed: int
+    segments_kept: int
+    claims_expired: int
+    files_swept: int
+    postponed: bool = False
+    """Somebody copies into this vault: nothing was done, but for expired claims."""
+
+    totals: Totals | None = field(default=None, compare=False)
+    """What the vault holds afterwards; not in a dry run."""
+
+
+class Collector:
+    """One for each vault object; `walk` remembers what it has walked."""
+
+    def __init__(self, store: Store, clock: Clock, ids: Ids, frames: Frames, walk: Walk) -> None:
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+        self._frames = frames
+        self._cipher = frames.cipher
+        self._walk = walk
+        self._thinning = Thinning(store, frames)
+        self._spared = 0
+
+    def run(self, *, dry_run: bool = False, expected: Iterable[str] = ()) -> Collection:
+        """Raises DamageError if a root or map is damaged: then nothing is deleted.
+
+        And RootsMissingError if an expected snapshot is not among those that were found: whatever
+        hid its root may have hidden more than that.
+        """
+        expired = self._expire_claims(dry_run)
+        claim = CollectorClaim(self._claim, dry_run)
+        try:
+            try:
+                return self._run(expired, claim, frozenset(expected))
+            except ClaimedLateError:
+                # The report leaves out the one deletion that made room.
+                return self._run(expired, claim, frozenset(expected))
+        finally:
+            claim.release()
+
+    def _run(self, expired: int, claim: CollectorClaim, expected: frozenset[str]) -> Collection:
+        listed = [found for name in self._store.names(SEGMENTS) if (found := segment_id(name))]
+        buried = set(self._store.names(DELETED))
+        claims = self._claims()
+        if any(one.purpose == Purpose.COPY for one in claims):
+            return _postponed(expired, len(listed))
+        roots, held = list(self._roots()), list(self._held_roots(claims))
+        present = list(roots)
+        if missing := expected - {root.id for root in present}:
+            raise RootsMissingError(
+                f"{len(missing)} snapshots that are completed have no root in the vault "
+                f"{self._store.description}, so nothing was collected: put them back, or delete "
+                "the snapshots",
+                missing,
+            )
+        roots += self._newly_deleted(buried)
+        live = self._live(roots, held, claim)
+        dead = [segment for segment in listed if segment not in live]
+        writers = {bytes.fromhex(one.id) for one in claims if one.purpose not in _NOT_WRITING}
+        shared = {bytes.fromhex(one) for record in claims for one in record.shares}
+        deleted, freed = self._delete(dead, writers | shared, claim)
+        named = [segment for segment in listed if segment in live]
+        if shared:
+            named = [segment for segment in named if self._owner(segment) not in shared | {None}]
+        thinned, given_back = self._thinning.run(named, live, claim)
+        if not claim.dry_run:
+            self._forget(buried)
+        swept = 0 if claim.dry_run else self._store.sweep(self._clock.now_ms() - SWEEP_AFTER_MS)
+        return Collection(
+            segments_deleted=deleted,
+            segments_punched=thinned if self._store.can_punch else 0,
+            segments_rewritten=0 if self._store.can_punch else thinned,
+            bytes_freed=freed + given_back,
+            segments_kept=len(listed) - deleted,
+            claims_expired=expired,
+            files_swept=swept,
+            totals=None if claim.dry_run else self._totals(present, live),
+        )
+
+    def _totals(self, roots: list[Root], live: dict[bytes, Array]) -> Totals:
+        self._thinning.forget(live)
+        logical = 0
+        for root in roots:
+            # One that was deleted meanwhile may have lost its map already.
+            with suppress(DamageError):
+                logical += self._walk.used_blocks(root) * BLOCK_SIZE
+        return Totals(
+            snapshots=len(roots),
+            stored_bytes=self._spared + self._thinning.stored_bytes,
+            live_bytes=self._thinning.live_bytes,
+            logical_bytes=logical,
+        )
+
+    def _claim(self) -> Claim:
+        claim_id = self._ids.new_id().replace("-", "")
+        return Claim(self._store, self._clock, self._cipher, claim_id, Purpose.COLLECT, "")
+
+    def _expire_claims(self, dry_run: bool) -> int:
+        now = self._clock.now_ms()
+        expired = [
+            claim_name(claim.id)
+            for claim in self._claims()
+            if claim.renewed_ms + expires_ms(claim.purpose) < now
+        ]
+        if not dry_run:
+            for name in expired:
+                self._store.delete(name)
+            self._store.barrier(expired)
+        return len(expired)
+
+    def _claims(self) -> list[ClaimRecord]:
+        claims = []
+        for name in self._store.names(CLAIMS):
+            # One that vanishes meanwhile: its root, if it has one, is there already.
+            with suppress(ObjectNotFoundError):
+                data = self._store.get(name)
+                try:
+                    claims.append(decode_claim(data, name.removeprefix(CLAIMS), self._cipher))
+                except DamageError as error:
+                    raise DamageError(
+                        f"{error}; nothing was collected. Remove the object {name} if no upload "
+                        "and no restore is running"
+                    ) from error
+        return claims
+
+    def _roots(self) -> Iterable[Root]:
+        for name in self._store.names(ROOTS):
+            # One that vanishes meanwhile is a snapshot deleted meanwhile.
+            with suppress(ObjectNotFoundError):
+                data = self._store.get(name)
+                yield self._readable(data, name.removeprefix(ROOTS))
+
+    def _newly_deleted(self, buried: set[str]) -> Iterable[Root]:
+        for name in self._store.names(DELETED):
+            parts = split_tombstone(name)
+            if name not in buried and parts is not None:
+                with suppress(ObjectNotFoundError):
+                    yield self._readable(self._store.get(name), parts[0])
+
+    def _forget(self, tombstones: Iterable[str]) -> None:
+        before = self._clock.now_ms() - TOMBSTONE_KEPT_MS
+        old = [name for name in tombstones if (split_tombstone(name) or ("", before))[1] < before]
+        for name in old:
+            self._store.delete(name)
+        self._store.barrier(old)
+
+    def _held_roots(self, claims: list[ClaimRecord]) -> Iterable[Root]:
+        for claim in claims:
+            if claim.root:
+                yield self._readable(claim.root, claim.held)
+
+    def _readable(self, data: bytes, snapshot_id: str) -> Root:
+        try:
+            return decode_root(data, snapshot_id, self._cipher)
+        except DamageError as error:
+            raise _stopped(snapshot_id, error) from error
+
+    def _live(
+        self, roots: Iterable[Root], held: Iterable[Root], claim: CollectorClaim
+    ) -> dict[bytes, Array]:
+        """For each segment that is named, the numbers of its frames that are."""
+        live = FrameSet()
+        seen: set[FrameKey] = set()
+        for is_held, some in ((False, roots), (True, held)):
+            for root in some:
+                claim.keep()
+                try:
+                    for frames in self._walk.frames_of_all([root], seen):
+                        live.add(frames)
+                        claim.keep()
+                except DamageError as error:
+                    # A snapshot deleted meanwhile may have lost its map to another collector.
+                    if is_held or self._exists(root.id):
+                        raise _stopped(root.id, error) from error
+        return dict(self._walk.segments_in(live.sorted()))
+
+    def _exists(self, snapshot_id: str) -> bool:
+        try:
+            self._store.get(root_name(snapshot_id), 0, 1)
+        except ObjectNotFoundError:
+            return False
+        return True
+
+    def _delete(
+        self, dead: list[bytes], claimed: set[bytes], claim: CollectorClaim
+    ) -> tuple[int, int]:
+        names: list[str] = []
+        count = freed = 0
+        self._spared = 0
+        for segment in dead:
+            name = segment_name(segment)
+            try:
+                size = self._store.tail(name, 0)[1]
+                if claimed and self._owner(segment) in claimed | {None}:
+                    self._spared += size
+                    continue
+            except ObjectNotFoundError:
+                continue
+            count += 1
+            freed += size
+            if claim.may_delete():
+                self._store.delete(name)
+                names.append(name)
+                if len(names) == _BATCH:
+                    self._store.barrier(names)
+                    names.clear()
+        self._store.barrier(names)
+        return count, freed
+
+    def _owner(self, segment: bytes) -> bytes | None:
+        """The claim under which a segment was written; None if that cannot be told."""
+        try:
+            return self._frames.table(segment).claim
+        except VaultError:
+            return None
+
+
+def _postponed(expired: int, kept: int) -> Collection:
+    return Collection(
+        segments_deleted=0,
+        segments_punched=0,
+        segments_rewritten=0,
+        bytes_freed=0,
+        segments_kept=kept,
+        claims_expired=expired,
+        files_swept=0,
+        postponed=True,
+    )
+
+
+def _stopped(snapshot_id: str, error: DamageError) -> DamageError:
+    return DamageError(
+        f"nothing was collected, because what snapshot {snapshot_id} names is not known: {error}. "
+        "Restore the object from a copy of the vault, or delete the snapshot"
+    )

@@ -1,0 +1,1 @@
+"""Reading snapshots back, and comparing them."""

@@ -1,0 +1,175 @@
+"""Finds out from a snapshot's map where its blocks are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mooring.model.errors import DamageError
+from mooring.model.extents import BLOCK_SIZE
+from mooring.vault.format.layout import DIRECTORY_PAGES, PAGE_BLOCKS
+from mooring.vault.format.references import References, SegmentRef
+from mooring.vault.format.root import Root
+from mooring.vault.reading.frames import FrameKey, Frames
+
+Array = np.ndarray[Any, Any]
+
+
+class Part(NamedTuple):
+    """The blocks of a range that one frame holds: those at `at`, which are `blocks` of the frame.
+
+    `at` counts from the range's first block. Slices where both are without gaps. Without a key
+    they are zeros. `end` is one more than the highest of `blocks`.
+    """
+
+    key: FrameKey | None
+    at: Array | slice
+    blocks: Array | slice
+    end: int
+
+
+class MapReader:
+    """The map of one snapshot. Raises DamageError where pages cannot be read."""
+
+    def __init__(self, root: Root, frames: Frames) -> None:
+        self._table = root.table
+        self._frames = frames
+        self.blocks = root.info.size // BLOCK_SIZE
+
+    def page(self, number: int) -> References | None:
+        """The page with that number; None if all of it is zeros."""
+        if number // DIRECTORY_PAGES >= len(self._table):
+            return None
+        key = frame_key(self._table, number // DIRECTORY_PAGES)
+        if key is None:
+            return None
+        key = frame_key(self._frames.directory(key), number % DIRECTORY_PAGES)
+        return None if key is None else self._frames.page(key)
+
+    def parts(self, first: int, end: int) -> Iterator[Part]:
+        """Yield what the blocks from `first` to before `end` consist of, by frames.
+
+        One for each frame of a page, however scattered its blocks are.
+        """
+        for at, page, low, high in self._pages_of(first, end):
+            if page is None:
+                yield Part(None, slice(at - first, at - first + high - low), slice(0), 0)
+            else:
+                yield from _parts(page, low, high, at - first)
+
+    def keys(self, first: int, end: int) -> Iterator[FrameKey]:
+        """Yield the frames that the blocks from `first` to before `end` are in.
+
+        Those of each page once, by the first block.
+        """
+        for _, page, low, high in self._pages_of(first, end):
+            if page is None:
+                continue
+            frames, firsts = np.unique(frame_numbers(page, low, high), return_index=True)
+            frames = frames[firsts.argsort()]
+            for segment, frame in zip(
+                (frames >> 16).tolist(), (frames & 0xFFFF).tolist(), strict=True
+            ):
+                if segment:
+                    yield stored_id(page.segments[segment - 1]), frame
+
+    def _pages_of(self, first: int, end: int) -> Iterator[tuple[int, References | None, int, int]]:
+        """Yield each page of a range of blocks: where that begins, the page, the slots in it."""
+        while first < end:
+            number, low = divmod(first, PAGE_BLOCKS)
+            high = min(PAGE_BLOCKS, low + end - first)
+            yield first, self.page(number), low, high
+            first += high - low
+
+    def data_ranges(self) -> Iterator[tuple[int, int]]:
+        """Yield the (first, end) ranges of blocks that are not zero, ascending, not touching."""
+        held: tuple[int, int] | None = None
+        for number, page in self.pages():
+            base = number * PAGE_BLOCKS
+            edges = np.flatnonzero(np.diff(page.segment != 0, prepend=False, append=False))
+            for start, end in (edges.reshape(-1, 2) + base).tolist():
+                if held is not None and held[1] == start:
+                    held = (held[0], end)
+                    continue
+                if held is not None:
+                    yield held
+                held = (start, end)
+        if held is not None:
+            yield held
+
+    def pages(self) -> Iterator[tuple[int, References]]:
+        """Yield the pages that are not all zeros, with their numbers."""
+        for upper in np.flatnonzero(self._table.segment).tolist():
+            key = frame_key(self._table, upper)
+            assert key is not None
+            directory = self._frames.directory(key)
+            for lower in np.flatnonzero(directory.segment).tolist():
+                key = frame_key(directory, lower)
+                assert key is not None
+                yield upper * DIRECTORY_PAGES + lower, self._frames.page(key)
+
+
+def frame_key(references: References, slot: int) -> FrameKey | None:
+    """What a slot of stored references names; None if it is empty."""
+    found = references.at(slot)
+    return None if found is None else (stored_id(found[0]), found[1])
+
+
+def blocks_of(part: Part, content: bytes) -> Array:
+    """The part's blocks, one in each row, out of its frame's content. Raises DamageError."""
+    if part.end * BLOCK_SIZE > len(content):
+        raise DamageError("its map refers to blocks that a frame does not have")
+    held = np.frombuffer(content, np.uint8, part.end * BLOCK_SIZE)
+    blocks: Array = held.reshape(-1, BLOCK_SIZE)[part.blocks]
+    return blocks
+
+
+def stored_id(segment: SegmentRef) -> bytes:
+    """The id of a segment named by stored references."""
+    assert isinstance(segment, bytes), "stored references name sealed segments"
+    return segment
+
+
+def _parts(page: References, low: int, high: int, at: int) -> Iterator[Part]:
+    assert page.block is not None
+    frames = frame_numbers(page, low, high)
+    order = np.argsort(frames, kind="stable")
+    frames, blocks = frames[order], page.block[low:high][order]
+    starts = np.flatnonzero(np.diff(frames, prepend=~frames[:1]))
+    ends = np.append(starts[1:], len(frames))
+    # Empty slots count no blocks up; it does not matter, for there is nothing to be copied.
+    gaps = (np.diff(order) != 1) | (np.diff(blocks.astype(np.int16)) != 1)
+    gaps_before = np.concatenate([[0], np.cumsum(gaps)])
+    rows = np.stack(
+        [
+            order[starts],
+            starts,
+            ends,
+            frames[starts] >> 16,
+            frames[starts] & 0xFFFF,
+            np.maximum.reduceat(blocks, starts),
+            gaps_before[ends - 1] - gaps_before[starts],
+        ],
+        axis=1,
+    )
+    order = order + at
+    for _, start, end, segment, frame, highest, inner_gaps in rows[rows[:, 0].argsort()].tolist():
+        key = (stored_id(page.segments[segment - 1]), frame) if segment else None
+        if inner_gaps:
+            yield Part(key, order[start:end], blocks[start:end], highest + 1)
+        else:
+            first = int(order[start])
+            yield Part(
+                key,
+                slice(first, first + end - start),
+                slice(highest + 1 - end + start, highest + 1),
+                highest + 1,
+            )
+
+
+def frame_numbers(page: References, low: int, high: int) -> Array:
+    """A number for each slot that is the same where the frame is, and below 2**16 for none."""
+    numbers: Array = page.segment[low:high].astype(np.uint32) << 16 | page.frame[low:high]
+    return numbers

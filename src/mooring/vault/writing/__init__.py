@@ -1,0 +1,1 @@
+"""Storing a snapshot: only what changed, shared and compressed."""

@@ -1,0 +1,257 @@
+"""Finds content that is in the vault already, and makes it safe to share.
+
+Before a writer refers to a frame that is not its own or its parent's, three things happen in this
+order (why they are enough is told in collect.py):
+
+1. It puts the claim under which the frame was written among the `shares` of its own claim.
+2. It looks at the claims that there are. If the frame's is one of them, its writer may still
+   remove it; if one is that of a collection, that may not have seen the shares. Either way the
+   frame is not shared.
+3. It reads the frame.
+
+So what is shared was found whole, and equal byte for byte, after nobody could remove it any more.
+The digest would do: 256 bits of BLAKE3 do not collide. But the frame has to be read anyway, to see
+that it was not punched out and is not damaged, or one bad frame would spoil snapshot after
+snapshot; and then to compare is nearly free.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+
+import numpy as np
+import structlog
+
+from mooring.model.clock import Clock
+from mooring.model.errors import DamageError, ObjectNotFoundError
+from mooring.model.extents import Buffer
+from mooring.observe import metrics
+from mooring.observe.loop import Repeats
+from mooring.vault.claims.claim import Claim, Purpose, decode_claim
+from mooring.vault.format.frame import Kind
+from mooring.vault.format.layout import CLAIMS, SEGMENTS, claim_name, segment_id, segment_name
+from mooring.vault.format.segment_table import SegmentTable
+from mooring.vault.reading.frames import FrameKey, Frames
+from mooring.vault.store.interface import Store
+from mooring.vault.writing.digest_index import DigestIndex
+
+MAX_SHARES = 1024
+"""Claims whose segments one snapshot may refer to: 34 KiB in its own claim."""
+
+REFRESH_SECONDS = 60.0
+"""How often the segments are listed at most, to find what other servers have written."""
+
+REFRESH_SHARE = 0.02
+"""Part of the time that listing may take: a very large vault is listed less often."""
+
+READY_SECONDS = 10.0
+"""How long a snapshot waits for the index when it first looks for something."""
+
+ASK_AGAIN_SECONDS = 1.0
+"""After that time, a claim that could not be shared is tried again."""
+
+log = structlog.get_logger("mooring.vault")
+
+_BATCH = 256
+_READERS = 4
+
+
+class Sharing:
+    """The index of one vault, kept up to date while snapshots are written."""
+
+    def __init__(self, store: Store, clock: Clock, frames: Frames, index: DigestIndex) -> None:
+        self._store = store
+        self._clock = clock
+        self._frames = frames
+        self._index = index
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._due = -1.0
+        self._ready = threading.Event()
+        self._closing = False
+        self._repeats = Repeats()
+
+    def shares(self, claim: Claim) -> Shares:
+        """What a writer with that claim finds content with."""
+        return Shares(self, self._store, self._clock, self._frames, self._index, claim)
+
+    def sealed(self, segment: bytes, table: SegmentTable) -> None:
+        """Enter a segment that a writer of this process has ended."""
+        self._index.add(segment, table.claim, *table.shareable())
+
+    def refresh(self) -> None:
+        """List the segments, enter those that are new, forget those that are gone.
+
+        Raises StoreError.
+        """
+        began = self._clock.monotonic()
+        found = [one for name in self._store.names(SEGMENTS) if (one := segment_id(name))]
+        self._index.retain(found)
+        fresh = iter(self._index.unknown(found))
+        with ThreadPoolExecutor(_READERS, "vault-index") as readers:
+            while (batch := list(islice(fresh, _BATCH))) and not self._closing:
+                for segment, table in zip(batch, readers.map(self._table, batch), strict=True):
+                    if table is not None:
+                        self.sealed(segment, table)
+        took = self._clock.monotonic() - began
+        self._due = self._clock.monotonic() + max(REFRESH_SECONDS, took / REFRESH_SHARE)
+        self._ready.set()
+
+    def prepare(self) -> None:
+        """Have the index refreshed in the background if it is time, and wait for it a little."""
+        with self._lock:
+            running = self._thread is not None and self._thread.is_alive()
+            if not running and self._clock.monotonic() >= self._due and not self._closing:
+                self._due = self._clock.monotonic() + REFRESH_SECONDS
+                self._ready.clear()
+                self._thread = threading.Thread(
+                    target=self._refresh, name="vault-index", daemon=True
+                )
+                self._thread.start()
+        self._ready.wait(READY_SECONDS)
+
+    def close(self) -> None:
+        """Stop, and write what the index holds in memory."""
+        with self._lock:
+            self._closing = True
+        if self._thread is not None:
+            self._thread.join()
+        self._index.close()
+
+    def _refresh(self) -> None:
+        try:
+            # Sharing is an economy: snapshots are stored without it.
+            self.refresh()
+        except Exception as error:
+            metrics.thread_failed("vault-index")
+            if times := self._repeats.count(error):
+                log.exception("content to share cannot be looked for", times=times)
+        finally:
+            self._ready.set()
+
+    def _table(self, segment: bytes) -> SegmentTable | None:
+        try:
+            return self._frames.table(segment)
+        except DamageError:
+            # Damaged, or deleted meanwhile: verification tells the first.
+            return None
+
+
+class Shares:
+    """Finds content for one writer; `find` may be called by several threads at once."""
+
+    def __init__(
+        self,
+        sharing: Sharing,
+        store: Store,
+        clock: Clock,
+        frames: Frames,
+        index: DigestIndex,
+        claim: Claim,
+    ) -> None:
+        self._sharing = sharing
+        self._store = store
+        self._clock = clock
+        self._frames = frames
+        self._index = index
+        self._claim = claim
+        self._own = bytes.fromhex(claim.id)
+        self._lock = threading.Lock()
+        self._prepared = False
+        self._allowed: set[bytes] = set()
+        self._refused: dict[bytes, float] = {}
+        self._harmless: set[str] = set()
+        self._names: set[str] = set()
+
+    @property
+    def names(self) -> list[str]:
+        """The segments of others that are referred to now: they must be durable before the root."""
+        with self._lock:
+            return sorted(self._names)
+
+    def prepare(self) -> None:
+        """To be called before the first `find`."""
+        if not self._prepared:
+            self._prepared = True
+            self._sharing.prepare()
+
+    def sealed(self, segment: bytes, table: SegmentTable) -> None:
+        """Enter a segment of this writer."""
+        self._sharing.sealed(segment, table)
+
+    def find(self, content: Buffer, digest: bytes) -> FrameKey | None:
+        """A frame with this content to which the writer may refer; None if there is none.
+
+        Raises StoreError, VaultError (the writer's claim expired).
+        """
+        for segment, frame, claim in self._index.find(digest):
+            key = (segment, frame)
+            if self._is_whole(key, claim, content, digest):
+                with self._lock:
+                    self._names.add(segment_name(segment))
+                return key
+        return None
+
+    def _is_whole(self, key: FrameKey, claim: bytes, content: Buffer, digest: bytes) -> bool:
+        try:
+            # A table of this segment may be at hand although the segment is gone.
+            if self._frames.entry(key).content_digest != digest or not self._may_share(claim):
+                return False
+            found = self._frames.load(key, Kind.DATA)
+        except DamageError:
+            return False
+        return len(found) == len(content) and np.array_equal(
+            np.frombuffer(found, np.uint64), np.frombuffer(content, np.uint64)
+        )
+
+    def _may_share(self, claim: bytes) -> bool:
+        if claim == self._own:
+            return True
+        with self._lock:
+            if claim in self._allowed:
+                return True
+            now = self._clock.monotonic()
+            if now - self._refused.get(claim, -ASK_AGAIN_SECONDS) < ASK_AGAIN_SECONDS:
+                return False
+            full = len(self._allowed) + len(self._refused) >= MAX_SHARES
+            if full and claim not in self._refused:
+                return False
+            self._claim.share(claim.hex())
+            if self._is_being_removed(claim):
+                self._refused[claim] = now
+                return False
+            self._refused.pop(claim, None)
+            self._allowed.add(claim)
+            return True
+
+    def _is_being_removed(self, claim: bytes) -> bool:
+        """Whether there is somebody who may remove what was written under that claim."""
+        return any(
+            name == claim_name(claim.hex()) or self._is_collection(name)
+            for name in self._other_claims()
+        )
+
+    def _other_claims(self) -> Iterator[str]:
+        own = claim_name(self._claim.id)
+        return (name for name in self._store.names(CLAIMS) if name != own)
+
+    def _is_collection(self, name: str) -> bool:
+        """Whether a claim is a collection's; one that vanishes meanwhile has done all it does."""
+        if name in self._harmless:
+            return False
+        try:
+            record = decode_claim(
+                self._store.get(name), name.removeprefix(CLAIMS), self._frames.cipher
+            )
+        except ObjectNotFoundError:
+            return False
+        except DamageError:
+            return True
+        if record.purpose == Purpose.COLLECT:
+            return True
+        # What a claim is for never changes.
+        self._harmless.add(name)
+        return False
