@@ -431,10 +431,10 @@ UPLOAD_AND_HANG = """
 import os, sys, time
 from pathlib import Path
 from mooring.model.clock import SystemClock
-from mooring.vault.margins import TOMBSTONE_KEPT_MS
+from mooring.vault.claims.margins import TOMBSTONE_KEPT_MS
 from mooring.vault.store.directory import DirectoryStore
 from mooring.vault.vault import Vault
-from mooring.vault.writer import SnapshotWriter
+from mooring.vault.writing.writer import SnapshotWriter
 from tests.vault.disks import info
 vault = Vault.create_or_open(DirectoryStore(Path(sys.argv[1])), SystemClock(), segment_bytes=600000)
 writer = vault.begin(info("a"))

@@ -10,6 +10,7 @@ import pytest
 
 from mooring.model.clock import ManualClock
 from mooring.model.extents import BLOCK_SIZE, Extent
+from mooring.vault.format.blocks import Array
 from mooring.vault.format.layout import FRAME_BLOCKS, FRAME_BYTES
 from mooring.vault.reading.map_reader import MapReader
 from mooring.vault.store.memory import MemoryStore
@@ -23,7 +24,7 @@ from mooring.vault.writing.consolidation import (
     consolidated,
     stretch_limit,
 )
-from mooring.vault.writing.framing import STRETCH_FRAMES, Array
+from mooring.vault.writing.framing import STRETCH_FRAMES
 from tests.vault.conftest import SMALL_SEGMENTS
 from tests.vault.disks import info
 

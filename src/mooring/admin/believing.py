@@ -17,7 +17,7 @@ from mooring.model.instance_snapshot import EXTRA, InstanceSnapshot, recall
 from mooring.model.names import check_name
 from mooring.model.sizes import check_disk_size
 from mooring.model.tags import read_tags
-from mooring.vault.format.root import Root, SnapshotInfo
+from mooring.vault.vault import Root, SnapshotInfo
 
 LATEST_MS = 253_402_300_799_999
 """The last millisecond of the year 9999, after which dates have no form."""

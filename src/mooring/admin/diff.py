@@ -9,7 +9,7 @@ from mooring.admin.vaults import find_snapshot, opened
 from mooring.config.settings import Settings
 from mooring.model.errors import ConfigurationError
 from mooring.model.extents import Extent
-from mooring.vault.format.root import Root
+from mooring.vault.vault import Root
 
 
 def diff(settings: Settings, *, snapshot: str, since: str | None, region: str | None) -> int:

@@ -18,8 +18,7 @@ from mooring.nbd.export import Export
 from mooring.nbd.image_export import ImageExport
 from mooring.nbd.server import NbdServer
 from mooring.nbd.uri import NbdUri
-from mooring.vault.format.root import Root
-from mooring.vault.vault import Vault
+from mooring.vault.vault import Root, Vault
 
 THREADS = 8
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from mooring.model.errors import ConfigurationError, NbdError
 from mooring.nbd.blocking import BlockingNbdClient
 from mooring.nbd.uri import SCHEMES
-from mooring.vault.keeping.mend import Readable
+from mooring.vault.vault import Readable
 
 
 @contextmanager

@@ -11,9 +11,8 @@ from mooring.admin.vaults import opened, readable_roots, regions
 from mooring.admin.verify import print_damage
 from mooring.config.settings import Settings
 from mooring.model.errors import ConfigurationError
-from mooring.vault.keeping.mend import Mending
-from mooring.vault.store.interface import Store
-from mooring.vault.store.place import is_bucket, open_place
+from mooring.vault.store.place import Store, is_bucket, open_place
+from mooring.vault.vault import Mending
 from mooring.wiring.vaults import full_place, open_store, replica_place, s3_options
 
 

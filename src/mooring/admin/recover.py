@@ -19,8 +19,8 @@ from mooring.model.instance_snapshot import InstanceSnapshot, Snapshot, part_nam
 from mooring.model.job import JobKind
 from mooring.model.names import MAX_NAME_LENGTH
 from mooring.model.snapshot import DiskSnapshot, SnapshotState
-from mooring.vault.format.root import Root
 from mooring.vault.store.place import is_bucket
+from mooring.vault.vault import Root
 from mooring.wiring.server import build_server
 from mooring.wiring.vaults import vault_place
 

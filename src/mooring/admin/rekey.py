@@ -5,8 +5,8 @@ from __future__ import annotations
 from mooring.admin.vaults import nothing_there, regions
 from mooring.config.settings import Settings
 from mooring.model.errors import ConfigurationError
-from mooring.vault.format.key import change_secret
 from mooring.vault.store.place import read_secret
+from mooring.vault.vault import change_secret
 from mooring.wiring.vaults import open_store
 
 

@@ -9,10 +9,8 @@ from mooring.admin.roots import copy_known, note_copy
 from mooring.admin.vaults import opened, regions
 from mooring.config.settings import Settings
 from mooring.model.errors import ConfigurationError, VaultAwayError
-from mooring.vault.format.root import Root
-from mooring.vault.keeping.replicate import Replication
 from mooring.vault.store.place import is_bucket, open_place
-from mooring.vault.vault import Vault
+from mooring.vault.vault import Replication, Root, Vault
 from mooring.wiring.vaults import full_place, open_store, replica_place, s3_options, vault_place
 
 

@@ -9,8 +9,7 @@ from mooring.admin.amounts import amount
 from mooring.admin.vaults import opened
 from mooring.config.settings import Settings
 from mooring.model.errors import SnapshotNotInVaultError
-from mooring.vault.keeping.usage import Usage
-from mooring.vault.vault import Vault
+from mooring.vault.vault import Usage, Vault
 
 HEADINGS = ("SNAPSHOT", "DISK", "SIZE", "ALONE", "SHARED", "FULL COPY")
 

@@ -13,14 +13,11 @@ from mooring.model.errors import (
     ConfigurationError,
     DiskFullError,
     MooringError,
-    ObjectNotFoundError,
     StoreError,
 )
 from mooring.model.ids import RandomIds
-from mooring.vault.format.layout import HEADER_NAME
-from mooring.vault.store.interface import Store
-from mooring.vault.store.place import is_bucket, open_place
-from mooring.vault.vault import Vault
+from mooring.vault.store.place import Store, is_bucket, open_place
+from mooring.vault.vault import Vault, has_header
 from mooring.wiring.vaults import open_vault_in, replica_place, s3_options, vault_place
 
 PATIENCE_SECONDS = 5.0
@@ -53,9 +50,7 @@ def _examine(
         return False, f"{where} is away: mount it, or make the directory if it is to be a new one"
     try:
         store = open_place(place, s3_options(settings), retry_seconds=PATIENCE_SECONDS)
-        try:
-            store.get(HEADER_NAME, 0, 1)
-        except ObjectNotFoundError:
+        if not has_header(store):
             if problem := None if copy else missing_vault(settings, region):
                 return False, f"{where} {problem}"
             if copy and copy_known(settings, region, place):

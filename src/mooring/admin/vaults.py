@@ -16,8 +16,7 @@ from mooring.model.errors import (
 )
 from mooring.model.instance_snapshot import recall
 from mooring.model.moment import AutoName, choose, read_auto_name
-from mooring.vault.format.root import Root
-from mooring.vault.vault import Vault
+from mooring.vault.vault import Root, Vault
 from mooring.wiring.vaults import open_vault
 
 

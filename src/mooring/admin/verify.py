@@ -11,10 +11,7 @@ from mooring.admin.vaults import nothing_there, opened, readable_roots, regions
 from mooring.config.settings import Settings
 from mooring.model.errors import ConfigurationError
 from mooring.model.snapshot import DiskSnapshot
-from mooring.vault.format.root import Root
-from mooring.vault.keeping.scrub import scrub
-from mooring.vault.keeping.verify import Damage
-from mooring.vault.vault import Vault
+from mooring.vault.vault import Damage, Root, Vault, scrub
 from mooring.wiring.vaults import open_store, open_vault
 
 

@@ -43,9 +43,7 @@ from mooring.model.extents import BLOCK_SIZE, Extent
 from mooring.model.job import Job, JobKind
 from mooring.model.snapshot import DiskSnapshot, SnapshotState
 from mooring.observe import metrics
-from mooring.vault.format.root import SnapshotInfo
-from mooring.vault.reading.reader import SnapshotReader
-from mooring.vault.vault import Vault
+from mooring.vault.vault import SnapshotInfo, SnapshotReader, Vault
 
 MAX_ANCESTORS = 1000
 """How far back a twin is looked for among the source's ancestors."""

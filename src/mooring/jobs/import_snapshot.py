@@ -33,8 +33,7 @@ from mooring.nbd.blocking import BlockingNbdClient
 from mooring.nbd.protocol import STATUS_ZERO
 from mooring.nbd.uri import NbdUri
 from mooring.observe import metrics
-from mooring.vault.format.root import Root
-from mooring.vault.writing.writer import SnapshotWriter
+from mooring.vault.vault import Root, SnapshotWriter
 
 CHUNK = 2 * 1024 * 1024
 """Bytes read from the image at once."""

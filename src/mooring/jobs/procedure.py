@@ -15,9 +15,8 @@ from mooring.model.errors import PostponedError, ZoneAbsentError
 from mooring.model.ids import Ids, support_code
 from mooring.model.job import Job, JobKind
 from mooring.model.snapshot import DiskSnapshot
-from mooring.vault.keeping.replicate import Replica
 from mooring.vault.served.interface import NoServer, SnapshotServer
-from mooring.vault.vault import Vault
+from mooring.vault.vault import Replica, Vault
 
 ABSENT_SECONDS = 60.0
 """When a job looks again whose zone or region is not in the settings."""

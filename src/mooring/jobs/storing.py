@@ -13,8 +13,7 @@ from mooring.model.errors import CanceledError, PostponedError, SnapshotNotInVau
 from mooring.model.extents import Extent, Image
 from mooring.model.instance_snapshot import remembered
 from mooring.model.snapshot import DiskSnapshot, SnapshotState
-from mooring.vault.format.root import SnapshotInfo
-from mooring.vault.writing.writer import SnapshotWriter
+from mooring.vault.vault import SnapshotInfo, SnapshotWriter
 
 CHUNK = 4 * 1024 * 1024
 """Bytes read from the image at once."""

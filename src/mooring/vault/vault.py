@@ -24,7 +24,8 @@ from mooring.model.ids import Ids, RandomIds
 from mooring.vault.claims.claim import Claim, Purpose
 from mooring.vault.format.cipher import Cipher
 from mooring.vault.format.frame import Packer
-from mooring.vault.format.header import create_header, open_cipher, read_header
+from mooring.vault.format.header import create_header, has_header, open_cipher, read_header
+from mooring.vault.format.key import change_secret
 from mooring.vault.format.layout import (
     DELETED,
     HEADER_NAME,
@@ -38,7 +39,15 @@ from mooring.vault.format.root import Root, SnapshotInfo, check_size, decode_roo
 from mooring.vault.keeping.collect import Collection as CollectionResult
 from mooring.vault.keeping.collect import Collector
 from mooring.vault.keeping.mend import Mender, Mending, Readable
-from mooring.vault.keeping.replicate import OnCopied, Replication, Replicator, check_copy, make_copy
+from mooring.vault.keeping.replicate import (
+    OnCopied,
+    Replica,
+    Replication,
+    Replicator,
+    check_copy,
+    make_copy,
+)
+from mooring.vault.keeping.scrub import scrub
 from mooring.vault.keeping.usage import Usage, UsageReport
 from mooring.vault.keeping.verify import Damage, Verification, damaged_roots
 from mooring.vault.reading.diff import changed_extents
@@ -51,6 +60,23 @@ from mooring.vault.writing.digest_index import DigestIndex
 from mooring.vault.writing.pace import Pace, lower_priority
 from mooring.vault.writing.sharing import Sharing
 from mooring.vault.writing.writer import SnapshotWriter
+
+__all__ = [
+    "Damage",
+    "Mending",
+    "Readable",
+    "Replica",
+    "Replication",
+    "Root",
+    "SnapshotInfo",
+    "SnapshotReader",
+    "SnapshotWriter",
+    "Usage",
+    "Vault",
+    "change_secret",
+    "has_header",
+    "scrub",
+]
 
 INDEX_BYTES = 256 * 1024 * 1024
 """What the index of contents may take: 16 million frames, 8 TiB of content."""

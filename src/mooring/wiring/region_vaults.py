@@ -12,9 +12,8 @@ from mooring.model.errors import ConfigurationError, VaultAwayError
 from mooring.model.paths import Paths
 from mooring.vault.region_vaults import RegionVaults
 from mooring.vault.store.place import is_bucket
-from mooring.vault.vault import Vault
+from mooring.vault.vault import Vault, has_header
 from mooring.wiring.vaults import (
-    has_header,
     make_vault,
     open_store,
     open_vault_in,

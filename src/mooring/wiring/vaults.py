@@ -7,13 +7,9 @@ from pathlib import Path
 
 from mooring.config.settings import Settings
 from mooring.model.clock import Clock, SystemClock
-from mooring.model.errors import ObjectNotFoundError
 from mooring.model.paths import Paths
-from mooring.vault.format.layout import HEADER_NAME
-from mooring.vault.keeping.replicate import Replica
-from mooring.vault.store.interface import Store
-from mooring.vault.store.place import is_bucket, open_place, read_secret
-from mooring.vault.vault import Vault
+from mooring.vault.store.place import Store, is_bucket, open_place, read_secret
+from mooring.vault.vault import Replica, Vault, has_header
 
 
 def open_store(settings: Settings, region: str) -> Store | None:
@@ -23,15 +19,6 @@ def open_store(settings: Settings, region: str) -> Store | None:
         return None
     store = open_place(place, s3_options(settings))
     return store if has_header(store) or next(store.names(""), None) is not None else None
-
-
-def has_header(store: Store) -> bool:
-    """Whether a vault is in the store; one that has lost its header is none."""
-    try:
-        store.get(HEADER_NAME, 0, 1)
-    except ObjectNotFoundError:
-        return False
-    return True
 
 
 def open_vault(settings: Settings, region: str) -> Vault | None:

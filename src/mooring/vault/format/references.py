@@ -8,15 +8,24 @@ from typing import Any
 import numpy as np
 
 from mooring.model.errors import DamageError
+from mooring.vault.format.blocks import Array
 from mooring.vault.format.layout import ID_BYTES
-from mooring.vault.writing.segment_writer import OpenSegment
 
 _HEAD = struct.Struct("<HHI")
 _SELF = bytes(ID_BYTES)
 _WITH_BLOCKS = 1
 _MAX_SEGMENTS = 65_535
 
-Array = np.ndarray[Any, Any]
+
+class OpenSegment:
+    """A segment of a running writer. Its id is known only once it is sealed."""
+
+    __slots__ = ("id",)
+
+    def __init__(self) -> None:
+        self.id: bytes | None = None
+
+
 SegmentRef = bytes | OpenSegment
 
 

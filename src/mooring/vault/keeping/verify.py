@@ -12,13 +12,13 @@ import numpy as np
 
 from mooring.model.errors import DamageError
 from mooring.model.extents import BLOCK_SIZE, Extent
+from mooring.vault.format.blocks import Array
 from mooring.vault.format.frame import Kind
 from mooring.vault.format.layout import DIRECTORY_BYTES, DIRECTORY_PAGES, PAGE_BLOCKS, PAGE_BYTES
 from mooring.vault.format.references import References
 from mooring.vault.format.root import Root
 from mooring.vault.reading.frames import FrameKey, Frames
 from mooring.vault.reading.map_reader import frame_key, stored_id
-from mooring.vault.writing.framing import Array
 
 _BATCH = 64
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from mooring.model.extents import BLOCK_SIZE
+from mooring.vault.format.blocks import Array, nonzero_blocks
 from mooring.vault.format.root import Root
 from mooring.vault.reading.frames import Frames
 from mooring.vault.reading.map_reader import MapReader, Part, blocks_of
-from mooring.vault.writing.framing import Array, nonzero_blocks
 
 
 class Comparison:

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from mooring.model.extents import BLOCK_SIZE, Extent
+from mooring.vault.format.blocks import Array
 from mooring.vault.format.layout import DIRECTORY_PAGES, PAGE_BLOCKS
 from mooring.vault.format.references import References
 from mooring.vault.format.root import Root
 from mooring.vault.reading.frames import Frames
 from mooring.vault.reading.map_reader import frame_key, stored_id
-from mooring.vault.writing.framing import Array
 
 _EMPTY_DIRECTORY = References(DIRECTORY_PAGES, blocks=False)
 _EMPTY_PAGE = References(PAGE_BLOCKS, blocks=True)

@@ -9,6 +9,8 @@ from mooring.model.errors import ConfigurationError, VaultAwayError
 from mooring.vault.store.directory import DirectoryStore
 from mooring.vault.store.interface import Store
 
+__all__ = ["Store", "is_bucket", "open_place"]
+
 _BUCKET = "s3://"
 
 

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from mooring.model.extents import Extent
+from mooring.vault.format.blocks import Array
 from mooring.vault.format.layout import FRAME_BLOCKS, FRAME_BYTES, PAGE_BLOCKS
 from mooring.vault.format.root import Root
 from mooring.vault.reading.frames import Frames
 from mooring.vault.reading.map_reader import MapReader, frame_numbers
-from mooring.vault.writing.framing import STRETCH_FRAMES, Array
+from mooring.vault.writing.framing import STRETCH_FRAMES
 
 CONSOLIDATE_FRAMES = 56
 """A piece in more frames than this is written again as a whole; docs/design/vault.md has why."""

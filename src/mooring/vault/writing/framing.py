@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from mooring.model.extents import BLOCK_SIZE, Buffer
+from mooring.vault.format.blocks import Array, nonzero_blocks
 from mooring.vault.format.layout import FRAME_BLOCKS
 
-Array = np.ndarray[Any, Any]
 Emit = Callable[[Array, Buffer], None]
 
 SPARSE_BLOCKS = 16
@@ -134,16 +133,3 @@ class _Parts:
         self._blocks = []
         self._data = []
         self.count = 0
-
-
-def nonzero_blocks(data: Buffer) -> Array:
-    """For each block, whether it holds anything but zeros."""
-    words = np.frombuffer(data, np.uint64).reshape(-1, BLOCK_SIZE // 8)
-    # Most blocks that are not zero show it in one of these words, and few have to be read whole.
-    mask: Array = (words[:, 0] | words[:, 200] | words[:, 511]) != 0
-    doubtful = np.flatnonzero(~mask)
-    if doubtful.size == len(mask):
-        mask = np.asarray(words.any(axis=1))
-    elif doubtful.size:
-        mask[doubtful] = words[doubtful].any(axis=1)
-    return mask

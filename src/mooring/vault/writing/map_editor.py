@@ -14,10 +14,10 @@ from mooring.vault.format.layout import (
     FRAME_BYTES,
     PAGE_BLOCKS,
 )
-from mooring.vault.format.references import References, SegmentRef
+from mooring.vault.format.references import OpenSegment, References, SegmentRef
 from mooring.vault.format.root import table_length
 from mooring.vault.reading.frames import Frames
-from mooring.vault.writing.segment_writer import OpenSegment, SegmentWriter
+from mooring.vault.writing.segment_writer import SegmentWriter
 
 Array = np.ndarray[Any, Any]
 

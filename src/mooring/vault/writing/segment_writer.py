@@ -12,21 +12,13 @@ from mooring.model.errors import MooringError
 from mooring.vault.claims.claim import Claim
 from mooring.vault.format.frame import PackedFrame
 from mooring.vault.format.layout import FRAME_BYTES, SEGMENT_BYTES, SEGMENT_FRAMES, segment_name
+from mooring.vault.format.references import OpenSegment
 from mooring.vault.format.segment_table import SegmentTable, TableBuilder, read_ending, start_bytes
 from mooring.vault.store.interface import Store, Upload
 from mooring.vault.writing.pace import Pace
 
 MAX_SEALING = 2
 """Segments that are made durable while the next one is being filled."""
-
-
-class OpenSegment:
-    """A segment of a running writer. Its id is known only once it is sealed."""
-
-    __slots__ = ("id",)
-
-    def __init__(self) -> None:
-        self.id: bytes | None = None
 
 
 class SegmentWriter:

@@ -15,6 +15,7 @@ from mooring.model.clock import Clock
 from mooring.model.errors import MooringError, VaultError
 from mooring.model.extents import BLOCK_SIZE, Buffer, Extent
 from mooring.vault.claims.claim import Claim
+from mooring.vault.format.blocks import Array
 from mooring.vault.format.frame import Kind, PackedFrame, Packer
 from mooring.vault.format.layout import FRAME_BLOCKS, root_name
 from mooring.vault.format.root import (
@@ -30,7 +31,7 @@ from mooring.vault.reading.compare import Comparison
 from mooring.vault.reading.frames import FrameKey, Frames
 from mooring.vault.store.interface import Store
 from mooring.vault.writing.consolidation import Scatter, consolidated
-from mooring.vault.writing.framing import Array, Gather
+from mooring.vault.writing.framing import Gather
 from mooring.vault.writing.map_editor import MapEditor
 from mooring.vault.writing.pace import Pace
 from mooring.vault.writing.segment_writer import SegmentWriter
