@@ -64,6 +64,7 @@ def test_a_good_one_is_entered(server: Server) -> None:
         {"originId": "../x"},
         {"originId": {}},
         {"addOnTime": "soon"},
+        {"addOnTime": None, "disabledAddOnTime": "\x1b"},
         {"tags": {"aws:x": ""}},
         {"tags": {"a\x1b[31m": ""}},
         {"tags": {str(number): "" for number in range(51)}},

@@ -170,6 +170,14 @@ def test_runs_of_the_configuration_are_told_apart_by_what_they_are_of(catalog: C
         assert found_web is not None
         assert found_web.add_on is not None
         assert found_web.add_on.time_of_day == "06:00"
+        runs.disable("id-web")
+        found_web = transaction.instances.by_id("id-web")
+        assert found_web is not None
+        assert found_web.add_on is not None
+        assert (found_web.add_on.time_of_day, found_web.add_on.enabled) == ("06:00", False)
+        assert {run.source for run in runs.of("id-web")} == {AutoSource.CONFIG}
+        assert {run.source for run in runs.due(1 << 60)} == {AutoSource.CONFIG}
+        runs.put(add_on_run("id-web", REGION, "06:00", 0))
         runs.forget_policy_other_than(ResourceType.DISK, "")
         runs.forget_policy_other_than(ResourceType.INSTANCE, "hourly keep 1 day")
         assert runs.of("id-data") == []

@@ -223,7 +223,12 @@ def test_automatic_snapshots(site: Site) -> None:
     assert site.call("GetAutoSnapshots", resourceName=disk)["autoSnapshots"] == []
     details = "DisableAddOn - AutoSnapshot"
     assert entries(disable) == [("Disk", disk, ZONE, details, "DisableAddOn", "Succeeded")]
-    assert site.call("GetDisk", diskName=disk)["disk"]["addOns"] == []
+    (disabled,) = site.call("GetDisk", diskName=disk)["disk"]["addOns"]
+    assert disabled == {
+        "name": "AutoSnapshot",
+        "status": "Disabled",
+        "snapshotTimeOfDay": add_on["snapshotTimeOfDay"],
+    }
 
 
 def test_automatic_snapshots_of_an_instance(site: Site) -> None:

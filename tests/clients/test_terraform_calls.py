@@ -79,6 +79,11 @@ class Provider:
             return None
         return str(found["path"])
 
+    def add_ons(self, instance: str) -> list[tuple[str, str, str]]:
+        """The blocks add_on of the resource aws_lightsail_instance."""
+        found = self._call("GetInstance", instanceName=instance)["instance"]["addOns"]
+        return [(one["name"], one["snapshotTimeOfDay"], one["status"]) for one in found]
+
     def detach(self, disk: str, instance: str) -> None:
         """Stop the instance if it runs, detach, start it again."""
         ran = self._state(instance) == "running"
@@ -134,6 +139,14 @@ def test_apply_plan_change_and_destroy(site: Site) -> None:
     terraform.apply("TagResource", resourceName=disk, tags=[{"key": "Name", "value": "other"}])
     changed = terraform.disk(disk)
     assert changed == {**first, "tags": {"Name": "other"}}
+
+    # an add-on: read as applied, disabled, too, with the time that it keeps
+    daily = {"snapshotTimeOfDay": "07:00"}
+    request = {"addOnType": "AutoSnapshot", "autoSnapshotAddOnRequest": daily}
+    terraform.apply("EnableAddOn", resourceName=web, addOnRequest=request)
+    assert terraform.add_ons(web) == [("AutoSnapshot", "07:00", "Enabled")]
+    terraform.apply("DisableAddOn", resourceName=web, addOnType="AutoSnapshot")
+    assert terraform.add_ons(web) == [("AutoSnapshot", "07:00", "Disabled")]
 
     # destroy
     terraform.detach(disk, web)

@@ -48,6 +48,10 @@ DISK = Disk(
 
 def test_it_says_all_again() -> None:
     assert decode(encode(DISK, INSTANCE)) == Description(DISK, INSTANCE)
+    disabled = replace(DISK, add_on=AddOn("06:00", 0, enabled=False))
+    assert decode(encode(disabled, INSTANCE)) == Description(disabled, INSTANCE)
+    # A program that knows no disabled ones takes it for one that has none.
+    assert json.loads(encode(disabled, None))["disk"]["addOnTime"] is None
 
 
 def test_a_disk_on_its_way_is_described_as_it_stands() -> None:

@@ -124,7 +124,9 @@ class Resources(RuleBasedStateMachine):
             else NOT_FOUND
             if disk is None
             else WRONG_STATE
-            if disk.attachment != "detached" or (disk.add_on is not None and not force)
+            if disk.attachment != "detached"
+            else INVALID
+            if disk.add_on is not None and not force
             else None
         )
         if self.ask(caller, expected, "DeleteDisk", diskName=name, forceDeleteAddOns=force):
@@ -173,7 +175,9 @@ class Resources(RuleBasedStateMachine):
             else NOT_FOUND
             if web is None
             else WRONG_STATE
-            if under_way or (web.add_on is not None and not force)
+            if under_way
+            else INVALID
+            if web.add_on is not None and not force
             else None
         )
         asked = {"instanceName": name, "forceDeleteAddOns": force}

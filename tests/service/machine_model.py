@@ -25,6 +25,7 @@ class Disk:
     web: str | None = None
     path: str | None = None
     add_on: str | None = None
+    disabled: str | None = None
     autos: list[Snap] = field(default_factory=list)
 
 
@@ -33,6 +34,7 @@ class Web:
     tagged: bool
     state: str = "pending"
     add_on: str | None = None
+    disabled: str | None = None
     autos: list[Whole] = field(default_factory=list)
 
 

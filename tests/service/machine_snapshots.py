@@ -215,7 +215,7 @@ class Snapshots(Resources):
         )
         asked = {"resourceName": name, "addOnRequest": add_on(time)}
         if self.ask(caller, expected, "EnableAddOn", **asked) and bearer is not None:
-            bearer.add_on = time
+            bearer.add_on, bearer.disabled = time, None
 
     @rule(caller=CALLER, name=BEARERS)
     def disable(self, caller: str, name: str) -> None:
@@ -225,7 +225,7 @@ class Snapshots(Resources):
         )
         asked = {"resourceName": name, "addOnType": ADD_ON}
         if self.ask(caller, expected, "DisableAddOn", **asked) and bearer is not None:
-            bearer.add_on = None
+            bearer.add_on, bearer.disabled = None, bearer.add_on
 
     @rule(caller=CALLER, name=BEARERS, newest=st.booleans())
     def delete_automatic(self, caller: str, name: str, newest: bool) -> None:
@@ -351,12 +351,18 @@ class Snapshots(Resources):
     @invariant()
     def add_ons_are_shown(self) -> None:
         shown = {
-            one["name"]: [add_on["snapshotTimeOfDay"] for add_on in one["addOns"]]
+            one["name"]: [
+                (add_on["status"], add_on["snapshotTimeOfDay"]) for add_on in one["addOns"]
+            ]
             for operation, member in (("GetDisks", "disks"), ("GetInstances", "instances"))
             for one in self.world.call(operation)[member]
         }
         assert shown == {
-            name: [] if one.add_on is None else [one.add_on]
+            name: [
+                (status, time)
+                for status, time in (("Enabled", one.add_on), ("Disabled", one.disabled))
+                if time is not None
+            ]
             for name, one in self.model.bearers.items()
         }
 

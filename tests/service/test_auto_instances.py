@@ -99,7 +99,12 @@ def test_enable_change_and_disable(world: World) -> None:
         enable(world)
     enable(world, "07:00")
     world.call("DisableAddOn", resourceName="web", addOnType="AutoSnapshot")
-    assert world.call("GetInstances")["instances"][0]["addOns"] == []
+    (shown,) = world.call("GetInstances")["instances"][0]["addOns"]
+    assert (shown["status"], shown["snapshotTimeOfDay"]) == ("Disabled", "07:00")
+    enable(world, "05:00")
+    (shown,) = world.call("GetInstances")["instances"][0]["addOns"]
+    assert (shown["status"], shown["snapshotTimeOfDay"]) == ("Enabled", "05:00")
+    world.call("DisableAddOn", resourceName="web", addOnType="AutoSnapshot")
     with pytest.raises(InvalidInputException, match="AutoSnapshot not enabled"):
         world.call("DisableAddOn", resourceName="web", addOnType="AutoSnapshot")
 
@@ -292,7 +297,7 @@ def test_they_go_with_the_instance_but_only_by_force(world: World, pending: bool
     enable(world)
     world.call("EnableAddOn", resourceName="data", addOnRequest=add_on("12:00"))
     live(world, DAY_MS)
-    with pytest.raises(OperationFailureException, match=r"the instance web.*forceDelete"):
+    with pytest.raises(InvalidInputException, match=r"Instance web with addons\. .*forceDel"):
         world.call("DeleteInstance", instanceName="web")
     if pending:  # one more, which is not even frozen yet
         world.clock.advance(7 * 3600)
@@ -316,7 +321,7 @@ def test_they_go_with_the_instance_but_only_by_force(world: World, pending: bool
 def test_the_tag_holds_an_instance_as_well(world: World) -> None:
     tags = [{"key": TAG, "value": "hourly keep 1 day"}]
     world.call("TagResource", resourceName="web", tags=tags)
-    with pytest.raises(OperationFailureException, match="instance web has the tag mooring:snap"):
+    with pytest.raises(InvalidInputException, match="Instance web with the tag mooring:snap"):
         world.call("DeleteInstance", instanceName="web")
     world.call("UntagResource", resourceName="web", tagKeys=[TAG])
     world.call("DeleteInstance", instanceName="web")

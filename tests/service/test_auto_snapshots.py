@@ -19,7 +19,6 @@ from mooring.model.errors import (
     EngineError,
     InvalidInputException,
     NotFoundException,
-    OperationFailureException,
 )
 from mooring.model.extents import BLOCK_SIZE
 from mooring.model.job import Job, JobKind
@@ -79,63 +78,7 @@ def held_dates(world: World, name: str = "data") -> list[str]:
     return [one["date"] for one in autos(world, name) if one["status"] != "Failed"]
 
 
-def shown(world: World, name: str = "data") -> Any:
-    return world.call("GetDisk", diskName=name)["disk"]["addOns"]
-
-
 # --- the add-on
-
-
-def test_enable_change_and_disable(world: World) -> None:
-    world.disk()
-    assert shown(world) == []
-
-    (operation,) = enable(world, "06:00")["operations"]
-
-    assert (operation["resourceType"], operation["resourceName"]) == ("Disk", "data")
-    assert operation["location"]["availabilityZone"] == ZONE
-    assert (operation["operationType"], operation["isTerminal"]) == ("EnableAddOn", True)
-    assert shown(world) == [
-        {
-            "name": "AutoSnapshot",
-            "status": "Enabled",
-            "snapshotTimeOfDay": "06:00",
-            "nextSnapshotTimeOfDay": "06:00",
-        }
-    ]
-    with pytest.raises(InvalidInputException) as caught:
-        enable(world, "06:00")
-    assert caught.value.message == "The addOn is already in requested state"
-    enable(world, "07:00")
-    assert shown(world)[0]["snapshotTimeOfDay"] == "07:00"
-    (operation,) = world.call("DisableAddOn", resourceName="data", addOnType="AutoSnapshot")[
-        "operations"
-    ]
-    assert operation["operationType"] == "DisableAddOn"
-    assert shown(world) == []
-    with pytest.raises(InvalidInputException) as caught:
-        world.call("DisableAddOn", resourceName="data", addOnType="AutoSnapshot")
-    assert caught.value.message == "AutoSnapshot not enabled for the resource"
-
-
-@pytest.mark.parametrize("time", ["6:00", "06:30", "24:00", "06:00:00", "", "xx:00", "06:00\n"])
-def test_times_that_are_not_full_hours(world: World, time: str) -> None:
-    world.disk()
-    with pytest.raises(InvalidInputException, match="full hour"):
-        enable(world, time)
-    with pytest.raises(InvalidInputException, match="full hour"):
-        world.disk("other", addOns=[add_on(time)])
-    assert world.call("GetActiveNames")["activeNames"] == ["data"]
-
-
-def test_each_region_has_its_own_time(world: World) -> None:
-    world.disk(addOns=[add_on()])
-    far: dict[str, Any] = {"availabilityZone": "us-west-2a", "sizeInGb": 8}
-    world.call("CreateDisk", region=FAR, diskName="far", addOns=[add_on()], **far)
-
-    assert shown(world)[0]["snapshotTimeOfDay"] == "03:00"
-    disk = world.call("GetDisk", region=FAR, diskName="far")["disk"]
-    assert disk["addOns"][0]["snapshotTimeOfDay"] == "06:00"
 
 
 def test_one_is_taken_every_day_within_three_quarters_of_an_hour(world: World) -> None:
@@ -277,8 +220,12 @@ def test_delete_one_by_its_date(world: World) -> None:
 def test_they_go_with_the_disk_but_only_by_force(world: World) -> None:
     world.disk(addOns=[add_on("06:00")])
     live(world, DAY_MS)
-    with pytest.raises(OperationFailureException, match="use forceDeleteAddOns"):
+    with pytest.raises(InvalidInputException) as caught:
         world.call("DeleteDisk", diskName="data")
+    assert caught.value.message == (
+        "You cannot delete the Disk data with addons. Specify the forceDeleteAddons parameter "
+        "to delete the Disk and its associated addons."
+    )
 
     # One more is pending, and not even frozen yet.
     world.clock.advance(7 * 3600)

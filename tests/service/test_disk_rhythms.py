@@ -10,7 +10,7 @@ import pytest
 
 from mooring.jobs.auto_snapshots import take_due
 from mooring.jobs.schedule import Schedule
-from mooring.model.errors import InvalidInputException, OperationFailureException
+from mooring.model.errors import InvalidInputException
 from mooring.model.extents import BLOCK_SIZE
 from mooring.model.rhythm import DAY_MS, HOUR_MS, MINUTE_MS
 from tests.service.test_auto_snapshots import TAG, add_on, autos, dates, held_dates, live, world
@@ -131,7 +131,7 @@ def test_tags_that_are_not_rhythms(world: World) -> None:
 
 def test_a_disk_with_the_tag_is_deleted_only_by_force(world: World) -> None:
     world.disk(tags=[{"key": TAG, "value": "hourly keep 1 day"}])
-    with pytest.raises(OperationFailureException, match="has the tag mooring:snapshots"):
+    with pytest.raises(InvalidInputException, match="with the tag mooring:snapshots"):
         world.call("DeleteDisk", diskName="data")
     world.call("UntagResource", resourceName="data", tagKeys=[TAG])
     world.call("DeleteDisk", diskName="data")

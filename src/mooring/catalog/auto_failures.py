@@ -99,6 +99,7 @@ class AutoFailures:
             wanted = (
                 select(runs, bearers.c.name)
                 .join(bearers, bearers.c.id == runs.c.resource_id)
+                .where(runs.c.enabled)
                 .order_by(bearers.c.seq, runs.c.source)
             )
             if region is not None:

@@ -44,11 +44,26 @@ class AutoRuns:
                 next_ms=run.next_ms,
                 within_ms=run.within_ms,
                 since_ms=run.since_ms,
+                enabled=True,
             )
         )
 
+    def put_disabled(self, run: AutoRun) -> None:
+        """Enter a run of the add-on that is shown on, but never due."""
+        self.put(run)
+        self.disable(run.resource_id)
+
+    def disable(self, resource_id: str) -> None:
+        """Let nothing be due of the add-on any more, which is shown on."""
+        table = schema.auto_runs
+        self._connection.execute(
+            update(table)
+            .where(table.c.resource_id == resource_id, table.c.source == AutoSource.ADD_ON)
+            .values(enabled=False)
+        )
+
     def remove(self, resource_id: str, *sources: AutoSource) -> None:
-        """Forget the runs of these sources; without any, all of the resource."""
+        """Forget the runs of these sources, also disabled; without any, all of the resource."""
         table = schema.auto_runs
         query = delete(table).where(table.c.resource_id == resource_id)
         if sources:
@@ -68,8 +83,11 @@ class AutoRuns:
         return next((run for run in self.of(resource_id) if run.source is source), None)
 
     def of(self, resource_id: str) -> list[AutoRun]:
+        """Those to come of the resource."""
         table = schema.auto_runs
-        rows = self._connection.execute(select(table).where(table.c.resource_id == resource_id))
+        rows = self._connection.execute(
+            select(table).where(table.c.resource_id == resource_id, table.c.enabled)
+        )
         return [run_of(row) for row in rows]
 
     def due(self, now_ms: int) -> list[AutoRun]:
@@ -77,6 +95,7 @@ class AutoRuns:
         table = schema.auto_runs
         rows = self._connection.execute(
             select(table)
+            .where(table.c.enabled)
             .where(or_(table.c.next_ms <= now_ms, table.c.next_ms - table.c.within_ms > now_ms))
             .order_by(table.c.next_ms, table.c.resource_id, table.c.source)
         )
@@ -112,13 +131,17 @@ def with_add_on(query: Select[Any], resource_id: ColumnElement[str]) -> Select[A
     runs = schema.auto_runs
     is_its = and_(runs.c.resource_id == resource_id, runs.c.source == AutoSource.ADD_ON)
     return query.add_columns(
-        runs.c.policy.label("add_on_time"), runs.c.next_ms.label("add_on_next_ms")
+        runs.c.policy.label("add_on_time"),
+        runs.c.next_ms.label("add_on_next_ms"),
+        runs.c.enabled.label("add_on_enabled"),
     ).outerjoin(runs, is_its)
 
 
 def read_add_on(row: Row[Any]) -> AddOn | None:
-    """The add-on of a row's resource, None if it is not enabled."""
-    return None if row.add_on_time is None else AddOn(row.add_on_time, row.add_on_next_ms)
+    """The add-on of a row's resource, None if it never was enabled."""
+    if row.add_on_time is None:
+        return None
+    return AddOn(row.add_on_time, row.add_on_next_ms, bool(row.add_on_enabled))
 
 
 def run_of(row: Row[Any]) -> AutoRun:

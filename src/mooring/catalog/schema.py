@@ -118,6 +118,7 @@ auto_runs = Table(
     Column("next_ms", BigInteger),
     Column("within_ms", BigInteger),
     Column("since_ms", BigInteger),
+    Column("enabled", Boolean),
 )
 
 auto_failures = Table(

@@ -75,10 +75,14 @@ class AutoRun:
 
 @dataclass(frozen=True, slots=True)
 class AddOn:
-    """The add-on as its resource shows it: its time of day, and when the next snapshot is due."""
+    """The add-on as its resource shows it: its time of day, and when the next snapshot is due.
+
+    One that was disabled is shown on, but nothing is due of it.
+    """
 
     time_of_day: str
     next_ms: int
+    enabled: bool = True
 
 
 def time_of_day(text: str | None, region: str) -> str:

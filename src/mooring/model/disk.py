@@ -48,7 +48,7 @@ class Disk:
     """A disk. `origin_id` is the snapshot that it was made from; times are milliseconds.
 
     `auto_mounting` says that whoever attached it wished it to be mounted.
-    `add_on` is that of automatic snapshots, None if it is not enabled.
+    `add_on` is that of automatic snapshots, None if it never was enabled.
     """
 
     id: str

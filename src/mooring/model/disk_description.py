@@ -48,7 +48,7 @@ def encode(disk: Disk, instance: Instance | None) -> bytes:
             "path": disk.path if attached else None,
             "originId": disk.origin_id,
             "autoMounting": disk.auto_mounting,
-            "addOnTime": _time(disk.add_on),
+            **_tell_add_on(disk.add_on),
             "tags": dict(disk.tags),
         },
         "instance": _instance(instance) if instance is not None and attached else None,
@@ -73,13 +73,16 @@ def _instance(one: Instance) -> dict[str, Any]:
         "ipAddressType": one.ip_address_type,
         "metadataOptions": None if options is None else dict(options),
         "ports": encode_ports(one.ports),
-        "addOnTime": _time(one.add_on),
+        **_tell_add_on(one.add_on),
         "tags": dict(one.tags),
     }
 
 
-def _time(add_on: AddOn | None) -> str | None:
-    return None if add_on is None else add_on.time_of_day
+def _tell_add_on(add_on: AddOn | None) -> dict[str, str | None]:
+    """A disabled one has a member of its own, for older programs take the other as enabled."""
+    if add_on is not None and not add_on.enabled:
+        return {"addOnTime": None, "disabledAddOnTime": add_on.time_of_day}
+    return {"addOnTime": None if add_on is None else add_on.time_of_day}
 
 
 def decode(text: bytes) -> Description:
@@ -138,7 +141,10 @@ def _read_instance(told: Mapping[str, Any]) -> Instance:
 
 
 def _read_add_on(told: Mapping[str, Any]) -> AddOn | None:
-    return None if told["addOnTime"] is None else AddOn(str(told["addOnTime"]), 0)
+    if told["addOnTime"] is not None:
+        return AddOn(str(told["addOnTime"]), 0)
+    disabled = told.get("disabledAddOnTime")
+    return None if disabled is None else AddOn(str(disabled), 0, enabled=False)
 
 
 def _read_tags(told: Mapping[str, Any]) -> dict[str, str | None]:

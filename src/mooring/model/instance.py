@@ -39,8 +39,9 @@ class Instance:
     """An instance. Times are milliseconds.
 
     `metadata_options` and `ports` are only kept for clients that read them back.
-    `add_on` is that of automatic snapshots, None if it is not enabled. `slot` says which addresses
-    it has, None while the catalog does not have it, and `static_slot` which static IP is attached.
+    `add_on` is that of automatic snapshots, None if it never was enabled. `slot` says which
+    addresses it has, None while the catalog does not have it, and `static_slot` which static IP
+    is attached.
     """
 
     id: str

@@ -12,7 +12,6 @@ from mooring.model.disk import Disk
 from mooring.model.errors import (
     InvalidInputException,
     NotFoundException,
-    OperationFailureException,
 )
 from mooring.model.instance import Instance
 from mooring.model.names import check_name, shown
@@ -38,13 +37,16 @@ def enable_add_on(backend: Backend, call: Call) -> Result:
 
 
 def disable_add_on(backend: Backend, call: Call) -> Result:
-    """DisableAddOn: what was taken is kept until it is deleted, or the disk or instance is."""
+    """DisableAddOn: what was taken is kept until it is deleted, or the disk or instance is.
+
+    The add-on is shown on as disabled, with its time of day, as clients know it.
+    """
     _check_type(call.params["addOnType"])
     with backend.catalog.write() as transaction:
         resource = find_bearer(transaction, call.region, call.params["resourceName"])
         if transaction.auto_runs.find(resource.id, AutoSource.ADD_ON) is None:
             raise InvalidInputException(f"{ADD_ON} not enabled for the resource")
-        transaction.auto_runs.remove(resource.id, AutoSource.ADD_ON)
+        transaction.auto_runs.disable(resource.id)
         transaction.auto_failures.remove(resource.id, AutoSource.ADD_ON)
         return _done(backend, transaction, call, resource)
 
@@ -123,7 +125,8 @@ def end_with(
 ) -> None:
     """Delete the automatic snapshots of what the call deletes.
 
-    Raises OperationFailureException if it has more to come and the call does not insist.
+    Raises InvalidInputException if it has more to come and the call does not insist: the real
+    service's type and, of the add-on, its words (hashicorp/terraform-provider-aws#20650).
     """
     if not call.params.get("forceDeleteAddOns"):
         _check_none_to_come(transaction, resource)
@@ -134,17 +137,17 @@ def end_with(
 
 
 def _check_none_to_come(transaction: Transaction, resource: Disk | Instance) -> None:
-    what = f"{operations.type_of(resource).lower()} {resource.name}"
+    what = f"{operations.type_of(resource)} {resource.name}"
     for run in transaction.auto_runs.of(resource.id):
         if run.source is AutoSource.ADD_ON:
-            raise OperationFailureException(
-                f"The add-on {ADD_ON} is enabled for the {what}, and its automatic "
-                "snapshots are deleted with it. Disable the add-on, or use forceDeleteAddOns."
+            raise InvalidInputException(
+                f"You cannot delete the {what} with addons. Specify the forceDeleteAddons "
+                f"parameter to delete the {operations.type_of(resource)} and its associated addons."
             )
         if run.source is AutoSource.TAG:
-            raise OperationFailureException(
-                f"The {what} has the tag {RHYTHMS_TAG}, and its automatic snapshots "
-                "are deleted with it. Remove the tag, or use forceDeleteAddOns."
+            raise InvalidInputException(
+                f"You cannot delete the {what} with the tag {RHYTHMS_TAG}: its automatic snapshots "
+                "are deleted with it. Remove the tag, or specify the forceDeleteAddOns parameter."
             )
 
 

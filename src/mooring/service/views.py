@@ -328,13 +328,13 @@ def operation_view(operation: Operation) -> View:
 def _add_ons(resource: Disk | Instance) -> list[View]:
     if resource.add_on is None:
         return []
-    time = resource.add_on.time_of_day
+    time, enabled = resource.add_on.time_of_day, resource.add_on.enabled
     return [
         {
             "name": "AutoSnapshot",
-            "status": "Enabled",
+            "status": "Enabled" if enabled else "Disabled",
             "snapshotTimeOfDay": time,
-            "nextSnapshotTimeOfDay": time,
+            "nextSnapshotTimeOfDay": time if enabled else None,
         }
     ]
 
