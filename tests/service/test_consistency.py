@@ -19,7 +19,7 @@ from mooring.quiesce.interface import COMMANDS, GUEST_AGENT
 from mooring.service import quiescing
 from mooring.service.context import Context
 from mooring.service.questions.table import question_handlers
-from tests.service.world import REGION, World
+from tests.service.world import REGION, ZONE, World
 
 AGENT = "/run/qemu/web/agent.sock"
 
@@ -246,17 +246,61 @@ def test_tags_belong_on_their_resources(world: World) -> None:
 def test_only_the_server_says_how_consistent_a_snapshot_is(world: World) -> None:
     world.disk()
     mine = [tag("consistency", "application")]
-    with pytest.raises(InvalidInputException, match="Mooring's own"):
-        world.call("CreateDiskSnapshot", diskName="data", diskSnapshotName="s1", tags=mine)
-    world.snapshot("s1")
-    with pytest.raises(InvalidInputException, match="Mooring's own"):
-        world.call("TagResource", resourceName="s1", tags=mine)
-    with pytest.raises(InvalidInputException, match="Mooring's own"):
-        world.call("UntagResource", resourceName="s1", tagKeys=["mooring:consistency"])
+    world.snapshot("s1", tags=mine)
+    world.call("TagResource", resourceName="s1", tags=mine)
+    world.call("UntagResource", resourceName="s1", tagKeys=["mooring:consistency"])
     world.call("TagResource", resourceName="s1", tags=[{"key": f"k{n}"} for n in range(50)])
     world.call("UntagResource", resourceName="s1", tagKeys=["k0"])
 
     assert kind(world, "s1") == "at-rest"
+
+
+def test_whoever_copies_tags_need_not_sort_them(world: World) -> None:
+    """All tags of what is there go to what is made of it: there and back."""
+    world.disk(tags=[tag("quiesce", "off"), tag("snapshots", "daily keep 1 week")])
+    own = [{"key": f"k{n}", "value": "v"} for n in range(48)]
+    world.call("TagResource", resourceName="data", tags=own)
+
+    def tags_of(operation: str, what: str, **named: str) -> list[Mapping[str, Any]]:
+        return list(world.call(operation, **named)[what]["tags"])
+
+    of_disk = tags_of("GetDisk", "disk", diskName="data")
+    world.snapshot("s1", tags=of_disk)
+    world.settle()
+    of_snapshot = tags_of("GetDiskSnapshot", "diskSnapshot", diskSnapshotName="s1")
+    assert tag("consistency", "at-rest") in of_snapshot
+    assert len(of_snapshot) == 51, "the server's own does not count"
+    asked: dict[str, Any] = {"diskSnapshotName": "s1", "availabilityZone": ZONE, "sizeInGb": 8}
+    world.call("CreateDiskFromSnapshot", diskName="new", tags=of_snapshot, **asked)
+    assert tags_of("GetDisk", "disk", diskName="new") == of_disk
+    world.call("TagResource", resourceName="new", tags=of_snapshot)
+    assert tags_of("GetDisk", "disk", diskName="new") == of_disk
+
+    world.instance(tags=[tag("address", "10.1.2.3"), {"key": "team", "value": "a"}])
+    of_instance = tags_of("GetInstance", "instance", instanceName="web")
+    world.attach("data")
+    asked = {"instanceName": "web", "instanceSnapshotName": "all"}
+    world.call("CreateInstanceSnapshot", tags=of_instance, **asked)
+    world.settle()
+    of_whole = tags_of("GetInstanceSnapshot", "instanceSnapshot", instanceSnapshotName="all")
+    assert len(of_whole) == 3
+    world.call(
+        "CreateInstancesFromSnapshot",
+        instanceNames=["web2"],
+        instanceSnapshotName="all",
+        availabilityZone=ZONE,
+        bundleId="external",
+        tags=of_whole,
+    )
+    assert tags_of("GetInstance", "instance", instanceName="web2") == of_instance
+
+
+def test_what_a_snapshot_keeps_of_its_disk_is_checked_all_the_same(world: World) -> None:
+    world.disk()
+    with pytest.raises(InvalidInputException, match="must be off, try, require"):
+        world.snapshot("s1", tags=[tag("quiesce", "sometimes")])
+    with pytest.raises(InvalidInputException, match="means nothing"):
+        world.snapshot("s1", tags=[tag("quiet", "try")])
 
 
 def test_all_disks_of_an_instance_in_one_hold(world: World) -> None:

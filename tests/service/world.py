@@ -191,8 +191,8 @@ class World:
         self.call("AttachDisk", diskName=disk, instanceName=instance, diskPath=path)
         self.runner.drain()
 
-    def snapshot(self, name: str, disk: str = "data") -> Mapping[str, Any]:
-        return self.call("CreateDiskSnapshot", diskName=disk, diskSnapshotName=name)
+    def snapshot(self, name: str, disk: str = "data", **more: Any) -> Mapping[str, Any]:
+        return self.call("CreateDiskSnapshot", diskName=disk, diskSnapshotName=name, **more)
 
     def state(self, snapshot: str) -> Mapping[str, Any]:
         found = self.call("GetDiskSnapshot", diskSnapshotName=snapshot)["diskSnapshot"]

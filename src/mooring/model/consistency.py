@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os.path
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
+from typing import Any
 
 from mooring.model.addresses import ADDRESS_TAG, check_address_tag
 from mooring.model.disk import SHARED_TAG
@@ -12,7 +13,7 @@ from mooring.model.errors import InvalidInputException
 from mooring.model.names import shown
 from mooring.model.operation import ResourceType
 from mooring.model.rhythm import RHYTHMS_TAG
-from mooring.model.tags import Tags
+from mooring.model.tags import Tags, read_tags
 
 QUIESCE_TAG = "mooring:quiesce"
 """On a disk: the wish."""
@@ -65,8 +66,21 @@ def consistency_of(tags: Tags) -> Consistency | None:
     return Consistency(value) if value in list(Consistency) else None
 
 
-def check_own_tags(kind: ResourceType, tags: Tags) -> None:
-    """Refuse tags that begin with `mooring:` and mean nothing. Raises InvalidInputException."""
+def read_given_tags(
+    kind: ResourceType, items: Iterable[Mapping[str, Any]]
+) -> dict[str, str | None]:
+    """The tags that a request gives a resource of that type. Raises InvalidInputException.
+
+    Scripts hand on the tags of what they copy or restore, so the one that only the server sets is
+    left out, whatever it says; and a snapshot keeps its disk's or instance's for what is made of
+    it. What begins with `mooring:` otherwise and means nothing there is refused.
+    """
+    tags = read_tags(item for item in items if item.get("key") != CONSISTENCY_TAG)
+    _check_own_tags(kind, tags)
+    return tags
+
+
+def _check_own_tags(kind: ResourceType, tags: Tags) -> None:
     for key, value in tags.items():
         if not key.startswith("mooring:"):
             continue
@@ -76,7 +90,7 @@ def check_own_tags(kind: ResourceType, tags: Tags) -> None:
                 f"The tag {shown(key)} means nothing: tags that begin with mooring: are Mooring's "
                 f"own, and those to set are {', '.join(_KNOWN)}."
             )
-        if kind not in known:
+        if kind not in known and kind not in _SNAPSHOTS:
             raise InvalidInputException(
                 f"The tag {key} belongs on a resource of the type {' or '.join(known)}, "
                 f"not on a {kind}."
@@ -107,6 +121,10 @@ _KNOWN: Mapping[str, Sequence[ResourceType]] = {
     SHARED_TAG: [ResourceType.DISK],
     ADDRESS_TAG: [ResourceType.INSTANCE],
 }
+
+
+_SNAPSHOTS = (ResourceType.DISK_SNAPSHOT, ResourceType.INSTANCE_SNAPSHOT)
+"""What keeps its origin's tags; they have no effect there."""
 
 
 def _check_socket(path: str) -> None:

@@ -21,9 +21,12 @@ DIFFERENCES: dict[str, str] = {
     "CopySnapshot": "Only what the target region does not have of the disk is read and stored.",
     "CreateDiskFromSnapshot": "The disk is usable at once, before it has all data.",
     "CreateDiskSnapshot": "With `instanceName` it is refused: instances have no system disk here. "
-    "CreateInstanceSnapshot takes all disks of an instance.",
+    "CreateInstanceSnapshot takes all disks of an instance. The snapshot has the tag "
+    "`mooring:consistency` besides those of the request, which is left out where a client gives "
+    "it.",
     "CreateInstanceSnapshot": "It holds the attached disks only, for there is no system disk. One "
-    "of an instance without disks is available at once. `sizeInGb` is the sum of its disks.",
+    "of an instance without disks is available at once. `sizeInGb` is the sum of its disks. Its "
+    "tags are as with CreateDiskSnapshot.",
     "CreateInstances": "Nothing is booted: an instance is a place to attach disks to. The "
     "blueprint `external` is Mooring's own. `userData` has no effect. A `keyPairName` is kept, "
     "and need not be that of a key pair; no default key pair is made.",
@@ -39,6 +42,7 @@ DIFFERENCES: dict[str, str] = {
     "DeleteInstance": "Its disks are detached and kept, as on the real service. Refused without "
     "`forceDeleteAddOns` while the instance has the add-on, or the tag `mooring:snapshots`.",
     "DetachStaticIp": "The instance has its former public address again.",
+    "DisableAddOn": "The add-on is shown on as `Disabled`, with its time of day.",
     "DownloadDefaultKeyPair": "Not for keys that are bound to tags. Its private key is a file in "
     "the data directory, readable for the server only.",
     "DetachDisk": "Possible while the instance runs, unless a client uses the disk.",
@@ -57,11 +61,20 @@ DIFFERENCES: dict[str, str] = {
     "GetKeyPair": "`LightsailDefaultKeyPair` is there once it has been downloaded.",
     "ImportKeyPair": "Without tags in the request it gets those that the caller's key is bound to.",
     "GetInstancePortStates": "No port is shown until one is opened: Mooring has no firewall.",
-    "GetInstanceSnapshot": "There is no system disk: see CreateInstanceSnapshot.",
-    "GetInstanceSnapshots": "There is no system disk: see CreateInstanceSnapshot.",
-    "GetOperations": "Newest first, as its example shows, though its text says the opposite; all "
-    "operations, in pages of 100, though its text says 200 in all.",
-    "GetOperationsForResource": "Newest first; also of a resource that is gone.",
+    "GetDiskSnapshot": "Among its tags is `mooring:consistency`: see CreateDiskSnapshot.",
+    "GetDiskSnapshots": "Among their tags is `mooring:consistency`: see CreateDiskSnapshot.",
+    "GetInstanceSnapshot": "There is no system disk: see CreateInstanceSnapshot. Among its tags is "
+    "`mooring:consistency`.",
+    "GetInstanceSnapshots": "There is no system disk: see CreateInstanceSnapshot. Among their tags "
+    "is `mooring:consistency`.",
+    "GetOperation": "`operationType` is the name of the operation that was called. Eight of "
+    "these are not in the model's enumeration, CopySnapshot among them, as in the answers of the "
+    "real service: see docs/design/api.md.",
+    "GetOperations": "`operationType` is as with GetOperation. Newest first, as its example shows, "
+    "though its text says the opposite; all operations, in pages of 100, though its text says 200 "
+    "in all.",
+    "GetOperationsForResource": "`operationType` is as with GetOperation. Newest first; also of a "
+    "resource that is gone.",
     "GetProfile": "Always `Lightsailor`, the one without a membership.",
     "GetRegions": "Those that the server serves; without zones for databases.",
     "IsVpcPeered": "Always false: there is no network to be peered with.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mooring.catalog.database import Transaction
-from mooring.model.consistency import check_own_tags
+from mooring.model.consistency import read_given_tags
 from mooring.model.disk import Attachment, Disk
 from mooring.model.errors import (
     InvalidInputException,
@@ -15,7 +15,6 @@ from mooring.model.names import check_name, name_taken
 from mooring.model.operation import ResourceType
 from mooring.model.sizes import check_disk_size
 from mooring.model.snapshot import DiskSnapshot, SnapshotState
-from mooring.model.tags import read_tags
 from mooring.service import operations, pages
 from mooring.service.add_ons import begin_with, end_with, read_add_ons
 from mooring.service.auto_snapshots import find_auto_snapshot_of_disk, refuse_choice
@@ -118,8 +117,7 @@ def _source(transaction: Transaction, region: str, params: Params) -> tuple[Disk
 def _new_disk(backend: Backend, call: Call, origin: DiskSnapshot | None) -> Disk:
     params = call.params
     read_add_ons(params, call.region)
-    tags = read_tags(params.get("tags") or [])
-    check_own_tags(ResourceType.DISK, tags)
+    tags = read_given_tags(ResourceType.DISK, params.get("tags") or [])
     size = check_disk_size(params["sizeInGb"])
     if origin is not None and size < origin.size_gb:
         raise InvalidInputException(

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from mooring.model.consistency import check_own_tags
+from mooring.model.consistency import read_given_tags
 from mooring.model.errors import InvalidInputException, NbdError
 from mooring.model.job import JobKind
 from mooring.model.names import check_name, name_taken, shown
 from mooring.model.operation import ResourceType
 from mooring.model.sizes import check_disk_size, size_in_bytes
 from mooring.model.snapshot import DiskSnapshot
-from mooring.model.tags import read_tags
 from mooring.nbd.blocking import BlockingNbdClient
 from mooring.nbd.uri import NbdUri
 from mooring.service import operations
@@ -48,8 +47,7 @@ def import_snapshot(backend: Backend, context: Context, params: Params) -> dict[
         return known
     name = check_name(_text(params, "diskSnapshotName"))
     place = _text(params, "place")
-    tags = read_tags(params.get("tags") or [])
-    check_own_tags(ResourceType.DISK_SNAPSHOT, tags)
+    tags = read_given_tags(ResourceType.DISK_SNAPSHOT, params.get("tags") or [])
     size_gb = check_disk_size(_number(params, "sizeInGb"))
     socket = str(backend.imports.socket(context.access.user, place))
     _check_served(socket, size_gb)

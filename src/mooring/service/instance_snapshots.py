@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mooring.catalog.database import Transaction
-from mooring.model.consistency import check_own_tags
+from mooring.model.consistency import read_given_tags
 from mooring.model.disk import Disk
 from mooring.model.errors import NotFoundException, OperationFailureException
 from mooring.model.instance import Instance
 from mooring.model.instance_snapshot import InstanceSnapshot, in_motion, part
 from mooring.model.names import check_name, name_taken
 from mooring.model.operation import ResourceType
-from mooring.model.tags import read_tags
 from mooring.service import freezing, operations, pages
 from mooring.service.auto_snapshots import check_none_pending
 from mooring.service.backend import Backend, Call, Result
@@ -27,8 +26,7 @@ def create_instance_snapshot(backend: Backend, call: Call) -> Result:
     disk here: of an instance without disks there is nothing to store.
     """
     name = check_name(call.params["instanceSnapshotName"])
-    tags = read_tags(call.params.get("tags") or [])
-    check_own_tags(ResourceType.INSTANCE_SNAPSHOT, tags)
+    tags = read_given_tags(ResourceType.INSTANCE_SNAPSHOT, call.params.get("tags") or [])
     with backend.catalog.write() as transaction:
         instance = find_instance(transaction, call.region, call.params["instanceName"])
         if taken := transaction.names.taken(call.region, [name]):

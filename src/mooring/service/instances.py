@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from mooring.catalog.database import Transaction
 from mooring.model import blueprints
-from mooring.model.consistency import check_own_tags
+from mooring.model.consistency import read_given_tags
 from mooring.model.disk import Attachment, Disk
 from mooring.model.errors import (
     InvalidInputException,
@@ -17,7 +17,6 @@ from mooring.model.instance import Instance, InstanceState
 from mooring.model.job import JobKind
 from mooring.model.names import check_name, name_taken, shown
 from mooring.model.operation import Operation, ResourceType
-from mooring.model.tags import read_tags
 from mooring.service import operations, pages
 from mooring.service.add_ons import begin_with, end_with, read_add_ons
 from mooring.service.backend import Backend, Call, Result
@@ -38,8 +37,7 @@ def create_instances(backend: Backend, call: Call) -> Result:
     check_bundle(params["bundleId"])
     read_add_ons(params, call.region)
     zone = backend.check_zone(call.region, params["availabilityZone"])
-    tags = read_tags(params.get("tags") or [])
-    check_own_tags(ResourceType.INSTANCE, tags)
+    tags = read_given_tags(ResourceType.INSTANCE, params.get("tags") or [])
     check_agent(backend, tags)
     key_pair = params.get("keyPairName")
     with backend.catalog.write() as transaction:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mooring.catalog.database import Transaction
-from mooring.model.consistency import check_own_tags
+from mooring.model.consistency import read_given_tags
 from mooring.model.errors import (
     InvalidInputException,
     NotFoundException,
@@ -20,7 +20,7 @@ from mooring.model.errors import (
 from mooring.model.key_pair import DEFAULT_KEY_PAIR, KeyPair
 from mooring.model.names import check_name, name_taken, shown
 from mooring.model.operation import ResourceType
-from mooring.model.tags import Tags, read_tags
+from mooring.model.tags import Tags
 from mooring.service import operations, pages
 from mooring.service.backend import Backend, Call, Result
 from mooring.service.ssh_keys import make_keys, read_public_key
@@ -30,8 +30,7 @@ from mooring.service.views import key_pair_view
 def create_key_pair(backend: Backend, call: Call) -> Result:
     """CreateKeyPair: the answer is the only place where its private key ever is."""
     name = _new_name(call)
-    tags = read_tags(call.params.get("tags") or [])
-    check_own_tags(ResourceType.KEY_PAIR, tags)
+    tags = read_given_tags(ResourceType.KEY_PAIR, call.params.get("tags") or [])
     with backend.catalog.read() as transaction:
         _check_free(transaction, call.region, name)
     keys = make_keys()  # which takes long: others need not wait for it

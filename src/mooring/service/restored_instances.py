@@ -7,7 +7,7 @@ from typing import Any
 
 from mooring.catalog.database import Transaction
 from mooring.model.access import Access
-from mooring.model.consistency import check_own_tags
+from mooring.model.consistency import read_given_tags
 from mooring.model.disk import Attachment, Disk
 from mooring.model.errors import InvalidInputException, OperationFailureException
 from mooring.model.instance import Instance
@@ -15,7 +15,6 @@ from mooring.model.instance_snapshot import InstanceSnapshot, InstanceSnapshotSt
 from mooring.model.job import JobKind
 from mooring.model.names import MAX_NAME_LENGTH, check_name, name_taken, shown
 from mooring.model.operation import ResourceType
-from mooring.model.tags import read_tags
 from mooring.service import operations
 from mooring.service.add_ons import begin_with, read_add_ons
 from mooring.service.auto_snapshots import find_auto_snapshot_of_instance, refuse_choice
@@ -142,8 +141,7 @@ def _new_instance(backend: Backend, call: Call, whole: InstanceSnapshot, name: s
     params = call.params
     key_pair = params.get("keyPairName")
     check_blueprint(backend, whole.blueprint_id)
-    tags = read_tags(params.get("tags") or [])
-    check_own_tags(ResourceType.INSTANCE, tags)
+    tags = read_given_tags(ResourceType.INSTANCE, params.get("tags") or [])
     check_agent(backend, tags)
     return Instance(
         id=backend.ids.new_id(),

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from mooring.catalog.database import Transaction
-from mooring.model.consistency import check_own_tags
+from mooring.model.consistency import read_given_tags
 from mooring.model.disk import Disk
 from mooring.model.errors import InvalidInputException, NotFoundException
 from mooring.model.instance_snapshot import Snapshot
 from mooring.model.names import check_name, name_taken, shown
 from mooring.model.operation import ResourceType
 from mooring.model.snapshot import DiskSnapshot
-from mooring.model.tags import read_tags
 from mooring.service import freezing, operations, pages
 from mooring.service.backend import Backend, Call, Result
 from mooring.service.disks import find_disk, find_snapshot
@@ -94,8 +93,7 @@ def _reserve(
     if taken := transaction.names.taken(call.region, [name]):
         raise name_taken(taken)
     freezing.check_freezable(backend, transaction, disk)
-    tags = read_tags(call.params.get("tags") or [])
-    check_own_tags(ResourceType.DISK_SNAPSHOT, tags)
+    tags = read_given_tags(ResourceType.DISK_SNAPSHOT, call.params.get("tags") or [])
     snapshot = DiskSnapshot(
         id=backend.ids.new_id(),
         region=call.region,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from mooring.catalog.database import Transaction
-from mooring.model.consistency import CONSISTENCY_TAG, check_own_tags, without_own
+from mooring.model.consistency import CONSISTENCY_TAG, read_given_tags, without_own
 from mooring.model.disk import Disk
 from mooring.model.errors import InvalidInputException, NotFoundException
 from mooring.model.instance import Instance
 from mooring.model.names import check_name, shown
 from mooring.model.operation import ResourceType
-from mooring.model.tags import Tags, check_count, read_tags
+from mooring.model.tags import Tags, check_count
 from mooring.service import operations, views
 from mooring.service.add_ons import follow_tags
 from mooring.service.backend import Backend, Call, Result
@@ -20,8 +20,7 @@ def tag_resource(backend: Backend, call: Call) -> Result:
     """TagResource: new values replace old ones of the same key."""
     with backend.catalog.write() as transaction:
         resource = _find(backend, transaction, call)
-        added = read_tags(call.params["tags"])
-        check_own_tags(operations.type_of(resource), added)
+        added = read_given_tags(operations.type_of(resource), call.params["tags"])
         check_agent(backend, added)
         tags = {**resource.tags, **added}
         check_count(without_own(tags))
@@ -35,11 +34,8 @@ def untag_resource(backend: Backend, call: Call) -> Result:
     """UntagResource: keys that are not there do not matter."""
     with backend.catalog.write() as transaction:
         resource = _find(backend, transaction, call)
-        if CONSISTENCY_TAG in call.params["tagKeys"]:
-            raise InvalidInputException(
-                f"The tag {CONSISTENCY_TAG} is Mooring's own: it stays as long as the snapshot."
-            )
-        gone = set(call.params["tagKeys"])
+        # Tools that bring tags in line take off whatever they do not know: this one stays.
+        gone = set(call.params["tagKeys"]) - {CONSISTENCY_TAG}
         transaction.tags.remove(resource.id, gone)
         left = {key: value for key, value in resource.tags.items() if key not in gone}
         _follow(backend, transaction, resource, left)
