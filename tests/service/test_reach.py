@@ -377,3 +377,43 @@ def test_a_guest_agent_is_named_by_who_is_not_bound(shared: Shared) -> None:
             **{**request("CreateInstances", {}), "tags": [*TAGS, *agent]},
         )
     shared.world.call("TagResource", resourceName="web", tags=agent)
+
+
+def test_usage_shows_what_is_of_the_teams_own_disks(shared: Shared) -> None:
+    """Automatic snapshots have no tags: the disk's say whose they are, and the instance's."""
+    world = shared.world
+    for name in ("ours", "theirs"):
+        world.call("EnableAddOn", resourceName=name, addOnRequest=add_on("06:00"))
+    world.clock.advance(24 * 3600)
+    assert take_due(world.tools) == 3
+    world.settle()
+    world.call("CreateInstanceSnapshot", instanceName="web", instanceSnapshotName="of-admin")
+    world.call("TagResource", resourceName="of-admin", tags=TAGS)
+    world.settle()
+
+    def disks(access: Access) -> dict[str, list[str]]:
+        context = Context(
+            region=REGION,
+            caller="AKIATEST",
+            request_id="request",
+            invocation_id=None,
+            received_ms=world.clock.now_ms(),
+            access=access,
+        )
+        rows = question_handlers(world.backend)["usage"](context, {})["snapshots"]
+        found: dict[str, list[str]] = {}
+        for row in rows:
+            found.setdefault(row["diskSnapshotName"].split("@")[0], []).append(row["diskName"])
+        return {name: sorted(names) for name, names in found.items()}
+
+    everybody = disks(Access("admin", Role.ADMINISTRATOR, {}))
+    assert everybody["web"] == ["ours", "ours", "payroll", "payroll"]
+    assert everybody["theirs"] == ["theirs"]
+    assert disks(DB) == {
+        "our-snap": ["ours"],
+        "ours": ["ours"],
+        "web": ["ours", "ours"],
+        # Who gave it to the team gave all of it.
+        "of-admin/ours": ["ours"],
+        "of-admin/payroll": ["payroll"],
+    }

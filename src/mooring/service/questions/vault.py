@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from typing import Any
 
+from mooring.catalog.database import Transaction
 from mooring.model.errors import (
     InvalidInputException,
     OperationFailureException,
@@ -13,7 +15,7 @@ from mooring.model.errors import (
 from mooring.model.extents import BLOCK_SIZE
 from mooring.model.sizes import size_in_bytes
 from mooring.model.snapshot import DiskSnapshot, SnapshotState
-from mooring.service.access import shown_to
+from mooring.model.tags import Tags
 from mooring.service.backend import Backend, Params
 from mooring.service.context import Context
 from mooring.service.named_snapshots import named_snapshot
@@ -82,6 +84,7 @@ def usage(backend: Backend, context: Context, _params: Params) -> Answer:
             for one in transaction.snapshots.all()
             if one.region == context.region and one.state is SnapshotState.COMPLETED
         }
+        owners = _owners(transaction, snapshots.values()) if snapshots else {}
     try:
         report = backend.vaults[context.region].usage()
     except VaultError as error:
@@ -90,7 +93,9 @@ def usage(backend: Backend, context: Context, _params: Params) -> Answer:
         ) from error
     rows: list[dict[str, Any]] = []
     for one in report:
-        if (found := snapshots.get(one.snapshot_id)) is not None:
+        found = snapshots.get(one.snapshot_id)
+        if found is not None and all(map(context.access.reaches, owners[found.id])):
+            tags = owners[found.id][0]
             rows.append(
                 {
                     "diskSnapshotName": found.name,
@@ -100,8 +105,34 @@ def usage(backend: Backend, context: Context, _params: Params) -> Answer:
                     "aloneBytes": one.unique_bytes,
                     "sharedBytes": one.shared_bytes,
                     "fullCopyBytes": one.logical_bytes,
-                    "tags": [{"key": key, "value": found.tags[key]} for key in found.tags],
+                    "tags": [{"key": key, "value": tags[key]} for key in tags],
                 }
             )
     rows.sort(key=lambda row: (row["diskName"], row["createdAt"]))
-    return shown_to(context.access, {"snapshots": rows})
+    return {"snapshots": rows}
+
+
+def _owners(
+    transaction: Transaction, snapshots: Iterable[DiskSnapshot]
+) -> dict[str, tuple[Tags, ...]]:
+    """Whose tags decide who may see each snapshot, by its id: all of these.
+
+    Its own; of an automatic one its disk's, for it has none; of a part those of the whole, or, if
+    that is automatic, its instance's and its disk's.
+    """
+    disks = {one.id: one.tags for one in transaction.disks.all()}
+    instances = {one.id: one.tags for one in transaction.instances.all()}
+    wholes = {one.id: one for one in transaction.instance_snapshots.all()}
+    found: dict[str, tuple[Tags, ...]] = {}
+    for one in snapshots:
+        whole = None if one.part_of is None else wholes.get(one.part_of)
+        if whole is not None and whole.auto is None:
+            found[one.id] = (whole.tags,)
+        elif whole is not None:
+            origin = disks.get(one.disk_id, one.tags)
+            found[one.id] = (instances.get(whole.instance_id, {}), origin)
+        elif one.auto is not None:
+            found[one.id] = (disks.get(one.disk_id, one.tags),)
+        else:
+            found[one.id] = (one.tags,)
+    return found
