@@ -233,6 +233,55 @@ def test_automatic_snapshots_of_instances_come_back(
         assert [part.id for part in again.parts] == [part.id for part in whole.parts]
 
 
+def test_automatic_ones_of_what_is_there_stay_automatic(tmp_path: Path, vault: Path) -> None:
+    """An older catalog, or a disk that was recovered by its description, has what they are of."""
+    settings = settings_at(tmp_path / "known", vault)
+    with running(settings) as server:
+        whole = automatic_instance_snapshot(server)
+        hourly = [{"key": "mooring:snapshots", "value": "hourly keep 1 day"}]
+        server.call("TagResource", resourceName="data", tags=[*hourly, *TAGS])
+        catalog = server.mooring.tools.catalog
+        with catalog.write() as transaction:
+            data = transaction.disks.by_name(REGION, "data")
+            assert data is not None
+            transaction.auto_runs.move(data.id, AutoSource.TAG, 0)
+        assert take_due(server.mooring.tools) == 1
+        server.settle()
+        with catalog.write() as transaction:
+            (taken,) = transaction.snapshots.auto_of_disk(data.id)
+            transaction.snapshots.remove(taken)
+            transaction.instance_snapshots.remove(whole)
+            assert not transaction.automatic_of(data.id)
+            assert not transaction.automatic_of(whole.instance_id)
+
+    assert recover(settings, add=True) == 0
+
+    with running(settings) as server, server.mooring.tools.catalog.read() as transaction:
+        (again,) = transaction.snapshots.auto_of_disk(data.id)
+        assert (again.id, again.name, again.auto, again.from_auto, again.consistency) == (
+            taken.id,
+            taken.name,
+            AutoSource.TAG,
+            False,
+            taken.consistency,
+        )
+        assert again.tags == taken.tags
+        (back,) = transaction.instance_snapshots.auto_of_instance(whole.instance_id)
+        assert (back.id, back.name, back.auto, back.from_auto) == (
+            whole.id,
+            whole.name,
+            AutoSource.TAG,
+            False,
+        )
+        assert [(one.id, one.name, one.tags, one.from_auto) for one in back.parts] == [
+            (one.id, one.name, one.tags, one.from_auto) for one in whole.parts
+        ]
+        assert back.consistency == whole.consistency is not None
+        others = {one.name for one in transaction.snapshots.all() if one.auto is None}
+        kept = {f"kept/{one.disk_name}" for one in whole.parts}
+        assert others == kept | {one.name for one in whole.parts}
+
+
 def test_the_rest_of_an_automatic_one_of_an_instance(
     tmp_path: Path, vault: Path, fresh: Settings
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +11,8 @@ from mooring.admin.recover_disks import Entered, enter_disks, read_descriptions
 from mooring.admin.vaults import opened, readable_roots
 from mooring.catalog.database import Transaction
 from mooring.config.settings import Settings
-from mooring.model.auto_snapshot import name_as_manual
-from mooring.model.consistency import consistency_of
+from mooring.model.auto_snapshot import AutoSource, name_as_manual, name_of
+from mooring.model.consistency import consistency_told
 from mooring.model.errors import ConfigurationError
 from mooring.model.extents import BLOCK_SIZE, GIB
 from mooring.model.instance_snapshot import InstanceSnapshot, Snapshot, part_name, recall
@@ -56,7 +56,7 @@ def recover(settings: Settings, directory: str | None = None, *, add: bool = Fal
             if not add:
                 _check_empty(transaction, settings)
             entered = enter_disks(transaction, mooring.tools, disks)
-            wholes, singles = _sort(_missing(transaction, roots))
+            wholes, singles = _sort(transaction, _missing(transaction, roots))
             renamed = _enter(transaction, wholes, singles)
     finally:
         mooring.stop()
@@ -118,13 +118,17 @@ def _missing(transaction: Transaction, roots: Iterable[Root]) -> list[Root]:
     ]
 
 
-def _sort(roots: list[Root]) -> tuple[list[InstanceSnapshot], list[DiskSnapshot]]:
+def _sort(
+    transaction: Transaction, roots: list[Root]
+) -> tuple[list[InstanceSnapshot], list[DiskSnapshot]]:
     """Instance snapshots with all their parts, and all other snapshots.
 
     Where a part is missing, because it was not stored yet or is deleted already, the others are
-    of no one instant any more as a set; each is recovered as a snapshot of its disk.
+    of no one instant any more as a set; each is recovered as a snapshot of its disk. What was
+    taken automatically of a disk or instance that the catalog has stays so: it goes on being
+    thinned, and is found by that. Without it nobody would find it, so it becomes a manual one.
     """
-    snapshots = {root.id: _snapshot(root) for root in roots}
+    snapshots = {root.id: _snapshot(transaction, root) for root in roots}
     wholes: dict[str, InstanceSnapshot] = {}
     for root in roots:
         known = recall(root.info.extra)
@@ -132,7 +136,11 @@ def _sort(roots: list[Root]) -> tuple[list[InstanceSnapshot], list[DiskSnapshot]
             continue
         if known.whole.id not in wholes and all(one in snapshots for one in known.part_ids):
             parts = [snapshots.pop(one) for one in known.part_ids]
-            wholes[known.whole.id] = replace(_as_manual(known.whole), parts=parts)
+            whole = known.whole
+            if _instance_is_there(transaction, whole):
+                wholes[whole.id] = _as_automatic(whole, parts, {one.id: one for one in roots})
+            else:
+                wholes[whole.id] = replace(_as_manual(whole), parts=parts)
     singles = [
         one if one.part_of is None else replace(one, part_of=None, name=_own_name(one.name))
         for one in snapshots.values()
@@ -144,8 +152,21 @@ def _own_name(part_name: str) -> str:
     return part_name.replace("/", "-")[:MAX_NAME_LENGTH].rstrip("-._")
 
 
+def _instance_is_there(transaction: Transaction, whole: InstanceSnapshot) -> bool:
+    instance = transaction.instances.by_id(whole.instance_id)
+    return whole.auto is not None and instance is not None and instance.region == whole.region
+
+
+def _as_automatic(
+    whole: InstanceSnapshot, parts: Iterable[DiskSnapshot], roots: Mapping[str, Root]
+) -> InstanceSnapshot:
+    """Its parts have the tags that their disks had, for those say who may see them."""
+    kept = [replace(one, from_auto=False, tags=dict(roots[one.id].info.tags)) for one in parts]
+    return replace(whole, name=name_of(whole.instance_name, whole.created_ms), parts=kept)
+
+
 def _as_manual(whole: InstanceSnapshot) -> InstanceSnapshot:
-    """An automatic one as a manual one: with the catalog the instance is gone that has it."""
+    """An automatic one as a manual one: its instance is gone."""
     if whole.auto is None:
         return whole
     name = name_as_manual(whole.instance_name, whole.created_ms)
@@ -180,14 +201,24 @@ def _enter(
     return renamed
 
 
-def _snapshot(root: Root) -> DiskSnapshot:
+def _auto_of(transaction: Transaction, root: Root) -> AutoSource | None:
+    """Why its disk, which is there, has it as an automatic snapshot; None for others."""
+    info = root.info
+    disk = transaction.disks.by_id(info.disk_id)
+    if disk is None or disk.region != info.region or info.extra.get("auto") not in list(AutoSource):
+        return None
+    return AutoSource(info.extra["auto"])
+
+
+def _snapshot(transaction: Transaction, root: Root) -> DiskSnapshot:
     info = root.info
     known = recall(info.extra)
     whole = None if known is None else known.whole
-    # With the catalog the disk is gone, by which an automatic snapshot was found: it becomes one
-    # that anybody finds.
-    auto = "auto" in info.extra
-    name = name_as_manual(info.disk_name, info.created_ms) if auto else info.name
+    auto, was_auto = _auto_of(transaction, root), "auto" in info.extra
+    name = info.name
+    if was_auto:
+        naming = name_as_manual if auto is None else name_of
+        name = naming(info.disk_name, info.created_ms)
     if whole is not None and whole.auto is not None:
         name = part_name(_as_manual(whole).name, info.disk_name)
     return DiskSnapshot(
@@ -207,11 +238,12 @@ def _snapshot(root: Root) -> DiskSnapshot:
         changed_bytes=root.statistics.changed_blocks * BLOCK_SIZE,
         stored_bytes=root.statistics.stored_bytes,
         completed_ms=root.completed_ms,
-        consistency=consistency_of(info.tags) if known is None else None,
+        consistency=consistency_told(info.extra, info.tags if known is None else {}),
         part_of=None if whole is None else whole.id,
         disk_path=None if known is None else known.disk_path,
         content_id=info.extra.get("content"),
-        from_auto=auto
+        auto=auto,
+        from_auto=(was_auto and auto is None)
         or "from-auto" in info.extra
         or (whole is not None and (whole.from_auto or whole.auto is not None)),
         tags={} if known is not None else dict(info.tags),

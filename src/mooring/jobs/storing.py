@@ -9,6 +9,7 @@ from typing import Any
 from mooring.host.rooms import of_vault
 from mooring.jobs.procedure import Work
 from mooring.jobs.progress import Progress
+from mooring.model.consistency import CONSISTENCY
 from mooring.model.errors import CanceledError, PostponedError, SnapshotNotInVaultError
 from mooring.model.extents import Extent, Image
 from mooring.model.instance_snapshot import remembered
@@ -45,6 +46,9 @@ def pending_snapshot(work: Work) -> DiskSnapshot:
 
 def information(snapshot: DiskSnapshot, size: int, extra: Mapping[str, str]) -> SnapshotInfo:
     """What the root keeps of the snapshot; `size` is that of the image in bytes."""
+    told = dict(extra)
+    if snapshot.consistency is not None:
+        told[CONSISTENCY] = snapshot.consistency
     return SnapshotInfo(
         id=snapshot.id,
         name=snapshot.name,
@@ -56,7 +60,7 @@ def information(snapshot: DiskSnapshot, size: int, extra: Mapping[str, str]) -> 
         tags=dict(snapshot.tags),
         disk_zone=snapshot.disk_zone,
         support_code=snapshot.support_code,
-        extra=dict(extra),
+        extra=told,
     )
 
 

@@ -24,6 +24,9 @@ AGENT_TAG = "mooring:guest-agent"
 CONSISTENCY_TAG = "mooring:consistency"
 """On a snapshot, set by the server alone: the kind."""
 
+CONSISTENCY = "consistency"
+"""In a root: the kind, also of what has no tags, as automatic snapshots and parts have not."""
+
 MAX_SOCKET_BYTES = 107
 """What fits into `sockaddr_un.sun_path` with its closing zero (Linux, unix(7))."""
 
@@ -64,6 +67,11 @@ def consistency_of(tags: Tags) -> Consistency | None:
     """What a snapshot's tags say; None if they do not."""
     value = tags.get(CONSISTENCY_TAG)
     return Consistency(value) if value in list(Consistency) else None
+
+
+def consistency_told(extra: Mapping[str, str], tags: Tags) -> Consistency | None:
+    """What a root says; roots of before that said it by the tags alone."""
+    return consistency_of({CONSISTENCY_TAG: extra.get(CONSISTENCY) or tags.get(CONSISTENCY_TAG)})
 
 
 def read_given_tags(
