@@ -530,5 +530,5 @@ def test_killed_at_any_moment_it_is_taken_once(moment: tuple[JobKind, str, str])
         assert transaction.jobs.all() == []
     with world.vault.open(snapshot.id) as reader:
         assert reader.read(0, BLOCK_SIZE) == data
-        assert reader.root.info.extra == {"auto": "add-on"}
+        assert reader.root.info.extra["auto"] == "add-on"
     world.close()
