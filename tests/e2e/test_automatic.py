@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ from tests.e2e.crew import Asked
 from tests.e2e.deployment import ZONE, Deployment
 from tests.e2e.processes import PATIENCE, until
 from tests.e2e.test_instance_snapshots import DISKS, uris, writer_on
+from tests.e2e.test_snapshot_files import bring, file_system, mooring
 
 pytestmark = [pytest.mark.full, pytest.mark.usefixtures("importable_tests")]
 
@@ -126,3 +128,64 @@ def test_each_day_is_of_one_instant_whatever_is_killed(deployment: Deployment) -
     (newest, *_) = days.automatic("host")
     assert [one["sizeInGb"] for one in newest["fromAttachedDisks"]] == [8] * len(DISKS)
     assert days.deployment.states() == {}, "they have names"
+
+
+@pytest.mark.requires("mke2fs")
+def test_a_file_of_last_night_and_a_night_that_failed(deployment: Deployment) -> None:
+    tree, image = deployment.folder / "tree", deployment.folder / "image"
+    tree.mkdir()
+    (tree / "hosts").write_bytes(b"127.0.0.1 localhost\n")
+    file_system("ext4", tree, image)
+    days = Days(deployment)
+    bring(deployment, image, "base")
+    origin = {"diskSnapshotName": "base", "availabilityZone": ZONE, "sizeInGb": 8}
+    deployment.call("CreateDiskFromSnapshot", diskName="data", **origin)
+    deployment.until_disk("data", "state", "available")
+    # A machine without an agent cannot be brought to rest.
+    deployment.instance("machine")
+    deployment.attach("data", "machine")
+    require = {"key": "mooring:quiesce", "value": "require"}
+    daily = {"key": "mooring:snapshots", "value": "daily keep 1 week"}
+    deployment.call("TagResource", resourceName="data", tags=[require, daily])
+    days.pass_by(ROUND_HOURS)
+
+    def stat() -> str:
+        return mooring(deployment, "stat", "--disk-name", "data").stdout
+
+    until(lambda: "requires its users to be at rest" in stat(), "a failed one", PATIENCE)
+    assert "no automatic snapshot, wanted every day; the last failure" in stat()
+    assert "Failed" in {one["status"] for one in days.automatic("data")}
+    doctor = subprocess.run(
+        [sys.executable, "-m", "mooring.admin.main", "doctor", "--data", str(deployment.data)],
+        env=deployment.server.environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "BAD  disk data in us-east-2: there is no automatic snapshot" in doctor.stdout
+    assert doctor.returncode == 1
+
+    deployment.call("UntagResource", resourceName="data", tagKeys=["mooring:quiesce"])
+    days.pass_by(1)
+    until(
+        lambda: days.automatic("data")[0]["status"] == "Success", "one to be stored", 2 * PATIENCE
+    )
+    usage = mooring(deployment, "usage").stdout.split()
+    (name,) = {word for word in usage if word.startswith("data@")}
+    for wanted in (name, "data@latest", f"data@{days.automatic('data')[0]['date']}"):
+        listing = mooring(deployment, "ls", f"{wanted}:/")
+        assert " hosts\n" in listing.stdout, listing.stderr
+        assert name in mooring(deployment, "stat", "--disk-snapshot-name", wanted).stdout
+    copied = mooring(deployment, "cp", "data@latest:/hosts", str(deployment.folder / "copy"))
+    assert copied.returncode == 0, copied.stderr
+    assert (deployment.folder / "copy").read_bytes() == b"127.0.0.1 localhost\n"
+    output = deployment.folder / "exported"
+    exported = mooring(
+        deployment, "export", "--disk-snapshot-name", "data@latest", "--output", str(output)
+    )
+    assert exported.returncode == 0, exported.stderr
+    assert output.stat().st_size == 8 << 30
+    days.pass_by(24)
+    listing = mooring(deployment, "ls", "data@yesterday:/")
+    assert " hosts\n" in listing.stdout, listing.stderr
