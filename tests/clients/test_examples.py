@@ -57,7 +57,7 @@ THE_SAME_HERE = {
 
 # What the service has learned to say since its examples were taken.
 NEWER = re.compile(
-    r"(.*\.)?(cidrs|ipv6Cidrs|cidrListAliases|fromDiskInfo\.name|addOns|ipAddressType|isFromAutoSnapshot|ipv6Addresses|publicIpv4AddressCount)|nextPageToken"
+    r"(.*\.)?(cidrs|ipv6Cidrs|cidrListAliases|fromDiskInfo\.name|addOns(\..*)?|ipAddressType|isFromAutoSnapshot|ipv6Addresses|publicIpv4AddressCount)|nextPageToken"
     # How consistent a snapshot is, Mooring says by a tag: the API has no member for it.
     r"|(disk|instance)Snapshots?\.tags\.(key|value)"
 )
