@@ -231,7 +231,7 @@ def _initramfs(*, agent: bool) -> Initramfs:
     for folder in ("dev", "proc", "sys", "etc"):
         made.folder(folder)
     made.file("bin/busybox", Path(find_tool("busybox")).read_bytes())
-    for number, (name, content) in enumerate(modules(FILES / "lib" / "modules", _DRIVERS)):
+    for number, (name, content) in enumerate(modules(FILES, _DRIVERS)):
         made.file(f"modules/{number:02d}-{name}", content)
     for name in _PROGRAMS:
         made.program(Path(find_tool(name)), f"usr/sbin/{name}")

@@ -57,7 +57,10 @@ def _entry(number: int, name: str, mode: int, content: bytes) -> bytes:
 
 
 def modules(tree: Path, wanted: Iterable[str]) -> list[tuple[str, bytes]]:
-    """Kernel modules by name, after those on which they depend; what is built in is left out."""
+    """Kernel modules by name, after those on which they depend; what is built in is left out.
+
+    They are looked for anywhere in `tree`: lib/modules, or usr/lib/modules since Debian 13.
+    """
     files = {path.name.split(".ko")[0].replace("-", "_"): path for path in tree.rglob("*.ko*")}
     ordered: dict[str, bytes] = {}
 
