@@ -120,13 +120,24 @@ def test_tags_that_are_not_rhythms(world: World) -> None:
             resourceName="data",
             tags=[{"key": TAG, "value": "hourly keep 1 day, daily keep 1 week"}],
         )
-    world.snapshot("snap")
-    with pytest.raises(InvalidInputException, match="of the type Disk or Instance, not on a Disk"):
-        world.call(
-            "TagResource", resourceName="snap", tags=[{"key": TAG, "value": "hourly keep 1 day"}]
-        )
+    good = [{"key": TAG, "value": "hourly keep 1 day"}]
+    world.call("CreateKeyPair", keyPairName="key")
+    with pytest.raises(InvalidInputException, match="of the type Disk or Instance, not on a Key"):
+        world.call("TagResource", resourceName="key", tags=good)
     assert world.call("GetDisk", diskName="data")["disk"]["tags"] == []
-    assert world.call("GetActiveNames")["activeNames"] == ["data", "snap", "web"]
+    assert world.call("GetActiveNames")["activeNames"] == ["data", "key", "web"]
+
+
+def test_a_snapshot_keeps_its_disks_rhythms_without_following_them(world: World) -> None:
+    world.disk()
+    world.snapshot("snap")
+    world.call(
+        "TagResource", resourceName="snap", tags=[{"key": TAG, "value": "hourly keep 1 day"}]
+    )
+    world.clock.advance(2 * 3600)
+
+    assert take_due(world.tools) == 0
+    assert {"key": TAG, "value": "hourly keep 1 day"} in world.state("snap")["tags"]
 
 
 def test_a_disk_with_the_tag_is_deleted_only_by_force(world: World) -> None:
