@@ -33,7 +33,7 @@ from bench.http_load import Make, Measured, run
 from mooring.admin.demo.server import ServerProcess
 from mooring.catalog.database import Catalog
 from mooring.model.ids import RandomIds
-from mooring.model.snapshot import DiskSnapshot, SnapshotState
+from mooring.model.resources.snapshot import DiskSnapshot, SnapshotState
 from mooring.protocol.sigv4 import sign
 from tests.e2e.processes import end_all
 
@@ -200,7 +200,7 @@ def tell(what: str, measured: Measured) -> Measured:
 
 def page_at(mooring: Mooring, position: int) -> Make:
     """A page of snapshots that begins after the position."""
-    from mooring.service.pages import token
+    from mooring.service.answers.pages import token
 
     return mooring.repeated("GetDiskSnapshots", pageToken=token(position))
 

@@ -28,7 +28,7 @@ from bench.soak_model import Kill
 from bench.soak_snapshots import Snapshots, Taken
 from bench.soak_writer import PART, Part, SoakError, Stage, sequences
 from mooring.admin.demo.server import client_program
-from mooring.admin.vaults import find_snapshot
+from mooring.admin.vaults.chosen import find_snapshot
 from mooring.config.load import load
 from mooring.model.errors import NbdError
 from mooring.model.extents import BLOCK_SIZE, Image

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from random import Random
 
 from bench.soak_writer import SoakError, Stage
-from mooring.model.instance_snapshot import part_name
+from mooring.model.resources.instance_snapshot import part_name
 from tests.e2e.client import RefusedError
 from tests.e2e.deployment import Deployment
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import botocore
 
-from mooring.service.nothing_kept import LISTS, NOTHING
+from mooring.service.answers.nothing_kept import LISTS, NOTHING
 
 TARGET = Path(__file__).parent.parent / "src/mooring/protocol/service_model.json"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mooring.admin.doctor import doctor
+from mooring.admin.health.doctor import doctor
 from mooring.config.settings import Region, Settings
 from mooring.jobs.recover import recover
 from mooring.model.errors import OperationFailureException

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from mooring.admin.collect import collect
-from mooring.admin.recover import recover
-from mooring.admin.usage import usage
-from mooring.admin.verify import verify, verify_stored
+from mooring.admin.recovery.recover import recover
+from mooring.admin.vaults.collect import collect
+from mooring.admin.vaults.usage import usage
+from mooring.admin.vaults.verify import verify, verify_stored
 from mooring.config.settings import Region, S3Settings, Settings
 from mooring.model.clock import SystemClock
 from mooring.model.errors import ConfigurationError

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mooring.admin.main import main
-from mooring.admin.restore_catalog import restore_catalog
+from mooring.admin.recovery.restore_catalog import restore_catalog
 from mooring.catalog.copies import CatalogCopies
 from mooring.catalog.database import Catalog
 from mooring.config.settings import Settings

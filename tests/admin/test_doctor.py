@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from mooring.admin.doctor import doctor
-from mooring.admin.serve import serve
+from mooring.admin.health.doctor import doctor
+from mooring.admin.serving.serve import serve
 from mooring.config.settings import EngineSettings, Listen, Settings
 from mooring.host import room
-from mooring.model.disk import DiskState
 from mooring.model.errors import ConfigurationError, ServerRunningError
+from mooring.model.resources.disk import DiskState
 from mooring.wiring.server import build_server
 from tests.catalog.values import disk
 

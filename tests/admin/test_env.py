@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from mooring.admin.env import UNSET, past_proxies, variables
+from mooring.admin.access.env import UNSET, past_proxies, variables
 from mooring.admin.main import main
 from mooring.config.settings import Settings
-from mooring.service.keys import open_keys
+from mooring.service.credentials.keys import open_keys
 from tests.clients.site import HOSTILE
 
 NAMES = [

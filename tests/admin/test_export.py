@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from mooring.admin.diff import diff
-from mooring.admin.export import export
 from mooring.admin.main import main
+from mooring.admin.vaults.diff import diff
+from mooring.admin.vaults.export import export
 from mooring.config.settings import Settings
 from mooring.jobs.auto_snapshots import take_due
 from mooring.model.errors import ConfigurationError, StoreError

@@ -13,8 +13,8 @@ from mooring.config.load import load
 from mooring.config.settings import Settings
 from mooring.model.clock import ManualClock, SystemClock
 from mooring.model.errors import VaultError
-from mooring.service.keyring import Keyring
-from mooring.service.keys import open_keys, read_keys
+from mooring.service.credentials.keyring import Keyring
+from mooring.service.credentials.keys import open_keys, read_keys
 from mooring.vault.served.exports import LOOK_SECONDS, SnapshotExports
 from mooring.vault.served.grants import Grants
 from mooring.wiring.server import build_server

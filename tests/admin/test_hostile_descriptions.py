@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from mooring.admin.recover_disks import enter_disks, read_descriptions
-from mooring.model.disk_description import encode
+from mooring.admin.recovery.disks import enter_disks, read_descriptions
+from mooring.model.resources.disk_description import encode
 from tests.admin.servers import REGION, ZONE, Server, running, settings_at
 from tests.model.test_disk_description import DISK, INSTANCE
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mooring.admin.recover import recover
+from mooring.admin.recovery.recover import recover
 from mooring.config.settings import Settings
 from mooring.model.clock import SystemClock
 from mooring.model.errors import DamageError

@@ -12,7 +12,7 @@ import pytest
 
 from mooring.model.access import Access, Role
 from mooring.model.errors import ConfigurationError
-from mooring.service.keys import Key, new_key, open_keys, read_keys, write_keys
+from mooring.service.credentials.keys import Key, new_key, open_keys, read_keys, write_keys
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from mooring.admin.keys import create
+from mooring.admin.access.keys import create
 from mooring.admin.main import main
 from mooring.config.load import load
 from mooring.model.access import Access, Role
 from mooring.model.clock import SystemClock
-from mooring.service.keys import Key, open_keys, read_keys
+from mooring.service.credentials.keys import Key, open_keys, read_keys
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from mooring.admin.main import main
-from mooring.admin.mend import mend
-from mooring.admin.replicate import replicate
-from mooring.admin.verify import verify
+from mooring.admin.vaults.mend import mend
+from mooring.admin.vaults.replicate import replicate
+from mooring.admin.vaults.verify import verify
 from mooring.config.settings import Settings
 from mooring.model.errors import ConfigurationError
 from tests.admin.servers import REGION, blocks, running, settings_at, store

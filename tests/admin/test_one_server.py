@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mooring.admin.doctor import doctor
+from mooring.admin.health.doctor import doctor
 from mooring.config.settings import Settings
 from mooring.engine.memory import MemoryEngine
 from mooring.model.errors import ConfigurationError, EngineError

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from mooring.admin.main import main
-from mooring.admin.recover import recover
+from mooring.admin.recovery.recover import recover
 from mooring.config.settings import Region, Settings
 from mooring.engine.interface import Export
 from mooring.engine.memory import MemoryEngine
 from mooring.jobs.auto_snapshots import take_due
-from mooring.model.auto_snapshot import AutoSource
+from mooring.model.automatic.rules import AutoSource
 from mooring.model.errors import ConfigurationError, ServerRunningError
-from mooring.model.instance_snapshot import InstanceSnapshot
+from mooring.model.resources.instance_snapshot import InstanceSnapshot
 from tests.admin.servers import REGION, ZONE, Server, blocks, running, settings_at, store
 
 TAGS = [{"key": "team", "value": "blue"}, {"key": "alone"}]

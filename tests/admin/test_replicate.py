@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from mooring.admin.main import main
-from mooring.admin.recover import recover
-from mooring.admin.replicate import replicate
-from mooring.admin.usage import usage
-from mooring.admin.verify import verify, verify_stored
+from mooring.admin.recovery.recover import recover
+from mooring.admin.vaults.replicate import replicate
+from mooring.admin.vaults.usage import usage
+from mooring.admin.vaults.verify import verify, verify_stored
 from mooring.config.settings import Region, Settings, VaultSettings
 from mooring.model.errors import ConfigurationError, VaultError
 from mooring.wiring.vaults import open_vault

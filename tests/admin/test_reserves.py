@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mooring.admin.accept import accept
-from mooring.admin.collect import collect
+from mooring.admin.vaults.accept import accept
+from mooring.admin.vaults.collect import collect
 from mooring.config.settings import Settings
 from mooring.host.reserve import Reserve
 from mooring.model.clock import SystemClock

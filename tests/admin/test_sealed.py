@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from mooring.admin.main import main
-from mooring.admin.recover import recover
-from mooring.admin.rekey import rekey
-from mooring.admin.verify import verify, verify_stored
+from mooring.admin.recovery.recover import recover
+from mooring.admin.vaults.rekey import rekey
+from mooring.admin.vaults.verify import verify, verify_stored
 from mooring.config.settings import Settings
 from mooring.model.errors import ConfigurationError, VaultError, WrongKeyError
 from mooring.wiring.server import build_server

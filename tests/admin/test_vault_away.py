@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from mooring.admin.accept import accept
-from mooring.admin.collect import collect
-from mooring.admin.replicate import replicate
-from mooring.admin.vault_health import vault_findings
-from mooring.admin.verify import verify
+from mooring.admin.health.vaults import vault_findings
+from mooring.admin.vaults.accept import accept
+from mooring.admin.vaults.collect import collect
+from mooring.admin.vaults.replicate import replicate
+from mooring.admin.vaults.verify import verify
 from mooring.config.settings import Region, Settings
 from mooring.engine.interface import Engine
 from mooring.jobs.keep_vault import enqueue
@@ -26,7 +26,7 @@ from mooring.model.errors import (
     RootsMissingError,
     VaultAwayError,
 )
-from mooring.model.job import JobKind
+from mooring.model.resources.job import JobKind
 from mooring.observe import metrics
 from tests.admin.servers import REGION, ZONE, Server, settings_at
 

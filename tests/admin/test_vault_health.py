@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from mooring.admin import vault_health
-from mooring.admin.vault_health import vault_findings
+from mooring.admin.health import vaults
+from mooring.admin.health.vaults import vault_findings
 from mooring.config.settings import Region, S3Settings, Settings
 from mooring.host import room
 from tests.admin.servers import REGION, ZONE, blocks, settings_at, store
@@ -97,7 +97,7 @@ def test_one_that_is_damaged_or_short_of_room(
 def test_a_bucket_whose_service_is_away(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vault_health, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(vaults, "PATIENCE_SECONDS", 0.2)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
     with closing(socket.create_server(("127.0.0.1", 0))) as reserved:

@@ -28,7 +28,7 @@ from mooring.model.errors import NotFoundException, ThrottlingException
 from mooring.model.ids import RandomIds
 from mooring.protocol import service_model
 from mooring.service.context import Context
-from mooring.service.keys import Key
+from mooring.service.credentials.keys import Key
 
 KEY, SECRET = "AKIAMOORINGEXAMPLE77", "s3cr3t-of-the-tests"
 LIMITS = Limits(body_bytes=64 * 1024, request_seconds=0.5)

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from mooring.catalog.database import Catalog
 from mooring.model.errors import LeaseLostError
-from mooring.model.job import HELD_MS, Job, JobKind
+from mooring.model.resources.job import HELD_MS, Job, JobKind
 from tests.catalog.kinds import on_shared_ones
 from tests.catalog.values import job
 

@@ -12,8 +12,8 @@ from sqlalchemy import Engine, Integer, MetaData, Table, create_engine, text
 from sqlalchemy.types import BigInteger, TypeEngine
 
 from mooring.catalog import migrate as migrations
-from mooring.catalog import schema
 from mooring.catalog.database import Catalog
+from mooring.catalog.tables import schema
 from mooring.model.errors import ConfigurationError
 from tests.catalog.kinds import on_shared_ones
 from tests.catalog.values import REGION, disk, instance

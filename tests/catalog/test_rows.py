@@ -6,15 +6,15 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from mooring.catalog.database import Catalog
-from mooring.model.auto_snapshot import AutoSource, add_on_run, rhythm_run
-from mooring.model.disk import Attachment, DiskState
-from mooring.model.firewall import Ports
+from mooring.model.automatic.rhythm import RHYTHMS_TAG
+from mooring.model.automatic.rules import AutoSource, add_on_run, rhythm_run
 from mooring.model.ids import SequentialIds
-from mooring.model.instance import InstanceState
-from mooring.model.job import HELD_MS
 from mooring.model.operation import OperationStatus, ResourceType
-from mooring.model.rhythm import RHYTHMS_TAG
-from mooring.model.snapshot import SnapshotState
+from mooring.model.resources.disk import Attachment, DiskState
+from mooring.model.resources.firewall import Ports
+from mooring.model.resources.instance import InstanceState
+from mooring.model.resources.job import HELD_MS
+from mooring.model.resources.snapshot import SnapshotState
 from tests.catalog.values import (
     REGION,
     disk,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mooring.catalog.database import Catalog
-from mooring.model.disk import DiskState
+from mooring.model.resources.disk import DiskState
 from tests.catalog.kinds import on_shared_ones
 from tests.catalog.values import REGION, disk, operation
 

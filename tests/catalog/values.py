@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from mooring.model.disk import Disk
-from mooring.model.instance import Instance
-from mooring.model.instance_snapshot import InstanceSnapshot
-from mooring.model.job import Job, JobKind
 from mooring.model.operation import Operation, ResourceType
-from mooring.model.snapshot import DiskSnapshot
+from mooring.model.resources.disk import Disk
+from mooring.model.resources.instance import Instance
+from mooring.model.resources.instance_snapshot import InstanceSnapshot
+from mooring.model.resources.job import Job, JobKind
+from mooring.model.resources.snapshot import DiskSnapshot
 
 REGION, ZONE = "us-east-2", "us-east-2a"
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mooring.cli.input.names import command_name
-from mooring.service.nothing_kept import LISTS
+from mooring.service.answers.nothing_kept import LISTS
 from tests.cli.runs import CHECKOUT, Case, Outcome
 
 Pair = tuple[Outcome, Outcome]

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from mooring.admin.demo.server import client_program
-from mooring.service.keys import Key, read_keys
+from mooring.service.credentials.keys import Key, read_keys
 from tests.clients.boto import Refused, Reply
 from tests.clients.site import ZONE, Site
 

@@ -16,7 +16,7 @@ import pytest
 
 from mooring.admin.demo.server import client_program
 from mooring.protocol import service_model
-from mooring.service.nothing_kept import LISTS, NOTHING
+from mooring.service.answers.nothing_kept import LISTS, NOTHING
 from tests.clients.site import REGION, ZONE, Site
 
 pytestmark = pytest.mark.full

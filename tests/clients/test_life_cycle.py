@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mooring.protocol import service_model
-from mooring.service.nothing_kept import LISTS, NOTHING
+from mooring.service.answers.nothing_kept import LISTS, NOTHING
 from tests.clients.boto import Boto
 from tests.clients.site import OTHER_ZONE, REGION, ZONE, Site
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mooring.protocol import service_model
-from mooring.service.nothing_kept import LISTS, NOTHING
+from mooring.service.answers.nothing_kept import LISTS, NOTHING
 from tests.clients.boto import SECONDS
 from tests.clients.shapes import check_answer, errors_of, model
 from tests.clients.site import Site

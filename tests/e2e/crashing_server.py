@@ -14,12 +14,12 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from mooring.admin.serve import serve
+from mooring.admin.serving.serve import serve
 from mooring.config.load import load
 from mooring.engine.qemu.daemon.open_layers import OpenLayers
 from mooring.engine.qemu.engine import QemuEngine
 from mooring.jobs.table import PROCEDURES
-from mooring.model.job import Job, JobKind
+from mooring.model.resources.job import Job, JobKind
 from mooring.service import table
 from mooring.service.backend import Backend, Call, Result
 from mooring.vault.reading.reader import SnapshotReader

@@ -13,12 +13,12 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from mooring.admin.serve import serve
+from mooring.admin.serving.serve import serve
 from mooring.config.load import load
 from mooring.engine.qemu import filling
 from mooring.engine.qemu.daemon.open_layers import OpenLayers
 from mooring.engine.qemu.layers import DiskLayers
-from mooring.model.job import Job, JobKind
+from mooring.model.resources.job import Job, JobKind
 from tests.e2e import processes
 from tests.e2e.moments import ARMED, surround
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from mooring.admin.recover import recover
-from mooring.admin.restore_catalog import restore_catalog
+from mooring.admin.recovery.recover import recover
+from mooring.admin.recovery.restore_catalog import restore_catalog
 from mooring.config.settings import Settings
 from mooring.nbd.blocking import BlockingNbdClient
 from tests.e2e.deployment import ZONE, Deployment

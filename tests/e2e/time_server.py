@@ -11,12 +11,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mooring.admin import serve
+from mooring.admin.serving import serve
 from mooring.api import app
 from mooring.config.load import load
 from mooring.jobs import schedule
+from mooring.model.automatic.rhythm import HOUR_MS
 from mooring.model.clock import SystemClock
-from mooring.model.rhythm import HOUR_MS
 from mooring.wiring import server
 
 AHEAD = "hours-ahead"

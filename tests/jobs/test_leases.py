@@ -9,13 +9,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from mooring.catalog.database import Catalog
-from mooring.catalog.jobs import Jobs
+from mooring.catalog.tables.jobs import Jobs
 from mooring.engine.memory import MemoryEngine
-from mooring.jobs import runner
-from mooring.jobs.runner import Runner
+from mooring.jobs.running import runner
+from mooring.jobs.running.runner import Runner
 from mooring.jobs.table import PROCEDURES
 from mooring.model.errors import EngineError
-from mooring.model.job import Job, JobKind
+from mooring.model.resources.job import Job, JobKind
 from tests.service.world import World
 
 STORE = (JobKind.UPLOAD_SNAPSHOT, "store")

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from mooring.jobs.auto_snapshots import take_due
-from mooring.jobs.procedure import Step
 from mooring.jobs.recover import recover
+from mooring.jobs.running.procedure import Step
 from mooring.jobs.schedule import Schedule, Task
 from mooring.jobs.table import PROCEDURES
 from mooring.model.errors import EngineError
 from mooring.model.extents import BLOCK_SIZE
-from mooring.model.job import Job, JobKind
+from mooring.model.resources.job import Job, JobKind
 from tests.nbd.exports import SparseImage
 from tests.service.test_imports import ask as import_image
 from tests.service.test_imports import offered

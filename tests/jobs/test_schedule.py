@@ -11,11 +11,11 @@ from structlog.testing import capture_logs
 
 from mooring.config.settings import VaultSettings
 from mooring.jobs.keep_vault import BUSY_SECONDS
-from mooring.jobs.runner import Runner
+from mooring.jobs.running.runner import Runner
 from mooring.jobs.schedule import Schedule, tasks
 from mooring.jobs.table import PROCEDURES
 from mooring.model.extents import BLOCK_SIZE
-from mooring.model.job import JobKind
+from mooring.model.resources.job import JobKind
 from mooring.observe import metrics
 from mooring.vault.claims.exclusive import without_collectors
 from mooring.vault.format.layout import SEGMENTS
@@ -205,7 +205,7 @@ def test_what_could_not_be_recorded_is_at_the_next_look(world: World) -> None:
     schedule = Schedule(world.tools, DEFAULTS)
     world.clock.advance(60)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mooring.catalog.jobs.Jobs.add", _fail)
+        patch.setattr("mooring.catalog.tables.jobs.Jobs.add", _fail)
         with pytest.raises(OSError, match="no such luck"):
             schedule.look()
     schedule.look()

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from mooring.catalog.jobs import Jobs
-from mooring.jobs import runner
-from mooring.jobs.runner import Lane
+from mooring.catalog.tables.jobs import Jobs
+from mooring.jobs.running import runner
+from mooring.jobs.running.runner import Lane
 from mooring.jobs.table import PROCEDURES
-from mooring.jobs.traffic import Traffic
-from mooring.model.job import BULK, FILLING, Job, JobKind
+from mooring.model.resources.job import BULK, FILLING, Job, JobKind
+from mooring.model.traffic import Traffic
 from tests.service.world import World
 
 SECONDS = 30

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from mooring.model.auto_snapshot import AddOn
-from mooring.model.disk import Attachment, Disk, DiskState
-from mooring.model.disk_description import Description, decode, encode
+from mooring.model.automatic.rules import AddOn
 from mooring.model.errors import DescriptionError
-from mooring.model.instance import Instance, InstanceState
+from mooring.model.resources.disk import Attachment, Disk, DiskState
+from mooring.model.resources.disk_description import Description, decode, encode
+from mooring.model.resources.instance import Instance, InstanceState
 
 INSTANCE = Instance(
     id="i",

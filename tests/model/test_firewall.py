@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mooring.model.errors import InvalidInputException
-from mooring.model.firewall import MAX_PORTS, decode, encode, opened, read_ports
+from mooring.model.resources.firewall import MAX_PORTS, decode, encode, opened, read_ports
 
 
 def ports(first: int, last: int, protocol: str = "tcp", **more: Any) -> dict[str, Any]:

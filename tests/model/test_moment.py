@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from mooring.model.auto_snapshot import name_as_manual, name_of, stamp
+from mooring.model.automatic.moment import AutoName, bearer_of, choose, read_auto_name, split_place
+from mooring.model.automatic.rhythm import DAY_MS, HOUR_MS
+from mooring.model.automatic.rules import name_as_manual, name_of, stamp
 from mooring.model.errors import InvalidInputException, NotFoundException, ServiceError
-from mooring.model.moment import AutoName, bearer_of, choose, read_auto_name, split_place
 from mooring.model.names import is_name
-from mooring.model.rhythm import DAY_MS, HOUR_MS
 
 NOON = 1_795_694_400_000  # 2026-11-26T12:00:00Z
 TAKEN = [NOON - 2 * DAY_MS, NOON - DAY_MS - HOUR_MS, NOON - DAY_MS, NOON - HOUR_MS + 7]

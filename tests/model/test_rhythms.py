@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mooring.model.errors import InvalidInputException
-from mooring.model.rhythm import (
+from mooring.model.automatic.rhythm import (
     DAY_MS,
     EXAMPLE,
     HOUR_MS,
@@ -24,6 +23,7 @@ from mooring.model.rhythm import (
     superfluous,
     tagged,
 )
+from mooring.model.errors import InvalidInputException
 from mooring.model.tags import read_tags
 
 START = 1_700_000_000_000

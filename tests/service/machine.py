@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from mooring.model.access import Access, Role
-from mooring.model.disk import MAX_DISKS_PER_INSTANCE
 from mooring.model.errors import ServiceError
+from mooring.model.resources.disk import MAX_DISKS_PER_INSTANCE
 from tests.service.machine_model import (
     DENIED,
     INVALID,

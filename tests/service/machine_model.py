@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from mooring.model.auto_snapshot import KEPT
+from mooring.model.automatic.rules import KEPT
 
 NOT_FOUND, TAKEN = ("NotFoundException", "DoesNotExist"), ("InvalidInputException", "NameExists")
 WRONG_STATE = ("OperationFailureException", "OperationFailure")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule
 
 from mooring.jobs.auto_snapshots import take_due
-from mooring.model.auto_snapshot import day
+from mooring.model.automatic.rules import day
 from tests.service.machine import CALLER, DISKS, PLACE, SNAPS, TAGGED, WEBS, Resources, tags
 from tests.service.machine_model import (
     DENIED,

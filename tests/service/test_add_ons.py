@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from mooring.model.automatic.rhythm import DAY_MS
 from mooring.model.errors import InvalidInputException
-from mooring.model.rhythm import DAY_MS
 from tests.service.test_auto_snapshots import add_on, dates, enable, live, world
 from tests.service.test_copies import FAR
 from tests.service.world import ZONE, World

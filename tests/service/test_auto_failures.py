@@ -9,9 +9,9 @@ import pytest
 
 from mooring.jobs import auto_outcomes
 from mooring.jobs.schedule import Schedule
-from mooring.model.auto_health import KEPT_FAILURES, every, span
+from mooring.model.automatic.health import KEPT_FAILURES, every, span
+from mooring.model.automatic.rhythm import DAY_MS, HOUR_MS, MINUTE_MS
 from mooring.model.errors import CanceledError, EngineError, NotFoundException
-from mooring.model.rhythm import DAY_MS, HOUR_MS, MINUTE_MS
 from mooring.observe import metrics
 from tests.service.test_auto_snapshots import MIDNIGHT, TAG, add_on, autos, enable, live
 from tests.service.test_named_snapshots import ask

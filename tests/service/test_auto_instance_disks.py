@@ -9,12 +9,12 @@ import pytest
 from mooring.jobs.auto_snapshots import take_due
 from mooring.jobs.recover import recover
 from mooring.jobs.table import PROCEDURES
-from mooring.model.auto_snapshot import day
-from mooring.model.consistency import Consistency
+from mooring.model.automatic.rhythm import DAY_MS, HOUR_MS, MINUTE_MS
+from mooring.model.automatic.rules import day
 from mooring.model.errors import EngineError, NotFoundException
 from mooring.model.extents import BLOCK_SIZE
-from mooring.model.job import Job, JobKind
-from mooring.model.rhythm import DAY_MS, HOUR_MS, MINUTE_MS
+from mooring.model.resources.consistency import Consistency
+from mooring.model.resources.job import Job, JobKind
 from tests.service.test_auto_instances import (
     LATEST,
     PATHS,

@@ -9,6 +9,7 @@ import pytest
 
 from mooring.jobs.auto_snapshots import take_due
 from mooring.jobs.schedule import Schedule
+from mooring.model.automatic.rhythm import DAY_MS, HOUR_MS, MINUTE_MS
 from mooring.model.errors import (
     EngineError,
     InvalidInputException,
@@ -17,8 +18,7 @@ from mooring.model.errors import (
     PointNotFoundError,
 )
 from mooring.model.extents import BLOCK_SIZE
-from mooring.model.instance_snapshot import InstanceSnapshot
-from mooring.model.rhythm import DAY_MS, HOUR_MS, MINUTE_MS
+from mooring.model.resources.instance_snapshot import InstanceSnapshot
 from tests.service.test_auto_snapshots import MIDNIGHT, TAG, add_on, autos, dates, live
 from tests.service.test_copies import FAR
 from tests.service.test_snapshots import content

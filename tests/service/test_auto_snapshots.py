@@ -13,16 +13,16 @@ from mooring.jobs.auto_snapshots import take_due
 from mooring.jobs.recover import recover
 from mooring.jobs.schedule import Schedule
 from mooring.jobs.table import PROCEDURES
-from mooring.model.auto_snapshot import day
-from mooring.model.consistency import Consistency
+from mooring.model.automatic.rhythm import DAY_MS, HOUR_MS, MINUTE_MS
+from mooring.model.automatic.rules import day
 from mooring.model.errors import (
     EngineError,
     InvalidInputException,
     NotFoundException,
 )
 from mooring.model.extents import BLOCK_SIZE
-from mooring.model.job import Job, JobKind
-from mooring.model.rhythm import DAY_MS, HOUR_MS, MINUTE_MS
+from mooring.model.resources.consistency import Consistency
+from mooring.model.resources.job import Job, JobKind
 from tests.service.test_copies import FAR, held
 from tests.service.test_snapshots import content
 from tests.service.world import REGION, ZONE, World

@@ -10,9 +10,9 @@ import pytest
 
 from mooring.jobs.auto_snapshots import take_due
 from mooring.jobs.schedule import Schedule
+from mooring.model.automatic.rhythm import DAY_MS, HOUR_MS, MINUTE_MS
 from mooring.model.errors import InvalidInputException
 from mooring.model.extents import BLOCK_SIZE
-from mooring.model.rhythm import DAY_MS, HOUR_MS, MINUTE_MS
 from tests.service.test_auto_snapshots import TAG, add_on, autos, dates, held_dates, live, world
 from tests.service.world import ZONE, World
 

@@ -14,7 +14,7 @@ from mooring.jobs.recover import recover
 from mooring.jobs.table import PROCEDURES
 from mooring.model.errors import DamageError, NotFoundException, OperationFailureException
 from mooring.model.extents import BLOCK_SIZE, GIB, Buffer
-from mooring.model.job import Job, JobKind
+from mooring.model.resources.job import Job, JobKind
 from mooring.service.context import Context
 from mooring.service.questions.table import question_handlers
 from mooring.vault.reading.reader import SnapshotReader

@@ -14,8 +14,8 @@ from mooring.model.errors import (
     NotFoundException,
     OperationFailureException,
 )
-from mooring.service import attachments
 from mooring.service.context import Context
+from mooring.service.instances import attachments
 from mooring.service.questions.table import question_handlers
 from tests.service.world import REGION, ZONE, World
 

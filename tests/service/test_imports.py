@@ -14,8 +14,8 @@ from mooring.jobs.table import PROCEDURES
 from mooring.model.access import UNBOUND, Access, Role
 from mooring.model.errors import InvalidInputException, ServiceError
 from mooring.model.extents import GIB
-from mooring.model.job import Job, JobKind
 from mooring.model.operation import OperationStatus
+from mooring.model.resources.job import Job, JobKind
 from mooring.service.context import Context
 from mooring.service.import_places import MOST_OFFERED, OFFERED_SECONDS
 from mooring.service.questions.table import question_handlers

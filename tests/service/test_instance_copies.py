@@ -9,7 +9,7 @@ import pytest
 
 from mooring.model.errors import OperationFailureException
 from mooring.model.extents import BLOCK_SIZE
-from mooring.model.snapshot import DiskSnapshot
+from mooring.model.resources.snapshot import DiskSnapshot
 from tests.service.test_copies import FAR, copy
 from tests.service.test_instance_snapshots import PATHS, contents, used, write
 from tests.service.test_snapshots import content

@@ -12,7 +12,7 @@ from mooring.model.errors import (
     OperationFailureException,
 )
 from mooring.model.extents import BLOCK_SIZE
-from mooring.model.snapshot import DiskSnapshot
+from mooring.model.resources.snapshot import DiskSnapshot
 from tests.service.test_snapshots import content
 from tests.service.world import REGION, ZONE, World
 

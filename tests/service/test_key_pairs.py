@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from mooring.catalog import schema
+from mooring.catalog.tables import schema
 from mooring.model.access import Access, Role
 from mooring.model.errors import (
     AccessDeniedException,
@@ -24,7 +24,7 @@ from mooring.model.errors import (
     NotFoundException,
     OperationFailureException,
 )
-from mooring.model.key_pair import DEFAULT_KEY_PAIR
+from mooring.model.resources.key_pair import DEFAULT_KEY_PAIR
 from tests.service.ssh import ED25519_KEY, FINGERPRINT, PUBLIC_KEY, RSA_DATA
 from tests.service.world import World
 

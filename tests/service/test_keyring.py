@@ -12,8 +12,8 @@ from structlog.testing import capture_logs
 from mooring.model.access import Access, Role
 from mooring.model.clock import ManualClock
 from mooring.model.errors import ConfigurationError
-from mooring.service.keyring import LOOK_SECONDS, Keyring
-from mooring.service.keys import Key, new_key, write_keys
+from mooring.service.credentials.keyring import LOOK_SECONDS, Keyring
+from mooring.service.credentials.keys import Key, new_key, write_keys
 
 OLD, NEW = new_key("default", Access("default")), new_key("ci", Access("ci", Role.READ_ONLY))
 

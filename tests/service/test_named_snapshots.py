@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from mooring.model.access import UNBOUND, Access, Role
-from mooring.model.auto_snapshot import day, minute, name_of
+from mooring.model.automatic.rhythm import DAY_MS, HOUR_MS
+from mooring.model.automatic.rules import day, minute, name_of
 from mooring.model.errors import (
     AccessDeniedException,
     InvalidInputException,
@@ -16,7 +17,6 @@ from mooring.model.errors import (
     ServiceError,
 )
 from mooring.model.extents import BLOCK_SIZE
-from mooring.model.rhythm import DAY_MS, HOUR_MS
 from mooring.service.context import Context
 from mooring.service.questions.table import question_handlers
 from tests.service.test_auto_snapshots import MIDNIGHT, TAG, live

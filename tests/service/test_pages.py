@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mooring.model.errors import InvalidInputException
-from mooring.service import pages
+from mooring.service.answers import pages
 
 
 @given(st.integers(0, 10**18 - 1))

@@ -14,7 +14,7 @@ from mooring.catalog.database import Transaction
 from mooring.jobs.auto_snapshots import take_due
 from mooring.model.access import Access, Need, Role
 from mooring.model.errors import AccessDeniedException, NotFoundException, ServiceError
-from mooring.model.snapshot import DiskSnapshot
+from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.protocol import service_model
 from mooring.protocol.serialize import serialize_result
 from mooring.service.context import Context

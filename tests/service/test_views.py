@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from mooring.service import views
-from mooring.service.views import disk_view
+from mooring.service.answers import views
+from mooring.service.answers.views import disk_view
 from tests.catalog.values import disk
 from tests.service.world import World
 

@@ -13,19 +13,19 @@ from mooring.engine.interface import Export
 from mooring.engine.memory import MemoryEngine
 from mooring.host.memory_devices import MemoryDevices
 from mooring.host.rooms import Rooms
-from mooring.jobs.procedure import Tools
-from mooring.jobs.runner import Observer, Runner, unobserved
+from mooring.jobs.running.procedure import Tools
+from mooring.jobs.running.runner import Observer, Runner, unobserved
 from mooring.jobs.table import PROCEDURES
-from mooring.jobs.traffic import Traffic
 from mooring.model.access import UNBOUND, Access
 from mooring.model.clock import ManualClock
 from mooring.model.ids import SequentialIds
+from mooring.model.traffic import Traffic
 from mooring.protocol import service_model
 from mooring.protocol.serialize import serialize_result
 from mooring.quiesce.memory import MemoryQuiescer
 from mooring.service.backend import Backend
 from mooring.service.context import Context
-from mooring.service.default_keys import DefaultKeys
+from mooring.service.credentials.default_keys import DefaultKeys
 from mooring.service.freezing import freeze_unasked
 from mooring.service.import_places import ImportPlaces
 from mooring.service.table import handlers

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mooring import streams
-from mooring.admin.grant_arguments import add_grants
-from mooring.admin.key_arguments import add_keys
+from mooring.admin.access.grant_arguments import add_grants
+from mooring.admin.access.key_arguments import add_keys
 from mooring.admin.owner import become_owner
 from mooring.admin.vault_arguments import add_vault_commands
 from mooring.config.load import load
@@ -160,31 +160,31 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _restore_catalog(settings: Settings, options: argparse.Namespace) -> int:
-    from mooring.admin.restore_catalog import restore_catalog
+    from mooring.admin.recovery.restore_catalog import restore_catalog
 
     return restore_catalog(settings, options.copy)
 
 
 def _serve(settings: Settings, options: argparse.Namespace) -> int:
     if options.background:
-        from mooring.admin.background import serve_in_background
+        from mooring.admin.serving.background import serve_in_background
 
         return serve_in_background(
             settings, port=options.port, config=options.config, data=options.data
         )
-    from mooring.admin.serve import serve
+    from mooring.admin.serving.serve import serve
 
     return serve(settings, port=options.port)
 
 
 def _stop(settings: Settings, _options: argparse.Namespace) -> int:
-    from mooring.admin.background import stop
+    from mooring.admin.serving.background import stop
 
     return stop(settings)
 
 
 def _env(settings: Settings, options: argparse.Namespace) -> int:
-    from mooring.admin.env import env
+    from mooring.admin.access.env import env
 
     return env(settings, user=options.user)
 
@@ -196,13 +196,13 @@ def _demo(_settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _doctor(settings: Settings, _options: argparse.Namespace) -> int:
-    from mooring.admin.doctor import doctor
+    from mooring.admin.health.doctor import doctor
 
     return doctor(settings)
 
 
 def _serve_snapshots(_settings: Settings, options: argparse.Namespace) -> int:
-    from mooring.admin.serve_snapshots import Tcp, serve_snapshots
+    from mooring.admin.serving.serve_snapshots import Tcp, serve_snapshots
 
     s3 = dict(option.split("=", 1) for option in options.s3)
     tcp = None

@@ -71,7 +71,7 @@ def _add_verify(commands: Commands, place: argparse.ArgumentParser) -> None:
 
 
 def _verify(settings: Settings, options: argparse.Namespace) -> int:
-    from mooring.admin.verify import verify, verify_stored
+    from mooring.admin.vaults.verify import verify, verify_stored
 
     if options.mend:
         return _mend(settings, options)
@@ -89,7 +89,7 @@ def _verify(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _mend(settings: Settings, options: argparse.Namespace) -> int:
-    from mooring.admin.mend import mend
+    from mooring.admin.vaults.mend import mend
 
     if options.stored or options.disk or options.snapshot or options.sample != 100:
         raise ConfigurationError(
@@ -107,7 +107,7 @@ def _add_collect(commands: Commands, place: argparse.ArgumentParser) -> None:
 
 
 def _collect(settings: Settings, options: argparse.Namespace) -> int:
-    from mooring.admin.collect import collect
+    from mooring.admin.vaults.collect import collect
 
     return collect(settings, region=options.region, dry_run=options.dry_run)
 
@@ -121,7 +121,7 @@ def _add_usage(commands: Commands, place: argparse.ArgumentParser) -> None:
 
 
 def _usage(settings: Settings, options: argparse.Namespace) -> int:
-    from mooring.admin.usage import usage
+    from mooring.admin.vaults.usage import usage
 
     return usage(settings, region=options.region, as_json=options.as_json)
 
@@ -137,7 +137,7 @@ def _add_export(commands: Commands, place: argparse.ArgumentParser) -> None:
 
 
 def _export(settings: Settings, options: argparse.Namespace) -> int:
-    from mooring.admin.export import export
+    from mooring.admin.vaults.export import export
 
     return export(
         settings,
@@ -158,7 +158,7 @@ def _add_diff(commands: Commands, place: argparse.ArgumentParser) -> None:
 
 
 def _diff(settings: Settings, options: argparse.Namespace) -> int:
-    from mooring.admin.diff import diff
+    from mooring.admin.vaults.diff import diff
 
     return diff(settings, snapshot=options.snapshot, since=options.since, region=options.region)
 
@@ -180,7 +180,7 @@ def _add_replicate(commands: Commands, place: argparse.ArgumentParser) -> None:
 
 
 def _replicate(settings: Settings, options: argparse.Namespace) -> int:
-    from mooring.admin.replicate import replicate
+    from mooring.admin.vaults.replicate import replicate
 
     return replicate(
         settings, region=options.region, to=options.to, delete=options.delete, new=options.new
@@ -198,7 +198,7 @@ def _add_accept(commands: Commands, settings: argparse.ArgumentParser) -> None:
 
 
 def _accept(settings: Settings, options: argparse.Namespace) -> int:
-    from mooring.admin.accept import accept
+    from mooring.admin.vaults.accept import accept
 
     return accept(settings, options.region)
 
@@ -215,7 +215,7 @@ def _add_recover(commands: Commands, settings: argparse.ArgumentParser) -> None:
 
 
 def _recover(settings: Settings, options: argparse.Namespace) -> int:
-    from mooring.admin.recover import recover
+    from mooring.admin.recovery.recover import recover
 
     return recover(settings, options.vault, add=options.add)
 
@@ -232,6 +232,6 @@ def _add_rekey(commands: Commands, settings: argparse.ArgumentParser) -> None:
 
 
 def _rekey(settings: Settings, options: argparse.Namespace) -> int:
-    from mooring.admin.rekey import rekey
+    from mooring.admin.vaults.rekey import rekey
 
     return rekey(settings, region=options.region, new_key_file=options.new_key_file)

@@ -30,16 +30,16 @@ from mooring.api.target import (
 from mooring.api.throttle import refuse, throttle
 from mooring.api.workers import Workers
 from mooring.config.settings import Limits, Throttle
-from mooring.jobs.traffic import Traffic
 from mooring.model.clock import Clock
 from mooring.model.errors import ServiceError
 from mooring.model.ids import Ids
+from mooring.model.traffic import Traffic
 from mooring.observe import metrics
 from mooring.observe.audit import AuditLog
 from mooring.protocol.serialize import CONTENT_TYPE
 from mooring.protocol.service_model import ServiceModel
+from mooring.service.credentials.keys import Key
 from mooring.service.entry import AnyEntry
-from mooring.service.keys import Key
 
 Step = Callable[[Exchange], Awaitable[None]]
 

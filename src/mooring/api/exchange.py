@@ -17,8 +17,8 @@ from mooring.model.ids import Ids
 from mooring.observe.audit import AuditLog
 from mooring.protocol.service_model import ServiceModel
 from mooring.service.context import Context
+from mooring.service.credentials.keys import Key
 from mooring.service.entry import AnyEntry
-from mooring.service.keys import Key
 
 Handler = Callable[[Context, Mapping[str, Any]], Mapping[str, Any]]
 

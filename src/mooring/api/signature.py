@@ -6,7 +6,7 @@ from starlette.requests import Request
 
 from mooring.api.exchange import Exchange
 from mooring.protocol.verify import SignedRequest, verify
-from mooring.service.keys import Key
+from mooring.service.credentials.keys import Key
 
 
 async def authenticate(exchange: Exchange) -> None:

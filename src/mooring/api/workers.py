@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from anyio import CapacityLimiter, to_thread
 
-from mooring.jobs.traffic import Traffic
 from mooring.model.errors import ThrottlingException
+from mooring.model.traffic import Traffic
 
 Result = TypeVar("Result")
 

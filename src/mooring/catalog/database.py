@@ -23,30 +23,30 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import StaticPool
 
-from mooring.catalog.answers import Answers
-from mooring.catalog.auto_failures import AutoFailures
-from mooring.catalog.auto_runs import AutoRuns
-from mooring.catalog.disks import Disks
-from mooring.catalog.export_records import ExportRecords
 from mooring.catalog.group_sync import GroupSync
 from mooring.catalog.hold import FileHold, Hold, SessionHold
-from mooring.catalog.instance_snapshots import InstanceSnapshots
-from mooring.catalog.instances import Instances
-from mooring.catalog.jobs import Jobs
-from mooring.catalog.key_pairs import KeyPairs
 from mooring.catalog.migrate import is_current, migrate
-from mooring.catalog.names import Names
-from mooring.catalog.operations import Operations
 from mooring.catalog.room import CatalogRoom, LackOfRoom
-from mooring.catalog.snapshots import Snapshots
-from mooring.catalog.static_ips import StaticIps
-from mooring.catalog.tags import TagRows
-from mooring.catalog.vault_rows import VaultRows
+from mooring.catalog.tables.answers import Answers
+from mooring.catalog.tables.auto_failures import AutoFailures
+from mooring.catalog.tables.auto_runs import AutoRuns
+from mooring.catalog.tables.disks import Disks
+from mooring.catalog.tables.export_records import ExportRecords
+from mooring.catalog.tables.instance_snapshots import InstanceSnapshots
+from mooring.catalog.tables.instances import Instances
+from mooring.catalog.tables.jobs import Jobs
+from mooring.catalog.tables.key_pairs import KeyPairs
+from mooring.catalog.tables.names import Names
+from mooring.catalog.tables.operations import Operations
+from mooring.catalog.tables.snapshots import Snapshots
+from mooring.catalog.tables.static_ips import StaticIps
+from mooring.catalog.tables.tags import TagRows
+from mooring.catalog.tables.vault_rows import VaultRows
 from mooring.model.errors import CatalogError, CatalogFullError, ConfigurationError
 from mooring.model.ids import Ids
-from mooring.model.instance_snapshot import InstanceSnapshot, Snapshot
-from mooring.model.job import JobKind
-from mooring.model.snapshot_jobs import deletion
+from mooring.model.resources.instance_snapshot import InstanceSnapshot, Snapshot
+from mooring.model.resources.job import JobKind
+from mooring.model.resources.snapshot_jobs import deletion
 
 MEMORY = "sqlite://"
 """The URL of a catalog that lives as long as the process, for tests."""

@@ -115,7 +115,7 @@ def _parsed(arguments: parser.Parser, rest: list[str]) -> Namespace:
 
 
 def _place(parsed: Namespace) -> tuple[str, str]:
-    from mooring.model.moment import split_place
+    from mooring.model.automatic.moment import split_place
 
     if parsed.disk_snapshot_name is not None:
         if parsed.place is not None:

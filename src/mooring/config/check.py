@@ -22,8 +22,8 @@ from mooring.config.settings import (
     Throttle,
     VaultSettings,
 )
+from mooring.model.automatic.rhythm import parse_rhythms
 from mooring.model.errors import ConfigurationError, InvalidInputException
-from mooring.model.rhythm import parse_rhythms
 
 _PLACE = re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*", re.ASCII)
 """Names of regions and zones: they become names of directories, and parts of signatures."""

@@ -22,12 +22,12 @@ from collections.abc import Iterable, Mapping
 
 from mooring.catalog.database import Transaction
 from mooring.engine.interface import Export
-from mooring.jobs.procedure import Change, Procedure, Step, Work
+from mooring.jobs.running.procedure import Change, Procedure, Step, Work
 from mooring.model.blueprints import HOST
-from mooring.model.disk import Attachment, Disk, DiskState
 from mooring.model.errors import DiskBusyError
-from mooring.model.instance import InstanceState
-from mooring.model.job import Job, JobKind
+from mooring.model.resources.disk import Attachment, Disk, DiskState
+from mooring.model.resources.instance import InstanceState
+from mooring.model.resources.job import Job, JobKind
 
 DETACHED = {
     "state": DiskState.AVAILABLE,

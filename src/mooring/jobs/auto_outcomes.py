@@ -5,12 +5,12 @@ from __future__ import annotations
 import structlog
 
 from mooring.catalog.database import Transaction
-from mooring.jobs.procedure import Tools
-from mooring.model.auto_health import AutoFailure, failures_end, piece_of
-from mooring.model.auto_snapshot import AutoRun
-from mooring.model.instance_snapshot import InstanceSnapshot, Snapshot
-from mooring.model.job import Job
+from mooring.jobs.running.procedure import Tools
+from mooring.model.automatic.health import AutoFailure, failures_end, piece_of
+from mooring.model.automatic.rules import AutoRun
 from mooring.model.operation import ResourceType
+from mooring.model.resources.instance_snapshot import InstanceSnapshot, Snapshot
+from mooring.model.resources.job import Job
 from mooring.observe import metrics
 
 log = structlog.get_logger("mooring.jobs")

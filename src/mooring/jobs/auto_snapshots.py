@@ -28,20 +28,20 @@ from dataclasses import replace
 from mooring.catalog.database import Transaction
 from mooring.host.rooms import DISKS, of_vault
 from mooring.jobs import auto_outcomes
-from mooring.jobs.procedure import Change, Procedure, Step, Tools, Work
-from mooring.model import auto_snapshot
-from mooring.model.auto_health import NOT_LOOKED, missed
-from mooring.model.auto_snapshot import AutoRun, AutoSource, next_run, rhythm_run
-from mooring.model.consistency import Wish, wish_of
-from mooring.model.disk import Disk, DiskState
+from mooring.jobs.running.procedure import Change, Procedure, Step, Tools, Work
+from mooring.model.automatic import rules
+from mooring.model.automatic.health import NOT_LOOKED, missed
+from mooring.model.automatic.rhythm import offset_of, parse_rhythms, superfluous
+from mooring.model.automatic.rules import AutoRun, AutoSource, next_run, rhythm_run
 from mooring.model.errors import CanceledError, PostponedError
-from mooring.model.instance import Instance
-from mooring.model.instance_snapshot import InstanceSnapshot, Snapshot, in_motion, part
-from mooring.model.job import Job, JobKind
 from mooring.model.operation import ResourceType
-from mooring.model.rhythm import offset_of, parse_rhythms, superfluous
-from mooring.model.snapshot import DiskSnapshot, SnapshotState
-from mooring.model.snapshot_jobs import uploading
+from mooring.model.resources.consistency import Wish, wish_of
+from mooring.model.resources.disk import Disk, DiskState
+from mooring.model.resources.instance import Instance
+from mooring.model.resources.instance_snapshot import InstanceSnapshot, Snapshot, in_motion, part
+from mooring.model.resources.job import Job, JobKind
+from mooring.model.resources.snapshot import DiskSnapshot, SnapshotState
+from mooring.model.resources.snapshot_jobs import uploading
 
 MAX_PENDING = 64
 """Snapshots of disks, automatic or part of an automatic one, that may be pending before more
@@ -100,7 +100,7 @@ def thin(tools: Tools, transaction: Transaction, stored: Snapshot) -> None:
         if not (one.is_stored or one.is_pending) and one.created_ms < stored.created_ms
     ]
     if run.source is AutoSource.ADD_ON:
-        gone += sorted(completed, key=lambda one: one.created_ms)[: -auto_snapshot.KEPT]
+        gone += sorted(completed, key=lambda one: one.created_ms)[: -rules.KEPT]
     else:
         moments = {one.created_ms for one in completed}
         rhythms = parse_rhythms(run.policy)
@@ -156,7 +156,7 @@ def failed(transaction: Transaction, job: Job) -> None:
     auto_outcomes.not_taken(transaction, whole, job)
     transaction.take_back(whole)
     source = AutoSource(job.arguments["source"])
-    again = job.created_ms + auto_snapshot.RETRY_MS
+    again = job.created_ms + rules.RETRY_MS
     transaction.auto_runs.move(whole.resource_id, source, again)
 
 
@@ -270,7 +270,7 @@ def _has_this_day(transaction: Transaction, run: AutoRun, now: int) -> bool:
     return run.source is AutoSource.ADD_ON and any(
         one.auto is AutoSource.ADD_ON
         and (one.is_stored or one.is_pending)
-        and auto_snapshot.day(one.created_ms) == auto_snapshot.day(now)
+        and rules.day(one.created_ms) == rules.day(now)
         for one in transaction.automatic_of(run.resource_id)
     )
 
@@ -311,7 +311,7 @@ def _of_disk(tools: Tools, disk: Disk, run: AutoRun, now: int) -> DiskSnapshot:
     return DiskSnapshot(
         id=tools.ids.new_id(),
         region=disk.region,
-        name=auto_snapshot.name_of(disk.name, now),
+        name=rules.name_of(disk.name, now),
         created_ms=now,
         support_code=tools.support_code("snap"),
         size_gb=disk.size_gb,
@@ -328,7 +328,7 @@ def _of_instance(
     whole = InstanceSnapshot(
         id=tools.ids.new_id(),
         region=instance.region,
-        name=auto_snapshot.name_of(instance.name, now),
+        name=rules.name_of(instance.name, now),
         created_ms=now,
         support_code=tools.support_code("ami"),
         instance_id=instance.id,

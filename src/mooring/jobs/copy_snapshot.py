@@ -27,7 +27,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from mooring.catalog.database import Transaction
-from mooring.jobs.procedure import Change, Procedure, Step, Work
+from mooring.jobs.running.procedure import Change, Procedure, Step, Work
 from mooring.jobs.storing import (
     Plan,
     begin,
@@ -40,8 +40,8 @@ from mooring.jobs.storing import (
 )
 from mooring.model.errors import DamageError, SnapshotNotInVaultError
 from mooring.model.extents import BLOCK_SIZE, Extent
-from mooring.model.job import Job, JobKind
-from mooring.model.snapshot import DiskSnapshot, SnapshotState
+from mooring.model.resources.job import Job, JobKind
+from mooring.model.resources.snapshot import DiskSnapshot, SnapshotState
 from mooring.observe import metrics
 from mooring.vault.vault import SnapshotInfo, SnapshotReader, Vault
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from mooring.catalog.database import Transaction
 from mooring.jobs.keep_vault import enqueue
-from mooring.jobs.procedure import Change, Procedure, Step, Work
+from mooring.jobs.running.procedure import Change, Procedure, Step, Work
 from mooring.model.errors import PostponedError
-from mooring.model.job import Job, JobKind
+from mooring.model.resources.job import Job, JobKind
 
 _READERS = {
     JobKind.CLONE_DISK: "snapshot",

@@ -23,11 +23,11 @@ from pathlib import Path
 from mooring.catalog.database import Transaction
 from mooring.host.rooms import EXPORTS
 from mooring.images.raw_file import data_bytes, write_raw
-from mooring.jobs.procedure import Change, Procedure, Step, Work
-from mooring.jobs.progress import Progress
+from mooring.jobs.running.procedure import Change, Procedure, Step, Work
+from mooring.jobs.running.progress import Progress
 from mooring.model.errors import CanceledError, StoreError
-from mooring.model.export_record import ExportRecord, RecordState
-from mooring.model.job import Job, JobKind
+from mooring.model.resources.export_record import ExportRecord, RecordState
+from mooring.model.resources.job import Job, JobKind
 
 
 def write(work: Work) -> None:

@@ -16,11 +16,11 @@ import structlog
 
 from mooring.catalog.database import Transaction
 from mooring.engine.interface import Filling, Source
-from mooring.jobs.procedure import Procedure, Step, Tools, Work
-from mooring.jobs.progress import Progress
-from mooring.model.disk import Disk
+from mooring.jobs.running.procedure import Procedure, Step, Tools, Work
+from mooring.jobs.running.progress import Progress
 from mooring.model.errors import CanceledError, MooringError, PostponedError
-from mooring.model.job import Job, JobKind
+from mooring.model.resources.disk import Disk
+from mooring.model.resources.job import Job, JobKind
 from mooring.model.sizes import size_in_bytes
 from mooring.observe import metrics
 

@@ -21,14 +21,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from mooring.catalog.database import Transaction
 from mooring.host.rooms import of_vault
-from mooring.jobs.procedure import Change, Procedure, Step, Work
-from mooring.jobs.progress import Progress
+from mooring.jobs.running.procedure import Change, Procedure, Step, Work
+from mooring.jobs.running.progress import Progress
 from mooring.jobs.storing import canceled, completed, information, pending_snapshot
 from mooring.model.errors import ImageUnreadableError, NbdError, NbdRequestError
 from mooring.model.extents import BLOCK_SIZE
-from mooring.model.job import Job, JobKind
+from mooring.model.resources.job import Job, JobKind
+from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.model.sizes import size_in_bytes
-from mooring.model.snapshot import DiskSnapshot
 from mooring.nbd.blocking import BlockingNbdClient
 from mooring.nbd.protocol import STATUS_ZERO
 from mooring.nbd.uri import NbdUri

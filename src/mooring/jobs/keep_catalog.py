@@ -11,8 +11,8 @@ from mooring.catalog.copies import CatalogCopies
 from mooring.catalog.database import Catalog
 from mooring.engine.zones import Engines
 from mooring.model.clock import Clock
-from mooring.model.disk_description import describes, encode
 from mooring.model.errors import MooringError
+from mooring.model.resources.disk_description import describes, encode
 from mooring.observe import metrics
 from mooring.observe.loop import Loop
 

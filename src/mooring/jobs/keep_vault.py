@@ -14,11 +14,11 @@ import structlog
 
 from mooring.catalog.database import Transaction
 from mooring.host.rooms import of_vault
-from mooring.jobs.procedure import Procedure, Step, Tools, Work
 from mooring.jobs.roots import expected_roots
-from mooring.jobs.vault_watch import VaultWatch
+from mooring.jobs.running.procedure import Procedure, Step, Tools, Work
+from mooring.jobs.watching.vaults import VaultWatch
 from mooring.model.errors import PostponedError, RootsMissingError, VaultAwayError, VaultBusyError
-from mooring.model.job import Job, JobKind
+from mooring.model.resources.job import Job, JobKind
 from mooring.observe import metrics
 from mooring.vault.store.place import open_place
 

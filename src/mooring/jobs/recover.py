@@ -20,14 +20,14 @@ import structlog
 
 from mooring.engine.interface import Export
 from mooring.jobs import fill_disk
-from mooring.jobs.procedure import Tools
+from mooring.jobs.running.procedure import Tools
 from mooring.model.blueprints import HOST
-from mooring.model.consistency import Wish, wish_of
-from mooring.model.disk import Attachment, Disk, DiskState
 from mooring.model.errors import EngineError, VaultError
-from mooring.model.instance import InstanceState
-from mooring.model.instance_snapshot import Snapshot
-from mooring.model.snapshot import DiskSnapshot, SnapshotState
+from mooring.model.resources.consistency import Wish, wish_of
+from mooring.model.resources.disk import Attachment, Disk, DiskState
+from mooring.model.resources.instance import InstanceState
+from mooring.model.resources.instance_snapshot import Snapshot
+from mooring.model.resources.snapshot import DiskSnapshot, SnapshotState
 
 log = structlog.get_logger("mooring.jobs")
 

@@ -15,11 +15,11 @@ from __future__ import annotations
 from mooring.catalog.database import Transaction
 from mooring.jobs.attachments import serve, withdraw
 from mooring.jobs.fill_disk import fill_job, source_of
-from mooring.jobs.procedure import Change, Procedure, Step, Work
-from mooring.model.disk import Attachment, Disk, DiskState
+from mooring.jobs.running.procedure import Change, Procedure, Step, Work
 from mooring.model.errors import CanceledError
-from mooring.model.instance import InstanceState
-from mooring.model.job import Job, JobKind
+from mooring.model.resources.disk import Attachment, Disk, DiskState
+from mooring.model.resources.instance import InstanceState
+from mooring.model.resources.job import Job, JobKind
 from mooring.model.sizes import size_in_bytes
 
 

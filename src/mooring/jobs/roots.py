@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mooring.catalog.database import Catalog, Transaction
-from mooring.model.snapshot import DiskSnapshot, Lost, SnapshotState
+from mooring.model.resources.snapshot import DiskSnapshot, Lost, SnapshotState
 from mooring.vault.vault import Vault
 
 

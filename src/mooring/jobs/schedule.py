@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from mooring.jobs import auto_outcomes
 from mooring.jobs.auto_snapshots import take_due
 from mooring.jobs.keep_vault import enqueue
-from mooring.jobs.procedure import Tools
-from mooring.jobs.vault_watch import VaultWatch
-from mooring.model.job import JobKind
+from mooring.jobs.running.procedure import Tools
+from mooring.jobs.watching.vaults import VaultWatch
 from mooring.model.operation import ResourceType
+from mooring.model.resources.job import JobKind
 from mooring.observe.loop import Loop
 
 LOOK_SECONDS = 10.0

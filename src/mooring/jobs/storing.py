@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from mooring.host.rooms import of_vault
-from mooring.jobs.procedure import Work
-from mooring.jobs.progress import Progress
-from mooring.model.consistency import CONSISTENCY
+from mooring.jobs.running.procedure import Work
+from mooring.jobs.running.progress import Progress
 from mooring.model.errors import CanceledError, PostponedError, SnapshotNotInVaultError
 from mooring.model.extents import Extent, Image
-from mooring.model.instance_snapshot import remembered
-from mooring.model.snapshot import DiskSnapshot, SnapshotState
+from mooring.model.resources.consistency import CONSISTENCY
+from mooring.model.resources.instance_snapshot import remembered
+from mooring.model.resources.snapshot import DiskSnapshot, SnapshotState
 from mooring.vault.vault import SnapshotInfo, SnapshotWriter
 
 CHUNK = 4 * 1024 * 1024

@@ -13,8 +13,8 @@ from mooring.jobs import (
     restore_instance,
     upload_snapshot,
 )
-from mooring.jobs.procedure import Procedure
-from mooring.model.job import JobKind
+from mooring.jobs.running.procedure import Procedure
+from mooring.model.resources.job import JobKind
 
 _ALL = (
     disks.CREATE,

@@ -30,7 +30,7 @@ from mooring.catalog.database import Transaction
 from mooring.engine.interface import FrozenImage
 from mooring.jobs import auto_outcomes
 from mooring.jobs.auto_snapshots import thin_after
-from mooring.jobs.procedure import Change, Procedure, Step, Work
+from mooring.jobs.running.procedure import Change, Procedure, Step, Work
 from mooring.jobs.storing import (
     Plan,
     begin,
@@ -43,8 +43,8 @@ from mooring.jobs.storing import (
 )
 from mooring.model.errors import LineageLostError
 from mooring.model.extents import BLOCK_SIZE
-from mooring.model.job import Job, JobKind
-from mooring.model.snapshot import DiskSnapshot, SnapshotState
+from mooring.model.resources.job import Job, JobKind
+from mooring.model.resources.snapshot import DiskSnapshot, SnapshotState
 from mooring.observe import metrics
 
 

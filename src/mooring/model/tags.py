@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from mooring.model.automatic.rhythm import EXAMPLE, RHYTHMS_TAG
 from mooring.model.errors import InvalidInputException
-from mooring.model.rhythm import EXAMPLE, RHYTHMS_TAG
 
 Tags = Mapping[str, str | None]
 

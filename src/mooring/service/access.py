@@ -8,16 +8,16 @@ from typing import Any
 
 from mooring.catalog.database import Transaction
 from mooring.model.access import Access
-from mooring.model.consistency import AGENT_TAG
+from mooring.model.automatic.moment import bearer_of
 from mooring.model.errors import AccessDeniedException
-from mooring.model.moment import bearer_of
 from mooring.model.names import is_name
+from mooring.model.resources.consistency import AGENT_TAG
 from mooring.model.tags import Tags
+from mooring.service.answers.views import arn
 from mooring.service.backend import Backend, Params
 from mooring.service.context import Context
 from mooring.service.entry import AnyEntry
 from mooring.service.reach import out_of_reach
-from mooring.service.views import arn
 
 ALL = "*"
 

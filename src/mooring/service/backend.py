@@ -24,7 +24,7 @@ from mooring.model.names import shown
 from mooring.protocol.serialize import Settled
 from mooring.quiesce.interface import Quiescer
 from mooring.service.context import Context
-from mooring.service.default_keys import DefaultKeys
+from mooring.service.credentials.default_keys import DefaultKeys
 from mooring.service.entry import Takes
 from mooring.service.import_places import ImportPlaces
 from mooring.vault.served.interface import NoServer, SnapshotServer

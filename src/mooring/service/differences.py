@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mooring.service.nothing_kept import LISTS
+from mooring.service.answers.nothing_kept import LISTS
 
 _KEPT = "The value is kept and told back. It has no effect: Mooring runs no machines."
 _TOLD = (

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from mooring.catalog.database import Transaction
-from mooring.model.consistency import read_given_tags
-from mooring.model.disk import Attachment, Disk
 from mooring.model.errors import (
     InvalidInputException,
     NotFoundException,
     OperationFailureException,
 )
-from mooring.model.job import JobKind
 from mooring.model.names import check_name, name_taken
 from mooring.model.operation import ResourceType
+from mooring.model.resources.consistency import read_given_tags
+from mooring.model.resources.disk import Attachment, Disk
+from mooring.model.resources.job import JobKind
+from mooring.model.resources.snapshot import DiskSnapshot, SnapshotState
 from mooring.model.sizes import check_disk_size
-from mooring.model.snapshot import DiskSnapshot, SnapshotState
-from mooring.service import operations, pages
-from mooring.service.add_ons import begin_with, end_with, read_add_ons
-from mooring.service.auto_snapshots import find_auto_snapshot_of_disk, refuse_choice
+from mooring.service.answers import operations, pages
+from mooring.service.answers.views import disk_view
+from mooring.service.automatic.add_ons import begin_with, end_with, read_add_ons
+from mooring.service.automatic.taken import find_auto_snapshot_of_disk, refuse_choice
 from mooring.service.backend import Backend, Call, Params, Result
-from mooring.service.views import disk_view
 
 
 def create_disk(backend: Backend, call: Call) -> Result:

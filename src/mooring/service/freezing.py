@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from mooring.catalog.database import Transaction
-from mooring.model.consistency import CONSISTENCY_TAG
-from mooring.model.disk import Disk, DiskState
 from mooring.model.errors import (
     InvalidInputException,
     MooringError,
     OperationFailureException,
     ServiceError,
 )
-from mooring.model.instance_snapshot import InstanceSnapshot, Snapshot
 from mooring.model.operation import Operation
-from mooring.model.snapshot import DiskSnapshot, SnapshotState
-from mooring.model.snapshot_jobs import uploading
-from mooring.service import operations, quiescing
-from mooring.service.auto_snapshots import check_none_pending
+from mooring.model.resources.consistency import CONSISTENCY_TAG
+from mooring.model.resources.disk import Disk, DiskState
+from mooring.model.resources.instance_snapshot import InstanceSnapshot, Snapshot
+from mooring.model.resources.snapshot import DiskSnapshot, SnapshotState
+from mooring.model.resources.snapshot_jobs import uploading
+from mooring.service import quiescing
+from mooring.service.answers import operations
+from mooring.service.automatic.taken import check_none_pending
 from mooring.service.backend import Backend, Call, Result
 
 

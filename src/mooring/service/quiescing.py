@@ -11,22 +11,22 @@ import structlog
 
 from mooring.catalog.database import Transaction
 from mooring.model.blueprints import HOST
-from mooring.model.consistency import (
-    AGENT_TAG,
-    Consistency,
-    Wish,
-    agent_socket_of,
-    wish_of,
-)
-from mooring.model.disk import Attachment, Disk
 from mooring.model.errors import (
     InvalidInputException,
     MooringError,
     OperationFailureException,
     QuiesceError,
 )
-from mooring.model.instance import Instance, InstanceState
-from mooring.model.snapshot import DiskSnapshot
+from mooring.model.resources.consistency import (
+    AGENT_TAG,
+    Consistency,
+    Wish,
+    agent_socket_of,
+    wish_of,
+)
+from mooring.model.resources.disk import Attachment, Disk
+from mooring.model.resources.instance import Instance, InstanceState
+from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.model.tags import Tags
 from mooring.observe import metrics
 from mooring.quiesce.interface import COMMANDS, FILE_SYSTEMS, GUEST_AGENT, Rest, Users

@@ -7,9 +7,9 @@ from enum import Flag, auto
 
 from mooring.catalog.database import Transaction
 from mooring.model.access import Access
-from mooring.model.export_record import ExportRecord
-from mooring.model.instance_snapshot import InstanceSnapshot
 from mooring.model.operation import ResourceType
+from mooring.model.resources.export_record import ExportRecord
+from mooring.model.resources.instance_snapshot import InstanceSnapshot
 from mooring.model.tags import Tags
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mooring.model import blueprints
-from mooring.service import pages
+from mooring.service.answers import pages
 from mooring.service.backend import Backend, Call, Result
 
 _PLACES = {

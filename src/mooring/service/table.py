@@ -6,30 +6,28 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mooring.model.access import Need
-from mooring.service import (
-    add_ons,
-    attachments,
-    auto_snapshots,
-    copies,
-    disks,
-    exports,
-    instance_settings,
-    instance_snapshots,
-    instances,
-    key_pairs,
-    nothing_kept,
-    operations,
-    regions,
-    restored_instances,
-    snapshots,
-    static_ips,
-    tags,
-)
+from mooring.service import disks, regions, tags
 from mooring.service.access import Request, admit, shown_to
+from mooring.service.answers import nothing_kept, operations
+from mooring.service.automatic import add_ons, taken
 from mooring.service.backend import Backend, Call, Params, Result
 from mooring.service.context import Context
 from mooring.service.entry import Entry, Takes, Use, changes, reads
+from mooring.service.instances import (
+    attachments,
+    instance_settings,
+    instances,
+    key_pairs,
+    static_ips,
+)
 from mooring.service.reach import Through
+from mooring.service.snapshots import (
+    copies,
+    exports,
+    instance_snapshots,
+    restored_instances,
+    snapshots,
+)
 from mooring.service.vault_presence import check_vaults
 
 Function = Callable[[Backend, Call], Result]
@@ -85,7 +83,7 @@ OPERATIONS: dict[str, Entry[Function]] = {
     ),
     "CreateKeyPair": changes(key_pairs.create_key_pair, makes="keyPairName"),
     "DeleteAutoSnapshot": changes(
-        auto_snapshots.delete_auto_snapshot, on=["resourceName"], through=Through.AUTOMATIC
+        taken.delete_auto_snapshot, on=["resourceName"], through=Through.AUTOMATIC
     ),
     "DeleteDisk": changes(disks.delete_disk, on=["diskName"]),
     "DeleteDiskSnapshot": changes(snapshots.delete_disk_snapshot, on=["diskSnapshotName"]),
@@ -107,7 +105,7 @@ OPERATIONS: dict[str, Entry[Function]] = {
         exports.export_snapshot, on=["sourceSnapshotName"], takes=[Takes.EXPORTS], vault=Use.READ
     ),
     "GetActiveNames": reads(regions.get_active_names),
-    "GetAutoSnapshots": reads(auto_snapshots.get_auto_snapshots, on=["resourceName"]),
+    "GetAutoSnapshots": reads(taken.get_auto_snapshots, on=["resourceName"]),
     "GetBlueprints": reads(regions.get_blueprints),
     "GetBundles": reads(regions.get_bundles),
     "GetDisk": reads(disks.get_disk, on=["diskName"]),

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from mooring.catalog.database import Transaction
-from mooring.model.consistency import CONSISTENCY_TAG, read_given_tags, without_own
-from mooring.model.disk import Disk
 from mooring.model.errors import InvalidInputException, NotFoundException
-from mooring.model.instance import Instance
 from mooring.model.names import check_name, shown
 from mooring.model.operation import ResourceType
+from mooring.model.resources.consistency import CONSISTENCY_TAG, read_given_tags, without_own
+from mooring.model.resources.disk import Disk
+from mooring.model.resources.instance import Instance
 from mooring.model.tags import Tags, check_count
-from mooring.service import operations, views
-from mooring.service.add_ons import follow_tags
+from mooring.service.answers import operations, views
+from mooring.service.automatic.add_ons import follow_tags
 from mooring.service.backend import Backend, Call, Result
 from mooring.service.quiescing import check_agent
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mooring.engine.interface import Clients
-from mooring.model.disk import Disk
+from mooring.model.resources.disk import Disk
 from mooring.service.backend import Backend
 
 

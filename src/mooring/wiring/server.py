@@ -26,29 +26,29 @@ from mooring.host.reserve import Reserve
 from mooring.host.room import MIB
 from mooring.jobs.fill_disk import regions_filling
 from mooring.jobs.keep_catalog import CatalogKeeper, Describer
-from mooring.jobs.procedure import Tools
 from mooring.jobs.recover import recover
-from mooring.jobs.room_watch import RoomWatch
-from mooring.jobs.runner import Observer, Runner, unobserved
+from mooring.jobs.running.procedure import Tools
+from mooring.jobs.running.runner import Observer, Runner, unobserved
 from mooring.jobs.schedule import Schedule, tasks
-from mooring.jobs.sources import Keeper
 from mooring.jobs.table import PROCEDURES
-from mooring.jobs.traffic import Traffic
+from mooring.jobs.watching.room import RoomWatch
 from mooring.model.clock import Clock, SystemClock
-from mooring.model.disk import is_shared
 from mooring.model.errors import ConfigurationError, StoreError
 from mooring.model.ids import RandomIds
 from mooring.model.paths import Paths
+from mooring.model.resources.disk import is_shared
+from mooring.model.traffic import Traffic
 from mooring.observe.audit import AuditLog
 from mooring.quiesce.interface import Quiescer
 from mooring.quiesce.memory import MemoryQuiescer
 from mooring.quiesce.process import CommandPair, Limits, ProcessQuiescer
 from mooring.service.absence import tell_absent
 from mooring.service.backend import Backend
-from mooring.service.default_keys import DefaultKeys
+from mooring.service.credentials.default_keys import DefaultKeys
+from mooring.service.credentials.keyring import Keyring
 from mooring.service.freezing import freeze_unasked
 from mooring.service.import_places import ImportPlaces
-from mooring.service.keyring import Keyring
+from mooring.vault.served.keeper import Keeper
 from mooring.wiring.catalog_copies import catalog_copies, catalog_file, open_catalog
 from mooring.wiring.data_directory import hold_directory, make_run_directory
 from mooring.wiring.file_systems import (

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mooring.admin.access.env import for_clients, variables
 from mooring.admin.asking import ask
-from mooring.admin.env import for_clients, variables
 from mooring.config.settings import Settings
 from mooring.model.clock import SystemClock
 from mooring.model.errors import ConfigurationError, MooringError

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from mooring.engine.interface import DiskHealth
 from mooring.model.blueprints import HOST
-from mooring.model.disk import Attachment, Disk, DiskState, is_shared
 from mooring.model.errors import (
     DiskBusyError,
     HostError,
     OperationFailureException,
     ZoneAbsentError,
 )
-from mooring.model.instance import Instance, InstanceState
-from mooring.model.job import JobKind
-from mooring.model.snapshot import SnapshotState
+from mooring.model.resources.disk import Attachment, Disk, DiskState, is_shared
+from mooring.model.resources.instance import Instance, InstanceState
+from mooring.model.resources.job import JobKind
+from mooring.model.resources.snapshot import SnapshotState
 from mooring.service.backend import Backend, Params
 from mooring.service.context import Context
 from mooring.service.disks import find_disk

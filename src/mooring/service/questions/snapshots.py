@@ -9,13 +9,13 @@ from mooring.model.errors import (
     OperationFailureException,
 )
 from mooring.model.names import check_name
+from mooring.model.resources.snapshot import SnapshotState
 from mooring.model.sizes import size_in_bytes
-from mooring.model.snapshot import SnapshotState
 from mooring.service.backend import Backend, Params
 from mooring.service.context import Context
-from mooring.service.named_snapshots import named_instance_snapshot, named_snapshot
 from mooring.service.questions.question import Answer, member
 from mooring.service.reach import reaches_record
+from mooring.service.snapshots.named_snapshots import named_instance_snapshot, named_snapshot
 
 EXPORT_SECONDS = 60 * 60
 LONGEST_EXPORT_SECONDS = 24 * 60 * 60

@@ -9,13 +9,13 @@ from mooring.service.access import Request, admit
 from mooring.service.backend import Backend, Params
 from mooring.service.context import Context
 from mooring.service.entry import Entry, Takes, Use, administers, changes, reads
-from mooring.service.imports import import_place, import_snapshot
 from mooring.service.questions.automatic import automatic
 from mooring.service.questions.disks import device, disk, disks, uri
 from mooring.service.questions.question import Answer, Question
 from mooring.service.questions.snapshots import export, export_record, instance_snapshot, snapshot
 from mooring.service.questions.vault import diff, usage
 from mooring.service.reach import Through
+from mooring.service.snapshots.imports import import_place, import_snapshot
 from mooring.service.vault_presence import check_vaults
 
 # `uri`, `device` and `export` open a way to the data, which is more than to tell.

@@ -13,13 +13,13 @@ from mooring.model.errors import (
     VaultError,
 )
 from mooring.model.extents import BLOCK_SIZE
+from mooring.model.resources.snapshot import DiskSnapshot, SnapshotState
 from mooring.model.sizes import size_in_bytes
-from mooring.model.snapshot import DiskSnapshot, SnapshotState
 from mooring.model.tags import Tags
 from mooring.service.backend import Backend, Params
 from mooring.service.context import Context
-from mooring.service.named_snapshots import named_snapshot
 from mooring.service.questions.question import Answer, member
+from mooring.service.snapshots.named_snapshots import named_snapshot
 
 DIFF_PAGE = 10_000
 """Ranges in one answer: about half a MiB of JSON."""

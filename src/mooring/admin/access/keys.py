@@ -1,0 +1,203 @@
+"""mooringd keys: makes, lists, changes, rotates and deletes access keys."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from mooring.config.settings import Settings
+from mooring.host.reserve import Reserve
+from mooring.model.access import Access, Role
+from mooring.model.clock import SystemClock
+from mooring.model.errors import ConfigurationError
+from mooring.model.paths import Paths
+from mooring.service.credentials.keyring import ended
+from mooring.service.credentials.keys import (
+    PROFILE,
+    Key,
+    check_user,
+    new_key,
+    parse_tags,
+    read_keys,
+    show_moment,
+    write_keys,
+)
+from mooring.wiring.snapshot_servers import withdraw
+
+HOUR_MS = 60 * 60 * 1000
+
+
+def list_keys(settings: Settings) -> int:
+    """Print all keys, without their secrets."""
+    now = SystemClock().now_ms()
+    rows = [("USER", "KEY", "ROLE", "TAGS", "ENDS")]
+    for key in read_keys(_file(settings)).values():
+        ends = "never" if key.expires_ms is None else show_moment(key.expires_ms)
+        tags = ", ".join(f"{name}={value}" for name, value in key.access.tags.items())
+        shown = "ended" if key.ended(now) else ends
+        rows.append((key.access.user, key.id, str(key.access.role), tags or "-", shown))
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    for row in rows:
+        cells = [text.ljust(width) for text, width in zip(row, widths, strict=True)]
+        print("  ".join(cells).rstrip())
+    return 0
+
+
+def create(settings: Settings, user: str, role: str, tags: list[str], output: Path | None) -> int:
+    """Make a key for a new user. Raises ConfigurationError if the user has one."""
+    access = Access(check_user(user), Role(role), parse_tags(tags))
+    made = new_key(user, access)
+
+    def add(keys: list[Key]) -> list[Key]:
+        if any(user in (key.access.user, key.profile) for key in keys):
+            raise ConfigurationError(f"the user {user} has a key: change, rotate or delete it")
+        return [*keys, made]
+
+    _hand_over(settings, made, output, add)
+    return 0
+
+
+def change(settings: Settings, user: str, role: str | None, tags: list[str] | None) -> int:
+    """Give a user's keys another role, other tags, or both; an empty list takes tags away."""
+
+    def edit(keys: list[Key]) -> list[Key]:
+        _of(keys, user)
+        return [_changed(key, role, tags) if key.access.user == user else key for key in keys]
+
+    _edit(settings, edit)
+    print(f"{user}: changed; a running server sees it within a second")
+    return 0
+
+
+def rotate(settings: Settings, user: str, overlap_hours: float, output: Path | None) -> int:
+    """Make a new key for the user; those there end after the overlap."""
+    if not 0 <= overlap_hours <= 24 * 366:
+        raise ConfigurationError(f"--overlap-hours must be 0 to 8784, not {overlap_hours:g}")
+    ends = SystemClock().now_ms() + round(overlap_hours * HOUR_MS)
+    made: list[Key] = []
+
+    def edit(keys: list[Key]) -> list[Key]:
+        current = _of(keys, user)[0]
+        made.append(new_key(current.profile, current.access))
+        return [
+            part
+            for key in keys
+            for part in (
+                [made[0], _ending(key, ends)]
+                if key is current
+                else [_ending(key, ends) if key.access.user == user else key]
+            )
+        ]
+
+    _hand_over(settings, made, output, edit)
+    print(f"{user}: the keys from before end {show_moment(ends)}")
+    return 0
+
+
+def delete(settings: Settings, user: str, key_id: str | None) -> int:
+    """Delete a user's keys, or the one of that id: they are refused within a second."""
+
+    def edit(keys: list[Key]) -> list[Key]:
+        gone = [key for key in _of(keys, user) if key_id in (None, key.id)]
+        if not gone:
+            raise ConfigurationError(f"the user {user} has no key {key_id}")
+        return [key for key in keys if key not in gone]
+
+    _edit(settings, edit)
+    print(f"{user}: deleted; a running server sees it within a second")
+    return 0
+
+
+def _changed(key: Key, role: str | None, tags: list[str] | None) -> Key:
+    access = key.access
+    if role is not None:
+        access = replace(access, role=Role(role))
+    if tags is not None:
+        access = replace(access, tags=parse_tags([tag for tag in tags if tag]))
+    return replace(key, access=access)
+
+
+def _ending(key: Key, ends_ms: int) -> Key:
+    """The key under a name of its own, so that clients that read the file find the new one."""
+    first = ends_ms if key.expires_ms is None else min(ends_ms, key.expires_ms)
+    return replace(key, profile=f"{key.access.user}-{key.id}", expires_ms=first)
+
+
+def _of(keys: list[Key], user: str) -> list[Key]:
+    found = [key for key in keys if key.access.user == user]
+    if not found:
+        known = ", ".join(dict.fromkeys(key.access.user for key in keys))
+        raise ConfigurationError(f"there is no user {user}; known: {known}")
+    return found
+
+
+def _hand_over(
+    settings: Settings,
+    made: Key | list[Key],
+    output: Path | None,
+    edit: Callable[[list[Key]], list[Key]],
+) -> None:
+    """Record a new key and say where it is; with `output` also write it into a file alone."""
+    if output is not None and output.exists():
+        raise ConfigurationError(f"{output} is there: name another file, or move it away")
+
+    def edit_and_write(keys: list[Key]) -> list[Key]:
+        edited = edit(keys)
+        if output is not None:
+            # First: where it cannot be written, there shall be no new key either.
+            key = made[0] if isinstance(made, list) else made
+            write_keys(output, [replace(key, profile=PROFILE)])
+        return edited
+
+    try:
+        _edit(settings, edit_and_write)
+    except BaseException:
+        if output is not None:
+            output.unlink(missing_ok=True)
+        raise
+    key = made[0] if isinstance(made, list) else made
+    print(f"{key.access.user}: key {key.id} as [{key.profile}] in {_file(settings)}")
+    if output is not None:
+        print(f"{key.access.user}: the same as [{PROFILE}] alone in {output}, for AWS clients")
+
+
+def _edit(settings: Settings, edit: Callable[[list[Key]], list[Key]]) -> None:
+    """Write the file anew. What has ended goes; an administrator must remain."""
+    path = _file(settings)
+    # A key that must go has to go from a full disk, too.
+    Reserve(Paths(settings.data_directory).reserve).make_way()
+    with _alone(path.parent):
+        now = SystemClock().now_ms()
+        before = read_keys(path)
+        keys = [key for key in edit(list(before.values())) if not key.ended(now)]
+        lasting = [key for key in keys if key.expires_ms is None and not key.access.tags]
+        if not any(key.access.role is Role.ADMINISTRATOR for key in lasting):
+            raise ConfigurationError(
+                "this would leave no administrator without tags: make another one first"
+            )
+        write_keys(path, keys)
+        gone = ended(before, {key.id: key for key in keys})
+        # A server that runs does the same; without one their exports end here.
+        withdraw(settings, SystemClock(), gone.__contains__)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold off others who change keys."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _file(settings: Settings) -> Path:
+    path = Paths(settings.data_directory).credentials
+    if not path.exists():
+        raise ConfigurationError(f"{path} is not there: the first `mooringd serve` makes it")
+    return path

@@ -1,0 +1,1 @@
+"""mooringd doctor, and the questions that it asks."""

@@ -1,0 +1,204 @@
+"""mooringd doctor: what is wrong on this host, and the way out."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mooring.admin.access.env import variables
+from mooring.admin.asking import ask
+from mooring.admin.health.catalog import catalog_findings
+from mooring.admin.health.vaults import vault_findings
+from mooring.config.settings import Settings
+from mooring.engine.qemu.daemon.open_layers import may_discard
+from mooring.host.rooms import of_vault
+from mooring.model.clock import SystemClock
+from mooring.model.errors import ConfigurationError, ServerRunningError
+from mooring.model.paths import Paths
+from mooring.model.resources.disk import DiskState
+from mooring.service.absence import absent_places
+from mooring.service.context import Context
+from mooring.service.questions.automatic import automatic
+from mooring.service.questions.disks import disks
+from mooring.wiring.data_directory import run_place
+from mooring.wiring.file_systems import COPY_OF, file_systems
+from mooring.wiring.server import Mooring, build_server
+
+DAEMON = "qemu-storage-daemon"
+
+TOOLS = {
+    DAEMON: "serves the disks: apt-get install qemu-system-common qemu-utils",
+    "qemu-img": "looks after layers: apt-get install qemu-utils",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at."""
+
+    ok: bool
+    text: str
+
+
+def doctor(settings: Settings) -> int:
+    """Print what was found; returns 1 if something is wrong."""
+    failed = False
+    for finding in _findings(settings):
+        print(f"{'ok  ' if finding.ok else 'BAD '} {finding.text}")
+        failed = failed or not finding.ok
+    return int(failed)
+
+
+def _findings(settings: Settings) -> Iterator[Finding]:
+    for tool, purpose in TOOLS.items():
+        path = shutil.which(tool)
+        yield Finding(path is not None, f"{tool}: {path or 'missing; it ' + purpose}")
+    if settings.engine.kind == "qemu" and (text := _trims()):
+        yield Finding(True, text)
+    paths = Paths(settings.data_directory)
+    if not paths.data.exists():
+        yield Finding(True, f"{paths.data}: not there yet; `mooringd serve` makes it")
+        return
+    yield from _rooms(settings)
+    yield Finding(os.access(paths.data, os.W_OK), f"{paths.data}: writable for this user")
+    for found in catalog_findings(settings):
+        yield Finding(*found)
+    for found in vault_findings(settings):
+        yield Finding(*found)
+    try:
+        mooring = build_server(settings)
+    except ServerRunningError:
+        yield from _of_server(settings)
+        return
+    except ConfigurationError as error:
+        yield Finding(False, str(error))
+        return
+    try:
+        mooring.tools.catalog.migrate()
+        for region in settings.regions:
+            yield from _disks(disks(mooring.backend, _context(region), {})["disks"])
+            told = automatic(mooring.backend, _context(region), {})
+            yield from _automatic(told["automatic"])
+        yield from _absent(absent_places(mooring.backend, _context(""), {})["absent"])
+        yield from _devices(mooring)
+    except ConfigurationError as error:
+        yield Finding(False, str(error))
+    finally:
+        mooring.stop()
+
+
+def _trims() -> str | None:
+    """What is to be known of this host's QEMU by who waits for room after a trim."""
+    try:
+        done = subprocess.run(
+            [DAEMON, "--version"], capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = re.search(r"version (\d+)\.(\d+)\.(\d+)", done.stdout)
+    if found is None or may_discard(tuple(map(int, found.groups()))):
+        return None
+    return (
+        f"trims are ignored by this QEMU ({'.'.join(found.groups())}), which could lose data on "
+        "them: fstrim gives no room back, zeros do (fallocate --zero-range, blkdiscard --zeroout)"
+    )
+
+
+def _rooms(settings: Settings) -> Iterator[Finding]:
+    """The room for each use, once for each file system; that of vaults is told with them."""
+    data = settings.data_directory.absolute()
+    seen: set[int] = set()
+    vaults = {of_vault(region) for region in settings.regions}
+    for use, room in file_systems(settings, Paths(data, run_place(settings, data))).look():
+        if room.device in seen or use.removeprefix(COPY_OF) in vaults:
+            continue
+        seen.add(room.device)
+        text = f"{use}: {room.path}: {room}"
+        if room.is_short:
+            yield Finding(False, f"{text}; make room, or writes and snapshots will fail")
+        else:
+            yield Finding(True, text)
+
+
+def _devices(mooring: Mooring) -> Iterator[Finding]:
+    """Block devices of this host, and who is still held at rest."""
+    devices = mooring.tools.devices
+    with mooring.tools.catalog.read() as transaction:
+        known = {disk_id: transaction.disks.by_id(disk_id) for disk_id in devices.known()}
+    for disk_id, disk in known.items():
+        path = devices.device(disk_id) or "its block device"
+        if disk is None or disk.instance_id is None:
+            users = devices.users(disk_id)
+            way_out = f"it is {users}: end that, and" if users else "it is free:"
+            yield Finding(
+                False,
+                f"{path}, left of the disk {disk_id}, which is not attached; {way_out} "
+                "`mooringd serve` takes it away",
+            )
+        elif problem := devices.problem(disk_id):
+            yield Finding(False, f"disk {disk.name}: {problem}")
+        else:
+            users = devices.users(disk_id) or "not in use"
+            yield Finding(True, f"disk {disk.name}: {path} on this host, {users}")
+    for instance_id in mooring.backend.quiescer.left():
+        yield Finding(
+            False,
+            f"users of the disks of instance {instance_id} may be held at rest since a snapshot "
+            "during which all was killed; `mooringd serve` lets them go",
+        )
+
+
+def _of_server(settings: Settings) -> Iterator[Finding]:
+    """What the running server says: the disks are its own."""
+    yield Finding(True, "a server runs; its disks are as it says")
+    try:
+        bundle = os.environ.get("AWS_CA_BUNDLE") or settings.listen.certificate
+        environment = {**variables(settings), "AWS_CA_BUNDLE": bundle}
+        for region in settings.regions:
+            asking = {**environment, "AWS_DEFAULT_REGION": region}
+            yield from _disks(ask(asking, "disks", SystemClock())["disks"])
+            yield from _automatic(ask(asking, "automatic", SystemClock())["automatic"])
+        yield from _absent(ask(environment, "absent", SystemClock())["absent"])
+    except ConfigurationError as error:
+        yield Finding(False, f"a server runs, but cannot be asked about its disks: {error}")
+
+
+def _absent(places: Iterable[str]) -> Iterator[Finding]:
+    for text in places:
+        yield Finding(False, text)
+
+
+def _context(region: str) -> Context:
+    return Context(region=region, caller="", request_id="", invocation_id=None, received_ms=0)
+
+
+def _disks(told: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:
+    for one in told:
+        where = f"disk {one['diskName']} in {one['zone']}"
+        if one["state"] == DiskState.ERROR:
+            yield Finding(False, f"{where}: could not be made; delete it with delete-disk")
+        elif one["state"] != DiskState.PENDING:
+            text = one["problem"] or f"{one['layers']} layers"
+            yield Finding(one["ok"], f"{where}: {text}{_way_out(one)}")
+
+
+def _automatic(told: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:
+    for one in told:
+        yield Finding(one["ok"], f"{one['kind']} {one['name']} in {one['region']}: {one['text']}")
+
+
+def _way_out(one: Mapping[str, Any]) -> str:
+    """What to do about a layer that is missing or damaged."""
+    if not one["damaged"]:
+        return ""
+    if one["newestSnapshotName"] is None:
+        return "; no snapshot of the disk is stored: put the file back from a copy"
+    return (
+        "; put the file back from a copy, or make a new disk from the snapshot "
+        f"{one['newestSnapshotName']} with create-disk-from-snapshot"
+    )

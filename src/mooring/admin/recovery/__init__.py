@@ -1,0 +1,1 @@
+"""Commands after a loss: recover, restore-catalog."""

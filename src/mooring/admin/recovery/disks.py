@@ -1,0 +1,124 @@
+"""Entering live disks, by the descriptions beside their layers, and their instances."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from mooring.admin.vaults.believing import IMPOSSIBLE, check_description
+from mooring.catalog.database import Transaction
+from mooring.jobs.fill_disk import fill_job
+from mooring.jobs.running.procedure import Tools
+from mooring.model.automatic.rhythm import RHYTHMS_TAG
+from mooring.model.automatic.rules import AutoSource, add_on_run, rhythm_run
+from mooring.model.errors import DescriptionError, EngineError
+from mooring.model.names import MAX_NAME_LENGTH
+from mooring.model.resources.disk import Disk
+from mooring.model.resources.disk_description import Description, decode
+from mooring.model.resources.instance import Instance
+from mooring.model.resources.job import JobKind
+
+_LIVE = ("state", "attachment", "instance_id", "path", "auto_mounting")
+"""What a description knows better than an older catalog."""
+
+
+@dataclass(slots=True)
+class Entered:
+    """What came into the catalog; `changed` are disks that it had, but otherwise."""
+
+    disks: list[str] = field(default_factory=list)
+    instances: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    renamed: list[tuple[str, str]] = field(default_factory=list)
+
+
+def read_descriptions(
+    tools: Tools, regions: Collection[str]
+) -> tuple[list[Description], dict[str, str]]:
+    """Those of all zones, in the order of the disks' making; what cannot be read or believed, by
+    disk or zone. `regions` are those of the settings.
+
+    A disk whose description has another id than its folder is not entered: it was copied there.
+    """
+    found: list[Description] = []
+    unreadable: dict[str, str] = {}
+    for zone, engine in tools.engines.items():
+        try:
+            texts: Mapping[str, bytes] = engine.descriptions()
+        except EngineError as error:
+            unreadable[f"zone {zone}"] = str(error)
+            continue
+        for disk_id, text in texts.items():
+            try:
+                one = decode(text)
+                check_description(one, regions)
+            except DescriptionError as error:
+                unreadable[f"disk {disk_id}"] = str(error)
+                continue
+            except IMPOSSIBLE as error:
+                unreadable[f"disk {disk_id}"] = f"its description tells what cannot be: {error}"
+                continue
+            if one.disk.id != disk_id:
+                unreadable[f"disk {disk_id}"] = f"its description is that of disk {one.disk.id}"
+            else:
+                found.append(replace(one, disk=replace(one.disk, zone=zone)))
+    found.sort(key=lambda one: (one.disk.created_ms, one.disk.id))
+    return found, unreadable
+
+
+def enter_disks(
+    transaction: Transaction, tools: Tools, descriptions: Iterable[Description]
+) -> Entered:
+    """Enter disks and instances that are missing; what is attached where follows the disks."""
+    entered = Entered()
+    leaving = {job.arguments["disk"] for job in transaction.jobs.of_kind(JobKind.DELETE_DISK)}
+    for one in descriptions:
+        if one.disk.id in leaving:
+            continue
+        if one.instance is not None and transaction.instances.by_id(one.instance.id) is None:
+            name = _free_name(transaction, entered, one.instance)
+            transaction.instances.add(replace(one.instance, name=name))
+            _follow(transaction, tools, one.instance)
+            entered.instances.append(name)
+        known = transaction.disks.by_id(one.disk.id)
+        if known is None:
+            _add(transaction, tools, entered, one.disk)
+        elif differing := {
+            column: value
+            for column in _LIVE
+            if (value := getattr(one.disk, column)) != getattr(known, column)
+        }:
+            transaction.disks.change(one.disk.id, **differing)
+            entered.changed.append(known.name)
+    return entered
+
+
+def _add(transaction: Transaction, tools: Tools, entered: Entered, disk: Disk) -> None:
+    name = _free_name(transaction, entered, disk)
+    transaction.disks.add(replace(disk, name=name))
+    _follow(transaction, tools, disk)
+    entered.disks.append(name)
+    if disk.origin_id is not None and tools.engines[disk.zone].filling(disk.id) is not None:
+        transaction.jobs.add(fill_job(tools, disk, disk.origin_id))
+
+
+def _free_name(transaction: Transaction, entered: Entered, resource: Disk | Instance) -> str:
+    name = resource.name
+    if transaction.names.taken(resource.region, [name]):
+        ending = f"-{resource.id}"
+        name = name[: MAX_NAME_LENGTH - len(ending)] + ending
+        entered.renamed.append((resource.name, name))
+    return name
+
+
+def _follow(transaction: Transaction, tools: Tools, resource: Disk | Instance) -> None:
+    """Let the automatic snapshots of a resource go on."""
+    now = tools.clock.now_ms()
+    if resource.add_on is not None:
+        run = add_on_run(resource.id, resource.region, resource.add_on.time_of_day, now)
+        put = transaction.auto_runs.put
+        (put if resource.add_on.enabled else transaction.auto_runs.put_disabled)(run)
+    if rhythms := resource.tags.get(RHYTHMS_TAG):
+        transaction.auto_runs.put(
+            rhythm_run(resource.id, resource.region, AutoSource.TAG, rhythms, now)
+        )

@@ -1,0 +1,114 @@
+"""mooringd serve --background, and mooringd stop: a server that no terminal holds."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from mooring.admin.access.env import nobody_listens
+from mooring.config.settings import Settings
+from mooring.model.errors import ConfigurationError
+from mooring.model.paths import Paths
+
+LOG_BYTES = 64 * 1024 * 1024
+"""From this size on, a start puts the log aside as `server.log.1`."""
+
+LOOK_SECONDS = 0.05
+
+
+def serve_in_background(
+    settings: Settings, *, port: int | None, config: str | None, data: str | None
+) -> int:
+    """Start a server and return when it serves; its exit code if it ends before.
+
+    `config` and `data` are the command's own options, which the server is started with.
+    """
+    paths = Paths(settings.data_directory)
+    # -P: a folder of this name in the working directory is not the program.
+    command = [sys.executable, "-P", "-m", "mooring.admin.main", "serve"]
+    for option, value in (("--port", port), ("--config", config), ("--data", data)):
+        command += [] if value is None else [option, str(value)]
+    paths.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _log(paths.log) as log:
+        begin = log.seek(0, os.SEEK_END)
+        # In a session of its own, it stays when the terminal goes.
+        server = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        while not _serves(paths, server.pid):
+            with suppress(subprocess.TimeoutExpired):
+                code = server.wait(LOOK_SECONDS)
+                print(_since(paths.log, begin), end="", file=sys.stderr)
+                return code if code > 0 else 2
+    except BaseException:
+        server.terminate()
+        raise
+    print(_announced(paths.log, begin), end="")
+    print(f"log             {paths.log}\nto stop it:     mooringd stop --data {paths.data}")
+    return 0
+
+
+def stop(settings: Settings) -> int:
+    """End the server of the data directory, and wait for that. Raises ConfigurationError."""
+    paths = Paths(settings.data_directory)
+    none = ConfigurationError(f"no server runs on {paths.data}")
+    try:
+        lock = paths.lock.open()
+    except FileNotFoundError:
+        raise none from None
+    with lock:
+        if not _held(lock):
+            raise none
+        holder = lock.read().strip()
+        if not holder.isdigit():
+            raise ConfigurationError(
+                f"the server on {paths.data} could not write down its number: end it with `kill`"
+            )
+        with suppress(ProcessLookupError):
+            os.kill(int(holder), signal.SIGTERM)
+        fcntl.flock(lock, fcntl.LOCK_SH)
+    print("The server has stopped. Attached disks go on, and are taken over by the next start.")
+    return 0
+
+
+def _held(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False
+
+
+def _log(path: Path) -> IO[bytes]:
+    with suppress(FileNotFoundError):
+        if path.stat().st_size >= LOG_BYTES:
+            path.replace(path.with_suffix(".log.1"))
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
+
+
+def _serves(paths: Paths, pid: int) -> bool:
+    try:
+        server = json.loads(paths.server.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return bool(server["pid"] == pid) and not nobody_listens(server["url"])
+
+
+def _since(log: Path, begin: int) -> str:
+    with log.open("rb") as file:
+        file.seek(begin)
+        return file.read(LOG_BYTES).decode(errors="replace")
+
+
+def _announced(log: Path, begin: int) -> str:
+    """What the server said of itself, without the lines of its log."""
+    lines = _since(log, begin).splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith("{"))

@@ -1,0 +1,1 @@
+"""Commands about vaults and the snapshots in them."""

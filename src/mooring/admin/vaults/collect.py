@@ -1,0 +1,40 @@
+"""mooringd collect: give back the room of deleted snapshots now."""
+
+from __future__ import annotations
+
+from mooring.admin.amounts import amount
+from mooring.admin.vaults.chosen import opened
+from mooring.admin.vaults.roots import expected
+from mooring.config.settings import Settings
+from mooring.host.rooms import of_vault
+from mooring.model.paths import Paths
+from mooring.wiring.data_directory import run_place
+from mooring.wiring.file_systems import file_systems
+
+
+def collect(settings: Settings, *, region: str | None = None, dry_run: bool = False) -> int:
+    """Print what was freed, or would be. Raises DamageError, RootsMissingError: then nothing
+    more is freed."""
+    would = "would be " if dry_run else ""
+    data = settings.data_directory.absolute()
+    # Asked for below only when the vault was found to be the right one.
+    rooms = file_systems(settings, Paths(data, run_place(settings, data)), lambda _: not dry_run)
+    with opened(settings, region) as vaults:
+        for place, vault in vaults:
+            known = expected(settings, place, vault)
+            rooms.make_way(of_vault(place))
+            done = vault.collect(dry_run=dry_run, expected=known)
+            if done.postponed:
+                print(f"{place}: somebody copies into it; nothing was collected, try again later")
+                continue
+            thinned = done.segments_punched + done.segments_rewritten
+            print(
+                f"{place}: {amount(done.bytes_freed)} {would}freed "
+                f"({done.segments_deleted} segments {would}deleted, "
+                f"{thinned} thinned out, {done.segments_kept} kept)"
+            )
+            if done.claims_expired:
+                print(f"  {done.claims_expired} claims of dead processes {would}removed")
+            if done.files_swept:
+                print(f"  {done.files_swept} unfinished files of dead processes removed")
+    return 0

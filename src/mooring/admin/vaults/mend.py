@@ -1,0 +1,75 @@
+"""mooringd verify --mend: mend damage from a copy of the vault, or from a disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from mooring.admin.vaults.chosen import opened, readable_roots, regions
+from mooring.admin.vaults.images import opened_images
+from mooring.admin.vaults.verify import print_damage
+from mooring.config.settings import Settings
+from mooring.model.errors import ConfigurationError
+from mooring.vault.store.place import Store, is_bucket, open_place
+from mooring.vault.vault import Mending
+from mooring.wiring.vaults import full_place, open_store, replica_place, s3_options
+
+
+def mend(
+    settings: Settings,
+    *,
+    region: str | None = None,
+    copies: Sequence[str] = (),
+    images: Sequence[str] = (),
+) -> int:
+    """Verify all of each vault, mend what can be mended, print the rest; returns 1 if any is left.
+
+    `copies`: places of copies, else those that the settings name; `images`: raw images, block
+    devices or NBD URIs of disks. Raises ConfigurationError, VaultError, StoreError.
+    """
+    left = 0
+    for name in regions(settings, region):
+        if region is None and open_store(settings, name) is None:
+            continue
+        with ExitStack() as stack:
+            vaults = stack.enter_context(opened(settings, name))
+            stores = _stores(settings, name, copies, stack)
+            if not stores and not images:
+                raise ConfigurationError(
+                    "there is nothing to mend from: name a copy of the vault with --from, or what "
+                    "has the disk's content with --image, or set regions.<name>.replica"
+                )
+            disks = stack.enter_context(opened_images(images))
+            for place, vault in vaults:
+                done = vault.mend(stores, disks)
+                by_id = {root.id: root for root in readable_roots(vault)[0]}
+                for damage in done.left:
+                    print_damage(damage, by_id)
+                _report(place, done)
+                left += len(done.left)
+    return int(left > 0)
+
+
+def _stores(
+    settings: Settings, region: str, copies: Sequence[str], stack: ExitStack
+) -> list[Store]:
+    places = [full_place(place) for place in copies]
+    if not places and (replica := replica_place(settings, region)):
+        places = [replica]
+    stores = []
+    for place in places:
+        if not is_bucket(place) and not Path(place).is_dir():
+            raise ConfigurationError(f"there is no copy of the vault in {place}: mount it")
+        store = open_place(place, s3_options(settings))
+        stack.callback(store.close)
+        stores.append(store)
+    return stores
+
+
+def _report(place: str, done: Mending) -> None:
+    result = f"{len(done.left)} snapshots are still damaged" if done.left else "no damage is left"
+    print(
+        f"{place}: {len(done.roots)} roots and {done.frames} frames in {done.segments} segments "
+        f"mended: {result}"
+    )

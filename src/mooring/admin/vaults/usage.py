@@ -1,0 +1,77 @@
+"""mooringd usage: what each snapshot takes alone, and what it shares."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from mooring.admin.amounts import amount
+from mooring.admin.vaults.chosen import opened
+from mooring.config.settings import Settings
+from mooring.model.errors import SnapshotNotInVaultError
+from mooring.vault.vault import Usage, Vault
+
+HEADINGS = ("SNAPSHOT", "DISK", "SIZE", "ALONE", "SHARED", "FULL COPY")
+
+
+def usage(settings: Settings, *, region: str | None = None, as_json: bool = False) -> int:
+    """Print a table for each vault, or all as one JSON object. Raises DamageError.
+
+    ALONE is what deleting this one snapshot would free, SHARED what other snapshots need too,
+    FULL COPY what of the disk is not zeros.
+    """
+    told: dict[str, Any] = {}
+    with opened(settings, region) as vaults:
+        for place, vault in vaults:
+            rows = [row for one in vault.usage() if (row := _row(vault, one)) is not None]
+            rows.sort(key=lambda row: (row["diskName"], row["createdAt"]))
+            sums = {key: sum(row[key] for row in rows) for key in _SUMMED}
+            told[place] = {"snapshots": rows, **sums}
+            if not as_json:
+                _print_table(place, rows, sums)
+    if as_json:
+        print(json.dumps(told, indent=2))
+    return 0
+
+
+_SUMMED = ("aloneBytes", "fullCopyBytes")
+
+
+def _row(vault: Vault, one: Usage) -> dict[str, Any] | None:
+    try:
+        info = vault.root(one.snapshot_id).info
+    except SnapshotNotInVaultError:
+        return None
+    return {
+        "diskSnapshotName": info.name,
+        "id": info.id,
+        "diskName": info.disk_name,
+        "createdAt": info.created_ms / 1000,
+        "sizeInBytes": info.size,
+        "aloneBytes": one.unique_bytes,
+        "sharedBytes": one.shared_bytes,
+        "fullCopyBytes": one.logical_bytes,
+    }
+
+
+def _print_table(place: str, rows: list[dict[str, Any]], sums: dict[str, int]) -> None:
+    print(f"{place}: {len(rows)} snapshots; full copies: {amount(sums['fullCopyBytes'])}")
+    cells = [
+        (
+            row["diskSnapshotName"],
+            row["diskName"],
+            *(amount(row[key]) for key in ("sizeInBytes", "aloneBytes")),
+            *(amount(row[key]) for key in ("sharedBytes", "fullCopyBytes")),
+        )
+        for row in rows
+    ]
+    if rows:
+        _print([HEADINGS, *cells])
+
+
+def _print(rows: list[tuple[str, ...]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        names = [cell.ljust(width) for cell, width in zip(row[:2], widths[:2], strict=True)]
+        sizes = [cell.rjust(width) for cell, width in zip(row[2:], widths[2:], strict=True)]
+        print("  " + "  ".join(names + sizes))

@@ -1,0 +1,137 @@
+"""mooringd verify: read snapshots back, and list what is damaged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+
+from mooring.admin.amounts import amount
+from mooring.admin.vaults.chosen import nothing_there, opened, readable_roots, regions
+from mooring.admin.vaults.roots import differences, missing_vault
+from mooring.config.settings import Settings
+from mooring.model.errors import ConfigurationError
+from mooring.model.resources.snapshot import DiskSnapshot
+from mooring.vault.vault import Damage, Root, Vault, scrub
+from mooring.wiring.vaults import open_store, open_vault
+
+
+def verify(
+    settings: Settings,
+    *,
+    region: str | None = None,
+    disk: str | None = None,
+    snapshot: str | None = None,
+    percent: float = 100.0,
+) -> int:
+    """Print the damage; returns 1 if there is any. Raises ConfigurationError.
+
+    Disks and snapshots go by name or id, as the vault knows them: no catalog is needed.
+    `percent` of the frames of data are read, and all of the maps.
+    """
+    if not 0 < percent <= 100:
+        raise ConfigurationError(f"--sample must be more than 0 and at most 100, not {percent:g}")
+    wanted = disk or snapshot
+    chosen = damaged = 0
+    of = None
+    if wanted:
+        of = partial(_of, disk=disk, snapshot=snapshot)
+    lost = _compare(settings, region, of)
+    damaged += lost
+    with opened(settings, region) as vaults:
+        for place, vault in vaults:
+            roots, unreadable = readable_roots(vault)
+            ids = {root.id for root in roots if _matches(root, disk, snapshot)}
+            # Whose an unreadable root is, only its id tells.
+            ids |= {one for one in unreadable if not wanted or one == snapshot}
+            if wanted and not ids:
+                continue
+            chosen += len(ids)
+            damaged += _verify(place, vault, roots, sorted(ids) if wanted else None, percent)
+    if wanted and not chosen and not lost:
+        kind = "disk" if disk else "snapshot"
+        raise ConfigurationError(
+            f"no vault has a {kind} {wanted}: `mooringd usage` lists all snapshots"
+        )
+    return int(damaged > 0)
+
+
+def _of(one: DiskSnapshot, disk: str | None, snapshot: str | None) -> bool:
+    if disk is not None:
+        return disk in (one.disk_id, one.disk_name)
+    return snapshot in (one.id, one.name)
+
+
+def _compare(
+    settings: Settings, region: str | None, of: Callable[[DiskSnapshot], bool] | None
+) -> int:
+    """Print what catalog and vaults say differently; returns how much that is."""
+    told = 0
+    for name in regions(settings, region):
+        vault = open_vault(settings, name)
+        if vault is None:
+            lines = [f"the vault {one}"] if (one := missing_vault(settings, name)) else []
+        else:
+            with vault:
+                lines = differences(settings, name, vault, of, print)
+        for line in lines:
+            print(f"DIFFERS {name}: {line}")
+        told += len(lines)
+    return told
+
+
+def verify_stored(settings: Settings, *, region: str | None = None) -> int:
+    """Check all stored bytes without any key; returns 1 if some are damaged."""
+    seen = damaged = 0
+    for place in regions(settings, region):
+        store = open_store(settings, place)
+        if store is None:
+            continue
+        seen += 1
+        found = scrub(store)
+        store.close()
+        for name, problem in found.problems:
+            print(f"DAMAGED {name}: {problem}")
+        damaged += len(found.problems)
+        result = f"{len(found.problems)} damaged" if found.problems else "no damage"
+        size = amount(found.stored_bytes)
+        print(f"{place}: {found.objects} objects, {found.frames} frames, {size} stored: {result}")
+        if found.punched:
+            print(
+                f"  {found.punched} frames were given back; that no snapshot needs them, "
+                "`mooringd verify` without --stored tells"
+            )
+    if not seen:
+        raise nothing_there(settings)
+    return int(damaged > 0)
+
+
+def _matches(root: Root, disk: str | None, snapshot: str | None) -> bool:
+    if disk is not None:
+        return disk in (root.info.disk_id, root.info.disk_name)
+    return snapshot is None or snapshot in (root.id, root.info.name)
+
+
+def _verify(
+    place: str, vault: Vault, roots: Collection[Root], ids: list[str] | None, percent: float
+) -> int:
+    found = vault.verify(ids, percent / 100)
+    by_id = {root.id: root for root in roots}
+    for damage in found:
+        print_damage(damage, by_id)
+    part = "all data" if percent == 100 else f"{percent:g} % of the data"
+    result = f"{len(found)} damaged" if found else "no damage"
+    count = len(roots) if ids is None else len(ids)
+    print(f"{place}: {count} snapshots, {part} read back: {result}")
+    return len(found)
+
+
+def print_damage(damage: Damage, roots: Mapping[str, Root]) -> None:
+    """Tell the snapshot, the byte ranges and the problem; `roots` by id."""
+    root = roots.get(damage.snapshot_id)
+    named = "" if root is None else f" {root.info.name} of disk {root.info.disk_name}"
+    print(f"DAMAGED snapshot{named} ({damage.snapshot_id})")
+    for extent in damage.extents:
+        print(f"  bytes {extent.offset} to {extent.end - 1}")
+    if not damage.extents:
+        print("  all of it")
+    print(f"  {damage.problem}")

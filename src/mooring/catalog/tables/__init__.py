@@ -1,0 +1,1 @@
+"""Rows of each table: in, values out."""

@@ -1,0 +1,59 @@
+"""Rows of disks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Row, Select, func, select
+
+from mooring.catalog.tables import schema
+from mooring.catalog.tables.auto_runs import read_add_on, with_add_on
+from mooring.catalog.tables.rows import ResourceRows
+from mooring.model.operation import ResourceType
+from mooring.model.resources.disk import Attachment, Disk, DiskState
+from mooring.model.tags import Tags
+
+
+class Disks(ResourceRows[Disk]):
+    """The disks, with the names of the instances that they are attached to."""
+
+    table = schema.disks
+    kind = ResourceType.DISK
+
+    def query(self) -> Select[Any]:
+        disks, instances = schema.disks, schema.instances
+        query = select(disks, instances.c.name.label("instance_name")).outerjoin(
+            instances, instances.c.id == disks.c.instance_id
+        )
+        return with_add_on(query, disks.c.id)
+
+    def value(self, row: Row[Any], tags: Tags) -> Disk:
+        return Disk(
+            id=row.id,
+            region=row.region,
+            zone=row.zone,
+            name=row.name,
+            created_ms=row.created_ms,
+            support_code=row.support_code,
+            size_gb=row.size_gb,
+            state=DiskState(row.state),
+            attachment=Attachment(row.attachment),
+            instance_id=row.instance_id,
+            instance_name=row.instance_name,
+            path=row.path,
+            origin_id=row.origin_id,
+            auto_mounting=bool(row.auto_mounting),
+            add_on=read_add_on(row),
+            tags=tags,
+        )
+
+    def of_instance(self, instance_id: str) -> list[Disk]:
+        """The disks attached to the instance, or on the way there or back."""
+        return self.where(self.table.c.instance_id == instance_id)
+
+    def total_gb(self, region: str) -> int:
+        """The sum of the sizes of all disks of the region."""
+        total = self.connection.execute(
+            select(func.sum(self.table.c.size_gb)).where(self.table.c.region == region)
+        ).scalar()
+        return int(total or 0)

@@ -1,0 +1,98 @@
+"""Rows of operations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import fields
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+
+from mooring.catalog.tables import schema
+from mooring.model.operation import Operation, OperationStatus, ResourceType
+
+_table = schema.operations
+_ADD = insert(_table)
+_FINISH = update(_table).where(
+    _table.c.job_id == bindparam("of_job"), _table.c.status == OperationStatus.STARTED
+)
+
+_COLUMNS = [one.name for one in fields(Operation)]
+
+
+class Operations:
+    """What requests have set going, and how it ended."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, operations: Iterable[Operation]) -> None:
+        # Not `asdict`, which copies what cannot change.
+        rows = [{name: getattr(one, name) for name in _COLUMNS} for one in operations]
+        self._connection.execute(_ADD, rows)
+
+    def remove_of_job(self, job_id: str) -> None:
+        """Forget the operations of a request that failed."""
+        self._connection.execute(
+            delete(schema.operations).where(schema.operations.c.job_id == job_id)
+        )
+
+    def by_id(self, operation_id: str) -> Operation | None:
+        table = schema.operations
+        row = self._connection.execute(
+            select(table).where(table.c.id == operation_id)
+        ).one_or_none()
+        return None if row is None else _value(row)
+
+    def finish(
+        self,
+        job_id: str,
+        now_ms: int,
+        error_code: str | None = None,
+        error_details: str | None = None,
+    ) -> None:
+        """End what the job, or group of jobs, was for: as Failed with a code, else as Succeeded."""
+        status = OperationStatus.SUCCEEDED if error_code is None else OperationStatus.FAILED
+        self._connection.execute(
+            _FINISH,
+            {
+                "of_job": job_id,
+                "status": status,
+                "changed_ms": now_ms,
+                "error_code": error_code,
+                "error_details": error_details,
+            },
+        )
+
+    def page(
+        self, region: str, before: int | None, limit: int, resource_name: str | None = None
+    ) -> tuple[list[Operation], int | None]:
+        """The next operations, newest first, and where the page after them begins."""
+        table = schema.operations
+        query = select(table).where(table.c.region == region)
+        if resource_name is not None:
+            query = query.where(table.c.resource_name == resource_name)
+        if before is not None:
+            query = query.where(table.c.seq < before)
+        rows = self._connection.execute(query.order_by(table.c.seq.desc()).limit(limit + 1)).all()
+        more = rows[limit - 1].seq if len(rows) > limit else None
+        return [_value(row) for row in rows[:limit]], more
+
+
+def _value(row: Row[Any]) -> Operation:
+    return Operation(
+        id=row.id,
+        region=row.region,
+        zone=row.zone,
+        resource_id=row.resource_id,
+        resource_name=row.resource_name,
+        resource_type=ResourceType(row.resource_type),
+        type=row.type,
+        details=row.details,
+        status=OperationStatus(row.status),
+        created_ms=row.created_ms,
+        changed_ms=row.changed_ms,
+        error_code=row.error_code,
+        error_details=row.error_details,
+        job_id=row.job_id,
+    )

@@ -1,0 +1,193 @@
+"""What the tables of named resources have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Delete,
+    Insert,
+    Integer,
+    Row,
+    Select,
+    Table,
+    Update,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
+
+from mooring.catalog.tables.names import Names
+from mooring.catalog.tables.tags import TagRows, read_tags_column, tags_column
+from mooring.model.operation import ResourceType
+from mooring.model.tags import Tags
+
+
+class Named(Protocol):
+    """A resource with an id, a name that is unique in its region, and tags."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def region(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def tags(self) -> Tags: ...
+
+
+Value = TypeVar("Value", bound=Named)
+
+
+Conditions = Callable[[], Sequence[ColumnElement[bool]]]
+"""Makes conditions with parameters, when their statement is made."""
+
+REMEMBERED_VALUES = 10_000
+"""Values of one type kept to save making them again: lists ask for the same ones all the time."""
+
+
+class ResourceRows(Generic[Value]):
+    """Rows of one table of named resources, as values of one type.
+
+    A value follows from its row and its tags alone.
+    """
+
+    table: Table
+    kind: ResourceType
+
+    _remembered: ClassVar[dict[tuple[Any, ...], Any]]
+    _prepared: ClassVar[dict[tuple[str, str], Select[Any]]]
+    _insert: ClassVar[Insert]
+    _change: ClassVar[Update]
+    _delete: ClassVar[Delete]
+
+    def __init_subclass__(cls) -> None:
+        cls._remembered, cls._prepared = {}, {}
+        this = cls.table.c.id == bindparam("this_id")
+        cls._insert = insert(cls.table)
+        cls._change = update(cls.table).where(this)
+        cls._delete = delete(cls.table).where(this)
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._tags = TagRows(connection)
+        self._names = Names(connection)
+
+    def value(self, row: Row[Any], tags: Tags) -> Value:
+        """The value that a row stands for."""
+        raise NotImplementedError
+
+    def columns(self, value: Value) -> dict[str, Any]:
+        """The row that a value becomes."""
+        known = self.table.c.keys()
+        names = [field.name for field in fields(value) if field.name in known]  # type: ignore[arg-type]
+        return {name: getattr(value, name) for name in names}
+
+    def listed(self) -> list[ColumnElement[bool]]:
+        """Which rows lists show: all, unless a table says otherwise."""
+        return []
+
+    def query(self) -> Select[Any]:
+        """Selects whole rows; a table that joins others overrides it."""
+        return select(self.table)
+
+    def has_name(self, value: Value) -> bool:
+        """Whether its name is one of the region's: always, unless a table says otherwise."""
+        return True
+
+    def add(self, value: Value) -> None:
+        """Insert the resource with its name and tags."""
+        if self.has_name(value):
+            self._names.take(value.region, value.name, self.kind, value.id)
+        self.connection.execute(self._insert, self.columns(value))
+        if value.tags:
+            self._tags.replace(value.id, value.tags)
+
+    def remove(self, value: Value) -> None:
+        """Delete the resource with its name and tags."""
+        if self.has_name(value):
+            self._names.free(value.region, value.name)
+        self._tags.replace(value.id, {})
+        self.connection.execute(self._delete, {"this_id": value.id})
+
+    def change(self, resource_id: str, **columns: Any) -> bool:
+        """Set columns; False if there is no such row."""
+        done = self.connection.execute(self._change, {"this_id": resource_id, **columns})
+        return bool(done.rowcount)
+
+    def by_name(self, region: str, name: str) -> Value | None:
+        c = self.table.c
+        statement = self._statement(
+            "name", lambda: [c.region == bindparam("region"), c.name == bindparam("name")]
+        )
+        return self._one(statement, {"region": region, "name": name})
+
+    def by_id(self, resource_id: str) -> Value | None:
+        statement = self._statement("id", lambda: [self.table.c.id == bindparam("id")])
+        return self._one(statement, {"id": resource_id})
+
+    def page(self, region: str, after: int, limit: int) -> tuple[list[Value], int | None]:
+        """The next values in the order of their making, and where the page after them begins."""
+        c = self.table.c
+        statement = self._statement(
+            "page",
+            lambda: [c.region == bindparam("region"), c.seq > bindparam("after"), *self.listed()],
+        )
+        asked = {"region": region, "after": after, "limit": limit + 1}
+        rows = self.connection.execute(statement, asked).all()
+        more = rows[limit - 1].seq if len(rows) > limit else None
+        return self.values(rows[:limit]), more
+
+    def where(self, *conditions: ColumnElement[bool]) -> list[Value]:
+        """All values that meet the conditions, in the order of their making."""
+        query = self.selected().where(*conditions).order_by(self.table.c.seq)
+        return self.values(self.connection.execute(query).all())
+
+    def all(self) -> list[Value]:
+        return self.where()
+
+    def _one(self, statement: Select[Any], asked: Mapping[str, Any]) -> Value | None:
+        found = self.values(self.connection.execute(statement, {**asked, "limit": 1}).all())
+        return found[0] if found else None
+
+    def _statement(
+        self, purpose: str, conditions: Conditions, *, limited: bool = True
+    ) -> Select[Any]:
+        """The statement for a purpose, made once: that takes longer than to execute it.
+
+        If it is limited, then by its parameter `limit`.
+        """
+        key = (purpose, self.connection.dialect.name)
+        statement = self._prepared.get(key)
+        if statement is None:
+            statement = self.selected().where(*conditions()).order_by(self.table.c.seq)
+            if limited:
+                statement = statement.limit(bindparam("limit", type_=Integer))
+            self._prepared[key] = statement
+        return statement
+
+    def selected(self) -> Select[Any]:
+        """Selects whole rows, each with all tags of its resource."""
+        tags = tags_column(self.table.c.id, self.connection.dialect.name)
+        return self.query().add_columns(tags)
+
+    def values(self, rows: Iterable[Row[Any]]) -> list[Value]:
+        """The values that rows of `selected` stand for."""
+        known = self._remembered
+        values = []
+        for row in rows:
+            key = tuple(row)
+            value = known.get(key)
+            if value is None:
+                value = self.value(row, read_tags_column(key[-1]))
+                if len(known) >= REMEMBERED_VALUES:
+                    known.clear()
+                known[key] = value
+            values.append(value)
+        return values

@@ -1,0 +1,132 @@
+"""Rows of disk snapshots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, bindparam, func, or_, select
+
+from mooring.catalog.tables import schema
+from mooring.catalog.tables.rows import ResourceRows
+from mooring.catalog.tables.tags import STATEMENT_IDS
+from mooring.model.automatic.rules import AutoSource
+from mooring.model.operation import ResourceType
+from mooring.model.resources.consistency import Consistency
+from mooring.model.resources.snapshot import DiskSnapshot, Lost, SnapshotState
+from mooring.model.tags import Tags
+
+_table = schema.disk_snapshots
+_STORED_OF_DISK = (
+    select(_table.c.id)
+    .where(_table.c.disk_id == bindparam("of"), _table.c.state == SnapshotState.COMPLETED)
+    .order_by(_table.c.content_id.is_not(None), _table.c.seq.desc())
+)
+
+
+class Snapshots(ResourceRows[DiskSnapshot]):
+    """The snapshots of disks; they outlive their disks.
+
+    Parts of instance snapshots and automatic ones are among them, but have no place in the name
+    space, nor in lists.
+    """
+
+    table = schema.disk_snapshots
+    kind = ResourceType.DISK_SNAPSHOT
+
+    def value(self, row: Row[Any], tags: Tags) -> DiskSnapshot:
+        return DiskSnapshot(
+            id=row.id,
+            region=row.region,
+            name=row.name,
+            created_ms=row.created_ms,
+            support_code=row.support_code,
+            size_gb=row.size_gb,
+            disk_id=row.disk_id,
+            disk_name=row.disk_name,
+            disk_zone=row.disk_zone,
+            state=SnapshotState(row.state),
+            frozen=bool(row.frozen),
+            progress=row.progress,
+            pause_us=row.pause_us,
+            consistency=Consistency(row.consistency) if row.consistency else None,
+            rest_us=row.rest_us,
+            rest_problem=row.rest_problem,
+            parent_id=row.parent_id,
+            changed_bytes=row.changed_bytes,
+            stored_bytes=row.stored_bytes,
+            completed_ms=row.completed_ms,
+            part_of=row.part_of,
+            disk_path=row.disk_path,
+            content_id=row.content_id,
+            from_auto=bool(row.from_auto),
+            auto=None if row.auto is None else AutoSource(row.auto),
+            lost=None if row.lost is None else Lost(row.lost),
+            tags=tags,
+        )
+
+    def listed(self) -> list[ColumnElement[bool]]:
+        return [self.table.c.part_of.is_(None), self.table.c.auto.is_(None)]
+
+    def has_name(self, value: DiskSnapshot) -> bool:
+        return value.has_name
+
+    def parts(self, set_ids: Sequence[str]) -> dict[str, list[DiskSnapshot]]:
+        """The parts of instance snapshots by the ids of these, in the order of their making."""
+        found: dict[str, list[DiskSnapshot]] = {set_id: [] for set_id in set_ids}
+        for start in range(0, len(set_ids), STATEMENT_IDS):
+            for part in self.where(
+                self.table.c.part_of.in_(list(set_ids[start : start + STATEMENT_IDS]))
+            ):
+                if part.part_of is not None:
+                    found[part.part_of].append(part)
+        return found
+
+    def auto_of_disk(self, disk_id: str) -> list[DiskSnapshot]:
+        """The disk's automatic snapshots in any state, oldest first."""
+        return self.where(self.table.c.disk_id == disk_id, self.table.c.auto.is_not(None))
+
+    def auto_pending(self) -> int:
+        """How many snapshots of all disks are pending that are automatic, or part of one."""
+        wholes = schema.instance_snapshots
+        of_auto = select(wholes.c.id).where(wholes.c.auto.is_not(None))
+        return self.connection.execute(
+            select(func.count()).where(
+                self.table.c.state == SnapshotState.PENDING,
+                or_(self.table.c.auto.is_not(None), self.table.c.part_of.in_(of_auto)),
+            )
+        ).scalar_one()
+
+    def of_disk(self, disk_id: str, state: SnapshotState) -> list[DiskSnapshot]:
+        """The disk's snapshots in that state, oldest first."""
+        c = self.table.c
+        statement = self._statement(
+            "disk",
+            lambda: [c.disk_id == bindparam("disk_id"), c.state == bindparam("state")],
+            limited=False,
+        )
+        asked = {"disk_id": disk_id, "state": state}
+        return self.values(self.connection.execute(statement, asked).all())
+
+    def stored_of_disk(self, disk_id: str) -> list[str]:
+        """The ids of the disk's completed snapshots, newest first, copies after all others."""
+        return list(self.connection.execute(_STORED_OF_DISK, {"of": disk_id}).scalars())
+
+    def with_content(self, region: str, content: str) -> list[DiskSnapshot]:
+        """The region's completed snapshots that hold the same because they are copies."""
+        same = or_(self.table.c.id == content, self.table.c.content_id == content)
+        completed = self.table.c.state == SnapshotState.COMPLETED
+        return self.where(self.table.c.region == region, completed, same)
+
+    def with_roots(self, region: str) -> list[DiskSnapshot]:
+        """The region's snapshots that have, or had, a root in its vault, oldest first."""
+        c = self.table.c
+        stored = or_(c.state == SnapshotState.COMPLETED, c.lost.is_not(None))
+        return self.where(c.region == region, stored)
+
+    def ids(self) -> set[str]:
+        """The ids of all snapshots of disks, of every region and in any state."""
+        return set(self.connection.execute(select(self.table.c.id)).scalars())
+
+    def in_state(self, state: SnapshotState) -> list[DiskSnapshot]:
+        return self.where(self.table.c.state == state)

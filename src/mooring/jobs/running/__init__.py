@@ -1,0 +1,1 @@
+"""The framework of jobs: taking, repeating, recording, undoing."""

@@ -1,0 +1,1 @@
+"""What watches vaults and file systems between jobs."""

@@ -1,0 +1,1 @@
+"""Resources as values, with their states."""

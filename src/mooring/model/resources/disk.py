@@ -1,0 +1,69 @@
+"""A disk as a value, with its states."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from mooring.model.automatic.rules import AddOn
+from mooring.model.tags import Tags
+
+MAX_DISKS_PER_INSTANCE = 15
+"""Besides the instance's own system disk (Lightsail's limit)."""
+
+
+SHARED_TAG = "mooring:shared"
+"""On a disk: `true` lets several processes use it at once, as a cluster's file system does."""
+
+
+def is_shared(tags: Tags) -> bool:
+    """Whether several processes may use the disk at once."""
+    return tags.get(SHARED_TAG) == "true"
+
+
+class DiskState(StrEnum):
+    """What a disk is good for now. `pending`: being made; `error`: could not be made.
+
+    `unknown` is never recorded: it is shown while the disk's zone is not in the settings.
+    """
+
+    PENDING = "pending"
+    AVAILABLE = "available"
+    IN_USE = "in-use"
+    ERROR = "error"
+    UNKNOWN = "unknown"
+
+
+class Attachment(StrEnum):
+    """How far an attachment is."""
+
+    DETACHED = "detached"
+    ATTACHING = "attaching"
+    ATTACHED = "attached"
+    DETACHING = "detaching"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disk:
+    """A disk. `origin_id` is the snapshot that it was made from; times are milliseconds.
+
+    `auto_mounting` says that whoever attached it wished it to be mounted.
+    `add_on` is that of automatic snapshots, None if it never was enabled.
+    """
+
+    id: str
+    region: str
+    zone: str
+    name: str
+    created_ms: int
+    support_code: str
+    size_gb: int
+    state: DiskState = DiskState.PENDING
+    attachment: Attachment = Attachment.DETACHED
+    instance_id: str | None = None
+    instance_name: str | None = None
+    path: str | None = None
+    origin_id: str | None = None
+    auto_mounting: bool = False
+    add_on: AddOn | None = None
+    tags: Tags = field(default_factory=dict)

@@ -1,0 +1,67 @@
+"""The jobs that a snapshot sets going, as values."""
+
+from __future__ import annotations
+
+from mooring.model.resources.job import HELD_MS, Job, JobKind
+from mooring.model.resources.snapshot import DiskSnapshot, SnapshotState
+
+
+def uploading(snapshot: DiskSnapshot, now_ms: int) -> Job:
+    """The job that stores a snapshot; it has its id, and is held until the content is fixed."""
+    return Job(
+        id=snapshot.id,
+        kind=JobKind.UPLOAD_SNAPSHOT,
+        key=snapshot.disk_id,
+        region=snapshot.region,
+        created_ms=now_ms,
+        arguments={
+            "snapshot": snapshot.id,
+            "disk": snapshot.disk_id,
+            "zone": snapshot.disk_zone,
+        },
+        not_before_ms=HELD_MS,
+        group=snapshot.part_of,
+    )
+
+
+def copying(snapshot: DiskSnapshot, source: DiskSnapshot, job_id: str, now_ms: int) -> Job:
+    """The job that fills a pending copy from its source."""
+    return Job(
+        id=job_id,
+        kind=JobKind.COPY_SNAPSHOT,
+        key=_copy_key(snapshot),
+        region=snapshot.region,
+        created_ms=now_ms,
+        arguments={
+            "snapshot": snapshot.id,
+            "disk": snapshot.disk_id,
+            "source": source.id,
+            "source_region": source.region,
+        },
+        group=snapshot.part_of,
+    )
+
+
+def deletion(snapshot: DiskSnapshot, job_id: str, now_ms: int) -> Job:
+    """The job that removes a snapshot from the vault after it is gone from the catalog.
+
+    One that is still being stored is deleted after its upload, or its copying, has noticed.
+    """
+    key = snapshot.id
+    if snapshot.state is SnapshotState.PENDING:
+        key = snapshot.disk_id if snapshot.content_id is None else _copy_key(snapshot)
+    # A copy is in no engine.
+    zone = snapshot.disk_zone if snapshot.content_id is None else ""
+    return Job(
+        id=job_id,
+        kind=JobKind.DELETE_SNAPSHOT,
+        key=key,
+        region=snapshot.region,
+        created_ms=now_ms,
+        arguments={"snapshot": snapshot.id, "disk": snapshot.disk_id, "zone": zone},
+    )
+
+
+def _copy_key(snapshot: DiskSnapshot) -> str:
+    """In line: each copy of a disk into a region finds the one before it."""
+    return f"copy {snapshot.region} {snapshot.disk_id}"

@@ -1,0 +1,1 @@
+"""What operations share: values as shown, pages, operations told."""

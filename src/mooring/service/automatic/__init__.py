@@ -1,0 +1,1 @@
+"""The add-on of automatic snapshots, and those that were taken."""

@@ -1,0 +1,211 @@
+"""Automatic snapshots that were taken: showing them, finding them, deleting them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from mooring.catalog.database import Transaction
+from mooring.model.automatic import rules
+from mooring.model.automatic.health import AutoFailure
+from mooring.model.automatic.rules import AutoSource
+from mooring.model.errors import (
+    InvalidInputException,
+    NotFoundException,
+    OperationFailureException,
+)
+from mooring.model.resources.disk import Disk
+from mooring.model.resources.instance import Instance
+from mooring.model.resources.instance_snapshot import InstanceSnapshot, Snapshot
+from mooring.model.resources.snapshot import DiskSnapshot
+from mooring.service.answers import operations
+from mooring.service.answers.views import View
+from mooring.service.automatic.add_ons import find_bearer
+from mooring.service.backend import Backend, Call, Params, Result
+
+Taken = TypeVar("Taken", bound=Snapshot)
+
+
+def get_auto_snapshots(backend: Backend, call: Call) -> Result:
+    """GetAutoSnapshots: newest first."""
+    with backend.catalog.read() as transaction:
+        resource = find_bearer(transaction, call.region, call.params["resourceName"])
+        found = transaction.automatic_of(resource.id)
+        sources = [run.source for run in transaction.auto_runs.of(resource.id)]
+        failures = transaction.auto_failures.of(resource.id, *sources)
+    views = [_view(one) for one in found]
+    views += [_view_of_failure(one) for one in failures if not _is_shown(one, found)]
+    views.sort(key=lambda view: view["createdAt"], reverse=True)
+    return {
+        "resourceName": resource.name,
+        "resourceType": operations.type_of(resource),
+        "autoSnapshots": views,
+    }
+
+
+def delete_auto_snapshot(backend: Backend, call: Call) -> Result:
+    """DeleteAutoSnapshot: named by its date; by the minute, where a day has several."""
+    date = rules.check_moment(call.params["date"])
+    with backend.catalog.write() as transaction:
+        resource = find_bearer(transaction, call.region, call.params["resourceName"])
+        taken = transaction.automatic_of(resource.id)
+        found = [one for one in taken if _is_of(one, date)]
+        failures = [
+            one
+            for one in transaction.auto_failures.of(resource.id, *AutoSource)
+            if rules.minute(one.first_ms).startswith(date)
+        ]
+        if not found and not failures:
+            raise _none_of(resource.name, date)
+        exact = [one for one in found if _date_of(one) == date]
+        found = exact or found
+        if len(found) > 1:
+            raise InvalidInputException(
+                f"{len(found)} automatic snapshots of {resource.name} are of {date}. Give the "
+                f"minute, too: the newest is {rules.minute(found[-1].created_ms)}."
+            )
+        for snapshot in found:
+            if not snapshot.frozen:
+                raise OperationFailureException(
+                    f"The automatic snapshot of {resource.name} is being taken this moment. "
+                    "Please try again in a few minutes."
+                )
+            transaction.discard(snapshot, backend.ids, backend.clock.now_ms())
+        for failure in failures:
+            transaction.auto_failures.forget(resource.id, failure.source, failure.piece_ms)
+        ended = operations.begin(
+            backend, call, resource, details=f"DeleteAutoSnapshot-{date}", ended=True
+        )
+        ended = replace(ended, zone=resource.region)
+        return operations.reply(backend, transaction, call, [ended])
+
+
+def find_auto_snapshot(
+    transaction: Transaction, region: str, name: str, params: Params
+) -> Snapshot:
+    """The automatic snapshot of the disk or instance of that name that `restoreDate` or
+    `useLatestRestorableAutoSnapshot` chooses; all of it is stored.
+
+    Raises InvalidInputException, NotFoundException.
+    """
+    resource = find_bearer(transaction, region, name)
+    return _chosen(transaction.automatic_of(resource.id), name, params)
+
+
+def find_auto_snapshot_of_disk(
+    transaction: Transaction, region: str, name: str, params: Params
+) -> DiskSnapshot:
+    """The same, of a disk only."""
+    resource = find_bearer(transaction, region, name)
+    if not isinstance(resource, Disk):
+        raise InvalidInputException(
+            f"{name} is not a disk but an instance: create-instances-from-snapshot makes "
+            "instances with all their disks."
+        )
+    return _chosen(transaction.snapshots.auto_of_disk(resource.id), name, params)
+
+
+def find_auto_snapshot_of_instance(
+    transaction: Transaction, region: str, name: str, params: Params
+) -> InstanceSnapshot:
+    """The same, of an instance only."""
+    resource = find_bearer(transaction, region, name)
+    if not isinstance(resource, Instance):
+        raise InvalidInputException(
+            f"{name} is not an instance but a disk: create-disk-from-snapshot makes disks."
+        )
+    return _chosen(transaction.instance_snapshots.auto_of_instance(resource.id), name, params)
+
+
+def _chosen(taken: Sequence[Taken], name: str, params: Params) -> Taken:
+    date, latest = params.get("restoreDate"), params.get("useLatestRestorableAutoSnapshot")
+    if bool(date) == bool(latest):
+        raise InvalidInputException(
+            "Give either restoreDate or useLatestRestorableAutoSnapshot, "
+            f"to choose an automatic snapshot of {name}."
+        )
+    wanted = rules.check_moment(date) if date else None
+    found = [one for one in taken if one.is_stored and (wanted is None or _is_of(one, wanted))]
+    if not found:
+        raise _none_of(name, wanted)
+    return found[-1]
+
+
+def refuse_choice(params: Params, source: str, named: str) -> None:
+    """Raise InvalidInputException if a request that names its snapshot chooses another one, too.
+
+    `source` and `named` are the members that name the resource of automatic snapshots, and the
+    snapshot.
+    """
+    if params.get("restoreDate") or params.get("useLatestRestorableAutoSnapshot"):
+        raise InvalidInputException(
+            "restoreDate and useLatestRestorableAutoSnapshot choose an automatic snapshot of "
+            f"{source}: leave them out with {named}."
+        )
+
+
+def check_none_pending(resource: Disk | Instance, taken: Iterable[Snapshot]) -> None:
+    """No manual snapshot while one of the add-on is being created: the real service's rule.
+
+    `taken` has all snapshots of the resource that are pending and automatic; others do not matter.
+    """
+    for one in taken:
+        if one.is_pending and one.auto is AutoSource.ADD_ON:
+            raise InvalidInputException(
+                f"An automatic snapshot of the {operations.type_of(resource).lower()} "
+                f"{resource.name} is being created. "
+                "Please wait for it to complete before trying again."
+            )
+
+
+def _view(snapshot: Snapshot) -> View:
+    status = "InProgress" if snapshot.is_pending else "Success" if snapshot.is_stored else "Failed"
+    parts = snapshot.parts if isinstance(snapshot, InstanceSnapshot) else ()
+    return {
+        "date": _date_of(snapshot),
+        "createdAt": snapshot.created_ms,
+        "status": status,
+        "fromAttachedDisks": [{"path": part.disk_path, "sizeInGb": part.size_gb} for part in parts],
+    }
+
+
+def _view_of_failure(failure: AutoFailure) -> View:
+    return {
+        "date": _date(failure.source, failure.first_ms),
+        "createdAt": failure.first_ms,
+        "status": "Failed",
+        "fromAttachedDisks": [],
+    }
+
+
+def _is_shown(failure: AutoFailure, taken: Iterable[Snapshot]) -> bool:
+    """Whether a snapshot that could not be stored, or is tried anew, stands for the failure."""
+    date = _date(failure.source, failure.first_ms)
+    return any(
+        one.auto is failure.source
+        and (failure.first_ms <= one.created_ms <= failure.last_ms or _date_of(one) == date)
+        for one in taken
+    )
+
+
+def _date_of(snapshot: Snapshot) -> str:
+    return _date(snapshot.auto, snapshot.created_ms)
+
+
+def _date(source: AutoSource | None, time_ms: int) -> str:
+    """What names an automatic snapshot: its day, or its minute if there may be more of a day."""
+    if source is AutoSource.ADD_ON:
+        return rules.day(time_ms)
+    return rules.minute(time_ms)
+
+
+def _is_of(snapshot: Snapshot, moment: str) -> bool:
+    return rules.minute(snapshot.created_ms).startswith(moment)
+
+
+def _none_of(name: str, moment: str | None) -> NotFoundException:
+    of = f" of {moment}" if moment else ""
+    return NotFoundException(
+        f"The automatic snapshot does not exist: {name}{of}. get-auto-snapshots lists those there."
+    )

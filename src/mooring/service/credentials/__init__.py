@@ -1,0 +1,1 @@
+"""Access keys and other secrets, in files that nobody else may read."""

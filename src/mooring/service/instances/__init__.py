@@ -1,0 +1,1 @@
+"""What operations on instances mean, with addresses and SSH keys."""

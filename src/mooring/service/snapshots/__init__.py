@@ -1,0 +1,1 @@
+"""What operations on snapshots of both kinds mean."""

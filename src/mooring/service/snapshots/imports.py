@@ -1,0 +1,112 @@
+"""Snapshots made from images that the caller serves over NBD; not in Lightsail's API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mooring.model.errors import InvalidInputException, NbdError
+from mooring.model.names import check_name, name_taken, shown
+from mooring.model.operation import ResourceType
+from mooring.model.resources.consistency import read_given_tags
+from mooring.model.resources.job import JobKind
+from mooring.model.resources.snapshot import DiskSnapshot
+from mooring.model.sizes import check_disk_size, size_in_bytes
+from mooring.nbd.blocking import BlockingNbdClient
+from mooring.nbd.uri import NbdUri
+from mooring.service.answers import operations
+from mooring.service.backend import Backend, Call, Params
+from mooring.service.context import Context
+from mooring.service.import_places import EXPORT, SOCKET
+
+OPERATION = "ImportDiskSnapshot"
+"""The type of the operation that an import has in the lists of operations."""
+
+
+CONNECT_SECONDS = 5.0
+"""How long the image's server has to answer."""
+
+
+def import_place(backend: Backend, context: Context, params: Params) -> dict[str, Any]:
+    """Offer a place to serve an image in: `folder`, for which `place` stands in the import.
+
+    Only the server's own user can put a socket there; it is to be named `socket`, and the image
+    is its export `export`.
+    """
+    token, folder = backend.imports.offer(context.access.user)
+    return {"place": token, "folder": str(folder), "socket": SOCKET, "export": EXPORT}
+
+
+def import_snapshot(backend: Backend, context: Context, params: Params) -> dict[str, Any]:
+    """Make the snapshot `diskSnapshotName` of `sizeInGb`, with `tags`, of what `place` serves.
+
+    A process of the server's own user serves the image there, see `import_place`; it goes on until
+    the operation, which is the answer, has ended.
+    """
+    call = Call(context, OPERATION, dict(params))
+    if (known := call.recall(backend)) is not None:
+        return known
+    name = check_name(_text(params, "diskSnapshotName"))
+    place = _text(params, "place")
+    tags = read_given_tags(ResourceType.DISK_SNAPSHOT, params.get("tags") or [])
+    size_gb = check_disk_size(_number(params, "sizeInGb"))
+    socket = str(backend.imports.socket(context.access.user, place))
+    _check_served(socket, size_gb)
+    snapshot_id = backend.ids.new_id()
+    snapshot = DiskSnapshot(
+        id=snapshot_id,
+        region=call.region,
+        name=name,
+        created_ms=backend.clock.now_ms(),
+        support_code=backend.support_code("snap"),
+        size_gb=size_gb,
+        disk_id=snapshot_id,
+        disk_name="",
+        disk_zone="",
+        frozen=True,
+        tags=tags,
+    )
+    with backend.catalog.write() as transaction:
+        if taken := transaction.names.taken(call.region, [name]):
+            raise name_taken(taken)
+        transaction.snapshots.add(snapshot)
+        started = operations.enqueue(
+            backend,
+            transaction,
+            JobKind.IMPORT_SNAPSHOT,
+            snapshot.id,
+            snapshot.region,
+            {"snapshot": snapshot.id, "socket": socket, "export": EXPORT},
+            [operations.begin(backend, call, snapshot)],
+            job_id=snapshot.id,
+        )
+        answer = operations.reply(backend, transaction, call, started)
+    backend.imports.taken(place)
+    return answer
+
+
+def _check_served(socket: str, size_gb: int) -> None:
+    """Raise InvalidInputException unless the image can be read from there, and fits."""
+    uri = NbdUri(EXPORT, socket=socket)
+    try:
+        with BlockingNbdClient(uri, timeout=CONNECT_SECONDS, same_user=True) as image:
+            size = image.info.size
+    except NbdError as error:
+        raise InvalidInputException(f"The image cannot be read: {error}.") from error
+    if size > size_in_bytes(size_gb):
+        raise InvalidInputException(
+            f"The image has {size} bytes, which is more than {size_gb} GB: give a larger size."
+        )
+
+
+def _text(params: Params, name: str) -> str:
+    value = params.get(name)
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise InvalidInputException(f"{name} is required.")
+    return value
+
+
+def _number(params: Params, name: str) -> int:
+    text = _text(params, name)
+    if not text.isascii() or not text.isdigit() or len(text) > 6:
+        raise InvalidInputException(f"{name} must be a number, not {shown(text)}.")
+    return int(text)

@@ -1,0 +1,116 @@
+"""Snapshots: taking them, showing them, deleting them."""
+
+from __future__ import annotations
+
+from mooring.catalog.database import Transaction
+from mooring.model.errors import InvalidInputException, NotFoundException
+from mooring.model.names import check_name, name_taken, shown
+from mooring.model.operation import ResourceType
+from mooring.model.resources.consistency import read_given_tags
+from mooring.model.resources.disk import Disk
+from mooring.model.resources.instance_snapshot import Snapshot
+from mooring.model.resources.snapshot import DiskSnapshot
+from mooring.service import freezing
+from mooring.service.answers import operations, pages
+from mooring.service.answers.views import snapshot_view
+from mooring.service.backend import Backend, Call, Result
+from mooring.service.disks import find_disk, find_snapshot
+
+
+def create_disk_snapshot(backend: Backend, call: Call) -> Result:
+    """CreateDiskSnapshot: the content is fixed when this returns; storing it comes after.
+
+    The snapshot and its job are recorded before the freeze and confirmed after it. What a
+    crash between leaves is found at the next start and completed or taken back.
+    """
+    snapshot_name = _check_source(call)
+    with backend.catalog.write() as transaction:
+        disk = find_disk(transaction, call.region, call.params["diskName"])
+        snapshot, result = _reserve(backend, transaction, call, disk, snapshot_name)
+    return freezing.freeze(backend, call, snapshot, [snapshot], result)
+
+
+def get_disk_snapshot(backend: Backend, call: Call) -> Result:
+    """GetDiskSnapshot."""
+    with backend.catalog.read() as transaction:
+        snapshot = find_snapshot(transaction, call.region, call.params["diskSnapshotName"])
+    return {"diskSnapshot": snapshot_view(backend, snapshot)}
+
+
+def get_disk_snapshots(backend: Backend, call: Call) -> Result:
+    """GetDiskSnapshots: in the order of their making."""
+    after = pages.read_number(call.params.get("pageToken")) or 0
+    with backend.catalog.read() as transaction:
+        found, more = transaction.snapshots.page(call.region, after, pages.SIZE)
+    return {
+        "diskSnapshots": [snapshot_view(backend, snapshot) for snapshot in found],
+        "nextPageToken": pages.token(more),
+    }
+
+
+def delete_disk_snapshot(backend: Backend, call: Call) -> Result:
+    """DeleteDiskSnapshot: gone for clients at once; a pending one is cancelled."""
+    with backend.catalog.write() as transaction:
+        snapshot = find_snapshot(transaction, call.region, call.params["diskSnapshotName"])
+        freezing.check_frozen(snapshot)
+        transaction.discard(snapshot, backend.ids, backend.clock.now_ms())
+        ended = [operations.begin(backend, call, snapshot, ended=True)]
+        return operations.reply(backend, transaction, call, ended)
+
+
+def find_of_either_kind(transaction: Transaction, region: str, name: str) -> Snapshot:
+    """The snapshot of a disk, or of an instance, with that name.
+
+    Raises InvalidInputException, NotFoundException.
+    """
+    found = transaction.names.find(region, check_name(name))
+    snapshot = None if found is None else transaction.snapshot(found[1])
+    if snapshot is None:
+        raise NotFoundException(f"The snapshot does not exist: {name}")
+    return snapshot
+
+
+def _check_source(call: Call) -> str:
+    params = call.params
+    name = check_name(params["diskSnapshotName"])
+    if ("diskName" in params) == ("instanceName" in params):
+        raise InvalidInputException(
+            "Give either diskName or instanceName: the disk to take the snapshot of."
+        )
+    if "instanceName" in params:
+        raise InvalidInputException(
+            "The instances of Mooring have no system disk to take a snapshot of: give diskName "
+            f"instead of instanceName {shown(params['instanceName'])}, or take one of all its "
+            "disks with create-instance-snapshot.",
+            "UnsupportedOperation",
+        )
+    return name
+
+
+def _reserve(
+    backend: Backend, transaction: Transaction, call: Call, disk: Disk, name: str
+) -> tuple[DiskSnapshot, Result]:
+    """Record the snapshot, its operations and its job, which waits for the freeze."""
+    if taken := transaction.names.taken(call.region, [name]):
+        raise name_taken(taken)
+    freezing.check_freezable(backend, transaction, disk)
+    tags = read_given_tags(ResourceType.DISK_SNAPSHOT, call.params.get("tags") or [])
+    snapshot = DiskSnapshot(
+        id=backend.ids.new_id(),
+        region=call.region,
+        name=name,
+        created_ms=backend.clock.now_ms(),
+        support_code=backend.support_code("snap"),
+        size_gb=disk.size_gb,
+        disk_id=disk.id,
+        disk_name=disk.name,
+        disk_zone=disk.zone,
+        tags=tags,
+    )
+    transaction.snapshots.add(snapshot)
+    begun = [
+        operations.begin(backend, call, snapshot, details=disk.name),
+        operations.begin(backend, call, disk, details=snapshot.name),
+    ]
+    begun = freezing.enqueue_uploads(backend, transaction, [snapshot], begun)
+    return snapshot, operations.record(transaction, begun)
