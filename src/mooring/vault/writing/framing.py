@@ -20,7 +20,7 @@ STRETCH_FRAMES = 16
 
 Blocks that are written one here, one there share frames that end where a stretch ends, if that
 does not make them tiny. So who reads a part of the disk needs most of each frame; and
-when a stretch is written again (scatter.py), no other needs the frames that it had.
+when a stretch is written again (consolidation.py), no other needs the frames that it had.
 """
 
 _ZERO = bytes(BLOCK_SIZE)

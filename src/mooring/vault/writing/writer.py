@@ -135,7 +135,7 @@ class SnapshotWriter:
     def consolidated(self, extents: Iterable[Extent]) -> Iterator[tuple[Extent, bool]]:
         """Yield the extents, and with True ranges for `write_again`, all ascending.
 
-        See scatter.py; without a parent only the extents. Raises DamageError, StoreError.
+        See consolidation.py; without a parent only the extents. Raises DamageError, StoreError.
         """
         if self._scatter is None:
             return ((extent, False) for extent in extents)
