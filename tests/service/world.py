@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from mooring.catalog.database import MEMORY, Catalog
@@ -45,9 +46,10 @@ class World:
         observer: Observer = unobserved,
         exports: Path = Path("/nowhere/exports"),
         imports: Path = Path("/nowhere/imports"),
-        default_keys: Path = Path("/nowhere/default-key-pairs"),
+        default_keys: Path | None = None,
         rooms: Rooms = Rooms({}, 0),  # noqa: B008 - it does not change
     ) -> None:
+        self._folder = TemporaryDirectory(prefix="m-")
         self.clock = ManualClock()
         self.catalog = Catalog(MEMORY)
         self.catalog.migrate()
@@ -80,7 +82,7 @@ class World:
             max_pending_snapshots=5,
             exports=exports,
             imports=ImportPlaces(imports, self.clock, self.tools.ids),
-            default_keys=DefaultKeys(default_keys),
+            default_keys=DefaultKeys(default_keys or Path(self._folder.name) / "default-key-pairs"),
             rooms=rooms,
             quiescer=self.quiescer,
             devices=self.tools.devices,
@@ -138,6 +140,7 @@ class World:
 
     def close(self) -> None:
         self.catalog.close()
+        self._folder.cleanup()
 
     # --- a client of the disks
 

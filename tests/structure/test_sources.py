@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 SOURCE = CHECKOUT / "src" / "mooring"
 LONGEST_FILE = 600
 LONGEST_HEADLINE = 15
+LARGEST_FOLDER = 20
 CATCH_ALLS = {"utils", "util", "common", "helpers", "helper", "manager", "misc", "base", "core"}
 CLOCK = SOURCE / "model" / "clock.py"
 MAY_PRINT = ("cli", "admin")
@@ -57,6 +59,13 @@ def test_files_are_short_enough_to_read() -> None:
     lengths = {name(file): len(file.read_text(encoding="utf-8").splitlines()) for file in ALL}
 
     assert not {file: lines for file, lines in lengths.items() if lines > LONGEST_FILE}
+
+
+def test_folders_are_small_enough_to_know() -> None:
+    sizes = Counter(str(file.parent.relative_to(SOURCE)) for file in SOURCES)
+
+    # Elsewhere, make a room of what belongs together.
+    assert not {folder: files for folder, files in sizes.items() if files > LARGEST_FOLDER}
 
 
 def test_files_say_in_one_short_line_what_they_are() -> None:
