@@ -212,13 +212,17 @@ def test_json_and_yaml_together_are_refused(mooring: Run) -> None:
     assert "Only one --cli-input- parameter may be specified." in result.stderr
 
 
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text() | st.floats(-1e9, 1e9),
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
-    ),
-    max_leaves=12,
-)
+FLOATS = st.floats(-1e9, 1e9)
+
+
+def values(floats: st.SearchStrategy[float]) -> st.SearchStrategy[Any]:
+    return st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text() | floats,
+        lambda inner: (
+            st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+        ),
+        max_leaves=12,
+    )
 
 
 def written(value: Any) -> str:
@@ -227,14 +231,17 @@ def written(value: Any) -> str:
     return stream.getvalue()
 
 
-@given(VALUES)
+@given(values(FLOATS))
 def test_what_is_written_as_yaml_is_read_as_it_was(value: Any) -> None:
     assert yaml_input.parse(written(value)) == value
 
 
-@given(VALUES)
+@given(values(FLOATS.filter(lambda number: "." in repr(number))))
 def test_older_readers_read_the_same(value: Any) -> None:
-    """PyYAML speaks YAML 1.1, which takes more words for numbers, times and booleans."""
+    """PyYAML speaks YAML 1.1, which takes more words for numbers, times and booleans.
+
+    It takes 5e-324, as aws writes it, for a text.
+    """
     assert pyyaml.safe_load(written(value)) == value
 
 
