@@ -18,6 +18,7 @@ from mooring.config.load import load
 from mooring.engine.qemu import filling
 from mooring.engine.qemu.daemon.open_layers import OpenLayers
 from mooring.engine.qemu.layers import DiskLayers
+from mooring.host.pace import Pace
 from mooring.model.resources.job import Job, JobKind
 from tests.e2e import processes
 from tests.e2e.moments import ARMED, surround
@@ -80,15 +81,15 @@ def main() -> int:
     surround(death.at, OpenLayers, "switch_to_base", None, "fill:switched")
     pieces = 0
 
-    class MortalPace(filling._Pace):
-        def keep(self, done: int) -> None:
+    class MortalPace(Pace):
+        def spend(self, count: int) -> None:
             nonlocal pieces
-            super().keep(done)
+            super().spend(count)
             pieces += 1
             if pieces == 4:
                 death.at("fill:half")
 
-    filling._Pace = MortalPace  # type: ignore[misc]
+    filling.Pace = MortalPace  # type: ignore[attr-defined]
     settings = load(None, options.data)
     settings = replace(
         settings, engine=replace(settings.engine, fill_mib_per_second=options.fill_mib)

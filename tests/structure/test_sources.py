@@ -26,7 +26,7 @@ MAY_START_THREADS = {
 CLOCK_READERS = {
     "time": {
         "time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns",
-        "localtime", "gmtime",
+        "localtime", "gmtime", "sleep",
     },
     "datetime": {"now", "utcnow", "today"},
     "date": {"today"},
@@ -103,13 +103,16 @@ def clock_reads(module: ast.Module) -> Iterator[tuple[int, str]]:
             )  # fmt: skip
             if node.attr in CLOCK_READERS.get(owner_name, ()):
                 yield node.lineno, f"{owner_name}.{node.attr}"
+            elif node.attr == "wait" and isinstance(owner, ast.Call):
+                # An event that nobody has cannot be set: a sleep by another name.
+                yield node.lineno, "wait"
         elif isinstance(node, ast.ImportFrom) and node.module == "time":
             for alias in node.names:
                 if alias.name in CLOCK_READERS["time"]:
                     yield node.lineno, f"time.{alias.name}"
 
 
-def test_only_the_clock_reads_the_time() -> None:
+def test_only_the_clock_reads_the_time_and_sleeps() -> None:
     reads = {name(file): list(clock_reads(tree(file))) for file in SOURCES if file != CLOCK}
 
     # Elsewhere, take a mooring.model.clock.Clock.
@@ -155,10 +158,11 @@ def test_the_checks_see_what_they_look_for() -> None:
     guilty = ast.parse(
         "import time, datetime\nfrom time import monotonic\n"
         "time.time()\ndatetime.datetime.now()\ndatetime.date.today()\n"
+        "time.sleep(1)\nthreading.Event().wait(1)\nprocess.wait(1)\n"
     )
 
     assert [read for _, read in clock_reads(guilty)] == [
-        "time.monotonic", "time.time", "datetime.now", "date.today"
+        "time.monotonic", "time.time", "datetime.now", "date.today", "time.sleep", "wait"
     ]  # fmt: skip
     assert prints(ast.parse("if x:\n    print(1)\n")) == [2]
     assert len(SOURCES) > 10

@@ -379,7 +379,7 @@ def test_a_collector_gives_way_and_a_copy_waits(
         claim = Claim(target, clock, cipher, "ab" * 16, Purpose.COLLECT, "")
         with (
             pytest.raises(VaultError, match="a collection runs on the vault memory, or was killed"),
-            without_collectors(target, clock, copy._ids, cipher, clock.advance),
+            without_collectors(target, clock, copy._ids, cipher),
         ):
             raise AssertionError("it must not begin")
         claim.release()

@@ -42,6 +42,7 @@ from mooring.catalog.tables.snapshots import Snapshots
 from mooring.catalog.tables.static_ips import StaticIps
 from mooring.catalog.tables.tags import TagRows
 from mooring.catalog.tables.vault_rows import VaultRows
+from mooring.model.clock import SystemClock
 from mooring.model.errors import CatalogError, CatalogFullError, ConfigurationError
 from mooring.model.ids import Ids
 from mooring.model.resources.instance_snapshot import InstanceSnapshot, Snapshot
@@ -425,4 +426,4 @@ def _log_ahead(cursor: sqlite3.Cursor) -> None:
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or not left:
                 raise
-        threading.Event().wait(WAL_PAUSE_SECONDS)
+        SystemClock().sleep(WAL_PAUSE_SECONDS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 from mooring.cli.connection.client import Unreachable
 from mooring.cli.progress import Progress
@@ -45,7 +44,6 @@ def wait(
     ask: Callable[[], State],
     clock: Clock,
     timeout: float | None,
-    sleep: Callable[[float], None] = time.sleep,
     heard: bool = False,
 ) -> None:
     """Ask until the state is done. Raises CommandError after `timeout` seconds, None for never.
@@ -76,7 +74,7 @@ def wait(
                     f"Waited {timeout:g} seconds, but {title} is {words}. Wait again, or longer "
                     "with --timeout SECONDS; the work itself goes on."
                 )
-            sleep(pause)
+            clock.sleep(pause)
             pause = min(pause * _GROWTH, _LONGEST_PAUSE)
     finally:
         progress.clear()

@@ -204,7 +204,7 @@ class FuseDevices:
         while not loop.release(found):
             if "mounted" in users_of(found.path) or self._clock.monotonic() > deadline:
                 return False
-            threading.Event().wait(_SETTLE_PAUSE)
+            self._clock.sleep(_SETTLE_PAUSE)
         return True
 
     def _end(self, disk_id: str) -> None:

@@ -13,13 +13,16 @@ else:
 
 
 class Clock(Protocol):
-    """Tells the time. Inject it; nothing else may read the system's clock."""
+    """Tells the time, and waits. Inject it; nothing else may read the system's clock or sleep."""
 
     def now_ms(self) -> int:
         """Milliseconds since 1970-01-01T00:00:00Z."""
 
     def monotonic(self) -> float:
         """Seconds that never go back, for durations and time limits."""
+
+    def sleep(self, seconds: float) -> None:
+        """Do nothing for so long; nothing if it is not above 0."""
 
 
 class SystemClock:
@@ -30,6 +33,9 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(max(0.0, seconds))
 
 
 class ManualClock:
@@ -44,6 +50,10 @@ class ManualClock:
 
     def monotonic(self) -> float:
         return self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        """Move the time on: whoever waits for something sees that it has passed."""
+        self.advance(max(0.0, seconds))
 
     def advance(self, seconds: float) -> None:
         """Move both readings on by `seconds`."""

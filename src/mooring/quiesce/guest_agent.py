@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import secrets
 import socket
-import threading
 from typing import Any
 
 from mooring.model.clock import Clock
@@ -101,7 +100,7 @@ class GuestAgent:
                 connection.close()
                 if self._clock.monotonic() + _BUSY_PAUSE > deadline:
                     raise QuiesceError(f"{self._who} is in use by others") from None
-                threading.Event().wait(_BUSY_PAUSE)
+                self._clock.sleep(_BUSY_PAUSE)
             except (FileNotFoundError, ConnectionRefusedError) as error:
                 connection.close()
                 raise _GoneError(f"{self._who} is not there: {error.strerror}") from error

@@ -19,7 +19,6 @@ import os
 import select
 import signal
 import sys
-import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -128,7 +127,7 @@ class Holder:
         ends = self._clock.monotonic() + _LINGER_SECONDS
         pause = _FIRST_PAUSE
         while stuck and self._clock.monotonic() < ends:
-            threading.Event().wait(pause)
+            self._clock.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
             _, stuck = self._thaw(stuck, {})
         return stuck
@@ -157,7 +156,7 @@ class Holder:
             except BlockingIOError:
                 if self._only_mend or self._clock.monotonic() > deadline:
                     return False
-                threading.Event().wait(_LOCK_PAUSE)
+                self._clock.sleep(_LOCK_PAUSE)
             else:
                 return True
 

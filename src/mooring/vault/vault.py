@@ -8,6 +8,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+from mooring.host.pace import Pace, lower_priority
 from mooring.model.clock import Clock
 from mooring.model.errors import (
     DamageError,
@@ -57,7 +58,6 @@ from mooring.vault.reading.reader import SnapshotReader
 from mooring.vault.store.interface import Store
 from mooring.vault.writing.consolidation import CONSOLIDATE_FRAMES
 from mooring.vault.writing.digest_index import DigestIndex
-from mooring.vault.writing.pace import Pace, lower_priority
 from mooring.vault.writing.sharing import Sharing
 from mooring.vault.writing.writer import SnapshotWriter
 

@@ -7,7 +7,6 @@ import os
 import ssl
 import subprocess
 import sys
-import threading
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -47,7 +46,7 @@ class Ran:
 
 def pause(seconds: float) -> None:
     """Do nothing for a while."""
-    threading.Event().wait(seconds)
+    SystemClock().sleep(seconds)
 
 
 def client_program(name: str) -> Path:

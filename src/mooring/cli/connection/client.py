@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 
 from mooring.cli.connection import answers, transport
 from mooring.model.errors import CommandError
@@ -173,7 +172,7 @@ class Client:
                     or attempt >= self.connection.attempts
                 ):
                     return reply, failure, attempt - 1
-            time.sleep(self._pause(attempt))
+            self._clock.sleep(self._pause(attempt))
             attempt += 1
 
     def _send_once(

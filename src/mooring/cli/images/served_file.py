@@ -10,7 +10,6 @@ import re
 import signal
 import stat
 import subprocess
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -146,4 +145,4 @@ class ServedFile:
                 raise CommandError(f"{path} cannot be read: {words}")
             if clock.monotonic() > deadline:
                 raise CommandError(f"{path} is not served within {_START_SECONDS:g} s: {problem}")
-            time.sleep(_PAUSE_SECONDS)
+            clock.sleep(_PAUSE_SECONDS)

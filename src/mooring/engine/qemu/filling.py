@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 from collections.abc import Callable
 
 from mooring.engine.interface import Filling, Source
@@ -20,9 +19,9 @@ from mooring.engine.qemu.fill import fill
 from mooring.engine.qemu.layers import FILLING_NAME, io_errors
 from mooring.engine.qemu.merging import Merger
 from mooring.engine.qemu.registry import Registry
+from mooring.host.pace import Pace
 from mooring.host.room import check_room
 from mooring.host.rooms import DISKS
-from mooring.model.clock import Clock
 from mooring.model.errors import EngineError
 from mooring.model.extents import Image
 from mooring.nbd.uri import parse_uri
@@ -88,8 +87,9 @@ def _copy(
     registry: Registry, disk: LiveDisk, image: Image, progress: Callable[[Filling], None]
 ) -> None:
     layers = disk.layers
-    pace = _Pace(registry.clock, registry.settings.fill_bytes_per_second)
+    pace = Pace(registry.clock, registry.settings.fill_bytes_per_second)
     start = disk.filled = read_reached(layers.folder)
+    paid = 0
 
     def reached(position: int, durable: bool) -> None:
         disk.filled = position
@@ -97,9 +97,11 @@ def _copy(
             write_reached(layers.folder, position)
 
     def tell(done: int) -> None:
+        nonlocal paid
         check_room(layers.folder, DISKS, registry.settings.margin_bytes // 2)
         progress(Filling(disk.filled, image.size))
-        pace.keep(done)
+        pace.spend(done - paid)
+        paid = done
 
     fd = layers.open_filling()
     try:
@@ -121,19 +123,3 @@ def _is(fd: int, disk: LiveDisk) -> bool:
         return os.path.samestat(os.fstat(fd), (disk.layers.folder / FILLING_NAME).stat())
     except FileNotFoundError:
         return False
-
-
-class _Pace:
-    """Holds a copying back to so many bytes per second; 0 for no limit."""
-
-    def __init__(self, clock: Clock, limit: int) -> None:
-        self._clock = clock
-        self._limit = limit
-        self._began = clock.monotonic()
-        self._never = threading.Event()
-
-    def keep(self, done: int) -> None:
-        if self._limit:
-            ahead = done / self._limit - (self._clock.monotonic() - self._began)
-            if ahead > 0:
-                self._never.wait(ahead)

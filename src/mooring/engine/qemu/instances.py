@@ -201,12 +201,11 @@ class Instance:
 def end_merge(daemon: Daemon, disk_id: str, clock: Clock, timeout: float) -> None:
     """Cancel a disk's merge, if there is one, and take away what it leaves in the daemon."""
     deadline = clock.monotonic() + timeout
-    never = threading.Event()
     while (status := daemon.merges.status(disk_id)) is not None and status.running:
         daemon.merges.cancel(disk_id)
         if clock.monotonic() > deadline:
             raise EngineError(f"the merge of layers of disk {disk_id} does not end")
-        never.wait(_CANCEL_PAUSE)
+        clock.sleep(_CANCEL_PAUSE)
     daemon.merges.clear(disk_id)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 
 from mooring.catalog.database import Transaction
 from mooring.model.errors import (
@@ -85,7 +84,7 @@ def _let_go(backend: Backend, disk: Disk, instance_id: str) -> None:
                 why = _used(backend, disk)
                 backend.devices.attach(disk.id, engine.uri(instance_id, disk.name))
                 raise _in_use(disk, why) from None
-            threading.Event().wait(LEAVING_PAUSE)
+            backend.clock.sleep(LEAVING_PAUSE)
         else:
             return
 

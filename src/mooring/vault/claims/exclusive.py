@@ -8,8 +8,7 @@ who copy must not meet either: the slower one could put an older state of a segm
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from mooring.model.clock import Clock
@@ -25,13 +24,7 @@ _LOOK_SECONDS = 0.2
 
 
 @contextmanager
-def without_collectors(
-    store: Store,
-    clock: Clock,
-    ids: Ids,
-    cipher: Cipher,
-    pause: Callable[[float], None] = time.sleep,
-) -> Iterator[Claim]:
+def without_collectors(store: Store, clock: Clock, ids: Ids, cipher: Cipher) -> Iterator[Claim]:
     """Give the claim, to be renewed; nobody collects or copies as long as it is there.
 
     Raises VaultBusyError if somebody copies already, or a collection does not end in a minute.
@@ -48,7 +41,7 @@ def without_collectors(
                     f"{what} the vault {store.description}, or was killed less than "
                     f"{expires_ms(other) // 60000} minutes ago: try again later"
                 )
-            pause(_LOOK_SECONDS)
+            clock.sleep(_LOOK_SECONDS)
         yield claim
     finally:
         claim.release()

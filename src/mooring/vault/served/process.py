@@ -83,7 +83,6 @@ class ServingProcess:
                 self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 (self.folder / WANTED_NAME).touch(mode=0o600)
             deadline = self._clock.monotonic() + START_SECONDS
-            never = threading.Event()
             spawned = False
             if self.alive() and self._read_served() != served:
                 self._end_and_wait()
@@ -102,7 +101,7 @@ class ServingProcess:
                         f"snapshots are not served within {START_SECONDS:g} s; see "
                         f"{self.folder / LOG_NAME}"
                     )
-                never.wait(_PAUSE_SECONDS)
+                self._clock.sleep(_PAUSE_SECONDS)
 
     def grant(
         self, snapshot_id: str, seconds: float, *, tcp: bool = False, key_id: str = ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -275,7 +274,7 @@ def _insist(work: Callable[[], T]) -> T:
         except BaseError:
             if clock.monotonic() - began > _AT_ONCE_SECONDS:
                 raise
-        time.sleep(pause * random.uniform(0.5, 1.5))
+        clock.sleep(pause * random.uniform(0.5, 1.5))
     return work()
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from contextlib import suppress
 
+from mooring.host.pace import Pace
 from mooring.model.clock import Clock
 from mooring.model.errors import MooringError
 from mooring.vault.claims.claim import Claim
@@ -15,7 +16,6 @@ from mooring.vault.format.layout import FRAME_BYTES, SEGMENT_BYTES, SEGMENT_FRAM
 from mooring.vault.format.references import OpenSegment
 from mooring.vault.format.segment_table import SegmentTable, TableBuilder, read_ending, start_bytes
 from mooring.vault.store.interface import Store, Upload
-from mooring.vault.writing.pace import Pace
 
 MAX_SEALING = 2
 """Segments that are made durable while the next one is being filled."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from mooring.host.pace import Pace
 from mooring.model.clock import Clock
 from mooring.model.errors import MooringError, VaultError
 from mooring.model.extents import BLOCK_SIZE, Buffer, Extent
@@ -33,7 +34,6 @@ from mooring.vault.store.interface import Store
 from mooring.vault.writing.consolidation import Scatter, consolidated
 from mooring.vault.writing.framing import Gather
 from mooring.vault.writing.map_editor import MapEditor
-from mooring.vault.writing.pace import Pace
 from mooring.vault.writing.segment_writer import SegmentWriter
 from mooring.vault.writing.sharing import Shares, Sharing
 

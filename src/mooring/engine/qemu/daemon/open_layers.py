@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -136,7 +135,6 @@ class OpenLayers:
     def drop(self, disk_id: str) -> None:
         """Flush and close all layers of a disk that is not exported any more."""
         deadline = self._clock.monotonic() + self._settings.answer_seconds
-        gone = threading.Event()
         for number in sorted(self.numbers(disk_id), reverse=True):
             # An export goes only when its requests under way are done.
             while not self._try_close(disk_id, number):
@@ -144,7 +142,7 @@ class OpenLayers:
                     raise EngineError(
                         f"layer {number} of disk {disk_id} stays in use in the storage daemon"
                     )
-                gone.wait(_RELEASE_PAUSE)
+                self._clock.sleep(_RELEASE_PAUSE)
         if self.has_source(disk_id):
             self._connection.call("blockdev-del", {"node-name": source_node(disk_id)})
 

@@ -111,7 +111,6 @@ class Monitor:
         return answer["return"]
 
     def _connect(self, deadline: float) -> None:
-        pause = threading.Event()
         while True:
             self._socket.settimeout(max(_LEAST_SECONDS, deadline - self._clock.monotonic()))
             try:
@@ -120,7 +119,7 @@ class Monitor:
                 # A daemon that hung has connections waiting that were given up since.
                 if self._clock.monotonic() >= deadline:
                     raise TimeoutError from None
-                pause.wait(_CONNECT_PAUSE)
+                self._clock.sleep(_CONNECT_PAUSE)
             else:
                 return
 

@@ -6,17 +6,17 @@ import os
 import random
 import threading
 from concurrent.futures import Future
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
 
+from mooring.host.pace import Pace
 from mooring.model.clock import ManualClock
 from mooring.vault.format.frame import Packer
 from mooring.vault.format.layout import FRAME_BYTES
 from mooring.vault.store.memory import MemoryStore
 from mooring.vault.vault import Vault
-from mooring.vault.writing import pace
-from mooring.vault.writing.pace import Pace
 from tests.vault.disks import store
 
 MIB = 1024 * 1024
@@ -24,7 +24,7 @@ MIB = 1024 * 1024
 
 def test_what_is_spent_takes_its_time() -> None:
     clock = ManualClock()
-    pace = Pace(clock, 10 * MIB, clock.advance)
+    pace = Pace(clock, 10 * MIB)
     for _ in range(50):
         pace.spend(MIB)
     assert 4.8 < clock.monotonic() <= 5.0
@@ -36,27 +36,24 @@ def test_what_is_spent_takes_its_time() -> None:
 
 
 def test_several_uploads_share_the_rate() -> None:
-    clock = ManualClock()
-    lock = threading.Lock()
-    waited: list[float] = []
+    waited: SimpleQueue[float] = SimpleQueue()
 
-    def wait(seconds: float) -> None:
-        with lock:
-            waited.append(seconds)
+    class Stopped(ManualClock):
+        def sleep(self, seconds: float) -> None:
+            waited.put(seconds)
 
-    pace = Pace(clock, MIB, wait)
+    pace = Pace(Stopped(), MIB)
     threads = [threading.Thread(target=pace.spend, args=(MIB,)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
-    assert sorted(waited) == pytest.approx([1, 2, 3])
+    assert sorted(waited.get_nowait() for _ in range(waited.qsize())) == pytest.approx([1, 2, 3])
 
 
-def test_a_snapshot_keeps_to_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_snapshot_keeps_to_the_rate() -> None:
     clock = ManualClock()
-    monkeypatch.setattr(pace.Pace.__init__, "__defaults__", (clock.advance,))
     data = random.Random(1).randbytes(40 * FRAME_BYTES)
     with Vault.create_or_open(MemoryStore(), clock, bytes_per_second=MIB) as vault:
         store(vault, "a", {0: data})

@@ -1,11 +1,9 @@
-"""Keeps uploads from taking all of the machine: how fast, and how important."""
+"""Keeps work from taking all of the machine: how fast, and how important."""
 
 from __future__ import annotations
 
 import os
 import threading
-import time
-from collections.abc import Callable
 
 from mooring.model.clock import Clock
 
@@ -13,14 +11,11 @@ _WORTH_SECONDS = 0.01
 
 
 class Pace:
-    """Lets all writers of a vault together write so many bytes a second; 0 for no limit."""
+    """Lets all who share it write so many bytes a second together; 0 for no limit."""
 
-    def __init__(
-        self, clock: Clock, bytes_per_second: int, pause: Callable[[float], None] = time.sleep
-    ) -> None:
+    def __init__(self, clock: Clock, bytes_per_second: int) -> None:
         self._clock = clock
         self._rate = bytes_per_second
-        self._pause = pause
         self._lock = threading.Lock()
         self._free = 0.0
 
@@ -35,7 +30,7 @@ class Pace:
             wait = self._free - now
             self._free += count / self._rate
         if wait > _WORTH_SECONDS:
-            self._pause(wait)
+            self._clock.sleep(wait)
 
 
 def lower_priority(nice: int) -> None:
