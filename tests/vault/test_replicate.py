@@ -16,7 +16,7 @@ from mooring.vault.claims.claim import Claim, Purpose
 from mooring.vault.claims.exclusive import without_collectors
 from mooring.vault.claims.margins import CLAIM_EXPIRES_MS
 from mooring.vault.format.header import open_cipher, read_header
-from mooring.vault.format.layout import FRAME_BLOCKS, SEGMENTS
+from mooring.vault.format.layout import FRAME_BLOCKS, FRAME_BYTES, SEGMENTS
 from mooring.vault.keeping.replicate import read_copied
 from mooring.vault.keeping.scrub import scrub
 from mooring.vault.reading.reachable import Walk
@@ -389,6 +389,43 @@ def test_a_collector_gives_way_and_a_copy_waits(
         ):
             vault.replicate(target)
     assert not [name for name in target.objects if name.startswith("claims/")]
+
+
+def test_a_deletion_meanwhile_is_no_damage_of_others(clock: ManualClock) -> None:
+    """The snapshots share segments; what the deleted one alone needed is gone from them."""
+    rng = random.Random(1)
+    vault = Vault.create_or_open(MemoryStore(), clock, segment_bytes=5 * FRAME_BYTES)
+    old = Disk()
+    with vault.begin(info("a"), None) as writer:
+        old.write(writer, 0, content(rng, 8 * FRAME_BLOCKS))
+        writer.commit()
+    new = old.copy()
+    with vault.begin(info("b"), "a") as writer:
+        # Every other frame of a's segments is needed by it alone then.
+        for frame in range(0, 8, 2):
+            new.write(writer, frame * FRAME_BLOCKS, content(rng, FRAME_BLOCKS))
+        writer.commit()
+
+    class Watched(MemoryStore):
+        deleted = False
+
+        def tail(self, name: str, length: int) -> tuple[bytes, int]:
+            if name.startswith(SEGMENTS) and not self.deleted:
+                self.deleted = True
+                vault.delete("a")
+                assert vault.collect().segments_punched > 0
+            return super().tail(name, length)
+
+    target = Watched()
+
+    with vault:
+        done = vault.replicate(target)
+
+    assert target.deleted
+    assert done.problems == {}
+    assert done.copied == ["b"]
+    with opened(target, clock) as copy:
+        check_all(copy, {"b": new})
 
 
 def test_what_is_listed_as_copied(vault: Vault, disks: dict[str, Disk]) -> None:

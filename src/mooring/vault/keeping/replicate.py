@@ -206,7 +206,13 @@ class Replicator:
             lacking = np.setdiff1d(self._walk.frames_of(root), good.sorted(), assume_unique=True)
             segments = [segment for segment, _ in self._walk.segments_in(lacking)]
             try:
-                copied = self._copy(root, [(one, needed[one]) for one in segments], claim)
+                try:
+                    copied = self._copy(root, [(one, needed[one]) for one in segments], claim)
+                except DamageError:
+                    # What only a snapshot needed that was deleted meanwhile may be gone.
+                    needed = self._needed_still(wanted)
+                    parts = [(one, needed[one]) for one in segments if one in needed]
+                    copied = self._copy(root, parts, claim)
             except DamageError as error:
                 self._failed(root, error)
                 continue
@@ -215,6 +221,16 @@ class Replicator:
                 good.add(self._walk.frames_of(root))
                 self._result.copied.append(root.id)
                 on_copied(root, copied)
+
+    def _needed_still(self, roots: Iterable[Root]) -> dict[bytes, Array]:
+        """What those of the snapshots need of each segment that are in the source now."""
+        present = set(_snapshot_ids(self._source))
+        live = FrameSet()
+        for root in roots:
+            if root.id in present:
+                with suppress(DamageError):
+                    live.add(self._walk.frames_of(root))
+        return dict(self._walk.segments_in(live.sorted()))
 
     def _failed(self, root: Root, error: DamageError) -> None:
         """Note why a snapshot could not be copied, unless it was deleted meanwhile."""
