@@ -172,6 +172,11 @@ def problems() -> list[str]:
     return [state.problem for state in states() if state.problem]
 
 
+def ended() -> str | None:
+    """Which loop has ended by itself, in a sentence; None if none has."""
+    return next((state.problem for state in states() if not state.alive), None)
+
+
 def watch_other_threads() -> None:
     """Log and count what ends any thread that is no loop. For a process's start."""
     repeats = Repeats()

@@ -164,6 +164,7 @@ def _of_server(settings: Settings) -> Iterator[Finding]:
             yield from _disks(ask(asking, "disks", SystemClock())["disks"])
             yield from _automatic(ask(asking, "automatic", SystemClock())["automatic"])
         yield from _absent(ask(environment, "absent", SystemClock())["absent"])
+        yield from _threads(ask(environment, "threads", SystemClock()))
     except ConfigurationError as error:
         yield Finding(False, f"a server runs, but cannot be asked about its disks: {error}")
 
@@ -171,6 +172,13 @@ def _of_server(settings: Settings) -> Iterator[Finding]:
 def _absent(places: Iterable[str]) -> Iterator[Finding]:
     for text in places:
         yield Finding(False, text)
+
+
+def _threads(told: Mapping[str, Any]) -> Iterator[Finding]:
+    for problem in told["problems"]:
+        yield Finding(False, f"{problem}; the server's log has the whole of it")
+    if not told["problems"]:
+        yield Finding(True, f"all {told['threads']} threads of the server work")
 
 
 def _context(region: str) -> Context:

@@ -22,8 +22,7 @@ from mooring.api.http_server import HttpServer
 from mooring.config.settings import Settings
 from mooring.jobs.running.runner import Observer, unobserved
 from mooring.model.errors import ConfigurationError
-from mooring.observe import logs
-from mooring.observe.loop import watch_other_threads
+from mooring.observe import logs, loop
 from mooring.protocol import service_model
 from mooring.service.questions.table import QUESTIONS, question_handlers
 from mooring.service.table import OPERATIONS, handlers
@@ -53,7 +52,7 @@ def serve(settings: Settings, *, port: int | None = None, observer: Observer = u
     signal.signal(signal.SIGINT, _leave)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to read again
     logs.configure(settings.log.level)
-    watch_other_threads()
+    loop.watch_other_threads()
     raise_limit(settings.limits.connections)
     # Requests come first: a job that computes must let them in soon.
     sys.setswitchinterval(SWITCH_SECONDS)
@@ -100,7 +99,8 @@ async def _serve(mooring: Mooring, listener: socket.socket, tls: ssl.SSLContext 
         entries={**OPERATIONS, **QUESTIONS},
         audit_log=mooring.audit,
         traffic=mooring.traffic,
-        problem=mooring.tools.catalog.problem,
+        # One that fails may be mended from outside, and doctor tells of it; one that has ended not.
+        problem=lambda: mooring.tools.catalog.problem() or loop.ended(),
     )
     config = uvicorn.Config(
         app,

@@ -13,6 +13,7 @@ from mooring.service.questions.automatic import automatic
 from mooring.service.questions.disks import device, disk, disks, uri
 from mooring.service.questions.question import Answer, Question
 from mooring.service.questions.snapshots import export, export_record, instance_snapshot, snapshot
+from mooring.service.questions.threads import threads
 from mooring.service.questions.vault import diff, usage
 from mooring.service.reach import Through
 from mooring.service.snapshots.imports import import_place, import_snapshot
@@ -42,6 +43,7 @@ QUESTIONS: dict[str, Entry[Question]] = {
     "diff": reads(diff, on=["diskSnapshotName", "fromDiskSnapshotName"], through=Through.AUTOMATIC),
     "usage": reads(usage),
     "absent": administers(absent_places),
+    "threads": administers(threads),
 }
 
 

@@ -1,0 +1,14 @@
+"""What is asked about the server itself: the threads that died or fail again and again."""
+
+from __future__ import annotations
+
+from mooring.observe import loop
+from mooring.service.backend import Backend, Params
+from mooring.service.context import Context
+from mooring.service.questions.question import Answer
+
+
+def threads(backend: Backend, context: Context, params: Params) -> Answer:
+    """How many threads go on by themselves, and a sentence for each that is in trouble."""
+    del backend, context, params
+    return {"threads": len(loop.states()), "problems": loop.problems()}
