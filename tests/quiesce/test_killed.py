@@ -12,8 +12,10 @@ import time
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from mooring.model.clock import SystemClock
+from mooring.model.errors import QuiesceError
 from mooring.quiesce.interface import COMMANDS, FILE_SYSTEMS, GUEST_AGENT, Users
 from mooring.quiesce.process import CommandPair, Limits, ProcessQuiescer
 from tests.e2e.processes import until
@@ -119,6 +121,25 @@ def test_the_holder_is_killed(
 
 
 @pytest.mark.full
+def test_a_holder_that_cannot_work_says_why(
+    quiescer: ProcessQuiescer,
+    pairs: dict[str, CommandPair],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pairs["web"] = CommandPair("true", "true")
+    (tmp_path / "json.py").write_text('raise OSError("the tide is out")')
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    with (
+        capture_logs() as logs,
+        pytest.raises(QuiesceError, match="ended with exit code 1: OSError: the tide is out"),
+    ):
+        quiescer.hold(Users("i-1", "web"))
+
+    assert "Traceback" in logs[0]["said"]
+
+
 def test_holder_and_server_are_killed_and_the_next_server_lets_go(
     file_system: FileSystem, quiescer: ProcessQuiescer, tmp_path: Path
 ) -> None:

@@ -13,15 +13,23 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+import structlog
 
 from mooring.model.clock import Clock
 from mooring.model.errors import QuiesceError
+from mooring.model.names import shown
 from mooring.quiesce.holder import THAW_SECONDS
 from mooring.quiesce.interface import COMMANDS, FILE_SYSTEMS, GUEST_AGENT, Rest, Users
 
 _GRACE_SECONDS = 5.0
 """What a holder may take beyond the limits it keeps, on a busy machine."""
+
+_SAID_BYTES = 16 * 1024
+"""What the log keeps of what a holder said that failed."""
+
+log = structlog.get_logger("mooring.quiesce")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,19 +162,22 @@ class ProcessQuiescer:
             "hold_seconds": self._limits.hold_seconds,
             "mend": mend,
         }
+        # In memory: a pipe that nobody reads fills up, and a file system may be full.
+        said = os.fdopen(os.memfd_create("holder"), "w+b", buffering=0)
         try:
             process = subprocess.Popen(
                 [sys.executable, "-m", "mooring.quiesce.holder"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
+                stderr=said,
                 cwd="/",
                 start_new_session=True,
             )
         except OSError as error:
+            said.close()
             raise QuiesceError(f"the process that holds users at rest: {error}") from error
         names = [str(spec["name"]) for spec in specs]
-        hold = ProcessHold(self, process, instance_id, names, self._clock)
+        hold = ProcessHold(self, process, said, instance_id, names, self._clock)
         # Commands, and the time to notice that each is stuck, come on top.
         patience = self._limits.freeze_seconds + THAW_SECONDS + _GRACE_SECONDS
         hold.begin(request, patience)
@@ -197,6 +208,7 @@ class ProcessHold:
         self,
         quiescer: ProcessQuiescer,
         process: subprocess.Popen[bytes],
+        said: BinaryIO,
         instance_id: str,
         names: Sequence[str],
         clock: Clock,
@@ -204,6 +216,7 @@ class ProcessHold:
         self.problems: Mapping[str, str] = {}
         self._quiescer = quiescer
         self._process = process
+        self._said = said
         self._instance_id = instance_id
         self._names = names
         self._clock = clock
@@ -242,6 +255,7 @@ class ProcessHold:
             self._process.wait(0.2)
         except subprocess.TimeoutExpired:
             self._quiescer.keep(self._process)
+        self._said.close()
 
     def _write(self, text: bytes) -> None:
         assert self._process.stdin is not None
@@ -252,9 +266,21 @@ class ProcessHold:
             raise self._killed() from error
 
     def _killed(self) -> QuiesceError:
+        why = self._end()
         if self._names:
             self._quiescer.lost(self._instance_id)
-        return QuiesceError("the process that holds users at rest was killed")
+        return QuiesceError(f"the process that holds users at rest {why}")
+
+    def _end(self) -> str:
+        """How it ended; what it said goes into the log, the last line of it into the error."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_GRACE_SECONDS)
+        code = self._process.returncode
+        said = os.pread(self._said.fileno(), _SAID_BYTES, 0).decode(errors="replace").strip()
+        if code is None or code < 0 or not said:
+            return "was killed"
+        log.error("a process that holds users at rest ended", exit_code=code, said=said)
+        return f"ended with exit code {code}: {shown(said.splitlines()[-1])}"
 
     def _answer(self, seconds: float) -> dict[str, Any]:
         assert self._process.stdout is not None
