@@ -8,6 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from mooring.catalog.database import Catalog
 from mooring.model.automatic.rhythm import RHYTHMS_TAG
 from mooring.model.automatic.rules import AutoSource, add_on_run, rhythm_run
+from mooring.model.errors import MissingRowError
 from mooring.model.ids import SequentialIds
 from mooring.model.operation import OperationStatus, ResourceType
 from mooring.model.resources.disk import Attachment, DiskState
@@ -348,5 +349,8 @@ def test_a_snapshot_that_was_not_frozen_is_taken_back(catalog: Catalog) -> None:
 def test_what_is_not_there_is_not_changed(catalog: Catalog) -> None:
     with catalog.write() as transaction:
         transaction.disks.add(disk("data"))
-        assert transaction.disks.change("id-data", state=DiskState.ERROR)
-        assert not transaction.disks.change("id-none", state=DiskState.ERROR)
+        transaction.disks.change("id-data", state=DiskState.ERROR)
+        assert transaction.disks.change_if_there("id-data", state=DiskState.ERROR)
+        assert not transaction.disks.change_if_there("id-none", state=DiskState.ERROR)
+        with pytest.raises(MissingRowError, match="has no Disk id-none any more"):
+            transaction.disks.change("id-none", state=DiskState.ERROR)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import shutil
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import Any
 
 from mooring.catalog.database import MEMORY, Catalog
@@ -49,7 +51,8 @@ class World:
         default_keys: Path | None = None,
         rooms: Rooms = Rooms({}, 0),  # noqa: B008 - it does not change
     ) -> None:
-        self._folder = TemporaryDirectory(prefix="m-")
+        folder = Path(mkdtemp(prefix="m-"))
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         self.clock = ManualClock()
         self.catalog = Catalog(MEMORY)
         self.catalog.migrate()
@@ -82,7 +85,7 @@ class World:
             max_pending_snapshots=5,
             exports=exports,
             imports=ImportPlaces(imports, self.clock, self.tools.ids),
-            default_keys=DefaultKeys(default_keys or Path(self._folder.name) / "default-key-pairs"),
+            default_keys=DefaultKeys(default_keys or folder / "default-key-pairs"),
             rooms=rooms,
             quiescer=self.quiescer,
             devices=self.tools.devices,
@@ -140,7 +143,6 @@ class World:
 
     def close(self) -> None:
         self.catalog.close()
-        self._folder.cleanup()
 
     # --- a client of the disks
 

@@ -70,12 +70,12 @@ def undo_attach(work: Work) -> None:
 
 def attach_failed(transaction: Transaction, job: Job) -> None:
     """The disk is as it was before."""
-    transaction.disks.change(job.arguments["disk"], **DETACHED)
+    transaction.disks.change_if_there(job.arguments["disk"], **DETACHED)
 
 
 def detach_failed(transaction: Transaction, job: Job) -> None:
     """The disk is still attached."""
-    transaction.disks.change(job.arguments["disk"], attachment=Attachment.ATTACHED)
+    transaction.disks.change_if_there(job.arguments["disk"], attachment=Attachment.ATTACHED)
 
 
 def start(work: Work) -> Change:
@@ -128,12 +128,16 @@ def undo_start(work: Work) -> None:
 
 def start_failed(transaction: Transaction, job: Job) -> None:
     """The instance is still stopped."""
-    transaction.instances.change(job.arguments["instance"], state=InstanceState.STOPPED.label)
+    transaction.instances.change_if_there(
+        job.arguments["instance"], state=InstanceState.STOPPED.label
+    )
 
 
 def stop_failed(transaction: Transaction, job: Job) -> None:
     """The instance still runs."""
-    transaction.instances.change(job.arguments["instance"], state=InstanceState.RUNNING.label)
+    transaction.instances.change_if_there(
+        job.arguments["instance"], state=InstanceState.RUNNING.label
+    )
 
 
 def delete(work: Work) -> Change:
@@ -154,7 +158,7 @@ def delete_failed(transaction: Transaction, job: Job) -> None:
 
 def _free(transaction: Transaction, job: Job) -> None:
     for disk_id in filter(None, job.arguments["disks"].split(",")):
-        transaction.disks.change(disk_id, **DETACHED)
+        transaction.disks.change_if_there(disk_id, **DETACHED)
 
 
 def serve(work: Work, disk: Disk) -> None:

@@ -91,7 +91,7 @@ def undo_copy(work: Work) -> None:
 
 def failed(transaction: Transaction, job: Job) -> None:
     """The copy could not be made."""
-    transaction.snapshots.change(job.arguments["snapshot"], state=SnapshotState.ERROR)
+    transaction.snapshots.change_if_there(job.arguments["snapshot"], state=SnapshotState.ERROR)
 
 
 def _plan(

@@ -53,7 +53,7 @@ def delete(work: Work) -> None:
 
 def failed(transaction: Transaction, job: Job) -> None:
     """The disk could not be made."""
-    transaction.disks.change(job.arguments["disk"], state=DiskState.ERROR)
+    transaction.disks.change_if_there(job.arguments["disk"], state=DiskState.ERROR)
 
 
 def nothing_to_tell(_transaction: Transaction, _job: Job) -> None:

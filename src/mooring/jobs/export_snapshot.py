@@ -93,7 +93,7 @@ def undo_publish(work: Work) -> None:
 
 def failed(transaction: Transaction, job: Job) -> None:
     """The record tells that it failed, the operation why."""
-    transaction.export_records.change(job.arguments["record"], state=RecordState.FAILED)
+    transaction.export_records.change_if_there(job.arguments["record"], state=RecordState.FAILED)
 
 
 def _reach(work: Work, progress: Progress, before: int, done: int) -> None:

@@ -108,7 +108,8 @@ def _store(work: Work, snapshot: DiskSnapshot) -> Root:
 def _copy(work: Work, image: BlockingNbdClient, writer: SnapshotWriter) -> None:
     def tell(percent: int) -> None:
         with work.catalog.write() as transaction:
-            if not transaction.snapshots.change(work.argument("snapshot"), progress=percent):
+            rows = transaction.snapshots
+            if not rows.change_if_there(work.argument("snapshot"), progress=percent):
                 raise canceled(work)
 
     progress = Progress(work.tools.clock, image.info.size, tell)

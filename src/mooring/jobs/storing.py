@@ -107,7 +107,7 @@ def copy(work: Work, image: Image, plan: Plan, writer: SnapshotWriter) -> None:
         # With the bytes, so that whoever watches sees them, too.
         known = {"progress": percent, "changed_bytes": total}
         with work.catalog.write(durable=False) as transaction:
-            if not transaction.snapshots.change(work.argument("snapshot"), **known):
+            if not transaction.snapshots.change_if_there(work.argument("snapshot"), **known):
                 raise canceled(work)
 
     progress = Progress(work.tools.clock, total, tell)

@@ -70,7 +70,7 @@ def store(work: Work) -> Change:
     metrics.snapshot_stored(changed_bytes, statistics.stored_bytes)
 
     def change(transaction: Transaction) -> None:
-        kept = transaction.snapshots.change(
+        kept = transaction.snapshots.change_if_there(
             snapshot.id,
             parent_id=parent,
             changed_bytes=changed_bytes,
@@ -91,7 +91,7 @@ def undo_store(work: Work) -> None:
 
 def failed(transaction: Transaction, job: Job) -> None:
     """The snapshot could not be stored."""
-    transaction.snapshots.change(job.arguments["snapshot"], state=SnapshotState.ERROR)
+    transaction.snapshots.change_if_there(job.arguments["snapshot"], state=SnapshotState.ERROR)
     auto_outcomes.not_stored(transaction, job)
 
 

@@ -293,6 +293,10 @@ class CanceledError(MooringError):
     """What the job works for was deleted; what it did is undone."""
 
 
+class MissingRowError(CanceledError):
+    """A row that has to be there is not: nothing of the transaction is recorded."""
+
+
 class PostponedError(MooringError):
     """The job cannot go on yet; it is tried again later, without counting as a failure.
 

@@ -104,7 +104,7 @@ def record(transaction: Transaction, snapshot: DiskSnapshot, frozen: Frozen) -> 
     transaction has recorded.
     """
     kind = frozen.kinds[snapshot.disk_id]
-    confirmed = transaction.snapshots.change(
+    confirmed = transaction.snapshots.change_if_there(
         snapshot.id,
         frozen=True,
         # Rounded up: a pause is never called shorter than it was.

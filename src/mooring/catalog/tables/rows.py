@@ -25,6 +25,7 @@ from sqlalchemy import (
 
 from mooring.catalog.tables.names import Names
 from mooring.catalog.tables.tags import TagRows, read_tags_column, tags_column
+from mooring.model.errors import MissingRowError
 from mooring.model.operation import ResourceType
 from mooring.model.tags import Tags
 
@@ -116,8 +117,13 @@ class ResourceRows(Generic[Value]):
         self._tags.replace(value.id, {})
         self.connection.execute(self._delete, {"this_id": value.id})
 
-    def change(self, resource_id: str, **columns: Any) -> bool:
-        """Set columns; False if there is no such row."""
+    def change(self, resource_id: str, **columns: Any) -> None:
+        """Set columns. Raises MissingRowError: what is there by the caller's rules is not."""
+        if not self.change_if_there(resource_id, **columns):
+            raise MissingRowError(f"the catalog has no {self.kind} {resource_id} any more")
+
+    def change_if_there(self, resource_id: str, **columns: Any) -> bool:
+        """Set columns of what may have been deleted meanwhile; False if it was."""
         done = self.connection.execute(self._change, {"this_id": resource_id, **columns})
         return bool(done.rowcount)
 
