@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.request import Request, urlopen
@@ -13,7 +15,21 @@ from werkzeug.serving import make_server
 
 from mooring.vault.store.s3 import S3Store
 
+URL = "MOORING_TEST_S3_URL"
+"""Names a bucket of any service, `s3://bucket/prefix`, for the conformance suite to qualify it."""
+
 _numbers = itertools.count()
+
+
+def given_store() -> S3Store:
+    """A store below a fresh prefix of the bucket that the environment names.
+
+    The service and the credentials are those of AWS's variables: AWS_ENDPOINT_URL, AWS_REGION,
+    AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY.
+    """
+    names = {"endpoint": "AWS_ENDPOINT_URL", "region": "AWS_REGION"}
+    options = {name: os.environ[key] for name, key in names.items() if key in os.environ}
+    return S3Store(f"{os.environ[URL].rstrip('/')}/{uuid.uuid4()}", options)
 
 
 class Service:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,13 +13,15 @@ from mooring.model.errors import ObjectNotFoundError, StoreError, VaultAwayError
 from mooring.vault.store.directory import DirectoryStore
 from mooring.vault.store.interface import Store
 from mooring.vault.store.memory import MemoryStore
-from tests.vault.store.buckets import Service, service
+from tests.vault.store.buckets import URL, Service, given_store, service
 
 MAKERS: dict[str, Callable[[Path, Service], Store]] = {
     "directory": lambda path, _: DirectoryStore(path / "vault"),
     "memory": lambda _path, _service: MemoryStore(),
     "s3": lambda _, service: service.store(),
 }
+if URL in os.environ:
+    MAKERS["given"] = lambda _path, _service: given_store()
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +34,9 @@ def s3() -> Iterator[Service]:
 def store(request: pytest.FixtureRequest, tmp_path: Path, s3: Service) -> Iterator[Store]:
     made = MAKERS[request.param](tmp_path, s3)
     yield made
+    if request.param == "given":
+        for name in list(made.names("")):
+            made.delete(name)
     made.close()
 
 
