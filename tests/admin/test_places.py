@@ -54,7 +54,11 @@ def test_somebody_elses_data_directory(command: str, tmp_path: Path) -> None:
     # The capability to pass by permissions goes with the user; what is imported has been read.
     script = (
         "import os, sys, mooring.admin.main\n"
-        "from mooring.admin import collect, doctor, env, keys, recover, serve, usage, verify\n"
+        "from mooring.admin.access import env, keys\n"
+        "from mooring.admin.health import doctor\n"
+        "from mooring.admin.recovery import recover\n"
+        "from mooring.admin.serving import serve\n"
+        "from mooring.admin.vaults import collect, usage, verify\n"
         "os.setgid(65534); os.setuid(65534)\n"
         "sys.exit(mooring.admin.main.main(sys.argv[1:]))"
     )
