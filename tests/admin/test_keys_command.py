@@ -143,6 +143,7 @@ def test_deletion_of_a_user_and_of_one_key(data: Path, run: Run) -> None:
         (["create", "a b", "--role", "operator"], "cannot be the name of a user"),
         (["create", "DEFAULT", "--role", "operator"], "cannot be the name of a user"),
         (["create", "ci", "--role", "operator", "--tag", "aws:x=y"], "reserved"),
+        (["create", "ci", "--role", "operator", "--tag", "team"], "KEY=VALUE"),
         (["create", "ci", "--role", "operator", "--tag", "a,b=c"], "may contain only"),
         (["rotate", "nobody"], "there is no user nobody; known: default"),
         (["rotate", "default", "--overlap-hours", "-1"], "--overlap-hours must be"),

@@ -95,6 +95,14 @@ def test_wait_ends_with_what_failed(mooring: Run, server: RecordingServer) -> No
     assert result.stderr == "\nThe operation CreateDisk of D failed (DiskFull): no room left\n"
 
 
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-5", "1e99"])
+def test_a_time_limit_that_is_none_is_refused(seconds: str, mooring: Run) -> None:
+    result = mooring("wait", "disk-available", "--disk-name", "D", f"--timeout={seconds}")
+
+    assert "--timeout must be 0 to 31622400 seconds" in result.stderr
+    assert result.status == 255
+
+
 def test_a_failure_after_the_first_answer_ends_the_wait_at_once() -> None:
     clock = ManualClock()
     heard = iter([waiting.State(False, "pending")])

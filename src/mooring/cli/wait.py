@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 DEFAULT_TIMEOUT = 3600.0
 
+LONGEST_TIMEOUT = 366 * 24 * 3600
+"""Seconds."""
+
 # Each waiter, the option that names the thing, and the state to wait for.
 WAITERS = {
     "disk-snapshot-completed": ("--disk-snapshot-name", "completed"),
@@ -40,6 +43,10 @@ def run(model: ServiceModel, rest: list[str], options: Options, session: Session
     parsed, unknown = arguments.parse_known_args(rest)
     if unknown:
         raise CommandError(f"Unknown options: {', '.join(unknown)}", "usage")
+    if not 0 <= parsed.timeout <= LONGEST_TIMEOUT:
+        raise CommandError(
+            f"--timeout must be 0 to {LONGEST_TIMEOUT} seconds, not {parsed.timeout:g}", "usage"
+        )
     v2 = style.is_v2(session.environ, session)
     client = operation.open_client(model, options, session, lambda value: value, v2)
     waiting.wait(

@@ -32,6 +32,7 @@ from mooring.vault.format.layout import (
     HEADER_NAME,
     ROOTS,
     SEGMENT_BYTES,
+    is_snapshot_id,
     root_name,
     tombstone_name,
     tombstone_prefix,
@@ -348,6 +349,11 @@ class Vault:
 
     def root(self, snapshot_id: str) -> Root:
         """The root of a snapshot. Raises SnapshotNotInVaultError, DamageError."""
+        if not is_snapshot_id(snapshot_id):
+            raise DamageError(
+                f"the object {ROOTS}{snapshot_id[:70]!r} of {self._store.description} is none of a "
+                "vault's: take it away"
+            )
         return decode_root(self._root_bytes(snapshot_id), snapshot_id, self._cipher)
 
     def roots(self) -> Iterator[Root]:
@@ -413,14 +419,20 @@ class Vault:
     def usage(self) -> list[Usage]:
         """What each snapshot takes alone, and what it shares. Raises DamageError.
 
-        Walks all maps; asked again while the snapshots are the same, it answers at once.
+        Snapshots whose roots cannot be read are left out: `verify` names them. Walks all maps;
+        asked again while the snapshots are the same, it answers at once.
         """
-        roots = sorted(self.roots(), key=lambda root: root.id)
+        roots = sorted(self._readable_roots(), key=lambda root: root.id)
         ids = [root.id for root in roots]
         known = self._usage
         if known is None or [one.snapshot_id for one in known] != ids:
             self._usage = known = UsageReport(self._frames).run(roots)
         return list(known)
+
+    def _readable_roots(self) -> Iterator[Root]:
+        for snapshot_id in self.snapshot_ids():
+            with suppress(SnapshotNotInVaultError, DamageError):
+                yield self.root(snapshot_id)
 
     def replicate(
         self,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from mooring.model.errors import DiskFullError, StoreError, VaultAwayError
+from mooring.model.errors import DamageError, DiskFullError, StoreError, VaultAwayError
 from mooring.vault.store import directory
 from mooring.vault.store.directory import TEMPORARY, DirectoryStore
 
@@ -72,6 +72,13 @@ def test_temporary_files_are_no_objects(tmp_path: Path) -> None:
     assert len(list((tmp_path / TEMPORARY).iterdir())) == 1
     upload.abort()
     assert files(store) == []
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+
+    with pytest.raises(DamageError, match="pipe is no file of a vault's"):
+        DirectoryStore(tmp_path).get("pipe")
 
 
 def test_a_file_where_the_directory_should_be(tmp_path: Path) -> None:

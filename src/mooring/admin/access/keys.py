@@ -14,6 +14,7 @@ from mooring.host.reserve import Reserve
 from mooring.model.access import Access, Role
 from mooring.model.clock import SystemClock
 from mooring.model.errors import ConfigurationError
+from mooring.model.names import shown
 from mooring.model.paths import Paths
 from mooring.service.credentials.keyring import ended
 from mooring.service.credentials.keys import (
@@ -49,7 +50,7 @@ def list_keys(settings: Settings) -> int:
 
 def create(settings: Settings, user: str, role: str, tags: list[str], output: Path | None) -> int:
     """Make a key for a new user. Raises ConfigurationError if the user has one."""
-    access = Access(check_user(user), Role(role), parse_tags(tags))
+    access = Access(check_user(user), Role(role), _tags(tags))
     made = new_key(user, access)
 
     def add(keys: list[Key]) -> list[Key]:
@@ -112,12 +113,21 @@ def delete(settings: Settings, user: str, key_id: str | None) -> int:
     return 0
 
 
+def _tags(given: list[str]) -> dict[str, str]:
+    for one in given:
+        if "=" not in one:
+            raise ConfigurationError(
+                f"--tag is KEY=VALUE, and KEY= for an empty value; {shown(one)} is neither"
+            )
+    return parse_tags(given)
+
+
 def _changed(key: Key, role: str | None, tags: list[str] | None) -> Key:
     access = key.access
     if role is not None:
         access = replace(access, role=Role(role))
     if tags is not None:
-        access = replace(access, tags=parse_tags([tag for tag in tags if tag]))
+        access = replace(access, tags=_tags([tag for tag in tags if tag]))
     return replace(key, access=access)
 
 

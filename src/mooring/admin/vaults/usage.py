@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 from mooring.admin.amounts import amount
-from mooring.admin.vaults.chosen import opened
+from mooring.admin.vaults.chosen import opened, readable_roots
 from mooring.config.settings import Settings
 from mooring.model.errors import SnapshotNotInVaultError
 from mooring.vault.vault import Usage, Vault
@@ -17,10 +18,13 @@ HEADINGS = ("SNAPSHOT", "DISK", "SIZE", "ALONE", "SHARED", "FULL COPY")
 def usage(settings: Settings, *, region: str | None = None, as_json: bool = False) -> int:
     """Print a table for each vault, or all as one JSON object. Raises DamageError.
 
+    Snapshots whose roots cannot be read are named on standard error; returns 1 if there are any.
+
     ALONE is what deleting this one snapshot would free, SHARED what other snapshots need too,
     FULL COPY what of the disk is not zeros.
     """
     told: dict[str, Any] = {}
+    unreadable = 0
     with opened(settings, region) as vaults:
         for place, vault in vaults:
             rows = [row for one in vault.usage() if (row := _row(vault, one)) is not None]
@@ -29,9 +33,12 @@ def usage(settings: Settings, *, region: str | None = None, as_json: bool = Fals
             told[place] = {"snapshots": rows, **sums}
             if not as_json:
                 _print_table(place, rows, sums)
+            for snapshot_id, problem in readable_roots(vault)[1].items():
+                unreadable += 1
+                print(f"{place}: left out: {snapshot_id}: {problem}", file=sys.stderr)
     if as_json:
         print(json.dumps(told, indent=2))
-    return 0
+    return int(unreadable > 0)
 
 
 _SUMMED = ("aloneBytes", "fullCopyBytes")

@@ -35,9 +35,14 @@ DELETED = "deleted/"
 _SNAPSHOT_ID = re.compile(r"[0-9a-z][0-9a-z-]{0,63}")
 
 
+def is_snapshot_id(text: str) -> bool:
+    """Whether a snapshot may be called so in a vault."""
+    return _SNAPSHOT_ID.fullmatch(text) is not None
+
+
 def root_name(snapshot_id: str) -> str:
     """The name of a snapshot's root. Raises VaultError for what cannot be an id."""
-    if not _SNAPSHOT_ID.fullmatch(snapshot_id):
+    if not is_snapshot_id(snapshot_id):
         raise VaultError(f"{snapshot_id[:70]!r} is not the id of a snapshot")
     return ROOTS + snapshot_id
 

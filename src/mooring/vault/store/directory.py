@@ -13,6 +13,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -20,6 +21,7 @@ from pathlib import Path
 
 from mooring.model.errors import (
     NO_ROOM,
+    DamageError,
     DiskFullError,
     MooringError,
     ObjectNotFoundError,
@@ -233,7 +235,14 @@ class DirectoryStore:
         fd = -1
         try:
             # Not a Path, which takes longer to be made than the file to be opened.
-            fd = os.open(f"{self.root}/{check_name(name)}", flags | os.O_CLOEXEC)
+            # What waits for somebody to write, as a pipe does, must not be waited for.
+            path = f"{self.root}/{check_name(name)}"
+            fd = os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK)
+            mode = os.fstat(fd).st_mode
+            if stat.S_ISDIR(mode):
+                raise ObjectNotFoundError(f"the vault {self.root} has no object {name}")
+            if not stat.S_ISREG(mode):
+                raise DamageError(f"{path} is no file of a vault's: take it away")
             yield fd
         except OSError as error:
             if fd < 0 and isinstance(error, FileNotFoundError | NotADirectoryError):
