@@ -76,3 +76,22 @@ def test_a_large_log_is_put_aside_at_the_start(data: Path) -> None:
 def test_a_directory_without_a_server_has_none_to_stop(tmp_path: Path) -> None:
     assert mooringd("stop", "--data", str(tmp_path)).returncode == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_commands_read_the_settings_of_the_server(data: Path, run_dir: Path) -> None:
+    """Without them a sound vault is called away, and `accept` would make another."""
+    config = run_dir / "mooring.toml"
+    vault = run_dir / "elsewhere"
+    config.write_text(f'[regions.us-east-2]\nzones = ["us-east-2a"]\nvault = "{vault}"\n')
+    words = ("--background", "--port", "0", "--data", str(data), "--config", str(config))
+    assert mooringd("serve", *words).returncode == 0
+
+    verified = mooringd("verify", "--data", str(data))
+    doctor = mooringd("doctor", "--data", str(data))
+    accepted = mooringd("accept", "--region", "us-east-2", "--data", str(data))
+
+    assert verified.returncode == 0, verified.stderr
+    assert str(vault) in doctor.stdout
+    assert "is away" not in doctor.stdout
+    assert f"in {vault} is its vault from now on" in accepted.stdout
+    assert not (data / "vaults" / "us-east-2").exists()

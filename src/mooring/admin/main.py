@@ -13,6 +13,7 @@ from mooring import streams
 from mooring.admin.access.grant_arguments import add_grants
 from mooring.admin.access.key_arguments import add_keys
 from mooring.admin.owner import become_owner
+from mooring.admin.server_settings import server_settings
 from mooring.admin.vault_arguments import add_vault_commands
 from mooring.config.load import load
 from mooring.config.settings import Settings
@@ -40,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             data = settings.data_directory
             if options.run not in _WITHOUT_DATA:
                 owner = become_owner(data)
+                if options.config is None and options.run not in (_serve, _stop):
+                    settings = server_settings(data) or settings
             return run(settings, options)
         finally:
             # What cannot be written is to be told here, not by the interpreter at its end.
@@ -174,7 +177,7 @@ def _serve(settings: Settings, options: argparse.Namespace) -> int:
         )
     from mooring.admin.serving.serve import serve
 
-    return serve(settings, port=options.port)
+    return serve(settings, port=options.port, config=options.config)
 
 
 def _stop(settings: Settings, _options: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -73,8 +74,14 @@ def stop(settings: Settings) -> int:
                 f"the server on {paths.data} could not write down its number: end it with `kill`"
             )
         with suppress(ProcessLookupError):
-            os.kill(int(holder), signal.SIGTERM)
-        fcntl.flock(lock, fcntl.LOCK_SH)
+            server = os.pidfd_open(int(holder))
+            try:
+                signal.pidfd_send_signal(server, signal.SIGTERM)
+                fcntl.flock(lock, fcntl.LOCK_SH)
+                # It gives the lock up a moment before it has ended.
+                select.select([server], [], [])
+            finally:
+                os.close(server)
     print("The server has stopped. Attached disks go on, and are taken over by the next start.")
     return 0
 

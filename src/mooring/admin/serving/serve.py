@@ -43,8 +43,17 @@ SHUTDOWN_SECONDS = 5
 """How long requests under way may take at the end."""
 
 
-def serve(settings: Settings, *, port: int | None = None, observer: Observer = unobserved) -> int:
-    """Serve until SIGTERM or SIGINT. Raises ConfigurationError."""
+def serve(
+    settings: Settings,
+    *,
+    port: int | None = None,
+    config: str | None = None,
+    observer: Observer = unobserved,
+) -> int:
+    """Serve until SIGTERM or SIGINT. Raises ConfigurationError.
+
+    `config` is the file that the settings were read from, for other commands to read it, too.
+    """
     os.umask(0o077)
     # uvicorn raises the signal again when it is done: the default action would leave no time
     # to tidy up.
@@ -70,7 +79,8 @@ def serve(settings: Settings, *, port: int | None = None, observer: Observer = u
         scheme = "https" if tls else "http"
         # Whoever reads the announcement connects at once, and waits until uvicorn answers.
         listener.listen(BACKLOG)
-        _announce(mooring, f"{scheme}://{_host(settings)}:{listener.getsockname()[1]}")
+        url = f"{scheme}://{_host(settings)}:{listener.getsockname()[1]}"
+        _announce(mooring, url, None if config is None else os.path.realpath(config))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(mooring, listener, tls))
     finally:
@@ -155,10 +165,10 @@ def _host(settings: Settings) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _announce(mooring: Mooring, url: str) -> None:
+def _announce(mooring: Mooring, url: str, config: str | None) -> None:
     """Write down for clients on this host where the server is, and tell whoever looks on."""
     region = next(iter(mooring.settings.regions))
-    text = json.dumps({"url": url, "region": region, "pid": os.getpid()})
+    text = json.dumps({"url": url, "region": region, "pid": os.getpid(), "config": config})
     mooring.reserve.make_way()
     temporary = mooring.paths.server.with_suffix(".tmp")
     try:
