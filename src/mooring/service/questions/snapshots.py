@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import structlog
+
 from mooring.model.errors import (
     ConfigurationError,
     InvalidInputException,
     NotFoundException,
     OperationFailureException,
+    StoreError,
 )
 from mooring.model.names import check_name
 from mooring.model.resources.snapshot import SnapshotState
@@ -16,6 +19,8 @@ from mooring.service.context import Context
 from mooring.service.questions.question import Answer, member
 from mooring.service.reach import reaches_record
 from mooring.service.snapshots.named_snapshots import named_instance_snapshot, named_snapshot
+
+log = structlog.get_logger("mooring.service")
 
 EXPORT_SECONDS = 60 * 60
 LONGEST_EXPORT_SECONDS = 24 * 60 * 60
@@ -103,6 +108,12 @@ def export(backend: Backend, context: Context, params: Params) -> Answer:
     except ConfigurationError as error:
         raise OperationFailureException(
             f"The snapshot {found.name} cannot be exported so: {error}"
+        ) from error
+    except StoreError as error:
+        log.error("snapshots cannot be served", region=context.region, reason=str(error))
+        raise OperationFailureException(
+            f"The snapshot {found.name} cannot be exported at present, because the process that "
+            "serves snapshots does not start: the server's log says why."
         ) from error
     return {
         "diskSnapshotName": found.name,
