@@ -36,7 +36,7 @@ class SnapshotFiles:
         """The node at a path, links followed within the file system. Raises CommandError."""
         trail = [self.system.root()]
         todo = _parts(os.fsencode(path))
-        links = 0
+        links, target = 0, b""
         while todo:
             part = todo.pop(0)
             if part == b"..":
@@ -52,7 +52,11 @@ class SnapshotFiles:
                 place = "/".join(printable(one.name) for one in trail) or "/"
                 raise CommandError(f"{self.snapshot}:{place} {error}.") from error
             if found is None:
-                raise CommandError(f"{self.shown(path)}: there is no {printable(part)}.")
+                missing = b"/" + b"/".join([*(one.name for one in trail[1:]), part])
+                by = f", to which the link to {printable(target)} leads" if links else ""
+                raise CommandError(
+                    f"{self.shown(path)}: the snapshot has no {printable(missing)}{by}."
+                )
             if not found.is_symlink:
                 trail.append(found)
                 continue
