@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from mooring.catalog.database import Transaction
 from mooring.jobs.auto_snapshots import take_due
 from mooring.jobs.recover import recover
-from mooring.jobs.running.procedure import Step
+from mooring.jobs.running.procedure import Change, Step, Work
 from mooring.jobs.schedule import Schedule, Task
 from mooring.jobs.table import PROCEDURES
 from mooring.model.errors import EngineError
@@ -38,6 +40,10 @@ SCHEDULED = [
     ),
     Task(kind=JobKind.REPLICATE_VAULT, first_seconds=0, every_seconds=3600),
 ]
+
+
+DO, RECORD = "do", "record"
+"""The parts of a step that can fail."""
 
 
 class Killed(BaseException):
@@ -210,11 +216,17 @@ def run_everything(world: World) -> None:
         world.settle()
 
 
+@pytest.mark.parametrize("part", [DO, RECORD])
 @pytest.mark.parametrize(("kind", "name"), steps())
 def test_a_step_that_fails_once_is_tried_again(
-    kind: JobKind, name: str, monkeypatch: pytest.MonkeyPatch, run_dir: Path, tmp_path: Path
+    kind: JobKind,
+    name: str,
+    part: str,
+    monkeypatch: pytest.MonkeyPatch,
+    run_dir: Path,
+    tmp_path: Path,
 ) -> None:
-    failures = fail(monkeypatch, kind, name, times=1)
+    failures = fail(monkeypatch, kind, name, times=1, part=part)
     world = World(exports=tmp_path, imports=run_dir / "imports")
     if kind is JobKind.IMPORT_SNAPSHOT:
         place = offered(world)
@@ -232,6 +244,7 @@ def test_a_step_that_fails_once_is_tried_again(
     world.close()
 
 
+@pytest.mark.parametrize("part", [DO, RECORD])
 @pytest.mark.parametrize(
     ("kind", "resource", "wanted"),
     [
@@ -241,14 +254,14 @@ def test_a_step_that_fails_once_is_tried_again(
     ],
 )
 def test_a_step_that_always_fails_is_undone_and_told(
-    kind: JobKind, resource: str, wanted: str, monkeypatch: pytest.MonkeyPatch
+    kind: JobKind, resource: str, wanted: str, part: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = PROCEDURES[kind].steps[0].name
     world = World()
     if kind is not JobKind.CREATE_DISK:
         world.disk()
         world.instance()
-    fail(monkeypatch, kind, name, times=1000)
+    fail(monkeypatch, kind, name, times=1000, part=part)
     if kind is JobKind.CREATE_DISK:
         world.disk()
     elif kind is JobKind.ATTACH_DISK:
@@ -270,72 +283,64 @@ def test_a_step_that_always_fails_is_undone_and_told(
     world.close()
 
 
-def fail(monkeypatch: pytest.MonkeyPatch, kind: JobKind, name: str, times: int) -> list[int]:
-    """Let a step fail so many times; the list says how often it has."""
+def test_a_failure_that_cannot_be_recorded_is_told_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    world.disk()
+    world.instance()
+    fail(monkeypatch, JobKind.ATTACH_DISK, PROCEDURES[JobKind.ATTACH_DISK].steps[0].name, 1000)
+
+    def refuse(_transaction: Transaction, _job: Job) -> None:
+        raise ValueError("the tide is out")
+
+    failing = replace(PROCEDURES[JobKind.ATTACH_DISK], failed=refuse)
+    monkeypatch.setitem(PROCEDURES, JobKind.ATTACH_DISK, failing)
+    world.attach()
+    world.settle()
+
+    newest = world.operations("data")[0]
+    assert newest["status"] == "Failed"
+    assert newest["errorDetails"] == (
+        "the engine is in a bad mood; and this could not be recorded: the tide is out"
+    )
+    # The next job of that key has its turn.
+    with world.catalog.read() as transaction:
+        assert transaction.jobs.all() == []
+    world.close()
+
+
+def fail(
+    monkeypatch: pytest.MonkeyPatch, kind: JobKind, name: str, times: int, part: str = DO
+) -> list[int]:
+    """Let what a step does, or what it records, fail so many times; the list says how often."""
     count = [0]
     procedure = PROCEDURES[kind]
+
+    def fails() -> None:
+        if count[0] < times:
+            count[0] += 1
+            raise EngineError("the engine is in a bad mood")
 
     def wrap(step: Step) -> Step:
         if step.name != name:
             return step
 
-        def do(work):  # type: ignore[no-untyped-def]
-            if count[0] < times:
-                count[0] += 1
-                raise EngineError("the engine is in a bad mood")
-            return step.do(work)
+        def do(work: Work) -> Change:
+            if part == DO:
+                fails()
+            change = step.do(work)
+
+            def record(transaction: Transaction) -> None:
+                if change is not None:
+                    change(transaction)
+                if part == RECORD:
+                    fails()
+
+            return record
 
         return Step(step.name, do, step.undo)
 
     changed = type(procedure)(procedure.kind, tuple(map(wrap, procedure.steps)), procedure.failed)
     monkeypatch.setitem(PROCEDURES, kind, changed)
     return count
-
-
-def test_a_snapshot_recorded_but_not_frozen_is_taken_back_at_the_next_start() -> None:
-    world = World()
-    world.disk()
-
-    def die(_points: object) -> None:
-        raise Killed
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(world.engine, "freeze", die)
-        # A real kill leaves no time to take the request back.
-        patch.setattr("mooring.catalog.database.Transaction.take_back", lambda *_: None)
-        with pytest.raises(Killed):
-            world.snapshot("first")
-
-    recover(world.tools)
-
-    assert world.call("GetActiveNames")["activeNames"] == ["data"]
-    world.snapshot("first")
-    world.settle()
-    assert world.state("first")["state"] == "completed"
-    world.close()
-
-
-def test_a_snapshot_frozen_but_not_confirmed_is_completed_at_the_next_start() -> None:
-    world = World()
-    disk_id = world.disk()
-    data = os.urandom(BLOCK_SIZE)
-    world.write(disk_id, 0, data)
-    freeze = world.engine.freeze
-
-    def freeze_and_die(points: dict[str, str]) -> None:
-        freeze(points)
-        raise Killed
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(world.engine, "freeze", freeze_and_die)
-        patch.setattr("mooring.catalog.database.Transaction.take_back", lambda *_: None)
-        with pytest.raises(Killed):
-            world.snapshot("first")
-    world.write(disk_id, 0, bytes(BLOCK_SIZE))
-
-    recover(world.tools)
-    world.settle()
-
-    assert world.state("first")["state"] == "completed"
-    assert world.read(restore(world, "first"), 0, BLOCK_SIZE) == data
-    world.close()
