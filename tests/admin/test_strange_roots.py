@@ -1,4 +1,4 @@
-"""What lies among a vault's roots and is none is named, and keeps nobody from the rest."""
+"""What is no root is named, and keeps nobody from the rest."""
 
 from __future__ import annotations
 

@@ -15,29 +15,15 @@ from mooring.catalog.database import Transaction
 from mooring.jobs.keep_vault import enqueue
 from mooring.jobs.running.procedure import Change, Procedure, Step, Work
 from mooring.model.errors import PostponedError
-from mooring.model.resources.job import Job, JobKind
-
-_READERS = {
-    JobKind.CLONE_DISK: "snapshot",
-    JobKind.FILL_DISK: "snapshot",
-    JobKind.COPY_SNAPSHOT: "source",
-    JobKind.RESTORE_INSTANCE: "snapshots",
-    JobKind.EXPORT_SNAPSHOT: "snapshots",
-}
-"""The jobs that read snapshots, and the argument that names them."""
+from mooring.model.resources.job import READING, Job, JobKind
 
 
 def release(work: Work) -> None:
     """Let go of the frozen point, once nobody needs the snapshot."""
     snapshot_id = work.argument("snapshot")
     with work.catalog.read() as transaction:
-        readers = {
-            snapshot
-            for kind, argument in _READERS.items()
-            for job in transaction.jobs.of_kind(kind)
-            for snapshot in job.arguments[argument].split(",")
-        }
-    if snapshot_id in readers:
+        read = any(snapshot_id in job.reads for job in transaction.jobs.of_kinds(READING))
+    if read:
         raise PostponedError("the snapshot is being copied or exported, or a disk filled from it")
     # A copy has no zone; a recovered snapshot may be of one that is no more.
     if work.argument("zone") in work.tools.engines:

@@ -189,9 +189,13 @@ class Jobs:
         return found.first() is not None
 
     def of_kind(self, kind: JobKind) -> list[Job]:
+        return self.of_kinds([kind])
+
+    def of_kinds(self, kinds: Collection[JobKind]) -> list[Job]:
+        """The jobs of these kinds, in the order of their making."""
         table = schema.jobs
         rows = self._connection.execute(
-            select(table).where(table.c.kind == kind).order_by(table.c.seq)
+            select(table).where(table.c.kind.in_(kinds)).order_by(table.c.seq)
         )
         return [_value(row) for row in rows]
 

@@ -48,6 +48,37 @@ FILLING = frozenset({JobKind.FILL_DISK, JobKind.EXPORT_SNAPSHOT, JobKind.REPLICA
 """Jobs that may take hours; neither snapshots nor anything quick waits for them."""
 
 
+READS: Mapping[JobKind, str | None] = {
+    JobKind.CREATE_DISK: None,
+    JobKind.CLONE_DISK: "snapshot",
+    JobKind.FILL_DISK: "snapshot",
+    JobKind.DELETE_DISK: None,
+    JobKind.ATTACH_DISK: None,
+    JobKind.DETACH_DISK: None,
+    JobKind.CREATE_INSTANCE: None,
+    JobKind.START_INSTANCE: None,
+    JobKind.REBOOT_INSTANCE: None,
+    JobKind.STOP_INSTANCE: None,
+    JobKind.RESTORE_INSTANCE: "snapshots",
+    JobKind.DELETE_INSTANCE: None,
+    JobKind.FREEZE: None,
+    JobKind.UPLOAD_SNAPSHOT: None,
+    JobKind.IMPORT_SNAPSHOT: None,
+    JobKind.COPY_SNAPSHOT: "source",
+    JobKind.EXPORT_SNAPSHOT: "snapshots",
+    JobKind.DELETE_SNAPSHOT: None,
+    JobKind.COLLECT_VAULT: None,
+    JobKind.VERIFY_VAULT: None,
+    JobKind.REPLICATE_VAULT: None,
+}
+"""The argument that names the snapshots which a job of that kind reads from a vault, if any.
+
+Every kind stands here: a snapshot is deleted under a reader that nobody knows of.
+"""
+
+READING = tuple(kind for kind, argument in READS.items() if argument is not None)
+
+
 LONGEST_WAIT_MS = 3_600_000
 """No job waits longer than this: one due later was put back before the clock was set back."""
 
@@ -76,6 +107,12 @@ class Job:
     error_code: str | None = None
     error_details: str | None = None
     group: str | None = None
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """The ids of the snapshots that it reads: none of them is deleted before it has ended."""
+        argument = READS[self.kind]
+        return frozenset() if argument is None else frozenset(self.arguments[argument].split(","))
 
     @property
     def waited_for(self) -> str:

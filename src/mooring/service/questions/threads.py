@@ -1,4 +1,4 @@
-"""What is asked about the server itself: the threads that died or fail again and again."""
+"""What is asked about the server's threads: which died, or keep failing."""
 
 from __future__ import annotations
 
