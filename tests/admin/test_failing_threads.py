@@ -1,4 +1,4 @@
-"""A thread that fails again and again, or ends, is told by doctor and to monitors."""
+"""A thread that keeps failing, or ends, is told by doctor and to monitors."""
 
 from __future__ import annotations
 
