@@ -344,3 +344,52 @@ def fail(
     changed = type(procedure)(procedure.kind, tuple(map(wrap, procedure.steps)), procedure.failed)
     monkeypatch.setitem(PROCEDURES, kind, changed)
     return count
+
+
+def test_a_snapshot_recorded_but_not_frozen_is_taken_back_at_the_next_start() -> None:
+    world = World()
+    world.disk()
+
+    def die(_points: object) -> None:
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world.engine, "freeze", die)
+        # A real kill leaves no time to take the request back.
+        patch.setattr("mooring.catalog.database.Transaction.take_back", lambda *_: None)
+        with pytest.raises(Killed):
+            world.snapshot("first")
+
+    recover(world.tools)
+
+    assert world.call("GetActiveNames")["activeNames"] == ["data"]
+    world.snapshot("first")
+    world.settle()
+    assert world.state("first")["state"] == "completed"
+    world.close()
+
+
+def test_a_snapshot_frozen_but_not_confirmed_is_completed_at_the_next_start() -> None:
+    world = World()
+    disk_id = world.disk()
+    data = os.urandom(BLOCK_SIZE)
+    world.write(disk_id, 0, data)
+    freeze = world.engine.freeze
+
+    def freeze_and_die(points: dict[str, str]) -> None:
+        freeze(points)
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world.engine, "freeze", freeze_and_die)
+        patch.setattr("mooring.catalog.database.Transaction.take_back", lambda *_: None)
+        with pytest.raises(Killed):
+            world.snapshot("first")
+    world.write(disk_id, 0, bytes(BLOCK_SIZE))
+
+    recover(world.tools)
+    world.settle()
+
+    assert world.state("first")["state"] == "completed"
+    assert world.read(restore(world, "first"), 0, BLOCK_SIZE) == data
+    world.close()

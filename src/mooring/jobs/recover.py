@@ -95,9 +95,9 @@ def _confirm(tools: Tools, whole: Snapshot, parts: list[DiskSnapshot]) -> None:
         # Nobody knows any more whether the disks' users were at rest.
         doubtful = any(disk and wish_of(disk.tags) is Wish.REQUIRE for disk in disks)
         if frozen and not doubtful:
-            log.info("confirmed a snapshot that was being taken", snapshot=whole.id)
             for one in parts:
                 transaction.snapshots.change(one.id, frozen=True)
+            log.info("confirmed a snapshot that was being taken", snapshot=whole.id)
             transaction.jobs.let_go(whole.id)
         else:
             log.info("took back a snapshot that was not frozen", snapshot=whole.id)
