@@ -10,16 +10,15 @@ import pytest
 from mooring.admin.vaults.usage import usage
 from mooring.admin.vaults.verify import verify
 from mooring.config.settings import Settings
-from mooring.model.ids import RandomIds
 from tests.admin.servers import blocks, settings_at, store
 
-ids = RandomIds()
+GOOD, BAD = "00000000-0000-0000-0000-000000000001", "00000000-0000-0000-0000-000000000002"
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     settings = settings_at(tmp_path / "data", tmp_path / "vault")
-    store(settings, ids.new_id(), blocks(1, 4), name="good")
+    store(settings, GOOD, blocks(1, 4), name="good")
     return settings
 
 
@@ -38,9 +37,9 @@ def link(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "make", "told"),
     [
-        (ids.new_id(), pipe, "is no file of a vault's: take it away"),
-        (ids.new_id(), link, "is no file of a vault's: take it away"),
-        (ids.new_id(), garbage, "is damaged"),
+        (BAD, pipe, "is no file of a vault's: take it away"),
+        (BAD, link, "is no file of a vault's: take it away"),
+        (BAD, garbage, "is damaged"),
         ("e\x1b[31m", garbage, "roots/'e\\x1b[31m' of"),
         (".nfs0001", garbage, ""),
     ],
