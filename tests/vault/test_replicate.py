@@ -428,6 +428,40 @@ def test_a_deletion_meanwhile_is_no_damage_of_others(clock: ManualClock) -> None
         check_all(copy, {"b": new})
 
 
+def test_several_deletions_meanwhile_are_no_trouble(clock: ManualClock) -> None:
+    """One whose turn comes after it was found that what others needed is gone."""
+    rng = random.Random(2)
+    vault = Vault.create_or_open(MemoryStore(), clock, segment_bytes=5 * FRAME_BYTES)
+    disk = Disk()
+    for name, parent in (("a", None), ("b", "a"), ("c", "b")):
+        with vault.begin(info(name), parent) as writer:
+            for frame in range(0, 8, 1 if parent is None else 2):
+                disk.write(writer, frame * FRAME_BLOCKS, content(rng, FRAME_BLOCKS))
+            writer.commit()
+        if name == "b":
+            kept = disk.copy()
+
+    class Watched(MemoryStore):
+        deleted = False
+
+        def tail(self, name: str, length: int) -> tuple[bytes, int]:
+            if name.startswith(SEGMENTS) and not self.deleted:
+                self.deleted = True
+                vault.delete("a")
+                vault.delete("c")
+                assert vault.collect().segments_punched > 0
+            return super().tail(name, length)
+
+    target = Watched()
+
+    with vault:
+        done = vault.replicate(target)
+
+    assert (done.problems, done.copied) == ({}, ["b"])
+    with opened(target, clock) as copy:
+        check_all(copy, {"b": kept})
+
+
 def test_what_is_listed_as_copied(vault: Vault, disks: dict[str, Disk]) -> None:
     target = MemoryStore()
     assert read_copied(target) == set()

@@ -207,12 +207,11 @@ class Replicator:
             segments = [segment for segment, _ in self._walk.segments_in(lacking)]
             try:
                 try:
-                    copied = self._copy(root, [(one, needed[one]) for one in segments], claim)
+                    copied = self._copy(root, _parts(segments, needed), claim)
                 except DamageError:
                     # What only a snapshot needed that was deleted meanwhile may be gone.
                     needed = self._needed_still(wanted)
-                    parts = [(one, needed[one]) for one in segments if one in needed]
-                    copied = self._copy(root, parts, claim)
+                    copied = self._copy(root, _parts(segments, needed), claim)
             except DamageError as error:
                 self._failed(root, error)
                 continue
@@ -298,6 +297,11 @@ class Replicator:
         body = json.dumps({"snapshots": listed, "noted_ms": self._clock.now_ms()}).encode()
         self._target.put(COPIED_NAME, envelope.wrap(envelope.COPIED, body))
         self._target.barrier([COPIED_NAME])
+
+
+def _parts(segments: Iterable[bytes], needed: dict[bytes, Array]) -> list[tuple[bytes, Array]]:
+    """What is needed of each segment; nothing of those that only deleted snapshots had."""
+    return [(segment, needed[segment]) for segment in segments if segment in needed]
 
 
 def read_copied(target: Store) -> set[str]:
