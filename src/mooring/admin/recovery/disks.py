@@ -116,8 +116,9 @@ def _follow(transaction: Transaction, tools: Tools, resource: Disk | Instance) -
     now = tools.clock.now_ms()
     if resource.add_on is not None:
         run = add_on_run(resource.id, resource.region, resource.add_on.time_of_day, now)
-        put = transaction.auto_runs.put
-        (put if resource.add_on.enabled else transaction.auto_runs.put_disabled)(run)
+        runs = transaction.auto_runs
+        put = runs.put if resource.add_on.enabled else runs.put_disabled
+        put(run)
     if rhythms := resource.tags.get(RHYTHMS_TAG):
         transaction.auto_runs.put(
             rhythm_run(resource.id, resource.region, AutoSource.TAG, rhythms, now)

@@ -9,8 +9,7 @@ from typing import Any
 from mooring.admin.amounts import amount
 from mooring.admin.vaults.chosen import opened, readable_roots
 from mooring.config.settings import Settings
-from mooring.model.errors import SnapshotNotInVaultError
-from mooring.vault.vault import Usage, Vault
+from mooring.vault.vault import SnapshotInfo, Usage
 
 HEADINGS = ("SNAPSHOT", "DISK", "SIZE", "ALONE", "SHARED", "FULL COPY")
 
@@ -27,14 +26,17 @@ def usage(settings: Settings, *, region: str | None = None, as_json: bool = Fals
     unreadable = 0
     with opened(settings, region) as vaults:
         for place, vault in vaults:
-            rows = [row for one in vault.usage() if (row := _row(vault, one)) is not None]
+            roots, left_out = readable_roots(vault)
+            infos = {root.id: root.info for root in roots}
+            known = (one for one in vault.usage() if one.snapshot_id in infos)
+            rows = [_row(infos[one.snapshot_id], one) for one in known]
             rows.sort(key=lambda row: (row["diskName"], row["createdAt"]))
             sums = {key: sum(row[key] for row in rows) for key in _SUMMED}
             told[place] = {"snapshots": rows, **sums}
             if not as_json:
                 _print_table(place, rows, sums)
-            for snapshot_id, problem in readable_roots(vault)[1].items():
-                unreadable += 1
+            unreadable += len(left_out)
+            for snapshot_id, problem in left_out.items():
                 print(f"{place}: left out: {snapshot_id}: {problem}", file=sys.stderr)
     if as_json:
         print(json.dumps(told, indent=2))
@@ -44,11 +46,7 @@ def usage(settings: Settings, *, region: str | None = None, as_json: bool = Fals
 _SUMMED = ("aloneBytes", "fullCopyBytes")
 
 
-def _row(vault: Vault, one: Usage) -> dict[str, Any] | None:
-    try:
-        info = vault.root(one.snapshot_id).info
-    except SnapshotNotInVaultError:
-        return None
+def _row(info: SnapshotInfo, one: Usage) -> dict[str, Any]:
     return {
         "diskSnapshotName": info.name,
         "id": info.id,
