@@ -11,7 +11,7 @@ import pytest
 from mooring.config.settings import EngineSettings
 from mooring.model.errors import OperationFailureException
 from mooring.service.context import Context
-from mooring.service.questions.table import question_handlers
+from mooring.service.own.table import question_handlers
 from tests.admin.servers import REGION, ZONE, running, settings_at
 
 

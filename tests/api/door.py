@@ -18,7 +18,7 @@ from mooring.observe.audit import AuditLog
 from mooring.protocol import service_model, sigv4
 from mooring.service.context import Context
 from mooring.service.credentials.keys import Key
-from mooring.service.questions.table import QUESTIONS
+from mooring.service.own.table import QUESTIONS
 from mooring.service.table import OPERATIONS
 
 MODEL = service_model.load()

@@ -10,7 +10,7 @@ import pytest
 from mooring.model.access import Access, Need, Role
 from mooring.model.errors import AccessDeniedException, NotFoundException, ServiceError
 from mooring.service.context import Context
-from mooring.service.questions.table import QUESTIONS, question_handlers
+from mooring.service.own.table import QUESTIONS, question_handlers
 from mooring.service.table import OPERATIONS
 from tests.service.world import REGION, ZONE, World
 

@@ -13,7 +13,7 @@ from mooring.model.errors import (
     OperationFailureException,
 )
 from mooring.service.context import Context
-from mooring.service.questions.table import question_handlers
+from mooring.service.own.table import question_handlers
 from tests.service.world import REGION, World
 
 

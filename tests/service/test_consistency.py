@@ -18,7 +18,7 @@ from mooring.model.errors import (
 from mooring.quiesce.interface import COMMANDS, GUEST_AGENT
 from mooring.service import quiescing
 from mooring.service.context import Context
-from mooring.service.questions.table import question_handlers
+from mooring.service.own.table import question_handlers
 from tests.service.world import REGION, ZONE, World
 
 AGENT = "/run/qemu/web/agent.sock"

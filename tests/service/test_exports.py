@@ -16,7 +16,7 @@ from mooring.model.errors import DamageError, NotFoundException, OperationFailur
 from mooring.model.extents import BLOCK_SIZE, GIB, Buffer
 from mooring.model.resources.job import Job, JobKind
 from mooring.service.context import Context
-from mooring.service.questions.table import question_handlers
+from mooring.service.own.table import question_handlers
 from mooring.vault.reading.reader import SnapshotReader
 from tests.service.test_instance_snapshots import PATHS
 from tests.service.test_snapshots import content

@@ -16,7 +16,7 @@ from mooring.model.errors import (
 )
 from mooring.service.context import Context
 from mooring.service.instances import attachments
-from mooring.service.questions.table import question_handlers
+from mooring.service.own.table import question_handlers
 from tests.service.world import REGION, ZONE, World
 
 

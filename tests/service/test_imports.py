@@ -18,7 +18,7 @@ from mooring.model.operation import OperationStatus
 from mooring.model.resources.job import Job, JobKind
 from mooring.service.context import Context
 from mooring.service.import_places import MOST_OFFERED, OFFERED_SECONDS
-from mooring.service.questions.table import question_handlers
+from mooring.service.own.table import question_handlers
 from tests.engine.served_image import NAME, ServedImage
 from tests.nbd.exports import SparseImage
 from tests.service.test_snapshots import restore

@@ -18,7 +18,7 @@ from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.protocol import service_model
 from mooring.protocol.serialize import serialize_result
 from mooring.service.context import Context
-from mooring.service.questions.table import QUESTIONS, question_handlers
+from mooring.service.own.table import QUESTIONS, question_handlers
 from mooring.service.reach import Through
 from mooring.service.table import OPERATIONS
 from tests.service.ssh import PUBLIC_KEY

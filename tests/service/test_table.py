@@ -8,7 +8,7 @@ import pytest
 from mooring.model.access import Need
 from mooring.protocol import service_model
 from mooring.protocol.service_model import Shape
-from mooring.service.questions.table import QUESTIONS
+from mooring.service.own.table import QUESTIONS
 from mooring.service.table import OPERATIONS
 
 MODEL = service_model.load()

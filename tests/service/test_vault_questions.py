@@ -16,8 +16,8 @@ from mooring.model.errors import (
 )
 from mooring.model.extents import BLOCK_SIZE, GIB
 from mooring.service.context import Context
-from mooring.service.questions import vault
-from mooring.service.questions.table import question_handlers
+from mooring.service.own import vault
+from mooring.service.own.table import question_handlers
 from mooring.vault.format.layout import SEGMENTS
 from tests.service.world import REGION, World
 

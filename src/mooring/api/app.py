@@ -18,7 +18,7 @@ from mooring.api.content import parse, serialize, validate
 from mooring.api.dispatch import dispatch
 from mooring.api.exchange import Door, Exchange, Handler
 from mooring.api.health import Health, no_problem
-from mooring.api.questions import answer_question, find_question
+from mooring.api.own import answer_question, find_question
 from mooring.api.reply import close_unread, error_of, not_served, observe, reply
 from mooring.api.signature import authenticate
 from mooring.api.target import (

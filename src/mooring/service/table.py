@@ -23,7 +23,7 @@ from mooring.service.instances import (
 from mooring.service.reach import Through
 from mooring.service.snapshots import (
     copies,
-    exports,
+    image_files,
     instance_snapshots,
     restored_instances,
     snapshots,
@@ -102,7 +102,10 @@ OPERATIONS: dict[str, Entry[Function]] = {
     "DownloadDefaultKeyPair": changes(key_pairs.download_default_key_pair, shared=True),
     "EnableAddOn": changes(add_ons.enable_add_on, on=["resourceName"], through=Through.DISKS),
     "ExportSnapshot": changes(
-        exports.export_snapshot, on=["sourceSnapshotName"], takes=[Takes.EXPORTS], vault=Use.READ
+        image_files.export_snapshot,
+        on=["sourceSnapshotName"],
+        takes=[Takes.EXPORTS],
+        vault=Use.READ,
     ),
     "GetActiveNames": reads(regions.get_active_names),
     "GetAutoSnapshots": reads(taken.get_auto_snapshots, on=["resourceName"]),
@@ -112,7 +115,7 @@ OPERATIONS: dict[str, Entry[Function]] = {
     "GetDiskSnapshot": reads(snapshots.get_disk_snapshot, on=["diskSnapshotName"]),
     "GetDiskSnapshots": reads(snapshots.get_disk_snapshots),
     "GetDisks": reads(disks.get_disks),
-    "GetExportSnapshotRecords": reads(exports.get_export_snapshot_records),
+    "GetExportSnapshotRecords": reads(image_files.get_export_snapshot_records),
     "GetInstance": reads(instances.get_instance, on=["instanceName"]),
     "GetInstancePortStates": reads(instance_settings.get_instance_port_states, on=["instanceName"]),
     "GetInstanceSnapshot": reads(

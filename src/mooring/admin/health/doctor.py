@@ -23,8 +23,8 @@ from mooring.model.paths import Paths
 from mooring.model.resources.disk import DiskState
 from mooring.service.absence import absent_places
 from mooring.service.context import Context
-from mooring.service.questions.automatic import automatic
-from mooring.service.questions.disks import disks
+from mooring.service.own.automatic import automatic
+from mooring.service.own.disks import disks
 from mooring.wiring.data_directory import run_place
 from mooring.wiring.file_systems import COPY_OF, file_systems
 from mooring.wiring.server import Mooring, build_server

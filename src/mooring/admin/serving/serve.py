@@ -24,7 +24,7 @@ from mooring.jobs.running.runner import Observer, unobserved
 from mooring.model.errors import ConfigurationError
 from mooring.observe import logs, loop
 from mooring.protocol import service_model
-from mooring.service.questions.table import QUESTIONS, question_handlers
+from mooring.service.own.table import QUESTIONS, question_handlers
 from mooring.service.table import OPERATIONS, handlers
 from mooring.wiring.server import Mooring, build_server
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mooring.observe import loop
 from mooring.service.backend import Backend, Params
 from mooring.service.context import Context
-from mooring.service.questions.question import Answer
+from mooring.service.own.own_request import Answer
 
 
 def threads(backend: Backend, context: Context, params: Params) -> Answer:

@@ -17,8 +17,8 @@ from mooring.model.resources.snapshot import SnapshotState
 from mooring.service.backend import Backend, Params
 from mooring.service.context import Context
 from mooring.service.disks import find_disk
-from mooring.service.questions.automatic import health
-from mooring.service.questions.question import Answer, member
+from mooring.service.own.automatic import health
+from mooring.service.own.own_request import Answer, member
 from mooring.service.using import clients_of
 
 

@@ -9,12 +9,12 @@ from mooring.service.access import Request, admit
 from mooring.service.backend import Backend, Params
 from mooring.service.context import Context
 from mooring.service.entry import Entry, Takes, Use, administers, changes, reads
-from mooring.service.questions.automatic import automatic
-from mooring.service.questions.disks import device, disk, disks, uri
-from mooring.service.questions.question import Answer, Question
-from mooring.service.questions.snapshots import export, export_record, instance_snapshot, snapshot
-from mooring.service.questions.threads import threads
-from mooring.service.questions.vault import diff, usage
+from mooring.service.own.automatic import automatic
+from mooring.service.own.disks import device, disk, disks, uri
+from mooring.service.own.own_request import Answer, Question
+from mooring.service.own.snapshots import export, export_record, instance_snapshot, snapshot
+from mooring.service.own.threads import threads
+from mooring.service.own.vault import diff, usage
 from mooring.service.reach import Through
 from mooring.service.snapshots.imports import import_place, import_snapshot
 from mooring.service.vault_presence import check_vaults

@@ -18,7 +18,7 @@ from mooring.model.sizes import size_in_bytes
 from mooring.model.tags import Tags
 from mooring.service.backend import Backend, Params
 from mooring.service.context import Context
-from mooring.service.questions.question import Answer, member
+from mooring.service.own.own_request import Answer, member
 from mooring.service.snapshots.named_snapshots import named_snapshot
 
 DIFF_PAGE = 10_000

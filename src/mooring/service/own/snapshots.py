@@ -16,7 +16,7 @@ from mooring.model.resources.snapshot import SnapshotState
 from mooring.model.sizes import size_in_bytes
 from mooring.service.backend import Backend, Params
 from mooring.service.context import Context
-from mooring.service.questions.question import Answer, member
+from mooring.service.own.own_request import Answer, member
 from mooring.service.reach import reaches_record
 from mooring.service.snapshots.named_snapshots import named_instance_snapshot, named_snapshot
 

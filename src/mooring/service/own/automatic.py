@@ -7,7 +7,7 @@ from typing import Any
 from mooring.catalog.database import Transaction
 from mooring.service.backend import Backend, Params
 from mooring.service.context import Context
-from mooring.service.questions.question import Answer
+from mooring.service.own.own_request import Answer
 
 
 def automatic(backend: Backend, context: Context, params: Params) -> Answer:
