@@ -227,7 +227,7 @@ def test_a_step_that_fails_once_is_tried_again(
     tmp_path: Path,
 ) -> None:
     failures = fail(monkeypatch, kind, name, times=1, part=part)
-    world = World(exports=tmp_path, imports=run_dir / "imports")
+    world = World(image_files=tmp_path, imports=run_dir / "imports")
     if kind is JobKind.IMPORT_SNAPSHOT:
         place = offered(world)
         with closing(serve_image(SparseImage(BLOCK_SIZE), place)):

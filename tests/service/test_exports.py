@@ -85,7 +85,7 @@ def check(file: Path) -> None:
 
 
 def left(world: World) -> list[str]:
-    folder = world.backend.exports / REGION
+    folder = world.backend.image_files / REGION
     return sorted(one.name for one in folder.iterdir()) if folder.exists() else []
 
 

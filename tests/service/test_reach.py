@@ -80,7 +80,7 @@ class Shared:
 @pytest.fixture
 def shared(tmp_path: Path) -> Iterator[Shared]:
     """The team has the instance `web` with the disk `ours`; others have attached `payroll`."""
-    world = World(exports=tmp_path)
+    world = World(image_files=tmp_path)
     world.clock.milliseconds = MIDNIGHT
     for name in ("web", "their-web"):
         world.instance(name)

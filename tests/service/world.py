@@ -46,7 +46,7 @@ class World:
     def __init__(
         self,
         observer: Observer = unobserved,
-        exports: Path = Path("/nowhere/exports"),
+        image_files: Path = Path("/nowhere/image_files"),
         imports: Path = Path("/nowhere/imports"),
         default_keys: Path | None = None,
         rooms: Rooms = Rooms({}, 0),  # noqa: B008 - it does not change
@@ -83,7 +83,7 @@ class World:
             ids=self.tools.ids,
             account_id="000000000000",
             max_pending_snapshots=5,
-            exports=exports,
+            image_files=image_files,
             imports=ImportPlaces(imports, self.clock, self.tools.ids),
             default_keys=DefaultKeys(default_keys or folder / "default-key-pairs"),
             rooms=rooms,

@@ -8,7 +8,7 @@ from pathlib import Path
 from mooring.host.reserve import Reserve
 from mooring.host.room import Room, check_room, room_at
 
-DISKS, EXPORTS = "disks", "exports"
+DISKS, IMAGE_FILES = "disks", "exports"
 
 
 def of_vault(region: str) -> str:

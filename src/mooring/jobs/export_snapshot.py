@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 
 from mooring.catalog.database import Transaction
-from mooring.host.rooms import EXPORTS
+from mooring.host.rooms import IMAGE_FILES
 from mooring.images.raw_file import data_bytes, write_raw
 from mooring.jobs.running.procedure import Change, Procedure, Step, Work
 from mooring.jobs.running.progress import Progress
@@ -97,7 +97,7 @@ def failed(transaction: Transaction, job: Job) -> None:
 
 
 def _reach(work: Work, progress: Progress, before: int, done: int) -> None:
-    work.tools.rooms.check_going_on(EXPORTS)
+    work.tools.rooms.check_going_on(IMAGE_FILES)
     progress.reached(before + done)
 
 

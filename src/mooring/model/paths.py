@@ -33,8 +33,8 @@ class Paths:
         self.data = data
         self.run = run or data / "run"
         """Sockets and pid files; see `run_directory`."""
-        self.exports = data / "exports"
-        """Images of snapshots that were exported, by region."""
+        self.image_files = data / "exports"
+        """What ExportSnapshot has written, by region."""
         self.lock = data / "lock"
         """Held by the one server of the data directory."""
         self.catalog = data / "catalog.sqlite"

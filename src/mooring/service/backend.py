@@ -12,7 +12,7 @@ from typing import Any
 from mooring.catalog.database import Catalog, Transaction
 from mooring.engine.interface import Engine
 from mooring.host.interface import Devices
-from mooring.host.rooms import DISKS, EXPORTS, Rooms, of_vault
+from mooring.host.rooms import DISKS, IMAGE_FILES, Rooms, of_vault
 from mooring.model.clock import Clock
 from mooring.model.errors import (
     InvalidInputException,
@@ -41,8 +41,8 @@ ANSWERS_KEPT_MS = 15 * 60 * 1000
 class Backend:
     """Everything below the service.
 
-    `engines` by zone, `servers` of snapshots and `vaults` by region; `exports` is where images go,
-    `imports` where they come from; `views` are kept by views.py.
+    `engines` by zone, `servers` of snapshots and `vaults` by region; `image_files` is where
+    ExportSnapshot writes, `imports` are where images come from; `views` are kept by views.py.
     """
 
     catalog: Catalog
@@ -52,7 +52,7 @@ class Backend:
     ids: Ids
     account_id: str
     max_pending_snapshots: int
-    exports: Path
+    image_files: Path
     imports: ImportPlaces
     default_keys: DefaultKeys
     rooms: Rooms
@@ -76,7 +76,7 @@ class Backend:
 
     def check_room(self, takes: Collection[Takes], region: str) -> None:
         """Raise DiskFullError unless there is more than the margin of all that is taken."""
-        uses = {Takes.DISKS: DISKS, Takes.EXPORTS: EXPORTS, Takes.VAULT: of_vault(region)}
+        uses = {Takes.DISKS: DISKS, Takes.IMAGE_FILES: IMAGE_FILES, Takes.VAULT: of_vault(region)}
         self.rooms.check(*(uses[one] for one in takes))
 
     def region_of(self, zone: str, otherwise: str) -> str:

@@ -19,7 +19,7 @@ class Takes(StrEnum):
 
     DISKS = "disks"
     VAULT = "vault"
-    EXPORTS = "exports"
+    IMAGE_FILES = "image-files"
 
 
 class Use(Enum):

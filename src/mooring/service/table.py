@@ -104,7 +104,7 @@ OPERATIONS: dict[str, Entry[Function]] = {
     "ExportSnapshot": changes(
         image_files.export_snapshot,
         on=["sourceSnapshotName"],
-        takes=[Takes.EXPORTS],
+        takes=[Takes.IMAGE_FILES],
         vault=Use.READ,
     ),
     "GetActiveNames": reads(regions.get_active_names),

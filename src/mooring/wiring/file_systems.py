@@ -9,7 +9,7 @@ from pathlib import Path
 from mooring.config.settings import Settings
 from mooring.host.reserve import Reserve
 from mooring.host.room import MIB
-from mooring.host.rooms import DISKS, EXPORTS, Rooms, of_vault
+from mooring.host.rooms import DISKS, IMAGE_FILES, Rooms, of_vault
 from mooring.model.paths import Paths
 from mooring.vault.store.place import is_bucket
 from mooring.wiring.catalog_copies import catalog_file
@@ -34,7 +34,7 @@ def file_systems(
         "data directory": paths.data,
         DISKS: paths.zones,
         "run directory": paths.run,
-        EXPORTS: exports_directory(settings, paths),
+        IMAGE_FILES: image_files_directory(settings, paths),
     }
     if settings.catalog and (catalog := catalog_file(settings, paths)) is not None:
         places["catalog"] = catalog.parent
@@ -72,6 +72,6 @@ def audit_file(settings: Settings, paths: Paths) -> Path:
     return file.absolute()
 
 
-def exports_directory(settings: Settings, paths: Paths) -> Path:
-    """Where images of snapshots go."""
-    return Path(settings.exports).expanduser().absolute() if settings.exports else paths.exports
+def image_files_directory(settings: Settings, paths: Paths) -> Path:
+    """Where ExportSnapshot writes."""
+    return Path(settings.exports).expanduser().absolute() if settings.exports else paths.image_files

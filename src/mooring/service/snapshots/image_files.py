@@ -1,4 +1,4 @@
-"""Exports: snapshots into raw image files on the server's host."""
+"""Image files on the server's host, into which ExportSnapshot writes snapshots."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ def get_export_snapshot_records(backend: Backend, call: Call) -> Result:
 
 def _record(backend: Backend, source: Snapshot) -> ExportRecord:
     record_id = backend.ids.new_id()
-    place = f"{backend.exports / source.region / source.name}-{record_id}"
+    place = f"{backend.image_files / source.region / source.name}-{record_id}"
     # A name of 255 characters would be too long with the id behind it.
     length = len(source.name) + len(record_id) + 1 + len(ENDING)
     if length > MAX_FILE_NAME or not is_name(source.name):
-        place = str(backend.exports / source.region / record_id)
+        place = str(backend.image_files / source.region / record_id)
     parts: Sequence[DiskSnapshot]
     bundle_id = blueprint_id = None
     if isinstance(source, InstanceSnapshot):
