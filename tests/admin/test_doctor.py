@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -152,3 +153,35 @@ def test_an_address_that_is_not_ours(settings: Settings) -> None:
     there = replace(settings, listen=Listen(host="192.0.2.1"))
     with pytest.raises(ConfigurationError, match=r"cannot listen on 192\.0\.2\.1 port 8470"):
         serve(there)
+
+
+@pytest.mark.parametrize(
+    ("says", "told"),
+    [
+        ("qemu-storage-daemon version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)", "7.2.22"),
+        ("qemu-storage-daemon version 10.0.11 (Debian 1:10.0.11+ds-1)", None),
+        ("something else", None),
+    ],
+)
+def test_whether_trims_give_room_back(
+    says: str,
+    told: str | None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tool = tmp_path / "tools" / "qemu-storage-daemon"
+    tool.parent.mkdir()
+    tool.write_text(f"#!/bin/sh\necho '{says}'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tool.parent}:{os.environ['PATH']}")
+
+    _, lines = examine(Settings(data=str(tmp_path / "data")), capsys)
+
+    found = [line for line in lines if line.startswith("ok   trims ")]
+    if told is None:
+        assert found == []
+    else:
+        (line,) = found
+        assert f"are ignored by this QEMU ({told})" in line
+        assert "fallocate --zero-range, blkdiscard --zeroout" in line

@@ -51,5 +51,7 @@ def _compiled(expression: str) -> Any:
         ) from None
     try:
         return jmespath.compile(expression)
+    except (RecursionError, MemoryError):
+        raise  # the expression that is too large would be most of the message
     except Exception as error:  # noqa: BLE001 - jmespath raises lookup errors of many kinds, too
         raise CommandError(f"Bad value for --query {expression}: {error}", "parameter") from None

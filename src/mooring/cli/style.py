@@ -38,18 +38,34 @@ def report(error: Exception, v2: bool) -> int:
     """Print the error on standard error and return the exit code."""
     kind = error.kind if isinstance(error, CommandError) else "general"
     code = error.code if isinstance(error, CommandError) else ""
+    words = _words(error)
     if v2:
-        return _report_v2(str(error), kind, code)
+        return _report_v2(words, kind, code)
     if kind == "usage" and code:
-        sys.stderr.write(f"{USAGE}\nmooring: error: {error}\n")
+        sys.stderr.write(f"{USAGE}\nmooring: error: {words}\n")
         return _V1_USAGE
     if kind == "usage":
-        sys.stderr.write(f"{USAGE}\n\n{error}\n")
+        sys.stderr.write(f"{USAGE}\n\n{words}\n")
     elif code in _BARE_CODES:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{words}\n")
     else:
-        sys.stderr.write(f"\n{error}\n")
+        sys.stderr.write(f"\n{words}\n")
     return _V1_FAILURE
+
+
+def _words(error: Exception) -> str:
+    """What went wrong, also where the interpreter has no words of use, or none at all."""
+    if isinstance(error, RecursionError):
+        return (
+            "This is nested too deeply to be handled, in what was given (--query, JSON, YAML) or "
+            "in the answer: nest it less."
+        )
+    if isinstance(error, MemoryError):
+        return (
+            "This takes more memory than there is: ask for less at once, or of --query for a "
+            "smaller result."
+        )
+    return str(error)
 
 
 def _report_v2(message: str, kind: str, code: str) -> int:
