@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from mooring.engine.lineage import next_merge
 from mooring.model.errors import LineageLostError
-from mooring.model.extents import BLOCK_SIZE, Extent, Image
+from mooring.model.extents import BLOCK_SIZE, Extent, Image, joined
 
 Blocks = dict[int, bytes | None]
 """What a layer holds: block number to content, None for a block of zeros."""
@@ -164,16 +164,5 @@ def _read(
 
 
 def _extents(blocks: Blocks) -> Iterator[Extent]:
-    """Join neighbours of the same kind."""
-    first: int | None = None
-    end = 0
-    zero = False
-    for number in sorted(blocks):
-        if first is not None and (number != end or (blocks[number] is None) != zero):
-            yield Extent(first * BLOCK_SIZE, (end - first) * BLOCK_SIZE, zero)
-            first = None
-        if first is None:
-            first, zero = number, blocks[number] is None
-        end = number + 1
-    if first is not None:
-        yield Extent(first * BLOCK_SIZE, (end - first) * BLOCK_SIZE, zero)
+    numbers = sorted(blocks)
+    return joined(Extent(n * BLOCK_SIZE, BLOCK_SIZE, blocks[n] is None) for n in numbers)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from array import array
-from bisect import bisect_right
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from mooring.images.image_file import ImagePart, Tell, untold
 from mooring.model.errors import StoreError
+from mooring.model.extents import Edges
 from mooring.nbd.client import NbdClient
 from mooring.nbd.protocol import STATUS_ZERO
 
@@ -54,29 +53,24 @@ async def copy(uri: str, part: ImagePart, facts: dict[str, object], tell: Tell =
         await client.close()
 
 
-async def _data_edges(client: NbdClient) -> array[int]:
-    """Where data begin and end in the export, by turns."""
-    edges: array[int] = array("Q")
+async def _data_edges(client: NbdClient) -> Edges:
+    edges = Edges()
     async for offset, extent in client.map():
         if not extent.flags & STATUS_ZERO:
-            edges.extend((offset, offset + extent.length))
+            edges.add(offset, offset + extent.length)
     return edges
-
-
-def _amount(edges: array[int]) -> int:
-    return sum(edges[1::2]) - sum(edges[::2])
 
 
 async def _copy(
     client: NbdClient,
     part: ImagePart,
-    edges: array[int],
+    edges: Edges,
     facts: dict[str, object],
     start: int,
     tell: Tell,
 ) -> None:
-    total = max(_amount(edges), 1)
-    done = sum(max(0, min(end, start) - at) for at, end in _pairs(edges))
+    total = max(edges.total(), 1)
+    done = sum(max(0, min(end, start) - at) for at, end in edges)
     marked = done
     tell("copy", done / total)
     async with aclosing(_pieces(client, edges, start)) as pieces:
@@ -89,8 +83,8 @@ async def _copy(
                 marked = done
 
 
-async def _compare(client: NbdClient, part: ImagePart, edges: array[int], tell: Tell) -> None:
-    total, done = max(_amount(edges), 1), 0
+async def _compare(client: NbdClient, part: ImagePart, edges: Edges, tell: Tell) -> None:
+    total, done = max(edges.total(), 1), 0
     if os.fstat(part.fd).st_size != client.info.size:
         raise _differs(part, client.info.size)
     for offset in _data_outside(part.fd, edges, client.info.size):
@@ -112,17 +106,13 @@ def _differs(part: ImagePart, offset: int) -> StoreError:
     )
 
 
-def _pairs(edges: array[int]) -> list[tuple[int, int]]:
-    return list(zip(edges[::2], edges[1::2], strict=True))
-
-
 async def _pieces(
-    client: NbdClient, edges: array[int], start: int
+    client: NbdClient, edges: Edges, start: int
 ) -> AsyncGenerator[tuple[int, bytes], None]:
     """The data from `start` on, in order, with several requests in flight."""
     window: deque[tuple[int, asyncio.Task[bytes]]] = deque()
     try:
-        for begin, end in _pairs(edges):
+        for begin, end in edges:
             for offset in range(max(begin, start), end, PIECE):
                 length = min(PIECE, end - offset)
                 window.append((offset, asyncio.create_task(client.read(offset, length))))
@@ -157,7 +147,7 @@ def _write_all(fd: int, offset: int, view: memoryview) -> None:
         view = view[written:]
 
 
-def _data_outside(fd: int, edges: array[int], size: int) -> list[int]:
+def _data_outside(fd: int, edges: Edges, size: int) -> list[int]:
     """The first place where the file holds something and the export holds zeros, if any."""
     at = 0
     while at < size:
@@ -167,9 +157,9 @@ def _data_outside(fd: int, edges: array[int], size: int) -> list[int]:
             break
         end = os.lseek(fd, at, os.SEEK_HOLE)
         while at < end:
-            place = bisect_right(edges, at)
-            until = min(edges[place] if place < len(edges) else size, end)
-            if place % 2 == 0:
+            in_data, change = edges.at(at)
+            until = min(size if change is None else change, end)
+            if not in_data:
                 while at < until:
                     piece = os.pread(fd, min(PIECE, until - at), at)
                     if piece != bytes(len(piece)):

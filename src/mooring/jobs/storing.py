@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,18 +126,6 @@ def copy(work: Work, image: Image, plan: Plan, writer: SnapshotWriter) -> None:
             writer.write(offset, image.read(offset, length), compare=plan.compare)
             done += length
             progress.reached(done)
-
-
-def with_gaps(extents: Iterable[Extent], size: int) -> Iterator[Extent]:
-    """The extents, and as zeros what lies between them."""
-    end = 0
-    for extent in extents:
-        if extent.offset > end:
-            yield Extent(end, extent.offset - end, zero=True)
-        yield extent
-        end = extent.end
-    if end < size:
-        yield Extent(end, size - end, zero=True)
 
 
 def canceled(work: Work) -> CanceledError:

@@ -39,10 +39,9 @@ from mooring.jobs.storing import (
     extra_of_part,
     information,
     pending_snapshot,
-    with_gaps,
 )
 from mooring.model.errors import LineageLostError
-from mooring.model.extents import BLOCK_SIZE
+from mooring.model.extents import BLOCK_SIZE, with_gaps
 from mooring.model.resources.job import Job, JobKind
 from mooring.model.resources.snapshot import DiskSnapshot, SnapshotState
 from mooring.observe import metrics

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,6 +31,66 @@ class Extent:
     @property
     def end(self) -> int:
         return self.offset + self.length
+
+
+def joined(extents: Iterable[Extent]) -> Iterator[Extent]:
+    """Yield ascending extents with neighbours of the same kind made one."""
+    held: Extent | None = None
+    for extent in extents:
+        if held is None:
+            held = extent
+        elif held.end == extent.offset and held.zero == extent.zero:
+            held = Extent(held.offset, held.length + extent.length, held.zero)
+        else:
+            yield held
+            held = extent
+    if held is not None:
+        yield held
+
+
+def with_gaps(extents: Iterable[Extent], size: int) -> Iterator[Extent]:
+    """Yield ascending extents, and as zeros what lies between them and before `size`."""
+    end = 0
+    for extent in extents:
+        if extent.offset > end:
+            yield Extent(end, extent.offset - end, zero=True)
+        yield extent
+        end = extent.end
+    if end < size:
+        yield Extent(end, size - end, zero=True)
+
+
+class Edges:
+    """Where data begin and end on a disk, by turns; all else reads as zeros.
+
+    16 bytes for each range, for a disk may have millions.
+    """
+
+    def __init__(self, extents: Iterable[Extent] = ()) -> None:
+        self._places: array[int] = array("Q")
+        for extent in extents:
+            if not extent.zero:
+                self.add(extent.offset, extent.end)
+
+    def add(self, start: int, end: int) -> None:
+        """Add a range of data that lies behind all others, or touches the last."""
+        if self._places and self._places[-1] == start:
+            self._places[-1] = end
+        else:
+            self._places.extend((start, end))
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """Yield where each range begins and where it ends."""
+        return zip(self._places[::2], self._places[1::2], strict=True)
+
+    def total(self) -> int:
+        """How many bytes of data there are."""
+        return sum(self._places[1::2]) - sum(self._places[::2])
+
+    def at(self, offset: int) -> tuple[bool, int | None]:
+        """Whether there are data at `offset`, and where that changes; None if nowhere."""
+        index = bisect_right(self._places, offset)
+        return bool(index % 2), self._places[index] if index < len(self._places) else None
 
 
 class Image(Protocol):

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from array import array
-from bisect import bisect_right
 from concurrent.futures import Executor
 
-from mooring.model.extents import BLOCK_SIZE, Buffer, Image
+from mooring.model.extents import BLOCK_SIZE, Buffer, Edges, Image
 from mooring.nbd.protocol import STATUS_HOLE, STATUS_ZERO, StatusExtent
 
 LONGEST_EXTENT = 1 << 30
@@ -25,8 +23,7 @@ class ImageExport:
     def __init__(self, image: Image, executor: Executor) -> None:
         self._image = image
         self._executor = executor
-        # Where data begins and where it ends, by turns, ascending; in between are zeros.
-        self._edges: array[int] | None = None
+        self._edges: Edges | None = None
         self._edges_lock = asyncio.Lock()
 
     @property
@@ -46,32 +43,18 @@ class ImageExport:
         async with self._edges_lock:
             if self._edges is None:
                 loop = asyncio.get_running_loop()
-                self._edges = await loop.run_in_executor(self._executor, data_edges, self._image)
-        edges = self._edges
+                self._edges = await loop.run_in_executor(self._executor, self._find_edges)
         end = min(offset + length, self.size)
         extents: list[StatusExtent] = []
-        index = bisect_right(edges, offset)
         while offset < end and len(extents) < most:
-            until = min(edges[index] if index < len(edges) else end, end, offset + LONGEST_EXTENT)
-            extents.append(StatusExtent(until - offset, 0 if index % 2 else ZEROS))
+            in_data, change = self._edges.at(offset)
+            until = min(end if change is None else change, end, offset + LONGEST_EXTENT)
+            extents.append(StatusExtent(until - offset, 0 if in_data else ZEROS))
             offset = until
-            if index < len(edges) and offset == edges[index]:
-                index += 1
         return extents
 
     async def close(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._executor, self._image.close)
 
-
-def data_edges(image: Image) -> array[int]:
-    """Return where data begins and ends in an image, by turns; neighbours are joined."""
-    edges: array[int] = array("Q")
-    for extent in image.extents():
-        if extent.zero:
-            continue
-        if edges and edges[-1] == extent.offset:
-            edges[-1] = extent.end
-        else:
-            edges.append(extent.offset)
-            edges.append(extent.end)
-    return edges
+    def _find_edges(self) -> Edges:
+        return Edges(self._image.extents())

@@ -16,7 +16,7 @@ from mooring.engine.qemu.layers import FILLING_NAME, Layer
 from mooring.engine.qemu.qcow2 import DATA, WINDOW, WINDOW_BLOCKS, ZERO, Overlay
 from mooring.engine.qemu.source_reader import SourceReader
 from mooring.model.errors import EngineError, LayerDamagedError, LineageLostError
-from mooring.model.extents import BLOCK_SIZE, Extent
+from mooring.model.extents import BLOCK_SIZE, Extent, joined
 
 HOLE = -1
 ZEROED = -2
@@ -76,7 +76,7 @@ class QemuFrozenImage:
 
     def extents(self) -> Iterator[Extent]:
         """Yield what any layer holds as data, ascending."""
-        return _joined(self._runs(self._used_windows(), self._data_in))
+        return joined(self._runs(self._used_windows(), self._data_in))
 
     def changes(self, since: str) -> Iterator[Extent]:
         """Yield what the overlays above the point `since` hold, data or zeros."""
@@ -99,7 +99,7 @@ class QemuFrozenImage:
             kind = np.where(window.source == ZEROED, ZERO, DATA)
             return np.where(allocated, kind, 0).astype(np.int8)
 
-        return _joined(self._runs(iter(numbers), kinds))
+        return joined(self._runs(iter(numbers), kinds))
 
     def read(self, offset: int, length: int) -> bytes:
         """Return `length` bytes from `offset`, both multiples of the block size."""
@@ -287,18 +287,3 @@ def _fetch_ahead(fd: int, places: NDArray[np.int64]) -> None:
         low, high = int(np.min(places)), int(np.max(places)) + BLOCK_SIZE
         if high - low <= READ_AHEAD_SPREAD * len(places) * BLOCK_SIZE:
             os.posix_fadvise(fd, low, high - low, os.POSIX_FADV_WILLNEED)
-
-
-def _joined(extents: Iterator[Extent]) -> Iterator[Extent]:
-    """Join extents that touch across windows."""
-    held: Extent | None = None
-    for extent in extents:
-        if held is None:
-            held = extent
-        elif held.end == extent.offset and held.zero == extent.zero:
-            held = Extent(held.offset, held.length + extent.length, held.zero)
-        else:
-            yield held
-            held = extent
-    if held is not None:
-        yield held

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from bisect import bisect_right
 
 from mooring.engine.qemu.base_source import BaseSource
 from mooring.model.errors import EngineError, NbdError
+from mooring.model.extents import Edges
 from mooring.nbd.blocking import BlockingNbdClient
 from mooring.nbd.protocol import STATUS_ZERO
 from mooring.nbd.uri import NbdUri
@@ -21,7 +21,7 @@ class SourceReader:
         self._source = source
         self._lock = threading.Lock()
         self._client: BlockingNbdClient | None = None
-        self._edges: list[int] | None = None
+        self._edges: Edges | None = None
 
     def read(self, offset: int, length: int) -> bytes:
         """The bytes of a range, zeros after the end. Raises EngineError."""
@@ -37,12 +37,10 @@ class SourceReader:
 
         Raises EngineError.
         """
-        edges = self._data_edges()
-        place = bisect_right(edges, offset)
-        in_data = bool(place % 2)
+        in_data, change = self._data_edges().at(offset)
         if in_data == (whence == os.SEEK_DATA):
             return offset
-        return edges[place] if place < len(edges) else sys.maxsize
+        return sys.maxsize if change is None else change
 
     def close(self) -> None:
         """Let go of the connection; what comes after connects again."""
@@ -51,17 +49,16 @@ class SourceReader:
         if client is not None:
             client.close()
 
-    def _data_edges(self) -> list[int]:
-        """Where data begin and end, by turns."""
+    def _data_edges(self) -> Edges:
         if self._edges is None:
-            edges: list[int] = []
+            edges = Edges()
             try:
                 found = self._connected().map()
             except NbdError as error:
                 raise self._failure(error) from error
             for offset, extent in found:
                 if not extent.flags & STATUS_ZERO:
-                    edges += [offset, offset + extent.length]
+                    edges.add(offset, offset + extent.length)
             self._edges = edges
         return self._edges
 

@@ -1,4 +1,4 @@
-"""Arrays of blocks: which of them hold anything."""
+"""Arrays of blocks: which of them hold anything, and where they lie side by side."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ import numpy as np
 from mooring.model.extents import BLOCK_SIZE, Buffer
 
 Array = np.ndarray[Any, Any]
+
+
+def runs(mask: Array) -> Array:
+    """Where neighbours that hold begin, and the place after their end: a row for each run."""
+    return np.flatnonzero(np.diff(mask, prepend=False, append=False)).reshape(-1, 2)
 
 
 def nonzero_blocks(data: Buffer) -> Array:

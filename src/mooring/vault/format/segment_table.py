@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from blake3 import blake3
 
 from mooring.model.errors import DamageError, VaultError
 from mooring.model.extents import BLOCK_SIZE
+from mooring.vault.format.blocks import Array
 from mooring.vault.format.frame import Kind, PackedFrame
 from mooring.vault.format.layout import DIGEST_BYTES, FRAME_BYTES, ID_BYTES, SEGMENT_FRAMES, VERSION
-
-Array = np.ndarray[Any, Any]
 
 START = struct.Struct("<8sII")
 """At offset 0: magic, version, zero."""

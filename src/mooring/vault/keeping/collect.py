@@ -73,6 +73,7 @@ from mooring.vault.claims.margins import (
     SWEEP_AFTER_MS,
     TOMBSTONE_KEPT_MS,
 )
+from mooring.vault.format.blocks import Array
 from mooring.vault.format.layout import (
     CLAIMS,
     DELETED,
@@ -88,7 +89,7 @@ from mooring.vault.format.root import Root, decode_root
 from mooring.vault.keeping.thinning import Thinning
 from mooring.vault.keeping.usage import Totals
 from mooring.vault.reading.frames import FrameKey, Frames
-from mooring.vault.reading.reachable import Array, FrameSet, Walk
+from mooring.vault.reading.reachable import FrameSet, Walk
 from mooring.vault.store.interface import Store
 
 _NOT_WRITING = (Purpose.READ, Purpose.COLLECT)

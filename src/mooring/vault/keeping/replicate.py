@@ -39,6 +39,7 @@ from mooring.model.ids import Ids
 from mooring.vault.claims.claim import Claim
 from mooring.vault.claims.exclusive import without_collectors
 from mooring.vault.format import envelope
+from mooring.vault.format.blocks import Array
 from mooring.vault.format.header import read_header
 from mooring.vault.format.layout import (
     COPIED_NAME,
@@ -49,7 +50,7 @@ from mooring.vault.format.layout import (
     segment_name,
 )
 from mooring.vault.format.root import Root, decode_root
-from mooring.vault.format.segment_table import GONE, Array
+from mooring.vault.format.segment_table import GONE
 from mooring.vault.keeping.segment_copy import read_frames, write_segment
 from mooring.vault.reading.frames import Frames
 from mooring.vault.reading.reachable import FrameSet, Walk

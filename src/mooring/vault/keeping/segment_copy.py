@@ -8,8 +8,9 @@ import numpy as np
 from blake3 import blake3
 
 from mooring.model.errors import DamageError, ObjectNotFoundError
+from mooring.vault.format.blocks import Array
 from mooring.vault.format.layout import segment_name
-from mooring.vault.format.segment_table import GONE, Array, SegmentTable, start_bytes
+from mooring.vault.format.segment_table import GONE, SegmentTable, start_bytes
 from mooring.vault.reading.frames import Frames
 from mooring.vault.store.interface import Store
 

@@ -11,11 +11,11 @@ from mooring.model.errors import DamageError, ObjectNotFoundError
 from mooring.model.extents import BLOCK_SIZE
 from mooring.vault.claims.collector_claim import CollectorClaim
 from mooring.vault.claims.margins import PUNCH_AT_LEAST, REWRITE_AT_LEAST, REWRITE_PART
+from mooring.vault.format.blocks import Array, runs
 from mooring.vault.format.layout import segment_name
 from mooring.vault.format.segment_table import GONE, SegmentTable
 from mooring.vault.keeping.segment_copy import read_frames, size_with, write_segment
 from mooring.vault.reading.frames import Frames
-from mooring.vault.reading.reachable import Array
 from mooring.vault.store.interface import Store
 
 
@@ -146,9 +146,8 @@ def _holes(table: SegmentTable, live: Array) -> list[tuple[int, int]]:
     dead = dead[there]
     starts = table.places[there]
     ends = starts + table.stored_bytes[there]
-    edges = np.flatnonzero(np.diff(dead, prepend=False, append=False)).reshape(-1, 2)
     holes = []
-    for first, last in edges.tolist():
+    for first, last in runs(dead).tolist():
         low = -(-int(starts[first]) // BLOCK_SIZE) * BLOCK_SIZE
         high = int(ends[last - 1]) // BLOCK_SIZE * BLOCK_SIZE
         if high > low:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from mooring.model.extents import BLOCK_SIZE
+from mooring.vault.format.blocks import Array
 from mooring.vault.format.root import Root
 from mooring.vault.reading.frames import Frames
-from mooring.vault.reading.reachable import Array, Walk
+from mooring.vault.reading.reachable import Walk
 
 _NOBODY, _MANY = -1, -2
 

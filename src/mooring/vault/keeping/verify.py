@@ -11,8 +11,8 @@ from itertools import islice
 import numpy as np
 
 from mooring.model.errors import DamageError
-from mooring.model.extents import BLOCK_SIZE, Extent
-from mooring.vault.format.blocks import Array
+from mooring.model.extents import BLOCK_SIZE, Extent, joined
+from mooring.vault.format.blocks import Array, runs
 from mooring.vault.format.frame import Kind
 from mooring.vault.format.layout import DIRECTORY_BYTES, DIRECTORY_PAGES, PAGE_BLOCKS, PAGE_BYTES
 from mooring.vault.format.references import References
@@ -109,18 +109,15 @@ class Verification:
             return None
 
     def _damage(self, root: Root) -> Damage | None:
-        problems: dict[str, None] = {}
-        extents: list[Extent] = []
-        for start, end, problem in self._bad_ranges(root):
-            problems[problem] = None
-            stop = min(end, root.info.size)
-            if extents and extents[-1].end == start:
-                extents[-1] = Extent(extents[-1].offset, stop - extents[-1].offset)
-            elif stop > start:
-                extents.append(Extent(start, stop - start))
-        if not problems:
+        found = list(self._bad_ranges(root))
+        if not found:
             return None
-        return Damage(snapshot_id=root.id, extents=extents, problem="; ".join(problems))
+        size = root.info.size
+        extents = joined(
+            Extent(start, min(end, size) - start) for start, end, _ in found if start < size
+        )
+        problems = dict.fromkeys(problem for _, _, problem in found)
+        return Damage(snapshot_id=root.id, extents=list(extents), problem="; ".join(problems))
 
     def _bad_ranges(self, root: Root) -> Iterator[tuple[int, int, str]]:
         for upper in root.table.segment.nonzero()[0].tolist():
@@ -146,8 +143,7 @@ class Verification:
             if key in self._bad:
                 bad |= slots()
                 problems.append(self._bad[key])
-        edges = np.flatnonzero(np.diff(bad, prepend=False, append=False))
-        for start, end in (edges.reshape(-1, 2) * BLOCK_SIZE + base).tolist():
+        for start, end in (runs(bad) * BLOCK_SIZE + base).tolist():
             yield start, end, "; ".join(problems)
 
     def _why(self, key: FrameKey | None) -> str:

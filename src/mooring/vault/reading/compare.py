@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from mooring.model.extents import BLOCK_SIZE
-from mooring.vault.format.blocks import Array, nonzero_blocks
+from mooring.vault.format.blocks import Array, nonzero_blocks, runs
 from mooring.vault.format.root import Root
 from mooring.vault.reading.frames import Frames
 from mooring.vault.reading.map_reader import MapReader, Part, blocks_of
@@ -30,8 +30,7 @@ class Comparison:
         differs = np.zeros(len(new), bool)
         for part in self._map.parts(first, first + len(new)):
             differs[part.at] = self._compare(part, new[part.at])
-        edges = np.flatnonzero(np.diff(differs, prepend=False, append=False)).tolist()
-        for start, end in zip(edges[::2], edges[1::2], strict=True):
+        for start, end in runs(differs).tolist():
             yield offset + start * BLOCK_SIZE, (end - start) * BLOCK_SIZE
 
     def _compare(self, part: Part, new: Array) -> Array | bool:

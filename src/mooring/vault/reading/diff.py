@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mooring.model.extents import BLOCK_SIZE, Extent
+from mooring.model.extents import BLOCK_SIZE, Extent, joined
 from mooring.vault.format.blocks import Array
 from mooring.vault.format.layout import DIRECTORY_PAGES, PAGE_BLOCKS
 from mooring.vault.format.references import References
@@ -31,20 +31,15 @@ def changed_extents(
     shorter `old` there were zeros; beyond the end of `new` nothing is compared.
     """
     last = new.info.size // BLOCK_SIZE
-    held: Extent | None = None
-    for begin, stop, zero in _ranges(old, new, frames, first // PAGE_BLOCKS):
-        start, end = max(begin, first), min(stop, last)
-        if start >= end:
-            continue
-        found = Extent(start * BLOCK_SIZE, (end - start) * BLOCK_SIZE, zero)
-        if held is not None and held.end == found.offset and held.zero == zero:
-            held = Extent(held.offset, held.length + found.length, zero)
-            continue
-        if held is not None:
-            yield held
-        held = found
-    if held is not None:
-        yield held
+    ranges = (
+        (max(begin, first), min(end, last), zero)
+        for begin, end, zero in _ranges(old, new, frames, first // PAGE_BLOCKS)
+    )
+    return joined(
+        Extent(begin * BLOCK_SIZE, (end - begin) * BLOCK_SIZE, zero)
+        for begin, end, zero in ranges
+        if begin < end
+    )
 
 
 def _ranges(

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from mooring.model.errors import DamageError
-from mooring.model.extents import BLOCK_SIZE
+from mooring.model.extents import BLOCK_SIZE, Extent, joined
+from mooring.vault.format.blocks import Array, runs
 from mooring.vault.format.layout import DIRECTORY_PAGES, PAGE_BLOCKS
 from mooring.vault.format.references import References, SegmentRef
 from mooring.vault.format.root import Root
 from mooring.vault.reading.frames import FrameKey, Frames
-
-Array = np.ndarray[Any, Any]
 
 
 class Part(NamedTuple):
@@ -83,21 +82,15 @@ class MapReader:
             yield first, self.page(number), low, high
             first += high - low
 
-    def data_ranges(self) -> Iterator[tuple[int, int]]:
-        """Yield the (first, end) ranges of blocks that are not zero, ascending, not touching."""
-        held: tuple[int, int] | None = None
-        for number, page in self.pages():
-            base = number * PAGE_BLOCKS
-            edges = np.flatnonzero(np.diff(page.segment != 0, prepend=False, append=False))
-            for start, end in (edges.reshape(-1, 2) + base).tolist():
-                if held is not None and held[1] == start:
-                    held = (held[0], end)
-                    continue
-                if held is not None:
-                    yield held
-                held = (start, end)
-        if held is not None:
-            yield held
+    def extents(self) -> Iterator[Extent]:
+        """Yield the ranges that are not zero, ascending, not touching."""
+        return joined(
+            Extent(start, end - start)
+            for number, page in self.pages()
+            for start, end in (
+                (runs(page.segment != 0) + number * PAGE_BLOCKS) * BLOCK_SIZE
+            ).tolist()
+        )
 
     def pages(self) -> Iterator[tuple[int, References]]:
         """Yield the pages that are not all zeros, with their numbers."""

@@ -5,17 +5,15 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import numpy as np
 
+from mooring.vault.format.blocks import Array
 from mooring.vault.format.references import References
 from mooring.vault.format.root import Root
 from mooring.vault.reading.cache import ByteCache
 from mooring.vault.reading.frames import FrameKey, Frames
 from mooring.vault.reading.map_reader import frame_key, stored_id
-
-Array = np.ndarray[Any, Any]
 
 REMEMBERED_BYTES = 64 * 1024 * 1024
 """For what directories name: 8 bytes for each frame, 256 KiB for 16 GiB written in order."""

@@ -14,10 +14,11 @@ import numpy as np
 from mooring.model.errors import DamageError, SnapshotNotInVaultError, VaultError
 from mooring.model.extents import BLOCK_SIZE, Buffer, Extent
 from mooring.vault.claims.claim import Claim
+from mooring.vault.format.blocks import Array
 from mooring.vault.format.root import Root
 from mooring.vault.reading.diff import changed_extents
 from mooring.vault.reading.frames import FrameKey, Frames
-from mooring.vault.reading.map_reader import Array, MapReader, Part, blocks_of
+from mooring.vault.reading.map_reader import MapReader, Part, blocks_of
 
 READ_AHEAD_BLOCKS = 1024
 """How far beyond a sequential read frames are fetched: 4 MiB."""
@@ -62,15 +63,15 @@ class SnapshotReader:
 
     def extents(self) -> Iterator[Extent]:
         """Yield the ranges that hold data. Raises DamageError."""
-        ranges = self._map.data_ranges()
+        extents = self._map.extents()
         while True:
             try:
-                start, end = next(ranges)
+                extent = next(extents)
             except StopIteration:
                 return
             except DamageError as error:
                 self._fail(error, "its map")
-            yield Extent(start * BLOCK_SIZE, (end - start) * BLOCK_SIZE)
+            yield extent
 
     def read(self, offset: int, length: int) -> Buffer:
         """Return the bytes of a range. Raises DamageError naming the range, StoreError."""

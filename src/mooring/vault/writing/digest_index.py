@@ -17,8 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
+from mooring.vault.format.blocks import Array
 from mooring.vault.format.layout import ID_BYTES
-from mooring.vault.writing.index_run import SUFFIX, Array, Run, merge, open_run, prefixes, write_run
+from mooring.vault.writing.index_run import SUFFIX, Run, merge, open_run, prefixes, write_run
 
 Place = tuple[bytes, int, bytes]
 """A segment's id, the number of a frame in it, and the claim under which it was written."""

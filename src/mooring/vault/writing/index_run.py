@@ -14,13 +14,11 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from mooring.vault.format.blocks import Array
 from mooring.vault.format.layout import ID_BYTES
-
-Array = np.ndarray[Any, Any]
 
 _HEAD = struct.Struct("<8sIIQQ")
 _MAGIC = b"MOORINDX"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections import OrderedDict
-from typing import Any
 
 import numpy as np
 
+from mooring.vault.format.blocks import Array
 from mooring.vault.format.frame import Kind, Packer
 from mooring.vault.format.layout import (
     DIRECTORY_PAGES,
@@ -18,8 +18,6 @@ from mooring.vault.format.references import OpenSegment, References, SegmentRef
 from mooring.vault.format.root import table_length
 from mooring.vault.reading.frames import Frames
 from mooring.vault.writing.segment_writer import SegmentWriter
-
-Array = np.ndarray[Any, Any]
 
 OPEN_PAGES = 64
 """Pages kept in memory, about 40 KiB each; ascending writes need two or three."""

@@ -16,7 +16,7 @@ from mooring.model.clock import Clock
 from mooring.model.errors import MooringError, VaultError
 from mooring.model.extents import BLOCK_SIZE, Buffer, Extent
 from mooring.vault.claims.claim import Claim
-from mooring.vault.format.blocks import Array
+from mooring.vault.format.blocks import Array, runs
 from mooring.vault.format.frame import Kind, PackedFrame, Packer
 from mooring.vault.format.layout import FRAME_BLOCKS, root_name
 from mooring.vault.format.root import (
@@ -255,8 +255,7 @@ class SnapshotWriter:
             return
         mask = self._gather.write(first, content)
         if mask is not None:
-            edges = np.flatnonzero(np.diff(mask, prepend=True, append=True)).tolist()
-            for start, end in zip(edges[::2], edges[1::2], strict=True):
+            for start, end in runs(~mask).tolist():
                 self._clear(first + start, end - start)
                 self._zero += (end - start) * BLOCK_SIZE
 
