@@ -104,7 +104,7 @@ def test_what_cannot_be_is_not_recovered(
     assert recover(settings) == 1
 
     out = capsys.readouterr().out
-    assert "1 snapshots recovered" in out
+    assert "1 snapshot recovered" in out
     assert f"NOT recovered: {bad}: " in out
     with running(settings) as server:
         shown = server.call("GetDiskSnapshots")["diskSnapshots"]

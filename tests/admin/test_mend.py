@@ -46,9 +46,7 @@ def test_a_copy_that_is_named_or_known(
     (tmp_path / "vault" / "roots" / "two").write_bytes(b"no root")
     with running(settings):
         assert mend(settings, copies=[str(tmp_path / "copy")]) == 0
-    assert said(capsys) == (
-        "us-east-2: 1 roots and 1 frames in 1 segments mended: no damage is left"
-    )
+    assert said(capsys) == ("us-east-2: 1 root and 1 frame in 1 segment mended: no damage is left")
     assert verify(settings) == 0
     known = replace(settings.regions[REGION], replica=str(tmp_path / "copy"))
     assert mend(replace(settings, regions={REGION: known})) == 0
@@ -59,7 +57,7 @@ def test_an_image_of_the_disk(
     settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert mend(settings, images=[str(tmp_path / "disk.raw")]) == 0
-    assert said(capsys).endswith("1 frames in 1 segments mended: no damage is left")
+    assert said(capsys).endswith("1 frame in 1 segment mended: no damage is left")
     assert verify(settings) == 0
 
 
@@ -89,7 +87,7 @@ def test_what_cannot_be_mended_is_told(
     lines = capsys.readouterr().out.splitlines()
     assert "DAMAGED snapshot monday of disk data (one)" in lines
     assert "  bytes 0 to 524287" in lines
-    assert lines[-1].endswith("mended: 2 snapshots are still damaged")
+    assert lines[-1].endswith("mended: still damaged: 2 snapshots")
 
 
 def test_sources_that_are_none(

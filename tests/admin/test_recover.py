@@ -159,7 +159,7 @@ def test_instance_snapshots_come_back_whole(
         assert before["instanceSnapshots"][0]["state"] == "available"
 
     assert recover(fresh) == 0
-    assert capsys.readouterr().out == "0 snapshots recovered\n1 instance snapshots recovered\n"
+    assert capsys.readouterr().out == "0 snapshots recovered\n1 instance snapshot recovered\n"
 
     with running(fresh) as server:
         assert server.call("GetInstanceSnapshots") == before
@@ -300,7 +300,7 @@ def test_the_rest_of_an_automatic_one_of_an_instance(
 def test_what_is_there_is_never_overwritten(fresh: Settings) -> None:
     store(fresh, "one", blocks(1, 1))
     assert recover(fresh) == 0
-    with pytest.raises(ConfigurationError, match=r"is not empty \(1 snapshots\) and stays"):
+    with pytest.raises(ConfigurationError, match=r"is not empty \(1 snapshot\) and stays"):
         recover(fresh)
     with running(fresh) as server:
         assert len(snapshots(server)) == 1

@@ -119,7 +119,7 @@ def test_one_that_is_away_at_the_start_is_not_made_anew(
         (tmp_path / "vault").mkdir()
 
     with started(settings) as server:
-        with pytest.raises(OperationFailureException, match=r"1 snapshots are in it\. Mount it"):
+        with pytest.raises(OperationFailureException, match=r"and it has 1 snapshot\. Mount it"):
             snapshot(server, "two")
         with pytest.raises(OperationFailureException, match="has no vault right now"):
             server.call(
@@ -207,7 +207,7 @@ def test_a_catalog_without_the_id_adopts_what_has_its_snapshots(
     wrong = replace(settings, regions={**settings.regions, REGION: another})
     with (
         started(wrong) as server,
-        pytest.raises(OperationFailureException, match="has none of the 1 snapshots"),
+        pytest.raises(OperationFailureException, match="has none of 1 completed snapshot"),
     ):
         snapshot(server, "two")
     with started(settings) as server:
@@ -215,7 +215,7 @@ def test_a_catalog_without_the_id_adopts_what_has_its_snapshots(
     shutil.move(tmp_path / "vault", tmp_path / "away")
     with (
         started(settings) as server,
-        pytest.raises(OperationFailureException, match="2 snapshots are in it"),
+        pytest.raises(OperationFailureException, match="it has 2 snapshots"),
     ):
         snapshot(server, "three")
 
@@ -350,7 +350,7 @@ def test_a_root_that_nobody_knows_is_told(
     # Another server may have stored it.
     assert verify(settings) == 0
     told = capsys.readouterr().out
-    assert f"has 1 snapshots that this catalog does not know ({kept.name})" in told
+    assert f"has 1 snapshot that this catalog does not know ({kept.name})" in told
     assert any(ok and "does not know" in text for ok, text in vault_findings(settings))
     with started(settings):
         assert metric("mooring_vault_unknown_snapshots") == "1.0"

@@ -55,8 +55,8 @@ def test_a_sound_vault(settings: Settings, capsys: pytest.CaptureFixture[str]) -
     assert [line for line in lines(capsys) if "this catalog does not know" not in line] == [
         "us-east-2: 3 snapshots, all data read back: no damage",
         "us-east-2: 3 snapshots, 10 % of the data read back: no damage",
-        "us-east-2: 1 snapshots, all data read back: no damage",
-        "us-east-2: 1 snapshots, all data read back: no damage",
+        "us-east-2: 1 snapshot, all data read back: no damage",
+        "us-east-2: 1 snapshot, all data read back: no damage",
     ]
 
 
@@ -136,7 +136,7 @@ def test_collecting_frees_what_the_dry_run_said(
         assert collect(settings) == 0
         assert collect(settings) == 0
     would, did, nothing = lines(capsys)
-    assert "would be freed (1 segments would be deleted, 0 thinned out, 2 kept)" in would
+    assert "would be freed (1 segment would be deleted, 0 thinned out, 2 kept)" in would
     assert did == would.replace("would be ", "")
     assert nothing == "us-east-2: 0 bytes freed (0 segments deleted, 0 thinned out, 2 kept)"
 

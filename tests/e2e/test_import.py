@@ -116,7 +116,7 @@ def test_what_is_refused(deployment: Deployment) -> None:
         ("laid", "qcow2", [], "is laid on another image"),
         ("out", "qcow2", [], "keeps its data in another file"),
         ("flat", "vmdk", [], "only describes other files"),
-        ("qcow2", "qcow2", [], "has 1 snapshots of its own"),
+        ("qcow2", "qcow2", [], "has 1 snapshot of its own"),
         ("huge", "qcow2", [], "disks have 16384 GB at most"),
         ("fifo", "raw", [], "is not a regular file"),
         ("none", "raw", [], "No such file"),

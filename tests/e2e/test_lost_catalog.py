@@ -79,7 +79,7 @@ def test_disks_come_back_without_a_catalog(
     assert recover(settings(deployment)) == 0
 
     told = capsys.readouterr().out
-    assert "2 disks recovered: data, free\n1 instances recovered: host\n" in told
+    assert "2 disks recovered: data, free\n1 instance recovered: host\n" in told
     deployment.start()
     assert shown(deployment) == before
     assert deployment.daemons() == daemons

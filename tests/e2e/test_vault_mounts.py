@@ -154,7 +154,7 @@ def test_nothing_comes_into_an_empty_mount_point(
     assert not list(ext4.at.iterdir())
     status, told = mooringd(deployment, "doctor")
     assert status == 1
-    assert "is away, with 1 snapshots in it" in told
+    assert "is away, with 1 snapshot in it" in told
     ext4.mount()
     disk.snapshot("three")
     deployment.ended("three")

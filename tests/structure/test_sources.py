@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import functools
+import itertools
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -167,3 +169,34 @@ def test_the_checks_see_what_they_look_for() -> None:
     assert prints(ast.parse("if x:\n    print(1)\n")) == [2]
     assert len(SOURCES) > 10
     assert CLOCK in SOURCES
+
+
+COUNTABLE = (
+    "attempt block claim connection device disk error extent file frame hour instance layer minute "
+    "object partition record request rhythm root second segment snapshot thread"
+).split()
+COUNTS = re.compile(rf" (?:[a-z-]+ )?(?:{'|'.join(COUNTABLE)})s\b")
+
+
+def counts(module: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yield line and text of numbers in sentences before a noun that is always in the plural."""
+    for node in ast.walk(module):
+        if not isinstance(node, ast.JoinedStr):
+            continue
+        for value, text in itertools.pairwise(node.values):
+            if not isinstance(value, ast.FormattedValue) or not isinstance(text, ast.Constant):
+                continue
+            told, words = ast.unparse(value.value), str(text.value)
+            form = "" if value.format_spec is None else ast.unparse(value.format_spec)
+            # A limit in capitals is known to be more; digits after a point make a plural.
+            if told.rpartition(".")[2].isupper() or form.endswith("f'"):
+                continue
+            if not told.startswith("counted(") and COUNTS.match(words):
+                yield value.lineno, f"{{{told}}}{words}"
+
+
+def test_one_thing_is_told_in_the_singular() -> None:
+    found = {name(file): list(counts(tree(file))) for file in SOURCES}
+
+    # Use mooring.model.counts.counted: 1 disk, 2 disks.
+    assert not {file: wrong for file, wrong in found.items() if wrong}

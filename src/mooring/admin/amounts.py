@@ -1,5 +1,7 @@
 """Amounts of bytes as people read them."""
 
+from mooring.model.counts import counted
+
 UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -8,6 +10,6 @@ def amount(size: int) -> str:
     value = float(size)
     for unit in UNITS[:-1]:
         if value < 1024:
-            return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
+            return counted(size, "byte") if unit == "bytes" else f"{value:.1f} {unit}"
         value /= 1024
     return f"{value:.1f} {UNITS[-1]}"

@@ -6,6 +6,7 @@ from anyio import fail_after
 from starlette.requests import ClientDisconnect
 
 from mooring.api.exchange import Exchange
+from mooring.model.counts import counted
 from mooring.model.errors import (
     InvalidInputException,
     RequestTimeoutException,
@@ -28,14 +29,14 @@ async def read_body(exchange: Exchange) -> None:
             size = await _read(exchange, limits.body_bytes)
     except TimeoutError:
         raise RequestTimeoutException(
-            f"The request body did not arrive within {limits.request_seconds:g} seconds. "
+            f"The request body did not arrive within {counted(limits.request_seconds, 'second')}. "
             "Send it faster; the server's limits.request_seconds sets the limit."
         ) from None
     except ClientDisconnect:
         raise SerializationException("The client went away before its request was read.") from None
     if size > limits.body_bytes:
         raise InvalidInputException(
-            f"The request body is larger than {limits.body_bytes} bytes. "
+            f"The request body is larger than {counted(limits.body_bytes, 'byte')}. "
             "Send less; the server's limits.body_bytes sets the limit.",
             "RequestTooLarge",
         )

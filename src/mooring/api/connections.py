@@ -8,6 +8,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from mooring.api.places import Place
+from mooring.model.counts import counted
 
 HEAD_BYTES = 64 * 1024
 """Largest head of a request, and of what surrounds its body: sizes of chunks, trailers."""
@@ -167,7 +168,7 @@ class Connection(HttpToolsProtocol):
         self._head_is_due = None
         self._refuse(
             _LATE,
-            f"The request's head did not arrive within {self._head_seconds:g} seconds. "
+            f"The request's head did not arrive within {counted(self._head_seconds, 'second')}. "
             "Send it faster; the server's limits.head_seconds sets the limit.\n",
         )
 

@@ -7,6 +7,8 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 
+from mooring.model.counts import counted
+
 LOG = logging.getLogger("mooring.api")
 
 LEAST_WAIT_SECONDS = 1.0
@@ -69,14 +71,15 @@ class Places:
         if address and self._taken[address] >= self._share:
             self._tell(
                 address,
-                f"{self._share} connections are open from {address}: more are closed at once "
+                f"{address} has {counted(self._share, 'connection')} open: more are closed at once "
                 "(limits.connections_per_address)",
             )
             return None
         if len(self._all) >= self._most and not self._make_room(now):
             self._tell(
                 "",
-                f"{self._most} connections are open: more are closed at once (limits.connections)",
+                f"{counted(self._most, 'connection')} open: more are closed at once "
+                "(limits.connections)",
             )
             return None
         place = Place(self, address)

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from anyio import CapacityLimiter, to_thread
 
+from mooring.model.counts import counted
 from mooring.model.errors import ThrottlingException
 from mooring.model.traffic import Traffic
 
@@ -43,7 +44,7 @@ class Workers:
         waiting = self._at_once * WAITING_PER_WORKER
         if self._inside >= self._at_once + waiting:
             raise ThrottlingException(
-                f"{self._at_once} requests are being worked on and {waiting} wait. "
+                f"{counted(self._at_once, 'request')} being worked on, and {waiting} waiting. "
                 "Try again later; the server's limits.requests sets the limit."
             )
         self._inside += 1

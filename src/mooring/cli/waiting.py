@@ -6,6 +6,7 @@ import json
 
 from mooring.cli.connection.client import Unreachable
 from mooring.cli.progress import Progress
+from mooring.model.counts import counted
 from mooring.model.errors import CommandError
 
 TYPE_CHECKING = False
@@ -71,8 +72,8 @@ def wait(
                     return
             if timeout is not None and clock.monotonic() - started + pause > timeout:
                 raise CommandError(
-                    f"Waited {timeout:g} seconds, but {title} is {words}. Wait again, or longer "
-                    "with --timeout SECONDS; the work itself goes on."
+                    f"Waited {counted(timeout, 'second')}, but {title} is {words}. Wait again, or "
+                    "longer with --timeout SECONDS; the work itself goes on."
                 )
             clock.sleep(pause)
             pause = min(pause * _GROWTH, _LONGEST_PAUSE)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from mooring.model.counts import counted
 from mooring.model.errors import NO_ROOM, DiskFullError
 
 MIB = 1 << 20
@@ -52,7 +53,7 @@ class Room:
     def __str__(self) -> str:
         text = f"{_amount(self.free)} free of {_amount(self.size)}"
         if self.files is not None and self.files < 10 * FEW_FILES:
-            text += f", and room for {self.files} more files"
+            text += f", and room for {counted(self.files, 'more file')}"
         return text
 
 
@@ -115,4 +116,4 @@ def _amount(size: int) -> str:
     for unit, name in ((1 << 40, "TiB"), (1 << 30, "GiB"), (MIB, "MiB")):
         if size >= unit:
             return f"{size / unit:.1f} {name}"
-    return f"{size} bytes"
+    return counted(size, "byte")

@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mooring.catalog.database import Catalog, Transaction
+from mooring.model.counts import counted
 from mooring.model.resources.snapshot import DiskSnapshot, Lost, SnapshotState
 from mooring.vault.vault import Vault
 
@@ -45,16 +46,18 @@ class Comparison:
             return None
         named = ", ".join(self.unknown[:3]) + (", ..." if len(self.unknown) > 3 else "")
         return (
-            f"the vault of {region} has {len(self.unknown)} snapshots that this catalog does not "
-            f"know ({named}): another server's, or taken since the state that the catalog was "
+            f"the vault of {region} has {counted(len(self.unknown), 'snapshot')} that this catalog "
+            f"does not know ({named}): another server's, or taken since the state that the catalog "
+            "was "
             "restored from; `mooringd usage` lists them, `mooringd export` reads them"
         )
 
     def why_closed(self, region: str) -> str:
         """Why nothing is written to an older vault."""
         return (
-            f"the vault of {region} is older than the catalog: it lacks {len(self.missing)} "
-            f"completed snapshots, {self.missing[-1].name} of disk {self.missing[-1].disk_name} "
+            f"the vault of {region} is older than the catalog: it lacks "
+            f"{counted(len(self.missing), 'completed snapshot')}, {self.missing[-1].name} of disk "
+            f"{self.missing[-1].disk_name} "
             "among them, which is the newest. Nothing is written to it: put the right vault back, "
             f"or go on with this one with `mooringd accept --region {region}`"
         )

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from mooring.model.counts import counted
+
 SHOWN_NAMES = 3
 """Disks that a sentence names; of more it gives the number."""
 
@@ -22,11 +24,10 @@ class Absent:
 
     def __str__(self) -> str:
         counts = ((self.instances, "instance"), (self.snapshots, "snapshot"))
-        held = [f"{count} {what}{'s' * (count > 1)}" for count, what in counts if count]
+        held = [counted(count, what) for count, what in counts if count]
         if self.disks:
             names = ", ".join(self.disks[:SHOWN_NAMES]) + ", ..." * (len(self.disks) > SHOWN_NAMES)
-            plural = "s" * (len(self.disks) > 1)
-            held.insert(0, f"{len(self.disks)} disk{plural} ({names})")
+            held.insert(0, f"{counted(len(self.disks), 'disk')} ({names})")
         return (
             f"{self._place} has {' and '.join(held)} but is not in the settings, so they are not "
             f"served: add {self._setting} again, or put up with it; nothing of them is removed"

@@ -8,6 +8,7 @@ from collections.abc import Coroutine, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from mooring.model.counts import counted
 from mooring.model.errors import NbdError
 from mooring.nbd import protocol as p
 from mooring.nbd.client import CONNECT_SECONDS, NbdClient
@@ -107,8 +108,8 @@ class BlockingNbdClient:
             if seconds is None or not future.cancel():
                 raise
             raise NbdError(
-                f"the server of the export does not answer: a read has waited {seconds:g} seconds "
-                "(`mooringd doctor` on its host tells more)"
+                f"the server of the export does not answer: a read has waited "
+                f"{counted(seconds, 'second')} (`mooringd doctor` on its host tells more)"
             ) from None
 
     def _stop(self) -> None:

@@ -11,6 +11,7 @@ from contextlib import ExitStack, asynccontextmanager
 from types import TracebackType
 from typing import Self
 
+from mooring.model.counts import counted
 from mooring.model.errors import NbdDisconnectedError, NbdError, NbdRequestError
 from mooring.nbd import protocol as p
 from mooring.nbd.client_handshake import Agreement, agree, greet, list_names
@@ -191,8 +192,8 @@ class NbdClient:
             raise self._problem
         if offset < 0 or length < 0 or offset + length > self.info.size:
             raise NbdRequestError(
-                f"{command.name} of {length} bytes at {offset} is outside of the export, "
-                f"which has {self.info.size} bytes",
+                f"{command.name} of {counted(length, 'byte')} at {offset} is outside of the "
+                f"export, which has {counted(self.info.size, 'byte')}",
                 errno.EINVAL,
             )
         self._cookie += 1
@@ -208,7 +209,7 @@ class NbdClient:
         await pending.done
         if pending.error:
             raise NbdRequestError(
-                f"the NBD server failed {command.name} of {length} bytes at {offset}: "
+                f"the NBD server failed {command.name} of {counted(length, 'byte')} at {offset}: "
                 f"{pending.message or os.strerror(pending.error)}",
                 pending.error,
             )

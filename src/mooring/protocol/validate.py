@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 
+from mooring.model.counts import counted
 from mooring.model.errors import InvalidInputException
 
 TYPE_CHECKING = False
@@ -29,9 +30,7 @@ def validate_input(model: ServiceModel, operation: str, parameters: Mapping[str,
     shape = model.shape(model.operations[operation].input)
     problems = list(_problems(model, shape, parameters, ""))
     if problems:
-        errors = (
-            "1 validation error" if len(problems) == 1 else f"{len(problems)} validation errors"
-        )
+        errors = counted(len(problems), "validation error")
         raise InvalidInputException(f"{errors} detected: {'; '.join(problems)}")
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mooring.host.mounts import Mount, mounts_of
 from mooring.model.clock import Clock
+from mooring.model.counts import counted
 from mooring.model.errors import HostError, QuiesceError
 
 _FIFREEZE = 0xC0045877
@@ -70,7 +71,8 @@ class FileSystems:
             ).start()
             if not one.done.wait(max(0.0, deadline - self._clock.monotonic())):
                 raise QuiesceError(
-                    f"the file system at {mount.shown} did not come to rest in {seconds:g} seconds"
+                    f"the file system at {mount.shown} did not come to rest in "
+                    f"{counted(seconds, 'second')}"
                 )
             if one.error is not None:
                 raise QuiesceError(_reason(mount, one.error))

@@ -23,6 +23,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mooring.model.clock import Clock, SystemClock
+from mooring.model.counts import counted
 from mooring.model.errors import QuiesceError
 from mooring.quiesce.commands import Commands
 from mooring.quiesce.file_systems import FileSystems
@@ -98,7 +99,8 @@ class Holder:
         began = [one.since for one in means.values() if one.since is not None]
         seconds = self._clock.monotonic() - min(began) if began else 0.0
         if not released:
-            limit = f"was let go after {self._hold_seconds:g} seconds, before the disk was frozen"
+            held_for = counted(self._hold_seconds, "second")
+            limit = f"was let go after {held_for}, before the disk was frozen"
             problems |= dict.fromkeys(held, limit)
             held = []
             self._wait(None)

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 import structlog
 
 from mooring.model.clock import Clock
+from mooring.model.counts import counted
 from mooring.model.errors import QuiesceError
 from mooring.model.names import shown
 from mooring.quiesce.holder import THAW_SECONDS
@@ -290,7 +291,8 @@ class ProcessHold:
             left = max(0.0, deadline - self._clock.monotonic())
             if not select.select([self._process.stdout], [], [], left)[0]:
                 raise QuiesceError(
-                    f"the process that holds users at rest was silent for {seconds:g} seconds"
+                    f"the process that holds users at rest was silent for "
+                    f"{counted(seconds, 'second')}"
                 )
             piece = os.read(self._process.stdout.fileno(), 1 << 16)
             if not piece:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from mooring.catalog.database import Transaction
+from mooring.model.counts import counted
 from mooring.model.errors import (
     InvalidInputException,
     MooringError,
@@ -36,8 +37,8 @@ def check_freezable(backend: Backend, transaction: Transaction, disk: Disk) -> N
     own = [one for one in pending if one.content_id is None]
     if len(own) >= backend.max_pending_snapshots:
         raise InvalidInputException(
-            f"The disk {disk.name} has {len(own)} pending snapshots, which is the limit. "
-            "Please wait for it to complete before trying again.",
+            f"The disk {disk.name} has {counted(len(own), 'pending snapshot')}, which is the "
+            "limit. Please wait for it to complete before trying again.",
             "PendingSnapshotLimitExceeded",
         )
 

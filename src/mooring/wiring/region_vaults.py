@@ -8,6 +8,7 @@ from pathlib import Path
 from mooring.catalog.database import Catalog
 from mooring.config.settings import Settings
 from mooring.model.clock import Clock
+from mooring.model.counts import counted
 from mooring.model.errors import ConfigurationError, VaultAwayError
 from mooring.model.paths import Paths
 from mooring.vault.region_vaults import RegionVaults
@@ -46,8 +47,8 @@ def open_known_vault(settings: Settings, region: str, catalog: Catalog, clock: C
     if store is None or not has_header(store):
         if known or stored:
             raise VaultAwayError(
-                f"the vault of {region} is away: {place} holds none, and {len(stored)} snapshots "
-                f"are in it. {_ways_out(region)}"
+                f"the vault of {region} is away: {place} holds none, and it has "
+                f"{counted(len(stored), 'snapshot')}. {_ways_out(region)}"
             )
         vault = make_vault(settings, region, clock)
     else:
@@ -70,8 +71,8 @@ def _admit(
     """Raises VaultAwayError unless that is the region's vault, or may become it."""
     if known is None and stored and not any(map(vault.has, stored)):
         raise VaultAwayError(
-            f"{place} is not the vault of {region}: it has none of the {len(stored)} snapshots "
-            f"that are completed. {_ways_out(region)}"
+            f"{place} is not the vault of {region}: it has none of "
+            f"{counted(len(stored), 'completed snapshot')}. {_ways_out(region)}"
         )
     if known is not None and vault.id != known:
         raise VaultAwayError(

@@ -14,6 +14,7 @@ from mooring.admin.demo.files import check_files, files_being_written
 from mooring.admin.demo.filesystem import why_not
 from mooring.admin.demo.server import DemoError, Ran, ServerProcess, client_program, pause
 from mooring.admin.demo.writers import Writers
+from mooring.model.counts import counted
 from mooring.model.extents import BLOCK_SIZE
 
 MIB = 1024 * 1024
@@ -97,7 +98,8 @@ class Story:
         self.fill(uri)
         self.writers.start(uri, RECORD_BLOCKS, rate=RECORDS_PER_SECOND)
         pause(1.0)
-        print(f"a writer is at work: {self.writers.written()} records written and acknowledged")
+        written = counted(self.writers.written(), "record")
+        print(f"a writer is at work: {written} written and acknowledged")
         return uri
 
     def attach(self, disk: str, path: str) -> str:
@@ -166,7 +168,8 @@ class Story:
             print(f"  {wrong}")
         self.prove(
             verdict.ok and verdict.written > 0,
-            f"{disk}: {verdict.written} records byte for byte: all that were acknowledged "
+            f"{disk}: {counted(verdict.written, 'record')} byte for byte: all that were "
+            "acknowledged "
             "before the request, none issued after the reply",
         )
 
@@ -218,7 +221,8 @@ class Story:
         found = check_files(restored, self.server.data, journal, ran.began, ran.ended)
         self.prove(
             found.ok,
-            f"files-again: the journal replays, e2fsck finds nothing, all {found.whole} files "
+            f"files-again: the journal replays, e2fsck finds nothing, all "
+            f"{counted(found.whole, 'file')} "
             "synchronised before the request are intact, and none begun after the reply is there",
         )
 
@@ -236,7 +240,7 @@ class Story:
         written = self.writers.written() - before
         self.prove(
             self.writers.alive and written > 0,
-            f"without a server, the disk took {written} more records undisturbed",
+            f"without a server, the disk took {counted(written, 'more record')} undisturbed",
         )
         self.server.start()
         print("$ mooringd serve")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from mooring.config.settings import Settings
 from mooring.model.clock import SystemClock
+from mooring.model.counts import counted
 from mooring.model.paths import Paths
 from mooring.wiring.catalog_copies import catalog_copies, catalog_file
 
@@ -33,7 +34,7 @@ def catalog_findings(settings: Settings) -> Iterator[tuple[bool, str]]:
         yield True, f"{where}: none yet; `mooringd serve` makes one when it starts"
     else:
         age = (clock.now_ms() - newest) / 3_600_000
-        text = f"{where}: the newest is {age:.0f} hours old"
+        text = f"{where}: the newest is {counted(round(age), 'hour')} old"
         if age > LATE * hours:
             yield False, f"{text}; start the server, or see its log for why it makes none"
         else:

@@ -18,6 +18,7 @@ from mooring.config.settings import Settings
 from mooring.engine.qemu.daemon.open_layers import may_discard
 from mooring.host.rooms import of_vault
 from mooring.model.clock import SystemClock
+from mooring.model.counts import counted
 from mooring.model.errors import ConfigurationError, ServerRunningError
 from mooring.model.paths import Paths
 from mooring.model.resources.disk import DiskState
@@ -178,7 +179,7 @@ def _threads(told: Mapping[str, Any]) -> Iterator[Finding]:
     for problem in told["problems"]:
         yield Finding(False, f"{problem}; the server's log has the whole of it")
     if not told["problems"]:
-        yield Finding(True, f"all {told['threads']} threads of the server work")
+        yield Finding(True, f"all {counted(told['threads'], 'thread')} of the server work")
 
 
 def _context(region: str) -> Context:
@@ -191,7 +192,7 @@ def _disks(told: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:
         if one["state"] == DiskState.ERROR:
             yield Finding(False, f"{where}: could not be made; delete it with delete-disk")
         elif one["state"] != DiskState.PENDING:
-            text = one["problem"] or f"{one['layers']} layers"
+            text = one["problem"] or f"{counted(one['layers'], 'layer')}"
             yield Finding(one["ok"], f"{where}: {text}{_way_out(one)}")
 
 

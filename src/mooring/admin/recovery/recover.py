@@ -12,6 +12,7 @@ from mooring.admin.vaults.chosen import opened, readable_roots
 from mooring.catalog.database import Transaction
 from mooring.config.settings import Settings
 from mooring.model.automatic.rules import AutoSource, name_as_manual, name_of
+from mooring.model.counts import counted
 from mooring.model.errors import ConfigurationError
 from mooring.model.extents import BLOCK_SIZE, GIB
 from mooring.model.names import MAX_NAME_LENGTH
@@ -93,13 +94,13 @@ def _check_regions(settings: Settings, roots: Iterable[Root]) -> None:
 
 def _check_empty(transaction: Transaction, settings: Settings) -> None:
     counts = {
-        "instance snapshots": len(transaction.instance_snapshots.all()),
-        "disks": len(transaction.disks.all()),
-        "snapshots": len(transaction.snapshots.all()),
-        "instances": len(transaction.instances.all()),
-        "jobs": sum(job.kind is not JobKind.COLLECT_VAULT for job in transaction.jobs.all()),
+        "instance snapshot": len(transaction.instance_snapshots.all()),
+        "disk": len(transaction.disks.all()),
+        "snapshot": len(transaction.snapshots.all()),
+        "instance": len(transaction.instances.all()),
+        "job": sum(job.kind is not JobKind.COLLECT_VAULT for job in transaction.jobs.all()),
     }
-    found = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    found = ", ".join(counted(count, what) for what, count in counts.items() if count)
     if found:
         raise ConfigurationError(
             f"the catalog of {settings.data_directory} is not empty ({found}) and stays as it is: "
@@ -252,11 +253,13 @@ def _snapshot(transaction: Transaction, root: Root) -> DiskSnapshot:
 
 def _report_disks(entered: Entered) -> None:
     if entered.disks:
-        print(f"{len(entered.disks)} disks recovered: {', '.join(entered.disks)}")
+        print(f"{counted(len(entered.disks), 'disk')} recovered: {', '.join(entered.disks)}")
     if entered.instances:
-        print(f"{len(entered.instances)} instances recovered: {', '.join(entered.instances)}")
+        count = counted(len(entered.instances), "instance")
+        print(f"{count} recovered: {', '.join(entered.instances)}")
     if entered.changed:
-        print(f"{len(entered.changed)} disks are attached as they are now, no longer as recorded")
+        count = counted(len(entered.changed), "disk")
+        print(f"attached as found, no longer as recorded: {count}")
     for old, new in entered.renamed:
         print(f"  {old} is taken; it is now {new}")
 
@@ -267,9 +270,9 @@ def _report(
     renamed: list[tuple[str, str]],
     damaged: dict[str, str],
 ) -> None:
-    print(f"{len(singles)} snapshots recovered")
+    print(f"{counted(len(singles), 'snapshot')} recovered")
     if wholes:
-        print(f"{len(wholes)} instance snapshots recovered")
+        print(f"{counted(len(wholes), 'instance snapshot')} recovered")
     for one in singles:
         if one.disk_path is not None:
             print(f"  {one.name} was part of an instance snapshot that is not complete")

@@ -7,6 +7,7 @@ from mooring.admin.vaults.chosen import opened
 from mooring.admin.vaults.roots import expected
 from mooring.config.settings import Settings
 from mooring.host.rooms import of_vault
+from mooring.model.counts import counted
 from mooring.model.paths import Paths
 from mooring.wiring.data_directory import run_place
 from mooring.wiring.file_systems import file_systems
@@ -30,11 +31,11 @@ def collect(settings: Settings, *, region: str | None = None, dry_run: bool = Fa
             thinned = done.segments_punched + done.segments_rewritten
             print(
                 f"{place}: {amount(done.bytes_freed)} {would}freed "
-                f"({done.segments_deleted} segments {would}deleted, "
+                f"({counted(done.segments_deleted, 'segment')} {would}deleted, "
                 f"{thinned} thinned out, {done.segments_kept} kept)"
             )
             if done.claims_expired:
-                print(f"  {done.claims_expired} claims of dead processes {would}removed")
+                print(f"  {counted(done.claims_expired, 'claim')} of dead processes {would}removed")
             if done.files_swept:
-                print(f"  {done.files_swept} unfinished files of dead processes removed")
+                print(f"  {counted(done.files_swept, 'unfinished file')} of dead processes removed")
     return 0

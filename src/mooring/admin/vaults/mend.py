@@ -10,6 +10,7 @@ from mooring.admin.vaults.chosen import opened, readable_roots, regions
 from mooring.admin.vaults.images import opened_images
 from mooring.admin.vaults.verify import print_damage
 from mooring.config.settings import Settings
+from mooring.model.counts import counted
 from mooring.model.errors import ConfigurationError
 from mooring.vault.store.place import Store, is_bucket, open_place
 from mooring.vault.vault import Mending
@@ -68,8 +69,9 @@ def _stores(
 
 
 def _report(place: str, done: Mending) -> None:
-    result = f"{len(done.left)} snapshots are still damaged" if done.left else "no damage is left"
+    left = len(done.left)
+    result = f"still damaged: {counted(left, 'snapshot')}" if left else "no damage is left"
     print(
-        f"{place}: {len(done.roots)} roots and {done.frames} frames in {done.segments} segments "
-        f"mended: {result}"
+        f"{place}: {counted(len(done.roots), 'root')} and {counted(done.frames, 'frame')} in "
+        f"{counted(done.segments, 'segment')} mended: {result}"
     )

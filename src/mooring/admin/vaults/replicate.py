@@ -8,6 +8,7 @@ from mooring.admin.amounts import amount
 from mooring.admin.vaults.chosen import opened, regions
 from mooring.admin.vaults.roots import copy_known, note_copy
 from mooring.config.settings import Settings
+from mooring.model.counts import counted
 from mooring.model.errors import ConfigurationError, VaultAwayError
 from mooring.vault.store.place import is_bucket, open_place
 from mooring.vault.vault import Replication, Root, Vault
@@ -95,6 +96,6 @@ def _report(region: str, place: str, done: Replication) -> None:
     state = "incomplete" if done.problems else "complete"
     deleted = f", {len(done.deleted)} deleted" if done.deleted else ""
     print(
-        f"{region}: {len(done.copied)} snapshots copied{deleted}, {amount(done.copied_bytes)} "
-        f"written; the copy in {place} is {state}"
+        f"{region}: {counted(len(done.copied), 'snapshot')} copied{deleted}, "
+        f"{amount(done.copied_bytes)} written; the copy in {place} is {state}"
     )

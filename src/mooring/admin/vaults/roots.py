@@ -8,6 +8,7 @@ from dataclasses import replace
 from mooring.config.settings import Settings
 from mooring.jobs.roots import compare, expected_roots
 from mooring.model.clock import SystemClock
+from mooring.model.counts import counted
 from mooring.model.errors import ConfigurationError, VaultError
 from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.vault.vault import Vault
@@ -81,7 +82,7 @@ def missing_vault(settings: Settings, region: str) -> str | None:
     if known is None and not count:
         return None
     return (
-        f"is away, with {count} snapshots in it: mount it, put it back, or set "
+        f"is away, with {counted(count, 'snapshot')} in it: mount it, put it back, or set "
         f"regions.{region}.vault to where it is; if it is lost, `mooringd accept --region "
         f"{region}` makes a new one"
     )

@@ -9,6 +9,7 @@ from typing import Any
 from mooring.admin.amounts import amount
 from mooring.admin.vaults.chosen import opened, readable_roots
 from mooring.config.settings import Settings
+from mooring.model.counts import counted
 from mooring.vault.vault import SnapshotInfo, Usage
 
 HEADINGS = ("SNAPSHOT", "DISK", "SIZE", "ALONE", "SHARED", "FULL COPY")
@@ -60,7 +61,8 @@ def _row(info: SnapshotInfo, one: Usage) -> dict[str, Any]:
 
 
 def _print_table(place: str, rows: list[dict[str, Any]], sums: dict[str, int]) -> None:
-    print(f"{place}: {len(rows)} snapshots; full copies: {amount(sums['fullCopyBytes'])}")
+    count = counted(len(rows), "snapshot")
+    print(f"{place}: {count}; full copies: {amount(sums['fullCopyBytes'])}")
     cells = [
         (
             row["diskSnapshotName"],

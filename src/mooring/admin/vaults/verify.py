@@ -9,6 +9,7 @@ from mooring.admin.amounts import amount
 from mooring.admin.vaults.chosen import nothing_there, opened, readable_roots, regions
 from mooring.admin.vaults.roots import differences, missing_vault
 from mooring.config.settings import Settings
+from mooring.model.counts import counted
 from mooring.model.errors import ConfigurationError
 from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.vault.vault import Damage, Root, Vault, scrub
@@ -94,11 +95,13 @@ def verify_stored(settings: Settings, *, region: str | None = None) -> int:
         damaged += len(found.problems)
         result = f"{len(found.problems)} damaged" if found.problems else "no damage"
         size = amount(found.stored_bytes)
-        print(f"{place}: {found.objects} objects, {found.frames} frames, {size} stored: {result}")
+        held = f"{counted(found.objects, 'object')}, {counted(found.frames, 'frame')}"
+        print(f"{place}: {held}, {size} stored: {result}")
         if found.punched:
             print(
-                f"  {found.punched} frames were given back; that no snapshot needs them, "
-                "`mooringd verify` without --stored tells"
+                f"  given back: {counted(found.punched, 'frame')}; `mooringd verify` without "
+                "--stored "
+                "tells whether a snapshot needs one"
             )
     if not seen:
         raise nothing_there(settings)
@@ -121,7 +124,7 @@ def _verify(
     part = "all data" if percent == 100 else f"{percent:g} % of the data"
     result = f"{len(found)} damaged" if found else "no damage"
     count = len(roots) if ids is None else len(ids)
-    print(f"{place}: {count} snapshots, {part} read back: {result}")
+    print(f"{place}: {counted(count, 'snapshot')}, {part} read back: {result}")
     return len(found)
 
 

@@ -11,6 +11,7 @@ from dissect.btrfs import Btrfs
 
 from mooring.cli.files.export_stream import ExportStream
 from mooring.cli.files.file_system import Node
+from mooring.model.counts import counted
 from mooring.model.errors import UnreadableFileError
 
 _SUPERBLOCK = 0x10000
@@ -34,7 +35,8 @@ class BtrfsFileSystem:
         (devices,) = struct.unpack_from("<Q", head, 136)
         if devices != 1:
             raise UnreadableFileError(
-                f"is btrfs on {devices} devices, of which this is one: make disks from the "
+                f"is btrfs on {counted(devices, 'device')}, of which this is one: make disks from "
+                "the "
                 "snapshots of all of them"
             )
         self.note = _NOTE if log_root else ""

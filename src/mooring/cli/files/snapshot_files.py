@@ -14,6 +14,7 @@ from mooring.cli.files.file_systems import kind_of, open_file_system, other_kind
 from mooring.cli.files.partitions import Partition, partitions
 from mooring.cli.files.watchdog import Watchdog
 from mooring.cli.progress import size as amount
+from mooring.model.counts import counted
 from mooring.model.errors import CommandError, MooringError, UnreadableFileError
 from mooring.nbd.blocking import BlockingNbdClient
 
@@ -183,7 +184,7 @@ def _nothing(disk: ExportStream, snapshot: str, found: list[Partition]) -> str:
     others = {one.number: other_kind_of(_part(disk, one)) for one in found}
     told = ", ".join(f"{number} is {words}" for number, words in others.items() if words)
     return (
-        f"{snapshot} has no file system that can be read on its {len(found)} partitions"
+        f"{snapshot} has no file system that can be read on its {counted(len(found), 'partition')}"
         f"{f' ({told})' if told else ''}. {_CAN}"
     )
 

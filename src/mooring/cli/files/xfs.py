@@ -18,6 +18,7 @@ from mooring.cli.files.file_system import Node
 from mooring.cli.files.inode import Inode
 from mooring.cli.files.mapped_file import MappedFile, Run
 from mooring.cli.files.xfs_log import Log, is_clean
+from mooring.model.counts import counted
 from mooring.model.errors import UnreadableFileError
 
 _FTYPE, _BIGTIME, _NEEDS_REPAIR, _NREXT64 = 0x1, 0x8, 0x10, 0x20
@@ -198,8 +199,8 @@ class XfsFileSystem:
                 yield Run(at * size, self._place(place), count * size)
         if found != inode.extents:
             raise UnreadableFileError(
-                f"is damaged, or was changed just before the snapshot: it has {found} extents of "
-                f"{inode.extents}"
+                f"is damaged, or was changed just before the snapshot: it has "
+                f"{counted(found, 'extent')} of {inode.extents}"
             )
 
     def _records(self, data: bytes, at: int, count: int) -> Iterator[tuple[int, int, int, bool]]:

@@ -14,6 +14,7 @@ import os
 import stat
 import struct
 
+from mooring.model.counts import counted
 from mooring.model.errors import CommandError
 
 FORMATS = {
@@ -81,7 +82,7 @@ def _check_qcow2(header: bytes, path: str) -> None:
     if incompatible & 4:
         raise _refused(path, "keeps its data in another file", "qcow2")
     if snapshots:
-        raise _refused(path, f"has {snapshots} snapshots of its own inside", "qcow2")
+        raise _refused(path, f"has {counted(snapshots, 'snapshot')} of its own inside", "qcow2")
     if encryption:
         raise _refused(path, "is encrypted", "qcow2")
     if incompatible & 2:

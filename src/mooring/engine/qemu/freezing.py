@@ -20,6 +20,7 @@ from mooring.engine.qemu.disk import LiveDisk
 from mooring.engine.qemu.instances import Instance
 from mooring.engine.qemu.layers import points as points_of
 from mooring.engine.qemu.registry import Registry
+from mooring.model.counts import counted
 from mooring.model.errors import EngineError, LayerDamagedError, MooringError
 
 
@@ -113,7 +114,8 @@ def _check_layers(disk: LiveDisk, most: int) -> None:
     if count >= most:
         why = f" ({disk.merge_problem})" if disk.merge_problem else ""
         raise EngineError(
-            f"disk {disk.layers.disk_id} has {count} layers that are not merged yet{why}: take "
+            f"disk {disk.layers.disk_id} has {counted(count, 'layer')} that are not merged "
+            f"yet{why}: take "
             "snapshots of it less often, or when it is written less"
         )
 

@@ -13,6 +13,7 @@ from mooring.model.automatic.rhythm import (
     parse_rhythms,
 )
 from mooring.model.automatic.rules import KEPT, AutoRun, AutoSource, minute, name_of, next_run
+from mooring.model.counts import counted
 from mooring.model.operation import ResourceType
 
 KEPT_FAILURES = 7
@@ -133,8 +134,8 @@ def every(period_ms: int) -> str:
     for unit, word in _UNITS:
         if period_ms % unit == 0:
             count = period_ms // unit
-            return f"every {word}" if count == 1 else f"every {count} {word}s"
-    return f"every {period_ms // 1000} seconds"
+            return f"every {word}" if count == 1 else f"every {counted(count, word)}"
+    return f"every {counted(period_ms // 1000, 'second')}"
 
 
 def span(length_ms: int) -> str:

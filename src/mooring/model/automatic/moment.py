@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from mooring.model.counts import counted
 from mooring.model.errors import InvalidInputException, NotFoundException
 
 TYPE_CHECKING = False
@@ -112,7 +113,8 @@ def choose(
     if len(found) > 1:
         stamps = [stamp(one) for one in found]
         raise InvalidInputException(
-            f"{name.of}@{name.when} can be any of {len(stamps)} automatic snapshots; name one: "
+            f"{name.of}@{name.when} can be any of {counted(len(stamps), 'automatic snapshot')}; "
+            "name one: "
             f"{_listed(name, stamps)}."
         )
     return found[0]

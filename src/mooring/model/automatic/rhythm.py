@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from mooring.model.counts import counted
 from mooring.model.errors import InvalidInputException
 from mooring.model.names import shown
 
@@ -82,7 +83,8 @@ def parse_rhythms(text: str) -> tuple[Rhythm, ...]:
     if not parts:
         raise _wrong(text, "it is empty")
     if len(parts) > MAX_RHYTHMS:
-        raise _wrong(text, f"it has {len(parts)} rhythms, and {MAX_RHYTHMS} is the limit")
+        given = counted(len(parts), "rhythm")
+        raise _wrong(text, f"it has {given}, and {MAX_RHYTHMS} is the limit")
     rhythms = sorted({_parse_one(text, part) for part in parts}, key=lambda one: one.period_ms)
     if len({one.period_ms for one in rhythms}) < len(rhythms):
         raise _wrong(text, "two of its rhythms have the same period")
@@ -140,7 +142,7 @@ def _parse_one(text: str, part: str) -> Rhythm:
     keep = int(keep_count) * _UNITS[keep_unit]
     if period < MIN_PERIOD_MS:
         least = MIN_PERIOD_MS // MINUTE_MS
-        raise _wrong(text, f"{part!r} is more often than every {least} minutes")
+        raise _wrong(text, f"{part!r} is more often than every {counted(least, 'minute')}")
     if period > _UNITS["year"]:
         raise _wrong(text, f"{part!r} is less often than once in a year")
     if keep < period:

@@ -10,6 +10,7 @@ from mooring.catalog.database import Transaction
 from mooring.model.automatic import rules
 from mooring.model.automatic.health import AutoFailure
 from mooring.model.automatic.rules import AutoSource
+from mooring.model.counts import counted
 from mooring.model.errors import (
     InvalidInputException,
     NotFoundException,
@@ -62,7 +63,8 @@ def delete_auto_snapshot(backend: Backend, call: Call) -> Result:
         found = exact or found
         if len(found) > 1:
             raise InvalidInputException(
-                f"{len(found)} automatic snapshots of {resource.name} are of {date}. Give the "
+                f"{counted(len(found), 'automatic snapshot')} of {resource.name} are of {date}. "
+                "Give the "
                 f"minute, too: the newest is {rules.minute(found[-1].created_ms)}."
             )
         for snapshot in found:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from mooring.catalog.database import Transaction
+from mooring.model.counts import counted
 from mooring.model.errors import (
     DiskBusyError,
     InvalidInputException,
@@ -134,7 +135,7 @@ def _check_attach(transaction: Transaction, disk: Disk, instance: Instance, path
     attached = transaction.disks.of_instance(instance.id)
     if len(attached) >= MAX_DISKS_PER_INSTANCE:
         raise InvalidInputException(
-            f"The instance {instance.name} has {len(attached)} disks attached; "
+            f"The instance {instance.name} has {counted(len(attached), 'disk')} attached; "
             f"{MAX_DISKS_PER_INSTANCE} is the limit. Detach one first."
         )
     if path in [other.path for other in attached]:

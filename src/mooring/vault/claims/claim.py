@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mooring.model.clock import Clock
+from mooring.model.counts import counted
 from mooring.model.errors import MooringError, ObjectNotFoundError, VaultError
 from mooring.vault.claims.margins import (
     CLAIM_EXPIRES_MS,
@@ -109,7 +110,8 @@ class Claim:
             what = self._fields["snapshot"]
             raise VaultError(
                 f"the claim for {f'snapshot {what}' if what else f'a {purpose}'} expired: nothing "
-                f"was heard of its process for {expires_ms(purpose) // 60000} minutes; start it "
+                f"was heard of its process for {counted(expires_ms(purpose) // 60000, 'minute')}; "
+                "start it "
                 "again"
             ) from None
 

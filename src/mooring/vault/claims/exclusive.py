@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from mooring.model.clock import Clock
+from mooring.model.counts import counted
 from mooring.model.errors import ObjectNotFoundError, VaultBusyError
 from mooring.model.ids import Ids
 from mooring.vault.claims.claim import Claim, Purpose, decode_claim, expires_ms
@@ -39,7 +40,7 @@ def without_collectors(store: Store, clock: Clock, ids: Ids, cipher: Cipher) -> 
                 what = "somebody copies into" if copying else "a collection runs on"
                 raise VaultBusyError(
                     f"{what} the vault {store.description}, or was killed less than "
-                    f"{expires_ms(other) // 60000} minutes ago: try again later"
+                    f"{counted(expires_ms(other) // 60000, 'minute')} ago: try again later"
                 )
             clock.sleep(_LOOK_SECONDS)
         yield claim

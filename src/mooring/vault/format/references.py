@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mooring.model.counts import counted
 from mooring.model.errors import DamageError
 from mooring.vault.format.blocks import Array
 from mooring.vault.format.layout import ID_BYTES
@@ -130,7 +131,7 @@ def decode(data: bytes, own: bytes, length: int, *, blocks: bool) -> References:
     width = 5 if blocks else 4
     expected = _HEAD.size + count * ID_BYTES + length * width
     if found != length or flags != int(blocks) or len(data) != expected:
-        raise DamageError(f"it does not hold {length} references")
+        raise DamageError(f"it does not hold {counted(length, 'reference')}")
     result = References.__new__(References)
     start = _HEAD.size
     ids = [data[start + i * ID_BYTES : start + (i + 1) * ID_BYTES] for i in range(count)]

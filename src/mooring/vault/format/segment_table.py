@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from blake3 import blake3
 
+from mooring.model.counts import counted
 from mooring.model.errors import DamageError, VaultError
 from mooring.model.extents import BLOCK_SIZE
 from mooring.vault.format.blocks import Array
@@ -134,7 +135,8 @@ class SegmentTable:
     def entry(self, frame: int) -> FrameEntry:
         """The entry of a frame. Raises DamageError if there is no such frame."""
         if frame >= len(self._entries):
-            raise DamageError(f"it has {len(self._entries)} frames, and no frame {frame}")
+            count = counted(len(self._entries), "frame")
+            raise DamageError(f"it has {count}, and no frame {frame}")
         place = _HEAD.size + frame * _ROW.size
         _, stored, plain, kind, codec, _, content, digest = _ROW.unpack_from(self.raw, place)
         offset = int(self.places[frame])

@@ -59,6 +59,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from mooring.model.clock import Clock
+from mooring.model.counts import counted
 from mooring.model.errors import (
     DamageError,
     ObjectNotFoundError,
@@ -158,9 +159,10 @@ class Collector:
         present = list(roots)
         if missing := expected - {root.id for root in present}:
             raise RootsMissingError(
-                f"{len(missing)} snapshots that are completed have no root in the vault "
-                f"{self._store.description}, so nothing was collected: put them back, or delete "
-                "the snapshots",
+                f"the vault {self._store.description} has no root of "
+                f"{counted(len(missing), 'completed snapshot')}, so nothing was collected: put "
+                "back "
+                "what is missing, or delete the snapshots",
                 missing,
             )
         roots += self._newly_deleted(buried)

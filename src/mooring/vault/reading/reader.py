@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import numpy as np
 
+from mooring.model.counts import counted
 from mooring.model.errors import DamageError, SnapshotNotInVaultError, VaultError
 from mooring.model.extents import BLOCK_SIZE, Buffer, Extent
 from mooring.vault.claims.claim import Claim
@@ -204,7 +205,7 @@ def _where(part: Part, first: int) -> str:
     if isinstance(part.at, slice):
         return _describe(first + part.at.start, first + part.at.stop)
     low, high = first + int(part.at[0]), first + int(part.at[-1]) + 1
-    return f"{len(part.at)} blocks of {BLOCK_SIZE} bytes within {_describe(low, high)}"
+    return f"{counted(len(part.at), 'block')} of {BLOCK_SIZE} bytes within {_describe(low, high)}"
 
 
 def _describe(first: int, end: int) -> str:

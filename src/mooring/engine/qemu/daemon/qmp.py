@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 from mooring.model.clock import Clock
+from mooring.model.counts import counted
 from mooring.model.errors import EngineError
 
 _CONNECT_PAUSE = 0.01
@@ -96,7 +97,7 @@ class Monitor:
             except TimeoutError as error:
                 self._silent = (
                     f"the storage daemon at {self._path} has not answered {command} "
-                    f"for {timeout:g} seconds"
+                    f"for {counted(timeout, 'second')}"
                 )
                 self.close()
                 raise QmpSilenceError(self._silent) from error
