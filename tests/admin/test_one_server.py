@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from mooring.config.settings import Settings
 from mooring.engine.memory import MemoryEngine
 from mooring.model.errors import ConfigurationError, EngineError
 from mooring.wiring.server import build_server
-from tests.admin.servers import running, settings_at
+from tests.admin.servers import REGION, blocks, running, settings_at
+from tests.vault.disks import info
 
 
 @pytest.fixture
@@ -77,3 +79,15 @@ def test_a_start_that_fails_is_stopped(settings: Settings, monkeypatch: pytest.M
 
     with running(settings) as server:
         server.call("GetDisks")
+
+
+def test_a_server_that_stops_keeps_what_its_vaults_have_found(settings: Settings) -> None:
+    before = set(threading.enumerate())
+    with running(settings) as server:
+        vault = server.mooring.tools.vaults[REGION]
+        with vault.begin(info("kept", 8 << 30), None) as writer:
+            writer.write(0, blocks(1, 64))
+            writer.commit()
+
+    assert list(settings.data_directory.rglob("*.run")), "the digests of what it holds"
+    assert set(threading.enumerate()) <= before

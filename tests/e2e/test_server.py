@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 import time
@@ -49,6 +51,22 @@ def test_second_server_on_the_same_data_is_refused(deployment: Deployment) -> No
     assert "--data" in second.stderr
     assert "Traceback" not in second.stderr
     assert deployment.server.answers()
+
+
+def test_whoever_reads_where_it_is_can_connect(run_dir: Path) -> None:
+    """The moment after it was announced, not only some time later."""
+    data = run_dir / "data"
+    command = [str(OWN_PROGRAMS / "mooringd"), "serve", "--port", "0", "--data", str(data)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as server:
+        try:
+            announced = data / "server.json"
+            deadline = time.monotonic() + SECONDS
+            while not announced.exists() and time.monotonic() < deadline:
+                pass  # no pause: what is to be seen may last for milliseconds
+            address = urlsplit(json.loads(announced.read_text())["url"])
+            socket.create_connection((address.hostname, address.port), SECONDS).close()
+        finally:
+            server.terminate()
 
 
 def test_connections_outlive_the_pauses_of_clients_that_poll(deployment: Deployment) -> None:

@@ -139,6 +139,12 @@ class QemuHarness:
         process.close()
         return process.pid
 
+    def has_daemon(self, instance_id: str) -> bool:
+        process = find(self.run_dir / instance_id)
+        if process is not None:
+            process.close()
+        return process is not None
+
     def kill_daemon(self, instance_id: str) -> None:
         """Kill the instance's daemon and wait until it is gone."""
         process = find(self.run_dir / instance_id)

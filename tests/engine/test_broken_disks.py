@@ -53,8 +53,12 @@ def open_files(pid: int) -> list[str]:
     return links
 
 
-def test_a_disk_that_could_not_be_opened_is_served_when_it_can(qemu: QemuHarness) -> None:
+@pytest.mark.parametrize("layer", ["missing", "unreadable"])
+def test_a_disk_that_could_not_be_opened_is_served_when_it_can(
+    qemu: QemuHarness, layer: str
+) -> None:
     instance, good = attached(qemu, SIZE, "good")
+    other, _ = attached(qemu, SIZE, "other")
     bad = Export(new_id(), "bad")
     qemu.engine.create(bad.disk_id, SIZE)
     qemu.engine.attach(instance, bad)
@@ -68,9 +72,14 @@ def test_a_disk_that_could_not_be_opened_is_served_when_it_can(qemu: QemuHarness
     hidden = doomed.with_name("hidden")
 
     doomed.rename(hidden)
+    if layer == "unreadable":
+        # A link to itself stands for any error but that there is none: EIO, EACCES, EMFILE.
+        doomed.symlink_to(doomed)
     qemu.kill_daemon(instance)
     eventually(lambda: qemu.engine.health(good.disk_id).ok)
     assert doomed.name in qemu.engine.health(bad.disk_id).problem
+    qemu.kill_daemon(other)
+    eventually(lambda: qemu.has_daemon(other))
     hidden.rename(doomed)
 
     eventually(lambda: qemu.engine.health(bad.disk_id).ok)
