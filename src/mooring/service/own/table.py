@@ -11,12 +11,12 @@ from mooring.service.context import Context
 from mooring.service.entry import Entry, Takes, Use, administers, changes, reads
 from mooring.service.own.automatic import automatic
 from mooring.service.own.disks import device, disk, disks, uri
+from mooring.service.own.imports import import_place, import_snapshot
 from mooring.service.own.own_request import Answer, Question
 from mooring.service.own.snapshots import export, export_record, instance_snapshot, snapshot
 from mooring.service.own.threads import threads
 from mooring.service.own.vault import diff, usage
 from mooring.service.reach import Through
-from mooring.service.snapshots.imports import import_place, import_snapshot
 from mooring.service.vault_presence import check_vaults
 
 # `uri`, `device` and `export` open a way to the data, which is more than to tell.
