@@ -42,7 +42,7 @@ def mounted(server: ServerProcess, folder: Path) -> Iterator[Path]:
     attach = ("mooring", "attach-disk", "--disk-name", "data", "--instance-name", "here")
     server.run(*attach, "--disk-path", "/dev/xvdf")
     wait(server, "attached", "get-disk", "--disk-name", "data", member="disk.attachmentState")
-    device = server.ask("device", diskName="data")["device"]
+    device = server.run("mooring", "device", "--disk-name", "data").output.strip()
     subprocess.run(["mkfs.ext4", "-q", "-E", "nodiscard", device, "1G"], check=True)
     mount = folder / "mount"
     mount.mkdir()

@@ -1,7 +1,7 @@
-"""Make docs/operations.md: every operation of Lightsail, served or not, and why.
+"""Make docs/operations.md: the operations of Lightsail, and Mooring's own requests.
 
-Run `python tools/list_operations.py` after a change of src/mooring/service/differences.py or of
-the operations served; `--check` exits 1 when the page is out of date.
+Run `python tools/list_operations.py` after a change of src/mooring/service/differences.py, of the
+operations served or of src/mooring/service/own/; `--check` exits 1 when the page is out of date.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mooring.protocol import service_model
 from mooring.service.differences import DIFFERENCES, NOT_SERVED
+from mooring.service.own.table import OWN_REQUESTS
 from mooring.service.table import OPERATIONS
 
 TARGET = Path(__file__).parent.parent / "docs/operations.md"
@@ -26,10 +27,20 @@ compares. What is served and has no remark is as on the real service, as far as 
 its examples and its clients tell.
 """
 
+OWN_HEAD = """\
+## Requests of Mooring's own
+
+What Lightsail's API has no words for, `mooring` and `mooringd` ask a server below `/mooring/`,
+signed as any other request. What only asks is a GET with its members in the query; what changes
+something is a POST with its members as a JSON object and the content type `application/json`,
+which no form of another site can send. Answers are JSON objects; errors are those of the API.
+These requests belong to the version of the server: use the `mooring` that was installed with it.
+"""
+
 
 def page() -> str:
     """The text of the page."""
-    return "\n".join([HEAD, *_served(), "", *_unserved()]) + "\n"
+    return "\n".join([HEAD, *_served(), "", *_own(), "", *_unserved()]) + "\n"
 
 
 def problems() -> list[str]:
@@ -50,6 +61,16 @@ def _served() -> Iterator[str]:
     yield "| --- | --- |"
     for name in sorted(OPERATIONS):
         yield f"| {name} | {DIFFERENCES.get(name, '')} |"
+
+
+def _own() -> Iterator[str]:
+    yield OWN_HEAD
+    yield "| request | members | needs | |"
+    yield "| --- | --- | --- | --- |"
+    for name, one in sorted(OWN_REQUESTS.items()):
+        members = ", ".join(f"`{member}`" for member in one.members)
+        summary = " ".join((one.entry.function.__doc__ or "").split("\n\n")[0].split())
+        yield f"| {one.method} {name} | {members} | {one.entry.need} | {summary} |"
 
 
 def _unserved() -> Iterator[str]:

@@ -11,7 +11,7 @@ import pytest
 from mooring.config.settings import EngineSettings
 from mooring.model.errors import OperationFailureException
 from mooring.service.context import Context
-from mooring.service.own.table import question_handlers
+from mooring.service.own.table import own_handlers
 from tests.admin.servers import REGION, ZONE, running, settings_at
 
 
@@ -24,7 +24,7 @@ def test_an_export_says_so(run_dir: Path, tmp_path: Path, monkeypatch: pytest.Mo
         server.settle()
         server.call("CreateDiskSnapshot", diskName="data", diskSnapshotName="snap")
         server.settle()
-        ask = question_handlers(server.mooring.backend)["export"]
+        ask = own_handlers(server.mooring.backend)["grant"]
         context = Context(
             region=REGION, caller="AKIATEST", request_id="r", invocation_id=None, received_ms=0
         )

@@ -18,7 +18,7 @@ from mooring.observe.audit import AuditLog
 from mooring.protocol import service_model, sigv4
 from mooring.service.context import Context
 from mooring.service.credentials.keys import Key
-from mooring.service.own.table import QUESTIONS
+from mooring.service.own.table import OWN_REQUESTS
 from mooring.service.table import OPERATIONS
 
 MODEL = service_model.load()
@@ -47,7 +47,7 @@ class Reply:
 class Door:
     """The door, and what its handlers were called with.
 
-    Operations and questions without a handler of their own answer with nothing.
+    Operations and own requests without a handler of their own answer with nothing.
     """
 
     def __init__(
@@ -64,14 +64,15 @@ class Door:
         self.app = create_app(
             model=MODEL,
             handlers={name: self._noting(name, handlers) for name in MODEL.operations},
-            questions={"uri": self._noting("uri", handlers)},
+            own_requests=OWN_REQUESTS,
+            own_handlers={name: self._noting(name, handlers) for name in OWN_REQUESTS},
             find_key={KEY: Key(KEY, SECRET, access=access)}.get,
             regions=["us-east-2", "us-west-2"],
             clock=self.clock,
             ids=SequentialIds(),
             limits=limits or Limits(),
             throttles=throttle,
-            entries={**OPERATIONS, **QUESTIONS},
+            entries=OPERATIONS,
             audit_log=audit_log,
         )
 
@@ -100,6 +101,19 @@ class Door:
         target = f"/mooring/{question}" + (f"?{query}" if query else "")
         sent = {"Host": HOST, **signature("GET", target, {"Host": HOST}, b"", **signing)}
         return self.send("GET", target, sent)
+
+    def act(
+        self,
+        action: str,
+        body: bytes | Mapping[str, Any] = b"{}",
+        content_type: str = "application/json",
+    ) -> Reply:
+        """Send a signed action."""
+        target = f"/mooring/{action}"
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        sent = {"Host": HOST, "Content-Type": content_type}
+        sent = {**sent, **signature("POST", target, sent, content)}
+        return self.send("POST", target, sent, [content])
 
     def send(
         self,

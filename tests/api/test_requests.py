@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 
@@ -324,7 +323,7 @@ def test_the_signature_covers_the_path_that_was_sent() -> None:
     assert not door.calls
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/metrics", "/mooring/uri", "/mooring/x/y"])
+@pytest.mark.parametrize("path", ["/healthz", "/metrics", "/mooring/", "/mooring/x/y"])
 def test_no_operation_is_called_on_our_own_paths(path: str) -> None:
     door = Door()
     reply = door.send("POST", path, signed("GetDisks", b"{}", path=path), [b"{}"])
@@ -357,55 +356,6 @@ def test_who_looks_at_it_with_a_browser_is_told_what_it_is() -> None:
 
     assert reply.status == 200
     assert reply.text.startswith("This is Mooring, which serves the Lightsail API")
-
-
-def ask(door: Door, target: str, **signing: str) -> Any:
-    headers = {"Host": HOST, **signature("GET", target, {"Host": HOST}, b"", **signing)}
-    return door.send("GET", target, headers)
-
-
-@pytest.mark.parametrize(
-    "text", ["x", "{}", "[1]", '["a"]', "[{}]", '[{"key": 1}]', '[{"key": "a", "b": "c"}]', "null"]
-)
-def test_tags_of_a_question_are_a_list_as_json(text: str) -> None:
-    door = Door(uri=lambda context, params: {"tags": params["tags"]})
-    reply = ask(door, f"/mooring/uri?tags={quote(text, safe='')}")
-
-    status, name, message = error_of(reply)
-    assert (status, name) == (400, "InvalidInputException")
-    assert "tags must be a list as JSON" in message
-
-
-def test_tags_of_a_question() -> None:
-    door = Door(uri=lambda context, params: {"tags": params["tags"]})
-    text = '[{"key": "team", "value": "a b"}, {"key": "keep"}]'
-    reply = ask(door, f"/mooring/uri?tags={quote(text, safe='')}")
-    assert reply.json() == {"tags": [{"key": "team", "value": "a b"}, {"key": "keep"}]}
-
-
-def test_questions_of_our_own_are_answered() -> None:
-    door = Door(uri=lambda context, params: {"uri": f"nbd://{params['diskName']}"})
-    reply = ask(door, "/mooring/uri?diskName=a%20disk")
-
-    assert reply.status == 200
-    assert reply.json() == {"uri": "nbd://a disk"}
-    assert reply.headers["content-type"] == "application/json"
-    assert door.calls[0][1].region == "us-east-2"
-
-
-def test_questions_are_answered_only_to_those_who_signed() -> None:
-    door = Door()
-
-    assert error_of(ask(door, "/mooring/uri?diskName=d", secret="wrong"))[0] == 400
-    assert error_of(door.send("GET", "/mooring/uri"))[1] == "MissingAuthenticationTokenException"
-    assert not door.calls
-
-
-def test_there_are_no_other_questions() -> None:
-    status, name, message = error_of(ask(Door(), "/mooring/weather"))
-
-    assert (status, name) == (400, "UnknownOperationException")
-    assert message == "There is no question 'weather'; known: uri."
 
 
 def gather(door: Door, number: int) -> list[Reply]:

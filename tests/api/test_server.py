@@ -76,7 +76,8 @@ def serving(
     app = create_app(
         model=service_model.load(),
         handlers={"GetDisk": service.get_disk, "GetDisks": service.get_disks},
-        questions={},
+        own_requests={},
+        own_handlers={},
         find_key={KEY: Key(KEY, SECRET)}.get,
         regions=["us-east-2", "us-west-2"],
         clock=SystemClock(),

@@ -189,7 +189,9 @@ def test_device(mooring: Run, server: RecordingServer) -> None:
     scripted(server, {"diskName": "D", "device": "/dev/loop0", "usedBy": None})
 
     assert mooring("device", "--disk-name", "D") == (0, "/dev/loop0\n", "")
-    assert server.requests[-1].path == "/mooring/device?diskName=D"
+    request = server.requests[-1]
+    assert (request.method, request.path) == ("POST", "/mooring/device")
+    assert json.loads(request.body) == {"diskName": "D"}
     assert "/dev/loop" not in mooring("device", "help").stderr
 
 
@@ -209,8 +211,9 @@ def test_export(mooring: Run, server: RecordingServer) -> None:
 
     assert result == (0, "nbd+unix:///0?socket=/run/s\n", "")
     request = server.requests[-1]
-    path = "/mooring/export?diskSnapshotName=S&seconds=60"
-    assert (request.method, request.path) == ("GET", path)
+    assert (request.method, request.path) == ("POST", "/mooring/grant")
+    assert request.content_type == "application/json"
+    assert json.loads(request.body) == {"diskSnapshotName": "S", "seconds": 60}
 
 
 def test_diff_follows_the_pages(mooring: Run, server: RecordingServer) -> None:

@@ -222,13 +222,14 @@ def test_a_full_run_directory_delays_what_needs_a_socket(deployment: Deployment)
         deployment.disk("new")
         deployment.instance("another")
         attach = {"diskName": "new", "instanceName": "another", "diskPath": "/dev/xvdz"}
+        export = ("mooring", "export", "--disk-snapshot-name", "s1", "--seconds", "60")
         with Ballast(run):
             with pytest.raises(DemoError, match="is full"):
-                deployment.server.ask("export", diskSnapshotName="s1", seconds="60")
+                deployment.server.run(*export)
             deployment.call("AttachDisk", **attach)  # waits for room
             assert content(uri, 8 * MIB) == noise(1)
         deployment.until_disk("new", "attachmentState", "attached")
-        assert deployment.server.ask("export", diskSnapshotName="s1", seconds="60")["uri"]
+        assert deployment.server.run(*export).output
         deployment.close()
         processes.end_all(run)
 

@@ -55,7 +55,7 @@ class Host:
         return str(answer["state"]["name"])
 
     def device(self, disk: str) -> str:
-        return str(self.deployment.server.ask("device", diskName=disk)["device"])
+        return self.deployment.server.run("mooring", "device", "--disk-name", disk).output.strip()
 
     def file_system(self, disk: str = "data") -> Path:
         """A new disk with an ext4, mounted."""

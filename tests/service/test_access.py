@@ -10,7 +10,7 @@ import pytest
 from mooring.model.access import Access, Need, Role
 from mooring.model.errors import AccessDeniedException, NotFoundException, ServiceError
 from mooring.service.context import Context
-from mooring.service.own.table import QUESTIONS, question_handlers
+from mooring.service.own.table import OWN_REQUESTS, own_handlers
 from mooring.service.table import OPERATIONS
 from tests.service.world import REGION, ZONE, World
 
@@ -79,12 +79,12 @@ def test_the_words_are_those_of_the_real_service(world: World) -> None:
         world.call("GetDisk", diskName="no")
 
 
-def test_questions_obey_too(tagged: World) -> None:
-    questions = question_handlers(tagged.backend)
+def test_own_requests_obey_too(tagged: World) -> None:
+    handlers = own_handlers(tagged.backend)
 
     def ask(name: str, access: Access, **params: str) -> Any:
         context = Context(REGION, "AKIATEST", "request", None, 0, access)
-        return questions[name](context, params)
+        return handlers[name](context, params)
 
     assert ask("disk", READER, diskName="ours")["diskName"] == "ours"
     assert ask("disk", DB, diskName="ours")["diskName"] == "ours"
@@ -92,8 +92,8 @@ def test_questions_obey_too(tagged: World) -> None:
         ask("disk", DB, diskName="theirs")
     with pytest.raises(AccessDeniedException, match=r"mooring:uri on resource: \*"):
         ask("uri", READER, diskName="ours")
-    for name, entry in QUESTIONS.items():
-        if entry.need is not Need.READ:
+    for name, request in OWN_REQUESTS.items():
+        if request.entry.need is not Need.READ:
             with pytest.raises(AccessDeniedException):
                 ask(name, READER, diskName="ours", diskSnapshotName="no")
 

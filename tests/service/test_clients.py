@@ -13,7 +13,7 @@ from mooring.model.errors import (
     OperationFailureException,
 )
 from mooring.service.context import Context
-from mooring.service.own.table import question_handlers
+from mooring.service.own.table import own_handlers
 from tests.service.world import REGION, World
 
 
@@ -31,7 +31,7 @@ def ask(world: World, question: str) -> Mapping[str, Any]:
     context = Context(
         region=REGION, caller="AKIATEST", request_id="r", invocation_id=None, received_ms=0
     )
-    return question_handlers(world.backend)[question](context, {"diskName": "data"})
+    return own_handlers(world.backend)[question](context, {"diskName": "data"})
 
 
 def test_a_disk_tells_who_uses_it(used: World) -> None:

@@ -18,7 +18,7 @@ from mooring.model.errors import (
 from mooring.quiesce.interface import COMMANDS, GUEST_AGENT
 from mooring.service import quiescing
 from mooring.service.context import Context
-from mooring.service.own.table import question_handlers
+from mooring.service.own.table import own_handlers
 from tests.service.world import REGION, ZONE, World
 
 AGENT = "/run/qemu/web/agent.sock"
@@ -41,7 +41,7 @@ def told(world: World, snapshot: str) -> Mapping[str, Any]:
         invocation_id=None,
         received_ms=SystemClock().now_ms(),
     )
-    return question_handlers(world.backend)["snapshot"](context, {"diskSnapshotName": snapshot})
+    return own_handlers(world.backend)["snapshot"](context, {"diskSnapshotName": snapshot})
 
 
 def used(world: World, wish: str | None = None, *, agent: bool = False) -> str:

@@ -16,7 +16,7 @@ from mooring.model.errors import DamageError, NotFoundException, OperationFailur
 from mooring.model.extents import BLOCK_SIZE, GIB, Buffer
 from mooring.model.resources.job import Job, JobKind
 from mooring.service.context import Context
-from mooring.service.own.table import question_handlers
+from mooring.service.own.table import own_handlers
 from mooring.vault.reading.reader import SnapshotReader
 from tests.service.test_instance_snapshots import PATHS
 from tests.service.test_snapshots import content
@@ -133,7 +133,7 @@ def test_the_progress_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> 
 
     def ask() -> Mapping[str, Any]:
         context = Context(REGION, "AKIATEST", "request", None, 0)
-        question = question_handlers(world.backend)["export-record"]
+        question = own_handlers(world.backend)["export-record"]
         return question(context, {"exportSnapshotRecordName": name})
 
     def watched(reader: SnapshotReader, offset: int, length: int) -> Buffer:

@@ -16,7 +16,7 @@ from mooring.model.errors import (
 )
 from mooring.service.context import Context
 from mooring.service.instances import attachments
-from mooring.service.own.table import question_handlers
+from mooring.service.own.table import own_handlers
 from tests.service.world import REGION, ZONE, World
 
 
@@ -33,7 +33,7 @@ def ask(world: World, disk: str = "data") -> Mapping[str, Any]:
     context = Context(
         region=REGION, caller="AKIATEST", request_id="r", invocation_id=None, received_ms=0
     )
-    return question_handlers(world.backend)["device"](context, {"diskName": disk})
+    return own_handlers(world.backend)["device"](context, {"diskName": disk})
 
 
 def disk_state(world: World) -> tuple[str, str]:

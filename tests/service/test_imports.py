@@ -18,7 +18,7 @@ from mooring.model.operation import OperationStatus
 from mooring.model.resources.job import Job, JobKind
 from mooring.service.context import Context
 from mooring.service.import_places import MOST_OFFERED, OFFERED_SECONDS
-from mooring.service.own.table import question_handlers
+from mooring.service.own.table import own_handlers
 from tests.engine.served_image import NAME, ServedImage
 from tests.nbd.exports import SparseImage
 from tests.service.test_snapshots import restore
@@ -86,7 +86,7 @@ def question(
     world: World, name: str, params: Mapping[str, Any], access: Access = UNBOUND
 ) -> dict[str, Any]:
     context = Context(REGION, "AKIATEST", "r", "invocation", world.clock.now_ms(), access)
-    return dict(question_handlers(world.backend)[name](context, params))
+    return dict(own_handlers(world.backend)[name](context, params))
 
 
 def offered(world: World, access: Access = UNBOUND) -> dict[str, str]:
@@ -94,7 +94,7 @@ def offered(world: World, access: Access = UNBOUND) -> dict[str, str]:
 
 
 def ask(world: World, at: dict[str, str], access: Access = UNBOUND, **other: Any) -> dict[str, Any]:
-    params = {"diskSnapshotName": "moved", "place": at["place"], "sizeInGb": "8", **other}
+    params = {"diskSnapshotName": "moved", "place": at["place"], "sizeInGb": 8, **other}
     return question(world, "import", params, access)
 
 
@@ -226,10 +226,11 @@ def test_what_cannot_be_imported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     cases: list[tuple[dict[str, Any], str]] = [
-        ({"sizeInGb": "7"}, "between 8 and 16384 GB"),
-        ({"sizeInGb": "-8"}, "must be a number"),
+        ({"sizeInGb": 7}, "between 8 and 16384 GB"),
+        ({"sizeInGb": -8}, "between 8 and 16384 GB"),
+        ({"sizeInGb": None}, "sizeInGb is required"),
         ({"diskSnapshotName": ""}, "diskSnapshotName is required"),
-        ({"place": "a\nb"}, "place is required"),
+        ({"place": "a\nb"}, "No such place"),
     ]
     for other, match in cases:
         with pytest.raises(ServiceError, match=match):
@@ -268,7 +269,7 @@ def test_the_server_reads_from_no_other_place(
             {"place": ""},
         ):
             with pytest.raises(InvalidInputException) as caught:
-                question(world, "import", {"diskSnapshotName": "xx", "sizeInGb": "8", **params})
+                question(world, "import", {"diskSnapshotName": "xx", "sizeInGb": 8, **params})
             # Nothing is told of what is there and what is not.
             assert "place is required" in caught.value.message or (
                 "No such place" in caught.value.message

@@ -18,7 +18,7 @@ from mooring.model.errors import (
 )
 from mooring.model.extents import BLOCK_SIZE
 from mooring.service.context import Context
-from mooring.service.own.table import question_handlers
+from mooring.service.own.table import own_handlers
 from tests.service.test_auto_snapshots import MIDNIGHT, TAG, live
 from tests.service.world import REGION, World
 
@@ -43,7 +43,7 @@ def world() -> Iterator[World]:
 def ask(world: World, question: str, access: Access = UNBOUND, **params: Any) -> dict[str, Any]:
     now = world.clock.now_ms()
     context = Context(REGION, "AKIATEST", "request", None, now, access)
-    return question_handlers(world.backend)[question](context, params)
+    return own_handlers(world.backend)[question](context, params)
 
 
 def taken(world: World, resource: str = "data") -> list[int]:
@@ -129,10 +129,10 @@ def test_only_who_may_act_on_the_disk_may_name_its_snapshots(world: World) -> No
     other = Access(role=Role.OPERATOR, tags={"team": "b"})
 
     for name in ("data@latest", "data@yesterday", "web@latest/data", "all/data"):
-        for question in ("snapshot", "diff", "export"):
+        for question in ("snapshot", "diff", "grant"):
             with pytest.raises(AccessDeniedException):
                 ask(world, question, other, diskSnapshotName=name)
-            if question != "export":  # nothing serves snapshots in memory
+            if question != "grant":  # nothing serves snapshots in memory
                 assert ask(world, question, mine, diskSnapshotName=name)
         with pytest.raises(AccessDeniedException):
             ask(world, "diff", other, diskSnapshotName="gone", fromDiskSnapshotName=name)

@@ -18,7 +18,7 @@ from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.protocol import service_model
 from mooring.protocol.serialize import serialize_result
 from mooring.service.context import Context
-from mooring.service.own.table import QUESTIONS, question_handlers
+from mooring.service.own.table import OWN_REQUESTS, own_handlers
 from mooring.service.reach import Through
 from mooring.service.table import OPERATIONS
 from tests.service.ssh import PUBLIC_KEY
@@ -243,18 +243,19 @@ def test_what_acts_on_an_instances_disks_is_declared(operation: str) -> None:
         assert (entry.through is not Through.NOTHING) != (operation in leaves)
 
 
-@pytest.mark.parametrize("question", sorted(QUESTIONS))
-def test_questions_reach_nothing_of_others(shared: Shared, question: str) -> None:
-    handlers = question_handlers(shared.world.backend)
+@pytest.mark.parametrize("name", sorted(OWN_REQUESTS))
+def test_own_requests_reach_nothing_of_others(shared: Shared, name: str) -> None:
+    handlers = own_handlers(shared.world.backend)
     context = Context(REGION, "AKIATEST", "request", None, 0, DB)
-    for member in QUESTIONS[question].on:
-        for name in FOREIGN:
+    entry = OWN_REQUESTS[name].entry
+    for member in entry.on:
+        for foreign in FOREIGN:
             with pytest.raises(AccessDeniedException) as caught:
-                handlers[question](context, {"diskSnapshotName": "our-snap", member: name})
+                handlers[name](context, {"diskSnapshotName": "our-snap", member: foreign})
             assert not any(one in caught.value.message for one in shared.ids)
-    if not QUESTIONS[question].on and QUESTIONS[question].need is Need.READ:
+    if not entry.on and entry.need is Need.READ:
         try:
-            told = json.dumps(handlers[question](context, {}))
+            told = json.dumps(handlers[name](context, {}))
         except ServiceError:
             return
         assert not any(one in told for one in (*shared.ids, "their-snap"))
@@ -351,7 +352,7 @@ def test_exports_of_others_are_not_shown(shared: Shared) -> None:
     assert [one["sourceInfo"]["name"] for one in records] == ["our-snap"]
     everything = world.call("GetExportSnapshotRecords")["exportSnapshotRecords"]
     assert len(everything) == 3
-    ask = question_handlers(world.backend)["export-record"]
+    ask = own_handlers(world.backend)["export-record"]
     context = Context(REGION, "AKIATEST", "request", None, 0, DB)
     for one in everything:
         params = {"exportSnapshotRecordName": one["name"]}
@@ -400,7 +401,7 @@ def test_usage_shows_what_is_of_the_teams_own_disks(shared: Shared) -> None:
             received_ms=world.clock.now_ms(),
             access=access,
         )
-        rows = question_handlers(world.backend)["usage"](context, {})["snapshots"]
+        rows = own_handlers(world.backend)["usage"](context, {})["snapshots"]
         found: dict[str, list[str]] = {}
         for row in rows:
             found.setdefault(row["diskSnapshotName"].split("@")[0], []).append(row["diskName"])

@@ -8,7 +8,7 @@ import pytest
 from mooring.model.access import Need
 from mooring.protocol import service_model
 from mooring.protocol.service_model import Shape
-from mooring.service.own.table import QUESTIONS
+from mooring.service.own.table import OWN_REQUESTS
 from mooring.service.table import OPERATIONS
 
 MODEL = service_model.load()
@@ -74,8 +74,25 @@ def test_what_takes_tags_makes_a_resource(operation: str) -> None:
         assert entry.makes
 
 
-def test_questions_that_open_a_way_to_data_need_more_than_reading() -> None:
-    needs = {name: entry.need for name, entry in QUESTIONS.items()}
+def test_own_requests_that_open_a_way_to_data_need_more_than_reading() -> None:
+    needs = {name: request.entry.need for name, request in OWN_REQUESTS.items()}
 
-    assert needs["uri"] is needs["export"] is Need.CHANGE
-    assert needs["disk"] is needs["snapshot"] is Need.READ
+    assert needs["uri"] is needs["grant"] is Need.CHANGE
+
+
+@pytest.mark.parametrize("name", sorted(OWN_REQUESTS))
+def test_each_member_of_an_own_request_is_declared(name: str) -> None:
+    request = OWN_REQUESTS[name]
+    named = [*request.entry.on, *filter(None, [request.entry.makes]), *request.entry.notes]
+
+    assert set(named) <= request.members.keys()
+    assert {MODEL.shape(shape).type for shape in request.members.values()} <= (
+        {"string", "integer", "boolean", "list"} if request.acts else {"string"}
+    )
+
+
+@pytest.mark.parametrize("name", sorted(OWN_REQUESTS))
+def test_what_only_reads_is_no_action(name: str) -> None:
+    request = OWN_REQUESTS[name]
+
+    assert not (request.acts and request.entry.need is Need.READ)

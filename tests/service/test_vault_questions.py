@@ -17,7 +17,7 @@ from mooring.model.errors import (
 from mooring.model.extents import BLOCK_SIZE, GIB
 from mooring.service.context import Context
 from mooring.service.own import vault
-from mooring.service.own.table import question_handlers
+from mooring.service.own.table import own_handlers
 from mooring.vault.format.layout import SEGMENTS
 from tests.service.world import REGION, World
 
@@ -48,7 +48,7 @@ def ask(world: World, question: str, **params: str) -> dict[str, Any]:
         invocation_id=None,
         received_ms=world.clock.now_ms(),
     )
-    return question_handlers(world.backend)[question](context, params)
+    return own_handlers(world.backend)[question](context, params)
 
 
 def ranges(answer: dict[str, Any]) -> list[tuple[int, int, bool]]:
@@ -147,7 +147,7 @@ def test_a_key_that_is_bound_to_tags_sees_its_own(world: World) -> None:
         received_ms=world.clock.now_ms(),
         access=Access(role=Role.READ_ONLY, tags={"team": "a"}),
     )
-    questions = question_handlers(world.backend)
+    questions = own_handlers(world.backend)
 
     (row,) = questions["usage"](context, {})["snapshots"]
     assert row["diskSnapshotName"] == "first"

@@ -18,7 +18,7 @@ from mooring.api.content import parse, serialize, validate
 from mooring.api.dispatch import dispatch
 from mooring.api.exchange import Door, Exchange, Handler
 from mooring.api.health import Health, no_problem
-from mooring.api.own import answer_question, find_question
+from mooring.api.own import JSON, dispatch_own, find_own, parse_own
 from mooring.api.reply import close_unread, error_of, not_served, observe, reply
 from mooring.api.signature import authenticate
 from mooring.api.target import (
@@ -40,6 +40,7 @@ from mooring.protocol.serialize import CONTENT_TYPE
 from mooring.protocol.service_model import ServiceModel
 from mooring.service.credentials.keys import Key
 from mooring.service.entry import AnyEntry
+from mooring.service.own.own_request import OwnRequest
 
 Step = Callable[[Exchange], Awaitable[None]]
 
@@ -57,21 +58,23 @@ OPERATION_STEPS: Sequence[Step] = (
 )
 """What every call of the Lightsail API goes through. The first error ends it."""
 
-QUESTION_STEPS: Sequence[Step] = (
+OWN_STEPS: Sequence[Step] = (
     read_body,
-    find_question,
+    find_own,
     authenticate,
     throttle,
-    answer_question,
+    parse_own,
+    dispatch_own,
 )
-"""The same for Mooring's own questions, `GET /mooring/<question>`."""
+"""The same for requests of Mooring's own, `/mooring/<name>`."""
 
 
 def create_app(
     *,
     model: ServiceModel,
     handlers: Mapping[str, Handler],
-    questions: Mapping[str, Handler],
+    own_requests: Mapping[str, OwnRequest],
+    own_handlers: Mapping[str, Handler],
     find_key: Callable[[str], Key | None],
     regions: Collection[str],
     clock: Clock,
@@ -91,7 +94,8 @@ def create_app(
     door = Door(
         model=model,
         handlers=handlers,
-        questions=questions,
+        own_requests=own_requests,
+        own_handlers=own_handlers,
         find_key=find_key,
         regions=regions,
         clock=clock,
@@ -99,15 +103,15 @@ def create_app(
         limits=limits,
         workers=Workers(limits.requests, traffic or Traffic()),
         throttles=Throttles(throttles or Throttle(), clock),
-        entries=entries,
+        entries={**entries, **{name: one.entry for name, one in own_requests.items()}},
         audit=audit_log,
     )
 
     async def operation(request: Request) -> Response:
         return await _lead(door, request, OPERATION_STEPS, CONTENT_TYPE)
 
-    async def question(request: Request) -> Response:
-        return await _lead(door, request, QUESTION_STEPS, "application/json")
+    async def own(request: Request) -> Response:
+        return await _lead(door, request, OWN_STEPS, JSON)
 
     async def plain(request: Request, answer: Response) -> Response:
         exchange = Exchange(door, request, door.ids.new_id(), door.clock.now_ms())
@@ -142,7 +146,7 @@ def create_app(
         routes=[
             Route("/", operation, methods=["POST"]),
             Route("/", hint, methods=["GET"]),
-            Route("/mooring/{question}", question, methods=["GET"]),
+            Route("/mooring/{name}", own, methods=["GET", "POST"]),
             Route("/healthz", health, methods=["GET"]),
             Route("/metrics", numbers, methods=["GET"]),
             Route("/{path:path}", anywhere, methods=["POST"]),

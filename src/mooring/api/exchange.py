@@ -19,6 +19,7 @@ from mooring.protocol.service_model import ServiceModel
 from mooring.service.context import Context
 from mooring.service.credentials.keys import Key
 from mooring.service.entry import AnyEntry
+from mooring.service.own.own_request import OwnRequest
 
 Handler = Callable[[Context, Mapping[str, Any]], Mapping[str, Any]]
 
@@ -30,14 +31,15 @@ LONGEST_INVOCATION_ID = 128
 class Door:
     """What the front door needs to know.
 
-    `handlers` by operation; `questions` are Mooring's own, by name; `find_key` gives the key of
-    an access key id, None for an unknown one; `entries` say what operations and questions need;
-    `workers` call the handlers.
+    `handlers` by operation; `own_requests` are Mooring's own, by name, and `own_handlers` answer
+    them; `find_key` gives the key of an access key id, None for an unknown one; `entries` say what
+    operations and own requests need; `workers` call the handlers.
     """
 
     model: ServiceModel
     handlers: Mapping[str, Handler]
-    questions: Mapping[str, Handler]
+    own_requests: Mapping[str, OwnRequest]
+    own_handlers: Mapping[str, Handler]
     find_key: Callable[[str], Key | None]
     regions: Collection[str]
     clock: Clock

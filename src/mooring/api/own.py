@@ -1,51 +1,73 @@
-"""Mooring's own questions: GET /mooring/<question>?<member>=<value>."""
+"""Requests of Mooring's own: questions by GET, actions by POST, below /mooring/."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
 
 from mooring.api.dispatch import call
 from mooring.api.exchange import Exchange
-from mooring.model.errors import InvalidInputException, UnknownOperationException
+from mooring.api.target import require_content_type
+from mooring.model.errors import (
+    InvalidInputException,
+    MethodNotAllowedException,
+    UnknownOperationException,
+)
+from mooring.model.names import shown
+from mooring.protocol.parse import parse_members, read_object
+from mooring.protocol.service_model import Shape
+
+JSON = "application/json"
+
+_SHOWN = 100
+"""Characters of what a client sent that an error repeats, at most."""
 
 
-async def find_question(exchange: Exchange) -> None:
-    """Find the question that the path names; its members are in the query."""
-    name = exchange.request.path_params["question"]
-    if name not in exchange.door.questions:
-        known = ", ".join(exchange.door.questions)
-        raise UnknownOperationException(f"There is no question {name[:100]!r}; known: {known}.")
+async def find_own(exchange: Exchange) -> None:
+    """Find the request that the path names, and see that it is made as it must be.
+
+    An action that was sent otherwise than as JSON may be a form of somebody else's page, which a
+    browser sends without asking.
+    """
+    name = exchange.request.path_params["name"]
+    found = exchange.door.own_requests.get(name)
+    if found is None:
+        known = ", ".join(exchange.door.own_requests)
+        raise UnknownOperationException(
+            f"Mooring has no request {name[:_SHOWN]!r} of its own; known: {known}."
+        )
     exchange.operation = name
-    exchange.params = _members(exchange.request.query_params)
+    if found.acts != (exchange.request.method == "POST"):
+        changes = "changes something" if found.acts else "only asks"
+        how = "POST, with members as a JSON object" if found.acts else "GET, with members as query"
+        raise MethodNotAllowedException(
+            f"{name} {changes}, so it must be a {how}, not a {exchange.request.method}.",
+            allowed=found.method,
+        )
+    if found.acts:
+        require_content_type(exchange, JSON)
 
 
-def _members(query: Mapping[str, str]) -> dict[str, Any]:
-    """Members are text, but for `tags`: a TagList as JSON."""
-    members: dict[str, Any] = dict(query)
-    if "tags" in members:
-        try:
-            members["tags"] = _tags(json.loads(members["tags"]))
-        except (ValueError, RecursionError) as error:
+async def parse_own(exchange: Exchange) -> None:
+    """Read the members: a question's from the query, an action's from the body."""
+    members = exchange.door.own_requests[exchange.operation].members
+    document = dict(exchange.request.query_params)
+    if exchange.request.method == "POST":
+        if document:
             raise InvalidInputException(
-                'tags must be a list as JSON: [{"key": "team", "value": "storage"}].'
-            ) from error
-    return members
+                f"{exchange.operation} takes its members in the body, as JSON, not in the query."
+            )
+        document = read_object(exchange.body)
+    for name in document:
+        if name not in members:
+            known = ", ".join(members) or "none"
+            raise InvalidInputException(
+                f"{exchange.operation} has no member {shown(name[:_SHOWN])}; known: {known}."
+            )
+    shape = Shape(exchange.operation, {"type": "structure", "members": members})
+    exchange.params = parse_members(exchange.door.model, shape, document)
 
 
-def _tags(tags: Any) -> list[dict[str, str]]:
-    """Raises ValueError if that is not a TagList."""
-    if not isinstance(tags, list):
-        raise ValueError(tags)  # noqa: TRY004 - to be told as one that is not JSON
-    for tag in tags:
-        texts = isinstance(tag, dict) and all(isinstance(text, str) for text in tag.values())
-        if not texts or not {"key"} <= tag.keys() <= {"key", "value"}:
-            raise ValueError(tag)
-    return tags
-
-
-async def answer_question(exchange: Exchange) -> None:
+async def dispatch_own(exchange: Exchange) -> None:
     """Let the service answer."""
-    await call(exchange, exchange.door.questions[exchange.operation])
+    await call(exchange, exchange.door.own_handlers[exchange.operation])
     exchange.reply = json.dumps(exchange.result).encode()

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from mooring.api.exchange import Exchange
 from mooring.model.errors import (
     DiskFullError,
+    MethodNotAllowedException,
     OperationFailureException,
     ServiceError,
     ServiceException,
@@ -47,13 +48,15 @@ def reply(exchange: Exchange, error: ServiceError | None, content_type: str) -> 
         response = Response(exchange.reply, 200, media_type=content_type)
     else:
         status, headers, body = serialize_error(exchange.door.model, error)
+        if isinstance(error, MethodNotAllowedException):
+            headers["Allow"] = error.allowed
         response = Response(body, status, headers, media_type=content_type)
     close_unread(exchange, response)
     return response
 
 
 def not_served(model: ServiceModel, request: Request) -> Response:
-    """The answer to a request that no operation or question is asked by."""
+    """The answer to a request that no operation or own request is asked by."""
     error = UnknownOperationException(
         f"{request.method} {shown(request.scope['path'])} is not served: clients POST their "
         f"requests, with the header X-Amz-Target: {model.target_prefix}.<Operation>."

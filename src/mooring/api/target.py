@@ -34,11 +34,14 @@ def is_call(request: Request) -> bool:
 
 async def check_content_type(exchange: Exchange) -> None:
     """Refuse what is not AWS JSON 1.1."""
+    require_content_type(exchange, CONTENT_TYPE)
+
+
+def require_content_type(exchange: Exchange, wanted: str) -> None:
+    """Raise SerializationException if the body is said to be something else."""
     given = exchange.request.headers.get("content-type", "")
-    if given.partition(";")[0].strip().lower() != CONTENT_TYPE:
-        raise SerializationException(
-            f"The Content-Type must be {CONTENT_TYPE}, not {given[:_SHOWN]!r}."
-        )
+    if given.partition(";")[0].strip().lower() != wanted:
+        raise SerializationException(f"The Content-Type must be {wanted}, not {given[:_SHOWN]!r}.")
 
 
 async def find_operation(exchange: Exchange) -> None:

@@ -36,25 +36,25 @@ def run(model: ServiceModel, rest: list[str], options: Options, session: Session
         raise CommandError("--format needs --output FILE: where to write the image.", "usage")
     v2 = style.is_v2(session.environ, session)
     client = operation.open_client(model, options, session, lambda value: value, v2)
-    members = {"diskSnapshotName": parsed.disk_snapshot_name}
+    members: dict[str, str | int] = {"diskSnapshotName": parsed.disk_snapshot_name}
     if parsed.tcp:
         if parsed.output_file is not None:
             raise CommandError("--tcp and --output exclude each other.", "usage")
-        members["tcp"] = "true"
+        members["tcp"] = True
     if parsed.seconds is not None:
-        members["seconds"] = str(parsed.seconds)
+        members["seconds"] = parsed.seconds
     elif parsed.output_file is not None:
-        members["seconds"] = str(FILE_SECONDS)
+        members["seconds"] = FILE_SECONDS
     if parsed.output_file is not None:
         from mooring.cli.images import image_output
 
         return image_output.write(
-            lambda: client.ask("export", members, "the export"),
+            lambda: client.act("grant", members, "the export"),
             parsed.disk_snapshot_name,
             parsed.image_format or "raw",
             parsed.output_file,
         )
-    sys.stdout.write(f"{client.ask('export', members, 'the export')['uri']}\n")
+    sys.stdout.write(f"{client.act('grant', members, 'the export')['uri']}\n")
     return 0
 
 

@@ -138,9 +138,9 @@ def _opened(
 
     v2 = style.is_v2(session.environ, session)
     client = operation.open_client(model, options, session, lambda value: value, v2)
-    members = {"diskSnapshotName": snapshot, "seconds": str(_SECONDS)}
+    members = {"diskSnapshotName": snapshot, "seconds": _SECONDS}
     try:
-        told = client.ask("export", members, "the export")
+        told = client.act("grant", members, "the export")
     except ServiceFailure as error:
         if error.error_code != "NotFoundException":
             raise

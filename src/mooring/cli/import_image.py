@@ -12,6 +12,8 @@ from mooring.model.errors import CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from mooring.cli.connection.client import Client
     from mooring.cli.connection.session import Session
     from mooring.cli.options import Options
@@ -55,14 +57,14 @@ def run(model: ServiceModel, rest: list[str], options: Options, session: Session
     try:
         image_check.check(fd, parsed.file, parsed.image_format)
         keys = ("place", "folder", "socket", "export")
-        told = client.ask("import-place", {}, "a place to import from", keys)
+        told = client.act("import-place", {}, "a place to import from", keys)
         place = Place(*(str(told[key]) for key in keys[1:]))
         with ServedFile(fd, parsed.file, driver, place) as served:
             size_gb = _size_gb(parsed.file, served.size, parsed.disk_size_in_gb)
             members = {
                 "diskSnapshotName": parsed.disk_snapshot_name,
                 "place": str(told["place"]),
-                "sizeInGb": str(size_gb),
+                "sizeInGb": size_gb,
                 **tags,
             }
             _import(client, members)
@@ -75,17 +77,15 @@ def run(model: ServiceModel, rest: list[str], options: Options, session: Session
     return 0
 
 
-def _tags(model: ServiceModel, words: list[str] | None) -> dict[str, str]:
+def _tags(model: ServiceModel, words: list[str] | None) -> dict[str, Any]:
     """The member `tags` of the request, as other commands take them; nothing without any."""
     if words is None:
         return {}
-    import json
-
     from mooring.cli.input import arguments
 
     creation = model.shape(model.operations["CreateDiskSnapshot"].input)
     shape = model.shape(creation.members["tags"])
-    return {"tags": json.dumps(arguments.unpack(model, shape, "--tags", words))}
+    return {"tags": arguments.unpack(model, shape, "--tags", words)}
 
 
 def _size_gb(path: str, size: int, wanted: int | None) -> int:
@@ -107,14 +107,14 @@ def _size_gb(path: str, size: int, wanted: int | None) -> int:
     return wanted
 
 
-def _import(client: Client, members: dict[str, str]) -> None:
+def _import(client: Client, members: dict[str, Any]) -> None:
     """Have the server read the image; nothing is left of it if that fails or is interrupted."""
     from mooring.cli import waiting
     from mooring.cli.connection.client import ServiceFailure
     from mooring.model.clock import SystemClock
 
     name = members["diskSnapshotName"]
-    answer = client.ask("import", members, "the import")
+    answer = client.act("import", members, "the import")
     operation_id = answer["operations"][0]["id"]
 
     def ask() -> waiting.State:

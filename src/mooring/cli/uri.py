@@ -29,8 +29,10 @@ def run(
         raise CommandError(f"Unknown options: {', '.join(unknown)}", "usage")
     v2 = style.is_v2(session.environ, session)
     client = operation.open_client(model, options, session, lambda value: value, v2)
-    question_for = {"diskName": parsed.disk_name}
-    address = client.ask(question, question_for, f"the {_SHOWN[question]}").get(question)
+    # A device that was broken is made anew.
+    request = client.act if question == "device" else client.ask
+    told = request(question, {"diskName": parsed.disk_name}, f"the {_SHOWN[question]}")
+    address = told.get(question)
     if address is None:
         raise client.misunderstood()
     sys.stdout.write(f"{address}\n")

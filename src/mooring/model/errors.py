@@ -93,6 +93,17 @@ class UnknownOperationException(ServiceError):
     code = "UnknownOperation"
 
 
+class MethodNotAllowedException(ServiceError):
+    """The request is made by another HTTP method, which `allowed` names."""
+
+    code = "MethodNotAllowed"
+    status = 405
+
+    def __init__(self, message: str, allowed: str) -> None:
+        super().__init__(message)
+        self.allowed = allowed
+
+
 class RequestTimeoutException(ServiceError):
     """The request did not arrive in time; clients try again."""
 

@@ -30,6 +30,11 @@ def parse_request(model: ServiceModel, operation: str, body: bytes) -> dict[str,
 
     Raises SerializationException when the body is not JSON, or a type does not fit.
     """
+    return parse_members(model, model.shape(model.operations[operation].input), read_object(body))
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """The JSON object that a body is. Raises SerializationException."""
     try:
         document = json.loads(body.decode("utf-8") or "{}", parse_constant=_refuse_constant)
     except RecursionError:
@@ -40,7 +45,11 @@ def parse_request(model: ServiceModel, operation: str, body: bytes) -> dict[str,
         raise SerializationException(f"The request body is not valid JSON{why}") from None
     if not isinstance(document, dict):
         raise SerializationException("The request body must be a JSON object.")
-    shape = model.shape(model.operations[operation].input)
+    return document
+
+
+def parse_members(model: ServiceModel, shape: Shape, document: dict[str, Any]) -> dict[str, Any]:
+    """The members of a structure. Raises SerializationException when a type does not fit."""
     parsed = _parse(model, shape, document, "")
     assert isinstance(parsed, dict)
     return parsed

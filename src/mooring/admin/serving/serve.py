@@ -24,7 +24,7 @@ from mooring.jobs.running.runner import Observer, unobserved
 from mooring.model.errors import ConfigurationError
 from mooring.observe import logs, loop
 from mooring.protocol import service_model
-from mooring.service.own.table import QUESTIONS, question_handlers
+from mooring.service.own.table import OWN_REQUESTS, own_handlers
 from mooring.service.table import OPERATIONS, handlers
 from mooring.wiring.server import Mooring, build_server
 
@@ -99,14 +99,15 @@ async def _serve(mooring: Mooring, listener: socket.socket, tls: ssl.SSLContext 
     app = create_app(
         model=service_model.load(),
         handlers=handlers(mooring.backend),
-        questions=question_handlers(mooring.backend),
+        own_requests=OWN_REQUESTS,
+        own_handlers=own_handlers(mooring.backend),
         find_key=mooring.keys.find,
         regions=list(settings.regions),
         clock=mooring.clock,
         ids=mooring.tools.ids,
         limits=settings.limits,
         throttles=settings.throttle,
-        entries={**OPERATIONS, **QUESTIONS},
+        entries=OPERATIONS,
         audit_log=mooring.audit,
         traffic=mooring.traffic,
         # One that fails may be mended from outside, and doctor tells of it; one that has ended not.

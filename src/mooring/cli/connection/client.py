@@ -129,7 +129,18 @@ class Client:
         `about` is what messages say was asked for. Raises CommandError, of kind `service` if the
         service failed.
         """
-        reply = self.get(question, members)
+        return self._told(self.get(question, members), about, keys)
+
+    def act(
+        self, action: str, members: dict[str, Any], about: str, keys: tuple[str, ...] = ()
+    ) -> dict[str, Any]:
+        """The same for one of Mooring's own actions, which change something."""
+        headers = {"Content-Type": "application/json", "User-Agent": f"mooring/{VERSION}"}
+        body = json.dumps(members).encode("ascii")
+        reply, _, _ = self._send("POST", f"/mooring/{action}", headers, body)
+        return self._told(reply, about, keys)
+
+    def _told(self, reply: transport.Reply, about: str, keys: tuple[str, ...]) -> dict[str, Any]:
         failure = answers.failure(reply)
         if failure is not None:
             raise ServiceFailure(

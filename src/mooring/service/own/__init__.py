@@ -1,1 +1,1 @@
-"""What Mooring tells beyond Lightsail's API: `GET /mooring/<name>?<member>=<value>`, signed."""
+"""Requests of Mooring's own, beyond Lightsail's API: questions and actions below `/mooring/`."""

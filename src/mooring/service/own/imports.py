@@ -1,11 +1,9 @@
-"""Snapshots made from images that the caller serves over NBD; not in Lightsail's API."""
+"""Snapshots made from images that the caller serves over NBD."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from mooring.model.errors import InvalidInputException, NbdError
-from mooring.model.names import check_name, name_taken, shown
+from mooring.model.names import check_name, name_taken
 from mooring.model.operation import ResourceType
 from mooring.model.resources.consistency import read_given_tags
 from mooring.model.resources.job import JobKind
@@ -17,6 +15,7 @@ from mooring.service.answers import operations
 from mooring.service.backend import Backend, Call, Params
 from mooring.service.context import Context
 from mooring.service.import_places import EXPORT, SOCKET
+from mooring.service.own.own_request import Answer, member
 
 OPERATION = "ImportDiskSnapshot"
 """The type of the operation that an import has in the lists of operations."""
@@ -26,7 +25,7 @@ CONNECT_SECONDS = 5.0
 """How long the image's server has to answer."""
 
 
-def import_place(backend: Backend, context: Context, params: Params) -> dict[str, Any]:
+def import_place(backend: Backend, context: Context, params: Params) -> Answer:
     """Offer a place to serve an image in: `folder`, for which `place` stands in the import.
 
     Only the server's own user can put a socket there; it is to be named `socket`, and the image
@@ -36,7 +35,7 @@ def import_place(backend: Backend, context: Context, params: Params) -> dict[str
     return {"place": token, "folder": str(folder), "socket": SOCKET, "export": EXPORT}
 
 
-def import_snapshot(backend: Backend, context: Context, params: Params) -> dict[str, Any]:
+def import_snapshot(backend: Backend, context: Context, params: Params) -> Answer:
     """Make the snapshot `diskSnapshotName` of `sizeInGb`, with `tags`, of what `place` serves.
 
     A process of the server's own user serves the image there, see `import_place`; it goes on until
@@ -45,10 +44,10 @@ def import_snapshot(backend: Backend, context: Context, params: Params) -> dict[
     call = Call(context, OPERATION, dict(params))
     if (known := call.recall(backend)) is not None:
         return known
-    name = check_name(_text(params, "diskSnapshotName"))
-    place = _text(params, "place")
+    name = check_name(member(params, "diskSnapshotName"))
+    place = member(params, "place")
     tags = read_given_tags(ResourceType.DISK_SNAPSHOT, params.get("tags") or [])
-    size_gb = check_disk_size(_number(params, "sizeInGb"))
+    size_gb = check_disk_size(_size(params))
     socket = str(backend.imports.socket(context.access.user, place))
     _check_served(socket, size_gb)
     snapshot_id = backend.ids.new_id()
@@ -98,15 +97,8 @@ def _check_served(socket: str, size_gb: int) -> None:
         )
 
 
-def _text(params: Params, name: str) -> str:
-    value = params.get(name)
-    if not isinstance(value, str) or not value or not value.isprintable():
-        raise InvalidInputException(f"{name} is required.")
-    return value
-
-
-def _number(params: Params, name: str) -> int:
-    text = _text(params, name)
-    if not text.isascii() or not text.isdigit() or len(text) > 6:
-        raise InvalidInputException(f"{name} must be a number, not {shown(text)}.")
-    return int(text)
+def _size(params: Params) -> int:
+    size = params.get("sizeInGb")
+    if not isinstance(size, int):
+        raise InvalidInputException("sizeInGb is required.")
+    return size

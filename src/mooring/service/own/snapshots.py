@@ -22,8 +22,8 @@ from mooring.service.snapshots.named_snapshots import named_instance_snapshot, n
 
 log = structlog.get_logger("mooring.service")
 
-EXPORT_SECONDS = 60 * 60
-LONGEST_EXPORT_SECONDS = 24 * 60 * 60
+GRANT_SECONDS = 60 * 60
+LONGEST_GRANT_SECONDS = 24 * 60 * 60
 
 
 def snapshot(backend: Backend, context: Context, params: Params) -> Answer:
@@ -84,12 +84,12 @@ def instance_snapshot(backend: Backend, context: Context, params: Params) -> Ans
     }
 
 
-def export(backend: Backend, context: Context, params: Params) -> Answer:
+def grant(backend: Backend, context: Context, params: Params) -> Answer:
     """Serve the completed snapshot `diskSnapshotName` read-only for `seconds`; says where.
 
-    With `tcp` (`true`), for other hosts, with TLS.
+    With `tcp`, for other hosts, with TLS.
 
-    Asked again, it is another export of the same snapshot.
+    Asked again, it is another grant for the same snapshot.
     """
     with backend.catalog.read() as transaction:
         name = member(params, "diskSnapshotName")
@@ -99,11 +99,15 @@ def export(backend: Backend, context: Context, params: Params) -> Answer:
             f"The snapshot {found.name} cannot be exported right now. "
             f"The state of this snapshot is: {found.state}"
         )
-    seconds = _seconds(params.get("seconds", EXPORT_SECONDS))
+    seconds = params.get("seconds", GRANT_SECONDS)
+    if not 1 <= seconds <= LONGEST_GRANT_SECONDS:
+        raise InvalidInputException(
+            f"An export lasts 1 to {LONGEST_GRANT_SECONDS} seconds, not {seconds}."
+        )
     expires = backend.clock.now_ms() + seconds * 1000
     try:
         address = backend.server(context.region).grant(
-            found.id, seconds, tcp=params.get("tcp") == "true", key_id=context.caller
+            found.id, seconds, tcp=params.get("tcp", False), key_id=context.caller
         )
     except ConfigurationError as error:
         raise OperationFailureException(
@@ -122,18 +126,6 @@ def export(backend: Backend, context: Context, params: Params) -> Answer:
         "sizeInBytes": size_in_bytes(found.size_gb),
         "expiresAt": expires / 1000,
     }
-
-
-def _seconds(value: object) -> int:
-    try:
-        seconds = int(str(value))
-    except ValueError:
-        seconds = 0
-    if not 1 <= seconds <= LONGEST_EXPORT_SECONDS:
-        raise InvalidInputException(
-            f"An export lasts 1 to {LONGEST_EXPORT_SECONDS} seconds, not {str(value)[:40]}."
-        )
-    return seconds
 
 
 def export_record(backend: Backend, context: Context, params: Params) -> Answer:

@@ -1,4 +1,4 @@
-"""The table of questions: what each needs of a key, and which function answers it."""
+"""The one table of own requests: what answers each, and what it needs."""
 
 from __future__ import annotations
 
@@ -12,45 +12,74 @@ from mooring.service.entry import Entry, Takes, Use, administers, changes, reads
 from mooring.service.own.automatic import automatic
 from mooring.service.own.disks import device, disk, disks, uri
 from mooring.service.own.imports import import_place, import_snapshot
-from mooring.service.own.own_request import Answer, Question
-from mooring.service.own.snapshots import export, export_record, instance_snapshot, snapshot
+from mooring.service.own.own_request import (
+    FLAG,
+    NUMBER,
+    TAGS,
+    TEXT,
+    Answer,
+    Function,
+    OwnRequest,
+    acts,
+    asks,
+)
+from mooring.service.own.snapshots import export_record, grant, instance_snapshot, snapshot
 from mooring.service.own.threads import threads
 from mooring.service.own.vault import diff, usage
 from mooring.service.reach import Through
 from mooring.service.vault_presence import check_vaults
 
-# `uri`, `device` and `export` open a way to the data, which is more than to tell.
-QUESTIONS: dict[str, Entry[Question]] = {
-    "uri": changes(uri, on=["diskName"]),
-    "device": changes(device, on=["diskName"]),
-    "disk": reads(disk, on=["diskName"]),
-    "disks": administers(disks),
-    "automatic": administers(automatic),
-    "export": changes(export, on=["diskSnapshotName"], through=Through.AUTOMATIC, vault=Use.READ),
-    "export-record": reads(export_record),
-    "instance-snapshot": reads(
-        instance_snapshot, on=["instanceSnapshotName"], through=Through.AUTOMATIC
+OWN_REQUESTS: dict[str, OwnRequest] = {
+    # It opens a way to the data, which is more than to tell.
+    "uri": asks(changes(uri, on=["diskName"]), "diskName"),
+    "disk": asks(reads(disk, on=["diskName"]), "diskName"),
+    "disks": asks(administers(disks)),
+    "automatic": asks(administers(automatic)),
+    "export-record": asks(reads(export_record), "exportSnapshotRecordName"),
+    "instance-snapshot": asks(
+        reads(instance_snapshot, on=["instanceSnapshotName"], through=Through.AUTOMATIC),
+        "instanceSnapshotName",
     ),
-    "import-place": changes(import_place),
-    "import": changes(
-        import_snapshot,
-        makes="diskSnapshotName",
-        notes=["place"],
-        takes=[Takes.VAULT],
-        vault=Use.WRITE,
+    "snapshot": asks(
+        reads(snapshot, on=["diskSnapshotName"], through=Through.AUTOMATIC), "diskSnapshotName"
     ),
-    "snapshot": reads(snapshot, on=["diskSnapshotName"], through=Through.AUTOMATIC),
-    "diff": reads(diff, on=["diskSnapshotName", "fromDiskSnapshotName"], through=Through.AUTOMATIC),
-    "usage": reads(usage),
-    "absent": administers(absent_places),
-    "threads": administers(threads),
+    "diff": asks(
+        reads(diff, on=["diskSnapshotName", "fromDiskSnapshotName"], through=Through.AUTOMATIC),
+        "diskSnapshotName",
+        "fromDiskSnapshotName",
+        "startOffset",
+    ),
+    "usage": asks(reads(usage)),
+    "absent": asks(administers(absent_places)),
+    "threads": asks(administers(threads)),
+    "device": acts(changes(device, on=["diskName"]), diskName=TEXT),
+    "grant": acts(
+        changes(grant, on=["diskSnapshotName"], through=Through.AUTOMATIC, vault=Use.READ),
+        diskSnapshotName=TEXT,
+        seconds=NUMBER,
+        tcp=FLAG,
+    ),
+    "import-place": acts(changes(import_place)),
+    "import": acts(
+        changes(
+            import_snapshot,
+            makes="diskSnapshotName",
+            notes=["place"],
+            takes=[Takes.VAULT],
+            vault=Use.WRITE,
+        ),
+        diskSnapshotName=TEXT,
+        place=TEXT,
+        sizeInGb=NUMBER,
+        tags=TAGS,
+    ),
 }
 
 
-def question_handlers(backend: Backend) -> dict[str, Callable[[Context, Params], Answer]]:
-    """The function for each question, ready to be called with a context and members."""
+def own_handlers(backend: Backend) -> dict[str, Callable[[Context, Params], Answer]]:
+    """The function for each own request, ready to be called with a context and members."""
 
-    def bound(name: str, entry: Entry[Question]) -> Callable[[Context, Params], Answer]:
+    def bound(name: str, entry: Entry[Function]) -> Callable[[Context, Params], Answer]:
         def handle(context: Context, params: Params) -> Answer:
             admitted = admit(backend, Request(context, f"mooring:{name}", entry, params))
             check_vaults(backend, entry, context.region, params)
@@ -59,4 +88,4 @@ def question_handlers(backend: Backend) -> dict[str, Callable[[Context, Params],
 
         return handle
 
-    return {name: bound(name, entry) for name, entry in QUESTIONS.items()}
+    return {name: bound(name, one.entry) for name, one in OWN_REQUESTS.items()}
