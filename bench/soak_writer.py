@@ -65,7 +65,7 @@ class Part:
         self.leave()
 
     def leave(self) -> None:
-        """Flush, and let go of the connection. The caller holds the gate, or it has ended."""
+        """Flush, and drop the connection. The caller holds the gate, or it has ended."""
         if self._client is not None:
             with contextlib.suppress(NbdError):
                 self._flush(self._client)

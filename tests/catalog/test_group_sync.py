@@ -108,7 +108,7 @@ def test_who_reads_waits_for_no_commit_that_came_later(catalog: Catalog, syncs: 
 def test_what_changed_nothing_needs_no_sync(catalog: Catalog, syncs: Syncs) -> None:
     with catalog.write() as transaction:
         transaction.disks.all()
-        transaction.jobs.let_go("nothing")
+        transaction.jobs.confirm("nothing")
     names(catalog)
 
     assert syncs.files == []

@@ -63,12 +63,12 @@ def test_a_line_waits_for_its_first_whatever_its_kind(catalog: Catalog) -> None:
     assert take(catalog, kinds=[JobKind.UPLOAD_SNAPSHOT]) == "a1"
 
 
-def test_a_held_job_waits_until_it_is_let_go_and_so_does_its_line(catalog: Catalog) -> None:
+def test_a_held_job_waits_until_it_is_confirmed_and_so_does_its_line(catalog: Catalog) -> None:
     add(catalog, job("a1", "a", not_before_ms=HELD_MS), job("a2", "a"))
 
     assert take(catalog, now_ms=2**53) is None
     with catalog.write() as transaction:
-        transaction.jobs.let_go("a1")
+        transaction.jobs.confirm("a1")
     assert take(catalog) == "a1"
 
 
@@ -184,7 +184,7 @@ def test_who_runs_jobs_is_told_of_those_that_can_be_run(catalog: Catalog) -> Non
     add(catalog, job("a1", "a", **held), job("b1", "b", **held))
     assert told == []
     with catalog.write() as transaction:
-        transaction.jobs.let_go("whole")
+        transaction.jobs.confirm("whole")
     assert told.pop() == [upload, upload]
     add(catalog, job("a2", "a"))
     assert told.pop() == [create]

@@ -185,13 +185,13 @@ def test_runs_of_the_configuration_are_told_apart_by_what_they_are_of(catalog: C
         assert {run.source for run in runs.of("id-web")} == {AutoSource.CONFIG, AutoSource.ADD_ON}
 
 
-def test_jobs_of_a_group_are_let_go_and_forgotten_together(catalog: Catalog) -> None:
+def test_jobs_of_a_group_are_confirmed_and_forgotten_together(catalog: Catalog) -> None:
     held = [job(f"part-{n}", group="whole", not_before_ms=HELD_MS) for n in range(2)]
     with catalog.write() as transaction:
         for one in [*held, job("other", not_before_ms=HELD_MS)]:
             transaction.jobs.add(one)
         assert transaction.jobs.by_id("part-0") == held[0]
-        transaction.jobs.let_go("whole")
+        transaction.jobs.confirm("whole")
         waiting = {one.id: one.not_before_ms for one in transaction.jobs.all()}
         assert waiting == {"part-0": 0, "part-1": 0, "other": HELD_MS}
         transaction.jobs.remove(held[0], None)

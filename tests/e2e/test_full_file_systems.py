@@ -48,7 +48,7 @@ def file_system(folder: Path, kind: str, size: int = 320 * MIB) -> Iterator[Path
 
 
 class Ballast:
-    """A file that takes all the room there is, also what becomes free, until it is let go."""
+    """A file that takes all the room there is, also what becomes free, until it is removed."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "ballast"

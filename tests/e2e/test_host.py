@@ -96,7 +96,7 @@ class Host:
     def close(self) -> None:
         for server in self.deployment._servers:
             server.kill()
-        until(lambda: not holders(self.deployment), "everybody to be let go")
+        until(lambda: not holders(self.deployment), "everybody to be thawed")
         for path in self.mounts:
             subprocess.run(["umount", path], capture_output=True, check=False)
         devices = FuseDevices(self.deployment.data / "run" / ".devices", SystemClock())

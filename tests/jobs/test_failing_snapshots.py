@@ -58,7 +58,7 @@ def test_what_the_api_says_of_a_snapshot_that_failed(
     assert (operation["status"], operation["errorCode"]) == ("Failed", code)
     assert told in operation["errorDetails"]
     check_the_next(world, disk_id)
-    assert len(world.engine.points(disk_id)) == 1, "the frozen point was not let go"
+    assert len(world.engine.points(disk_id)) == 1, "the frozen point was not released"
 
 
 def test_want_of_room_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

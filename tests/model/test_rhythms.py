@@ -124,7 +124,7 @@ def test_the_next_is_due_within_the_shortest_period(
 
 
 class Disk:
-    """A disk's snapshots over time: taken when due unless the server is down, and thinned out."""
+    """A disk's snapshots over time: taken when due unless the server is down, and retained."""
 
     def __init__(self, rhythms: Sequence[Rhythm], offset: int) -> None:
         self.rhythms = rhythms

@@ -1,4 +1,4 @@
-"""Holds in which something is killed, hangs, or takes too long: all are let go."""
+"""Holds in which something is killed, hangs, or takes too long: all are thawed."""
 
 from __future__ import annotations
 
@@ -97,11 +97,11 @@ def test_the_limit_passes(file_system: FileSystem, quiescer: ProcessQuiescer, ag
 
     assert file_system.writes(30.0)  # two seconds are the limit
     until(lambda: not agent.frozen, "the guest to be thawed")
-    rest = hold.release()
+    rest = hold.thaw()
 
     assert not rest.held
     assert set(rest.problems) == {GUEST_AGENT, FILE_SYSTEMS + file_system.device}
-    assert "let go after 2 seconds" in rest.problems[GUEST_AGENT]
+    assert "thawed after 2 seconds" in rest.problems[GUEST_AGENT]
 
 
 @pytest.mark.full
@@ -112,7 +112,7 @@ def test_the_holder_is_killed(
     (pid,) = holders(tmp_path / "holds")
     os.kill(pid, signal.SIGKILL)
 
-    rest = hold.release()
+    rest = hold.thaw()
 
     assert not rest.held
     assert "killed" in rest.problems[""]
@@ -170,7 +170,7 @@ def test_the_next_hold_lets_go_first_whom_a_killed_one_held(
     hold.abandon()
     assert agent.frozen
 
-    rest = quiescer.hold(Users("i-1", "web")).release()
+    rest = quiescer.hold(Users("i-1", "web")).thaw()
 
     assert rest.held == [COMMANDS]
     assert not agent.frozen
@@ -185,13 +185,13 @@ def test_an_agent_that_hangs_costs_the_time_limit_and_is_thawed_later(
     began = time.monotonic()
     hold = quiescer.hold(users)
     assert "does not answer" in hold.problems[GUEST_AGENT]
-    rest = hold.release()
+    rest = hold.thaw()
     assert not rest.held
     assert time.monotonic() - began < 5.0  # one second is the limit
 
     second = quiescer.hold(users)
-    assert "cannot be let go" in second.problems[GUEST_AGENT]
-    second.release()
+    assert "cannot be thawed" in second.problems[GUEST_AGENT]
+    second.thaw()
     assert holders(tmp_path / "holds")  # it goes on trying
     agent.go_on.set()
     until(lambda: not holders(tmp_path / "holds"), "the guest to be thawed")
@@ -205,7 +205,7 @@ def test_a_thaw_command_that_fails_at_first_is_run_again(
     flag, good = tmp_path / "flag", tmp_path / "good"
     pairs["web"] = CommandPair(f"touch {flag}", f"test -e {good} && rm {flag}")
 
-    rest = quiescer.hold(Users("i-1", "web")).release()
+    rest = quiescer.hold(Users("i-1", "web")).thaw()
 
     assert "the thaw command ended with 1" in rest.problems[COMMANDS]
     assert flag.exists()
@@ -223,7 +223,7 @@ def test_two_holds_of_one_instance_take_turns(
     def snapshot() -> None:
         hold = quiescer.hold(Users("i-1", "web"))
         time.sleep(0.05)
-        results.append(list(hold.release().held))
+        results.append(list(hold.thaw().held))
 
     threads = [threading.Thread(target=snapshot) for _ in range(3)]
     for thread in threads:
@@ -241,4 +241,4 @@ def test_a_command_that_hangs(quiescer: ProcessQuiescer, pairs: dict[str, Comman
     hold = quiescer.hold(Users("i-1", "web"))
 
     assert "has not ended" in hold.problems[COMMANDS]
-    assert not hold.release().held
+    assert not hold.thaw().held

@@ -75,7 +75,7 @@ def test_a_hold(site: Site) -> None:
     hold = site.quiescer.hold(users)
     assert hold.problems == {}
     assert site.at_rest() == {COMMANDS, GUEST_AGENT}
-    rest = hold.release()
+    rest = hold.thaw()
 
     assert sorted(rest.held) == [COMMANDS, GUEST_AGENT]
     assert rest.problems == {}
@@ -90,7 +90,7 @@ def test_who_cannot_be_brought_to_rest_does_not_keep_others_from_it(site: Site) 
     hold = site.quiescer.hold(Users("i-1", "web", ["a"], {}, site.socket))
     assert list(hold.problems) == [COMMANDS]
     assert site.at_rest() == {GUEST_AGENT}
-    rest = hold.release()
+    rest = hold.thaw()
 
     assert (list(rest.held), list(rest.problems)) == ([GUEST_AGENT], [COMMANDS])
     assert site.at_rest() == set()
@@ -100,22 +100,22 @@ def test_nobody_at_rest(site: Site) -> None:
     site.fail(COMMANDS)
 
     hold = site.quiescer.hold(WEB)
-    rest = hold.release()
+    rest = hold.thaw()
 
     assert (list(rest.held), list(rest.problems)) == ([], [COMMANDS])
 
 
-def test_who_was_let_go_too_early_was_not_at_rest(site: Site) -> None:
+def test_whoever_was_thawed_too_early_was_not_at_rest(site: Site) -> None:
     hold = site.quiescer.hold(Users("i-1", "web", ["a"], {}, site.socket))
     site.slip(GUEST_AGENT)
-    rest = hold.release()
+    rest = hold.thaw()
 
     assert (list(rest.held), list(rest.problems)) == ([COMMANDS], [GUEST_AGENT])
 
 
 def test_again_and_again(site: Site) -> None:
     for _ in range(3):
-        assert site.quiescer.hold(WEB).release().problems == {}
+        assert site.quiescer.hold(WEB).thaw().problems == {}
     assert site.quiescer.mend() == {}
 
 

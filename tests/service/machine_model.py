@@ -169,7 +169,7 @@ class Model:
             for part in one.parts:
                 part.state = "completed"
         for bearer in stored:
-            # Without the add-on nothing is let go any more.
+            # Without the add-on nothing is deleted any more.
             if bearer.add_on is not None:
                 del bearer.autos[:-KEPT]
 

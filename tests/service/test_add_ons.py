@@ -74,7 +74,7 @@ def test_enable_change_and_disable(world: World) -> None:
     assert shown(world) == []
 
 
-def test_nothing_is_taken_or_let_go_of_a_disabled_one(world: World) -> None:
+def test_nothing_is_taken_or_deleted_of_a_disabled_one(world: World) -> None:
     world.disk(addOns=[add_on("06:00")])
     live(world, 2 * DAY_MS)
     before = dates(world)

@@ -1,4 +1,4 @@
-"""Automatic snapshots that failed: kept, told with their reason, and let go."""
+"""Automatic snapshots that failed: kept, reported with their reason, and dropped."""
 
 from __future__ import annotations
 

@@ -136,9 +136,9 @@ def test_a_try_that_fails_goes_on_without(world: World) -> None:
     assert told(world, "first")["quiesceProblem"] == "guest-agent: it does not answer"
 
 
-def test_let_go_before_the_disk_was_frozen(world: World) -> None:
+def test_thawed_before_the_disk_was_frozen(world: World) -> None:
     used(world, agent=True)
-    world.quiescer.slipping[GUEST_AGENT] = "let go"
+    world.quiescer.slipping[GUEST_AGENT] = "thawed"
 
     world.snapshot("first")
 
@@ -151,10 +151,10 @@ def test_require_that_cannot_be_fulfilled_leaves_nothing(world: World, trouble: 
     if trouble == "failing":
         world.quiescer.failing[GUEST_AGENT] = "it does not answer"
     elif trouble == "slipping":
-        world.quiescer.slipping[GUEST_AGENT] = "let go too early"
+        world.quiescer.slipping[GUEST_AGENT] = "thawed too early"
     elif trouble == "half":
         world.quiescer.commands.add("web")
-        world.quiescer.slipping[COMMANDS] = "let go too early"
+        world.quiescer.slipping[COMMANDS] = "thawed too early"
     else:
         world.quiescer.forbidden = "not below"
 
@@ -174,7 +174,7 @@ def test_require_that_is_fulfilled(world: World) -> None:
     assert (kind(world, "first"), world.state("first")["state"]) == ("file-system", "completed")
 
 
-def test_users_are_let_go_when_the_disk_cannot_be_frozen(
+def test_users_are_thawed_when_the_disk_cannot_be_frozen(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used(world, agent=True)

@@ -79,9 +79,9 @@ class GroupSync:
             self.wait()
 
     def close(self) -> None:
-        """Let the log go; it is opened again when it is needed."""
+        """Close the log; it is opened again when it is needed."""
         with self._sync:
-            self._let_go()
+            self._close_log()
 
     def _try_write_out(self) -> OSError | None:
         """What stands in the way for now, if anything; what is lost is kept."""
@@ -112,13 +112,13 @@ class GroupSync:
         try:
             named = self._log.stat()
         except FileNotFoundError:
-            self._let_go()
+            self._close_log()
             return False
         if self._descriptor >= 0:
             opened = os.fstat(self._descriptor)
             if (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino):
                 return True
-            self._let_go()  # SQLite has deleted the log, and made another
+            self._close_log()  # SQLite has deleted the log, and made another
         try:
             self._descriptor = os.open(self._log, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -132,7 +132,7 @@ class GroupSync:
             return None
         return os.open(self._log.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
-    def _let_go(self) -> None:
+    def _close_log(self) -> None:
         if self._descriptor >= 0:
             os.close(self._descriptor)
         self._descriptor = -1

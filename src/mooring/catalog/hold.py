@@ -43,7 +43,7 @@ class Hold(Protocol):
 
 
 class FileHold:
-    """Holds the file beside a SQLite file; the system lets go of it when the process ends.
+    """Holds the file beside a SQLite file; the system unlocks it when the process ends.
 
     Beside it, because to close the database's own file anywhere would end SQLite's locks.
     Raises ConfigurationError when another server has it.

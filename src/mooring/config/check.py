@@ -158,7 +158,7 @@ def _check_instances(instances: Mapping[str, InstanceSettings]) -> None:
         _require(
             bool(instance.thaw or not instance.freeze),
             f'instances.{name} has a freeze command and no thaw: write thaw = "true" if there is '
-            "nothing to let go",
+            "nothing to thaw",
         )
 
 

@@ -23,7 +23,7 @@ class Listen:
     host: str = setting("127.0.0.1", "address to listen on; beyond loopback only with TLS")
     port: int = setting(8470, "TCP port; 0 takes a free one")
     name: str = setting("", "host name that clients on this host are told; default: host")
-    certificate: str = setting("", "file with the server's certificate and those above it, in PEM")
+    certificate: str = setting("", "file with the server's certificate and its chain, in PEM")
     key: str = setting("", "file with the certificate's private key, in PEM, not encrypted")
     insecure: bool = setting(
         False, "whether to listen beyond loopback without TLS: requests can then be read by others"
@@ -66,15 +66,15 @@ class EngineSettings:
 
     kind: str = setting("qemu", "`qemu`, or `memory` to try the API without any disk")
     fill_mib_per_second: int = setting(
-        0, "limit of the speed at which a disk is filled from its snapshot, in MiB/s; 0 for none"
+        0, "how fast a disk may be filled from its snapshot, in MiB/s; 0 for no limit"
     )
     merge_mib_per_second: int = setting(
-        0, "limit of the speed at which layers of a disk are merged, in MiB/s; 0 for none"
+        0, "how fast a disk's layers may be merged, in MiB/s; 0 for no limit"
     )
     answer_seconds: float = setting(
-        30.0, "how long a storage daemon may be silent until a request fails"
+        30.0, "how long a storage daemon may be silent before a request fails"
     )
-    run: str = setting("", "directory of sockets and pid files; default: run under data, if short")
+    run: str = setting("", "directory for sockets and pid files; default: run under data, if short")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,57 +82,57 @@ class VaultSettings:
     """How snapshots are stored."""
 
     level: int = setting(1, "zstd compression level, 1 to 19")
-    threads: int = setting(0, "threads that compress one snapshot; 0 means one for each core")
+    threads: int = setting(0, "threads that compress one snapshot; 0 means one per core")
     nice: int = setting(
         10,
-        "how much the threads that compress and store give way to others, 0 to 19; their I/O "
-        "priority follows from it",
+        "nice value of the threads that compress and store, 0 to 19; their I/O priority follows "
+        "from it",
     )
     upload_mib_per_second: int = setting(
-        0, "limit of what is stored in one region's vault, in MiB/s; 0 for none"
+        0, "how fast snapshots may be stored in one region's vault, in MiB/s; 0 for no limit"
     )
     index_mib: int = setting(
         256,
-        "largest size of the index that finds content stored before, in MiB; 0 turns sharing off",
+        "largest size of the index that finds content already stored, in MiB; 0 turns sharing off",
     )
     consolidate_frames: int = setting(
         56,
-        "a snapshot that changes some of an aligned 8 MiB of a disk, of which 512 KiB lie in more "
-        "stored frames than this, writes again what is scattered of it; 0 turns that off",
+        "a snapshot that changes part of an aligned 8 MiB of a disk rewrites what is scattered "
+        "there, if any 512 KiB of it lies in more stored frames than this; 0 turns that off",
     )
     collect_minutes: float = setting(
-        60.0, "minutes between two collections; 0 means only after deletions"
+        60.0, "minutes between collections; 0 means only after deletions"
     )
-    verify_hours: float = setting(24.0, "hours between two verifications; 0 means never")
+    verify_hours: float = setting(24.0, "hours between verifications; 0 means never")
     verify_percent: float = setting(
-        1.0, "part of the data that a verification reads back, in per cent"
+        1.0, "share of the data that a verification reads back, in per cent"
     )
     replicate_minutes: float = setting(
-        60.0, "minutes between two runs that bring copies up to date; 0 means never"
+        60.0, "minutes between runs that bring copies up to date; 0 means never"
     )
     replica_deletions: str = setting(
-        "keep", "what copies do with snapshots that were deleted: `keep` or `follow`"
+        "keep", "what copies do about deleted snapshots: `keep` or `follow`"
     )
 
 
 @dataclass(frozen=True, slots=True)
 class RoomSettings:
-    """What is kept free on the file systems that disks and snapshots are on."""
+    """What is kept free on the file systems of disks and snapshots."""
 
     margin_mib: int = setting(
         512,
-        "what takes room, such as a new snapshot, is refused when less than this is free, in MiB, "
-        "but never more than 5 % of the file system; 0 for no margin",
+        "free space, in MiB, below which new work that takes space, such as a snapshot, is "
+        "refused; never more than 5 % of the file system; 0 for no margin",
     )
 
 
 @dataclass(frozen=True, slots=True)
 class SnapshotSettings:
-    """Which snapshots are taken without being asked for."""
+    """Which snapshots are taken automatically."""
 
     rhythms: str = setting(
         "",
-        "rhythms of automatic snapshots of every disk without the tag `mooring:snapshots`, "
+        "rhythms of automatic snapshots for every disk without the tag `mooring:snapshots`, "
         "such as `hourly keep 2 days, daily keep 1 month`; default: none",
     )
     instance_rhythms: str = setting(
@@ -157,10 +157,10 @@ class NbdSettings:
     host: str = setting("", "address on which exported snapshots are served; default: none")
     port: int = setting(10809, "TCP port of the first region; 0 takes free ones")
     name: str = setting("", "name of this host in NBD URIs, as in the certificate; default: host")
-    certificate: str = setting("", "PEM file of the certificate, and of those that vouch for it")
+    certificate: str = setting("", "PEM file of the certificate and its chain")
     key: str = setting("", "PEM file of the certificate's key; default: in the certificate's file")
     client_authority: str = setting(
-        "", "PEM file; if it is set, clients need a certificate of this authority"
+        "", "PEM file; if set, clients need a certificate from this authority"
     )
 
 
@@ -172,15 +172,15 @@ class Limits:
     body_bytes: int = setting(1024 * 1024, "largest request body, in bytes")
     request_seconds: float = setting(30.0, "longest time for a request's body to arrive")
     head_seconds: float = setting(
-        10.0, "longest time for a request's head to arrive, and until the first one of a connection"
+        10.0, "longest time for a request's head to arrive, and for a new connection to send one"
     )
-    idle_seconds: int = setting(75, "how long a connection is kept between two requests")
-    connections: int = setting(512, "connections of clients at once; more are closed")
+    idle_seconds: int = setting(75, "how long a connection is kept open between requests")
+    connections: int = setting(512, "client connections at the same time; more are closed")
     connections_per_address: int = setting(
-        128, "connections of one address at once, so that none takes all places"
+        128, "connections from one address at the same time, so that none takes all places"
     )
-    requests: int = setting(32, "requests worked on at once; more wait their turn")
-    bulk_jobs: int = setting(2, "snapshots stored at once")
+    requests: int = setting(32, "requests processed at the same time; more wait their turn")
+    bulk_jobs: int = setting(2, "snapshots stored at the same time")
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,12 +188,12 @@ class QuiesceSettings:
     """How the users of a disk are brought to rest for a snapshot."""
 
     freeze_seconds: float = setting(
-        5.0, "longest time to come to rest; then the snapshot goes on without, or fails"
+        5.0, "longest time to come to rest; then the snapshot is taken without, or fails"
     )
-    hold_seconds: float = setting(10.0, "longest time at rest; then they are let go in any case")
+    hold_seconds: float = setting(10.0, "longest time at rest; then they are thawed in any case")
     agent_directories: list[str] = setting(
         ["/run/libvirt/qemu", "/run/qemu", "/var/lib/libvirt/qemu"],
-        "directories below which sockets of guest agents may be",
+        "directories below which guest agents' sockets may be",
     )
 
 
@@ -202,31 +202,31 @@ class InstanceSettings:
     """Commands that bring the programs of an instance to rest for a snapshot."""
 
     freeze: str = setting("", "shell command that brings programs to rest before a freeze")
-    thaw: str = setting("", "shell command that lets them go again")
+    thaw: str = setting("", "shell command that thaws them")
 
 
 @dataclass(frozen=True, slots=True)
 class Throttle:
     """How many requests are answered. A bucket holds `burst`, and `rate` come back each second."""
 
-    user_rate: float = setting(1000.0, "requests a second of one user, over time; 0 for any number")
-    user_burst: float = setting(2000.0, "requests of one user at once, after a pause")
-    rate: float = setting(4000.0, "requests a second of all users, over time; 0 for any number")
-    burst: float = setting(8000.0, "requests of all users at once, after a pause")
+    user_rate: float = setting(1000.0, "requests a second per user, sustained; 0 for no limit")
+    user_burst: float = setting(2000.0, "requests in a burst per user, after a pause")
+    rate: float = setting(4000.0, "requests a second from all users, sustained; 0 for no limit")
+    burst: float = setting(8000.0, "requests in a burst from all users, after a pause")
     refused_rate: float = setting(
-        5.0, "requests a second of one address without a good signature; 0 for any number"
+        5.0, "requests a second per address without a valid signature; 0 for no limit"
     )
-    refused_burst: float = setting(100.0, "those at once, after a pause")
+    refused_burst: float = setting(100.0, "those in a burst, after a pause")
 
 
 @dataclass(frozen=True, slots=True)
 class AuditSettings:
-    """What is written down of requests that changed something, or were denied."""
+    """What is recorded of requests that changed something, or were denied."""
 
     enabled: bool = setting(True, "whether there is an audit log")
     file: str = setting("", "the file; default: audit.jsonl under data")
-    sync: bool = setting(False, "whether a line is on the disk before the answer goes out")
-    mebibytes: int = setting(64, "size at which a new file is begun, in MiB; 0 for never")
+    sync: bool = setting(False, "whether a line is durable before the reply is sent")
+    mebibytes: int = setting(64, "size at which a new file is started, in MiB; 0 for never")
     files: int = setting(8, "older files kept, as audit.jsonl.1 and so on")
 
 
@@ -235,7 +235,7 @@ class CatalogCopySettings:
     """Copies of a catalog that is one SQLite file."""
 
     directory: str = setting(
-        "", "where they go, best on another disk; default: catalog-copies under data"
+        "", "where they go, ideally on another disk; default: catalog-copies under data"
     )
     hours: float = setting(24.0, "how often one is made; 0 for only before migrations")
     keep: int = setting(7, "regular ones kept, and as many before migrations; 0 for no copies")
@@ -263,7 +263,7 @@ class Settings:
     )
     account: str = setting("000000000000", "account id shown in ARNs and support codes, 12 digits")
     exports: str = setting(
-        "", "directory that ExportSnapshot writes images to; default: exports under data"
+        "", "directory where ExportSnapshot writes images; default: exports under data"
     )
     catalog: str = setting("", "SQLAlchemy URL of the catalog; default: catalog.sqlite under data")
     catalog_copies: CatalogCopySettings = field(default_factory=CatalogCopySettings)

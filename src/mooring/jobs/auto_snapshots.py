@@ -1,4 +1,4 @@
-"""Automatic snapshots: taken when they are due, thinned out when the next one is stored.
+"""Automatic snapshots: taken when they are due, deleted by retention when the next is stored.
 
 They are of disks and of instances. The schedule looks now and then which runs are due (rows of
 the catalog, so that of several servers one takes each). In one transaction a run is moved to its
@@ -75,11 +75,11 @@ def take_due(
     return begun
 
 
-def thin(tools: Tools, transaction: Transaction, stored: Snapshot) -> None:
-    """Let go of what its disk or instance keeps no more, now that this one is stored.
+def retain(tools: Tools, transaction: Transaction, stored: Snapshot) -> None:
+    """Delete what its disk or instance no longer keeps, now that this one is stored.
 
-    What was taken by the add-on and what by rhythms do not count together. Nothing is let go
-    once the add-on, or the rhythms, are no more.
+    What was taken by the add-on and what by rhythms do not count together. Nothing is deleted
+    once the add-on, or the rhythms, are gone.
     """
     runs = transaction.auto_runs.of(stored.resource_id)
     run = next((one for one in runs if _group(one.source) == _group(stored.auto)), None)
@@ -104,14 +104,14 @@ def thin(tools: Tools, transaction: Transaction, stored: Snapshot) -> None:
     else:
         moments = {one.created_ms for one in completed}
         rhythms = parse_rhythms(run.policy)
-        let_go = superfluous(rhythms, moments, now, offset_of(stored.resource_id, rhythms))
-        gone += [one for one in completed if one.created_ms in let_go]
+        not_kept = superfluous(rhythms, moments, now, offset_of(stored.resource_id, rhythms))
+        gone += [one for one in completed if one.created_ms in not_kept]
     for one in gone:
         transaction.discard(one, tools.ids, now)
 
 
-def thin_after(tools: Tools, transaction: Transaction, one: DiskSnapshot) -> None:
-    """Let go of what is kept no more, if an automatic snapshot is stored now that this one is.
+def retain_after(tools: Tools, transaction: Transaction, one: DiskSnapshot) -> None:
+    """Delete what is no longer kept, if an automatic snapshot is stored now that this one is.
 
     It may be the last part of one of an instance.
     """
@@ -119,7 +119,7 @@ def thin_after(tools: Tools, transaction: Transaction, one: DiskSnapshot) -> Non
         return
     whole = transaction.snapshot(one.part_of or one.id)
     if whole is not None and whole.auto is not None and whole.is_stored:
-        thin(tools, transaction, whole)
+        retain(tools, transaction, whole)
 
 
 def freeze(work: Work) -> Change:
@@ -134,13 +134,13 @@ def freeze(work: Work) -> Change:
 
     def change(transaction: Transaction) -> None:
         confirm(transaction)
-        transaction.jobs.let_go(work.argument("snapshot"))
+        transaction.jobs.confirm(work.argument("snapshot"))
 
     return change
 
 
 def take_back(work: Work) -> None:
-    """Let go of the points, if there are any."""
+    """Release the points, if there are any."""
     with work.catalog.read() as transaction:
         whole = transaction.snapshot(work.argument("snapshot"))
     for one in () if whole is None else whole.members:
@@ -151,7 +151,7 @@ def failed(transaction: Transaction, job: Job) -> None:
     """It could not be frozen: that is kept, and it is tried again soon."""
     whole = transaction.snapshot(job.arguments["snapshot"])
     if whole is None:
-        transaction.jobs.let_go(job.arguments["snapshot"])
+        transaction.jobs.confirm(job.arguments["snapshot"])
         return
     auto_outcomes.not_taken(transaction, whole, job)
     transaction.take_back(whole)
@@ -290,7 +290,7 @@ def _begin(
     )
     transaction.enter(whole)
     if not whole.members:  # there is nothing to store
-        thin(tools, transaction, whole)
+        retain(tools, transaction, whole)
         return whole
     for one in whole.members:
         transaction.jobs.add(uploading(one, now))

@@ -2,7 +2,7 @@
 
 DeleteDiskSnapshot answers when the snapshot is gone from the catalog. Then:
 
-    release   wait until no disk is filled from it, no copy made and no export; let go of a frozen
+    release   wait until no disk is filled from it, no copy made and no export; release a frozen
               point that may be left
     delete    remove the root from the vault, and see to it that the vault is collected soon
 

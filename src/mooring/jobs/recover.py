@@ -98,7 +98,7 @@ def _confirm(tools: Tools, whole: Snapshot, parts: list[DiskSnapshot]) -> None:
             for one in parts:
                 transaction.snapshots.change(one.id, frozen=True)
             log.info("confirmed a snapshot that was being taken", snapshot=whole.id)
-            transaction.jobs.let_go(whole.id)
+            transaction.jobs.confirm(whole.id)
         else:
             log.info("took back a snapshot that was not frozen", snapshot=whole.id)
             transaction.take_back(whole)

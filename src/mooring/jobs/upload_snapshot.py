@@ -29,7 +29,7 @@ from functools import partial
 from mooring.catalog.database import Transaction
 from mooring.engine.interface import FrozenImage
 from mooring.jobs import auto_outcomes
-from mooring.jobs.auto_snapshots import thin_after
+from mooring.jobs.auto_snapshots import retain_after
 from mooring.jobs.running.procedure import Change, Procedure, Step, Work
 from mooring.jobs.storing import (
     Plan,
@@ -77,7 +77,7 @@ def store(work: Work) -> Change:
             **completed(work),
         )
         if kept:
-            thin_after(work.tools, transaction, snapshot)
+            retain_after(work.tools, transaction, snapshot)
 
     return change
 

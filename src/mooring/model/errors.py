@@ -205,7 +205,7 @@ class HostError(MooringError):
 
 
 class QuiesceError(MooringError):
-    """Users of disks could not be brought to rest, or let go again; the message says who."""
+    """Users of disks could not be brought to rest, or thawed again; the message says who."""
 
 
 class VaultError(MooringError):

@@ -1,9 +1,9 @@
-"""The process that holds users at rest: it outlives the server and lets go.
+"""The process that holds users at rest: it outlives the server and thaws them.
 
 It is told what to do in one line of JSON on its standard input, brings the users to rest, says
 so in one line, and lets them go when the next line comes, when its input closes because the
 server has ended, or when the limit has passed; then it says what came of it. Users that cannot
-be let go are tried again for an hour.
+be thawed are tried again for an hour.
 
 The instance's file in the folder of holds is locked meanwhile, and names who is held. What it
 still names when nobody has it locked was held by a process that was killed: the next one lets
@@ -31,7 +31,7 @@ from mooring.quiesce.guest_agent import GuestAgent
 from mooring.quiesce.interface import Means
 
 THAW_SECONDS = 5.0
-"""How long one try to let go may take."""
+"""How long one attempt to thaw may take."""
 
 _LINGER_SECONDS = 3600.0
 _LOCK_PAUSE = 0.005
@@ -69,10 +69,10 @@ class Holder:
         deadline = self._clock.monotonic() + self._freeze_seconds
         file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         if not self._lock(file, deadline):
-            self._say_all("is held at rest for another snapshot, or cannot be let go")
+            self._say_all("is held at rest for another snapshot, or cannot be thawed")
             return
         if left := self._mend(file):
-            self._say_all("cannot be let go since an earlier snapshot: " + left)
+            self._say_all("cannot be thawed since an earlier snapshot: " + left)
         if self._only_mend:
             self._say_all("")
         if left or self._only_mend:
@@ -83,7 +83,7 @@ class Holder:
             os.ftruncate(file, 0)
 
     def _hold(self, deadline: float) -> dict[str, Means]:
-        """Bring to rest, wait, let go; returns who could not be let go."""
+        """Bring to rest, wait, thaw; returns who could not be thawed."""
         means: dict[str, Means] = {}
         problems: dict[str, str] = {}
         for spec in self._specs:
@@ -100,7 +100,7 @@ class Holder:
         seconds = self._clock.monotonic() - min(began) if began else 0.0
         if not released:
             held_for = counted(self._hold_seconds, "second")
-            limit = f"was let go after {held_for}, before the disk was frozen"
+            limit = f"was thawed after {held_for}, before the disk was frozen"
             problems |= dict.fromkeys(held, limit)
             held = []
             self._wait(None)
@@ -110,7 +110,7 @@ class Holder:
     def _thaw(
         self, means: Mapping[str, Means], problems: dict[str, str]
     ) -> tuple[list[str], dict[str, Means]]:
-        """Let go in the opposite order: who had been at rest until now, and who is stuck."""
+        """Thaw in the opposite order: who had been at rest until now, and who is stuck."""
         held, stuck = [], {}
         for name in reversed(list(means)):
             failed = name in problems
@@ -118,14 +118,14 @@ class Holder:
                 if means[name].thaw(THAW_SECONDS) and not failed:
                     held.append(name)
                 elif not failed:
-                    problems[name] = "was let go by somebody else before the disk was frozen"
+                    problems[name] = "was thawed by somebody else before the disk was frozen"
             except (QuiesceError, OSError) as error:
                 stuck[name] = means[name]
                 problems.setdefault(name, str(error))
         return held, stuck
 
     def _linger(self, stuck: dict[str, Means]) -> dict[str, Means]:
-        """Go on trying to let go; returns who could not be."""
+        """Go on trying to thaw; returns who could not be."""
         ends = self._clock.monotonic() + _LINGER_SECONDS
         pause = _FIRST_PAUSE
         while stuck and self._clock.monotonic() < ends:
@@ -163,7 +163,7 @@ class Holder:
                 return True
 
     def _wait(self, seconds: float | None) -> bool:
-        """Wait to be told to let go; False if that did not come in time, or never will."""
+        """Wait to be told to thaw; False if that did not come in time, or never will."""
         ready, _, _ = select.select([0, self._wake], [], [], seconds)
         return 0 in ready and bool(os.read(0, 64))
 

@@ -1,4 +1,4 @@
-"""Bringing users of disks to rest, and letting them go again."""
+"""Bringing a disk's users to rest, and thawing them again."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ class Means(Protocol):
         ...
 
     def thaw(self, seconds: float) -> bool:
-        """Let them go; whether all had been at rest until now.
+        """Let them write again; whether all had been at rest until now.
 
-        Raises QuiesceError if it cannot be told within about so many seconds that they go on:
+        Raises QuiesceError if it is not certain within about so many seconds that they go on:
         call it again. Once it has returned, calling it again does no harm.
         """
         ...
 
     def close(self) -> None:
-        """Close what is open. Whoever is at rest stays so: another may let go."""
+        """Close what is open. Whoever is at rest stays so: another may thaw them."""
         ...
 
 
@@ -74,8 +74,8 @@ class Hold(Protocol):
     problems: Mapping[str, str]
     """Why means failed, by their names; whoever is not named is at rest now."""
 
-    def release(self) -> Rest:
-        """Let all go. A means counts as held only if it was at rest until this call."""
+    def thaw(self) -> Rest:
+        """Thaw all. A means counts as held only if it was at rest until this call."""
         ...
 
 
@@ -89,22 +89,22 @@ class Quiescer(Protocol):
     def hold(self, users: Users) -> Hold:
         """Bring the users to rest, each means in turn. Raises QuiesceError.
 
-        Whatever happens to this process, they are let go: at once when it ends, or when the
-        limit has passed. Holds of one instance wait for each other.
+        Whatever happens to this process, they are thawed: immediately when it ends, or
+        when the limit has passed. Holds of one instance wait for each other.
         """
         ...
 
     def mend(self) -> Mapping[str, str]:
-        """Let go whom a process held that was killed; says who cannot be let go yet, and why.
+        """Thaw whom a killed process held; says who cannot be thawed yet, and why.
 
         By the ids of instances; those are tried again for an hour in the background.
         """
         ...
 
     def left(self) -> Sequence[str]:
-        """The ids of instances whose users may be held still by a process that is gone."""
+        """The ids of instances whose users may still be held by a process that is gone."""
         ...
 
     def close(self) -> None:
-        """Let go of everything at the server's end."""
+        """Thaw everybody at the server's end."""
         ...

@@ -13,7 +13,7 @@ from mooring.quiesce.interface import COMMANDS, FILE_SYSTEMS, GUEST_AGENT, Hold,
 class MemoryQuiescer:
     """`commands` names instances that have some.
 
-    Means named in `failing` cannot be brought to rest, those in `slipping` are let go too early.
+    Means named in `failing` cannot be brought to rest, those in `slipping` are thawed too early.
     """
 
     commands: set[str] = field(default_factory=set)
@@ -58,7 +58,7 @@ class _MemoryHold:
         self.problems = problems
         self._quiescer = quiescer
 
-    def release(self) -> Rest:
+    def thaw(self) -> Rest:
         held, self._quiescer.held = self._quiescer.held, set()
         slipped = {n: why for n, why in self._quiescer.slipping.items() if n in held}
         return Rest(sorted(held - slipped.keys()), {**self.problems, **slipped}, 0.001)

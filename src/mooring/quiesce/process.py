@@ -104,7 +104,7 @@ class ProcessQuiescer:
             self._lingering.append(process)
 
     def lost(self, instance_id: str) -> None:
-        """A holder was killed: let go whom it held."""
+        """A holder was killed: thaw whom it held."""
         with contextlib.suppress(QuiesceError):
             self._begin(instance_id, [], mend=True).abandon()
 
@@ -232,9 +232,9 @@ class ProcessHold:
             raise
         self.problems = answer["problems"]
 
-    def release(self) -> Rest:
+    def thaw(self) -> Rest:
         if set(self._names) <= self.problems.keys():
-            # Nobody was at rest; letting go who may come to rest yet is the process' affair.
+            # Nobody was at rest; thawing whoever may yet come to rest is the process' affair.
             self.abandon()
             return Rest(problems=self.problems)
         try:
@@ -247,7 +247,7 @@ class ProcessHold:
         return Rest(answer["held"], answer["problems"], answer["seconds"])
 
     def abandon(self) -> None:
-        """Close the pipes: whoever is still held is let go."""
+        """Close the pipes: whoever is still held is thawed."""
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
             with contextlib.suppress(OSError):

@@ -96,7 +96,7 @@ def freeze(
         for one in parts:
             quiescing.record(transaction, one, frozen)
         transaction.tags.replace(whole.id, {**whole.tags, CONSISTENCY_TAG: frozen.weakest})
-        transaction.jobs.let_go(whole.id)
+        transaction.jobs.confirm(whole.id)
         return call.remember(backend, transaction, result)
 
 

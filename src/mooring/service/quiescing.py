@@ -164,7 +164,7 @@ class _Attempt:
                 raise _not_at_rest(self.required[0], _joined(hold.problems))
             pause = self._freeze()
         finally:
-            rest = hold.release()
+            rest = hold.thaw()
         self._problem = _joined(rest.problems)
         seconds = rest.seconds if rest.held else None
         return Frozen(pause, seconds, self._kinds(users, rest), self._problem)

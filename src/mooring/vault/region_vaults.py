@@ -58,7 +58,7 @@ class RegionVaults(Mapping[str, Vault]):
             # Perhaps another one is right now.
             opened = self._openers[region]()
             with self._locks[region]:
-                # The other may be in use; it is let go by whoever reads from it last.
+                # The other may be in use; whoever reads from it last closes it.
                 self._vaults[region] = vault = opened
         if writes:
             vault.check(writes=True)

@@ -100,7 +100,7 @@ class Mooring:
         self.tools.catalog.migrate()
         self._begin(self.room_watch)
         for instance_id, problem in self.backend.quiescer.mend().items():
-            log.warning("users held at rest cannot be let go", instance=instance_id, why=problem)
+            log.warning("users held at rest cannot be thawed", instance=instance_id, why=problem)
         if self.audit is not None:
             _open_audit(self.audit)
         tell_absent(self.backend)

@@ -76,7 +76,7 @@ def _file_of(uri: str, folder: Path) -> Iterator[Path]:
             raise DemoError("nbdfuse has ended")
         yield folder / "disk"
     finally:
-        # Until the kernel has let go of the loop device's file.
+        # Until the kernel has closed the loop device's file.
         _until(lambda: process.poll() is not None or _unmounted(folder), f"{folder} to unmount")
         try:
             process.wait(30)

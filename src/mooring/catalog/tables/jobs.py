@@ -63,7 +63,7 @@ _ADD = insert(_table)
 _CHANGE = update(_table).where(_table.c.id == bindparam("job_id"))
 _OURS = _table.c.owner.is_not_distinct_from(bindparam("whose", type_=Text))
 _RECORD = _CHANGE.where(_OURS)
-_LET_GO = update(_table).where(_of).values(not_before_ms=0).returning(_table.c.kind)
+_CONFIRM = update(_table).where(_of).values(not_before_ms=0).returning(_table.c.kind)
 _LEFT = select(_table.c.id).where(_of).limit(1)
 _REMOVE = delete(_table).where(_table.c.id == bindparam("job_id"), _OURS)
 _REMOVE_ALL = delete(_table).where(_of).returning(_table.c.key)
@@ -155,9 +155,9 @@ class Jobs:
         done = self._connection.execute(_RECORD, {"job_id": job.id, "whose": owner, **columns})
         _check_ours(job, done.rowcount)
 
-    def let_go(self, waited_for: str) -> None:
+    def confirm(self, waited_for: str) -> None:
         """Let a held job run, or all of a group."""
-        kinds = self._connection.execute(_LET_GO, {"waited_for": waited_for}).scalars()
+        kinds = self._connection.execute(_CONFIRM, {"waited_for": waited_for}).scalars()
         self.runnable += map(JobKind, kinds)
 
     def remove(self, job: Job, owner: str | None) -> None:

@@ -146,7 +146,7 @@ class Instance:
         """What to poll for the daemon's end."""
         daemon = self._daemon
         running = daemon.process if daemon is not None else None
-        # Read once: it is -1 as soon as another thread lets go of the daemon.
+        # Read once: it is -1 as soon as another thread drops the daemon.
         pidfd = running.pidfd if running is not None else -1
         return pidfd if pidfd >= 0 else None
 

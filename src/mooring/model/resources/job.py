@@ -83,7 +83,7 @@ LONGEST_WAIT_MS = 3_600_000
 """No job waits longer than this: one due later was put back before the clock was set back."""
 
 HELD_MS = 2**62
-"""The `not_before_ms` of a job that waits to be let go."""
+"""The `not_before_ms` of a job that waits for its request to be confirmed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

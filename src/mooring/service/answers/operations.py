@@ -83,7 +83,7 @@ def enqueue(
     """Record a job, and give back the operations with it; those ended already stay as they are.
 
     With a `group` the operations wait for all jobs of that group. A job that is `held` does not
-    run before `Jobs.let_go`, nor do those after it in its line.
+    run before `Jobs.confirm`, nor do those after it in its line.
     """
     job = Job(
         id=job_id or backend.ids.new_id(),

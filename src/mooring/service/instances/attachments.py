@@ -53,7 +53,7 @@ def detach_disk(backend: Backend, call: Call) -> Result:
     with backend.catalog.read() as transaction:
         disk = find_disk(transaction, call.region, call.params["diskName"])
     instance_id = _check_detach(disk)
-    _let_go(backend, disk, instance_id)
+    _stop_serving(backend, disk, instance_id)
     with backend.catalog.write() as transaction:
         disk = find_disk(transaction, call.region, disk.name)
         _check_detach(disk)
@@ -65,7 +65,7 @@ def detach_disk(backend: Backend, call: Call) -> Result:
         return operations.reply(backend, transaction, call, started)
 
 
-def _let_go(backend: Backend, disk: Disk, instance_id: str) -> None:
+def _stop_serving(backend: Backend, disk: Disk, instance_id: str) -> None:
     """Stop serving the disk. Raises OperationFailureException while it is in use."""
     engine = backend.engine(disk.zone)
     device = backend.devices.device(disk.id)

@@ -172,7 +172,7 @@ class DirectoryStore:
         return swept
 
     def close(self) -> None:
-        """Nothing to let go of: files are open only while they are used."""
+        """Nothing to close: files are open only while they are used."""
 
     def path(self, name: str) -> Path:
         """Where the object of that name is, or would be. Raises StoreError for a bad name."""
@@ -392,7 +392,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _is_orphan(path: str) -> bool:
-    """A live upload holds its lock; the kernel lets go of those of killed processes."""
+    """A live upload holds its lock; the kernel drops those of killed processes."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

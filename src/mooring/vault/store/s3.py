@@ -182,7 +182,7 @@ class S3Store:
         return 0
 
     def close(self) -> None:
-        """Connections are let go with the object."""
+        """Connections are closed with the object."""
 
     def _size(self, path: str) -> int:
         return _insist(lambda: int(obstore.head(self._bucket, path)["size"]))

@@ -113,7 +113,7 @@ class DigestIndex:
                 self._merge(1)
 
     def close(self) -> None:
-        """Write what waits, and let go."""
+        """Write what waits, and close."""
         with self._lock:
             self._flush()
             self._runs = []
