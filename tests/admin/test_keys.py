@@ -108,8 +108,7 @@ def test_bytes_that_are_no_text(path: Path) -> None:
 
 
 def test_what_a_killed_start_left_is_in_no_ones_way(path: Path) -> None:
-    """A process with the same number may have been killed while it wrote."""
-    path.with_name(f"credentials.{os.getpid()}.tmp").write_text("[defau")
+    path.with_name("credentials.new").write_text("[defau")
 
     assert len(open_keys(path)) == 1
     assert [file.name for file in path.parent.iterdir()] == ["credentials"]

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from mooring.admin.demo.server import DemoError
+from mooring.files import WRITING
 from mooring.nbd.blocking import BlockingNbdClient
 from tests.e2e import processes
 from tests.e2e.client import RefusedError
@@ -117,7 +118,7 @@ def mooringd(deployment: Deployment, *command: str) -> subprocess.CompletedProce
 
 
 def temporary(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if path.name.endswith(".tmp")]
+    return [path for path in folder.iterdir() if path.name.endswith(WRITING)]
 
 
 @pytest.mark.parametrize("kind", ["ext4", "xfs"])

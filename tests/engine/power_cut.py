@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from mooring import files
 from mooring.engine.qemu import layers, qcow2
 from mooring.engine.qemu.daemon.connection import Connection
 from mooring.engine.qemu.layers import BASE_NAME, DiskLayers, Layer
@@ -146,7 +147,7 @@ class Recorder:
         add, remove_top, remove = (
             DiskLayers.add_overlay, DiskLayers.remove_top, DiskLayers.remove,
         )  # fmt: skip
-        lay_on, sync_data, make_base = qcow2.lay_on, layers.sync_data, DiskLayers.make_base
+        lay_on, sync_data, make_base = qcow2.lay_on, files.sync_data, DiskLayers.make_base
 
         def recorded_make(disk: DiskLayers, size: int) -> None:
             make_base(disk, size)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import sqlite3
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from mooring.files import appearing, sync
 from mooring.model.clock import Clock
 from mooring.model.errors import ConfigurationError
 
@@ -61,20 +61,12 @@ class CatalogCopies:
             return None
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         writing = self.folder / _WRITING
-        writing.unlink(missing_ok=True)
         moment = datetime.fromtimestamp(self._clock.now_ms() / 1000, UTC).strftime(_TIME)
         ending = "" if before is None else f"-before-{before:04d}"
         path = self.folder / f"catalog-{moment}{ending}.sqlite"
-        try:
-            # Made for this user alone, before SQLite opens it.
-            os.close(os.open(writing, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        # Made for this user alone, before SQLite opens it.
+        with appearing(path, writing=writing):
             _copy(catalog, writing)
-            _sync(writing)
-            writing.rename(path)
-            _sync(self.folder)
-        except BaseException:
-            writing.unlink(missing_ok=True)
-            raise
         self._thin(before is None)
         return path
 
@@ -90,23 +82,19 @@ def put_back(copy: Path, catalog: Path, aside: Path) -> None:
     Nobody may use the catalog meanwhile. Raises ConfigurationError if the copy is none.
     """
     writing = catalog.with_name(f"{catalog.name}.writing")
-    writing.unlink(missing_ok=True)
-    try:
-        os.close(os.open(writing, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        _copy(copy, writing)
-        _sync(writing)
-    except (OSError, sqlite3.Error) as error:
-        writing.unlink(missing_ok=True)
-        raise ConfigurationError(
-            f"{copy} cannot be put back: {error}. The catalog is as it was."
-        ) from error
-    if catalog.exists():
-        # With its log, which holds what is not in the file yet.
-        for ending in ("-wal", "-shm", ""):
-            with contextlib.suppress(FileNotFoundError):
-                Path(f"{catalog}{ending}").rename(f"{aside}{ending}")
-    writing.rename(catalog)
-    _sync(catalog.parent)
+    with appearing(catalog, writing=writing):
+        try:
+            _copy(copy, writing)
+            sync(writing)
+        except (OSError, sqlite3.Error) as error:
+            raise ConfigurationError(
+                f"{copy} cannot be put back: {error}. The catalog is as it was."
+            ) from error
+        if catalog.exists():
+            # With its log, which holds what is not in the file yet.
+            for ending in ("-wal", "-shm", ""):
+                with contextlib.suppress(FileNotFoundError):
+                    Path(f"{catalog}{ending}").rename(f"{aside}{ending}")
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -124,14 +112,6 @@ def _copy(source: Path, target: Path) -> None:
             raise sqlite3.DatabaseError(f"the catalog is damaged: {problem}")
         if not new.execute("SELECT 1 FROM sqlite_schema WHERE name = 'migrations'").fetchone():
             raise sqlite3.DatabaseError("it is not a catalog of Mooring")
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _ms(text: str) -> int:

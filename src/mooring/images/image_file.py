@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from mooring.files import sync, write_whole
 from mooring.model.errors import ConfigurationError, StoreError
 
 FORMATS = ("raw", "qcow2", "vmdk")
@@ -79,12 +80,7 @@ class ImagePart:
     def mark(self, facts: dict[str, object], position: int) -> None:
         """Make what was written durable, then note how far it goes."""
         os.fdatasync(self.fd)
-        fresh = self._mark.with_name(self._mark.name + ".new")
-        with fresh.open("w", encoding="utf-8") as file:
-            json.dump({**facts, "reached": position}, file)
-            file.flush()
-            os.fdatasync(file.fileno())
-        fresh.replace(self._mark)
+        write_whole(self._mark, json.dumps({**facts, "reached": position}), durable=False)
 
     def begin(self, size: int = 0) -> None:
         """Throw away what an earlier try has left."""
@@ -109,7 +105,8 @@ class ImagePart:
                 check_free(self.output)
                 self.path.rename(self.output)
             self.discard()
-            _sync_folder(self.output.absolute().parent)
+            with suppress(OSError):
+                sync(self.output.absolute().parent)
         except OSError as error:
             raise StoreError(f"{self.output} could not be completed: {error}") from error
 
@@ -137,12 +134,3 @@ Tell = Callable[[str, float], None]
 
 def untold(_what: str, _fraction: float) -> None:
     """Nobody watches."""
-
-
-def _sync_folder(folder: Path) -> None:
-    with suppress(OSError):
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from mooring.files import write_sparse
 from mooring.images.image_file import ImagePart, Tell, untold
 from mooring.model.errors import StoreError
 from mooring.model.extents import Edges
@@ -22,9 +23,6 @@ DEPTH = 8
 
 MARK_BYTES = 256 * 1024 * 1024
 """How much an interrupted copy may have to read again."""
-
-_HOLE = 64 * 1024
-_ZEROS = bytes(_HOLE)
 
 
 async def copy(uri: str, part: ImagePart, facts: dict[str, object], tell: Tell = untold) -> None:
@@ -75,7 +73,7 @@ async def _copy(
     tell("copy", done / total)
     async with aclosing(_pieces(client, edges, start)) as pieces:
         async for offset, data in pieces:
-            _write(part.fd, offset, data)
+            write_sparse(part.fd, offset, data)
             done += len(data)
             tell("copy", done / total)
             if done - marked >= MARK_BYTES:
@@ -126,25 +124,6 @@ async def _pieces(
         for _, task in window:
             task.cancel()
         await asyncio.gather(*(task for _, task in window), return_exceptions=True)
-
-
-def _write(fd: int, offset: int, data: bytes) -> None:
-    """Write the data, and leave holes where they are zeros."""
-    view = memoryview(data)
-    begin = 0
-    for at in range(0, len(data), _HOLE):
-        piece = view[at : at + _HOLE]
-        if piece == _ZEROS[: len(piece)]:
-            _write_all(fd, offset + begin, view[begin:at])
-            begin = at + len(piece)
-    _write_all(fd, offset + begin, view[begin:])
-
-
-def _write_all(fd: int, offset: int, view: memoryview) -> None:
-    while view:
-        written = os.pwrite(fd, view, offset)
-        offset += written
-        view = view[written:]
 
 
 def _data_outside(fd: int, edges: Edges, size: int) -> list[int]:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from blake3 import blake3
 
+from mooring.files import write_at
 from mooring.model.errors import StoreError
-from mooring.model.extents import Buffer, Image
+from mooring.model.extents import Image
 
 CHUNK = 4 * 1024 * 1024
 """Bytes read and written at once."""
@@ -38,7 +39,7 @@ def write_raw(image: Image, path: Path, progress: Callable[[int], None]) -> None
         done = 0
         for offset, length in _chunks(image):
             data = image.read(offset, length)
-            _write_all(fd, data, offset)
+            write_at(fd, offset, data)
             written.append((offset, length, blake3(data).digest()))
             done += length
             progress(done)
@@ -60,13 +61,6 @@ def _chunks(image: Image) -> Iterator[tuple[int, int]]:
             continue
         for offset in range(extent.offset, extent.end, CHUNK):
             yield offset, min(CHUNK, extent.end - offset)
-
-
-def _write_all(fd: int, data: Buffer, offset: int) -> None:
-    rest = memoryview(data)
-    while rest:
-        count = os.pwrite(fd, rest, offset)
-        rest, offset = rest[count:], offset + count
 
 
 def _read_all(fd: int, offset: int, length: int) -> bytes:

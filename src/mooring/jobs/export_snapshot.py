@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 
 from mooring.catalog.database import Transaction
+from mooring.files import sync
 from mooring.host.rooms import IMAGE_FILES
 from mooring.images.raw_file import data_bytes, write_raw
 from mooring.jobs.running.procedure import Change, Procedure, Step, Work
@@ -54,7 +55,7 @@ def write(work: Work) -> None:
         for name, image, length in images:
             write_raw(image, part / name, partial(_reach, work, progress, before))
             before += 2 * length
-    _make_durable(part)
+    sync(part)
 
 
 def publish(work: Work) -> Change:
@@ -69,7 +70,7 @@ def publish(work: Work) -> Change:
         else:
             (part / record.disks[0].file_name).rename(destination)
     shutil.rmtree(part, ignore_errors=True)
-    _make_durable(destination.parent)
+    sync(destination.parent)
 
     def change(transaction: Transaction) -> None:
         transaction.export_records.change(record.id, state=RecordState.SUCCEEDED, progress=100)
@@ -111,14 +112,6 @@ def _record(work: Work) -> ExportRecord:
 
 def _part(record: ExportRecord) -> Path:
     return Path(record.destination).parent / f".{record.id}.part"
-
-
-def _make_durable(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 EXPORT = Procedure(

@@ -20,6 +20,7 @@ from mooring.admin.serving.tls import renew, server_context
 from mooring.api.app import create_app
 from mooring.api.http_server import HttpServer
 from mooring.config.settings import Settings
+from mooring.files import write_whole
 from mooring.jobs.running.runner import Observer, unobserved
 from mooring.model.errors import ConfigurationError
 from mooring.observe import logs, loop
@@ -171,13 +172,10 @@ def _announce(mooring: Mooring, url: str, config: str | None) -> None:
     region = next(iter(mooring.settings.regions))
     text = json.dumps({"url": url, "region": region, "pid": os.getpid(), "config": config})
     mooring.reserve.make_way()
-    temporary = mooring.paths.server.with_suffix(".tmp")
     try:
-        temporary.write_text(text + "\n", encoding="utf-8")
-        temporary.rename(mooring.paths.server)
+        write_whole(mooring.paths.server, text + "\n", durable=False)
     except OSError as error:
         # It serves all the same; whoever knows where, reaches it.
-        temporary.unlink(missing_ok=True)
         log.error("clients here are not told where the server is", reason=str(error))
     print(
         f"Mooring serves {', '.join(mooring.settings.regions)} at {url}\n"

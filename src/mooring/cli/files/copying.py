@@ -13,11 +13,11 @@ from contextlib import suppress
 
 from mooring.cli.files.file_system import Node
 from mooring.cli.files.snapshot_files import SnapshotFiles, printable
+from mooring.files import write_sparse
 from mooring.model.errors import CommandError, MooringError, UnreadableFileError
 
 PIECE = 1024 * 1024
 DEEPEST = 128
-_HOLE = 4096
 
 
 class Copier:
@@ -105,7 +105,7 @@ class Copier:
                 data = source.read(min(PIECE, end - at))
                 if not data:
                     raise CommandError(f"{printable(node.name)} ends early, at byte {at}.")
-                _write_sparse(fd, at, data)
+                write_sparse(fd, at, data)
                 at += len(data)
 
     def _finish(self, node: Node, fd: int) -> None:
@@ -126,15 +126,3 @@ class Copier:
     def _fail(self, shown: bytes, why: str) -> None:
         self.failures += 1
         sys.stderr.write(f"{printable(shown)}: {why}\n")
-
-
-def _write_sparse(fd: int, offset: int, data: bytes) -> None:
-    """Write, and leave out what is zeros: the file has holes there already."""
-    for begin in range(0, len(data), _HOLE * 16):
-        piece = memoryview(data)[begin : begin + _HOLE * 16]
-        if piece != bytes(len(piece)):
-            at = offset + begin
-            while piece:
-                written = os.pwrite(fd, piece, at)
-                at += written
-                piece = piece[written:]

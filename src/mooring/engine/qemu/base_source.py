@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from mooring.files import write_whole
 from mooring.model.errors import LayerDamagedError
 
 SOURCE_NAME = "base.source"
@@ -24,8 +24,8 @@ class BaseSource:
 
 
 def write_source(folder: Path, source: BaseSource) -> None:
-    """Write down the source, durably but for the folder. Raises OSError."""
-    _replace(folder / SOURCE_NAME, json.dumps(asdict(source)), durable=True)
+    """Write down the source durably. Raises OSError."""
+    write_whole(folder / SOURCE_NAME, json.dumps(asdict(source)))
 
 
 def read_source(folder: Path) -> BaseSource | None:
@@ -48,7 +48,7 @@ def forget_source(folder: Path) -> None:
 
 def write_reached(folder: Path, position: int) -> None:
     """Note up to where the base is filled, durably; the note itself may be lost in a crash."""
-    _replace(folder / REACHED_NAME, str(position), durable=False)
+    write_whole(folder / REACHED_NAME, str(position), durable=False)
 
 
 def read_reached(folder: Path) -> int:
@@ -56,15 +56,3 @@ def read_reached(folder: Path) -> int:
     with contextlib.suppress(FileNotFoundError, ValueError):
         return int((folder / REACHED_NAME).read_text(encoding="ascii"))
     return 0
-
-
-def _replace(path: Path, text: str, *, durable: bool) -> None:
-    fresh = path.with_name(path.name + ".new")
-    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        os.write(fd, text.encode())
-        if durable:
-            os.fsync(fd)
-    finally:
-        os.close(fd)
-    fresh.rename(path)

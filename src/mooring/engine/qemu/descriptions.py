@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from mooring.engine.qemu.layers import check_id, io_errors, sync_file
+from mooring.engine.qemu.layers import check_id, io_errors
+from mooring.files import write_whole
 from mooring.model.errors import EngineError
 
 NAME = "disk.json"
@@ -20,23 +20,9 @@ def write(disks: Path, disk_id: str, text: bytes) -> None:
     """
     check_id(disk_id)
     folder = disks / disk_id
-    fresh = folder / f"{NAME}.writing"
     with io_errors(disk_id):
-        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            try:
-                with memoryview(text) as left:
-                    done = 0
-                    while done < len(left):
-                        done += os.write(fd, left[done:])
-                os.fsync(fd)
-            finally:
-                os.close(fd)
-            fresh.rename(folder / NAME)
-        except BaseException:
-            fresh.unlink(missing_ok=True)
-            raise
-        sync_file(folder)
+        # Not where leftovers of layers are taken away, by whoever has the lock of the disk.
+        write_whole(folder / NAME, text, writing=folder / f"{NAME}.writing")
 
 
 def read_all(disks: Path) -> Mapping[str, bytes]:

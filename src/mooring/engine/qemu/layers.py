@@ -17,6 +17,7 @@ from mooring.engine.lineage import ZERO_ORIGIN
 from mooring.engine.qemu import qcow2
 from mooring.engine.qemu.base_source import BaseSource, forget_source, read_source, write_source
 from mooring.engine.qemu.holders import in_use_by
+from mooring.files import WRITING, appearing, sync, sync_data
 from mooring.model.errors import (
     NO_ROOM,
     DiskFullError,
@@ -127,10 +128,10 @@ class DiskLayers:
         """Make the base durable and give it its name; it has no source from then on."""
         filling = self.folder / FILLING_NAME
         with io_errors(self.disk_id):
-            sync_file(filling)
+            sync(filling)
             filling.rename(self.base.path)
-            sync_file(self.folder)
-            sync_file(self.folder.parent)
+            sync(self.folder)
+            sync(self.folder.parent)
             forget_source(self.folder)
 
     def add_overlay(self, point_id: str) -> Layer:
@@ -140,26 +141,16 @@ class DiskLayers:
         below = overlays[-1] if overlays else self.base
         number = below.number + 1
         path = self.folder / f"{number:06d}-{point_id}.qcow2"
-        fresh = path.with_name(path.name + ".new")
-        with io_errors(self.disk_id):
-            fd = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
-            try:
-                qcow2.write_empty(fd, self.size(), below.path.name, self.disk_id, point_id)
-                os.fsync(fd)
-                fresh.rename(path)
-            except BaseException:
-                fresh.unlink(missing_ok=True)
-                raise
-            finally:
-                os.close(fd)
-            sync_file(self.folder)
+        with io_errors(self.disk_id), appearing(path) as file:
+            content = self.size(), below.path.name, self.disk_id, point_id
+            qcow2.write_empty(file.fileno(), *content)
         return Layer(number, point_id, path)
 
     def remove_top(self, layer: Layer) -> None:
         """Take away an overlay that was never used."""
         with io_errors(self.disk_id):
             layer.path.unlink(missing_ok=True)
-            sync_file(self.folder)
+            sync(self.folder)
 
     def sync(self, numbers: Container[int]) -> None:
         """Make the content of these layers durable. May take long, and needs no lock."""
@@ -196,7 +187,7 @@ class DiskLayers:
     def remove_leftovers(self) -> None:
         """Take away what a crash left half made, or merged but not removed."""
         with io_errors(self.disk_id):
-            for path in self.folder.glob("*.new"):
+            for path in self.folder.glob("*" + WRITING):
                 path.unlink(missing_ok=True)
             if self.base.source is None:
                 (self.folder / FILLING_NAME).unlink(missing_ok=True)
@@ -222,7 +213,7 @@ class DiskLayers:
                     raise
                 self._remove_in_place()
                 return
-            sync_file(self.folder.parent)
+            sync(self.folder.parent)
             shutil.rmtree(doomed)
 
     def _remove_in_place(self) -> None:
@@ -230,7 +221,7 @@ class DiskLayers:
         for layer in reversed(self.overlays()):
             layer.path.unlink(missing_ok=True)
         shutil.rmtree(self.folder)
-        sync_file(self.folder.parent)
+        sync(self.folder.parent)
 
     def check(self) -> list[Layer]:
         """Return base and overlays if they fit together, without what merges have left over.
@@ -311,24 +302,6 @@ def check_id(text: str) -> None:
     """Raise EngineError unless `text` is a UUID in lower case, and thus a safe file name."""
     if not _UUID.fullmatch(text):
         raise EngineError(f"{text!r} is not an id: expected a UUID in lower case")
-
-
-def sync_file(path: Path) -> None:
-    """Make a file or folder durable."""
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def sync_data(path: Path) -> None:
-    """Make the content of a file durable."""
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fdatasync(fd)
-    finally:
-        os.close(fd)
 
 
 @contextlib.contextmanager

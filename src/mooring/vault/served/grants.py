@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from mooring.files import write_whole
 from mooring.host.room import told_when_full
 from mooring.model.clock import Clock
 from mooring.model.errors import StoreError
@@ -46,20 +47,15 @@ class Grants:
         name = secrets.token_hex(16)
         expires = self._clock.now_ms() + round(seconds * 1000)
         text = json.dumps({"snapshot": snapshot_id, "expires_ms": expires, "key": key_id})
-        fresh = self._folder / f"{name}.new"
         try:
             with told_when_full(self._folder, RUN):
                 self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                fresh.touch(mode=0o600)
-                fresh.write_text(text, encoding="utf-8")
-                fresh.rename(self._folder / name)
+                write_whole(self._folder / name, text, durable=False)
             for old, grant in self._all():
                 if grant.expires_ms <= self._clock.now_ms():
                     old.unlink(missing_ok=True)
         except OSError as error:
             raise StoreError(f"the export could not be noted: {error}") from error
-        finally:
-            fresh.unlink(missing_ok=True)
         return name
 
     def find(self, name: str) -> Grant | None:

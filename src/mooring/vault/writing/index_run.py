@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mooring.files import appearing
 from mooring.vault.format.blocks import Array
 from mooring.vault.format.layout import ID_BYTES
 
@@ -134,8 +135,7 @@ def _write(
         pieces = list(parts())
         keys = np.concatenate([piece[0] for piece in pieces])
         return Run(segments, known, keys, np.concatenate([piece[1] for piece in pieces]))
-    temporary = path.with_suffix(".new")
-    with temporary.open("wb") as file:
+    with appearing(path, durable=False) as file:
         file.write(_HEAD.pack(_MAGIC, _VERSION, 0, len(segments), frames))
         file.write(segments.tobytes())
         file.write(known.tobytes())
@@ -148,7 +148,6 @@ def _write(
             file.write(places.tobytes())
             at += keys.nbytes
         file.truncate(_HEAD.size + len(segments) * (2 * ID_BYTES + 8) + frames * 16)
-    temporary.replace(path)
     return _open(path, len(segments), frames)
 
 

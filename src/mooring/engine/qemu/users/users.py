@@ -13,6 +13,7 @@ from mooring.engine.interface import Client
 from mooring.engine.qemu.daemon.process import CLIENTS_FILE, LOG_FILE
 from mooring.engine.qemu.users.negotiations import Trace
 from mooring.engine.qemu.users.sockets import Link, Peer, Sockets, command_of
+from mooring.files import write_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +76,9 @@ class Users:
         if text == self._kept:
             return
         self._kept = text
-        fresh = self._file.with_name(f"{CLIENTS_FILE}.new")
         # Without the file the next server knows less, and nothing worse happens.
         with contextlib.suppress(OSError):
-            fresh.write_text(text)
-            fresh.rename(self._file)
+            write_whole(self._file, text, durable=False)
 
 
 def clients(uses: Iterable[Use], name: str) -> list[Client]:

@@ -1,0 +1,112 @@
+"""Files that appear whole or not at all, and what makes files and folders durable."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+_HOLE = 64 * 1024
+_ZEROS = bytes(_HOLE)
+
+WRITING = ".new"
+"""The end of a file's name while it is being written."""
+
+
+@contextmanager
+def appearing(
+    path: Path, *, durable: bool = True, writing: Path | None = None
+) -> Iterator[IO[bytes]]:
+    """Open a file that gets its name at the end of the block, in place of one that has it.
+
+    It is for its user alone. Until then it is at `writing`, by default beside the path; what a
+    crash left there is taken over, and whoever else writes there is waited for. If the block
+    raises, it is removed. `durable`: content and name are on the disk when this returns.
+    Raises OSError.
+    """
+    fresh = path.with_name(path.name + WRITING) if writing is None else writing
+    with _open_alone(fresh) as file:
+        try:
+            yield file
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+            fresh.rename(path)
+        except BaseException:
+            fresh.unlink(missing_ok=True)
+            raise
+    if durable:
+        sync(path.parent)
+
+
+def write_whole(
+    path: Path, content: str | bytes, *, durable: bool = True, writing: Path | None = None
+) -> None:
+    """Write a file that has all of the content or is as it was, as `appearing` says."""
+    with appearing(path, durable=durable, writing=writing) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+def sync(path: Path) -> None:
+    """Make a file, or the names in a folder, durable. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def sync_data(path: Path) -> None:
+    """Make the content of a file durable. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fdatasync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_at(fd: int, offset: int, data: bytes | bytearray | memoryview) -> None:
+    """Write all of the data there; memoryviews are of bytes. Raises OSError."""
+    rest = memoryview(data)
+    while rest:
+        done = os.pwrite(fd, rest, offset)
+        rest, offset = rest[done:], offset + done
+
+
+def write_sparse(fd: int, offset: int, data: bytes) -> None:
+    """Write the data where the file is empty, and leave holes where they are zeros."""
+    view = memoryview(data)
+    begin = 0
+    for at in range(0, len(data), _HOLE):
+        piece = view[at : at + _HOLE]
+        if piece == _ZEROS[: len(piece)]:
+            write_at(fd, offset + begin, view[begin:at])
+            begin = at + len(piece)
+    write_at(fd, offset + begin, view[begin:])
+
+
+def _open_alone(path: Path) -> IO[bytes]:
+    """Open an empty file, locked for as long as it is open."""
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            # Whoever had it may have given it its name meanwhile, or removed it.
+            if _is_at(fd, path):
+                os.fchmod(fd, 0o600)
+                os.ftruncate(fd, 0)
+                return os.fdopen(fd, "wb")
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)
+
+
+def _is_at(fd: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), path.lstat())
+    except FileNotFoundError:
+        return False
