@@ -21,7 +21,7 @@ from mooring.engine.qemu.engine import QemuEngine
 from mooring.jobs.table import PROCEDURES
 from mooring.model.resources.job import Job, JobKind
 from mooring.service import table
-from mooring.service.backend import Backend, Call, Result
+from mooring.backend.backend import Backend, Call, Result
 from mooring.vault.reading.reader import SnapshotReader
 from mooring.vault.writing.writer import SnapshotWriter
 from tests.e2e.moments import ARMED, surround

@@ -26,11 +26,11 @@ from mooring.model.traffic import Traffic
 from mooring.protocol import service_model
 from mooring.protocol.serialize import serialize_result
 from mooring.quiesce.memory import MemoryQuiescer
-from mooring.service.backend import Backend
+from mooring.backend.backend import Backend
 from mooring.service.context import Context
-from mooring.service.credentials.default_keys import DefaultKeys
-from mooring.service.freezing import freeze_unasked
-from mooring.service.import_places import ImportPlaces
+from mooring.backend.default_keys import DefaultKeys
+from mooring.taking.freezing import freeze_unasked
+from mooring.backend.import_places import ImportPlaces
 from mooring.service.table import handlers
 from mooring.vault.store.memory import MemoryStore
 from mooring.vault.vault import Vault

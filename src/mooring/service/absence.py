@@ -6,7 +6,7 @@ import structlog
 
 from mooring.model.absence import Absent, absent
 from mooring.observe import metrics
-from mooring.service.backend import Backend, Params, Result
+from mooring.backend.backend import Backend, Params, Result
 from mooring.service.context import Context
 
 log = structlog.get_logger("mooring.server")

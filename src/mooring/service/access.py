@@ -14,7 +14,7 @@ from mooring.model.names import is_name
 from mooring.model.resources.consistency import AGENT_TAG
 from mooring.model.tags import Tags
 from mooring.service.answers.views import arn
-from mooring.service.backend import Backend, Params
+from mooring.backend.backend import Backend, Params
 from mooring.service.context import Context
 from mooring.service.entry import AnyEntry
 from mooring.service.reach import out_of_reach

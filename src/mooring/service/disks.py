@@ -19,7 +19,7 @@ from mooring.service.answers import operations, pages
 from mooring.service.answers.views import disk_view
 from mooring.service.automatic.add_ons import begin_with, end_with, read_add_ons
 from mooring.service.automatic.taken import find_auto_snapshot_of_disk, refuse_choice
-from mooring.service.backend import Backend, Call, Params, Result
+from mooring.backend.backend import Backend, Call, Params, Result
 
 
 def create_disk(backend: Backend, call: Call) -> Result:

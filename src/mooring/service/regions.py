@@ -6,7 +6,7 @@ from typing import Any
 
 from mooring.model import blueprints
 from mooring.service.answers import pages
-from mooring.service.backend import Backend, Call, Result
+from mooring.backend.backend import Backend, Call, Result
 
 _PLACES = {
     "us-east-1": ("NA", "Virginia"),

@@ -10,7 +10,7 @@ from mooring.service import disks, regions, tags
 from mooring.service.access import Request, admit, shown_to
 from mooring.service.answers import nothing_kept, operations
 from mooring.service.automatic import add_ons, taken
-from mooring.service.backend import Backend, Call, Params, Result
+from mooring.backend.backend import Backend, Call, Params, Result
 from mooring.service.context import Context
 from mooring.service.entry import Entry, Takes, Use, changes, reads
 from mooring.service.instances import (

@@ -12,8 +12,8 @@ from mooring.model.resources.instance import Instance
 from mooring.model.tags import Tags, check_count
 from mooring.service.answers import operations, views
 from mooring.service.automatic.add_ons import follow_tags
-from mooring.service.backend import Backend, Call, Result
-from mooring.service.quiescing import check_agent
+from mooring.backend.backend import Backend, Call, Result
+from mooring.taking.rest import check_agent
 
 
 def tag_resource(backend: Backend, call: Call) -> Result:

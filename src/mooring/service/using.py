@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from mooring.engine.interface import Clients
 from mooring.model.resources.disk import Disk
-from mooring.service.backend import Backend
+from mooring.backend.backend import Backend
 
 
 def clients_of(backend: Backend, disk: Disk) -> Clients:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mooring.model.errors import OperationFailureException
-from mooring.service.backend import Backend, Params
+from mooring.backend.backend import Backend, Params
 from mooring.service.entry import AnyEntry, Use
 from mooring.vault.region_vaults import RegionVaults
 

@@ -43,11 +43,11 @@ from mooring.quiesce.interface import Quiescer
 from mooring.quiesce.memory import MemoryQuiescer
 from mooring.quiesce.process import CommandPair, Limits, ProcessQuiescer
 from mooring.service.absence import tell_absent
-from mooring.service.backend import Backend
-from mooring.service.credentials.default_keys import DefaultKeys
+from mooring.backend.backend import Backend
+from mooring.backend.default_keys import DefaultKeys
 from mooring.service.credentials.keyring import Keyring
-from mooring.service.freezing import freeze_unasked
-from mooring.service.import_places import ImportPlaces
+from mooring.taking.freezing import freeze_unasked
+from mooring.backend.import_places import ImportPlaces
 from mooring.vault.served.keeper import Keeper
 from mooring.wiring.catalog_copies import catalog_copies, catalog_file, open_catalog
 from mooring.wiring.data_directory import hold_directory, make_run_directory

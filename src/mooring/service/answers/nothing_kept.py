@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mooring.service.answers import pages
-from mooring.service.backend import Backend, Call, Result
+from mooring.backend.backend import Backend, Call, Result
 
 LISTS = {
     "GetAlarms": "alarms",

@@ -19,7 +19,7 @@ from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.model.resources.static_ip import StaticIp
 from mooring.service.answers import pages
 from mooring.service.answers.views import operation_view
-from mooring.service.backend import Backend, Call, Result
+from mooring.backend.backend import Backend, Call, Result
 
 Resource = Disk | DiskSnapshot | ExportRecord | Instance | InstanceSnapshot | StaticIp | KeyPair
 

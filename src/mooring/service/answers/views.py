@@ -20,7 +20,7 @@ from mooring.model.resources.static_ip import StaticIp
 from mooring.model.sizes import iops
 from mooring.model.tags import Tags
 from mooring.protocol.serialize import Settled
-from mooring.service.backend import Backend
+from mooring.backend.backend import Backend
 
 View = dict[str, Any]
 

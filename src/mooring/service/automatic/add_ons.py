@@ -19,7 +19,7 @@ from mooring.model.resources.disk import Disk
 from mooring.model.resources.instance import Instance
 from mooring.model.tags import Tags
 from mooring.service.answers import operations
-from mooring.service.backend import Backend, Call, Params, Result
+from mooring.backend.backend import Backend, Call, Params, Result
 
 ADD_ON = "AutoSnapshot"
 

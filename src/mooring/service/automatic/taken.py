@@ -23,7 +23,7 @@ from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.service.answers import operations
 from mooring.service.answers.views import View
 from mooring.service.automatic.add_ons import find_bearer
-from mooring.service.backend import Backend, Call, Params, Result
+from mooring.backend.backend import Backend, Call, Params, Result
 
 Taken = TypeVar("Taken", bound=Snapshot)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from mooring.model.access import Access, Role
 from mooring.model.errors import ConfigurationError, InvalidInputException
 from mooring.model.tags import read_tags
-from mooring.service.credentials.private_file import write_private
+from mooring.backend.private_file import write_private
 
 PROFILE = "default"
 _USER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}", re.ASCII)

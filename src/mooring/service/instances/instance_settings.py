@@ -15,7 +15,7 @@ from mooring.model.operation import ResourceType
 from mooring.model.resources.firewall import Ports, encode, opened, read_ports
 from mooring.model.resources.instance import Instance
 from mooring.service.answers import operations, views
-from mooring.service.backend import Backend, Call, Result
+from mooring.backend.backend import Backend, Call, Result
 from mooring.service.instances.instances import find_instance
 
 METADATA = {

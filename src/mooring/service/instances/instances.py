@@ -20,9 +20,9 @@ from mooring.model.resources.job import JobKind
 from mooring.service.answers import operations, pages
 from mooring.service.answers.views import instance_view, state_view
 from mooring.service.automatic.add_ons import begin_with, end_with, read_add_ons
-from mooring.service.backend import Backend, Call, Result
+from mooring.backend.backend import Backend, Call, Result
 from mooring.service.instances.static_ip_attachment import detach
-from mooring.service.quiescing import check_agent
+from mooring.taking.rest import check_agent
 from mooring.service.using import cut_off
 
 MAX_NAMES = 20

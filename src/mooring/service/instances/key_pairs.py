@@ -23,7 +23,7 @@ from mooring.model.resources.key_pair import DEFAULT_KEY_PAIR, KeyPair
 from mooring.model.tags import Tags
 from mooring.service.answers import operations, pages
 from mooring.service.answers.views import key_pair_view
-from mooring.service.backend import Backend, Call, Result
+from mooring.backend.backend import Backend, Call, Result
 from mooring.service.instances.ssh_keys import make_keys, read_public_key
 
 

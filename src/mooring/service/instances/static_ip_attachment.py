@@ -9,7 +9,7 @@ from mooring.model.operation import Operation
 from mooring.model.resources.instance import Instance
 from mooring.model.resources.static_ip import StaticIp
 from mooring.service.answers import operations
-from mooring.service.backend import Backend, Call
+from mooring.backend.backend import Backend, Call
 
 
 def detach(

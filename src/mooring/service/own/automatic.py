@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mooring.catalog.database import Transaction
-from mooring.service.backend import Backend, Params
+from mooring.backend.backend import Backend, Params
 from mooring.service.context import Context
 from mooring.service.own.own_request import Answer
 

@@ -14,7 +14,7 @@ from mooring.model.resources.disk import Attachment, Disk, DiskState, is_shared
 from mooring.model.resources.instance import Instance, InstanceState
 from mooring.model.resources.job import JobKind
 from mooring.model.resources.snapshot import SnapshotState
-from mooring.service.backend import Backend, Params
+from mooring.backend.backend import Backend, Params
 from mooring.service.context import Context
 from mooring.service.disks import find_disk
 from mooring.service.own.automatic import health

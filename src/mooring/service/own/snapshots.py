@@ -14,7 +14,7 @@ from mooring.model.errors import (
 from mooring.model.names import check_name
 from mooring.model.resources.snapshot import SnapshotState
 from mooring.model.sizes import size_in_bytes
-from mooring.service.backend import Backend, Params
+from mooring.backend.backend import Backend, Params
 from mooring.service.context import Context
 from mooring.service.own.own_request import Answer, member
 from mooring.service.reach import reaches_record

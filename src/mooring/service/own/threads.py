@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mooring.observe import loop
-from mooring.service.backend import Backend, Params
+from mooring.backend.backend import Backend, Params
 from mooring.service.context import Context
 from mooring.service.own.own_request import Answer
 

@@ -16,7 +16,7 @@ from mooring.model.extents import BLOCK_SIZE
 from mooring.model.resources.snapshot import DiskSnapshot, SnapshotState
 from mooring.model.sizes import size_in_bytes
 from mooring.model.tags import Tags
-from mooring.service.backend import Backend, Params
+from mooring.backend.backend import Backend, Params
 from mooring.service.context import Context
 from mooring.service.own.own_request import Answer, member
 from mooring.service.snapshots.named_snapshots import named_snapshot

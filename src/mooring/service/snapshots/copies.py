@@ -19,7 +19,7 @@ from mooring.model.resources.snapshot_jobs import copying
 from mooring.model.tags import Tags
 from mooring.service.answers import operations
 from mooring.service.automatic.taken import find_auto_snapshot, refuse_choice
-from mooring.service.backend import Backend, Call, Result
+from mooring.backend.backend import Backend, Call, Result
 from mooring.service.snapshots.snapshots import find_of_either_kind
 
 

@@ -12,7 +12,7 @@ from mooring.model.resources.job import JobKind
 from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.service.answers import operations, pages
 from mooring.service.answers.views import export_record_view
-from mooring.service.backend import Backend, Call, Result
+from mooring.backend.backend import Backend, Call, Result
 from mooring.service.reach import reaches_record
 from mooring.service.snapshots.snapshots import find_of_either_kind
 

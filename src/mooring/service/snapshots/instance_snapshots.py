@@ -12,11 +12,11 @@ from mooring.model.resources.consistency import read_given_tags
 from mooring.model.resources.disk import Disk
 from mooring.model.resources.instance import Instance
 from mooring.model.resources.instance_snapshot import InstanceSnapshot, in_motion, part
-from mooring.service import freezing
+from mooring.taking import freezing
 from mooring.service.answers import operations, pages
 from mooring.service.answers.views import instance_snapshot_view
 from mooring.service.automatic.taken import check_none_pending
-from mooring.service.backend import Backend, Call, Result
+from mooring.backend.backend import Backend, Call, Result
 from mooring.service.instances.instances import find_instance
 
 

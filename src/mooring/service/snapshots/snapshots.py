@@ -10,10 +10,10 @@ from mooring.model.resources.consistency import read_given_tags
 from mooring.model.resources.disk import Disk
 from mooring.model.resources.instance_snapshot import Snapshot
 from mooring.model.resources.snapshot import DiskSnapshot
-from mooring.service import freezing
+from mooring.taking import freezing
 from mooring.service.answers import operations, pages
 from mooring.service.answers.views import snapshot_view
-from mooring.service.backend import Backend, Call, Result
+from mooring.backend.backend import Backend, Call, Result
 from mooring.service.disks import find_disk, find_snapshot
 
 

@@ -30,7 +30,7 @@ from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.model.tags import Tags
 from mooring.observe import metrics
 from mooring.quiesce.interface import COMMANDS, FILE_SYSTEMS, GUEST_AGENT, Rest, Users
-from mooring.service.backend import Backend
+from mooring.backend.backend import Backend
 
 log = structlog.get_logger("mooring.service")
 

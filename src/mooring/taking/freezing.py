@@ -21,7 +21,7 @@ from mooring.model.resources.snapshot_jobs import uploading
 from mooring.service import quiescing
 from mooring.service.answers import operations
 from mooring.service.automatic.taken import check_none_pending
-from mooring.service.backend import Backend, Call, Result
+from mooring.backend.backend import Backend, Call, Result
 
 
 def check_freezable(backend: Backend, transaction: Transaction, disk: Disk) -> None:

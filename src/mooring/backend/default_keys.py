@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mooring.service.credentials.private_file import write_private
+from mooring.backend.private_file import write_private
 
 
 class DefaultKeys:

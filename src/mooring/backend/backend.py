@@ -24,9 +24,9 @@ from mooring.model.names import shown
 from mooring.protocol.serialize import Settled
 from mooring.quiesce.interface import Quiescer
 from mooring.service.context import Context
-from mooring.service.credentials.default_keys import DefaultKeys
+from mooring.backend.default_keys import DefaultKeys
 from mooring.service.entry import Takes
-from mooring.service.import_places import ImportPlaces
+from mooring.backend.import_places import ImportPlaces
 from mooring.vault.served.interface import NoServer, SnapshotServer
 from mooring.vault.vault import Vault
 

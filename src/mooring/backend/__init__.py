@@ -1,0 +1,1 @@
+"""What requests, jobs and the taking of snapshots stand on, in one bag."""

@@ -1,0 +1,1 @@
+"""Taking snapshots: what is recorded, the freeze, and whether it counts."""
