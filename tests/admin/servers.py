@@ -54,7 +54,7 @@ class Server:
 def running(settings: Settings) -> Iterator[Server]:
     server = Server(settings)
     try:
-        server.mooring.tools.catalog.migrate()
+        server.mooring.backend.catalog.migrate()
         yield server
     finally:
         server.mooring.stop()

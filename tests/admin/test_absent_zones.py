@@ -51,16 +51,16 @@ def started(server: Server, *, threads: bool = False) -> None:
 
     Without threads jobs run in `settle` alone.
     """
-    tools = server.mooring.tools
-    with tools.catalog.read() as transaction:
+    backend = server.mooring.backend
+    with backend.catalog.read() as transaction:
         for disk in transaction.disks.all():
-            if disk.zone in tools.engines:
-                tools.engines[disk.zone].create(disk.id, disk.size_gb << 30)
+            if disk.zone in backend.engines:
+                backend.engines[disk.zone].create(disk.id, disk.size_gb << 30)
     if threads:
         server.mooring.start()
     else:
         tell_absent(server.mooring.backend)
-        recover(tools)
+        recover(backend)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_what_waits_goes_on_when_the_zone_is_back(settings: Settings) -> None:
         server.settle()
         assert server.call("GetInstanceState", instanceName="web")["state"]["name"] == "stopping"
     with running(settings) as server:
-        with server.mooring.tools.catalog.write() as transaction:
+        with server.mooring.backend.catalog.write() as transaction:
             (job,) = transaction.jobs.all()
             transaction.jobs.record(replace(job, not_before_ms=0), None, release=True)
         server.settle()

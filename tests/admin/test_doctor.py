@@ -31,7 +31,7 @@ def used(settings: Settings) -> Settings:
     mooring = build_server(settings)
     try:
         mooring.start()
-        with mooring.tools.catalog.write() as transaction:
+        with mooring.backend.catalog.write() as transaction:
             transaction.disks.add(disk("data", state=DiskState.ERROR))
     finally:
         mooring.stop()
@@ -68,7 +68,7 @@ def test_a_disk_that_could_not_be_made(used: Settings, capsys: pytest.CaptureFix
 
 def test_a_disk_whose_data_is_gone(used: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     mooring = build_server(used)
-    with mooring.tools.catalog.write() as transaction:
+    with mooring.backend.catalog.write() as transaction:
         transaction.disks.change("id-data", state=DiskState.AVAILABLE)
     mooring.stop()
 

@@ -13,7 +13,7 @@ from mooring.admin.main import main
 from mooring.admin.vaults.diff import diff
 from mooring.admin.vaults.export import export
 from mooring.config.settings import Settings
-from mooring.jobs.auto_snapshots import take_due
+from mooring.jobs.automatic.due import take_due
 from mooring.model.errors import ConfigurationError, StoreError
 from mooring.model.extents import BLOCK_SIZE, GIB
 from mooring.vault.format.layout import FRAME_BLOCKS
@@ -132,14 +132,14 @@ def test_automatic_ones_go_by_their_disk_and_moment(
         server.settle()
         tag = {"key": "mooring:snapshots", "value": "every 5 minutes keep 1 day"}
         server.call("TagResource", resourceName="data", tags=[tag])
-        catalog, tools = server.mooring.tools.catalog, server.mooring.tools
+        catalog, backend = server.mooring.backend.catalog, server.mooring.backend
         for _ in range(2):
             with catalog.write() as transaction:
                 ((disk_id, source),) = [
                     (run.resource_id, run.source) for run in transaction.auto_runs.due(2**50)
                 ]
                 transaction.auto_runs.move(disk_id, source, 0)
-            assert take_due(tools) == 1
+            assert take_due(backend) == 1
             server.settle()
         with catalog.read() as transaction:
             older, newer = (one.name for one in transaction.snapshots.auto_of_disk(disk_id))

@@ -30,7 +30,7 @@ def described(server: Server, **told: dict[str, Any]) -> str:
     text["disk"]["name"] = "data"
     for what, members in told.items():
         text[what] = text[what] | members
-    engine = server.mooring.tools.engines[ZONE]
+    engine = server.mooring.backend.engines[ZONE]
     engine.create(DISK.id, 8 << 30)
     engine.describe(DISK.id, json.dumps(text).encode())
     return DISK.id
@@ -38,11 +38,11 @@ def described(server: Server, **told: dict[str, Any]) -> str:
 
 def test_a_good_one_is_entered(server: Server) -> None:
     described(server, instance={"ports": '[[22, 22, "tcp", ["0.0.0.0/0"], [], []]]'})
-    tools = server.mooring.tools
-    found, refused = read_descriptions(tools, [REGION])
+    backend = server.mooring.backend
+    found, refused = read_descriptions(backend, [REGION])
     assert refused == {}
-    with tools.catalog.write() as transaction:
-        assert enter_disks(transaction, tools, found).disks == ["data"]
+    with backend.catalog.write() as transaction:
+        assert enter_disks(transaction, backend, found).disks == ["data"]
     assert [one["name"] for one in server.call("GetDisks")["disks"]] == ["data"]
 
 
@@ -74,7 +74,7 @@ def test_a_good_one_is_entered(server: Server) -> None:
 )
 def test_what_cannot_be_of_a_disk_is_refused(server: Server, told: dict[str, Any]) -> None:
     disk_id = described(server, disk=told)
-    found, refused = read_descriptions(server.mooring.tools, [REGION])
+    found, refused = read_descriptions(server.mooring.backend, [REGION])
     assert found == []
     assert list(refused) == [f"disk {disk_id}"]
 
@@ -104,6 +104,6 @@ def test_what_cannot_be_of_a_disk_is_refused(server: Server, told: dict[str, Any
 )
 def test_nor_of_an_instance(server: Server, told: dict[str, Any]) -> None:
     disk_id = described(server, instance=told)
-    found, refused = read_descriptions(server.mooring.tools, [REGION])
+    found, refused = read_descriptions(server.mooring.backend, [REGION])
     assert found == []
     assert list(refused) == [f"disk {disk_id}"]

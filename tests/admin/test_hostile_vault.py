@@ -155,7 +155,7 @@ def test_what_a_catalog_holds_from_before_is_exported_to_no_other_place(
     victim.write_bytes(b"precious")
     climbing = os.path.relpath(victim.with_suffix(""), settings.data_directory / "exports/r/f")
     with running(settings) as server:
-        with server.mooring.tools.catalog.write() as transaction:
+        with server.mooring.backend.catalog.write() as transaction:
             for one in transaction.snapshots.all():
                 transaction.snapshots.change(one.id, disk_name=climbing)
         for name in ("whole", "single"):

@@ -14,7 +14,7 @@ from mooring.admin.recovery.recover import recover
 from mooring.config.settings import Region, Settings
 from mooring.engine.interface import Export
 from mooring.engine.memory import MemoryEngine
-from mooring.jobs.auto_snapshots import take_due
+from mooring.jobs.automatic.due import take_due
 from mooring.model.automatic.rules import AutoSource
 from mooring.model.errors import ConfigurationError, ServerRunningError
 from mooring.model.resources.instance_snapshot import InstanceSnapshot
@@ -35,7 +35,7 @@ def fresh(tmp_path: Path, vault: Path) -> Settings:
 
 
 def engine_of(server: Server) -> MemoryEngine:
-    engine = server.mooring.tools.engines[ZONE]
+    engine = server.mooring.backend.engines[ZONE]
     assert isinstance(engine, MemoryEngine)
     return engine
 
@@ -56,7 +56,7 @@ def test_all_comes_back_and_can_be_restored(
     with running(settings_at(tmp_path / "lost", vault)) as server:
         server.call("CreateDisk", diskName="data", availabilityZone=ZONE, sizeInGb=8)
         server.settle()
-        with server.mooring.tools.catalog.read() as transaction:
+        with server.mooring.backend.catalog.read() as transaction:
             (disk,) = transaction.disks.all()
         for number, name in enumerate(("first", "second")):
             write(server, disk.id, blocks(number, 3))
@@ -78,7 +78,7 @@ def test_all_comes_back_and_can_be_restored(
             sizeInGb=8,
         )
         server.settle()
-        with server.mooring.tools.catalog.read() as transaction:
+        with server.mooring.backend.catalog.read() as transaction:
             (disk,) = transaction.disks.all()
         engine_of(server).attach("client", Export(disk.id, disk.id))
         assert engine_of(server).read(disk.id, 0, len(blocks(0, 3))) == blocks(0, 3)
@@ -91,13 +91,13 @@ def test_copies_and_automatic_snapshots_come_back(
         tags = [{"key": "mooring:snapshots", "value": "hourly keep 1 day"}]
         server.call("CreateDisk", diskName="data", availabilityZone=ZONE, sizeInGb=8, tags=tags)
         server.settle()
-        catalog = server.mooring.tools.catalog
+        catalog = server.mooring.backend.catalog
         with catalog.read() as transaction:
             (disk,) = transaction.disks.all()
         write(server, disk.id, blocks(1, 3))
         with catalog.write() as transaction:
             transaction.auto_runs.move(disk.id, AutoSource.TAG, 0)
-        assert take_due(server.mooring.tools) == 1
+        assert take_due(server.mooring.backend) == 1
         server.settle()
         copying = {"sourceRegion": REGION, "sourceResourceName": "data"}
         server.call(
@@ -120,7 +120,7 @@ def test_copies_and_automatic_snapshots_come_back(
         ((name, one),) = found.items()
         assert re.fullmatch(r"data-auto-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}", name)
         assert one["isFromAutoSnapshot"] is True
-        with server.mooring.tools.catalog.read() as transaction:
+        with server.mooring.backend.catalog.read() as transaction:
             kept = transaction.snapshots.by_name(REGION, "kept")
         assert kept is not None
         assert kept.content == auto.id
@@ -139,7 +139,7 @@ def instance_snapshot(server: Server) -> None:
     for number, name in enumerate(("data", "logs")):
         server.call("CreateDisk", diskName=name, availabilityZone=ZONE, sizeInGb=8)
         server.settle()
-        with server.mooring.tools.catalog.read() as transaction:
+        with server.mooring.backend.catalog.read() as transaction:
             disk = transaction.disks.by_name(REGION, name)
         assert disk is not None
         write(server, disk.id, blocks(number, 3))
@@ -171,7 +171,7 @@ def test_the_rest_of_an_instance_snapshot_comes_back_as_disk_snapshots(
 ) -> None:
     with running(settings_at(tmp_path / "lost", vault)) as server:
         instance_snapshot(server)
-        with server.mooring.tools.catalog.read() as transaction:
+        with server.mooring.backend.catalog.read() as transaction:
             logs = transaction.instance_snapshots.all()[0].parts[1]
     (vault / "roots" / logs.id).unlink()
 
@@ -190,11 +190,11 @@ def automatic_instance_snapshot(server: Server) -> InstanceSnapshot:
     server.call("DeleteInstanceSnapshot", instanceSnapshotName="all")
     daily = [{"key": "mooring:snapshots", "value": "daily keep 1 week"}]
     server.call("TagResource", resourceName="web", tags=daily)
-    catalog = server.mooring.tools.catalog
+    catalog = server.mooring.backend.catalog
     with catalog.write() as transaction:
         (instance,) = transaction.instances.all()
         transaction.auto_runs.move(instance.id, AutoSource.TAG, 0)
-    assert take_due(server.mooring.tools) == 1
+    assert take_due(server.mooring.backend) == 1
     server.settle()
     server.call(
         "CopySnapshot",
@@ -227,7 +227,7 @@ def test_automatic_snapshots_of_instances_come_back(
         assert re.fullmatch(r"web-auto-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}", name)
         assert (one["state"], one["isFromAutoSnapshot"]) == ("available", True)
         assert snapshots(server) == []
-        with server.mooring.tools.catalog.read() as transaction:
+        with server.mooring.backend.catalog.read() as transaction:
             again = transaction.instance_snapshots.by_name(REGION, name)
         assert again is not None
         assert [part.id for part in again.parts] == [part.id for part in whole.parts]
@@ -240,12 +240,12 @@ def test_automatic_ones_of_what_is_there_stay_automatic(tmp_path: Path, vault: P
         whole = automatic_instance_snapshot(server)
         hourly = [{"key": "mooring:snapshots", "value": "hourly keep 1 day"}]
         server.call("TagResource", resourceName="data", tags=[*hourly, *TAGS])
-        catalog = server.mooring.tools.catalog
+        catalog = server.mooring.backend.catalog
         with catalog.write() as transaction:
             data = transaction.disks.by_name(REGION, "data")
             assert data is not None
             transaction.auto_runs.move(data.id, AutoSource.TAG, 0)
-        assert take_due(server.mooring.tools) == 1
+        assert take_due(server.mooring.backend) == 1
         server.settle()
         with catalog.write() as transaction:
             (taken,) = transaction.snapshots.auto_of_disk(data.id)
@@ -256,7 +256,7 @@ def test_automatic_ones_of_what_is_there_stay_automatic(tmp_path: Path, vault: P
 
     assert recover(settings, add=True) == 0
 
-    with running(settings) as server, server.mooring.tools.catalog.read() as transaction:
+    with running(settings) as server, server.mooring.backend.catalog.read() as transaction:
         (again,) = transaction.snapshots.auto_of_disk(data.id)
         assert (again.id, again.name, again.auto, again.from_auto, again.consistency) == (
             taken.id,
@@ -345,7 +345,7 @@ def test_a_name_taken_twice_goes_to_the_newest(
     )
     with running(fresh) as server:
         assert [one["name"] for one in snapshots(server)] == ["nightly-zzz", "nightly"]
-        with server.mooring.tools.catalog.read() as transaction:
+        with server.mooring.backend.catalog.read() as transaction:
             found = transaction.snapshots.by_name(REGION, "nightly")
         assert found is not None
         assert found.id == "aaa"

@@ -29,7 +29,7 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def server(settings: Settings) -> Iterator[Server]:
     with running(settings) as server:
-        assert server.mooring.tools.vaults[REGION]
+        assert server.mooring.backend.vaults[REGION]
         yield server
 
 
@@ -76,7 +76,7 @@ def test_none_comes_into_another_vault_before_it_is_accepted(
 ) -> None:
     vault = tmp_path / "vault"
     with running(settings) as server:
-        assert server.mooring.tools.vaults[REGION]
+        assert server.mooring.backend.vaults[REGION]
     shutil.rmtree(vault)
     other_vault(vault)
     foreign = Reserve(vault / ".reserve")
@@ -101,7 +101,7 @@ def test_none_comes_into_a_vault_that_is_older_than_the_catalog(
     server: Server, tmp_path: Path
 ) -> None:
     """It is only read until somebody has said that it is the right one."""
-    server.mooring.tools.vaults[REGION].close_for_writing("it is an older copy")
+    server.mooring.backend.vaults[REGION].close_for_writing("it is an older copy")
     look(server)
     assert not (tmp_path / "vault/.reserve").exists()
 
@@ -112,7 +112,7 @@ def test_a_catalog_named_by_its_address_has_one(settings: Settings, tmp_path: Pa
     file.parent.mkdir()
     mooring = build_server(replace(settings, catalog=f"sqlite:///{file}"))
     try:
-        mooring.tools.catalog.migrate()
+        mooring.backend.catalog.migrate()
         mooring.room_watch.look()
         assert mooring.reserve.held()
         log = file.with_name(f"{file.name}-wal")

@@ -56,7 +56,7 @@ def started(settings: Settings) -> Iterator[Server]:
     """A server that has begun as it does, but runs its jobs in `settle`."""
     server = Server(settings)
     mooring = server.mooring
-    engines = mooring.tools.engines
+    engines = mooring.backend.engines
     assert isinstance(engines, dict)
     for zone in engines:
         engines[zone] = ENGINES.setdefault((settings.data, zone), engines[zone])
@@ -412,6 +412,6 @@ def test_a_copy_that_is_away_is_not_begun_anew(
 
 
 def run_job(server: Server, kind: JobKind) -> None:
-    with server.mooring.tools.catalog.write() as transaction:
-        assert enqueue(transaction, server.mooring.tools, kind, REGION)
+    with server.mooring.backend.catalog.write() as transaction:
+        assert enqueue(transaction, server.mooring.backend, kind, REGION)
     server.settle()

@@ -16,6 +16,7 @@ from mooring.model.resources.firewall import Ports
 from mooring.model.resources.instance import InstanceState
 from mooring.model.resources.job import HELD_MS
 from mooring.model.resources.snapshot import SnapshotState
+from mooring.taking import recording
 from tests.catalog.values import (
     REGION,
     disk,
@@ -150,7 +151,7 @@ def test_automatic_snapshots_have_no_place_in_names_and_lists(catalog: Catalog) 
     ids = SequentialIds()
     with catalog.write() as transaction:
         for one in (whole, alone):
-            transaction.discard(one, ids, 7)
+            recording.discard(transaction, one, ids, 7)
         assert transaction.snapshots.all() == []
         deleted = [one.arguments["snapshot"] for one in transaction.jobs.all()]
         assert deleted == ["part", "id-data@now"]
@@ -335,7 +336,7 @@ def test_a_snapshot_that_was_not_frozen_is_taken_back(catalog: Catalog) -> None:
         transaction.jobs.add(job(one.id))
 
     with catalog.write() as transaction:
-        transaction.take_back(one)
+        recording.take_back(transaction, one)
 
     with catalog.read() as transaction:
         assert transaction.snapshots.all() == []

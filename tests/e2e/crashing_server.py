@@ -15,13 +15,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from mooring.admin.serving.serve import serve
+from mooring.backend.backend import Backend
 from mooring.config.load import load
 from mooring.engine.qemu.daemon.open_layers import OpenLayers
 from mooring.engine.qemu.engine import QemuEngine
 from mooring.jobs.table import PROCEDURES
 from mooring.model.resources.job import Job, JobKind
 from mooring.service import table
-from mooring.backend.backend import Backend, Call, Result
+from mooring.service.call import Call, Result
 from mooring.vault.reading.reader import SnapshotReader
 from mooring.vault.writing.writer import SnapshotWriter
 from tests.e2e.moments import ARMED, surround

@@ -1,4 +1,4 @@
-"""Snapshots read over NBD without making a disk, with the tools that people use."""
+"""Snapshots read over NBD without making a disk, with the backend that people use."""
 
 from __future__ import annotations
 

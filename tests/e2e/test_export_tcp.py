@@ -1,4 +1,4 @@
-"""Snapshots for other hosts: over TCP with TLS, by the tools that people use."""
+"""Snapshots for other hosts: over TCP with TLS, by the backend that people use."""
 
 from __future__ import annotations
 

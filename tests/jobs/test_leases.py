@@ -132,7 +132,7 @@ def test_a_lease_that_cannot_be_renewed_ends_the_work(
 
     monkeypatch.setattr(Jobs, "renew", seen)
     only_leases = Runner(
-        world.tools,
+        world.backend,
         PROCEDURES,
         quick_threads=0,
         bulk_threads=0,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mooring.catalog.database import Transaction
-from mooring.jobs.auto_snapshots import take_due
+from mooring.jobs.automatic.due import take_due
 from mooring.jobs.recover import recover
 from mooring.jobs.running.procedure import Change, Step, Work
 from mooring.jobs.schedule import Schedule, Task
@@ -74,7 +74,7 @@ def test_killed_at_any_moment_the_snapshot_completes(moment: tuple[str, str]) ->
     with pytest.raises(Killed):
         world.settle()
 
-    recover(world.tools)
+    recover(world.backend)
     world.settle()
 
     assert world.state("first")["state"] == "completed"
@@ -112,7 +112,7 @@ def test_killed_when_the_root_is_durable_the_snapshot_completes(
     assert len(list(world.vault.roots())) == 1
     assert world.state("first")["state"] == "pending"
 
-    recover(world.tools)
+    recover(world.backend)
     world.settle()
 
     assert world.state("first")["state"] == "completed"
@@ -139,7 +139,7 @@ def test_killed_at_any_moment_the_instance_snapshot_completes(moment: tuple[str,
     with pytest.raises(Killed):
         world.settle()
 
-    recover(world.tools)
+    recover(world.backend)
     world.settle()
 
     assert world.instance_state("all")["state"] == "available"
@@ -160,14 +160,14 @@ def steps() -> list[tuple[JobKind, str]]:
 def take_automatic(world: World) -> None:
     """Of the disk that has an automatic snapshot every hour."""
     world.clock.advance(3600)
-    assert take_due(world.tools) == 1
+    assert take_due(world.backend) == 1
 
 
 def run_everything(world: World) -> None:
     """Each kind of job at least once; errors of the requests themselves do not matter here."""
     hourly = [{"key": "mooring:snapshots", "value": "hourly keep 1 day"}]
     for ask in (
-        lambda: Schedule(world.tools, SCHEDULED).look(),
+        lambda: Schedule(world.backend, SCHEDULED).look(),
         lambda: world.call(
             "CreateDisk", diskName="data", availabilityZone="us-east-2a", sizeInGb=8
         ),
@@ -356,11 +356,11 @@ def test_a_snapshot_recorded_but_not_frozen_is_taken_back_at_the_next_start() ->
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(world.engine, "freeze", die)
         # A real kill leaves no time to take the request back.
-        patch.setattr("mooring.catalog.database.Transaction.take_back", lambda *_: None)
+        patch.setattr("mooring.taking.recording.take_back", lambda *_: None)
         with pytest.raises(Killed):
             world.snapshot("first")
 
-    recover(world.tools)
+    recover(world.backend)
 
     assert world.call("GetActiveNames")["activeNames"] == ["data"]
     world.snapshot("first")
@@ -382,12 +382,12 @@ def test_a_snapshot_frozen_but_not_confirmed_is_completed_at_the_next_start() ->
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(world.engine, "freeze", freeze_and_die)
-        patch.setattr("mooring.catalog.database.Transaction.take_back", lambda *_: None)
+        patch.setattr("mooring.taking.recording.take_back", lambda *_: None)
         with pytest.raises(Killed):
             world.snapshot("first")
     world.write(disk_id, 0, bytes(BLOCK_SIZE))
 
-    recover(world.tools)
+    recover(world.backend)
     world.settle()
 
     assert world.state("first")["state"] == "completed"

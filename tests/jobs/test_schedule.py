@@ -46,7 +46,7 @@ def waiting(world: World) -> dict[JobKind, set[str]]:
 def test_jobs_come_when_they_are_due_and_leave_no_rows(world: World) -> None:
     told: list[JobKind] = []
     world.catalog.tell(told.extend)
-    schedule = Schedule(world.tools, DEFAULTS)
+    schedule = Schedule(world.backend, DEFAULTS)
     regions = set(REGIONS)
     schedule.look()
     assert waiting(world) == {}
@@ -91,7 +91,7 @@ def test_tombstones_go_and_what_dead_writers_left(world: World) -> None:
     writer._gather.flush()
     writer._drain(0)
     writer._segments.settle()
-    schedule = Schedule(world.tools, DEFAULTS)
+    schedule = Schedule(world.backend, DEFAULTS)
 
     for _ in range(2):
         world.clock.advance(3601)
@@ -112,7 +112,7 @@ def test_damage_is_logged_and_counted(world: World) -> None:
     data = bytearray(store.get(name))
     data[20] ^= 1
     store.put(name, data)
-    schedule = Schedule(world.tools, DEFAULTS)
+    schedule = Schedule(world.backend, DEFAULTS)
 
     world.clock.advance(600)
     schedule.look()
@@ -133,7 +133,7 @@ def test_a_collection_tells_what_the_vault_holds(world: World) -> None:
     world.write(world.disk_id("data"), 0, os.urandom(300 * BLOCK_SIZE))
     world.snapshot("second")
     world.settle()
-    schedule = Schedule(world.tools, DEFAULTS)
+    schedule = Schedule(world.backend, DEFAULTS)
     world.clock.advance(60)
     schedule.look()
     world.settle()
@@ -156,8 +156,8 @@ def test_a_collection_tells_what_the_vault_holds(world: World) -> None:
 
 def test_copies_are_kept_where_the_settings_say(world: World, tmp_path: Path) -> None:
     replica = Replica(place=str(tmp_path / "copy"), delete=True)
-    world.tools = replace(world.tools, replicas={REGION: replica})
-    world.runner = Runner(world.tools, PROCEDURES)
+    world.backend = replace(world.backend, replicas={REGION: replica})
+    world.runner = Runner(world.backend, PROCEDURES)
     chosen = tasks(
         collect_minutes=0,
         verify_hours=0,
@@ -165,7 +165,7 @@ def test_copies_are_kept_where_the_settings_say(world: World, tmp_path: Path) ->
         replicate_minutes=60,
         replicated=[REGION],
     )
-    schedule = Schedule(world.tools, chosen)
+    schedule = Schedule(world.backend, chosen)
     world.disk()
     world.write(world.disk_id("data"), 0, b"x" * BLOCK_SIZE)
     world.snapshot("first")
@@ -191,7 +191,7 @@ def test_copies_are_kept_where_the_settings_say(world: World, tmp_path: Path) ->
     world.clock.advance(3600)
     schedule.look()
     # Somebody else is at it: that is no failure, and tried again.
-    with without_collectors(store, world.clock, world.tools.ids, copy._cipher):
+    with without_collectors(store, world.clock, world.backend.ids, copy._cipher):
         world.settle()
     assert len(list(store.names("roots/"))) == 1
     world.clock.advance(BUSY_SECONDS + 1)
@@ -202,7 +202,7 @@ def test_copies_are_kept_where_the_settings_say(world: World, tmp_path: Path) ->
 
 
 def test_what_could_not_be_recorded_is_at_the_next_look(world: World) -> None:
-    schedule = Schedule(world.tools, DEFAULTS)
+    schedule = Schedule(world.backend, DEFAULTS)
     world.clock.advance(60)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("mooring.catalog.tables.jobs.Jobs.add", _fail)
@@ -218,10 +218,10 @@ def _fail(*_: object) -> None:
 
 
 def test_the_thread_looks_and_stops(world: World) -> None:
-    schedule = Schedule(world.tools, [])
+    schedule = Schedule(world.backend, [])
     schedule.start()
     schedule.stop()
-    Schedule(world.tools, []).stop()
+    Schedule(world.backend, []).stop()
     world.close()
 
 

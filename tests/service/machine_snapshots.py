@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule
 
-from mooring.jobs.auto_snapshots import take_due
+from mooring.jobs.automatic.due import take_due
 from mooring.model.automatic.rules import day
 from tests.service.machine import CALLER, DISKS, PLACE, SNAPS, TAGGED, WEBS, Resources, tags
 from tests.service.machine_model import (
@@ -306,7 +306,7 @@ class Snapshots(Resources):
             model = self.model
             today = day(self.world.clock.now_ms())
             ready = [name for name in model.bearers if self._can_be_taken(name)]
-            begun = take_due(self.world.tools)
+            begun = take_due(self.world.backend)
             taken = [
                 name for name in ready if today in [one["date"] for one in self.automatic(name)]
             ]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mooring.jobs import auto_outcomes
+from mooring.jobs.automatic import outcomes
 from mooring.jobs.schedule import Schedule
 from mooring.model.automatic.health import KEPT_FAILURES, every, span
 from mooring.model.automatic.rhythm import DAY_MS, HOUR_MS, MINUTE_MS
@@ -151,7 +151,7 @@ def test_days_on_which_no_server_ran(world: World) -> None:
 
 def test_what_waited_was_not_missed(world: World) -> None:
     world.disk(tags=[{"key": TAG, "value": "hourly keep 1 day"}])
-    schedule = Schedule(world.tools, [])
+    schedule = Schedule(world.backend, [])
     schedule.look()
     for _ in range(5 * 6):
         world.clock.advance(600)
@@ -203,7 +203,7 @@ def test_a_broken_disk_is_a_failure(world: World) -> None:
 def test_the_metrics_say_when(world: World) -> None:
     world.disk(addOns=[add_on("06:00")])
     live(world, DAY_MS)
-    auto_outcomes.tell(world.tools)
+    outcomes.tell(world.backend)
     (newest, *_) = autos(world)
     labels = f'disk="data",region="{REGION}"'
     values: dict[str, float] = {}
@@ -217,7 +217,7 @@ def test_the_metrics_say_when(world: World) -> None:
 
     night_in_vain(world, 25)
     failing: dict[str, Any] = {}
-    auto_outcomes.tell(world.tools)
+    outcomes.tell(world.backend)
     for line in gauges():
         if labels in line:
             failing[line.partition("{")[0]] = float(line.rpartition(" ")[2])
@@ -225,7 +225,7 @@ def test_the_metrics_say_when(world: World) -> None:
     assert failing[due] * 1000 < world.clock.now_ms() - 10 * MINUTE_MS
 
     world.call("DeleteDisk", diskName="data", forceDeleteAddOns=True)
-    auto_outcomes.tell(world.tools)
+    outcomes.tell(world.backend)
     assert not [line for line in gauges() if labels in line]
 
 

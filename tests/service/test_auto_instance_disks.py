@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mooring.jobs.auto_snapshots import take_due
+from mooring.jobs.automatic.due import take_due
 from mooring.jobs.recover import recover
 from mooring.jobs.table import PROCEDURES
 from mooring.model.automatic.rhythm import DAY_MS, HOUR_MS, MINUTE_MS
@@ -41,7 +41,7 @@ def test_beside_those_of_a_disk_at_the_same_hour(world: World) -> None:
     enable(world, name="data")
     # Nothing has run for days: both are due at once, and neither waits for the other.
     world.clock.advance(3 * 86400)
-    assert take_due(world.tools) == 2
+    assert take_due(world.backend) == 2
     world.settle()
     live(world, 7 * HOUR_MS)
 
@@ -90,7 +90,7 @@ def test_other_disks_between_the_run_and_the_freeze(
     world.disk("more")
     enable(world)
     world.clock.advance(7 * 3600)
-    assert take_due(world.tools) == 1
+    assert take_due(world.backend) == 1
     if change == "detach":
         world.call("DetachDisk", diskName="logs")
     else:
@@ -129,13 +129,13 @@ def test_it_waits_while_disks_come_and_go(world: World) -> None:
     enable(world)
     world.clock.advance(7 * 3600)
     world.call("AttachDisk", diskName="more", instanceName="web", diskPath="/dev/xvdh")
-    assert take_due(world.tools) == 0
+    assert take_due(world.backend) == 0
     world.settle()
     world.call("StopInstance", instanceName="web")
-    assert take_due(world.tools) == 0
+    assert take_due(world.backend) == 0
     world.settle()
 
-    assert take_due(world.tools) == 1
+    assert take_due(world.backend) == 1
     world.settle()
 
     assert disks_of(world) == [["data", "logs", "more"]]
@@ -149,7 +149,7 @@ def test_an_instance_without_disks(world: World) -> None:
 
     # Both are due at once; of one moment there is one.
     world.clock.advance(3 * 86400)
-    assert take_due(world.tools) == 1
+    assert take_due(world.backend) == 1
     live(world, 9 * DAY_MS)
 
     found = autos(world, "bare")
@@ -187,12 +187,12 @@ def test_no_pile_up_when_storing_is_slow(world: World) -> None:
         world.call("TagResource", resourceName=name, tags=tags)
     for _ in range(20):
         world.clock.advance(15 * 60)
-        take_due(world.tools)
+        take_due(world.backend)
     with world.catalog.read() as transaction:
         # One of the instance, with its two parts, and one of each disk.
         assert len(transaction.snapshots.all()) == 4
     world.settle()
-    assert take_due(world.tools) == 3
+    assert take_due(world.backend) == 3
     world.settle()
     is_clean(world)
 
@@ -208,7 +208,7 @@ def test_an_instance_that_cannot_be_frozen_is_tried_again(
 
     with monkeypatch.context() as patch:
         patch.setattr(world.engine, "freeze", refuse)
-        assert take_due(world.tools) == 1
+        assert take_due(world.backend) == 1
         world.settle()
     assert held_dates(world, "web") == []
     is_clean(world)
@@ -290,13 +290,13 @@ def test_killed_at_any_moment_it_is_taken_once(moment: tuple[JobKind, str, str, 
     wanted = {name: read(world, name) for name in PATHS}
     enable(world)
     world.clock.advance(7 * 3600)
-    assert take_due(world.tools) == 1
+    assert take_due(world.backend) == 1
     with pytest.raises(Killed):
         world.settle()
 
-    recover(world.tools)
-    recover(world.tools)
-    assert take_due(world.tools) == 0
+    recover(world.backend)
+    recover(world.backend)
+    assert take_due(world.backend) == 0
     world.settle()
 
     assert [(one["date"], one["status"]) for one in autos(world, "web")] == [
@@ -313,11 +313,11 @@ def test_killed_at_any_moment_it_is_taken_once(moment: tuple[JobKind, str, str, 
 def test_killed_while_only_some_disks_were_frozen(world: World) -> None:
     enable(world)
     world.clock.advance(7 * 3600)
-    assert take_due(world.tools) == 1
+    assert take_due(world.backend) == 1
     (whole,) = taken(world)
     one = whole.parts[0]
     world.engine.freeze({one.disk_id: one.id})
-    recover(world.tools)
+    recover(world.backend)
     world.settle()
     # The instant is lost.
     assert taken(world) == []

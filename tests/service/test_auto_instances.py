@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mooring.jobs.auto_snapshots import take_due
+from mooring.jobs.automatic.due import take_due
 from mooring.jobs.schedule import Schedule
 from mooring.model.automatic.rhythm import DAY_MS, HOUR_MS, MINUTE_MS
 from mooring.model.errors import (
@@ -267,7 +267,7 @@ def test_a_copy_of_one_is_a_manual_one(world: World) -> None:
             found = transaction.instance_snapshots.by_name(region, "kept")
         assert found is not None
         for part in found.parts:
-            with world.tools.vaults[region].open(part.id) as reader:
+            with world.backend.vaults[region].open(part.id) as reader:
                 assert reader.read(0, BLOCK_SIZE) == wanted[part.disk_name]
     assert len(list(world.vault.roots())) == 2
 
@@ -301,7 +301,7 @@ def test_they_go_with_the_instance_but_only_by_force(world: World, pending: bool
         world.call("DeleteInstance", instanceName="web")
     if pending:  # one more, which is not even frozen yet
         world.clock.advance(7 * 3600)
-        assert take_due(world.tools) == 1
+        assert take_due(world.backend) == 1
 
     world.call("DeleteInstance", instanceName="web", forceDeleteAddOns=True)
     world.settle()
@@ -330,7 +330,7 @@ def test_the_tag_holds_an_instance_as_well(world: World) -> None:
 def test_no_manual_one_while_one_of_the_add_on_is_created(world: World) -> None:
     enable(world)
     world.clock.advance(7 * 3600)
-    assert take_due(world.tools) == 1
+    assert take_due(world.backend) == 1
 
     with pytest.raises(InvalidInputException, match="of the instance web is being created"):
         world.instance_snapshot("manual")
@@ -375,7 +375,7 @@ def test_rhythms_of_the_configuration(world: World) -> None:
     world.call("TagResource", resourceName="own", tags=[{"key": TAG, "value": "none"}])
 
     def passes(rhythms: str, instance_rhythms: str) -> dict[str, int]:
-        schedule = Schedule(world.tools, [], rhythms, instance_rhythms)
+        schedule = Schedule(world.backend, [], rhythms, instance_rhythms)
         schedule.forget_old_rhythms()
         before = {name: len(autos(world, name)) for name in ("web", "own", "data")}
         for _ in range(6 * 4):

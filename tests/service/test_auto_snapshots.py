@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from mooring.jobs import auto_snapshots
-from mooring.jobs.auto_snapshots import take_due
+from mooring.jobs.automatic import due
+from mooring.jobs.automatic.due import take_due
 from mooring.jobs.recover import recover
 from mooring.jobs.schedule import Schedule
 from mooring.jobs.table import PROCEDURES
@@ -52,7 +52,7 @@ def enable(world: World, time: str | None = None, name: str = "data") -> Mapping
 
 def live(world: World, milliseconds: int, rhythms: str = "") -> None:
     """Let time pass, from one due run to the next; what the schedule begins is done at once."""
-    schedule = Schedule(world.tools, [], rhythms)
+    schedule = Schedule(world.backend, [], rhythms)
     end = world.clock.now_ms() + milliseconds
     schedule.look()
     while (now := world.clock.now_ms()) < end:
@@ -182,7 +182,7 @@ def test_what_was_taken_is_kept_after_disabling(world: World) -> None:
 def test_no_manual_one_while_one_of_the_add_on_is_created(world: World) -> None:
     world.disk(addOns=[add_on("06:00")])
     world.clock.advance(7 * 3600)
-    assert take_due(world.tools) == 1
+    assert take_due(world.backend) == 1
 
     with pytest.raises(InvalidInputException, match="Please wait for it to complete"):
         world.snapshot("manual")
@@ -229,7 +229,7 @@ def test_they_go_with_the_disk_but_only_by_force(world: World) -> None:
 
     # One more is pending, and not even frozen yet.
     world.clock.advance(7 * 3600)
-    assert take_due(world.tools) == 1
+    assert take_due(world.backend) == 1
     world.call("DeleteDisk", diskName="data", forceDeleteAddOns=True)
     world.settle()
 
@@ -362,11 +362,11 @@ def test_of_several_servers_one_takes_it(world: World, monkeypatch: pytest.Monke
         # Another server is quicker, between this one's look and its transaction.
         if not other:
             other.append(0)
-            other.append(take_due(world.tools))
+            other.append(take_due(world.backend))
         return find()
 
     monkeypatch.setattr(world.catalog, "write", write)
-    assert take_due(world.tools) == 0
+    assert take_due(world.backend) == 0
     assert other == [0, 1]
     monkeypatch.undo()
     world.settle()
@@ -377,22 +377,22 @@ def test_no_pile_up_when_storing_is_slow(world: World) -> None:
     disk_id = world.disk(tags=[{"key": TAG, "value": "every 15 minutes keep 1 day"}])
     for _ in range(20):
         world.clock.advance(15 * 60)
-        take_due(world.tools)
+        take_due(world.backend)
         # Nothing runs: the first one is never stored.
     with world.catalog.read() as transaction:
         assert len(transaction.snapshots.auto_of_disk(disk_id)) == 1
     world.settle()
     # As soon as it is, the next one is taken, one for all that were due.
-    assert take_due(world.tools) == 1
-    assert take_due(world.tools) == 0
+    assert take_due(world.backend) == 1
+    assert take_due(world.backend) == 0
     world.settle()
-    assert take_due(world.tools) == 0
+    assert take_due(world.backend) == 0
 
 
 def test_only_so_many_are_pending_and_the_longest_due_come_first(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(auto_snapshots, "MAX_PENDING", 3)
+    monkeypatch.setattr(due, "MAX_PENDING", 3)
     names = [f"d{number}" for number in range(8)]
     for name in names:
         world.disk(name, addOns=[add_on("06:00")])
@@ -401,8 +401,8 @@ def test_only_so_many_are_pending_and_the_longest_due_come_first(
         order = [run.resource_id for run in transaction.auto_runs.due(world.clock.now_ms())]
     rounds = []
     for _ in range(3):
-        rounds.append(take_due(world.tools))
-        assert take_due(world.tools) == 0
+        rounds.append(take_due(world.backend))
+        assert take_due(world.backend) == 0
         world.settle()
     assert rounds == [3, 3, 2]
     with world.catalog.read() as transaction:
@@ -420,13 +420,13 @@ def test_a_disk_that_cannot_be_frozen_is_tried_again(
         raise EngineError("the storage daemon does not answer")
 
     monkeypatch.setattr(world.engine, "freeze", refuse)
-    assert take_due(world.tools) == 1
+    assert take_due(world.backend) == 1
     world.settle()
     assert [one["status"] for one in autos(world)] == ["Failed"]
     with world.catalog.read() as transaction:
         assert transaction.jobs.all() == []
         assert transaction.snapshots.all() == []
-    assert take_due(world.tools) == 0
+    assert take_due(world.backend) == 0
     monkeypatch.undo()
 
     live(world, 10 * MINUTE_MS)
@@ -512,14 +512,14 @@ def test_killed_at_any_moment_it_is_taken_once(moment: tuple[JobKind, str, str])
     data = content(1)
     world.write(disk_id, 0, data)
     world.clock.advance(7 * 3600)
-    assert take_due(world.tools) == 1
+    assert take_due(world.backend) == 1
     with pytest.raises(Killed):
         world.settle()
     assert at == []
 
-    recover(world.tools)
-    recover(world.tools)
-    assert take_due(world.tools) == 0
+    recover(world.backend)
+    recover(world.backend)
+    assert take_due(world.backend) == 0
     world.settle()
 
     assert [(one["date"], one["status"]) for one in autos(world)] == [

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import pytest
 
 from mooring.engine.interface import Freeze
-from mooring.jobs.auto_snapshots import take_due
+from mooring.jobs.automatic.due import take_due
 from mooring.jobs.recover import recover
 from mooring.model.errors import NotFoundException, OperationFailureException
+from mooring.taking import recording
 from tests.service.world import World
 
 
@@ -19,7 +20,7 @@ def test_a_confirmation_that_changes_nothing_fails(monkeypatch: pytest.MonkeyPat
     freeze = world.engine.freeze
 
     def freeze_while_another_server_starts(points: Mapping[str, str]) -> Freeze:
-        recover(world.tools)
+        recover(world.backend)
         return freeze(points)
 
     monkeypatch.setattr(world.engine, "freeze", freeze_while_another_server_starts)
@@ -40,13 +41,13 @@ def test_an_automatic_snapshot_that_was_taken_back_leaves_nothing(
     def freeze_while_another_server_starts(points: Mapping[str, str]) -> Freeze:
         with world.catalog.write() as transaction:
             for one in transaction.automatic_of(disk_id):
-                transaction.take_back(one)
+                recording.take_back(transaction, one)
         return freeze(points)
 
     monkeypatch.setattr(world.engine, "freeze", freeze_while_another_server_starts)
     world.clock.advance(3601)
 
-    assert take_due(world.tools) == 1
+    assert take_due(world.backend) == 1
     world.settle()
 
     with world.catalog.read() as transaction:

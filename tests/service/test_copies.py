@@ -63,7 +63,7 @@ def snapshot_id(world: World, name: str, region: str = FAR) -> str:
 
 def held(world: World, name: str, length: int, region: str = FAR) -> bytes:
     """The beginning of a snapshot, read and checked from its region's vault."""
-    vault = world.tools.vaults[region]
+    vault = world.backend.vaults[region]
     with vault.open(snapshot_id(world, name, region)) as reader:
         assert vault.verify([reader.root.id]) == []
         return bytes(reader.read(0, length))
@@ -283,7 +283,7 @@ def test_a_pending_copy_that_is_deleted_leaves_nothing(world: World) -> None:
     world.settle()
 
     assert world.call("GetActiveNames", region=FAR)["activeNames"] == []
-    assert list(world.tools.vaults[FAR].roots()) == []
+    assert list(world.backend.vaults[FAR].roots()) == []
     assert list(world.stores[FAR].names(SEGMENTS)) == []
     (deleted, copied) = world.call("GetOperationsForResource", region=FAR, resourceName="far")[
         "operations"
@@ -312,7 +312,7 @@ def test_damage_in_the_source_is_told_and_nothing_is_kept(world: World) -> None:
     (operation,) = world.call("GetOperations", region=FAR)["operations"]
     assert (operation["status"], operation["errorCode"]) == ("Failed", "Damage")
     assert "is damaged in bytes 0 to 4095" in operation["errorDetails"]
-    assert list(world.tools.vaults[FAR].roots()) == []
+    assert list(world.backend.vaults[FAR].roots()) == []
 
 
 def test_damage_in_the_twin_costs_only_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -400,7 +400,7 @@ def test_killed_at_any_moment_the_copy_completes(
         world.settle()
     monkeypatch.undo()
 
-    recover(world.tools)
+    recover(world.backend)
     world.settle()
 
     assert held(world, "far", len(data)) == data

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mooring.jobs.auto_snapshots import take_due
+from mooring.jobs.automatic.due import take_due
 from mooring.jobs.schedule import Schedule
 from mooring.model.automatic.rhythm import DAY_MS, HOUR_MS, MINUTE_MS
 from mooring.model.errors import InvalidInputException
@@ -78,7 +78,7 @@ def test_a_disk_is_restored_to_the_minute(world: World) -> None:
 def test_manual_ones_are_not_held_up_by_rhythms(world: World) -> None:
     world.disk(tags=[{"key": TAG, "value": "every 15 minutes keep 1 day"}])
     world.clock.advance(16 * 60)
-    assert take_due(world.tools) == 1
+    assert take_due(world.backend) == 1
 
     world.snapshot("manual")
     world.settle()
@@ -136,7 +136,7 @@ def test_a_snapshot_keeps_its_disks_rhythms_without_following_them(world: World)
     )
     world.clock.advance(2 * 3600)
 
-    assert take_due(world.tools) == 0
+    assert take_due(world.backend) == 0
     assert {"key": TAG, "value": "hourly keep 1 day"} in world.state("snap")["tags"]
 
 
@@ -160,7 +160,7 @@ def test_rhythms_of_the_configuration_are_for_disks_without_a_tag(world: World) 
     assert counts["own"] in (2, 3)
     assert counts["none"] == 0
     # A server that starts with other ones follows these.
-    schedule = Schedule(world.tools, [], "")
+    schedule = Schedule(world.backend, [], "")
     schedule.forget_old_rhythms()
     live(world, 6 * HOUR_MS)
     assert len(autos(world, "plain")) == counts["plain"]

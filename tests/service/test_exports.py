@@ -170,7 +170,7 @@ def test_killed_at_any_moment_it_is_completed(
     with pytest.raises(Killed):
         world.settle()
 
-    recover(world.tools)
+    recover(world.backend)
     world.settle()
 
     found = record(world)

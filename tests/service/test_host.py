@@ -160,7 +160,7 @@ def test_a_restarted_server_brings_devices_and_catalog_together(host: World) -> 
     host.devices.uris.clear()
     host.devices.attach("gone", "nbd+unix:///gone?socket=/x")
 
-    recover(host.tools)
+    recover(host.backend)
 
     assert list(host.devices.uris) == [disk_id]
 

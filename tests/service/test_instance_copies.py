@@ -31,7 +31,7 @@ def parts(world: World, name: str, region: str = FAR) -> dict[str, DiskSnapshot]
 
 
 def held(world: World, name: str) -> dict[str, bytes]:
-    vault = world.tools.vaults[FAR]
+    vault = world.backend.vaults[FAR]
     found = {}
     for disk, part in parts(world, name).items():
         with vault.open(part.id) as reader:
@@ -122,7 +122,7 @@ def test_a_pending_copy_that_is_deleted_leaves_nothing(used: World) -> None:
     used.call("DeleteInstanceSnapshot", region=FAR, instanceSnapshotName="far")
     used.settle()
 
-    assert list(used.tools.vaults[FAR].roots()) == []
+    assert list(used.backend.vaults[FAR].roots()) == []
     with used.catalog.read() as transaction:
         assert transaction.jobs.all() == []
     operations = used.call("GetOperations", region=FAR)["operations"]

@@ -249,12 +249,12 @@ def test_killed_while_it_is_taken_it_is_whole_or_not_at_all(used: World, frozen:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(used.engine, "freeze", freeze_and_die)
         # A real kill leaves no time to take the request back.
-        patch.setattr("mooring.catalog.database.Transaction.take_back", lambda *_: None)
+        patch.setattr("mooring.taking.recording.take_back", lambda *_: None)
         with pytest.raises(Killed):
             used.instance_snapshot("all")
     write(used, "data", 1, content(7))
 
-    recover(used.tools)
+    recover(used.backend)
     used.settle()
 
     if len(frozen) == len(PATHS):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mooring.catalog.database import Transaction
-from mooring.jobs.auto_snapshots import take_due
+from mooring.jobs.automatic.due import take_due
 from mooring.model.access import Access, Need, Role
 from mooring.model.errors import AccessDeniedException, NotFoundException, ServiceError
 from mooring.model.resources.snapshot import DiskSnapshot
@@ -100,7 +100,7 @@ def shared(tmp_path: Path) -> Iterator[Shared]:
     world.call("EnableAddOn", resourceName="web", addOnRequest=add_on("06:00"))
     world.settle()
     world.clock.advance(7 * 3600)
-    assert take_due(world.tools) == 1
+    assert take_due(world.backend) == 1
     world.settle()
     world.call("AllocateStaticIp", staticIpName="their-ip")
     world.call("AttachStaticIp", staticIpName="their-ip", instanceName="their-web")
@@ -324,7 +324,7 @@ def test_an_automatic_snapshot_of_ones_own_disks_is_ones_own(world: World) -> No
     world.attach("ours", "web")
     world.call("EnableAddOn", access=DB, resourceName="web", addOnRequest=add_on("06:00"))
     world.clock.advance(7 * 3600)
-    assert take_due(world.tools) == 1
+    assert take_due(world.backend) == 1
     world.settle()
     world.call("DetachDisk", access=DB, diskName="ours")
     world.settle()
@@ -386,7 +386,7 @@ def test_usage_shows_what_is_of_the_teams_own_disks(shared: Shared) -> None:
     for name in ("ours", "theirs"):
         world.call("EnableAddOn", resourceName=name, addOnRequest=add_on("06:00"))
     world.clock.advance(24 * 3600)
-    assert take_due(world.tools) == 3
+    assert take_due(world.backend) == 3
     world.settle()
     world.call("CreateInstanceSnapshot", instanceName="web", instanceSnapshotName="of-admin")
     world.call("TagResource", resourceName="of-admin", tags=TAGS)

@@ -274,7 +274,7 @@ def test_killed_at_any_moment_it_is_made(moment: str) -> None:
     with pytest.raises(Killed):
         world.settle()
 
-    recover(world.tools)
+    recover(world.backend)
     world.settle()
 
     assert world.operations("one")[0]["status"] == "Succeeded"

@@ -36,7 +36,7 @@ def test_what_the_model_has_is_served_and_nothing_else() -> None:
 
 
 def test_whatever_tells_without_being_asked_about_something_is_served() -> None:
-    """Tools that make inventories call each of these, and stop at the first error."""
+    """Backend that make inventories call each of these, and stop at the first error."""
     known = botocore.session.Session().get_service_model("lightsail")
     tells = [name for name in known.operation_names if name.startswith(("Get", "Is"))]
 

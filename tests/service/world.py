@@ -11,12 +11,14 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+from mooring.backend.backend import Backend
+from mooring.backend.default_keys import DefaultKeys
+from mooring.backend.import_places import ImportPlaces
 from mooring.catalog.database import MEMORY, Catalog
 from mooring.engine.interface import Export
 from mooring.engine.memory import MemoryEngine
 from mooring.host.memory_devices import MemoryDevices
 from mooring.host.rooms import Rooms
-from mooring.jobs.running.procedure import Tools
 from mooring.jobs.running.runner import Observer, Runner, unobserved
 from mooring.jobs.table import PROCEDURES
 from mooring.model.access import UNBOUND, Access
@@ -26,11 +28,7 @@ from mooring.model.traffic import Traffic
 from mooring.protocol import service_model
 from mooring.protocol.serialize import serialize_result
 from mooring.quiesce.memory import MemoryQuiescer
-from mooring.backend.backend import Backend
 from mooring.service.context import Context
-from mooring.backend.default_keys import DefaultKeys
-from mooring.taking.freezing import freeze_unasked
-from mooring.backend.import_places import ImportPlaces
 from mooring.service.table import handlers
 from mooring.vault.store.memory import MemoryStore
 from mooring.vault.vault import Vault
@@ -46,7 +44,7 @@ class World:
     def __init__(
         self,
         observer: Observer = unobserved,
-        image_files: Path = Path("/nowhere/image_files"),
+        exports: Path = Path("/nowhere/exports"),
         imports: Path = Path("/nowhere/imports"),
         default_keys: Path | None = None,
         rooms: Rooms = Rooms({}, 0),  # noqa: B008 - it does not change
@@ -62,35 +60,27 @@ class World:
             region: Vault.create_or_open(store, self.clock, threads=1)
             for region, store in self.stores.items()
         }
-        self.tools = Tools(
-            catalog=self.catalog,
-            engines=self.engines,
-            vaults=vaults,
-            clock=self.clock,
-            ids=SequentialIds(),
-            freeze=lambda disks, snapshots: freeze_unasked(self.backend, disks, snapshots),
-            rooms=rooms,
-            devices=MemoryDevices(),
-        )
-        self.traffic = Traffic()
-        self.runner = Runner(self.tools, PROCEDURES, observer=observer, traffic=self.traffic)
+        ids = SequentialIds()
         self.quiescer = MemoryQuiescer()
+        self.devices = MemoryDevices()
         self.backend = Backend(
             catalog=self.catalog,
             engines=self.engines,
+            vaults=vaults,
             regions=REGIONS,
             clock=self.clock,
-            ids=self.tools.ids,
+            ids=ids,
             account_id="000000000000",
             max_pending_snapshots=5,
-            image_files=image_files,
-            imports=ImportPlaces(imports, self.clock, self.tools.ids),
-            default_keys=DefaultKeys(default_keys or folder / "default-key-pairs"),
             rooms=rooms,
             quiescer=self.quiescer,
-            devices=self.tools.devices,
-            vaults=vaults,
+            devices=self.devices,
+            exports=exports,
+            imports=ImportPlaces(imports, self.clock, ids),
+            default_keys=DefaultKeys(default_keys or folder / "default-key-pairs"),
         )
+        self.traffic = Traffic()
+        self.runner = Runner(self.backend, PROCEDURES, observer=observer, traffic=self.traffic)
         self._handlers = handlers(self.backend)
         self._count = itertools.count()
 
@@ -99,14 +89,8 @@ class World:
         return self.engines[ZONE]
 
     @property
-    def devices(self) -> MemoryDevices:
-        """The block devices of the host."""
-        assert isinstance(self.tools.devices, MemoryDevices)
-        return self.tools.devices
-
-    @property
     def vault(self) -> Vault:
-        return self.tools.vaults[REGION]
+        return self.backend.vaults[REGION]
 
     def call(
         self,

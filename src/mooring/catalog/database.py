@@ -44,10 +44,8 @@ from mooring.catalog.tables.tags import TagRows
 from mooring.catalog.tables.vault_rows import VaultRows
 from mooring.model.clock import SystemClock
 from mooring.model.errors import CatalogError, CatalogFullError, ConfigurationError
-from mooring.model.ids import Ids
 from mooring.model.resources.instance_snapshot import InstanceSnapshot, Snapshot
 from mooring.model.resources.job import JobKind
-from mooring.model.resources.snapshot_jobs import deletion
 
 MEMORY = "sqlite://"
 """The URL of a catalog that lives as long as the process, for tests."""
@@ -116,24 +114,6 @@ class Transaction:
             self.instance_snapshots.add(snapshot)
         else:
             self.snapshots.add(snapshot)
-
-    def discard(self, snapshot: Snapshot, ids: Ids, now_ms: int) -> None:
-        """Forget a snapshot, and record the jobs that remove it from the vault."""
-        self._forget(snapshot)
-        for one in snapshot.members:
-            self.jobs.add(deletion(one, ids.new_id(), now_ms))
-
-    def take_back(self, snapshot: Snapshot) -> None:
-        """Forget a snapshot that was not frozen, with its jobs and operations."""
-        self._forget(snapshot)
-        self.operations.remove_of_job(snapshot.id)
-        self.jobs.remove_all(snapshot.id)
-
-    def _forget(self, snapshot: Snapshot) -> None:
-        if isinstance(snapshot, InstanceSnapshot):
-            self.instance_snapshots.remove(snapshot)
-        else:
-            self.snapshots.remove(snapshot)
 
 
 Check = Callable[[Transaction], None]

@@ -164,18 +164,18 @@ def _free(transaction: Transaction, job: Job) -> None:
 def serve(work: Work, disk: Disk) -> None:
     """Serve a disk at the instance that the job names."""
     if work.engine.filling(disk.id) is not None:
-        work.tools.server(disk.region).ensure()
+        work.backend.server(disk.region).ensure()
     instance_id = work.argument("instance")
     work.engine.attach(instance_id, Export(disk.id, disk.name))
     with work.catalog.read() as transaction:
         instance = transaction.instances.by_id(instance_id)
     if instance is not None and instance.blueprint_id == HOST:
-        work.tools.devices.attach(disk.id, work.engine.uri(instance_id, disk.name))
+        work.backend.devices.attach(disk.id, work.engine.uri(instance_id, disk.name))
 
 
 def withdraw(work: Work, disk_ids: Iterable[str]) -> None:
     """Take away the disks' block devices: all, or none if one is in use."""
-    devices = work.tools.devices
+    devices = work.backend.devices
     known = list(disk_ids)
     for disk_id in known:
         if users := devices.users(disk_id):

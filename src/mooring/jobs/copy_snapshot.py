@@ -161,7 +161,7 @@ def _of_disk(work: Work, snapshot: DiskSnapshot, region: str) -> list[DiskSnapsh
 
 
 def _source_vault(work: Work) -> Vault:
-    return work.tools.vaults[work.argument("source_region")]
+    return work.backend.vaults[work.argument("source_region")]
 
 
 def _info(work: Work, snapshot: DiskSnapshot, image: SnapshotReader) -> SnapshotInfo:

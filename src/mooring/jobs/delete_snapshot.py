@@ -26,7 +26,7 @@ def release(work: Work) -> None:
     if read:
         raise PostponedError("the snapshot is being copied or exported, or a disk filled from it")
     # A copy has no zone; a recovered snapshot may be of one that is no more.
-    if work.argument("zone") in work.tools.engines:
+    if work.argument("zone") in work.backend.engines:
         work.engine.release(work.argument("disk"), snapshot_id, stored=False)
 
 
@@ -35,7 +35,7 @@ def delete(work: Work) -> Change:
     work.vault.delete(work.argument("snapshot"))
 
     def change(transaction: Transaction) -> None:
-        enqueue(transaction, work.tools, JobKind.COLLECT_VAULT, work.job.region)
+        enqueue(transaction, work.backend, JobKind.COLLECT_VAULT, work.job.region)
 
     return change
 

@@ -35,13 +35,13 @@ def create(work: Work) -> Change:
 def clone(work: Work) -> Change:
     """Make a disk with a snapshot's content, which is still in the vault."""
     disk = _disk(work)
-    work.tools.server(disk.region).ensure()
-    source = source_of(work.tools, disk.region, work.argument("snapshot"))
+    work.backend.server(disk.region).ensure()
+    source = source_of(work.backend, disk.region, work.argument("snapshot"))
     work.engine.begin_clone(disk.id, size_in_bytes(disk.size_gb), source)
 
     def change(transaction: Transaction) -> None:
         transaction.disks.change(disk.id, state=DiskState.AVAILABLE)
-        transaction.jobs.add(fill_job(work.tools, disk, work.argument("snapshot")))
+        transaction.jobs.add(fill_job(work.backend, disk, work.argument("snapshot")))
 
     return change
 

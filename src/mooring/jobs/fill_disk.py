@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import structlog
 
+from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
 from mooring.engine.interface import Filling, Source
-from mooring.jobs.running.procedure import Procedure, Step, Tools, Work
+from mooring.jobs.running.procedure import Procedure, Step, Work
 from mooring.jobs.running.progress import Progress
 from mooring.model.errors import CanceledError, MooringError, PostponedError
 from mooring.model.resources.disk import Disk
@@ -30,25 +31,25 @@ AGAIN_SECONDS = 15.0
 log = structlog.get_logger("mooring.jobs")
 
 
-def fill_job(tools: Tools, disk: Disk, snapshot_id: str) -> Job:
+def fill_job(backend: Backend, disk: Disk, snapshot_id: str) -> Job:
     """The job that fills a disk that was made from a snapshot."""
     return Job(
-        id=tools.ids.new_id(),
+        id=backend.ids.new_id(),
         kind=JobKind.FILL_DISK,
         key=f"fill {disk.id}",
         region=disk.region,
-        created_ms=tools.clock.now_ms(),
+        created_ms=backend.clock.now_ms(),
         arguments={"disk": disk.id, "zone": disk.zone, "snapshot": snapshot_id},
     )
 
 
-def source_of(tools: Tools, region: str, snapshot_id: str) -> Source:
+def source_of(backend: Backend, region: str, snapshot_id: str) -> Source:
     """A completed snapshot as the source of a disk. Raises VaultError."""
-    vault = tools.vaults[region]
+    vault = backend.vaults[region]
     return Source(
         snapshot_id=snapshot_id,
         size=vault.root(snapshot_id).info.size,
-        uri=tools.server(region).uri(snapshot_id),
+        uri=backend.server(region).uri(snapshot_id),
         open=lambda: vault.open(snapshot_id),
     )
 
@@ -57,7 +58,7 @@ def fill(work: Work) -> None:
     """Bring the snapshot into the disk."""
     disk = _disk(work)
     try:
-        work.tools.server(disk.region).ensure()
+        work.backend.server(disk.region).ensure()
         image = work.vault.open(work.argument("snapshot"))
         try:
             before = work.engine.filling(disk.id)
@@ -72,7 +73,7 @@ def fill(work: Work) -> None:
                 told = max(told, filling.done)
                 progress.reached(filling.done)
 
-            progress = Progress(work.tools.clock, image.size, still_wanted)
+            progress = Progress(work.backend.clock, image.size, still_wanted)
             work.engine.fill(disk.id, image, tell)
         finally:
             image.close()
@@ -84,18 +85,18 @@ def fill(work: Work) -> None:
         raise PostponedError(str(error), AGAIN_SECONDS) from error
 
 
-def resume(tools: Tools) -> None:
+def resume(backend: Backend) -> None:
     """Before disks are served at the server's start: see to what those not filled read from."""
-    with tools.catalog.read() as transaction:
+    with backend.catalog.read() as transaction:
         jobs = transaction.jobs.of_kind(JobKind.FILL_DISK)
     for job in jobs:
         try:
-            tools.server(job.region).ensure()
-            disk = _disk(Work(job, tools))
-            source = source_of(tools, job.region, job.arguments["snapshot"])
+            backend.server(job.region).ensure()
+            disk = _disk(Work(job, backend))
+            source = source_of(backend, job.region, job.arguments["snapshot"])
             # The place of the server's socket may be another than before.
             size = size_in_bytes(disk.size_gb)
-            tools.engines[disk.zone].begin_clone(disk.id, size, source)
+            backend.engines[disk.zone].begin_clone(disk.id, size, source)
         except CanceledError:
             continue
         except MooringError as error:
@@ -104,9 +105,9 @@ def resume(tools: Tools) -> None:
             )
 
 
-def regions_filling(tools: Tools) -> set[str]:
+def regions_filling(backend: Backend) -> set[str]:
     """The regions with disks that still read from snapshots."""
-    with tools.catalog.read() as transaction:
+    with backend.catalog.read() as transaction:
         return {job.region for job in transaction.jobs.of_kind(JobKind.FILL_DISK)}
 
 

@@ -112,12 +112,12 @@ def _copy(work: Work, image: BlockingNbdClient, writer: SnapshotWriter) -> None:
             if not rows.change_if_there(work.argument("snapshot"), progress=percent):
                 raise canceled(work)
 
-    progress = Progress(work.tools.clock, image.info.size, tell)
+    progress = Progress(work.backend.clock, image.info.size, tell)
     window: deque[tuple[int, Future[bytes]]] = deque()
     with ThreadPoolExecutor(AHEAD, "import") as readers:
         try:
             for offset, length in _wanted(image):
-                work.tools.rooms.check_going_on(of_vault(work.job.region))
+                work.backend.rooms.check_going_on(of_vault(work.job.region))
                 window.append((offset, readers.submit(image.read, offset, length)))
                 if len(window) == AHEAD:
                     _write(*window.popleft(), writer)

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import structlog
 
+from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
 from mooring.host.rooms import of_vault
 from mooring.jobs.roots import expected_roots
-from mooring.jobs.running.procedure import Procedure, Step, Tools, Work
+from mooring.jobs.running.procedure import Procedure, Step, Work
 from mooring.jobs.watching.vaults import VaultWatch
 from mooring.model.errors import PostponedError, RootsMissingError, VaultAwayError, VaultBusyError
 from mooring.model.resources.job import Job, JobKind
@@ -36,7 +37,7 @@ _KEYS = {
 
 def enqueue(
     transaction: Transaction,
-    tools: Tools,
+    backend: Backend,
     kind: JobKind,
     region: str,
     arguments: dict[str, str] | None = None,
@@ -47,11 +48,11 @@ def enqueue(
         return False
     transaction.jobs.add(
         Job(
-            id=tools.ids.new_id(),
+            id=backend.ids.new_id(),
             kind=kind,
             key=key,
             region=region,
-            created_ms=tools.clock.now_ms(),
+            created_ms=backend.clock.now_ms(),
             arguments=arguments or {},
         )
     )
@@ -62,7 +63,7 @@ def collect(work: Work) -> None:
     """Free what no snapshot needs any more."""
     vault = work.vault
     # Only in a vault that is open anything is given up.
-    work.tools.rooms.make_way(of_vault(work.job.region))
+    work.backend.rooms.make_way(of_vault(work.job.region))
     expected = expected_roots(work.catalog, work.job.region)
     try:
         done = vault.collect(expected=expected)
@@ -99,13 +100,13 @@ def verify(work: Work) -> None:
 
 def compare_roots(work: Work) -> None:
     """Compare the vault's roots with the catalog, and let that say what is missing."""
-    VaultWatch(work.tools).compare(work.job.region)
+    VaultWatch(work.backend).compare(work.job.region)
 
 
 def replicate(work: Work) -> None:
     """Bring the copy of the vault up to date, if the settings still name one."""
     region = work.job.region
-    replica = work.tools.replicas.get(region)
+    replica = work.backend.replicas.get(region)
     if replica is None:
         return
     vault = work.vault
@@ -118,13 +119,15 @@ def replicate(work: Work) -> None:
     try:
         done = vault.replicate(target, delete=replica.delete, expected=known)
         with work.catalog.write() as transaction:
-            transaction.vaults.note_copy(region, replica.place, vault.id, work.tools.clock.now_ms())
+            transaction.vaults.note_copy(
+                region, replica.place, vault.id, work.backend.clock.now_ms()
+            )
     except VaultBusyError as error:
         raise PostponedError(str(error), BUSY_SECONDS) from error
     finally:
         target.close()
     metrics.replicated(
-        work.job.region, done.copied_bytes, len(done.problems), work.tools.clock.now_ms() / 1000
+        work.job.region, done.copied_bytes, len(done.problems), work.backend.clock.now_ms() / 1000
     )
     for snapshot_id, problem in done.problems.items():
         log.error("a snapshot was not copied", snapshot=snapshot_id, problem=problem)

@@ -18,23 +18,25 @@ from __future__ import annotations
 
 import structlog
 
+from mooring.backend.backend import Backend
 from mooring.engine.interface import Export
 from mooring.jobs import fill_disk
-from mooring.jobs.running.procedure import Tools
 from mooring.model.blueprints import HOST
 from mooring.model.errors import EngineError, VaultError
-from mooring.model.resources.consistency import Wish, wish_of
 from mooring.model.resources.disk import Attachment, Disk, DiskState
 from mooring.model.resources.instance import InstanceState
 from mooring.model.resources.instance_snapshot import Snapshot
-from mooring.model.resources.snapshot import DiskSnapshot, SnapshotState
+from mooring.model.resources.snapshot import SnapshotState
+from mooring.taking import freezing, recording
+from mooring.taking.freezing import Left
+from mooring.taking.verdict import NOT_RECORDED, refusal
 
 log = structlog.get_logger("mooring.jobs")
 
 
-def recover(tools: Tools) -> None:
+def recover(backend: Backend) -> None:
     """Bring catalog and engines together again, before any request or job."""
-    with tools.catalog.write() as transaction:
+    with backend.catalog.write() as transaction:
         transaction.jobs.release_all()
         disks = transaction.disks.all()
         instances = [
@@ -43,26 +45,22 @@ def recover(tools: Tools) -> None:
             if instance.state in (InstanceState.RUNNING, InstanceState.STOPPING)
         ]
     running = [instance.id for instance in instances]
-    fill_disk.resume(tools)
-    for zone, engine in tools.engines.items():
+    fill_disk.resume(backend)
+    for zone, engine in backend.engines.items():
         engine.adopt(_wanted(disks, zone, running))
-    _adopt_devices(tools, disks, [one.id for one in instances if one.blueprint_id == HOST])
-    with tools.catalog.read() as transaction:
+    _adopt_devices(backend, disks, [one.id for one in instances if one.blueprint_id == HOST])
+    with backend.catalog.read() as transaction:
         pending = transaction.snapshots.in_state(SnapshotState.PENDING)
-    unconfirmed: dict[str, list[DiskSnapshot]] = {}
-    for snapshot in pending:
-        if not snapshot.frozen:
-            unconfirmed.setdefault(snapshot.part_of or snapshot.id, []).append(snapshot)
-    for whole_id, parts in unconfirmed.items():
-        with tools.catalog.read() as transaction:
+    for whole_id in dict.fromkeys(one.part_of or one.id for one in pending if not one.frozen):
+        with backend.catalog.read() as transaction:
             whole = transaction.snapshot(whole_id)
         # An automatic one is not the request of a client that waited: its job goes on.
         if whole is not None and whole.auto is None:
-            _confirm(tools, whole, parts)
+            _confirm(backend, whole)
     for disk in disks:
-        served = disk.zone in tools.engines and disk.region in tools.vaults
+        served = disk.zone in backend.engines and disk.region in backend.vaults
         if served and disk.state in (DiskState.AVAILABLE, DiskState.IN_USE):
-            _release(tools, disk)
+            _release(backend, disk)
 
 
 def _wanted(disks: list[Disk], zone: str, running: list[str]) -> dict[str, list[Export]]:
@@ -74,55 +72,52 @@ def _wanted(disks: list[Disk], zone: str, running: list[str]) -> dict[str, list[
     return {instance_id: exports for instance_id, exports in wanted.items() if exports}
 
 
-def _adopt_devices(tools: Tools, disks: list[Disk], hosts: list[str]) -> None:
+def _adopt_devices(backend: Backend, disks: list[Disk], hosts: list[str]) -> None:
     """Bring the block devices of this host and the disks that are attached to it together."""
     uris = {}
-    for zone, engine in tools.engines.items():
+    for zone, engine in backend.engines.items():
         for instance_id, exports in _wanted(disks, zone, hosts).items():
             for export in exports:
                 uris[export.disk_id] = engine.uri(instance_id, export.name)
-    for disk_id, problem in tools.devices.adopt(uris).items():
+    for disk_id, problem in backend.devices.adopt(uris).items():
         log.warning("a block device is not as it should be", disk=disk_id, why=problem)
 
 
-def _confirm(tools: Tools, whole: Snapshot, parts: list[DiskSnapshot]) -> None:
-    """Confirm a disk's snapshot, or all parts of an instance's: only all together are right."""
-    if any(one.disk_zone not in tools.engines for one in parts):
+def _confirm(backend: Backend, whole: Snapshot) -> None:
+    """Confirm a snapshot that was not, or take it back: all parts together, or none."""
+    if any(one.disk_zone not in backend.engines for one in whole.members):
         return  # nobody can say; the next start with the zone in the settings will
-    frozen = all(one.id in _points(tools, one.disk_id, one.disk_zone) for one in parts)
-    with tools.catalog.write() as transaction:
-        disks = [transaction.disks.by_id(one.disk_id) for one in parts]
-        # Nobody knows any more whether the disks' users were at rest.
-        doubtful = any(disk and wish_of(disk.tags) is Wish.REQUIRE for disk in disks)
-        if frozen and not doubtful:
-            for one in parts:
-                transaction.snapshots.change(one.id, frozen=True)
+    left = freezing.left(whole, lambda one: _points(backend, one.disk_id, one.disk_zone))
+    with backend.catalog.write() as transaction:
+        found = [transaction.disks.by_id(one.disk_id) for one in whole.members]
+        disks = [disk for disk in found if disk is not None]
+        if left is Left.ALL and refusal(disks, {}, NOT_RECORDED) is None:
+            recording.confirm(transaction, whole, None)
             log.info("confirmed a snapshot that was being taken", snapshot=whole.id)
-            transaction.jobs.confirm(whole.id)
         else:
+            recording.take_back(transaction, whole)
             log.info("took back a snapshot that was not frozen", snapshot=whole.id)
-            transaction.take_back(whole)
 
 
-def _release(tools: Tools, disk: Disk) -> None:
-    for point in _points(tools, disk.id, disk.zone):
-        with tools.catalog.read() as transaction:
+def _release(backend: Backend, disk: Disk) -> None:
+    for point in _points(backend, disk.id, disk.zone):
+        with backend.catalog.read() as transaction:
             snapshot = transaction.snapshots.by_id(point)
         if snapshot is not None and snapshot.state is SnapshotState.PENDING:
             continue
         # A clone's origin counts as stored while its root can still be a parent.
         try:
-            vault = tools.vaults[disk.region]
+            vault = backend.vaults[disk.region]
             vault.check()
             stored = vault.has(point)
-            tools.engines[disk.zone].release(disk.id, point, stored=stored)
+            backend.engines[disk.zone].release(disk.id, point, stored=stored)
         except (EngineError, VaultError) as error:
             log.warning("a frozen point could not be released", point=point, error=str(error))
 
 
-def _points(tools: Tools, disk_id: str, zone: str) -> list[str]:
+def _points(backend: Backend, disk_id: str, zone: str) -> list[str]:
     try:
-        return list(tools.engines[zone].points(disk_id))
+        return list(backend.engines[zone].points(disk_id))
     except EngineError as error:
         log.warning("a disk's points could not be read", disk=disk_id, error=str(error))
         return []

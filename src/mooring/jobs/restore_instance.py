@@ -31,9 +31,9 @@ def create(work: Work) -> Change:
             raise CanceledError(f"the instance {instance_id} was deleted")
         disks = transaction.disks.of_instance(instance_id)
     if disks:
-        work.tools.server(work.job.region).ensure()
+        work.backend.server(work.job.region).ensure()
     for disk in disks:
-        source = source_of(work.tools, disk.region, _origin(disk))
+        source = source_of(work.backend, disk.region, _origin(disk))
         work.engine.begin_clone(disk.id, size_in_bytes(disk.size_gb), source)
     for disk in disks:
         serve(work, disk)
@@ -44,7 +44,7 @@ def create(work: Work) -> Change:
             transaction.disks.change(
                 disk.id, state=DiskState.IN_USE, attachment=Attachment.ATTACHED
             )
-            transaction.jobs.add(fill_job(work.tools, disk, _origin(disk)))
+            transaction.jobs.add(fill_job(work.backend, disk, _origin(disk)))
 
     return change
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from mooring.jobs import auto_outcomes
-from mooring.jobs.auto_snapshots import take_due
+from mooring.backend.backend import Backend
+from mooring.jobs.automatic import outcomes
+from mooring.jobs.automatic.due import take_due
 from mooring.jobs.keep_vault import enqueue
-from mooring.jobs.running.procedure import Tools
 from mooring.jobs.watching.vaults import VaultWatch
 from mooring.model.operation import ResourceType
 from mooring.model.resources.job import JobKind
@@ -45,17 +45,17 @@ class Schedule:
 
     def __init__(
         self,
-        tools: Tools,
+        backend: Backend,
         tasks: Sequence[Task],
         rhythms: str = "",
         instance_rhythms: str = "",
     ) -> None:
         """`rhythms` and `instance_rhythms` are those of automatic snapshots of all disks, and of
         all instances, without a tag of their own."""
-        self._tools = tools
-        self.vaults = VaultWatch(tools)
+        self._backend = backend
+        self.vaults = VaultWatch(backend)
         self._rhythms = {ResourceType.DISK: rhythms, ResourceType.INSTANCE: instance_rhythms}
-        now = tools.clock.monotonic()
+        now = backend.clock.monotonic()
         self._due = {task.kind: now + task.first_seconds for task in tasks}
         self._tasks = tasks
         self._looked_ms: int | None = None
@@ -73,31 +73,31 @@ class Schedule:
         """Record the jobs that are due now, and begin the automatic snapshots that are."""
         self.vaults.look()
         self._look_for_tasks()
-        now = self._tools.clock.now_ms()
+        now = self._backend.clock.now_ms()
         of_disks = self._rhythms[ResourceType.DISK]
         of_instances = self._rhythms[ResourceType.INSTANCE]
-        take_due(self._tools, of_disks, of_instances, self._looked_ms)
+        take_due(self._backend, of_disks, of_instances, self._looked_ms)
         self._looked_ms = now
-        if self._tell_at <= self._tools.clock.monotonic():
-            self._tell_at = self._tools.clock.monotonic() + TELL_SECONDS
-            auto_outcomes.tell(self._tools)
+        if self._tell_at <= self._backend.clock.monotonic():
+            self._tell_at = self._backend.clock.monotonic() + TELL_SECONDS
+            outcomes.tell(self._backend)
 
     def forget_old_rhythms(self) -> None:
         """At the start: runs by rhythms that the configuration does not have any more."""
-        with self._tools.catalog.write() as transaction:
+        with self._backend.catalog.write() as transaction:
             for kind, policy in self._rhythms.items():
                 transaction.auto_runs.forget_policy_other_than(kind, policy)
 
     def _look_for_tasks(self) -> None:
-        now = self._tools.clock.monotonic()
+        now = self._backend.clock.monotonic()
         for task in self._tasks:
             if self._due[task.kind] > now:
                 continue
-            with self._tools.catalog.write() as transaction:
-                for region in self._tools.vaults:
+            with self._backend.catalog.write() as transaction:
+                for region in self._backend.vaults:
                     if task.only is not None and region not in task.only:
                         continue
-                    enqueue(transaction, self._tools, task.kind, region, dict(task.arguments))
+                    enqueue(transaction, self._backend, task.kind, region, dict(task.arguments))
             # From now, not from when it was due: a machine that slept has nothing to make up for.
             self._due[task.kind] = now + task.every_seconds
 

@@ -83,7 +83,7 @@ def completed(work: Work) -> dict[str, Any]:
     return {
         "state": SnapshotState.COMPLETED,
         "progress": 100,
-        "completed_ms": work.tools.clock.now_ms(),
+        "completed_ms": work.backend.clock.now_ms(),
     }
 
 
@@ -110,7 +110,7 @@ def copy(work: Work, image: Image, plan: Plan, writer: SnapshotWriter) -> None:
             if not transaction.snapshots.change_if_there(work.argument("snapshot"), **known):
                 raise canceled(work)
 
-    progress = Progress(work.tools.clock, total, tell)
+    progress = Progress(work.backend.clock, total, tell)
     done = 0
     extents = ((extent, False) for extent in plan.extents())
     for extent, again in writer.consolidated(plan.extents()) if plan.consolidate else extents:
@@ -121,7 +121,7 @@ def copy(work: Work, image: Image, plan: Plan, writer: SnapshotWriter) -> None:
             writer.write_again(extent.offset, image.read(extent.offset, extent.length))
             continue
         for offset in range(extent.offset, extent.end, CHUNK):
-            work.tools.rooms.check_going_on(of_vault(work.job.region))
+            work.backend.rooms.check_going_on(of_vault(work.job.region))
             length = min(CHUNK, extent.end - offset)
             writer.write(offset, image.read(offset, length), compare=plan.compare)
             done += length

@@ -2,7 +2,6 @@
 
 from mooring.jobs import (
     attachments,
-    auto_snapshots,
     copy_snapshot,
     delete_snapshot,
     disks,
@@ -13,6 +12,7 @@ from mooring.jobs import (
     restore_instance,
     upload_snapshot,
 )
+from mooring.jobs.automatic.freeze import FREEZE
 from mooring.jobs.running.procedure import Procedure
 from mooring.model.resources.job import JobKind
 
@@ -29,7 +29,7 @@ _ALL = (
     attachments.STOP,
     attachments.REBOOT,
     attachments.DELETE,
-    auto_snapshots.FREEZE,
+    FREEZE,
     upload_snapshot.UPLOAD,
     import_snapshot.IMPORT,
     copy_snapshot.COPY,

@@ -28,8 +28,8 @@ from functools import partial
 
 from mooring.catalog.database import Transaction
 from mooring.engine.interface import FrozenImage
-from mooring.jobs import auto_outcomes
-from mooring.jobs.auto_snapshots import retain_after
+from mooring.jobs.automatic import outcomes
+from mooring.jobs.automatic.retention import expire_after
 from mooring.jobs.running.procedure import Change, Procedure, Step, Work
 from mooring.jobs.storing import (
     Plan,
@@ -77,7 +77,7 @@ def store(work: Work) -> Change:
             **completed(work),
         )
         if kept:
-            retain_after(work.tools, transaction, snapshot)
+            expire_after(work.backend, transaction, snapshot)
 
     return change
 
@@ -91,7 +91,7 @@ def undo_store(work: Work) -> None:
 def failed(transaction: Transaction, job: Job) -> None:
     """The snapshot could not be stored."""
     transaction.snapshots.change_if_there(job.arguments["snapshot"], state=SnapshotState.ERROR)
-    auto_outcomes.not_stored(transaction, job)
+    outcomes.not_stored(transaction, job)
 
 
 def _plan(work: Work, snapshot: DiskSnapshot, image: FrozenImage) -> Plan:

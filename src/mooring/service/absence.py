@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import structlog
 
+from mooring.backend.backend import Backend
 from mooring.model.absence import Absent, absent
 from mooring.observe import metrics
-from mooring.backend.backend import Backend, Params, Result
+from mooring.service.call import Params, Result
 from mooring.service.context import Context
 
 log = structlog.get_logger("mooring.server")

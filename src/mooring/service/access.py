@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
 from mooring.model.access import Access
 from mooring.model.automatic.moment import bearer_of
@@ -14,7 +15,7 @@ from mooring.model.names import is_name
 from mooring.model.resources.consistency import AGENT_TAG
 from mooring.model.tags import Tags
 from mooring.service.answers.views import arn
-from mooring.backend.backend import Backend, Params
+from mooring.service.call import Params
 from mooring.service.context import Context
 from mooring.service.entry import AnyEntry
 from mooring.service.reach import out_of_reach

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
 from mooring.model.errors import (
     InvalidInputException,
@@ -19,7 +20,7 @@ from mooring.service.answers import operations, pages
 from mooring.service.answers.views import disk_view
 from mooring.service.automatic.add_ons import begin_with, end_with, read_add_ons
 from mooring.service.automatic.taken import find_auto_snapshot_of_disk, refuse_choice
-from mooring.backend.backend import Backend, Call, Params, Result
+from mooring.service.call import Call, Params, Result
 
 
 def create_disk(backend: Backend, call: Call) -> Result:

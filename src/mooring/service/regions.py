@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from mooring.backend.backend import Backend
 from mooring.model import blueprints
 from mooring.service.answers import pages
-from mooring.backend.backend import Backend, Call, Result
+from mooring.service.call import Call, Result
 
 _PLACES = {
     "us-east-1": ("NA", "Virginia"),

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mooring.backend.backend import Backend
 from mooring.model.access import Need
 from mooring.service import disks, regions, tags
 from mooring.service.access import Request, admit, shown_to
 from mooring.service.answers import nothing_kept, operations
 from mooring.service.automatic import add_ons, taken
-from mooring.backend.backend import Backend, Call, Params, Result
+from mooring.service.call import Call, Params, Result
 from mooring.service.context import Context
 from mooring.service.entry import Entry, Takes, Use, changes, reads
 from mooring.service.instances import (
@@ -21,6 +22,7 @@ from mooring.service.instances import (
     static_ips,
 )
 from mooring.service.reach import Through
+from mooring.service.room import check_room
 from mooring.service.snapshots import (
     copies,
     image_files,
@@ -178,7 +180,7 @@ def handlers(backend: Backend) -> dict[str, Handler]:
             result = call.recall(backend)
             if result is None:
                 check_vaults(backend, entry, context.region, params)
-                backend.check_room(entry.takes, context.region)
+                check_room(backend, entry, context.region)
                 result = entry.function(admitted, call)
             return result
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
 from mooring.model.errors import InvalidInputException, NotFoundException
 from mooring.model.names import check_name, shown
@@ -12,7 +13,7 @@ from mooring.model.resources.instance import Instance
 from mooring.model.tags import Tags, check_count
 from mooring.service.answers import operations, views
 from mooring.service.automatic.add_ons import follow_tags
-from mooring.backend.backend import Backend, Call, Result
+from mooring.service.call import Call, Result
 from mooring.taking.rest import check_agent
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from mooring.backend.backend import Backend
 from mooring.engine.interface import Clients
 from mooring.model.resources.disk import Disk
-from mooring.backend.backend import Backend
 
 
 def clients_of(backend: Backend, disk: Disk) -> Clients:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from mooring.backend.backend import Backend
 from mooring.model.errors import OperationFailureException
-from mooring.backend.backend import Backend, Params
+from mooring.service.call import Params
 from mooring.service.entry import AnyEntry, Use
 from mooring.vault.region_vaults import RegionVaults
 

@@ -1,137 +1,93 @@
-"""Taking snapshots: what those of disks and of instances have in common."""
+"""The freeze of a snapshot that is recorded: its disks at one instant, or nothing of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
+from enum import Enum
+from typing import TypeVar
 
-from mooring.catalog.database import Transaction
-from mooring.model.counts import counted
-from mooring.model.errors import (
-    InvalidInputException,
-    MooringError,
-    OperationFailureException,
-    ServiceError,
-)
-from mooring.model.operation import Operation
-from mooring.model.resources.consistency import CONSISTENCY_TAG
-from mooring.model.resources.disk import Disk, DiskState
+import structlog
+
+from mooring.backend.backend import Backend
+from mooring.catalog.database import CATALOG_ERRORS, Transaction
+from mooring.model.errors import MooringError, OperationFailureException, ServiceError
 from mooring.model.resources.instance_snapshot import InstanceSnapshot, Snapshot
-from mooring.model.resources.snapshot import DiskSnapshot, SnapshotState
-from mooring.model.resources.snapshot_jobs import uploading
-from mooring.service import quiescing
-from mooring.service.answers import operations
-from mooring.service.automatic.taken import check_none_pending
-from mooring.backend.backend import Backend, Call, Result
+from mooring.model.resources.snapshot import DiskSnapshot
+from mooring.taking import recording
+from mooring.taking.rest import freeze_at_rest
+from mooring.taking.verdict import Frozen
+
+log = structlog.get_logger("mooring.service")
+
+Answer = TypeVar("Answer")
 
 
-def check_freezable(backend: Backend, transaction: Transaction, disk: Disk) -> None:
-    """Raise if a snapshot of the disk cannot be taken now."""
-    backend.engine(disk.zone)
-    if disk.state not in (DiskState.AVAILABLE, DiskState.IN_USE):
-        raise OperationFailureException(
-            "You can't create a snapshot of this disk right now. "
-            f"The state of this disk is: {disk.state}"
-        )
-    pending = transaction.snapshots.of_disk(disk.id, SnapshotState.PENDING)
-    check_none_pending(disk, pending)
-    own = [one for one in pending if one.content_id is None]
-    if len(own) >= backend.max_pending_snapshots:
-        raise InvalidInputException(
-            f"The disk {disk.name} has {counted(len(own), 'pending snapshot')}, which is the "
-            "limit. Please wait for it to complete before trying again.",
-            "PendingSnapshotLimitExceeded",
-        )
+class Left(Enum):
+    """How much of a snapshot is frozen when a server looks that did not freeze it."""
+
+    NOTHING = "nothing"
+    SOME = "some"
+    ALL = "all"
 
 
-def enqueue_uploads(
-    backend: Backend,
-    transaction: Transaction,
-    parts: Sequence[DiskSnapshot],
-    begun: Sequence[Operation],
-) -> list[Operation]:
-    """Record the jobs that store the parts; they wait for the freeze.
+def freeze(backend: Backend, whole: Snapshot) -> Frozen:
+    """Fix the content of the snapshot's disks at one instant.
 
-    The operations end when the last part is stored, or the first has failed.
+    Their users are brought to rest for it, as the disks' tags wish. Raises
+    OperationFailureException, and what the engine raises.
     """
-    waiting = list(begun)
-    for one in parts:
-        job = uploading(one, backend.clock.now_ms())
-        waiting = operations.follow(transaction, job, waiting)
-    return waiting
+    with backend.catalog.read() as transaction:
+        found = [transaction.disks.by_id(one.disk_id) for one in whole.members]
+        disks = [disk for disk in found if disk is not None]
+        # They are one, or all of an instance.
+        of = disks[0].instance_id if disks else None
+        instance = None if of is None else transaction.instances.by_id(of)
+    if len(disks) < len(whole.members):
+        raise OperationFailureException("A disk was deleted meanwhile: no snapshot was taken.")
+    return freeze_at_rest(backend, instance, disks, {one.disk_id: one.id for one in whole.members})
 
 
-def freeze(
-    backend: Backend,
-    call: Call,
-    whole: Snapshot,
-    parts: Sequence[DiskSnapshot],
-    result: Result,
-) -> Result:
-    """Fix the content of the parts' disks at one instant, and confirm what was recorded.
+def freeze_or_take_back(
+    backend: Backend, whole: Snapshot, answer: Callable[[Transaction], Answer]
+) -> Answer:
+    """Freeze what a request has reserved and confirm it; on a failure nothing of it is left.
 
-    The disks' users are brought to rest for it, as the disks' tags wish. If that fails, what was
-    recorded is taken back. Raises OperationFailureException.
+    Returns what `answer` makes in the transaction that confirms. Raises
+    OperationFailureException.
     """
     try:
-        with backend.catalog.read() as transaction:
-            found = [transaction.disks.by_id(one.disk_id) for one in parts]
-        disks = [disk for disk in found if disk is not None]
-        if len(disks) < len(parts):
-            raise OperationFailureException("A disk was deleted meanwhile: no snapshot was taken.")
-        frozen = _freeze(backend, disks, parts)
+        frozen = freeze(backend, whole)
     except BaseException as error:
-        with backend.catalog.write() as transaction:
-            transaction.take_back(whole)
+        _take_back(backend, whole)
         if isinstance(error, ServiceError) or not isinstance(error, MooringError):
             raise
-        what = (
-            f"disks of the instance {whole.instance_name}"
-            if isinstance(whole, InstanceSnapshot)
-            else f"disk {whole.disk_name}"
-        )
         raise OperationFailureException(
-            f"The {what} could not be frozen, so no snapshot was taken: {error}"
+            f"The {_named(whole)} could not be frozen, so no snapshot was taken: {error}"
         ) from error
     with backend.catalog.write() as transaction:
-        for one in parts:
-            quiescing.record(transaction, one, frozen)
-        transaction.tags.replace(whole.id, {**whole.tags, CONSISTENCY_TAG: frozen.weakest})
-        transaction.jobs.confirm(whole.id)
-        return call.remember(backend, transaction, result)
+        recording.confirm(transaction, whole, frozen)
+        return answer(transaction)
 
 
-def freeze_unasked(
-    backend: Backend, disks: Sequence[Disk], parts: Sequence[DiskSnapshot]
-) -> Callable[[Transaction], None]:
-    """Fix the content of disks at one instant, for a snapshot that no request waits for.
-
-    `parts` are the snapshots of the disks. Their users are brought to rest as their tags wish.
-    Returns what confirms the snapshot. Raises OperationFailureException, and what the engine
-    raises.
-    """
-    frozen = _freeze(backend, disks, parts)
-
-    def confirm(transaction: Transaction) -> None:
-        for one in parts:
-            quiescing.record(transaction, one, frozen)
-
-    return confirm
+def left(whole: Snapshot, points: Callable[[DiskSnapshot], Collection[str]]) -> Left:
+    """How much of the snapshot is frozen; `points` reads the frozen points of a part's disk."""
+    frozen = [one for one in whole.members if one.id in points(one)]
+    if not frozen:
+        return Left.NOTHING
+    return Left.ALL if len(frozen) == len(whole.members) else Left.SOME
 
 
-def _freeze(
-    backend: Backend, disks: Sequence[Disk], parts: Sequence[DiskSnapshot]
-) -> quiescing.Frozen:
-    """Freeze the disks, which are one, or all of an instance."""
-    of = disks[0].instance_id
-    with backend.catalog.read() as transaction:
-        instance = transaction.instances.by_id(of) if of is not None else None
-    return quiescing.freeze(backend, instance, disks, {one.disk_id: one.id for one in parts})
+def _take_back(backend: Backend, whole: Snapshot) -> None:
+    """Forget the snapshot; where even that fails, the next start does it."""
+    try:
+        with backend.catalog.write() as transaction:
+            recording.take_back(transaction, whole)
+    except CATALOG_ERRORS as error:
+        # Whatever hindered the freeze is what the client is to hear.
+        log.warning("a snapshot was not taken back", snapshot=whole.name, why=str(error))
 
 
-def check_frozen(snapshot: Snapshot) -> None:
-    """Raise if the request that takes the snapshot is still under way."""
-    if not snapshot.frozen:
-        raise OperationFailureException(
-            f"The snapshot {snapshot.name} is being taken this moment. "
-            "Please try again in a few minutes."
-        )
+def _named(whole: Snapshot) -> str:
+    if isinstance(whole, InstanceSnapshot):
+        return f"disks of the instance {whole.instance_name}"
+    return f"disk {whole.disk_name}"

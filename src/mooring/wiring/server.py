@@ -11,6 +11,9 @@ from typing import Protocol
 
 import structlog
 
+from mooring.backend.backend import Backend
+from mooring.backend.default_keys import DefaultKeys
+from mooring.backend.import_places import ImportPlaces
 from mooring.catalog.database import Catalog
 from mooring.catalog.room import CatalogRoom
 from mooring.config.settings import Settings
@@ -27,7 +30,6 @@ from mooring.host.room import MIB
 from mooring.jobs.fill_disk import regions_filling
 from mooring.jobs.keep_catalog import CatalogKeeper, Describer
 from mooring.jobs.recover import recover
-from mooring.jobs.running.procedure import Tools
 from mooring.jobs.running.runner import Observer, Runner, unobserved
 from mooring.jobs.schedule import Schedule, tasks
 from mooring.jobs.table import PROCEDURES
@@ -43,19 +45,15 @@ from mooring.quiesce.interface import Quiescer
 from mooring.quiesce.memory import MemoryQuiescer
 from mooring.quiesce.process import CommandPair, Limits, ProcessQuiescer
 from mooring.service.absence import tell_absent
-from mooring.backend.backend import Backend
-from mooring.backend.default_keys import DefaultKeys
 from mooring.service.credentials.keyring import Keyring
-from mooring.taking.freezing import freeze_unasked
-from mooring.backend.import_places import ImportPlaces
 from mooring.vault.served.keeper import Keeper
 from mooring.wiring.catalog_copies import catalog_copies, catalog_file, open_catalog
 from mooring.wiring.data_directory import hold_directory, make_run_directory
 from mooring.wiring.file_systems import (
     audit_file,
     catalog_reserve,
+    exports_directory,
     file_systems,
-    image_files_directory,
 )
 from mooring.wiring.region_vaults import region_vaults
 from mooring.wiring.snapshot_servers import snapshot_servers, withdraw
@@ -84,7 +82,6 @@ class Mooring:
     keys: Keyring
     clock: Clock
     backend: Backend
-    tools: Tools
     traffic: Traffic
     runner: Runner
     schedule: Schedule
@@ -97,7 +94,7 @@ class Mooring:
 
     def start(self) -> None:
         """Take up what an earlier server left, then let jobs run."""
-        self.tools.catalog.migrate()
+        self.backend.catalog.migrate()
         self._begin(self.room_watch)
         for instance_id, problem in self.backend.quiescer.mend().items():
             log.warning("users held at rest cannot be thawed", instance=instance_id, why=problem)
@@ -110,7 +107,7 @@ class Mooring:
             lambda ended: withdraw(self.settings, self.clock, lambda key_id: key_id in ended)
         )
         self._open_vaults()
-        recover(self.tools)
+        recover(self.backend)
         self.schedule.forget_old_rhythms()
         self._opened.callback(self._end_servers)
         # The keeper of the catalog ends after those who change it.
@@ -130,16 +127,16 @@ class Mooring:
 
     def _open_vaults(self) -> None:
         """Open the vaults that are there; raises what is wrong with one for good."""
-        for region in self.tools.vaults:
+        for region in self.backend.vaults:
             # One that is away keeps nobody from starting: all else goes on without it.
             with suppress(StoreError):
-                _ = self.tools.vaults[region]
+                _ = self.backend.vaults[region]
         self.schedule.vaults.look()
 
     def _end_servers(self) -> None:
         """End the servers of snapshots that nobody reads from."""
-        filling = regions_filling(self.tools)
-        for region, server in self.tools.servers.items():
+        filling = regions_filling(self.backend)
+        for region, server in self.backend.servers.items():
             if region not in filling and not server.granted():
                 server.end()
 
@@ -181,21 +178,25 @@ def _build(
     for engine in engines.values():
         opened.callback(engine.close)
     servers = snapshot_servers(settings, paths, clock, vaults)
-    tools = Tools(
+    backend = Backend(
         catalog=catalog,
         engines=engines,
         vaults=vaults,
+        regions={name: region.zones for name, region in settings.regions.items()},
         clock=clock,
         ids=ids,
-        servers=servers,
-        replicas=replicas(settings),
-        devices=_devices(settings, paths, clock),
-        freeze=lambda disks, snapshots: freeze_unasked(backend, disks, snapshots),
-        rooms=rooms,
         account_id=settings.account,
         max_pending_snapshots=settings.limits.pending_snapshots,
+        rooms=rooms,
+        quiescer=quiescer,
+        devices=_devices(settings, paths, clock),
+        exports=exports_directory(settings, paths),
+        imports=ImportPlaces(paths.imports(), clock, ids),
+        default_keys=DefaultKeys(paths.default_keys),
+        servers=servers,
+        replicas=replicas(settings),
     )
-    keeper = Keeper(servers, lambda: regions_filling(tools))
+    keeper = Keeper(servers, lambda: regions_filling(backend))
     catalog_keeper = CatalogKeeper(
         Describer(catalog, engines),
         catalog_copies(settings, paths, clock),
@@ -205,40 +206,23 @@ def _build(
     )
     traffic = Traffic()
     runner = Runner(
-        tools,
+        backend,
         PROCEDURES,
         bulk_threads=settings.limits.bulk_jobs,
         observer=observer,
         traffic=traffic,
     )
     schedule = Schedule(
-        tools,
+        backend,
         tasks(
             collect_minutes=settings.vault.collect_minutes,
             verify_hours=settings.vault.verify_hours,
             verify_percent=settings.vault.verify_percent,
             replicate_minutes=settings.vault.replicate_minutes,
-            replicated=tools.replicas.keys(),
+            replicated=backend.replicas.keys(),
         ),
         settings.snapshots.rhythms,
         settings.snapshots.instance_rhythms,
-    )
-    backend = Backend(
-        catalog=catalog,
-        engines=engines,
-        regions={name: region.zones for name, region in settings.regions.items()},
-        clock=clock,
-        ids=ids,
-        account_id=settings.account,
-        max_pending_snapshots=settings.limits.pending_snapshots,
-        image_files=image_files_directory(settings, paths),
-        imports=ImportPlaces(paths.imports(), clock, ids),
-        default_keys=DefaultKeys(paths.default_keys),
-        rooms=rooms,
-        servers=servers,
-        vaults=vaults,
-        quiescer=quiescer,
-        devices=tools.devices,
     )
     keep = [reserve.take, *(one.take for one in rooms.reserves.values())]
     if beside is not None and beside is not reserve:
@@ -251,7 +235,6 @@ def _build(
         keys=keys,
         clock=clock,
         backend=backend,
-        tools=tools,
         traffic=traffic,
         runner=runner,
         schedule=schedule,

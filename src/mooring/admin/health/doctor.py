@@ -80,7 +80,7 @@ def _findings(settings: Settings) -> Iterator[Finding]:
         yield Finding(False, str(error))
         return
     try:
-        mooring.tools.catalog.migrate()
+        mooring.backend.catalog.migrate()
         for region in settings.regions:
             yield from _disks(disks(mooring.backend, _context(region), {})["disks"])
             told = automatic(mooring.backend, _context(region), {})
@@ -128,8 +128,8 @@ def _rooms(settings: Settings) -> Iterator[Finding]:
 
 def _devices(mooring: Mooring) -> Iterator[Finding]:
     """Block devices of this host, and who is still held at rest."""
-    devices = mooring.tools.devices
-    with mooring.tools.catalog.read() as transaction:
+    devices = mooring.backend.devices
+    with mooring.backend.catalog.read() as transaction:
         known = {disk_id: transaction.disks.by_id(disk_id) for disk_id in devices.known()}
     for disk_id, disk in known.items():
         path = devices.device(disk_id) or "its block device"

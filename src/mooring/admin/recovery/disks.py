@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from mooring.admin.vaults.believing import IMPOSSIBLE, check_description
+from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
 from mooring.jobs.fill_disk import fill_job
-from mooring.jobs.running.procedure import Tools
 from mooring.model.automatic.rhythm import RHYTHMS_TAG
 from mooring.model.automatic.rules import AutoSource, add_on_run, rhythm_run
 from mooring.model.errors import DescriptionError, EngineError
@@ -33,7 +33,7 @@ class Entered:
 
 
 def read_descriptions(
-    tools: Tools, regions: Collection[str]
+    backend: Backend, regions: Collection[str]
 ) -> tuple[list[Description], dict[str, str]]:
     """Those of all zones, in the order of the disks' making; what cannot be read or believed, by
     disk or zone. `regions` are those of the settings.
@@ -42,7 +42,7 @@ def read_descriptions(
     """
     found: list[Description] = []
     unreadable: dict[str, str] = {}
-    for zone, engine in tools.engines.items():
+    for zone, engine in backend.engines.items():
         try:
             texts: Mapping[str, bytes] = engine.descriptions()
         except EngineError as error:
@@ -67,7 +67,7 @@ def read_descriptions(
 
 
 def enter_disks(
-    transaction: Transaction, tools: Tools, descriptions: Iterable[Description]
+    transaction: Transaction, backend: Backend, descriptions: Iterable[Description]
 ) -> Entered:
     """Enter disks and instances that are missing; what is attached where follows the disks."""
     entered = Entered()
@@ -78,11 +78,11 @@ def enter_disks(
         if one.instance is not None and transaction.instances.by_id(one.instance.id) is None:
             name = _free_name(transaction, entered, one.instance)
             transaction.instances.add(replace(one.instance, name=name))
-            _follow(transaction, tools, one.instance)
+            _follow(transaction, backend, one.instance)
             entered.instances.append(name)
         known = transaction.disks.by_id(one.disk.id)
         if known is None:
-            _add(transaction, tools, entered, one.disk)
+            _add(transaction, backend, entered, one.disk)
         elif differing := {
             column: value
             for column in _LIVE
@@ -93,13 +93,13 @@ def enter_disks(
     return entered
 
 
-def _add(transaction: Transaction, tools: Tools, entered: Entered, disk: Disk) -> None:
+def _add(transaction: Transaction, backend: Backend, entered: Entered, disk: Disk) -> None:
     name = _free_name(transaction, entered, disk)
     transaction.disks.add(replace(disk, name=name))
-    _follow(transaction, tools, disk)
+    _follow(transaction, backend, disk)
     entered.disks.append(name)
-    if disk.origin_id is not None and tools.engines[disk.zone].filling(disk.id) is not None:
-        transaction.jobs.add(fill_job(tools, disk, disk.origin_id))
+    if disk.origin_id is not None and backend.engines[disk.zone].filling(disk.id) is not None:
+        transaction.jobs.add(fill_job(backend, disk, disk.origin_id))
 
 
 def _free_name(transaction: Transaction, entered: Entered, resource: Disk | Instance) -> str:
@@ -111,9 +111,9 @@ def _free_name(transaction: Transaction, entered: Entered, resource: Disk | Inst
     return name
 
 
-def _follow(transaction: Transaction, tools: Tools, resource: Disk | Instance) -> None:
+def _follow(transaction: Transaction, backend: Backend, resource: Disk | Instance) -> None:
     """Let the automatic snapshots of a resource go on."""
-    now = tools.clock.now_ms()
+    now = backend.clock.now_ms()
     if resource.add_on is not None:
         run = add_on_run(resource.id, resource.region, resource.add_on.time_of_day, now)
         runs = transaction.auto_runs

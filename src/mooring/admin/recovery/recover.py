@@ -48,15 +48,15 @@ def recover(settings: Settings, directory: str | None = None, *, add: bool = Fal
     _check_regions(settings, roots)
     mooring = build_server(settings)
     try:
-        mooring.tools.catalog.migrate()
+        mooring.backend.catalog.migrate()
         disks, unreadable = (
-            ([], {}) if directory else read_descriptions(mooring.tools, settings.regions)
+            ([], {}) if directory else read_descriptions(mooring.backend, settings.regions)
         )
         damaged |= unreadable
-        with mooring.tools.catalog.write() as transaction:
+        with mooring.backend.catalog.write() as transaction:
             if not add:
                 _check_empty(transaction, settings)
-            entered = enter_disks(transaction, mooring.tools, disks)
+            entered = enter_disks(transaction, mooring.backend, disks)
             wholes, singles = _sort(transaction, _missing(transaction, roots))
             renamed = _enter(transaction, wholes, singles)
     finally:

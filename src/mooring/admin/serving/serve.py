@@ -105,14 +105,14 @@ async def _serve(mooring: Mooring, listener: socket.socket, tls: ssl.SSLContext 
         find_key=mooring.keys.find,
         regions=list(settings.regions),
         clock=mooring.clock,
-        ids=mooring.tools.ids,
+        ids=mooring.backend.ids,
         limits=settings.limits,
         throttles=settings.throttle,
         entries=OPERATIONS,
         audit_log=mooring.audit,
         traffic=mooring.traffic,
         # One that fails may be mended from outside, and doctor tells of it; one that has ended not.
-        problem=lambda: mooring.tools.catalog.problem() or loop.ended(),
+        problem=lambda: mooring.backend.catalog.problem() or loop.ended(),
     )
     config = uvicorn.Config(
         app,

@@ -10,9 +10,10 @@ from functools import partial
 
 import structlog
 
+from mooring.backend.backend import Backend
 from mooring.catalog.database import CATALOG_ERRORS, Transaction
 from mooring.jobs.running import retry
-from mooring.jobs.running.procedure import Change, Procedure, Step, Tools, Work
+from mooring.jobs.running.procedure import Change, Procedure, Step, Work
 from mooring.model.errors import (
     CanceledError,
     LeaseLostError,
@@ -101,7 +102,7 @@ class Runner:
 
     def __init__(
         self,
-        tools: Tools,
+        backend: Backend,
         procedures: Mapping[JobKind, Procedure],
         *,
         quick_threads: int = 2,
@@ -110,10 +111,10 @@ class Runner:
         observer: Observer = unobserved,
         traffic: Traffic | None = None,
     ) -> None:
-        self._tools = tools
+        self._backend = backend
         self._procedures = procedures
         self._observer = observer
-        self._owner = tools.ids.new_id()
+        self._owner = backend.ids.new_id()
         self._running: dict[str, _Held] = {}
         self._stop = threading.Event()
         self._traffic = traffic or Traffic()
@@ -131,7 +132,7 @@ class Runner:
         self._loops.append(Loop("jobs-leases", self._renew))
 
     def start(self) -> None:
-        self._tools.catalog.tell(self._runnable)
+        self._backend.catalog.tell(self._runnable)
         for loop in self._loops:
             loop.start()
 
@@ -145,9 +146,9 @@ class Runner:
             loop.signal()
         for lane in self._lanes:
             lane.tell(lane.threads)
-        deadline = self._tools.clock.monotonic() + timeout
+        deadline = self._backend.clock.monotonic() + timeout
         for loop in self._loops:
-            loop.stop(max(0.0, deadline - self._tools.clock.monotonic()))
+            loop.stop(max(0.0, deadline - self._backend.clock.monotonic()))
 
     def drain(self) -> None:
         """Run in this thread what is due, until nothing is: for tools and tests."""
@@ -172,16 +173,16 @@ class Runner:
                 self._run_held(job)
                 return
         if due_ms is not None:
-            due_seconds = (due_ms - self._tools.clock.now_ms()) / 1000
+            due_seconds = (due_ms - self._backend.clock.now_ms()) / 1000
             seconds = min(POLL_SECONDS, max(SHORTEST_SECONDS, due_seconds))
         lane.sleep(seconds, news)
 
     @contextmanager
     def _taken(self, kinds: Collection[JobKind]) -> Iterator[tuple[Job | None, int | None]]:
         """A job that is due; if there is none, when the next will be."""
-        now, due = self._tools.clock.now_ms(), None
+        now, due = self._backend.clock.now_ms(), None
         # A lease does not outlive the server anyhow.
-        with self._tools.catalog.write(durable=False) as transaction:
+        with self._backend.catalog.write(durable=False) as transaction:
             job = transaction.jobs.take(self._owner, kinds, now, now + LEASE_MS, set(self._running))
             if job is not None:
                 self._running[job.id] = _Held()
@@ -195,8 +196,8 @@ class Runner:
 
     def _renew(self) -> float:
         if running := dict(self._running):
-            until = self._tools.clock.now_ms() + LEASE_MS
-            with self._tools.catalog.write(durable=False) as transaction:
+            until = self._backend.clock.now_ms() + LEASE_MS
+            with self._backend.catalog.write(durable=False) as transaction:
                 for job_id, held in running.items():
                     # One that has just ended here is not ours either, and nobody asks.
                     held.lost = not transaction.jobs.renew(job_id, self._owner, until)
@@ -225,7 +226,7 @@ class Runner:
             self._check_lease(job)
             self._observer(job, step.name, "begin")
             try:
-                change = step.do(Work(job, self._tools))
+                change = step.do(Work(job, self._backend))
                 self._observer(job, step.name, "done")
                 next_job = self._record(job, procedure, change)
                 self._observer(job, step.name, "recorded")
@@ -271,7 +272,7 @@ class Runner:
     def _record(self, job: Job, procedure: Procedure, change: Change | None) -> Job | None:
         """Write down that a step is done; None when it was the last."""
         done = replace(job, step=job.step + 1, attempts=0)
-        with self._tools.catalog.write() as transaction:
+        with self._backend.catalog.write() as transaction:
             if change is not None:
                 change(transaction)
             if done.step < len(procedure.steps):
@@ -279,13 +280,13 @@ class Runner:
                 return done
             transaction.jobs.remove(job, self._owner)
             if not transaction.jobs.left(job.waited_for):
-                transaction.operations.finish(job.waited_for, self._tools.clock.now_ms())
+                transaction.operations.finish(job.waited_for, self._backend.clock.now_ms())
         metrics.job_ended(job.kind, "succeeded")
         return None
 
     def _give_up(self, job: Job, code: str, details: str) -> Job:
         undoing = replace(job, undoing=True, attempts=0, error_code=code, error_details=details)
-        with self._tools.catalog.write() as transaction:
+        with self._backend.catalog.write() as transaction:
             transaction.jobs.record(undoing, self._owner)
         return undoing
 
@@ -319,16 +320,16 @@ class Runner:
         return True
 
     def _record_failed(self, job: Job, change: Callable[[Transaction, Job], None]) -> None:
-        with self._tools.catalog.write() as transaction:
+        with self._backend.catalog.write() as transaction:
             change(transaction, job)
-            now = self._tools.clock.now_ms()
+            now = self._backend.clock.now_ms()
             # Of a group the first to fail decides; the others go on, each for itself.
             transaction.operations.finish(job.waited_for, now, job.error_code, job.error_details)
             transaction.jobs.remove(job, self._owner)
 
     def _undo_step(self, job: Job, step: Step) -> bool:
         try:
-            step.undo(Work(job, self._tools))
+            step.undo(Work(job, self._backend))
         except CATALOG_ERRORS:
             raise
         except Exception as error:
@@ -343,8 +344,8 @@ class Runner:
         return True
 
     def _put_back(self, job: Job) -> None:
-        with self._tools.catalog.write() as transaction:
+        with self._backend.catalog.write() as transaction:
             transaction.jobs.record(job, self._owner, release=True)
 
     def _after(self, seconds: float) -> int:
-        return self._tools.clock.now_ms() + round(seconds * 1000)
+        return self._backend.clock.now_ms() + round(seconds * 1000)

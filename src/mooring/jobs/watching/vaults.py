@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import structlog
 
+from mooring.backend.backend import Backend
 from mooring.jobs.roots import Comparison, compare, record
-from mooring.jobs.running.procedure import Tools
 from mooring.model.errors import MooringError
 from mooring.observe import metrics
 from mooring.vault.region_vaults import RegionVaults
@@ -16,14 +16,14 @@ log = structlog.get_logger("mooring.jobs")
 class VaultWatch:
     """Looks when it is told to; tells the log of what has changed only."""
 
-    def __init__(self, tools: Tools) -> None:
-        self._tools = tools
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
         self._told: dict[str, str | None] = {}
         self._well: set[str] = set()
 
     def look(self) -> None:
         """Look at all vaults; compare those that are new here, back, or were not in order."""
-        vaults = self._tools.vaults
+        vaults = self._backend.vaults
         if not isinstance(vaults, RegionVaults):
             return
         for region in vaults:
@@ -44,10 +44,10 @@ class VaultWatch:
 
         Raises VaultError.
         """
-        vault = self._tools.vaults[region]
-        found = compare(self._tools.catalog, region, vault)
+        vault = self._backend.vaults[region]
+        found = compare(self._backend.catalog, region, vault)
         if found.missing or found.returned:
-            with self._tools.catalog.write() as transaction:
+            with self._backend.catalog.write() as transaction:
                 record(transaction, found)
         why = found.why_closed(region) if found.older else None
         vault.close_for_writing(why)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mooring.backend.backend import Backend
 from mooring.service.answers import pages
-from mooring.backend.backend import Backend, Call, Result
+from mooring.service.call import Call, Result
 
 LISTS = {
     "GetAlarms": "alarms",

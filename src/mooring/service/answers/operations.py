@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
 from mooring.model.errors import NotFoundException
 from mooring.model.names import check_name, shown
@@ -19,7 +20,7 @@ from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.model.resources.static_ip import StaticIp
 from mooring.service.answers import pages
 from mooring.service.answers.views import operation_view
-from mooring.backend.backend import Backend, Call, Result
+from mooring.service.call import Call, Result
 
 Resource = Disk | DiskSnapshot | ExportRecord | Instance | InstanceSnapshot | StaticIp | KeyPair
 
@@ -104,7 +105,12 @@ def follow(transaction: Transaction, job: Job, operations: Sequence[Operation]) 
     What has a job ends with it.
     """
     transaction.jobs.add(job)
-    return [one if one.is_terminal else replace(one, job_id=job.waited_for) for one in operations]
+    return waiting(operations, job.waited_for)
+
+
+def waiting(operations: Sequence[Operation], waited_for: str) -> list[Operation]:
+    """The operations, with those that have not ended waiting for that job or group of jobs."""
+    return [one if one.is_terminal else replace(one, job_id=waited_for) for one in operations]
 
 
 def reply(

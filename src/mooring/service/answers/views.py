@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any, TypeVar
 
+from mooring.backend.backend import Backend
 from mooring.model import blueprints
 from mooring.model.addresses import addresses_of
 from mooring.model.operation import ALL_ZONES, Operation, ResourceType
@@ -20,7 +21,6 @@ from mooring.model.resources.static_ip import StaticIp
 from mooring.model.sizes import iops
 from mooring.model.tags import Tags
 from mooring.protocol.serialize import Settled
-from mooring.backend.backend import Backend
 
 View = dict[str, Any]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
 from mooring.model.automatic import rules
 from mooring.model.automatic.rhythm import NO_RHYTHMS, RHYTHMS_TAG, tagged
@@ -19,7 +20,8 @@ from mooring.model.resources.disk import Disk
 from mooring.model.resources.instance import Instance
 from mooring.model.tags import Tags
 from mooring.service.answers import operations
-from mooring.backend.backend import Backend, Call, Params, Result
+from mooring.service.call import Call, Params, Result
+from mooring.taking import recording
 
 ADD_ON = "AutoSnapshot"
 
@@ -133,7 +135,7 @@ def end_with(
     transaction.auto_runs.remove(resource.id)
     transaction.auto_failures.remove(resource.id)
     for snapshot in transaction.automatic_of(resource.id):
-        transaction.discard(snapshot, backend.ids, backend.clock.now_ms())
+        recording.discard(transaction, snapshot, backend.ids, backend.clock.now_ms())
 
 
 def _check_none_to_come(transaction: Transaction, resource: Disk | Instance) -> None:

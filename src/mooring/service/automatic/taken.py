@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
 from mooring.model.automatic import rules
 from mooring.model.automatic.health import AutoFailure
@@ -23,7 +24,8 @@ from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.service.answers import operations
 from mooring.service.answers.views import View
 from mooring.service.automatic.add_ons import find_bearer
-from mooring.backend.backend import Backend, Call, Params, Result
+from mooring.service.call import Call, Params, Result
+from mooring.taking import recording
 
 Taken = TypeVar("Taken", bound=Snapshot)
 
@@ -73,7 +75,7 @@ def delete_auto_snapshot(backend: Backend, call: Call) -> Result:
                     f"The automatic snapshot of {resource.name} is being taken this moment. "
                     "Please try again in a few minutes."
                 )
-            transaction.discard(snapshot, backend.ids, backend.clock.now_ms())
+            recording.discard(transaction, snapshot, backend.ids, backend.clock.now_ms())
         for failure in failures:
             transaction.auto_failures.forget(resource.id, failure.source, failure.piece_ms)
         ended = operations.begin(

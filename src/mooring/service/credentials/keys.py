@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from mooring.backend.private_file import write_private
 from mooring.model.access import Access, Role
 from mooring.model.errors import ConfigurationError, InvalidInputException
 from mooring.model.tags import read_tags
-from mooring.backend.private_file import write_private
 
 PROFILE = "default"
 _USER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}", re.ASCII)

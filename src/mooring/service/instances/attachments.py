@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
 from mooring.model.counts import counted
 from mooring.model.errors import (
@@ -16,7 +17,7 @@ from mooring.model.resources.disk import MAX_DISKS_PER_INSTANCE, Attachment, Dis
 from mooring.model.resources.instance import Instance, InstanceState
 from mooring.model.resources.job import JobKind
 from mooring.service.answers import operations
-from mooring.backend.backend import Backend, Call, Result
+from mooring.service.call import Call, Result
 from mooring.service.disks import find_disk
 from mooring.service.instances.instances import find_instance
 from mooring.service.using import clients_of

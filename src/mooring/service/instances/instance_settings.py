@@ -5,6 +5,7 @@ Mooring runs no machines, so there is nothing that it could have an effect on.
 
 from __future__ import annotations
 
+from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
 from mooring.model.errors import (
     InvalidInputException,
@@ -15,7 +16,7 @@ from mooring.model.operation import ResourceType
 from mooring.model.resources.firewall import Ports, encode, opened, read_ports
 from mooring.model.resources.instance import Instance
 from mooring.service.answers import operations, views
-from mooring.backend.backend import Backend, Call, Result
+from mooring.service.call import Call, Result
 from mooring.service.instances.instances import find_instance
 
 METADATA = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
 from mooring.model import blueprints
 from mooring.model.errors import (
@@ -20,10 +21,10 @@ from mooring.model.resources.job import JobKind
 from mooring.service.answers import operations, pages
 from mooring.service.answers.views import instance_view, state_view
 from mooring.service.automatic.add_ons import begin_with, end_with, read_add_ons
-from mooring.backend.backend import Backend, Call, Result
+from mooring.service.call import Call, Result
 from mooring.service.instances.static_ip_attachment import detach
-from mooring.taking.rest import check_agent
 from mooring.service.using import cut_off
+from mooring.taking.rest import check_agent
 
 MAX_NAMES = 20
 """Instances that one request may create."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
 from mooring.model.errors import (
     InvalidInputException,
@@ -23,7 +24,7 @@ from mooring.model.resources.key_pair import DEFAULT_KEY_PAIR, KeyPair
 from mooring.model.tags import Tags
 from mooring.service.answers import operations, pages
 from mooring.service.answers.views import key_pair_view
-from mooring.backend.backend import Backend, Call, Result
+from mooring.service.call import Call, Result
 from mooring.service.instances.ssh_keys import make_keys, read_public_key
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
 from mooring.model.errors import (
     InvalidInputException,
@@ -12,7 +13,7 @@ from mooring.model.names import check_name, name_taken
 from mooring.model.resources.static_ip import MAX_STATIC_IPS, StaticIp
 from mooring.service.answers import operations, pages
 from mooring.service.answers.views import static_ip_view
-from mooring.backend.backend import Backend, Call, Result
+from mooring.service.call import Call, Result
 from mooring.service.instances.instances import find_instance
 from mooring.service.instances.static_ip_attachment import begin_both, detach
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
-from mooring.backend.backend import Backend, Params
+from mooring.service.call import Params
 from mooring.service.context import Context
 from mooring.service.own.own_request import Answer
 

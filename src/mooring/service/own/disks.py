@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mooring.backend.backend import Backend
 from mooring.engine.interface import DiskHealth
 from mooring.model.blueprints import HOST
 from mooring.model.errors import (
@@ -14,7 +15,7 @@ from mooring.model.resources.disk import Attachment, Disk, DiskState, is_shared
 from mooring.model.resources.instance import Instance, InstanceState
 from mooring.model.resources.job import JobKind
 from mooring.model.resources.snapshot import SnapshotState
-from mooring.backend.backend import Backend, Params
+from mooring.service.call import Params
 from mooring.service.context import Context
 from mooring.service.disks import find_disk
 from mooring.service.own.automatic import health

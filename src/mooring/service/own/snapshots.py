@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import structlog
 
+from mooring.backend.backend import Backend
 from mooring.model.errors import (
     ConfigurationError,
     InvalidInputException,
@@ -14,7 +15,7 @@ from mooring.model.errors import (
 from mooring.model.names import check_name
 from mooring.model.resources.snapshot import SnapshotState
 from mooring.model.sizes import size_in_bytes
-from mooring.backend.backend import Backend, Params
+from mooring.service.call import Params
 from mooring.service.context import Context
 from mooring.service.own.own_request import Answer, member
 from mooring.service.reach import reaches_record

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from mooring.backend.backend import Backend
 from mooring.observe import loop
-from mooring.backend.backend import Backend, Params
+from mooring.service.call import Params
 from mooring.service.context import Context
 from mooring.service.own.own_request import Answer
 

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterable
 from typing import Any
 
+from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
 from mooring.model.errors import (
     InvalidInputException,
@@ -16,7 +17,7 @@ from mooring.model.extents import BLOCK_SIZE
 from mooring.model.resources.snapshot import DiskSnapshot, SnapshotState
 from mooring.model.sizes import size_in_bytes
 from mooring.model.tags import Tags
-from mooring.backend.backend import Backend, Params
+from mooring.service.call import Params
 from mooring.service.context import Context
 from mooring.service.own.own_request import Answer, member
 from mooring.service.snapshots.named_snapshots import named_snapshot

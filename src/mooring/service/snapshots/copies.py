@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
 from mooring.model.errors import (
     InvalidInputException,
@@ -19,7 +20,7 @@ from mooring.model.resources.snapshot_jobs import copying
 from mooring.model.tags import Tags
 from mooring.service.answers import operations
 from mooring.service.automatic.taken import find_auto_snapshot, refuse_choice
-from mooring.backend.backend import Backend, Call, Result
+from mooring.service.call import Call, Result
 from mooring.service.snapshots.snapshots import find_of_either_kind
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mooring.backend.backend import Backend
 from mooring.model.errors import OperationFailureException
 from mooring.model.names import is_name
 from mooring.model.resources.export_record import ENDING, MAX_FILE_NAME, ExportedDisk, ExportRecord
@@ -12,7 +13,7 @@ from mooring.model.resources.job import JobKind
 from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.service.answers import operations, pages
 from mooring.service.answers.views import export_record_view
-from mooring.backend.backend import Backend, Call, Result
+from mooring.service.call import Call, Result
 from mooring.service.reach import reaches_record
 from mooring.service.snapshots.snapshots import find_of_either_kind
 

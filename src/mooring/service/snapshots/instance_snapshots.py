@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
 from mooring.model.errors import NotFoundException, OperationFailureException
 from mooring.model.names import check_name, name_taken
@@ -11,13 +10,14 @@ from mooring.model.operation import ResourceType
 from mooring.model.resources.consistency import read_given_tags
 from mooring.model.resources.disk import Disk
 from mooring.model.resources.instance import Instance
-from mooring.model.resources.instance_snapshot import InstanceSnapshot, in_motion, part
-from mooring.taking import freezing
+from mooring.model.resources.instance_snapshot import InstanceSnapshot, in_motion
 from mooring.service.answers import operations, pages
 from mooring.service.answers.views import instance_snapshot_view
 from mooring.service.automatic.taken import check_none_pending
-from mooring.backend.backend import Backend, Call, Result
+from mooring.service.call import Call, Result
 from mooring.service.instances.instances import find_instance
+from mooring.service.snapshots.checks import check_freezable, check_frozen
+from mooring.taking import freezing, recording
 
 
 def create_instance_snapshot(backend: Backend, call: Call) -> Result:
@@ -36,36 +36,22 @@ def create_instance_snapshot(backend: Backend, call: Call) -> Result:
         disks = transaction.disks.of_instance(instance.id)
         _check_at_rest(instance, disks)
         check_none_pending(instance, transaction.automatic_of(instance.id))
-        whole = InstanceSnapshot(
-            id=backend.ids.new_id(),
-            region=call.region,
-            name=name,
-            created_ms=backend.clock.now_ms(),
-            support_code=backend.support_code("ami"),
-            instance_id=instance.id,
-            instance_name=instance.name,
-            instance_zone=instance.zone,
-            blueprint_id=instance.blueprint_id,
-            bundle_id=instance.bundle_id,
-            tags=tags,
-        )
-        parts = []
         for disk in disks:
-            freezing.check_freezable(backend, transaction, disk)
-            code = backend.support_code("snap")
-            parts.append(part(whole, disk, backend.ids.new_id(), code))
-        whole = replace(whole, parts=parts)
-        transaction.instance_snapshots.add(whole)
-        ended = not parts
+            check_freezable(backend, transaction, disk)
+        now = backend.clock.now_ms()
+        whole = recording.of_instance(backend, instance, disks, name, now, tags=tags)
+        recording.reserve(transaction, whole)
+        ended = not disks
         begun = [
             operations.begin(backend, call, whole, details=instance.name, ended=ended),
             operations.begin(backend, call, instance, details=whole.name, ended=ended),
         ]
-        begun = freezing.enqueue_uploads(backend, transaction, parts, begun)
-        if not parts:
+        if not disks:
             return operations.reply(backend, transaction, call, begun)
-        result = operations.record(transaction, begun)
-    return freezing.freeze(backend, call, whole, parts, result)
+        result = operations.record(transaction, operations.waiting(begun, whole.id))
+    return freezing.freeze_or_take_back(
+        backend, whole, lambda transaction: call.remember(backend, transaction, result)
+    )
 
 
 def get_instance_snapshot(backend: Backend, call: Call) -> Result:
@@ -92,8 +78,8 @@ def delete_instance_snapshot(backend: Backend, call: Call) -> Result:
     name = call.params["instanceSnapshotName"]
     with backend.catalog.write() as transaction:
         found = find_instance_snapshot(transaction, call.region, name)
-        freezing.check_frozen(found)
-        transaction.discard(found, backend.ids, backend.clock.now_ms())
+        check_frozen(found)
+        recording.discard(transaction, found, backend.ids, backend.clock.now_ms())
         ended = [operations.begin(backend, call, found, ended=True)]
         return operations.reply(backend, transaction, call, ended)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
 from mooring.model.access import Access
 from mooring.model.errors import InvalidInputException, OperationFailureException
@@ -18,10 +19,10 @@ from mooring.model.resources.job import JobKind
 from mooring.service.answers import operations
 from mooring.service.automatic.add_ons import begin_with, read_add_ons
 from mooring.service.automatic.taken import find_auto_snapshot_of_instance, refuse_choice
-from mooring.backend.backend import Backend, Call, Result
+from mooring.service.call import Call, Result
 from mooring.service.instances.instances import check_blueprint, check_bundle, check_new_names
-from mooring.taking.rest import check_agent
 from mooring.service.snapshots.instance_snapshots import find_instance_snapshot
+from mooring.taking.rest import check_agent
 
 
 def create_instances_from_snapshot(backend: Backend, call: Call) -> Result:

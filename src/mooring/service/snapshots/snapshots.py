@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
 from mooring.model.errors import InvalidInputException, NotFoundException
 from mooring.model.names import check_name, name_taken, shown
@@ -10,11 +11,12 @@ from mooring.model.resources.consistency import read_given_tags
 from mooring.model.resources.disk import Disk
 from mooring.model.resources.instance_snapshot import Snapshot
 from mooring.model.resources.snapshot import DiskSnapshot
-from mooring.taking import freezing
 from mooring.service.answers import operations, pages
 from mooring.service.answers.views import snapshot_view
-from mooring.backend.backend import Backend, Call, Result
+from mooring.service.call import Call, Result
 from mooring.service.disks import find_disk, find_snapshot
+from mooring.service.snapshots.checks import check_freezable, check_frozen
+from mooring.taking import freezing, recording
 
 
 def create_disk_snapshot(backend: Backend, call: Call) -> Result:
@@ -27,7 +29,9 @@ def create_disk_snapshot(backend: Backend, call: Call) -> Result:
     with backend.catalog.write() as transaction:
         disk = find_disk(transaction, call.region, call.params["diskName"])
         snapshot, result = _reserve(backend, transaction, call, disk, snapshot_name)
-    return freezing.freeze(backend, call, snapshot, [snapshot], result)
+    return freezing.freeze_or_take_back(
+        backend, snapshot, lambda transaction: call.remember(backend, transaction, result)
+    )
 
 
 def get_disk_snapshot(backend: Backend, call: Call) -> Result:
@@ -52,8 +56,8 @@ def delete_disk_snapshot(backend: Backend, call: Call) -> Result:
     """DeleteDiskSnapshot: gone for clients at once; a pending one is cancelled."""
     with backend.catalog.write() as transaction:
         snapshot = find_snapshot(transaction, call.region, call.params["diskSnapshotName"])
-        freezing.check_frozen(snapshot)
-        transaction.discard(snapshot, backend.ids, backend.clock.now_ms())
+        check_frozen(snapshot)
+        recording.discard(transaction, snapshot, backend.ids, backend.clock.now_ms())
         ended = [operations.begin(backend, call, snapshot, ended=True)]
         return operations.reply(backend, transaction, call, ended)
 
@@ -93,24 +97,12 @@ def _reserve(
     """Record the snapshot, its operations and its job, which waits for the freeze."""
     if taken := transaction.names.taken(call.region, [name]):
         raise name_taken(taken)
-    freezing.check_freezable(backend, transaction, disk)
+    check_freezable(backend, transaction, disk)
     tags = read_given_tags(ResourceType.DISK_SNAPSHOT, call.params.get("tags") or [])
-    snapshot = DiskSnapshot(
-        id=backend.ids.new_id(),
-        region=call.region,
-        name=name,
-        created_ms=backend.clock.now_ms(),
-        support_code=backend.support_code("snap"),
-        size_gb=disk.size_gb,
-        disk_id=disk.id,
-        disk_name=disk.name,
-        disk_zone=disk.zone,
-        tags=tags,
-    )
-    transaction.snapshots.add(snapshot)
+    snapshot = recording.of_disk(backend, disk, name, backend.clock.now_ms(), tags=tags)
+    recording.reserve(transaction, snapshot)
     begun = [
         operations.begin(backend, call, snapshot, details=disk.name),
         operations.begin(backend, call, disk, details=snapshot.name),
     ]
-    begun = freezing.enqueue_uploads(backend, transaction, [snapshot], begun)
-    return snapshot, operations.record(transaction, begun)
+    return snapshot, operations.record(transaction, operations.waiting(begun, snapshot.id))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import structlog
 
+from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
-from mooring.jobs.running.procedure import Tools
 from mooring.model.automatic.health import AutoFailure, failures_end, piece_of
 from mooring.model.automatic.rules import AutoRun
 from mooring.model.operation import ResourceType
@@ -51,9 +51,9 @@ def stored(transaction: Transaction, run: AutoRun, taken: Snapshot, now_ms: int)
     transaction.auto_failures.forget_before(run.resource_id, run.source, failures_end(run, now_ms))
 
 
-def tell(tools: Tools) -> None:
+def tell(backend: Backend) -> None:
     """Set the metrics of when automatic snapshots were stored last, and are due."""
-    with tools.catalog.read() as transaction:
+    with backend.catalog.read() as transaction:
         found = transaction.auto_failures.health()
     newest: dict[tuple[bool, str, str], float] = {}
     due: dict[tuple[bool, str, str], float] = {}

@@ -1,0 +1,1 @@
+"""Automatic snapshots: what is due, its freeze, what is kept, what failed."""

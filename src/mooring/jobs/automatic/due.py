@@ -1,0 +1,170 @@
+"""Automatic snapshots that are due: taken, or left due until they can be.
+
+They are of disks and of instances. The schedule looks now and then which runs are due (rows of
+the catalog, so that of several servers one takes each). In one transaction a run is moved to its
+next time and a snapshot is recorded, of an instance with a part for each disk that is attached,
+and with the jobs that every snapshot has in one form or another: freeze.py, then
+upload_snapshot.py for each disk. From there on it is a snapshot like any other.
+
+A run stays due while it cannot be taken: while an automatic snapshot of the same disk, or of the
+same instance, is still being stored, while disks of the instance come or go, or while too many
+of all disks are pending. So there is never a pile, what was missed while the server was down is
+made up for by one snapshot, and those due longest come first. Disks and instances do not wait
+for each other's.
+"""
+
+from __future__ import annotations
+
+from mooring.backend.backend import Backend
+from mooring.catalog.database import Transaction
+from mooring.jobs.automatic import outcomes
+from mooring.jobs.automatic.retention import expire
+from mooring.model.automatic import rules
+from mooring.model.automatic.health import NOT_LOOKED, missed
+from mooring.model.automatic.rules import AutoRun, AutoSource, next_run, rhythm_run
+from mooring.model.operation import ResourceType
+from mooring.model.resources.disk import Disk, DiskState
+from mooring.model.resources.instance import Instance
+from mooring.model.resources.instance_snapshot import Snapshot, in_motion
+from mooring.model.resources.job import Job, JobKind
+from mooring.model.resources.snapshot import SnapshotState
+from mooring.taking import recording
+from mooring.taking.recording import has_too_many_pending
+
+MAX_PENDING = 64
+"""Snapshots of disks, automatic or part of an automatic one, that may be pending before more
+are taken; the others stay due."""
+
+
+def take_due(
+    backend: Backend, policy: str = "", instance_policy: str = "", looked_ms: int | None = None
+) -> int:
+    """Begin the automatic snapshots that are due; says how many.
+
+    `policy` and `instance_policy` are the rhythms of the configuration, for disks and for
+    instances without a tag of their own. What was due since `looked_ms`, when this was called
+    before, and is due again was missed; None: it was not called before.
+    """
+    now = backend.clock.now_ms()
+    _follow_configuration(backend, ResourceType.DISK, policy, now)
+    _follow_configuration(backend, ResourceType.INSTANCE, instance_policy, now)
+    with backend.catalog.read() as transaction:
+        due = transaction.auto_runs.due(now)
+        room = MAX_PENDING - transaction.snapshots.auto_pending() if due else 0
+    begun = 0
+    for run in due:
+        if room <= 0:
+            break
+        with backend.catalog.write() as transaction:
+            taken = _take(backend, transaction, run, looked_ms)
+        if taken is not None:
+            begun += 1
+            room -= len(taken.members)
+    return begun
+
+
+def _follow_configuration(backend: Backend, kind: ResourceType, policy: str, now: int) -> None:
+    if not policy:
+        return
+    with backend.catalog.read() as transaction:
+        if not transaction.auto_runs.without_rhythms(kind):
+            return
+    with backend.catalog.write() as transaction:
+        for resource_id, region in transaction.auto_runs.without_rhythms(kind):
+            run = rhythm_run(resource_id, region, AutoSource.CONFIG, policy, now)
+            transaction.auto_runs.put(run)
+
+
+def _take(
+    backend: Backend, transaction: Transaction, seen: AutoRun, looked_ms: int | None
+) -> Snapshot | None:
+    """Begin a snapshot and return it, if it is still due and can be taken."""
+    now = backend.clock.now_ms()
+    run = transaction.auto_runs.find(seen.resource_id, seen.source)
+    if run is None or run.next_ms != seen.next_ms:
+        return None  # another server was quicker
+    resource: Disk | Instance | None = transaction.disks.by_id(run.resource_id)
+    resource = resource or transaction.instances.by_id(run.resource_id)
+    if resource is None:
+        transaction.auto_runs.remove(run.resource_id)
+        transaction.auto_failures.remove(run.resource_id)
+        return None
+    disks = _disks(transaction, resource)
+    if resource.zone not in backend.engines or resource.region not in backend.vaults:
+        return None  # the settings do not name its place any more
+    if disks is None or _must_wait(backend, transaction, run, disks, now):
+        return None
+    transaction.auto_runs.move(resource.id, run.source, next_run(run, now))
+    set_back = run.next_ms > now
+    for moment in () if set_back else missed(run, now, looked_ms):
+        outcomes.record(transaction, run, moment, NOT_LOOKED)
+    if set_back or _has_this_day(transaction, run, now):
+        return None
+    broken = next((disk for disk in disks if disk.state is DiskState.ERROR), None)
+    if broken is not None:
+        outcomes.record(transaction, run, now, f"the disk {broken.name} could not be made")
+        return None
+    return _begin(backend, transaction, resource, disks, run, now)
+
+
+def _disks(transaction: Transaction, resource: Disk | Instance) -> list[Disk] | None:
+    """The disks to freeze; None while that cannot be said, or they cannot be."""
+    if isinstance(resource, Disk):
+        return None if resource.state is DiskState.PENDING else [resource]
+    disks = transaction.disks.of_instance(resource.id)
+    return None if in_motion(resource, disks) is not None else disks
+
+
+def _must_wait(
+    backend: Backend, transaction: Transaction, run: AutoRun, disks: list[Disk], now: int
+) -> bool:
+    for one in transaction.automatic_of(run.resource_id):
+        # Of one moment there is one, for it has its name from that.
+        if one.is_pending or one.created_ms == now:
+            return True
+    for disk in disks:
+        pending = transaction.snapshots.of_disk(disk.id, SnapshotState.PENDING)
+        if has_too_many_pending(pending, backend.max_pending_snapshots):
+            return True
+    return False
+
+
+def _has_this_day(transaction: Transaction, run: AutoRun, now: int) -> bool:
+    """The add-on's snapshots are named by their day, so there is one for each."""
+    return run.source is AutoSource.ADD_ON and any(
+        one.auto is AutoSource.ADD_ON
+        and (one.is_stored or one.is_pending)
+        and rules.day(one.created_ms) == rules.day(now)
+        for one in transaction.automatic_of(run.resource_id)
+    )
+
+
+def _begin(
+    backend: Backend,
+    transaction: Transaction,
+    resource: Disk | Instance,
+    disks: list[Disk],
+    run: AutoRun,
+    now: int,
+) -> Snapshot:
+    name = rules.name_of(resource.name, now)
+    whole = (
+        recording.of_disk(backend, resource, name, now, auto=run.source)
+        if isinstance(resource, Disk)
+        else recording.of_instance(backend, resource, disks, name, now, auto=run.source)
+    )
+    recording.reserve(transaction, whole)
+    if not whole.members:  # there is nothing to store
+        expire(backend, transaction, whole)
+        return whole
+    transaction.jobs.add(
+        Job(
+            id=backend.ids.new_id(),
+            kind=JobKind.FREEZE,
+            key=f"freeze {resource.id}",
+            region=resource.region,
+            created_ms=now,
+            arguments={"snapshot": whole.id, "zone": resource.zone, "source": run.source},
+        )
+    )
+    return whole

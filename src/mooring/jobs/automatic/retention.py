@@ -1,0 +1,64 @@
+"""Retention of automatic snapshots: what is kept no more once the next one is stored."""
+
+from __future__ import annotations
+
+from mooring.backend.backend import Backend
+from mooring.catalog.database import Transaction
+from mooring.jobs.automatic import outcomes
+from mooring.model.automatic import rules
+from mooring.model.automatic.rhythm import offset_of, parse_rhythms, superfluous
+from mooring.model.automatic.rules import AutoSource
+from mooring.model.resources.instance_snapshot import Snapshot
+from mooring.model.resources.snapshot import DiskSnapshot
+from mooring.taking import recording
+
+
+def expire(backend: Backend, transaction: Transaction, stored: Snapshot) -> None:
+    """Delete what its disk or instance keeps no more, now that this one is stored.
+
+    What was taken by the add-on and what by rhythms do not count together. Nothing is deleted
+    once the add-on, or the rhythms, are no more.
+    """
+    runs = transaction.auto_runs.of(stored.resource_id)
+    run = next((one for one in runs if _is_add_on(one.source) == _is_add_on(stored.auto)), None)
+    if run is None:
+        return
+    now = backend.clock.now_ms()
+    outcomes.stored(transaction, run, stored, now)
+    of_group = [
+        one
+        for one in transaction.automatic_of(stored.resource_id)
+        if _is_add_on(one.auto) == _is_add_on(stored.auto)
+    ]
+    completed = [one for one in of_group if one.is_stored]
+    # What is known of one that failed is kept beside.
+    gone = [
+        one
+        for one in of_group
+        if not (one.is_stored or one.is_pending) and one.created_ms < stored.created_ms
+    ]
+    if run.source is AutoSource.ADD_ON:
+        gone += sorted(completed, key=lambda one: one.created_ms)[: -rules.KEPT]
+    else:
+        moments = {one.created_ms for one in completed}
+        rhythms = parse_rhythms(run.policy)
+        expired = superfluous(rhythms, moments, now, offset_of(stored.resource_id, rhythms))
+        gone += [one for one in completed if one.created_ms in expired]
+    for one in gone:
+        recording.discard(transaction, one, backend.ids, now)
+
+
+def expire_after(backend: Backend, transaction: Transaction, one: DiskSnapshot) -> None:
+    """Delete what is kept no more, if an automatic snapshot is stored now that this one is.
+
+    It may be the last part of one of an instance.
+    """
+    if one.auto is None and one.part_of is None:
+        return
+    whole = transaction.snapshot(one.part_of or one.id)
+    if whole is not None and whole.auto is not None and whole.is_stored:
+        expire(backend, transaction, whole)
+
+
+def _is_add_on(source: str | None) -> bool:
+    return source == AutoSource.ADD_ON
