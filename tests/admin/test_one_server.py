@@ -84,7 +84,7 @@ def test_a_start_that_fails_is_stopped(settings: Settings, monkeypatch: pytest.M
 def test_a_server_that_stops_keeps_what_its_vaults_have_found(settings: Settings) -> None:
     before = set(threading.enumerate())
     with running(settings) as server:
-        vault = server.mooring.tools.vaults[REGION]
+        vault = server.mooring.backend.vaults[REGION]
         with vault.begin(info("kept", 8 << 30), None) as writer:
             writer.write(0, blocks(1, 64))
             writer.commit()

@@ -16,9 +16,9 @@ from mooring.model.errors import (
     OperationFailureException,
 )
 from mooring.quiesce.interface import COMMANDS, GUEST_AGENT
-from mooring.service import quiescing
 from mooring.service.context import Context
 from mooring.service.own.table import own_handlers
+from mooring.taking import recording
 from tests.service.world import REGION, ZONE, World
 
 AGENT = "/run/qemu/web/agent.sock"
@@ -202,11 +202,12 @@ def test_the_server_was_killed_after_the_freeze(
         raise KeyboardInterrupt
 
     # It leaves the point, and the snapshot unconfirmed.
-    monkeypatch.setattr(quiescing, "record", killed)
-    with pytest.raises(KeyboardInterrupt):
-        world.snapshot("first")
+    with monkeypatch.context() as patch:
+        patch.setattr(recording, "confirm", killed)
+        with pytest.raises(KeyboardInterrupt):
+            world.snapshot("first")
 
-    recover(world.tools)
+    recover(world.backend)
     world.settle()
 
     assert gone(world, "first") is not stays

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mooring.backend.import_places import MOST_OFFERED, OFFERED_SECONDS
 from mooring.jobs.recover import recover
 from mooring.jobs.table import PROCEDURES
 from mooring.model.access import UNBOUND, Access, Role
@@ -17,7 +18,6 @@ from mooring.model.extents import GIB
 from mooring.model.operation import OperationStatus
 from mooring.model.resources.job import Job, JobKind
 from mooring.service.context import Context
-from mooring.service.import_places import MOST_OFFERED, OFFERED_SECONDS
 from mooring.service.own.table import own_handlers
 from tests.engine.served_image import NAME, ServedImage
 from tests.nbd.exports import SparseImage
@@ -171,7 +171,7 @@ def test_killed_at_any_moment_it_completes(
     ask(world, place)
     with pytest.raises(Killed):
         world.settle()
-    recover(world.tools)
+    recover(world.backend)
     world.settle()
     assert world.state("moved")["state"] == "completed"
     check_content(world, image)
@@ -190,7 +190,7 @@ def test_nothing_is_left_when_the_image_goes(
     with pytest.raises(Killed):
         world.settle()
     served.pause()
-    recover(world.tools)
+    recover(world.backend)
     world.settle()
     nothing_left(world)
     with world.catalog.read() as transaction:

@@ -44,7 +44,7 @@ class World:
     def __init__(
         self,
         observer: Observer = unobserved,
-        exports: Path = Path("/nowhere/exports"),
+        image_files: Path = Path("/nowhere/image_files"),
         imports: Path = Path("/nowhere/imports"),
         default_keys: Path | None = None,
         rooms: Rooms = Rooms({}, 0),  # noqa: B008 - it does not change
@@ -75,7 +75,7 @@ class World:
             rooms=rooms,
             quiescer=self.quiescer,
             devices=self.devices,
-            exports=exports,
+            image_files=image_files,
             imports=ImportPlaces(imports, self.clock, ids),
             default_keys=DefaultKeys(default_keys or folder / "default-key-pairs"),
         )

@@ -27,7 +27,7 @@ def test_a_freeze_that_fails_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> 
     world.disk()
     monkeypatch.setattr(world.engine, "freeze", failing)
 
-    with pytest.raises(Failure, match="disk data could not be frozen.*the layers do not answer"):
+    with pytest.raises(Failure, match=r"disk data could not be frozen.*the layers do not answer"):
         world.snapshot("snap")
 
     with pytest.raises(NotFoundException):

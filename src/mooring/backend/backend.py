@@ -31,8 +31,8 @@ class Backend:
     """Everything below requests and jobs.
 
     `engines` by zone; by region `vaults`, `servers` of snapshots, and `replicas`: where a copy of
-    the vault is kept. `exports` is where images go, `imports` where they come from; `views` are
-    kept by views.py.
+    the vault is kept. `image_files` is where ExportSnapshot writes, `imports` are where images come
+    from; `views` are kept by views.py.
     """
 
     catalog: Catalog
@@ -46,7 +46,7 @@ class Backend:
     rooms: Rooms
     quiescer: Quiescer
     devices: Devices
-    exports: Path
+    image_files: Path
     imports: ImportPlaces
     default_keys: DefaultKeys
     servers: Mapping[str, SnapshotServer] = field(default_factory=dict)

@@ -52,8 +52,8 @@ from mooring.wiring.data_directory import hold_directory, make_run_directory
 from mooring.wiring.file_systems import (
     audit_file,
     catalog_reserve,
-    exports_directory,
     file_systems,
+    image_files_directory,
 )
 from mooring.wiring.region_vaults import region_vaults
 from mooring.wiring.snapshot_servers import snapshot_servers, withdraw
@@ -190,7 +190,7 @@ def _build(
         rooms=rooms,
         quiescer=quiescer,
         devices=_devices(settings, paths, clock),
-        exports=exports_directory(settings, paths),
+        image_files=image_files_directory(settings, paths),
         imports=ImportPlaces(paths.imports(), clock, ids),
         default_keys=DefaultKeys(paths.default_keys),
         servers=servers,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from mooring.backend.backend import Backend
+from mooring.backend.import_places import EXPORT, SOCKET
 from mooring.model.errors import InvalidInputException, NbdError
 from mooring.model.names import check_name, name_taken
 from mooring.model.operation import ResourceType
@@ -12,9 +14,8 @@ from mooring.model.sizes import check_disk_size, size_in_bytes
 from mooring.nbd.blocking import BlockingNbdClient
 from mooring.nbd.uri import NbdUri
 from mooring.service.answers import operations
-from mooring.service.backend import Backend, Call, Params
+from mooring.service.call import Call, Params
 from mooring.service.context import Context
-from mooring.service.import_places import EXPORT, SOCKET
 from mooring.service.own.own_request import Answer, member
 
 OPERATION = "ImportDiskSnapshot"

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mooring.backend.backend import Backend
 from mooring.model.errors import InvalidInputException
-from mooring.service.backend import Backend, Params
+from mooring.service.call import Params
 from mooring.service.context import Context
 from mooring.service.entry import Entry
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from mooring.backend.backend import Backend
 from mooring.service.absence import absent_places
 from mooring.service.access import Request, admit
-from mooring.service.backend import Backend, Params
+from mooring.service.call import Params
 from mooring.service.context import Context
 from mooring.service.entry import Entry, Takes, Use, administers, changes, reads
 from mooring.service.own.automatic import automatic
@@ -27,6 +28,7 @@ from mooring.service.own.snapshots import export_record, grant, instance_snapsho
 from mooring.service.own.threads import threads
 from mooring.service.own.vault import diff, usage
 from mooring.service.reach import Through
+from mooring.service.room import check_room
 from mooring.service.vault_presence import check_vaults
 
 OWN_REQUESTS: dict[str, OwnRequest] = {
@@ -83,7 +85,7 @@ def own_handlers(backend: Backend) -> dict[str, Callable[[Context, Params], Answ
         def handle(context: Context, params: Params) -> Answer:
             admitted = admit(backend, Request(context, f"mooring:{name}", entry, params))
             check_vaults(backend, entry, context.region, params)
-            backend.check_room(entry.takes, context.region)
+            check_room(backend, entry, context.region)
             return entry.function(admitted, context, params)
 
         return handle

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
+from mooring.model.counts import counted
 from mooring.model.errors import InvalidInputException, OperationFailureException
 from mooring.model.resources.disk import Disk, DiskState
 from mooring.model.resources.instance_snapshot import Snapshot
@@ -25,8 +26,8 @@ def check_freezable(backend: Backend, transaction: Transaction, disk: Disk) -> N
     limit = backend.max_pending_snapshots
     if has_too_many_pending(pending, limit):
         raise InvalidInputException(
-            f"The disk {disk.name} has {limit} pending snapshots, which is the limit. "
-            "Please wait for it to complete before trying again.",
+            f"The disk {disk.name} has {counted(limit, 'pending snapshot')}, which is the "
+            "limit. Please wait for it to complete before trying again.",
             "PendingSnapshotLimitExceeded",
         )
 
