@@ -50,7 +50,7 @@ def write(work: Work) -> None:
 
         # Each byte is written, and compared.
         total = 2 * sum(length for _, _, length in images)
-        progress = Progress(work.tools.clock, total, record_progress)
+        progress = Progress(work.backend.clock, total, record_progress)
         before = 0
         for name, image, length in images:
             write_raw(image, part / name, partial(_reach, work, progress, before))
@@ -98,7 +98,7 @@ def failed(transaction: Transaction, job: Job) -> None:
 
 
 def _reach(work: Work, progress: Progress, before: int, done: int) -> None:
-    work.tools.rooms.check_going_on(IMAGE_FILES)
+    work.backend.rooms.check_going_on(IMAGE_FILES)
     progress.reached(before + done)
 
 

@@ -108,7 +108,7 @@ def confirm(transaction: Transaction, whole: Snapshot, frozen: Frozen | None) ->
             )
     if frozen is not None and whole.auto is None:
         transaction.tags.replace(whole.id, {**whole.tags, CONSISTENCY_TAG: frozen.weakest})
-    transaction.jobs.let_go(whole.id)
+    transaction.jobs.confirm(whole.id)
 
 
 def take_back(transaction: Transaction, whole: Snapshot) -> None:

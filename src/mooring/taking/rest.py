@@ -98,7 +98,7 @@ def _freeze_held(engine: Engine, usage: Usage, hold: Hold, points: Mapping[str, 
             _refuse(refusal(usage.disks, {}, _joined(hold.problems)))
         pause = engine.freeze(points).pause_seconds
     finally:
-        rest = hold.release()
+        rest = hold.thaw()
     seconds = rest.seconds if rest.held else None
     frozen = Frozen(pause, seconds, usage.kinds(rest), _joined(rest.problems))
     refused = refusal(usage.disks, frozen.kinds, frozen.problem)

@@ -31,7 +31,7 @@ def freeze(work: Work) -> Change:
         whole = transaction.snapshot(snapshot_id)
     if whole is None:
         # Its disk or instance is gone, and it with that; the uploads find that out.
-        return lambda transaction: transaction.jobs.let_go(snapshot_id)
+        return lambda transaction: transaction.jobs.confirm(snapshot_id)
     frozen = _freeze(work, whole)
     return lambda transaction: recording.confirm(transaction, whole, frozen)
 
@@ -48,7 +48,7 @@ def failed(transaction: Transaction, job: Job) -> None:
     """It could not be frozen: that is kept, and it is tried again soon."""
     whole = transaction.snapshot(job.arguments["snapshot"])
     if whole is None:
-        transaction.jobs.let_go(job.arguments["snapshot"])
+        transaction.jobs.confirm(job.arguments["snapshot"])
         return
     outcomes.not_taken(transaction, whole, job)
     recording.take_back(transaction, whole)
