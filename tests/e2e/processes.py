@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mooring.engine.qemu.daemon import process
+from mooring.host.lasting_process import LastingProcess
 
 PATIENCE = 60.0
 """Seconds that anything may take on a machine that is busy with other things."""
@@ -49,7 +50,7 @@ def end_all(path: Path) -> None:
         time.sleep(PAUSE)
 
 
-def storage_daemons(run: Path) -> dict[str, process.DaemonProcess]:
+def storage_daemons(run: Path) -> dict[str, LastingProcess]:
     """The storage daemons that run, by the names of their folders; close them after use."""
     found = {}
     for file in run.glob(f"[!.]*/*/{process.PID_FILE}"):

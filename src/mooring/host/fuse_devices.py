@@ -13,16 +13,15 @@ import contextlib
 import ctypes
 import json
 import os
-import select
 import shutil
-import signal
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from mooring.host import loop
+from mooring.host import lasting_process, loop
+from mooring.host.lasting_process import LastingProcess
 from mooring.host.mounts import users_of
 from mooring.model.clock import Clock
 from mooring.model.errors import DiskBusyError, HostError
@@ -176,10 +175,10 @@ class FuseDevices:
 
     def _broken(self, disk_id: str) -> bool:
         """Whether what the loop device stands on is gone."""
-        pidfd = self._process(disk_id)
-        if pidfd is None:
+        process = self._process(disk_id)
+        if process is None:
             return True
-        os.close(pidfd)
+        process.close()
         return not _is_mounted(self._folder / disk_id / "disk")
 
     def _clear(self, disk_id: str) -> None:
@@ -209,42 +208,17 @@ class FuseDevices:
 
     def _end(self, disk_id: str) -> None:
         """End the process; it has written everything by then."""
-        pidfd = self._process(disk_id)
-        if pidfd is None:
-            return
-        try:
-            poll = select.poll()
-            poll.register(pidfd, select.POLLIN)
-            for number in (signal.SIGTERM, signal.SIGKILL):
-                with contextlib.suppress(ProcessLookupError):
-                    signal.pidfd_send_signal(pidfd, number)
-                if poll.poll(_END_SECONDS * 1000):
-                    break
-            # Process 1 reaps it, unless that is us.
-            with contextlib.suppress(ChildProcessError):
-                os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
-        finally:
-            os.close(pidfd)
+        process = self._process(disk_id)
+        if process is not None:
+            with process:
+                process.end(_END_SECONDS, _END_SECONDS)
 
-    def _process(self, disk_id: str) -> int | None:
-        """The pidfd of the disk's process; None if it does not run."""
+    def _process(self, disk_id: str) -> LastingProcess | None:
+        """The disk's process; None if it does not run."""
         file = self._folder / disk_id / "pid"
-        try:
-            pid = int(file.read_text())
-            pidfd = os.pidfd_open(pid)
-        except (OSError, ValueError):
-            return None
-        try:
-            # The pid may be another process' by now.
-            command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        except OSError:
-            command = []
-        poll = select.poll()
-        poll.register(pidfd, select.POLLIN)
-        if os.fsencode(file) not in command or poll.poll(0):
-            os.close(pidfd)
-            return None
-        return pidfd
+        with contextlib.suppress(OSError):
+            return lasting_process.find(file, file)
+        return None
 
 
 def _name(disk_id: str) -> str:

@@ -6,16 +6,16 @@ import contextlib
 import fcntl
 import json
 import os
-import select
-import signal
 import socket
 import struct
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
+from mooring.host import lasting_process
+from mooring.host.lasting_process import LastingProcess, last_line
 from mooring.host.room import told_when_full, try_room
 from mooring.model.clock import Clock
 from mooring.model.errors import ConfigurationError, StoreError
@@ -90,7 +90,8 @@ class ServingProcess:
                 with (self.folder / LOCK_NAME).open("ab+") as lock:
                     if _take(lock):
                         if spawned:
-                            raise StoreError(f"snapshots cannot be served: {self._log_tail()}")
+                            why = last_line(self.folder / LOG_NAME)
+                            raise StoreError(f"snapshots cannot be served: {why}")
                         try_room(self.folder, RUN)
                         with told_when_full(self.folder, RUN):
                             (self.folder / SERVED_NAME).write_text(served, encoding="utf-8")
@@ -160,48 +161,28 @@ class ServingProcess:
 
     def kill(self) -> None:
         """End it at once, whatever state it is in; its readers connect to the next one."""
-        with self._running() as pidfd:
-            if pidfd is not None:
-                _signal(pidfd, signal.SIGKILL)
-                _ended(pidfd, ANSWER_SECONDS)
+        if (process := self._running()) is not None:
+            with process:
+                process.kill(ANSWER_SECONDS)
 
     def end(self) -> None:
         """Ask it to end, if it runs."""
-        with self._running() as pidfd:
-            if pidfd is not None:
-                _signal(pidfd, signal.SIGTERM)
+        if (process := self._running()) is not None:
+            with process:
+                process.ask_to_end()
 
     def _end_and_wait(self) -> None:
         """Ask it to end, insist after a while, and wait until it is gone."""
-        with self._running() as pidfd:
-            if pidfd is None:
-                return
-            for number, seconds in (
-                (signal.SIGTERM, _END_SECONDS),
-                (signal.SIGKILL, _KILL_SECONDS),
-            ):
-                _signal(pidfd, number)
-                if _ended(pidfd, seconds):
-                    return
+        if (process := self._running()) is not None:
+            with process:
+                process.end(_END_SECONDS, _KILL_SECONDS)
 
-    @contextlib.contextmanager
-    def _running(self) -> Iterator[int | None]:
-        """A pidfd of the process, None if none runs; it stays right if the pid is used again."""
-        pidfd = None
-        with contextlib.suppress(OSError, ValueError):
+    def _running(self) -> LastingProcess | None:
+        """The process, None if none runs; only such a one names the folder."""
+        with contextlib.suppress(OSError):
             if self.alive():
-                pid = int((self.folder / LOCK_NAME).read_text())
-                pidfd = os.pidfd_open(pid)
-                # The number may be somebody else's by now: only such a process names the folder.
-                command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-                if os.fsencode(self.folder) not in command:
-                    os.close(pidfd)
-                    pidfd = None
-        try:
-            yield pidfd
-        finally:
-            if pidfd is not None:
-                os.close(pidfd)
+                return lasting_process.find(self.folder / LOCK_NAME, self.folder)
+        return None
 
     def _served(self) -> str:
         told = {"command": list(self._command), "version": VERSION, "vault": self._vault_id()}
@@ -225,39 +206,12 @@ class ServingProcess:
 
     def _spawn(self, lock: IO[bytes]) -> None:
         """Start the process, which inherits the lock and keeps it to its end."""
-        command = ["setsid", "--fork", *self._command, "--lock-fd", str(lock.fileno())]
+        command = [*self._command, "--lock-fd", str(lock.fileno())]
         with (self.folder / LOG_NAME).open("ab") as log:
             try:
-                # Nobody's child here, and out of reach of a terminal's signals.
-                subprocess.run(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    cwd="/",
-                    pass_fds=(lock.fileno(),),
-                    check=True,
-                )
+                lasting_process.start(command, log, (lock.fileno(),))
             except (OSError, subprocess.CalledProcessError) as error:
                 raise StoreError(f"the server of snapshots cannot be started: {error}") from error
-
-    def _log_tail(self) -> str:
-        try:
-            lines = (self.folder / LOG_NAME).read_text(errors="replace").strip().splitlines()
-        except FileNotFoundError:
-            lines = []
-        return lines[-1] if lines else "its log is empty"
-
-
-def _signal(pidfd: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        signal.pidfd_send_signal(pidfd, number)
-
-
-def _ended(pidfd: int, seconds: float) -> bool:
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    return bool(poll.poll(seconds * 1000))
 
 
 def inherit(lock_fd: int) -> None:

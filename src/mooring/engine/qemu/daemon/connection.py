@@ -9,6 +9,7 @@ from typing import Any
 from mooring.engine.qemu.daemon import process
 from mooring.engine.qemu.daemon.qmp import Monitor, QmpClosedError, QmpSilenceError
 from mooring.engine.qemu.daemon.settings import DaemonSettings
+from mooring.host.lasting_process import LastingProcess
 from mooring.model.clock import Clock
 
 
@@ -21,7 +22,7 @@ class Connection:
         self._clock = clock
         self._lock = threading.Lock()
         self._monitor: Monitor | None = None
-        self.process: process.DaemonProcess | None = None
+        self.process: LastingProcess | None = None
 
     def open_started(self) -> None:
         """Connect to a daemon that has just been started. Raises EngineError."""

@@ -12,6 +12,7 @@ from mooring.engine.qemu.daemon.merges import MERGE_GROUP, Merges
 from mooring.engine.qemu.daemon.open_layers import OpenLayers
 from mooring.engine.qemu.daemon.qmp import QmpClosedError, QmpSilenceError
 from mooring.engine.qemu.daemon.settings import DaemonSettings
+from mooring.host.lasting_process import LastingProcess
 from mooring.model.clock import Clock
 from mooring.model.errors import EngineError
 
@@ -75,7 +76,7 @@ class Daemon:
         process.publish(self.folder)
 
     @property
-    def process(self) -> process.DaemonProcess | None:
+    def process(self) -> LastingProcess | None:
         """Its process, as far as it was found."""
         return self._connection.process
 

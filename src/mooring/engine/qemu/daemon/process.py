@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
-import signal
 import socket
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from mooring.host import lasting_process
+from mooring.host.lasting_process import LastingProcess
 from mooring.host.room import told_when_full, try_room
 from mooring.model.errors import ConfigurationError, DiskFullError, EngineError
 
@@ -34,79 +34,20 @@ TRACED = (
 )
 """Events that a daemon traces, into its log: they tell which export each connection uses."""
 
-_KILL_SECONDS = 10.0
 RUN = "run directory"
 
 
-class DaemonProcess:
-    """A running process, known by its pidfd, which stays right when the pid is used again."""
-
-    def __init__(self, pid: int, pidfd: int) -> None:
-        self.pid = pid
-        self.pidfd = pidfd
-
-    def alive(self) -> bool:
-        """Whether it runs; reaps it if it was left to us (as it is when we are process 1)."""
-        return self.pidfd >= 0 and not self.wait(0.0)
-
-    def wait(self, timeout: float) -> bool:
-        """Wait for its end; False when `timeout` seconds have passed."""
-        if self.pidfd < 0:
-            return True
-        poll = select.poll()
-        poll.register(self.pidfd, select.POLLIN)
-        if not poll.poll(timeout * 1000):
-            return False
-        # In the usual case it is the child of process 1, not ours.
-        with contextlib.suppress(ChildProcessError):
-            os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG)
-        return True
-
-    def kill(self) -> None:
-        """End it at once, and wait until it is gone."""
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
-        self.wait(_KILL_SECONDS)
-
-    def close(self) -> None:
-        """Let go of it; it runs on."""
-        if self.pidfd >= 0:
-            os.close(self.pidfd)
-            self.pidfd = -1
-
-
-def find(folder: Path) -> DaemonProcess | None:
+def find(folder: Path) -> LastingProcess | None:
     """The daemon that runs in `folder`, or None."""
-    try:
-        pid = int((folder / PID_FILE).read_text())
-    except (FileNotFoundError, ValueError):
-        return None
-    return _of_folder(pid, folder)
+    return lasting_process.find(folder / PID_FILE, folder / PID_FILE)
 
 
-def find_started(folder: Path) -> DaemonProcess | None:
+def find_started(folder: Path) -> LastingProcess | None:
     """The daemon that runs in `folder`, also one that has not written its pid file yet."""
     process = find(folder)
     pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal())
     while process is None and (pid := next(pids, None)) is not None:
-        process = _of_folder(pid, folder)
-    return process
-
-
-def _of_folder(pid: int, folder: Path) -> DaemonProcess | None:
-    """That process, if it is a daemon of the folder: only such a one names its pid file."""
-    try:
-        pidfd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return None
-    process = DaemonProcess(pid, pidfd)
-    try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    except (FileNotFoundError, ProcessLookupError):
-        command = []
-    if str(folder / PID_FILE).encode() not in command or not process.alive():
-        process.close()
-        return None
+        process = lasting_process.find_by_pid(pid, folder / PID_FILE)
     return process
 
 
@@ -141,17 +82,7 @@ def spawn(program: str, folder: Path, arguments: Sequence[str]) -> None:
             *arguments,
         ]  # fmt: skip
         try:
-            # setsid forks, so that the daemon is nobody's child here and no signal of a
-            # terminal reaches it.
-            subprocess.run(
-                ["setsid", "--fork", *command],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd="/",
-                pass_fds=(qmp.fileno(), nbd.fileno()),
-                check=True,
-            )
+            lasting_process.start(command, log, (qmp.fileno(), nbd.fileno()))
         except (OSError, subprocess.CalledProcessError) as error:
             raise EngineError(f"the storage daemon could not be started: {error}") from error
 
@@ -168,12 +99,7 @@ def check_socket_path(run_dir: Path, name_length: int) -> None:
 
 def log_tail(folder: Path) -> str:
     """The last line that the daemon wrote to its log."""
-    try:
-        text = (folder / LOG_FILE).read_text(errors="replace").strip()
-        lines = [line for line in text.splitlines() if not line.startswith(TRACED)]
-    except FileNotFoundError:
-        lines = []
-    return lines[-1] if lines else "its log is empty"
+    return lasting_process.last_line(folder / LOG_FILE, besides=TRACED)
 
 
 def clear(folder: Path) -> None:

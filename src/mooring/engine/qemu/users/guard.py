@@ -24,11 +24,11 @@ import structlog
 
 from mooring.engine.interface import Client, Clients, MayShare
 from mooring.engine.qemu.daemon import process
-from mooring.engine.qemu.daemon.process import DaemonProcess
 from mooring.engine.qemu.instances import Instance
 from mooring.engine.qemu.users.changes import Changes
 from mooring.engine.qemu.users.sockets import Peer, Sockets, command_of, started_at
 from mooring.engine.qemu.users.users import Use, Users, clients
+from mooring.host.lasting_process import LastingProcess
 from mooring.model.clock import Clock
 from mooring.observe.loop import Loop
 
@@ -58,7 +58,7 @@ class _Watched:
     """A running daemon: its connections, and when to look at them again."""
 
     instance: Instance
-    process: DaemonProcess
+    process: LastingProcess
     users: Users
     watch: int
     refused: dict[str, str] = field(default_factory=dict)
@@ -167,7 +167,7 @@ class Guard:
         self.wake()
         return watched
 
-    def _open(self, instance: Instance, running: DaemonProcess) -> _Watched | None:
+    def _open(self, instance: Instance, running: LastingProcess) -> _Watched | None:
         sockets = Sockets(running.pid, running.pidfd, process.bound_at(instance.folder))
         try:
             sockets.links()

@@ -1,0 +1,125 @@
+"""A process that outlives whoever started it: started, found again, ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import IO
+
+KILL_SECONDS = 10.0
+
+
+class LastingProcess:
+    """A running process, known by its pidfd, which stays right when the pid is used again.
+
+    Close it, or use `with`: it runs on.
+    """
+
+    def __init__(self, pid: int, pidfd: int) -> None:
+        self.pid = pid
+        self.pidfd = pidfd
+
+    def alive(self) -> bool:
+        """Whether it runs; reaps it if it was left to us (as it is when we are process 1)."""
+        return self.pidfd >= 0 and not self.wait(0.0)
+
+    def wait(self, timeout: float) -> bool:
+        """Wait for its end; False when `timeout` seconds have passed."""
+        if self.pidfd < 0:
+            return True
+        poll = select.poll()
+        poll.register(self.pidfd, select.POLLIN)
+        if not poll.poll(timeout * 1000):
+            return False
+        # In the usual case it is the child of process 1, not ours.
+        with contextlib.suppress(ChildProcessError):
+            os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG)
+        return True
+
+    def ask_to_end(self) -> None:
+        """Send it SIGTERM."""
+        self._signal(signal.SIGTERM)
+
+    def kill(self, patience: float = KILL_SECONDS) -> None:
+        """End it at once, and wait up to `patience` seconds until it is gone."""
+        self._signal(signal.SIGKILL)
+        self.wait(patience)
+
+    def end(self, patience: float, kill_patience: float = KILL_SECONDS) -> None:
+        """Ask it to end, kill it if it has not within `patience` seconds, and wait for that."""
+        self.ask_to_end()
+        if not self.wait(patience):
+            self.kill(kill_patience)
+
+    def close(self) -> None:
+        """Let go of it; it runs on."""
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+            self.pidfd = -1
+
+    def __enter__(self) -> LastingProcess:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.pidfd, number)
+
+
+def start(command: Sequence[str], log: IO[bytes], pass_fds: Collection[int] = ()) -> None:
+    """Start a program that runs on when this process has ended; what it says goes to `log`.
+
+    Nobody's child here, it is out of reach of a terminal's signals. Raises OSError,
+    subprocess.CalledProcessError.
+    """
+    subprocess.run(
+        ["setsid", "--fork", *command],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        cwd="/",
+        pass_fds=pass_fds,
+        check=True,
+    )
+
+
+def find(pid_file: Path, word: Path) -> LastingProcess | None:
+    """The process whose pid the file holds, if it runs and has `word` in its command line."""
+    try:
+        pid = int(pid_file.read_text())
+    except (OSError, ValueError):
+        return None
+    return find_by_pid(pid, word)
+
+
+def find_by_pid(pid: int, word: Path) -> LastingProcess | None:
+    """That process, if it runs and has `word` in its command line: the pid may be another's."""
+    try:
+        process = LastingProcess(pid, os.pidfd_open(pid))
+    except ProcessLookupError:
+        return None
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        command = []
+    if os.fsencode(word) not in command or not process.alive():
+        process.close()
+        return None
+    return process
+
+
+def last_line(log: Path, besides: tuple[str, ...] = ()) -> str:
+    """The last line of a process' log, without those that begin like one of `besides`."""
+    try:
+        text = log.read_text(errors="replace").strip()
+    except FileNotFoundError:
+        text = ""
+    lines = [line for line in text.splitlines() if not line.startswith(besides)]
+    return lines[-1] if lines else "its log is empty"
