@@ -1,4 +1,4 @@
-"""The freeze of a snapshot that is recorded: its disks at one instant, or nothing of it."""
+"""The freeze of a recorded snapshot: all its disks at one instant, or none."""
 
 from __future__ import annotations
 

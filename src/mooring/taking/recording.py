@@ -1,4 +1,4 @@
-"""What the catalog holds of a snapshot: reserved, then confirmed or taken back, deleted at last."""
+"""The catalog's record of a snapshot: reserved, confirmed or taken back, finally deleted."""
 
 from __future__ import annotations
 

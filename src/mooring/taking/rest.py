@@ -1,4 +1,4 @@
-"""Freezing disks with their users at rest, if that can be had."""
+"""Freezing disks, with their users at rest if possible."""
 
 from __future__ import annotations
 
