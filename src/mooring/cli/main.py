@@ -54,7 +54,7 @@ def _begin(arguments: list[str], sessions: list[Session]) -> int:
     if arguments[0] in {"--help", "-h"}:
         arguments = ["help"]
     if arguments[0] == "completion":
-        from mooring.cli import completion
+        from mooring.cli.own import completion
 
         return completion.run(arguments[1:])
     if arguments[0] == "export":
@@ -111,36 +111,36 @@ def _run_own(
 
         return help_pages.show_overview()
     if command == "wait":
-        from mooring.cli import wait
+        from mooring.cli.own import wait
 
         return wait.run(model, rest, options, session)
     if command in {"uri", "device"}:
-        from mooring.cli import uri
+        from mooring.cli.own import uri
 
         return uri.run(model, command, rest, options, session)
     if command == "export":
-        from mooring.cli import export
+        from mooring.cli.own import export
 
         return export.run(model, rest, options, session)
     if command == "import":
-        from mooring.cli import import_image
+        from mooring.cli.own import import_image
 
         return import_image.run(model, rest, options, session)
     if command in {"ls", "cp"}:
-        from mooring.cli import file_commands
+        from mooring.cli.own import file_commands
 
         run = file_commands.run_ls if command == "ls" else file_commands.run_cp
         return run(model, rest, options, session)
     if command == "stat":
-        from mooring.cli import facts
+        from mooring.cli.own import facts
 
         return facts.run(model, rest, options, session)
     if command in {"diff", "usage"}:
-        from mooring.cli import vault_commands
+        from mooring.cli.own import vault_commands
 
         ask = vault_commands.run_diff if command == "diff" else vault_commands.run_usage
         return ask(model, rest, options, session)
-    from mooring.cli import completion
+    from mooring.cli.own import completion
 
     return completion.run(rest)
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from mooring.cli import operation, style
 from mooring.cli.help import pages as help_pages
 from mooring.cli.input import parser
-from mooring.cli.vault_commands import amount
+from mooring.cli.own.vault_commands import amount
 from mooring.model.errors import CommandError
 
 TYPE_CHECKING = False

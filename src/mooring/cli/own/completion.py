@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import sys
 
-from mooring.cli import facts, operation
+from mooring.cli import operation
 from mooring.cli.connection.session import Session
 from mooring.cli.help import pages as help_pages
 from mooring.cli.help.texts import GLOBAL_OPTIONS
 from mooring.cli.input import arguments, parser
 from mooring.cli.input.names import OWN_COMMANDS, command_names, operation_name
 from mooring.cli.options import Options
-from mooring.cli.wait import WAITERS
+from mooring.cli.own import facts
+from mooring.cli.own.wait import WAITERS
 from mooring.protocol import service_model
 
 TYPE_CHECKING = False

@@ -1,0 +1,1 @@
+"""Commands of Mooring's own, which `aws lightsail` does not have."""
