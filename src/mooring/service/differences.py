@@ -6,60 +6,60 @@ import re
 
 from mooring.service.answers.nothing_kept import LISTS
 
-_KEPT = "The value is kept and told back. It has no effect: Mooring runs no machines."
+_KEPT = "The value is stored and returned. It has no effect: Mooring runs no machines."
 _TOLD = (
-    "The address is from a range for documentation (RFC 5737), and only told: nothing is routed."
+    "The address is from a documentation range (RFC 5737), and only reported: nothing is routed."
 )
-_NOTHING = "The list is always empty: {} are not kept here."
+_NOTHING = "The list is always empty: Mooring has no {}."
 _WORD = re.compile(r"[A-Z][a-z]+|[A-Z]+(?=[A-Z]|$)")
 
 DIFFERENCES: dict[str, str] = {
     "AllocateStaticIp": f"{_TOLD} It is lost with the catalog.",
-    "AttachDisk": "The disk is served over NBD; `diskPath` is only kept. A wish for "
-    "`autoMounting` is told back as `NotMounted`: mounting is up to the machine.",
+    "AttachDisk": "The disk is served over NBD; `diskPath` is only stored. `autoMounting` is "
+    "answered with `NotMounted`: mounting is up to the machine.",
     "AttachStaticIp": "The address is the instance's `publicIpAddress`; nothing is routed.",
-    "CopySnapshot": "Only what the target region does not have of the disk is read and stored.",
-    "CreateDiskFromSnapshot": "The disk is usable at once, before it has all data.",
-    "CreateDiskSnapshot": "With `instanceName` it is refused: instances have no system disk here. "
+    "CopySnapshot": "Only what the target region lacks of the disk is read and stored.",
+    "CreateDiskFromSnapshot": "The disk is usable immediately, before all its data is copied.",
+    "CreateDiskSnapshot": "Refused with `instanceName`: instances have no system disk here; "
     "CreateInstanceSnapshot takes all disks of an instance. The snapshot has the tag "
-    "`mooring:consistency` besides those of the request, which is left out where a client gives "
+    "`mooring:consistency` in addition to those of the request; it is ignored if a client gives "
     "it.",
-    "CreateInstanceSnapshot": "It holds the attached disks only, for there is no system disk. One "
-    "of an instance without disks is available at once. `sizeInGb` is the sum of its disks. Its "
-    "tags are as with CreateDiskSnapshot.",
+    "CreateInstanceSnapshot": "It holds only the attached disks: there is no system disk. One of "
+    "an instance without disks is available immediately. `sizeInGb` is the sum of its disks. For "
+    "its tags see CreateDiskSnapshot.",
     "CreateInstances": "Nothing is booted: an instance is a place to attach disks to. The "
-    "blueprint `external` is Mooring's own. `userData` has no effect. A `keyPairName` is kept, "
-    "and need not be that of a key pair; no default key pair is made.",
-    "CreateKeyPair": "The private key is in the answer and nowhere else: a client that asks again "
-    "after it has lost the answer is told that the name is in use. Key pairs are lost with the "
-    "catalog.",
-    "CreateInstancesFromSnapshot": "Disks are usable at once. Without `attachedDiskMapping` they "
-    "are called after the new instance and the old disk. If one cannot be made, nothing of its "
-    "instance is left.",
-    "DeleteAutoSnapshot": "One of several of a day is named by the minute: `2026-11-24T12:15`.",
+    "blueprint `external` is Mooring's own. `userData` has no effect. `keyPairName` is stored, "
+    "and need not name an existing key pair; no default key pair is made.",
+    "CreateKeyPair": "The private key is in the reply and nowhere else: a client that lost the "
+    "reply and asks again is told that the name is in use. Key pairs are lost with the catalog.",
+    "CreateInstancesFromSnapshot": "Disks are usable immediately. Without `attachedDiskMapping` "
+    "they are named after the new instance and the old disk. If one cannot be made, nothing of its "
+    "instance remains.",
+    "DeleteAutoSnapshot": "If a day has several, name one by the minute: `2026-11-24T12:15`.",
     "DeleteDisk": "Refused without `forceDeleteAddOns` while the disk has the add-on, or the tag "
     "`mooring:snapshots`.",
     "DeleteInstance": "Its disks are detached and kept, as on the real service. Refused without "
     "`forceDeleteAddOns` while the instance has the add-on, or the tag `mooring:snapshots`.",
-    "DetachStaticIp": "The instance has its former public address again.",
-    "DisableAddOn": "The add-on is shown on as `Disabled`, with its time of day.",
-    "DownloadDefaultKeyPair": "Not for keys that are bound to tags. Its private key is a file in "
-    "the data directory, readable for the server only.",
+    "DetachStaticIp": "The instance gets its former public address back.",
+    "DisableAddOn": "The add-on is still shown, as `Disabled`, with its time of day.",
+    "DownloadDefaultKeyPair": "Not for keys that are bound to tags. The private key is a file in "
+    "the data directory that only the server can read.",
     "DetachDisk": "Possible while the instance runs, unless a client uses the disk.",
-    "EnableAddOn": "Only AutoSnapshot. Of an instance it takes all attached disks at one instant, "
-    "for there is no system disk. The tag `mooring:snapshots` asks for other rhythms.",
-    "GetAutoSnapshots": "Those by the tag `mooring:snapshots`, too, with the minute as their date.",
-    "ExportSnapshot": "It is exported into raw image files on the server's host, sparse and "
-    "compared: one file, of an instance snapshot one for each disk. Nothing goes to Amazon.",
-    "GetDistributionLatestCacheReset": "The answer is empty: there are no distributions.",
+    "EnableAddOn": "Only AutoSnapshot. For an instance it takes all attached disks at one instant: "
+    "there is no system disk. The tag `mooring:snapshots` sets other rhythms.",
+    "GetAutoSnapshots": "Includes those of the tag `mooring:snapshots`, with the minute in their "
+    "date.",
+    "ExportSnapshot": "Written to raw image files on the server's host, sparse and compared with "
+    "the snapshot: one file, or for an instance snapshot one per disk. Nothing goes to Amazon.",
+    "GetDistributionLatestCacheReset": "The reply is empty: there are no distributions.",
     "GetExportSnapshotRecords": "`destinationInfo` has the path of the file or directory.",
-    "GetBlueprints": "Besides those of Lightsail there are `external` and `host`.",
-    "GetBundles": "Besides those of Lightsail there is `external`. Nothing is charged.",
-    "GetInstance": "There is no system disk and no health. Addresses are from ranges for "
-    "documentation and only told; the instance's tag `mooring:address` gives the machine's real "
-    "one. `username` is that of the blueprint; `external` and `host` have none.",
-    "GetKeyPair": "`LightsailDefaultKeyPair` is there once it has been downloaded.",
-    "ImportKeyPair": "Without tags in the request it gets those that the caller's key is bound to.",
+    "GetBlueprints": "In addition to Lightsail's there are `external` and `host`.",
+    "GetBundles": "In addition to Lightsail's there is `external`. Nothing is charged.",
+    "GetInstance": "There is no system disk and no health. Addresses are from documentation ranges "
+    "and only reported; the instance's tag `mooring:address` sets the machine's real one. "
+    "`username` is the blueprint's; `external` and `host` have none.",
+    "GetKeyPair": "`LightsailDefaultKeyPair` exists once it has been downloaded.",
+    "ImportKeyPair": "Without tags in the request it gets those that bind the caller's key.",
     "GetInstancePortStates": "No port is shown until one is opened: Mooring has no firewall.",
     "GetDiskSnapshot": "Among its tags is `mooring:consistency`: see CreateDiskSnapshot.",
     "GetDiskSnapshots": "Among their tags is `mooring:consistency`: see CreateDiskSnapshot.",
@@ -72,14 +72,14 @@ DIFFERENCES: dict[str, str] = {
     "real service: see docs/design/api.md.",
     "GetOperations": "`operationType` is as with GetOperation. Newest first, as its example shows, "
     "though its text says the opposite; all operations, in pages of 100, though its text says 200 "
-    "in all.",
-    "GetOperationsForResource": "`operationType` is as with GetOperation. Newest first; also of a "
-    "resource that is gone.",
-    "GetProfile": "Always `Lightsailor`, the one without a membership.",
-    "GetRegions": "Those that the server serves; without zones for databases.",
-    "IsVpcPeered": "Always false: there is no network to be peered with.",
-    "ReleaseStaticIp": "One that is attached is detached first.",
-    "RebootInstance": "Clients of the instance's disks are cut off and may connect again.",
+    "in total.",
+    "GetOperationsForResource": "`operationType` is as with GetOperation. Newest first; also for a "
+    "deleted resource.",
+    "GetProfile": "Always `Lightsailor`, the profile without a membership.",
+    "GetRegions": "Only those that the server serves, without zones for databases.",
+    "IsVpcPeered": "Always false: there is no network to peer with.",
+    "ReleaseStaticIp": "A static IP that is attached is detached first.",
+    "RebootInstance": "Clients of the instance's disks are disconnected and may reconnect.",
     "StopInstance": "Its disks are flushed and no longer served. `force` changes nothing.",
     "OpenInstancePublicPorts": _KEPT,
     "CloseInstancePublicPorts": _KEPT,
@@ -94,7 +94,7 @@ DIFFERENCES: dict[str, str] = {
 """What users of the real service should know, by operation served; nothing for the others."""
 
 NOT_SERVED: dict[str, str] = {
-    "An export is a file here, of which no machine is made": "CreateCloudFormationStack",
+    "An export is a file here; no machine is made from it": "CreateCloudFormationStack",
     "Mooring runs no machines: there is nothing to log in to, to measure or to set up": """
         CreateGUISessionAccessDetails DeleteKnownHostKeys
         GetInstanceAccessDetails GetInstanceMetricData
