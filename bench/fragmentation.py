@@ -23,7 +23,7 @@ from bench.vault_step import info
 from mooring.model.clock import SystemClock
 from mooring.model.extents import BLOCK_SIZE, Extent
 from mooring.vault.store.directory import DirectoryStore
-from mooring.vault.vault import Vault
+from mooring.vault.vault import Vault, VaultOptions
 
 CHUNK = 4 * 1024 * 1024
 MIB = 1024 * 1024
@@ -85,7 +85,7 @@ def fill(store: DirectoryStore, limit: int, content: Content, snapshots: int) ->
     ratios = []
 
     with Vault.create_or_open(
-        store, SystemClock(), consolidate_frames=limit, index_bytes=0
+        store, SystemClock(), VaultOptions(consolidate_frames=limit, index_bytes=0)
     ) as vault:
 
         def save(name: str, parent: str | None, extents: Iterable[Extent]) -> int:
@@ -123,7 +123,7 @@ def compare(store: DirectoryStore, name: str, rounds: int) -> tuple[float, float
 
 def read(store: DirectoryStore, name: str) -> tuple[float, float]:
     """Read a snapshot in full with a new vault; return seconds and seconds of CPU."""
-    with Vault.create_or_open(store, SystemClock(), index_bytes=0) as vault:
+    with Vault.create_or_open(store, SystemClock(), VaultOptions(index_bytes=0)) as vault:
         began, cpu = time.perf_counter(), time.process_time()
         with vault.open(name) as reader:
             for offset in range(0, reader.size, CHUNK):

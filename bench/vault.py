@@ -30,7 +30,7 @@ from mooring.vault.format.frame import Kind, Packer
 from mooring.vault.format.layout import FRAME_BYTES
 from mooring.vault.format.root import SnapshotInfo
 from mooring.vault.store.directory import DirectoryStore
-from mooring.vault.vault import Vault
+from mooring.vault.vault import Vault, VaultOptions
 
 CHUNK = 4 * 1024 * 1024
 MIB = 1024 * 1024
@@ -68,7 +68,7 @@ class Bench:
 
         def opened() -> Vault:
             return Vault.create_or_open(
-                store, SystemClock(), level=self.level, threads=self.threads
+                store, SystemClock(), VaultOptions(level=self.level, threads=self.threads)
             )
 
         with opened() as vault:

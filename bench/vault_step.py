@@ -18,7 +18,7 @@ from mooring.vault.format.frame import Kind, Packer
 from mooring.vault.format.layout import FRAME_BYTES
 from mooring.vault.format.root import SnapshotInfo
 from mooring.vault.store.directory import DirectoryStore
-from mooring.vault.vault import Vault
+from mooring.vault.vault import Vault, VaultOptions
 
 CHUNK = 4 * 1024 * 1024
 TELLS = "seconds inside: "
@@ -28,7 +28,10 @@ def run_step(
     step: str, repository: Path, image: Path, changes: Path | None, key: bytes | None
 ) -> None:
     with Vault.create_or_open(
-        DirectoryStore(repository), SystemClock(), threads=os.cpu_count() or 1, secret=key
+        DirectoryStore(repository),
+        SystemClock(),
+        VaultOptions(threads=os.cpu_count() or 1),
+        secret=key,
     ) as vault:
         if step == "restore":
             restore(vault, image.with_name("out"))

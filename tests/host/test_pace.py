@@ -16,7 +16,7 @@ from mooring.model.clock import ManualClock
 from mooring.vault.format.frame import Packer
 from mooring.vault.format.layout import FRAME_BYTES
 from mooring.vault.store.memory import MemoryStore
-from mooring.vault.vault import Vault
+from mooring.vault.vault import Vault, VaultOptions
 from tests.vault.disks import store
 
 MIB = 1024 * 1024
@@ -55,7 +55,7 @@ def test_several_uploads_share_the_rate() -> None:
 def test_a_snapshot_keeps_to_the_rate() -> None:
     clock = ManualClock()
     data = random.Random(1).randbytes(40 * FRAME_BYTES)
-    with Vault.create_or_open(MemoryStore(), clock, bytes_per_second=MIB) as vault:
+    with Vault.create_or_open(MemoryStore(), clock, VaultOptions(bytes_per_second=MIB)) as vault:
         store(vault, "a", {0: data})
         assert 19 < clock.monotonic() <= 20
         # What is not stored costs no time.
@@ -74,7 +74,7 @@ def test_the_threads_that_compress_give_way(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(Packer, "pack", noted)
     before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     data = random.Random(1).randbytes(4 * FRAME_BYTES)
-    with Vault.create_or_open(MemoryStore(), ManualClock(), nice=before + 7) as vault:
+    with Vault.create_or_open(MemoryStore(), ManualClock(), VaultOptions(nice=before + 7)) as vault:
         store(vault, "a", {0: data})
         nice: Future[int] = vault._sealers.submit(
             lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id())

@@ -109,7 +109,7 @@ def test_killed_when_the_root_is_durable_the_snapshot_completes(
         patch.setattr(world.engine, "release", die)
         with pytest.raises(Killed):
             world.settle()
-    assert len(list(world.vault.roots())) == 1
+    assert len(list(world.vault.snapshot_ids())) == 1
     assert world.state("first")["state"] == "pending"
 
     recover(world.backend)
@@ -277,7 +277,7 @@ def test_a_step_that_always_fails_is_undone_and_told(
         assert world.call("GetDisk", diskName="data")["disk"]["state"] == wanted
     else:
         assert world.state("first")["state"] == wanted
-        assert list(world.vault.roots()) == []
+        assert list(world.vault.snapshot_ids()) == []
     with world.catalog.read() as transaction:
         assert transaction.jobs.all() == []
     world.close()

@@ -17,6 +17,7 @@ from mooring.jobs.table import PROCEDURES
 from mooring.model.extents import BLOCK_SIZE
 from mooring.model.resources.job import JobKind
 from mooring.observe import metrics
+from mooring.vault.claims.claims import Claims
 from mooring.vault.claims.exclusive import without_collectors
 from mooring.vault.format.layout import SEGMENTS
 from mooring.vault.keeping.replicate import Replica
@@ -177,7 +178,7 @@ def test_copies_are_kept_where_the_settings_say(world: World, tmp_path: Path) ->
 
     store = DirectoryStore(tmp_path / "copy")
     with Vault.create_or_open(store, world.clock, create=False) as copy:
-        (root,) = copy.roots()
+        (root,), _ = copy.readable_roots()
         assert root.info.name == "first"
         assert copy.verify() == []
     now = world.clock.now_ms() / 1000
@@ -191,7 +192,7 @@ def test_copies_are_kept_where_the_settings_say(world: World, tmp_path: Path) ->
     world.clock.advance(3600)
     schedule.look()
     # Somebody else is at it: that is no failure, and tried again.
-    with without_collectors(store, world.clock, world.backend.ids, copy._cipher):
+    with without_collectors(Claims(store, world.clock, world.backend.ids, copy._cipher)):
         world.settle()
     assert len(list(store.names("roots/"))) == 1
     world.clock.advance(BUSY_SECONDS + 1)

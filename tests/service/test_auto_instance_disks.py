@@ -156,7 +156,7 @@ def test_an_instance_without_disks(world: World) -> None:
     assert {one["status"] for one in found} == {"Success"}
     assert len([one for one in found if "T" not in one["date"]]) == 7
     assert len([one for one in found if "T" in one["date"]]) in (3, 4)
-    assert list(world.vault.roots()) == []
+    assert list(world.vault.snapshot_ids()) == []
     world.call(
         "CreateInstancesFromSnapshot",
         instanceNames=["new"],
@@ -245,7 +245,7 @@ def test_one_part_that_fails_is_a_failure_of_that_day(
     live(world, DAY_MS)
 
     assert [one["status"] for one in autos(world, "web")] == ["Success", "Failed"]
-    assert len(list(world.vault.roots())) == 2
+    assert len(list(world.vault.snapshot_ids())) == 2
     is_clean(world)
 
 

@@ -148,7 +148,7 @@ def test_seven_are_kept_and_the_room_comes_back(world: World) -> None:
     assert dates(world, "web") == [f"2026-12-0{n}" for n in (3, 2, 1)] + [
         f"2026-11-{n}" for n in (30, 29, 28, 27)
     ]
-    assert len(list(world.vault.roots())) == 2 * 7
+    assert len(list(world.vault.snapshot_ids())) == 2 * 7
     # Each was stored as what had changed since the one before.
     changed = {part.disk_name: part.changed_bytes for part in taken(world)[-1].parts}
     assert changed == {"data": BLOCK_SIZE, "logs": 0}
@@ -269,7 +269,7 @@ def test_a_copy_of_one_is_a_manual_one(world: World) -> None:
         for part in found.parts:
             with world.backend.vaults[region].open(part.id) as reader:
                 assert reader.read(0, BLOCK_SIZE) == wanted[part.disk_name]
-    assert len(list(world.vault.roots())) == 2
+    assert len(list(world.vault.snapshot_ids())) == 2
 
 
 # --- deleting
@@ -287,7 +287,7 @@ def test_delete_one_by_its_date(world: World) -> None:
     assert operation["operationDetails"] == "DeleteAutoSnapshot-2026-11-24"
     world.settle()
     assert dates(world, "web") == ["2026-11-25"]
-    assert len(list(world.vault.roots())) == 2
+    assert len(list(world.vault.snapshot_ids())) == 2
     with pytest.raises(NotFoundException, match="does not exist: web of 2026-11-24"):
         world.call("DeleteAutoSnapshot", resourceName="web", date="2026-11-24")
 
@@ -311,7 +311,7 @@ def test_they_go_with_the_instance_but_only_by_force(world: World, pending: bool
     with world.catalog.read() as transaction:
         (left,) = transaction.snapshots.all()
         assert transaction.instance_snapshots.all() == []
-    assert [root.id for root in world.vault.roots()] == [left.id]
+    assert list(world.vault.snapshot_ids()) == [left.id]
     is_clean(world)
     world.instance()
     assert dates(world, "web") == []
@@ -360,7 +360,7 @@ def test_a_tag_gives_an_instance_rhythms(world: World) -> None:
     found = [one["createdAt"] for one in autos(world, "web")]
     assert 8 <= len([one for one in found if one > now - 2 * HOUR_MS]) <= 9
     assert 7 <= len([one for one in found if one <= now - 2 * HOUR_MS]) <= 9
-    assert len(list(world.vault.roots())) == 2 * len(found)
+    assert len(list(world.vault.snapshot_ids())) == 2 * len(found)
     newest = autos(world, "web")[0]["date"]
     world.call("DeleteAutoSnapshot", resourceName="web", date=newest)
     assert newest not in dates(world, "web")

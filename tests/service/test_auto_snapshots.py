@@ -108,7 +108,7 @@ def test_seven_are_kept_and_the_room_comes_back(world: World) -> None:
     assert dates(world) == [f"2026-12-0{n}" for n in (3, 2, 1)] + [
         f"2026-11-{n}" for n in (30, 29, 28, 27)
     ]
-    assert len(list(world.vault.roots())) == 7
+    assert len(list(world.vault.snapshot_ids())) == 7
     # Each was stored as what had changed since the one before.
     with world.catalog.read() as transaction:
         found = transaction.snapshots.auto_of_disk(disk_id)
@@ -210,7 +210,7 @@ def test_delete_one_by_its_date(world: World) -> None:
     assert (operation["status"], operation["statusChangedAt"]) == ("Succeeded", None)
     world.settle()
     assert dates(world) == ["2026-11-25"]
-    assert len(list(world.vault.roots())) == 1
+    assert len(list(world.vault.snapshot_ids())) == 1
     with pytest.raises(NotFoundException, match=r"data of 2026-11-24\. get-auto-snapshots"):
         world.call("DeleteAutoSnapshot", resourceName="data", date="2026-11-24")
     with pytest.raises(InvalidInputException, match="YYYY-MM-DD"):
@@ -233,7 +233,7 @@ def test_they_go_with_the_disk_but_only_by_force(world: World) -> None:
     world.call("DeleteDisk", diskName="data", forceDeleteAddOns=True)
     world.settle()
 
-    assert list(world.vault.roots()) == []
+    assert list(world.vault.snapshot_ids()) == []
     with world.catalog.read() as transaction:
         assert transaction.snapshots.all() == []
         assert transaction.jobs.all() == []

@@ -270,7 +270,7 @@ def test_the_source_may_go_meanwhile(world: World) -> None:
     world.settle()
 
     assert held(world, "far", len(data)) == data
-    assert list(world.vault.roots()) == []
+    assert list(world.vault.snapshot_ids()) == []
 
 
 def test_a_pending_copy_that_is_deleted_leaves_nothing(world: World) -> None:
@@ -283,7 +283,7 @@ def test_a_pending_copy_that_is_deleted_leaves_nothing(world: World) -> None:
     world.settle()
 
     assert world.call("GetActiveNames", region=FAR)["activeNames"] == []
-    assert list(world.backend.vaults[FAR].roots()) == []
+    assert list(world.backend.vaults[FAR].snapshot_ids()) == []
     assert list(world.stores[FAR].names(SEGMENTS)) == []
     (deleted, copied) = world.call("GetOperationsForResource", region=FAR, resourceName="far")[
         "operations"
@@ -312,7 +312,7 @@ def test_damage_in_the_source_is_told_and_nothing_is_kept(world: World) -> None:
     (operation,) = world.call("GetOperations", region=FAR)["operations"]
     assert (operation["status"], operation["errorCode"]) == ("Failed", "Damage")
     assert "is damaged in bytes 0 to 4095" in operation["errorDetails"]
-    assert list(world.backend.vaults[FAR].roots()) == []
+    assert list(world.backend.vaults[FAR].snapshot_ids()) == []
 
 
 def test_damage_in_the_twin_costs_only_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,7 @@ def test_a_tag_gives_a_disk_rhythms(world: World) -> None:
     old = [one for one in found if one <= now - 2 * HOUR_MS]
     assert 7 <= len(old) <= 9
     assert all(55 * MINUTE_MS <= a - b <= 65 * MINUTE_MS for a, b in itertools.pairwise(old[:-1]))
-    assert len(list(world.vault.roots())) == len(found)
+    assert len(list(world.vault.snapshot_ids())) == len(found)
     # Named by the minute where a day has several.
     newest = autos(world)[0]
     assert newest["date"] == datetime.fromtimestamp(newest["createdAt"] / 1000, UTC).strftime(

@@ -223,7 +223,7 @@ def test_a_snapshot_deleted_meanwhile_is_there_until_it_is_exported(world: World
     folder = Path(record(world)["destinationInfo"]["id"])
     for name in PATHS:
         check(folder / f"{name}.raw")
-    assert len(list(world.vault.roots())) == 1
+    assert len(list(world.vault.snapshot_ids())) == 1
 
 
 def test_what_cannot_be_asked_for(world: World) -> None:

@@ -105,7 +105,7 @@ def test_an_instance_is_made_from_a_copy(used: World) -> None:
     )
     used.settle()
 
-    assert list(used.vault.roots()) == []
+    assert list(used.vault.snapshot_ids()) == []
     engine = used.engines["us-west-2a"]
     with used.catalog.read() as transaction:
         for name, data in wanted.items():
@@ -122,7 +122,7 @@ def test_a_pending_copy_that_is_deleted_leaves_nothing(used: World) -> None:
     used.call("DeleteInstanceSnapshot", region=FAR, instanceSnapshotName="far")
     used.settle()
 
-    assert list(used.backend.vaults[FAR].roots()) == []
+    assert list(used.backend.vaults[FAR].snapshot_ids()) == []
     with used.catalog.read() as transaction:
         assert transaction.jobs.all() == []
     operations = used.call("GetOperations", region=FAR)["operations"]

@@ -153,7 +153,7 @@ def test_deleting_it_harms_nothing_and_leaves_nothing(used: World) -> None:
     with used.catalog.read() as transaction:
         (later,) = transaction.snapshots.all()
         assert transaction.jobs.all() == []
-    assert [root.id for root in used.vault.roots()] == [later.id]
+    assert list(used.vault.snapshot_ids()) == [later.id]
     assert stored(used, later) == wanted
     used.instance_snapshot("all")
 
@@ -163,7 +163,7 @@ def test_deleted_while_pending_it_leaves_nothing(used: World) -> None:
     used.call("DeleteInstanceSnapshot", instanceSnapshotName="all")
     used.settle()
 
-    assert list(used.vault.roots()) == []
+    assert list(used.vault.snapshot_ids()) == []
     newest = [one for one in used.operations("web") if one["operationDetails"] == "all"]
     assert (newest[0]["status"], newest[0]["errorCode"]) == ("Failed", "Canceled")
     for name in PATHS:
@@ -190,7 +190,7 @@ def test_one_part_that_cannot_be_stored_fails_the_whole(
     assert (newest["status"], newest["errorDetails"]) == ("Failed", "the disk does not answer")
     used.call("DeleteInstanceSnapshot", instanceSnapshotName="all")
     used.settle()
-    assert list(used.vault.roots()) == []
+    assert list(used.vault.snapshot_ids()) == []
 
 
 def test_of_a_stopped_instance(used: World) -> None:
@@ -264,7 +264,7 @@ def test_killed_while_it_is_taken_it_is_whole_or_not_at_all(used: World, frozen:
         assert used.call("GetActiveNames")["activeNames"] == ["data", "logs", "web"]
         with used.catalog.read() as transaction:
             assert transaction.jobs.all() == []
-        assert list(used.vault.roots()) == []
+        assert list(used.vault.snapshot_ids()) == []
     now = contents(used)
     used.instance_snapshot("next")
     used.settle()

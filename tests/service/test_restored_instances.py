@@ -102,11 +102,11 @@ def test_disks_are_usable_before_they_are_filled(
     # Meanwhile the snapshot may be deleted: it stays in the vault until the disks are filled.
     saved.call("DeleteInstanceSnapshot", instanceSnapshotName="all")
     saved.runner.drain()
-    assert len(list(saved.vault.roots())) == 2
+    assert len(list(saved.vault.snapshot_ids())) == 2
     monkeypatch.undo()
     saved.settle()
     assert {disk: read(saved, f"one-{disk}") for disk in PATHS} == wanted
-    assert list(saved.vault.roots()) == []
+    assert list(saved.vault.snapshot_ids()) == []
 
 
 def test_their_first_snapshots_are_incremental(saved: World) -> None:

@@ -141,7 +141,7 @@ def test_a_pending_snapshot_that_is_deleted_leaves_nothing(world: World) -> None
         world.state("gone")
     assert world.operations("gone")[-1]["status"] == "Failed"
     assert world.operations("gone")[-1]["errorCode"] == "Canceled"
-    assert len(list(world.vault.roots())) == 2
+    assert len(list(world.vault.snapshot_ids())) == 2
     assert world.read(restore(world, "third"), 0, 4 * BLOCK_SIZE) == wanted
 
 
@@ -230,7 +230,7 @@ def test_a_snapshot_may_go_while_a_disk_is_filled_from_it(world: World) -> None:
     world.settle()
 
     assert world.read(world.disk_id("restored"), 0, BLOCK_SIZE) == data
-    assert list(world.vault.roots()) == []
+    assert list(world.vault.snapshot_ids()) == []
 
 
 def test_a_failed_freeze_leaves_nothing_behind(

@@ -127,8 +127,8 @@ def test_damage_is_told_with_the_way_out(world: World) -> None:
         data = bytearray(store.get(name))
         data[-40] ^= 1
         store.put(name, data)
-    world.vault._frames._tables.clear()
-    world.vault._frames._pages.clear()
+    world.vault._workshop.frames._tables.clear()
+    world.vault._workshop.frames._pages.clear()
 
     with pytest.raises(OperationFailureException, match=r"damaged.*`mooringd verify` lists"):
         ask(world, "usage")

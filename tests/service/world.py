@@ -31,7 +31,7 @@ from mooring.quiesce.memory import MemoryQuiescer
 from mooring.service.context import Context
 from mooring.service.table import handlers
 from mooring.vault.store.memory import MemoryStore
-from mooring.vault.vault import Vault
+from mooring.vault.vault import Vault, VaultOptions
 
 REGION, ZONE = "us-east-2", "us-east-2a"
 REGIONS = {REGION: [ZONE, "us-east-2b"], "us-west-2": ["us-west-2a"]}
@@ -57,7 +57,7 @@ class World:
         self.engines = {zone: MemoryEngine() for zones in REGIONS.values() for zone in zones}
         self.stores = {region: MemoryStore() for region in REGIONS}
         vaults = {
-            region: Vault.create_or_open(store, self.clock, threads=1)
+            region: Vault.create_or_open(store, self.clock, VaultOptions(threads=1))
             for region, store in self.stores.items()
         }
         ids = SequentialIds()

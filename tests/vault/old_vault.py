@@ -18,10 +18,10 @@ from pathlib import Path
 from mooring.model.clock import ManualClock
 from mooring.model.extents import BLOCK_SIZE, GIB
 from mooring.model.ids import SequentialIds
-from mooring.vault.claims.margins import TOMBSTONE_KEPT_MS
+from mooring.vault.claims.margins import MARGINS
 from mooring.vault.format.layout import FRAME_BYTES, PAGE_BLOCKS, SEGMENT_BYTES
 from mooring.vault.store.directory import DirectoryStore
-from mooring.vault.vault import Vault
+from mooring.vault.vault import Vault, VaultOptions
 from tests.vault.disks import Disk, info
 from tests.vault.faults import WithoutHoles
 
@@ -66,7 +66,11 @@ def make(directory: Path) -> None:
     small = SEGMENT_BYTES if thinned else FRAME_BYTES * 5 // 4
     clock = ManualClock()
     with Vault.create_or_open(
-        store, clock, ids=SequentialIds(), segment_bytes=small, secret=secret_of(directory.name)
+        store,
+        clock,
+        VaultOptions(segment_bytes=small),
+        ids=SequentialIds(),
+        secret=secret_of(directory.name),
     ) as vault:
         if thinned:
             with vault.begin(info(BEFORE, SIZE)) as writer:
@@ -89,7 +93,7 @@ def make(directory: Path) -> None:
         if thinned:
             vault.delete(BEFORE)
             assert vault.collect().segments_rewritten == 1
-            clock.advance(TOMBSTONE_KEPT_MS / 1000 + 1)
+            clock.advance(MARGINS.tombstone_kept_ms / 1000 + 1)
             vault.collect()
 
 

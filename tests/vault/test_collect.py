@@ -15,12 +15,12 @@ import pytest
 from mooring.model.clock import ManualClock, SystemClock
 from mooring.model.errors import DamageError, DiskFullError, SnapshotNotInVaultError, VaultError
 from mooring.model.extents import BLOCK_SIZE, Buffer
-from mooring.vault.claims.margins import CLAIM_EXPIRES_MS, CLAIM_RENEWED_SECONDS, TOMBSTONE_KEPT_MS
+from mooring.vault.claims.margins import MARGINS
 from mooring.vault.store.directory import DirectoryStore
 from mooring.vault.store.memory import MemoryStore
 from mooring.vault.vault import Vault
 from mooring.vault.writing.writer import SnapshotWriter
-from tests.vault.conftest import SMALL_SEGMENTS
+from tests.vault.conftest import SMALL
 from tests.vault.disks import Disk, check_all, content, info, objects
 
 rng = random.Random(5)
@@ -30,7 +30,7 @@ rng = random.Random(5)
 def other(vault: Vault, memory: MemoryStore, clock: ManualClock) -> Iterator[Vault]:
     """Another server on the same vault."""
     assert vault.id
-    with Vault.create_or_open(memory, clock, segment_bytes=SMALL_SEGMENTS) as opened:
+    with Vault.create_or_open(memory, clock, SMALL) as opened:
         yield opened
 
 
@@ -226,7 +226,7 @@ def test_tombstones_go_after_some_minutes(
     vault.delete("a")
     vault.collect()
     assert [name for name in memory.objects if name.startswith("deleted/a.")]
-    clock.advance(TOMBSTONE_KEPT_MS / 1000 + 1)
+    clock.advance(MARGINS.tombstone_kept_ms / 1000 + 1)
     vault.collect()
 
     assert list(memory.objects) == ["vault"]
@@ -284,7 +284,7 @@ def test_what_a_dead_writer_left_goes_after_an_hour(
     writer = vault.begin(info("a"))
     writer.write(0, rng.randbytes(8000 * BLOCK_SIZE))
     assert segments(memory)
-    clock.advance(CLAIM_EXPIRES_MS / 1000)
+    clock.advance(MARGINS.claim_expires_ms / 1000)
     assert other.collect().segments_deleted == 0
     clock.advance(1)
 
@@ -316,7 +316,7 @@ def test_a_slow_writer_renews_its_claim(vault: Vault, other: Vault, clock: Manua
     with vault.begin(info("a")) as writer:
         for first in range(0, 10_000, 500):
             disk.write(writer, first, content(rng, 200))
-            clock.advance(CLAIM_RENEWED_SECONDS)
+            clock.advance(MARGINS.claim_renewed_seconds)
             other.collect()
         writer.commit()
 
@@ -331,13 +331,13 @@ def test_a_claim_lost_while_the_root_is_written(
 
         def put(self, name: str, data: Buffer, *, replace: bool = True) -> bool:
             if name == "roots/a":
-                clock.advance(CLAIM_EXPIRES_MS / 1000 + 1)
+                clock.advance(MARGINS.claim_expires_ms / 1000 + 1)
                 other.collect()
             return super().put(name, data, replace=replace)
 
     late = Late()
     late.objects = memory.objects
-    with Vault.create_or_open(late, clock, segment_bytes=SMALL_SEGMENTS) as stalled:
+    with Vault.create_or_open(late, clock, SMALL) as stalled:
         writer = stalled.begin(info("a"))
         writer.write(0, rng.randbytes(600 * BLOCK_SIZE))
         with pytest.raises(VaultError, match="the claim for snapshot a expired"):
@@ -376,7 +376,7 @@ def test_collectors_writers_and_readers_all_at_once(tmp_path: Path) -> None:
         disks: dict[str, Disk] = {}
         store = DirectoryStore(tmp_path / "vault")
         try:
-            with Vault.create_or_open(store, SystemClock(), segment_bytes=SMALL_SEGMENTS) as vault:
+            with Vault.create_or_open(store, SystemClock(), SMALL) as vault:
                 for turn in range(12):
                     name = f"s{number}-{turn}"
                     parent = own.choice([None, *disks]) if disks else None
@@ -431,12 +431,13 @@ UPLOAD_AND_HANG = """
 import os, sys, time
 from pathlib import Path
 from mooring.model.clock import SystemClock
-from mooring.vault.claims.margins import TOMBSTONE_KEPT_MS
+from mooring.vault.claims.margins import MARGINS
 from mooring.vault.store.directory import DirectoryStore
-from mooring.vault.vault import Vault
+from mooring.vault.vault import Vault, VaultOptions
 from mooring.vault.writing.writer import SnapshotWriter
 from tests.vault.disks import info
-vault = Vault.create_or_open(DirectoryStore(Path(sys.argv[1])), SystemClock(), segment_bytes=600000)
+options = VaultOptions(segment_bytes=600000)
+vault = Vault.create_or_open(DirectoryStore(Path(sys.argv[1])), SystemClock(), options)
 writer = vault.begin(info("a"))
 writer.write(0, os.urandom(32 << 20))
 print("ready", flush=True)
@@ -453,7 +454,7 @@ def test_a_killed_upload_leaves_nothing_for_long(tmp_path: Path) -> None:
     left = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(left) > 3
 
-    clock = ManualClock(SystemClock().now_ms() + CLAIM_EXPIRES_MS + 60_000)
+    clock = ManualClock(SystemClock().now_ms() + MARGINS.claim_expires_ms + 60_000)
     with Vault.create_or_open(DirectoryStore(tmp_path), clock) as vault:
         report = vault.collect()
 

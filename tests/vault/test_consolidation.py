@@ -25,7 +25,7 @@ from mooring.vault.writing.consolidation import (
     stretch_limit,
 )
 from mooring.vault.writing.framing import STRETCH_FRAMES
-from tests.vault.conftest import SMALL_SEGMENTS
+from tests.vault.conftest import SMALL
 from tests.vault.disks import info
 
 PIECES = 2 * STRETCH_FRAMES + 3
@@ -48,7 +48,7 @@ class Counted(Scatter):
 
 @pytest.fixture
 def vault(memory: MemoryStore, clock: ManualClock) -> Iterator[Vault]:
-    with Vault.create_or_open(memory, clock, segment_bytes=SMALL_SEGMENTS) as opened:
+    with Vault.create_or_open(memory, clock, SMALL) as opened:
         yield opened
 
 
@@ -166,7 +166,7 @@ def test_many_snapshots_keep_their_content_and_few_frames(vault: Vault) -> None:
     # In the long run a stretch is not written again before it was changed as often as that.
     assert 0 < again <= changed * FRAME_BLOCKS // (CONSOLIDATE_FRAMES * (1 - SPREAD))
 
-    scatter = Scatter(vault.root(f"s{SNAPSHOTS}"), vault._frames)
+    scatter = Scatter(vault.root(f"s{SNAPSHOTS}"), vault._workshop.frames)
     counts = [scatter.frames(piece) for piece in range(PIECES)]
     # Without writing again most pieces would be in more than 80.
     assert max(counts) <= CONSOLIDATE_FRAMES * (1 + SPREAD) + 3
@@ -183,7 +183,7 @@ def test_the_count_is_that_of_the_map(vault: Vault) -> None:
             writer.write(piece * FRAME_BYTES + 5 * BLOCK_SIZE, b"x" * BLOCK_SIZE)
         root = writer.commit()
 
-    scatter, pages = Scatter(root, vault._frames), MapReader(root, vault._frames)
+    scatter, pages = Scatter(root, vault._workshop.frames), MapReader(root, vault._workshop.frames)
     counts = [scatter.frames(piece) for piece in range(PIECES)]
 
     assert counts == [2, 1, 0, 2] + [0] * (PIECES - 4)

@@ -8,10 +8,10 @@ import pytest
 
 from mooring.model.clock import ManualClock
 from mooring.model.extents import BLOCK_SIZE
-from mooring.vault.claims.margins import CLAIM_EXPIRES_MS, TOMBSTONE_KEPT_MS
+from mooring.vault.claims.margins import MARGINS
 from mooring.vault.store.memory import MemoryStore
 from mooring.vault.vault import Vault
-from tests.vault.conftest import SMALL_SEGMENTS
+from tests.vault.conftest import SMALL
 from tests.vault.disks import Disk, check_all, info
 from tests.vault.faults import Crash, CrashingStore
 
@@ -53,7 +53,7 @@ def scenario(vault: Vault, done: list[str]) -> None:
 
 def operations() -> int:
     memory = CrashingStore()
-    with Vault.create_or_open(memory, ManualClock(), segment_bytes=SMALL_SEGMENTS) as vault:
+    with Vault.create_or_open(memory, ManualClock(), SMALL) as vault:
         scenario(vault, [])
     return memory.operations
 
@@ -62,7 +62,7 @@ def crash(store: CrashingStore, clock: ManualClock) -> list[str]:
     """Run the scenario until it crashes; return what was done."""
     done: list[str] = []
     try:
-        with Vault.create_or_open(store, clock, segment_bytes=SMALL_SEGMENTS) as vault:
+        with Vault.create_or_open(store, clock, SMALL) as vault:
             scenario(vault, done)
     except Crash:
         return done
@@ -71,7 +71,7 @@ def crash(store: CrashingStore, clock: ManualClock) -> list[str]:
 
 def check_after(store: CrashingStore, done: list[str], clock: ManualClock) -> None:
     """Assert that nothing that was done is lost, and that nothing else is wrong."""
-    with Vault.create_or_open(store, clock, segment_bytes=SMALL_SEGMENTS) as vault:
+    with Vault.create_or_open(store, clock, SMALL) as vault:
         found = set(vault.snapshot_ids())
         if "stored a" in done and "stored b" not in done:
             assert "a" in found
@@ -88,13 +88,13 @@ def check_after(store: CrashingStore, done: list[str], clock: ManualClock) -> No
         if "deleted a" not in done and not ("b" in found and "a" not in found):
             scenario(vault, repeated)
         check_all(vault, {"b": DISKS["b"]})
-        clock.advance(CLAIM_EXPIRES_MS / 1000 + 1)
+        clock.advance(MARGINS.claim_expires_ms / 1000 + 1)
         vault.collect()
         check_all(vault, {"b": DISKS["b"]})
         assert_nothing_left(vault, store)
         vault.delete("b")
         vault.collect()
-        clock.advance(TOMBSTONE_KEPT_MS / 1000 + 1)
+        clock.advance(MARGINS.tombstone_kept_ms / 1000 + 1)
         vault.collect()
         assert list(store.objects) == ["vault"]
 

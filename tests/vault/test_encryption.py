@@ -18,7 +18,7 @@ from mooring.vault.format.layout import CLAIMS, FRAME_BLOCKS, KEY_NAME, ROOTS, S
 from mooring.vault.keeping.scrub import scrub
 from mooring.vault.store.memory import MemoryStore
 from mooring.vault.vault import Vault
-from tests.vault.conftest import SMALL_SEGMENTS
+from tests.vault.conftest import SMALL
 from tests.vault.disks import Disk, check_all, info
 
 SECRET = b"correct horse battery staple"
@@ -32,9 +32,7 @@ def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def open_sealed(store: MemoryStore, secret: bytes | None = SECRET, *, create: bool = True) -> Vault:
-    return Vault.create_or_open(
-        store, ManualClock(), secret=secret, segment_bytes=SMALL_SEGMENTS, create=create
-    )
+    return Vault.create_or_open(store, ManualClock(), SMALL, secret=secret, create=create)
 
 
 @pytest.fixture

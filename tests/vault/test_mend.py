@@ -9,11 +9,11 @@ import pytest
 from mooring.model.clock import ManualClock
 from mooring.model.errors import VaultError
 from mooring.model.extents import BLOCK_SIZE
-from mooring.vault.claims.margins import CLAIM_EXPIRES_MS
+from mooring.vault.claims.margins import MARGINS
 from mooring.vault.format.layout import FRAME_BLOCKS, ROOTS, SEGMENTS
 from mooring.vault.keeping.scrub import scrub
 from mooring.vault.store.memory import MemoryStore
-from mooring.vault.vault import Vault
+from mooring.vault.vault import Vault, VaultOptions
 from tests.vault.disks import Disk, check_all, content, info
 from tests.vault.faults import Crash, CrashingStore
 
@@ -36,7 +36,7 @@ class Live:
 
 def opened(store: MemoryStore, secret: bytes | None = None, ms: int = 0) -> Vault:
     clock = ManualClock(1_700_000_000_000 + ms)
-    return Vault.create_or_open(store, clock, secret=secret, segment_bytes=1 << 20)
+    return Vault.create_or_open(store, clock, VaultOptions(segment_bytes=1 << 20), secret=secret)
 
 
 def make(secret: bytes | None = None) -> tuple[dict[str, bytes], dict[str, Disk]]:
@@ -183,7 +183,7 @@ def test_data_comes_back_from_a_disk(secret: bytes | None) -> None:
             for name in objects
             if name.startswith(SEGMENTS)
             for segment in [bytes.fromhex(name[-32:])]
-            for table in [vault._frames.table(segment)]
+            for table in [vault._workshop.frames.table(segment)]
             for number in range(len(table))
             if table.kinds[number] == 0
         }
@@ -244,7 +244,7 @@ def test_a_crash_at_any_operation(crash_at: int) -> None:
         for name, data in found.objects.items():
             if not name.startswith("claims/"):
                 assert data in (OBJECTS[name], damaged_objects()[name])
-        with opened(found, ms=CLAIM_EXPIRES_MS + 1) as vault:
+        with opened(found, ms=MARGINS.claim_expires_ms + 1) as vault:
             assert vault.mend([store_with(OBJECTS)]).left == []
             check_all(vault, DISKS)
             vault.collect()

@@ -20,7 +20,7 @@ from mooring.model.clock import ManualClock
 from mooring.model.extents import BLOCK_SIZE, GIB
 from mooring.vault.format.layout import DIRECTORY_BYTES, PAGE_BLOCKS
 from mooring.vault.store.memory import MemoryStore
-from mooring.vault.vault import Vault
+from mooring.vault.vault import Vault, VaultOptions
 from tests.vault.conftest import SMALL_SEGMENTS
 from tests.vault.disks import Disk, content, info
 
@@ -54,7 +54,7 @@ class VaultMachine(RuleBasedStateMachine):
 
     def open(self) -> Vault:
         return Vault.create_or_open(
-            self.memory, self.clock, threads=1, segment_bytes=SMALL_SEGMENTS
+            self.memory, self.clock, VaultOptions(threads=1, segment_bytes=SMALL_SEGMENTS)
         )
 
     def teardown(self) -> None:
@@ -180,7 +180,7 @@ class WithoutHoles(VaultMachine):
     can_punch = False
 
     def open(self) -> Vault:
-        return Vault.create_or_open(self.memory, self.clock, threads=1)
+        return Vault.create_or_open(self.memory, self.clock, VaultOptions(threads=1))
 
 
 TestVaultModel = VaultMachine.TestCase

@@ -12,10 +12,11 @@ import pytest
 from mooring.model.clock import ManualClock, SystemClock
 from mooring.model.errors import VaultBusyError, VaultError
 from mooring.model.extents import BLOCK_SIZE
-from mooring.vault.claims.claim import Claim, Purpose
+from mooring.model.ids import RandomIds
+from mooring.vault.claims.claims import Claims
 from mooring.vault.claims.exclusive import without_collectors
-from mooring.vault.claims.margins import CLAIM_EXPIRES_MS
-from mooring.vault.format.header import open_cipher, read_header
+from mooring.vault.claims.margins import MARGINS
+from mooring.vault.format.cipher import Clear
 from mooring.vault.format.layout import FRAME_BLOCKS, FRAME_BYTES, SEGMENTS
 from mooring.vault.keeping.replicate import read_copied
 from mooring.vault.keeping.scrub import scrub
@@ -23,8 +24,8 @@ from mooring.vault.reading.reachable import Walk
 from mooring.vault.store.directory import DirectoryStore
 from mooring.vault.store.interface import Store
 from mooring.vault.store.memory import MemoryStore
-from mooring.vault.vault import Vault
-from tests.vault.conftest import SMALL_SEGMENTS
+from mooring.vault.vault import Vault, VaultOptions
+from tests.vault.conftest import SMALL
 from tests.vault.disks import Disk, check_all, content, info
 from tests.vault.faults import Crash, CrashingStore
 from tests.vault.store.buckets import service
@@ -33,7 +34,7 @@ SECRET = b"the same for both"
 
 
 def opened(store: Store, clock: ManualClock, secret: bytes | None = None) -> Vault:
-    return Vault.create_or_open(store, clock, segment_bytes=SMALL_SEGMENTS, secret=secret)
+    return Vault.create_or_open(store, clock, SMALL, secret=secret)
 
 
 def fill(vault: Vault, disks: dict[str, Disk], name: str, parent: str | None, seed: int) -> None:
@@ -230,7 +231,7 @@ def test_damage_is_told_and_not_copied(
 ) -> None:
     fill(vault, disks, "other", None, 8)
     flip(memory, "roots/b", 40)
-    walk = Walk(vault._frames)
+    walk = Walk(vault._workshop.frames)
     (first, *_) = [segment for segment, _ in walk.segments_in(walk.frames_of(vault.root("a")))]
     flip(memory, next(name for name in memory.objects if name.endswith(first.hex())), 1000)
     target = MemoryStore()
@@ -344,7 +345,7 @@ def test_a_crash_at_any_operation_on_the_copy(crash_at: int) -> None:
         run(source, target, clock)
     for seed in range(3):
         found = target.after_power_cut(random.Random(seed))
-        later = ManualClock(clock.now_ms() + CLAIM_EXPIRES_MS + 1)
+        later = ManualClock(clock.now_ms() + MARGINS.claim_expires_ms + 1)
         if "vault" in found.objects:
             with opened(found, later) as copy:
                 assert copy.verify() == []
@@ -367,24 +368,23 @@ def test_a_collector_gives_way_and_a_copy_waits(
 ) -> None:
     target = MemoryStore()
     vault.replicate(target)
-    vault_id, scheme = read_header(target.get("vault"), "")
-    cipher = open_cipher(target, vault_id, scheme, None)
+    claims = Claims(target, clock, RandomIds(), Clear())
     with opened(target, clock) as copy:
         copy.delete("a")
         before = dict(target.objects)
-        with without_collectors(target, clock, copy._ids, cipher):
+        with without_collectors(claims):
             assert copy.collect().postponed
             assert before.items() <= target.objects.items()
         assert not copy.collect().postponed
-        claim = Claim(target, clock, cipher, "ab" * 16, Purpose.COLLECT, "")
+        claim = claims.to_collect()
         with (
             pytest.raises(VaultError, match="a collection runs on the vault memory, or was killed"),
-            without_collectors(target, clock, copy._ids, cipher),
+            without_collectors(claims),
         ):
             raise AssertionError("it must not begin")
         claim.release()
         with (
-            without_collectors(target, clock, copy._ids, cipher),
+            without_collectors(claims),
             pytest.raises(VaultBusyError, match="somebody copies into the vault memory"),
         ):
             vault.replicate(target)
@@ -394,7 +394,7 @@ def test_a_collector_gives_way_and_a_copy_waits(
 def test_a_deletion_meanwhile_is_no_damage_of_others(clock: ManualClock) -> None:
     """The snapshots share segments; what the deleted one alone needed is gone from them."""
     rng = random.Random(1)
-    vault = Vault.create_or_open(MemoryStore(), clock, segment_bytes=5 * FRAME_BYTES)
+    vault = Vault.create_or_open(MemoryStore(), clock, VaultOptions(segment_bytes=5 * FRAME_BYTES))
     old = Disk()
     with vault.begin(info("a"), None) as writer:
         old.write(writer, 0, content(rng, 8 * FRAME_BLOCKS))
@@ -431,7 +431,7 @@ def test_a_deletion_meanwhile_is_no_damage_of_others(clock: ManualClock) -> None
 def test_several_deletions_meanwhile_are_no_trouble(clock: ManualClock) -> None:
     """One whose turn comes after it was found that what others needed is gone."""
     rng = random.Random(2)
-    vault = Vault.create_or_open(MemoryStore(), clock, segment_bytes=5 * FRAME_BYTES)
+    vault = Vault.create_or_open(MemoryStore(), clock, VaultOptions(segment_bytes=5 * FRAME_BYTES))
     disk = Disk()
     for name, parent in (("a", None), ("b", "a"), ("c", "b")):
         with vault.begin(info(name), parent) as writer:
@@ -478,7 +478,7 @@ def test_beside_the_use_of_both(tmp_path: Path) -> None:
 
     def open_at(name: str) -> Vault:
         store = DirectoryStore(tmp_path / name)
-        return Vault.create_or_open(store, clock, segment_bytes=SMALL_SEGMENTS)
+        return Vault.create_or_open(store, clock, SMALL)
 
     def guarded(work: object) -> threading.Thread:
         def body() -> None:

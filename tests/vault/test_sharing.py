@@ -7,20 +7,22 @@ import random
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mooring.model.clock import ManualClock
 from mooring.model.errors import DamageError, DiskFullError, VaultError
 from mooring.model.extents import BLOCK_SIZE, Buffer
-from mooring.vault.claims.claim import Claim, Purpose
-from mooring.vault.claims.margins import CLAIM_EXPIRES_MS
+from mooring.model.ids import RandomIds
+from mooring.vault.claims.claims import Claims
+from mooring.vault.claims.margins import MARGINS
 from mooring.vault.format import key
 from mooring.vault.format.cipher import Clear
 from mooring.vault.format.layout import FRAME_BLOCKS, FRAME_BYTES
 from mooring.vault.format.root import Root, Statistics
 from mooring.vault.store.memory import MemoryStore
-from mooring.vault.vault import Vault
+from mooring.vault.vault import Vault, VaultOptions
 from mooring.vault.writing.digest_index import DigestIndex, Place
 from mooring.vault.writing.sharing import ASK_AGAIN_SECONDS, REFRESH_SECONDS
 from tests.vault.conftest import SMALL_SEGMENTS
@@ -33,9 +35,11 @@ DATA = random.Random(8).randbytes(BLOCKS * BLOCK_SIZE)
 DISK = Disk(blocks={i: DATA[i * BLOCK_SIZE : (i + 1) * BLOCK_SIZE] for i in range(BLOCKS)})
 
 
-def opened(memory: MemoryStore, clock: ManualClock, **more: object) -> Vault:
-    fields = {"threads": 1, "segment_bytes": SMALL_SEGMENTS, **more}
-    return Vault.create_or_open(memory, clock, **fields)  # type: ignore[arg-type]
+def opened(
+    memory: MemoryStore, clock: ManualClock, *, secret: bytes | None = None, **more: Any
+) -> Vault:
+    options = VaultOptions(**{"threads": 1, "segment_bytes": SMALL_SEGMENTS, **more})
+    return Vault.create_or_open(memory, clock, options, secret=secret)
 
 
 def statistics(root: Root) -> Statistics:
@@ -190,7 +194,6 @@ def test_sharing_can_be_turned_off(memory: MemoryStore, clock: ManualClock) -> N
     with opened(memory, clock, index_bytes=0) as vault:
         store(vault, "a", {0: DATA})
         assert statistics(store(vault, "b", {0: DATA})).shared_bytes == 0
-        vault.refresh_index()
 
 
 def test_a_sealed_vault_shares(
@@ -219,7 +222,7 @@ def test_nothing_is_shared_while_a_collection_runs(
     vault: Vault, memory: MemoryStore, clock: ManualClock
 ) -> None:
     store(vault, "a", {0: DATA})
-    mark = Claim(memory, clock, Clear(), "ab" * 16, Purpose.COLLECT, "")
+    mark = Claims(memory, clock, RandomIds(), Clear()).to_collect()
     with vault.begin(info("b")) as writer:
         writer.write(0, DATA[: len(DATA) // 2])
         writer.write(40 * FRAME_BLOCKS * BLOCK_SIZE, b"x" * BLOCK_SIZE)
@@ -281,7 +284,7 @@ def test_an_upload_taken_for_dead_removes_nothing(
         stalled.write(0, DATA)
         stalled.write(len(DATA), random.Random(2).randbytes(30 * FRAME_BYTES))
         memory.delete(next(name for name in memory.objects if name.startswith("claims/")))
-        vault.refresh_index()
+        clock.advance(REFRESH_SECONDS)
         assert statistics(store(vault, "b", {0: DATA})).shared_bytes > 0
         with pytest.raises(VaultError, match="the claim for snapshot a expired"):
             stalled.commit()
@@ -467,7 +470,7 @@ def test_a_crash_at_any_operation_while_sharing(crash_at: int) -> None:
             vault.collect()
             check_all(vault, dict.fromkeys(found | {"d"}, DISK))
             assert vault.verify() == []
-            clock.advance(CLAIM_EXPIRES_MS / 1000 + 1)
+            clock.advance(MARGINS.claim_expires_ms / 1000 + 1)
             vault.collect()
             assert not [name for name in after.objects if name.startswith("claims/")]
             check_all(vault, dict.fromkeys(found | {"d"}, DISK))

@@ -12,7 +12,7 @@ import pytest
 from mooring.model.clock import ManualClock, SystemClock
 from mooring.model.errors import DamageError, SnapshotNotInVaultError, StoreError
 from mooring.model.extents import BLOCK_SIZE, Buffer
-from mooring.vault.claims.margins import REWRITE_AT_LEAST
+from mooring.vault.claims.margins import MARGINS
 from mooring.vault.format.layout import FRAME_BLOCKS, SEGMENTS, segment_id
 from mooring.vault.format.segment_table import END, THINNED, WHOLE
 from mooring.vault.keeping.scrub import scrub
@@ -112,7 +112,7 @@ def test_less_than_half_waits(clock: ManualClock) -> None:
             with vault.begin(info(name), parent) as writer:
                 writer.write(0, noise(len(name) + changed, changed))
                 writer.commit()
-        assert 2 * FRAME_BLOCKS * BLOCK_SIZE > REWRITE_AT_LEAST
+        assert MARGINS.rewrite_at_least < 2 * FRAME_BLOCKS * BLOCK_SIZE
         vault.delete("a")
         assert vault.collect().bytes_freed == 0
 

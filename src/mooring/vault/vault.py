@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 
 from mooring.host.pace import Pace, lower_priority
 from mooring.model.clock import Clock
@@ -22,20 +21,16 @@ from mooring.model.errors import (
 )
 from mooring.model.extents import BLOCK_SIZE, Extent
 from mooring.model.ids import Ids, RandomIds
-from mooring.vault.claims.claim import Claim, Purpose
+from mooring.vault.claims.claims import Claims
 from mooring.vault.format.cipher import Cipher
 from mooring.vault.format.frame import Packer
 from mooring.vault.format.header import create_header, has_header, open_cipher, read_header
 from mooring.vault.format.key import change_secret
 from mooring.vault.format.layout import (
-    DELETED,
     HEADER_NAME,
-    ROOTS,
     SEGMENT_BYTES,
-    is_snapshot_id,
     root_name,
     tombstone_name,
-    tombstone_prefix,
 )
 from mooring.vault.format.root import Root, SnapshotInfo, check_size, decode_root
 from mooring.vault.keeping.collect import Collection as CollectionResult
@@ -52,15 +47,17 @@ from mooring.vault.keeping.replicate import (
 from mooring.vault.keeping.scrub import scrub
 from mooring.vault.keeping.usage import Usage, UsageReport
 from mooring.vault.keeping.verify import Damage, Verification, damaged_roots
+from mooring.vault.options import DEFAULTS, VaultOptions
 from mooring.vault.reading.diff import changed_extents
 from mooring.vault.reading.frames import Frames
 from mooring.vault.reading.reachable import Walk
 from mooring.vault.reading.reader import SnapshotReader
+from mooring.vault.reading.roots import Roots
+from mooring.vault.reading.workshop import Workshop
 from mooring.vault.store.interface import Store
-from mooring.vault.writing.consolidation import CONSOLIDATE_FRAMES
 from mooring.vault.writing.digest_index import DigestIndex
 from mooring.vault.writing.sharing import Sharing
-from mooring.vault.writing.writer import SnapshotWriter
+from mooring.vault.writing.writer import SnapshotWriter, WriterTools
 
 __all__ = [
     "Damage",
@@ -74,13 +71,11 @@ __all__ = [
     "SnapshotWriter",
     "Usage",
     "Vault",
+    "VaultOptions",
     "change_secret",
     "has_header",
     "scrub",
 ]
-
-INDEX_BYTES = 256 * 1024 * 1024
-"""What the index of contents may take: 16 million frames, 8 TiB of content."""
 
 
 class Vault:
@@ -91,78 +86,71 @@ class Vault:
 
     def __init__(
         self,
+        vault_id: str,
         store: Store,
         clock: Clock,
-        vault_id: str,
-        *,
         ids: Ids,
         cipher: Cipher,
-        level: int,
-        threads: int,
-        segment_bytes: int,
-        index: DigestIndex | None = None,
-        nice: int = 0,
-        bytes_per_second: int = 0,
-        consolidate_frames: int = CONSOLIDATE_FRAMES,
+        options: VaultOptions,
     ) -> None:
         """Use `create_or_open`."""
         self.id = vault_id
         self._store = store
         self._clock = clock
         self._ids = ids
-        self._segment_bytes = segment_bytes
-        self._consolidate_frames = consolidate_frames
         self._cipher = cipher
-        self._frames = Frames(store, cipher)
-        self._packer = Packer(level, cipher)
-        polite = partial(lower_priority, nice)
-        self._workers = ThreadPoolExecutor(threads, "vault-frames", polite)
+        self._options = options
+        polite = partial(lower_priority, options.nice)
+        self._workers = ThreadPoolExecutor(options.threads, "vault-frames", polite)
         self._sealers = ThreadPoolExecutor(2, "vault-segments", polite)
-        self._pace = Pace(clock, bytes_per_second)
-        self._walk = Walk(self._frames)
+        frames = Frames(store, cipher)
+        self._roots = Roots(store, cipher)
+        self._claims = Claims(store, clock, ids, cipher, options.margins)
+        self._workshop = Workshop(
+            store=store,
+            clock=clock,
+            claims=self._claims,
+            frames=frames,
+            roots=self._roots,
+            walk=Walk(frames),
+            workers=self._workers,
+        )
+        self._sharing = None
+        if options.index_bytes:
+            folder = options.index and options.index / vault_id
+            index = DigestIndex(folder, options.index_bytes)
+            self._sharing = Sharing(self._claims, frames, index)
+        self._tools = WriterTools(
+            packer=Packer(options.level, cipher),
+            sealers=self._sealers,
+            segment_bytes=min(options.segment_bytes, SEGMENT_BYTES),
+            sharing=self._sharing,
+            pace=Pace(clock, options.bytes_per_second),
+            consolidate_frames=options.consolidate_frames,
+        )
+        self._collector = Collector(self._workshop)
         self._usage: list[Usage] | None = None
         self._closed_for: str | None = None
-        self._collector = Collector(store, clock, ids, self._frames, self._walk)
-        self._sharing = None
-        if index is not None:
-            self._sharing = Sharing(store, clock, self._frames, index)
 
     @classmethod
     def create_or_open(
         cls,
         store: Store,
         clock: Clock,
+        options: VaultOptions = DEFAULTS,
         *,
         ids: Ids | None = None,
-        level: int = 1,
-        threads: int = 2,
-        segment_bytes: int = SEGMENT_BYTES,
         create: bool = True,
         secret: bytes | None = None,
-        index: Path | None = None,
-        index_bytes: int = INDEX_BYTES,
-        nice: int = 0,
-        bytes_per_second: int = 0,
-        consolidate_frames: int = CONSOLIDATE_FRAMES,
     ) -> Vault:
         """Open the vault in the store; with `create` make one if the store is empty.
 
         With a `secret`, of any length, all content is sealed with a key that the secret unwraps.
         A vault has a key from the beginning or never.
 
-        In `index`, a local directory made if need be, or in memory without one, an index of up to
-        `index_bytes` finds content that is in the vault already; with 0 nothing is looked for.
-
-        `nice` is how much the threads that compress, decode and store give way to others;
-        all writers together store at most `bytes_per_second`, or without limit if that is 0.
-
-        Writers propose to write again what lies in more than `consolidate_frames` frames for each
-        512 KiB; 0 turns that off.
-
-        `level` is zstd's, `threads` those that compress and decode, `segment_bytes` what a
-        segment is sealed at. Raises VaultError if the store holds something else, a vault of
-        another format version, or one with a key when there is no secret, or the other way
-        round; WrongKeyError, DamageError, DiskFullError.
+        Raises VaultError if the store holds something else, a vault of another format version, or
+        one with a key when there is no secret, or the other way round; WrongKeyError, DamageError,
+        DiskFullError.
         """
         ids = RandomIds() if ids is None else ids
         try:
@@ -175,20 +163,8 @@ class Vault:
             header = create_header(store, clock, ids.new_id(), secret)
         vault_id, scheme = read_header(header, store.description)
         store.hold_to(HEADER_NAME, header)
-        return cls(
-            store,
-            clock,
-            vault_id,
-            ids=ids,
-            cipher=open_cipher(store, vault_id, scheme, secret),
-            level=level,
-            threads=threads,
-            segment_bytes=min(segment_bytes, SEGMENT_BYTES),
-            index=DigestIndex(index and index / vault_id, index_bytes) if index_bytes else None,
-            nice=nice,
-            bytes_per_second=bytes_per_second,
-            consolidate_frames=consolidate_frames,
-        )
+        cipher = open_cipher(store, vault_id, scheme, secret)
+        return cls(vault_id, store, clock, ids, cipher, options)
 
     def close(self) -> None:
         """Let go of threads and memory. Writers and readers must be done."""
@@ -233,44 +209,19 @@ class Vault:
         self.check(writes=True)
         if self.has(info.id):
             raise VaultError(f"snapshot {info.id} is in the vault already")
-        claim_id, held = self._ids.new_id().replace("-", ""), b""
-        if parent is not None:
-            held = self._root_bytes(parent)
-        claim = Claim(
-            self._store,
-            self._clock,
-            self._cipher,
-            claim_id,
-            Purpose.WRITE,
-            info.id,
-            held=parent or "",
-            root=held,
-        )
+        held = b"" if parent is None else self._roots.stored(parent)
+        claim = self._claims.to_write(info.id, parent, held)
         try:
             base = None
             if parent is not None:
                 # Only now the claim protects what the parent names.
-                base = self._claimed_root(parent)
+                base = self._roots.claimed(parent)
                 if base.info.size > info.size:
                     raise VaultError(
                         f"snapshot {info.id} of {info.size} bytes cannot follow {parent} of "
                         f"{base.info.size} bytes: a disk does not shrink"
                     )
-            return SnapshotWriter(
-                info,
-                base,
-                store=self._store,
-                clock=self._clock,
-                claim=claim,
-                frames=self._frames,
-                packer=self._packer,
-                packers=self._workers,
-                sealers=self._sealers,
-                segment_bytes=self._segment_bytes,
-                sharing=self._sharing,
-                pace=self._pace,
-                consolidate_frames=self._consolidate_frames,
-            )
+            return SnapshotWriter(info, base, claim, self._workshop, self._tools)
         except MooringError:
             claim.release()
             raise
@@ -314,61 +265,39 @@ class Vault:
         only be read there are no claims: should another host delete and collect there, reading
         fails. Raises SnapshotNotInVaultError, DamageError.
         """
-        data = self._root_bytes(snapshot_id)
+        data = self._roots.stored(snapshot_id)
         root = decode_root(data, snapshot_id, self._cipher)
         held = None
         if claim:
             with suppress(VaultReadOnlyError):
-                held = Claim(
-                    self._store,
-                    self._clock,
-                    self._cipher,
-                    self._ids.new_id().replace("-", ""),
-                    Purpose.READ,
-                    snapshot_id,
-                    held=snapshot_id,
-                    root=data,
-                )
+                held = self._claims.to_read(snapshot_id, data)
         if held is not None:
             try:
-                self._claimed_root(snapshot_id)
+                self._roots.claimed(snapshot_id)
             except MooringError:
                 held.release()
                 raise
-        return SnapshotReader(
-            root, self._frames, self._workers, lambda: self.has(snapshot_id), held
-        )
+        frames = self._workshop.frames
+        return SnapshotReader(root, frames, self._workers, lambda: self.has(snapshot_id), held)
 
     def has(self, snapshot_id: str) -> bool:
         """Whether the snapshot has a root, whole or not."""
-        try:
-            self._store.get(root_name(snapshot_id), 0, 1)
-        except ObjectNotFoundError:
-            return False
-        return True
+        return self._roots.has(snapshot_id)
 
     def root(self, snapshot_id: str) -> Root:
         """The root of a snapshot. Raises SnapshotNotInVaultError, DamageError."""
-        if not is_snapshot_id(snapshot_id):
-            raise DamageError(
-                f"the object {ROOTS}{snapshot_id[:70]!r} of {self._store.description} is none of a "
-                "vault's: take it away"
-            )
-        return decode_root(self._root_bytes(snapshot_id), snapshot_id, self._cipher)
+        return self._roots.get(snapshot_id)
 
-    def roots(self) -> Iterator[Root]:
-        """Yield the roots of all snapshots, in no order. Raises DamageError."""
-        for snapshot_id in self.snapshot_ids():
-            try:
-                yield self.root(snapshot_id)
-            except SnapshotNotInVaultError:
-                continue
+    def readable_roots(self) -> tuple[list[Root], dict[str, str]]:
+        """The roots in the order of their making; of those that are damaged, what is wrong."""
+        self._store.check()
+        roots, damaged = self._roots.readable()
+        return sorted(roots, key=lambda root: (root.info.created_ms, root.id)), damaged
 
     def snapshot_ids(self) -> Iterator[str]:
         """Yield the ids of all snapshots, also of those whose root cannot be read."""
         self._store.check()
-        for name in self._store.names(ROOTS):
-            yield name.removeprefix(ROOTS)
+        yield from self._roots.ids()
 
     def diff(self, old: str | None, new: str, start: int = 0) -> Iterator[Extent]:
         """Yield the ranges of `new` that changed since `old`; without it, all that is not zero.
@@ -378,12 +307,7 @@ class Vault:
         SnapshotNotInVaultError, DamageError.
         """
         before = None if old is None else self.root(old)
-        return changed_extents(before, self.root(new), self._frames, start // BLOCK_SIZE)
-
-    def refresh_index(self) -> None:
-        """Enter now what other servers wrote; otherwise that is done when it is due."""
-        if self._sharing is not None:
-            self._sharing.refresh()
+        return changed_extents(before, self.root(new), self._workshop.frames, start // BLOCK_SIZE)
 
     # --- keeping
 
@@ -402,16 +326,7 @@ class Vault:
         Maps and roots are always checked in full. Raises SnapshotNotInVaultError for an id that
         is not there.
         """
-        roots: list[Root] = []
-        broken: dict[str, str] = {}
-        for snapshot_id in self.snapshot_ids() if ids is None else ids:
-            try:
-                roots.append(self.root(snapshot_id))
-            except DamageError as error:
-                broken[snapshot_id] = str(error)
-            except SnapshotNotInVaultError:
-                if ids is not None:
-                    raise
+        roots, broken = self.readable_roots() if ids is None else self._roots.readable(ids)
         found = Verification(Frames(self._store, self._cipher), self._workers).run(roots, sample)
         # What was deleted meanwhile may have been collected meanwhile.
         return [*damaged_roots(broken), *(one for one in found if self.has(one.snapshot_id))]
@@ -422,17 +337,12 @@ class Vault:
         Snapshots whose roots cannot be read are left out: `verify` names them. Walks all maps;
         asked again while the snapshots are the same, it answers at once.
         """
-        roots = sorted(self._readable_roots(), key=lambda root: root.id)
+        roots = sorted(self.readable_roots()[0], key=lambda root: root.id)
         ids = [root.id for root in roots]
         known = self._usage
         if known is None or [one.snapshot_id for one in known] != ids:
-            self._usage = known = UsageReport(self._frames).run(roots)
+            self._usage = known = UsageReport(self._workshop.frames).run(roots)
         return list(known)
-
-    def _readable_roots(self) -> Iterator[Root]:
-        for snapshot_id in self.snapshot_ids():
-            with suppress(SnapshotNotInVaultError, DamageError):
-                yield self.root(snapshot_id)
 
     def replicate(
         self,
@@ -452,9 +362,7 @@ class Vault:
         """
         self.check()
         make_copy(self._store, target, self.id, expected=expected)
-        replicator = Replicator(
-            self._store, target, self._frames, self._walk, self._clock, self._ids, self._workers
-        )
+        replicator = Replicator(self._workshop, target)
         result = replicator.run(on_copied)
         if delete and (gone := replicator.gone()):
             with self._beside(target) as copy:
@@ -474,39 +382,9 @@ class Vault:
         self.check(writes=True)
         for copy in copies:
             check_copy(copy, self.id)
-        return Mender(
-            self._store, self._frames, self._clock, self._ids, self._workers, copies, disks
-        ).run()
+        return Mender(self._workshop, copies, disks).run()
 
     def _beside(self, store: Store) -> Vault:
         """This very vault as another store has it."""
-        return Vault(
-            store,
-            self._clock,
-            self.id,
-            ids=self._ids,
-            cipher=self._cipher,
-            level=1,
-            threads=1,
-            segment_bytes=self._segment_bytes,
-        )
-
-    def _claimed_root(self, snapshot_id: str) -> Root:
-        """The root of a snapshot that is not being deleted, for who has put a claim on it."""
-        root = self.root(snapshot_id)
-        prefix = tombstone_prefix(snapshot_id, root.claim)
-        if any(name.startswith(prefix) for name in self._store.names(DELETED)):
-            raise self._missing(snapshot_id)
-        return root
-
-    def _root_bytes(self, snapshot_id: str) -> bytes:
-        try:
-            return self._store.get(root_name(snapshot_id))
-        except ObjectNotFoundError:
-            raise self._missing(snapshot_id) from None
-
-    def _missing(self, snapshot_id: str) -> SnapshotNotInVaultError:
-        self._store.check()
-        return SnapshotNotInVaultError(
-            f"the vault {self._store.description} has no snapshot {snapshot_id}"
-        )
+        options = VaultOptions(threads=1, index_bytes=0, margins=self._options.margins)
+        return Vault(self.id, store, self._clock, self._ids, self._cipher, options)

@@ -9,7 +9,7 @@ from mooring.config.settings import Settings
 from mooring.model.clock import Clock, SystemClock
 from mooring.model.paths import Paths
 from mooring.vault.store.place import Store, is_bucket, open_place, read_secret
-from mooring.vault.vault import Replica, Vault, has_header
+from mooring.vault.vault import Replica, Vault, VaultOptions, has_header
 
 
 def open_store(settings: Settings, region: str) -> Store | None:
@@ -41,19 +41,17 @@ def open_vault_in(
 ) -> Vault:
     """Open the vault in a store, or a copy of it, with the key of the region."""
     file = settings.regions[region].key_file
-    return Vault.create_or_open(
-        store,
-        clock,
+    options = VaultOptions(
         level=settings.vault.level,
         threads=settings.vault.threads or os.cpu_count() or 1,
-        create=create,
-        secret=read_secret(file) if file else None,
+        nice=settings.vault.nice,
         index=index,
         index_bytes=settings.vault.index_mib * 1024 * 1024,
-        nice=settings.vault.nice,
         bytes_per_second=settings.vault.upload_mib_per_second * 1024 * 1024,
         consolidate_frames=settings.vault.consolidate_frames,
     )
+    secret = read_secret(file) if file else None
+    return Vault.create_or_open(store, clock, options, create=create, secret=secret)
 
 
 def vault_place(settings: Settings, region: str) -> str:

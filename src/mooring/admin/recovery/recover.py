@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mooring.admin.recovery.disks import Entered, enter_disks, read_descriptions
 from mooring.admin.vaults.believing import sort_out
-from mooring.admin.vaults.chosen import opened, readable_roots
+from mooring.admin.vaults.chosen import opened
 from mooring.catalog.database import Transaction
 from mooring.config.settings import Settings
 from mooring.model.automatic.rules import AutoSource, name_as_manual, name_of
@@ -40,7 +40,7 @@ def recover(settings: Settings, directory: str | None = None, *, add: bool = Fal
     damaged: dict[str, str] = {}
     with opened(settings, region) as vaults:
         for _, vault in vaults:
-            readable, unreadable = readable_roots(vault)
+            readable, unreadable = vault.readable_roots()
             roots += readable
             damaged |= unreadable
     roots, unbelievable = sort_out(roots)

@@ -26,7 +26,7 @@ from mooring.vault.served.exports import SnapshotExports
 from mooring.vault.served.grants import Grants
 from mooring.vault.served.process import SOCKET_NAME, TCP_NAME, WANTED_NAME, inherit
 from mooring.vault.store.place import is_bucket, open_place, read_secret
-from mooring.vault.vault import Vault
+from mooring.vault.vault import Vault, VaultOptions
 
 log = structlog.get_logger("mooring.snapshots")
 
@@ -70,10 +70,10 @@ def serve_snapshots(
     if not is_bucket(vault) and not Path(vault).is_dir():
         raise VaultError(f"the vault {vault} is away: mount it, or put it back")
     store = open_place(vault, s3)
-    threads = os.cpu_count() or 1
+    options = VaultOptions(threads=os.cpu_count() or 1)
     secret = read_secret(key_file) if key_file else None
     with (
-        Vault.create_or_open(store, clock, threads=threads, create=False, secret=secret) as opened,
+        Vault.create_or_open(store, clock, options, create=False, secret=secret) as opened,
         ThreadPoolExecutor(THREADS, "reads") as executor,
     ):
         grants = Grants(run, clock)

@@ -11,9 +11,7 @@ from mooring.model.automatic.rules import stamp
 from mooring.model.clock import SystemClock
 from mooring.model.errors import (
     ConfigurationError,
-    DamageError,
     ServiceError,
-    SnapshotNotInVaultError,
 )
 from mooring.model.resources.instance_snapshot import recall
 from mooring.vault.vault import Root, Vault
@@ -63,21 +61,6 @@ def nothing_there(settings: Settings) -> ConfigurationError:
     )
 
 
-def readable_roots(vault: Vault) -> tuple[list[Root], dict[str, str]]:
-    """The roots in the order of their making; for those that cannot be read, the problem."""
-    roots: list[Root] = []
-    damaged: dict[str, str] = {}
-    for snapshot_id in vault.snapshot_ids():
-        try:
-            roots.append(vault.root(snapshot_id))
-        except DamageError as error:
-            damaged[snapshot_id] = str(error)
-        except SnapshotNotInVaultError:
-            continue
-    roots.sort(key=lambda root: (root.info.created_ms, root.id))
-    return roots, damaged
-
-
 Found = tuple[str, Vault, Root]
 
 
@@ -86,7 +69,7 @@ def find_snapshot(vaults: Iterable[tuple[str, Vault]], wanted: str) -> tuple[Vau
 
     Raises ConfigurationError if there is not just one.
     """
-    roots = [(place, vault, root) for place, vault in vaults for root in readable_roots(vault)[0]]
+    roots = [(place, vault, root) for place, vault in vaults for root in vault.readable_roots()[0]]
     found = [one for one in roots if wanted in (one[2].id, one[2].info.name)]
     if not found and "@" in wanted:
         found = _automatic(roots, wanted)

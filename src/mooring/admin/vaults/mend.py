@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from mooring.admin.vaults.chosen import opened, readable_roots, regions
+from mooring.admin.vaults.chosen import opened, regions
 from mooring.admin.vaults.images import opened_images
 from mooring.admin.vaults.verify import print_damage
 from mooring.config.settings import Settings
@@ -44,7 +44,7 @@ def mend(
             disks = stack.enter_context(opened_images(images))
             for place, vault in vaults:
                 done = vault.mend(stores, disks)
-                by_id = {root.id: root for root in readable_roots(vault)[0]}
+                by_id = {root.id: root for root in vault.readable_roots()[0]}
                 for damage in done.left:
                     print_damage(damage, by_id)
                 _report(place, done)

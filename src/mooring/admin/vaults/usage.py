@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from mooring.admin.amounts import amount
-from mooring.admin.vaults.chosen import opened, readable_roots
+from mooring.admin.vaults.chosen import opened
 from mooring.config.settings import Settings
 from mooring.model.counts import counted
 from mooring.vault.vault import SnapshotInfo, Usage
@@ -27,7 +27,7 @@ def usage(settings: Settings, *, region: str | None = None, as_json: bool = Fals
     unreadable = 0
     with opened(settings, region) as vaults:
         for place, vault in vaults:
-            roots, left_out = readable_roots(vault)
+            roots, left_out = vault.readable_roots()
             infos = {root.id: root.info for root in roots}
             known = (one for one in vault.usage() if one.snapshot_id in infos)
             rows = [_row(infos[one.snapshot_id], one) for one in known]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
 from mooring.admin.amounts import amount
-from mooring.admin.vaults.chosen import nothing_there, opened, readable_roots, regions
+from mooring.admin.vaults.chosen import nothing_there, opened, regions
 from mooring.admin.vaults.roots import differences, missing_vault
 from mooring.config.settings import Settings
 from mooring.model.counts import counted
@@ -40,7 +40,7 @@ def verify(
     damaged += lost
     with opened(settings, region) as vaults:
         for place, vault in vaults:
-            roots, unreadable = readable_roots(vault)
+            roots, unreadable = vault.readable_roots()
             ids = {root.id for root in roots if _matches(root, disk, snapshot)}
             # Whose an unreadable root is, only its id tells.
             ids |= {one for one in unreadable if not wanted or one == snapshot}

@@ -6,21 +6,17 @@ import json
 import struct
 import threading
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from mooring.model.clock import Clock
 from mooring.model.counts import counted
-from mooring.model.errors import MooringError, ObjectNotFoundError, VaultError
-from mooring.vault.claims.margins import (
-    CLAIM_EXPIRES_MS,
-    CLAIM_RENEWED_SECONDS,
-    EXCLUSIVE_EXPIRES_MS,
-)
+from mooring.model.errors import MooringError, VaultError
+from mooring.vault.claims.margins import Margins
 from mooring.vault.format import envelope
 from mooring.vault.format.cipher import Cipher
 from mooring.vault.format.layout import claim_name
-from mooring.vault.store.interface import Store
+from mooring.vault.store.interface import Store, exists
 
 _LENGTH = struct.Struct("<I")
 
@@ -34,18 +30,19 @@ class Purpose(StrEnum):
     COPY = "copy"
 
 
-def expires_ms(purpose: str) -> int:
+def expires_ms(purpose: str, margins: Margins) -> int:
     """How long a claim that is not renewed lasts."""
     exclusive = purpose in (Purpose.COLLECT, Purpose.COPY)
-    return EXCLUSIVE_EXPIRES_MS if exclusive else CLAIM_EXPIRES_MS
+    return margins.exclusive_expires_ms if exclusive else margins.claim_expires_ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimRecord:
-    """A claim as the collector reads it.
+    """A claim as it is stored.
 
-    `root` is a whole root object that it keeps alive, `shares` the ids of the claims under which
-    segments were written that it keeps alive.
+    `snapshot` is what it is made for. `root` is a whole root object that it keeps alive, and `held`
+    the id of its snapshot: a writer's parent, a reader's snapshot. `shares` are the ids of the
+    claims under which segments were written that it keeps alive.
     """
 
     id: str
@@ -58,77 +55,72 @@ class ClaimRecord:
 
 
 class Claim:
-    """A claim in the hands of its owner.
-
-    `snapshot` is what it is made for; `held` is the id of the snapshot whose root object `root`
-    is kept alive: a writer's parent, a reader's snapshot. Safe to use from any thread.
-    """
+    """A claim in the hands of its owner; see `Claims`. Safe to use from any thread."""
 
     def __init__(
-        self,
-        store: Store,
-        clock: Clock,
-        cipher: Cipher,
-        claim_id: str,
-        purpose: Purpose,
-        snapshot: str,
-        *,
-        held: str = "",
-        root: bytes = b"",
+        self, store: Store, clock: Clock, cipher: Cipher, margins: Margins, record: ClaimRecord
     ) -> None:
-        self.id = claim_id
+        """Stores it. Raises DiskFullError, StoreError."""
+        self.id = record.id
         self._store = store
         self._clock = clock
         self._cipher = cipher
-        self._fields = {"id": claim_id, "purpose": purpose, "snapshot": snapshot, "held": held}
-        self._root = root
-        self._shares: frozenset[str] = frozenset()
+        self._margins = margins
+        self._record = record
         self._renewed = 0.0
         self._lock = threading.Lock()
-        self._put()
+        self._put(record.shares)
 
     def renew(self) -> None:
         """Renew the claim when it is due. Cheap enough to be called for every block."""
-        if self._clock.monotonic() - self._renewed >= CLAIM_RENEWED_SECONDS:
+        if self._clock.monotonic() - self._renewed >= self._margins.claim_renewed_seconds:
             with self._lock:
                 self.check()
-                self._put()
+                self._put(self._record.shares)
 
     def share(self, claim_id: str) -> None:
         """Keep what was written under another claim, too. Raises as `renew` does."""
         with self._lock:
-            if claim_id not in self._shares:
+            if claim_id not in self._record.shares:
                 self.check()
-                self._put(self._shares | {claim_id})
+                self._put(self._record.shares | {claim_id})
 
     def check(self) -> None:
         """Raises VaultError if the collector took this process for dead."""
-        try:
-            self._store.get(claim_name(self.id), 0, 1)
-        except ObjectNotFoundError:
-            purpose = self._fields["purpose"]
-            what = self._fields["snapshot"]
+        if not exists(self._store, claim_name(self.id)):
+            purpose, snapshot = self._record.purpose, self._record.snapshot
+            minutes = counted(expires_ms(purpose, self._margins) // 60000, "minute")
             raise VaultError(
-                f"the claim for {f'snapshot {what}' if what else f'a {purpose}'} expired: nothing "
-                f"was heard of its process for {counted(expires_ms(purpose) // 60000, 'minute')}; "
-                "start it "
-                "again"
-            ) from None
+                f"the claim for {f'snapshot {snapshot}' if snapshot else f'a {purpose}'} expired: "
+                f"nothing was heard of its process for {minutes}; start it again"
+            )
 
     def release(self) -> None:
         """Give up the claim; a failure is left to its expiry."""
         with suppress(MooringError):
             self._store.delete(claim_name(self.id))
 
-    def _put(self, shares: frozenset[str] | None = None) -> None:
-        shares = self._shares if shares is None else shares
-        fields = {**self._fields, "renewed_ms": self._clock.now_ms()}
-        text = json.dumps({**fields, "shares": sorted(shares)}).encode()
-        body = _LENGTH.pack(len(text)) + text + self._root
-        sealed = self._cipher.seal_object(_place(self.id), body)
-        self._store.put(claim_name(self.id), envelope.wrap(envelope.CLAIM, sealed))
-        self._shares = shares
+    def _put(self, shares: frozenset[str]) -> None:
+        record = replace(self._record, renewed_ms=self._clock.now_ms(), shares=shares)
+        name = claim_name(self.id)
+        self._store.put(name, encode_claim(record, self._cipher))
+        self._record = record
         self._renewed = self._clock.monotonic()
+
+
+def encode_claim(record: ClaimRecord, cipher: Cipher) -> bytes:
+    """The claim as an object of the vault."""
+    fields = {
+        "id": record.id,
+        "purpose": record.purpose,
+        "snapshot": record.snapshot,
+        "held": record.held,
+        "renewed_ms": record.renewed_ms,
+        "shares": sorted(record.shares),
+    }
+    text = json.dumps(fields).encode()
+    body = _LENGTH.pack(len(text)) + text + record.root
+    return envelope.wrap(envelope.CLAIM, cipher.seal_object(_place(record.id), body))
 
 
 def decode_claim(data: bytes, claim_id: str, cipher: Cipher) -> ClaimRecord:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from mooring.model.clock import Clock
-from mooring.model.errors import DamageError, ObjectNotFoundError, VaultError
+from mooring.model.errors import DamageError, VaultError
 from mooring.model.extents import BLOCK_SIZE
 from mooring.vault.format import envelope
 from mooring.vault.format.cipher import Cipher, Clear, Sealed
@@ -17,7 +17,7 @@ from mooring.vault.format.layout import (
     KEY_NAME,
     PAGE_BLOCKS,
 )
-from mooring.vault.store.interface import Store
+from mooring.vault.store.interface import Store, exists
 
 _GEOMETRY = {
     "block_bytes": BLOCK_SIZE,
@@ -91,8 +91,4 @@ def read_header(data: bytes, description: str) -> tuple[str, str | None]:
 
 def has_header(store: Store) -> bool:
     """Whether a vault is in the store; one that has lost its header is none."""
-    try:
-        store.get(HEADER_NAME, 0, 1)
-    except ObjectNotFoundError:
-        return False
-    return True
+    return exists(store, HEADER_NAME)

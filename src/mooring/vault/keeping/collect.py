@@ -16,7 +16,7 @@ The order makes it safe beside writers and readers in any process, with no lock:
    other segments, but for those written under shared claims; where the store cannot do that,
    segments of which half is dead are written again without those frames. Right before each
    deletion the collector's claim must still be there.
-7. Tombstones older than `TOMBSTONE_KEPT_MS` are removed.
+7. Tombstones older than `tombstone_kept_ms` are removed.
 
 Why that is enough: at any time a segment that is needed is covered by a claim or by a root without
 a tombstone. A writer makes its claim before its first segment and removes it after its root; it
@@ -38,7 +38,7 @@ it finds neither K nor a collector's; then it reads the frame. Who could take th
   reads the frame after the look, finds it gone or punched, and does not share it.
 - A collector whose claim was removed by another, because its process stood still or a clock jumped.
   It sees that before the next deletion. What remains is a process that stands still for
-  `EXCLUSIVE_EXPIRES_MS` between that look and the deletion itself.
+  `exclusive_expires_ms` between that look and the deletion itself.
 - The writer of K, who removes its segments when it fails. As long as its claim is there, nobody
   shares them; it looks for its claim before each deletion, and leaves them when it is gone.
 - A collector on a disk too full for its claim. As long as that cannot be put, no writer can put
@@ -58,7 +58,6 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from mooring.model.clock import Clock
 from mooring.model.counts import counted
 from mooring.model.errors import (
     DamageError,
@@ -67,21 +66,14 @@ from mooring.model.errors import (
     VaultError,
 )
 from mooring.model.extents import BLOCK_SIZE
-from mooring.model.ids import Ids
-from mooring.vault.claims.claim import Claim, ClaimRecord, Purpose, decode_claim, expires_ms
+from mooring.vault.claims.claim import ClaimRecord, Purpose
 from mooring.vault.claims.collector_claim import ClaimedLateError, CollectorClaim
-from mooring.vault.claims.margins import (
-    SWEEP_AFTER_MS,
-    TOMBSTONE_KEPT_MS,
-)
 from mooring.vault.format.blocks import Array
 from mooring.vault.format.layout import (
-    CLAIMS,
     DELETED,
     ROOTS,
     SEGMENTS,
     claim_name,
-    root_name,
     segment_id,
     segment_name,
     split_tombstone,
@@ -89,9 +81,9 @@ from mooring.vault.format.layout import (
 from mooring.vault.format.root import Root, decode_root
 from mooring.vault.keeping.thinning import Thinning
 from mooring.vault.keeping.usage import Totals
-from mooring.vault.reading.frames import FrameKey, Frames
-from mooring.vault.reading.reachable import FrameSet, Walk
-from mooring.vault.store.interface import Store
+from mooring.vault.reading.frames import FrameKey
+from mooring.vault.reading.reachable import FrameSet
+from mooring.vault.reading.workshop import Workshop
 
 _NOT_WRITING = (Purpose.READ, Purpose.COLLECT)
 _BATCH = 256
@@ -120,16 +112,18 @@ class Collection:
 
 
 class Collector:
-    """One for each vault object; `walk` remembers what it has walked."""
+    """One for each vault object."""
 
-    def __init__(self, store: Store, clock: Clock, ids: Ids, frames: Frames, walk: Walk) -> None:
-        self._store = store
-        self._clock = clock
-        self._ids = ids
-        self._frames = frames
-        self._cipher = frames.cipher
-        self._walk = walk
-        self._thinning = Thinning(store, frames)
+    def __init__(self, workshop: Workshop) -> None:
+        self._store = workshop.store
+        self._clock = workshop.clock
+        self._frames = workshop.frames
+        self._cipher = workshop.cipher
+        self._walk = workshop.walk
+        self._known_roots = workshop.roots
+        self._known_claims = workshop.claims
+        self._margins = workshop.claims.margins
+        self._thinning = Thinning(workshop.store, workshop.frames, self._margins)
         self._spared = 0
 
     def run(self, *, dry_run: bool = False, expected: Iterable[str] = ()) -> Collection:
@@ -139,7 +133,7 @@ class Collector:
         hid its root may have hidden more than that.
         """
         expired = self._expire_claims(dry_run)
-        claim = CollectorClaim(self._claim, dry_run)
+        claim = CollectorClaim(self._known_claims.to_collect, dry_run)
         try:
             try:
                 return self._run(expired, claim, frozenset(expected))
@@ -177,7 +171,8 @@ class Collector:
         thinned, given_back = self._thinning.run(named, live, claim)
         if not claim.dry_run:
             self._forget(buried)
-        swept = 0 if claim.dry_run else self._store.sweep(self._clock.now_ms() - SWEEP_AFTER_MS)
+        swept_before = self._clock.now_ms() - self._margins.sweep_after_ms
+        swept = 0 if claim.dry_run else self._store.sweep(swept_before)
         return Collection(
             segments_deleted=deleted,
             segments_punched=thinned if self._store.can_punch else 0,
@@ -203,17 +198,9 @@ class Collector:
             logical_bytes=logical,
         )
 
-    def _claim(self) -> Claim:
-        claim_id = self._ids.new_id().replace("-", "")
-        return Claim(self._store, self._clock, self._cipher, claim_id, Purpose.COLLECT, "")
-
     def _expire_claims(self, dry_run: bool) -> int:
-        now = self._clock.now_ms()
-        expired = [
-            claim_name(claim.id)
-            for claim in self._claims()
-            if claim.renewed_ms + expires_ms(claim.purpose) < now
-        ]
+        dead = filter(self._known_claims.is_dead, self._claims())
+        expired = [claim_name(claim.id) for claim in dead]
         if not dry_run:
             for name in expired:
                 self._store.delete(name)
@@ -222,16 +209,15 @@ class Collector:
 
     def _claims(self) -> list[ClaimRecord]:
         claims = []
-        for name in self._store.names(CLAIMS):
+        for claim_id in self._known_claims.ids():
             # One that vanishes meanwhile: its root, if it has one, is there already.
             with suppress(ObjectNotFoundError):
-                data = self._store.get(name)
                 try:
-                    claims.append(decode_claim(data, name.removeprefix(CLAIMS), self._cipher))
+                    claims.append(self._known_claims.read(claim_id))
                 except DamageError as error:
                     raise DamageError(
-                        f"{error}; nothing was collected. Remove the object {name} if no upload "
-                        "and no restore is running"
+                        f"{error}; nothing was collected. Remove the object "
+                        f"{claim_name(claim_id)} if no upload and no restore is running"
                     ) from error
         return claims
 
@@ -250,7 +236,7 @@ class Collector:
                     yield self._readable(self._store.get(name), parts[0])
 
     def _forget(self, tombstones: Iterable[str]) -> None:
-        before = self._clock.now_ms() - TOMBSTONE_KEPT_MS
+        before = self._clock.now_ms() - self._margins.tombstone_kept_ms
         old = [name for name in tombstones if (split_tombstone(name) or ("", before))[1] < before]
         for name in old:
             self._store.delete(name)
@@ -282,16 +268,9 @@ class Collector:
                         claim.keep()
                 except DamageError as error:
                     # A snapshot deleted meanwhile may have lost its map to another collector.
-                    if is_held or self._exists(root.id):
+                    if is_held or self._known_roots.has(root.id):
                         raise _stopped(root.id, error) from error
         return dict(self._walk.segments_in(live.sorted()))
-
-    def _exists(self, snapshot_id: str) -> bool:
-        try:
-            self._store.get(root_name(snapshot_id), 0, 1)
-        except ObjectNotFoundError:
-            return False
-        return True
 
     def _delete(
         self, dead: list[bytes], claimed: set[bytes], claim: CollectorClaim

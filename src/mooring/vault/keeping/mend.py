@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -22,14 +21,12 @@ from typing import Protocol
 import numpy as np
 from blake3 import blake3
 
-from mooring.model.clock import Clock
-from mooring.model.errors import DamageError, ObjectNotFoundError
+from mooring.model.errors import DamageError, ObjectNotFoundError, SnapshotNotInVaultError
 from mooring.model.extents import BLOCK_SIZE
-from mooring.model.ids import Ids
 from mooring.vault.claims.claim import Claim
 from mooring.vault.claims.exclusive import without_collectors
 from mooring.vault.format.frame import Kind, packed_again
-from mooring.vault.format.layout import DIRECTORY_PAGES, PAGE_BLOCKS, ROOTS, root_name, segment_name
+from mooring.vault.format.layout import DIRECTORY_PAGES, PAGE_BLOCKS, root_name, segment_name
 from mooring.vault.format.references import References
 from mooring.vault.format.root import Root, decode_root
 from mooring.vault.format.segment_table import GONE, SegmentTable
@@ -37,6 +34,7 @@ from mooring.vault.keeping.segment_copy import write_segment
 from mooring.vault.keeping.verify import Damage, Verification, damaged_roots
 from mooring.vault.reading.frames import FrameKey, Frames
 from mooring.vault.reading.map_reader import frame_key, stored_id
+from mooring.vault.reading.workshop import Workshop
 from mooring.vault.store.interface import Store
 
 
@@ -67,32 +65,23 @@ class Mender:
     """One run. `copies` are stores with copies of the vault."""
 
     def __init__(
-        self,
-        store: Store,
-        frames: Frames,
-        clock: Clock,
-        ids: Ids,
-        workers: Executor,
-        copies: Sequence[Store],
-        disks: Sequence[Readable],
+        self, workshop: Workshop, copies: Sequence[Store], disks: Sequence[Readable]
     ) -> None:
-        self._store = store
-        self._cipher = frames.cipher
-        self._clock = clock
-        self._ids = ids
-        self._workers = workers
+        self._workshop = workshop
+        self._store = workshop.store
+        self._cipher = workshop.cipher
         self._copies = copies
         self._disks = disks
         self._result = Mending()
 
     def run(self) -> Mending:
         """Raises VaultBusyError, DiskFullError, StoreError."""
-        with without_collectors(self._store, self._clock, self._ids, self._cipher) as claim:
+        with without_collectors(self._workshop.claims) as claim:
             seen: list[set[FrameKey]] = []
             while True:
                 roots, broken = self._roots()
                 frames = Frames(self._store, self._cipher)
-                verification = Verification(frames, self._workers)
+                verification = Verification(frames, self._workshop.workers)
                 found = verification.run(roots, 1.0)
                 claim.renew()
                 bad = dict(verification.bad)
@@ -100,7 +89,7 @@ class Mender:
                 if set(bad) in seen or not self._mend_frames(frames, roots, bad, claim):
                     break
                 seen.append(set(bad))
-        still = [one for one in found if self._exists(one.snapshot_id)]
+        still = [one for one in found if self._workshop.roots.has(one.snapshot_id)]
         self._result.left = [*damaged_roots(broken), *still]
         return self._result
 
@@ -108,10 +97,9 @@ class Mender:
         """The roots, those that a copy has sound put in place; the problems of the others."""
         roots: list[Root] = []
         broken: dict[str, str] = {}
-        for name in list(self._store.names(ROOTS)):
-            snapshot_id = name.removeprefix(ROOTS)
-            with suppress(ObjectNotFoundError):
-                data = self._store.get(name)
+        for snapshot_id in list(self._workshop.roots.ids()):
+            with suppress(SnapshotNotInVaultError):
+                data = self._workshop.roots.stored(snapshot_id)
                 try:
                     roots.append(decode_root(data, snapshot_id, self._cipher))
                 except DamageError as error:
@@ -131,7 +119,7 @@ class Mender:
             except (ObjectNotFoundError, DamageError):
                 continue
             # One that was deleted or replaced meanwhile is not to come back.
-            if self._store.get(name) == damaged:
+            if self._workshop.roots.stored(snapshot_id) == damaged:
                 self._store.put(name, data)
                 self._store.barrier([name])
                 self._result.roots.append(snapshot_id)
@@ -199,13 +187,6 @@ class Mender:
             if len(piece) == length:
                 result[number] = piece
         return result
-
-    def _exists(self, snapshot_id: str) -> bool:
-        try:
-            self._store.get(root_name(snapshot_id), 0, 1)
-        except ObjectNotFoundError:
-            return False
-        return True
 
 
 class _OnDisks:

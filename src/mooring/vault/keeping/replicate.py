@@ -21,21 +21,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from mooring.model.clock import Clock
 from mooring.model.errors import (
     DamageError,
     MooringError,
     ObjectNotFoundError,
+    SnapshotNotInVaultError,
     VaultAwayError,
     VaultError,
 )
-from mooring.model.ids import Ids
 from mooring.vault.claims.claim import Claim
 from mooring.vault.claims.exclusive import without_collectors
 from mooring.vault.format import envelope
@@ -45,7 +43,6 @@ from mooring.vault.format.layout import (
     COPIED_NAME,
     HEADER_NAME,
     KEY_NAME,
-    ROOTS,
     root_name,
     segment_name,
 )
@@ -53,7 +50,9 @@ from mooring.vault.format.root import Root, decode_root
 from mooring.vault.format.segment_table import GONE
 from mooring.vault.keeping.segment_copy import read_frames, write_segment
 from mooring.vault.reading.frames import Frames
-from mooring.vault.reading.reachable import FrameSet, Walk
+from mooring.vault.reading.reachable import FrameSet
+from mooring.vault.reading.roots import Roots
+from mooring.vault.reading.workshop import Workshop
 from mooring.vault.store.interface import Store
 
 OnCopied = Callable[[Root, int], None]
@@ -131,34 +130,27 @@ def check_copy(copy: Store, vault_id: str) -> None:
 
 
 class Replicator:
-    """One run; `frames` and `walk` are of the source, and may have been used before."""
+    """One run from the vault of the workshop to a copy of it in `target`."""
 
-    def __init__(
-        self,
-        source: Store,
-        target: Store,
-        frames: Frames,
-        walk: Walk,
-        clock: Clock,
-        ids: Ids,
-        workers: Executor,
-    ) -> None:
-        self._source = source
+    def __init__(self, workshop: Workshop, target: Store) -> None:
+        self._source = workshop.store
         self._target = target
-        self._frames = frames
-        self._there = Frames(target, frames.cipher)
-        self._walk = walk
-        self._clock = clock
-        self._ids = ids
-        self._workers = workers
+        self._frames = workshop.frames
+        self._frames_there = Frames(target, workshop.cipher)
+        self._roots = workshop.roots
+        self._roots_there = Roots(target, workshop.cipher)
+        self._claims_there = workshop.claims.beside(target)
+        self._walk = workshop.walk
+        self._clock = workshop.clock
+        self._workers = workshop.workers
         self._result = Replication()
 
     def run(self, on_copied: OnCopied) -> Replication:
         """Copy what the target lacks. Raises StoreError, DiskFullError, VaultError."""
-        cipher = self._frames.cipher
-        with without_collectors(self._target, self._clock, self._ids, cipher) as claim:
-            wanted = self._roots(_snapshot_ids(self._source))
-            present = set(_snapshot_ids(self._target))
+        with without_collectors(self._claims_there) as claim:
+            wanted, damaged = self._roots.readable()
+            self._result.problems |= damaged
+            present = set(self._roots_there.ids())
             missing = sorted(
                 (root for root in wanted if root.id not in present),
                 key=lambda root: (root.completed_ms, root.id),
@@ -170,19 +162,8 @@ class Replicator:
 
     def gone(self) -> list[str]:
         """The snapshots that were copied once and are not in the source any more."""
-        present, copied = set(_snapshot_ids(self._target)), read_copied(self._target)
-        return sorted(present & copied - set(_snapshot_ids(self._source)))
-
-    def _roots(self, ids: Iterable[str]) -> list[Root]:
-        roots = []
-        for snapshot_id in ids:
-            with suppress(ObjectNotFoundError):
-                data = self._source.get(root_name(snapshot_id))
-                try:
-                    roots.append(decode_root(data, snapshot_id, self._frames.cipher))
-                except DamageError as error:
-                    self._result.problems[snapshot_id] = str(error)
-        return roots
+        present, copied = set(self._roots_there.ids()), read_copied(self._target)
+        return sorted(present & copied - set(self._roots.ids()))
 
     def _copy_all(
         self, wanted: list[Root], missing: list[Root], claim: Claim, on_copied: OnCopied
@@ -224,7 +205,7 @@ class Replicator:
 
     def _needed_still(self, roots: Iterable[Root]) -> dict[bytes, Array]:
         """What those of the snapshots need of each segment that are in the source now."""
-        present = set(_snapshot_ids(self._source))
+        present = set(self._roots.ids())
         live = FrameSet()
         for root in roots:
             if root.id in present:
@@ -234,8 +215,7 @@ class Replicator:
 
     def _failed(self, root: Root, error: DamageError) -> None:
         """Note why a snapshot could not be copied, unless it was deleted meanwhile."""
-        with suppress(ObjectNotFoundError):
-            self._source.get(root_name(root.id), 0, 1)
+        if self._roots.has(root.id):
             self._result.problems[root.id] = str(error)
 
     def _copy(self, root: Root, parts: list[tuple[bytes, Array]], claim: Claim) -> int | None:
@@ -247,8 +227,8 @@ class Replicator:
             self._result.copied_bytes += size
         self._target.barrier([segment_name(segment) for segment, _ in parts])
         try:
-            data = self._source.get(root_name(root.id))
-        except ObjectNotFoundError:
+            data = self._roots.stored(root.id)
+        except SnapshotNotInVaultError:
             return None
         decode_root(data, root.id, self._frames.cipher)
         claim.check()
@@ -272,28 +252,29 @@ class Replicator:
         table = self._frames.fresh_table(segment)
         keep = np.union1d(needed, sound)
         taken = iter(read_frames(self._source, self._frames, segment, lacking))
-        kept = iter(read_frames(self._target, self._there, segment, np.setdiff1d(keep, lacking)))
+        other = np.setdiff1d(keep, lacking)
+        kept = iter(read_frames(self._target, self._frames_there, segment, other))
         here = set(lacking.tolist())
         contents = (next(taken if number in here else kept) for number in keep.tolist())
         size = write_segment(self._target, segment, table, keep, contents)
-        self._there.fresh_table(segment)
+        self._frames_there.fresh_table(segment)
         return size
 
     def _sound(self, segment: bytes) -> Array:
         """The frames that the target has of a segment, each read back."""
         try:
-            table = self._there.fresh_table(segment)
+            table = self._frames_there.fresh_table(segment)
         except DamageError:
             return np.zeros(0, np.int64)
         found = []
         for number in np.flatnonzero(table.places != GONE).tolist():
             with suppress(DamageError):
-                self._there.stored((segment, number))
+                self._frames_there.stored((segment, number))
                 found.append(number)
         return np.array(found, np.int64)
 
     def _note_copied(self, ids: Iterable[str]) -> None:
-        present = set(_snapshot_ids(self._target))
+        present = set(self._roots_there.ids())
         listed = sorted({*(read_copied(self._target) & present), *ids})
         body = json.dumps({"snapshots": listed, "noted_ms": self._clock.now_ms()}).encode()
         self._target.put(COPIED_NAME, envelope.wrap(envelope.COPIED, body))
@@ -313,10 +294,6 @@ def read_copied(target: Store) -> set[str]:
         return set()
     what = f"the object {COPIED_NAME} of the vault {target.description}"
     return set(json.loads(envelope.unwrap(envelope.COPIED, data, what))["snapshots"])
-
-
-def _snapshot_ids(store: Store) -> Iterable[str]:
-    return (name.removeprefix(ROOTS) for name in list(store.names(ROOTS)))
 
 
 def _has(store: Store, name: str, content: bytes) -> bool:

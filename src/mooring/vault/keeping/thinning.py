@@ -10,7 +10,7 @@ import numpy as np
 from mooring.model.errors import DamageError, ObjectNotFoundError
 from mooring.model.extents import BLOCK_SIZE
 from mooring.vault.claims.collector_claim import CollectorClaim
-from mooring.vault.claims.margins import PUNCH_AT_LEAST, REWRITE_AT_LEAST, REWRITE_PART
+from mooring.vault.claims.margins import Margins
 from mooring.vault.format.blocks import Array, runs
 from mooring.vault.format.layout import segment_name
 from mooring.vault.format.segment_table import GONE, SegmentTable
@@ -35,7 +35,8 @@ class Thinning:
     room comes back later.
     """
 
-    def __init__(self, store: Store, frames: Frames) -> None:
+    def __init__(self, store: Store, frames: Frames, margins: Margins) -> None:
+        self._margins = margins
         self._store = store
         self._frames = frames
         self._looked: dict[bytes, _Looked] = {}
@@ -89,7 +90,7 @@ class Thinning:
                 holes = _holes(table, live[segment])
                 size = sum(length for _, length in holes)
                 name = segment_name(segment)
-                if size >= PUNCH_AT_LEAST and not self._is_punched(name, size):
+                if size >= self._margins.punch_at_least and not self._is_punched(name, size):
                     count += 1
                     freed += size
                     if claim.may_delete():
@@ -122,7 +123,7 @@ class Thinning:
         table = self._frames.fresh_table(segment)
         size = self._store.tail(segment_name(segment), 0)[1]
         saved = size - size_with(table, needed)
-        if saved < max(REWRITE_AT_LEAST, size * REWRITE_PART):
+        if saved < max(self._margins.rewrite_at_least, size * self._margins.rewrite_part):
             return 0
         if claim.may_delete():
             contents = read_frames(self._store, self._frames, segment, needed)
@@ -133,7 +134,7 @@ class Thinning:
     def _is_punched(self, name: str, holes: int) -> bool:
         """Whether so much was taken out already; file systems may round up a little."""
         size = self._store.tail(name, 0)[1]
-        return self._store.allocated(name) <= size - holes + PUNCH_AT_LEAST // 2
+        return self._store.allocated(name) <= size - holes + self._margins.punch_at_least // 2
 
 
 def _holes(table: SegmentTable, live: Array) -> list[tuple[int, int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
+from mooring.model.errors import ObjectNotFoundError
 from mooring.model.extents import Buffer
 
 
@@ -123,3 +124,12 @@ class Store(Protocol):
     def close(self) -> None:
         """Let go; further calls do nothing."""
         ...
+
+
+def exists(store: Store, name: str) -> bool:
+    """Whether the store has an object of that name. Raises StoreError."""
+    try:
+        store.get(name, 0, 1)
+    except ObjectNotFoundError:
+        return False
+    return True

@@ -18,24 +18,22 @@ snapshot; and then to compare is nearly free.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 import numpy as np
 import structlog
 
-from mooring.model.clock import Clock
 from mooring.model.errors import DamageError, ObjectNotFoundError
 from mooring.model.extents import Buffer
 from mooring.observe import metrics
 from mooring.observe.loop import Repeats
-from mooring.vault.claims.claim import Claim, Purpose, decode_claim
+from mooring.vault.claims.claim import Claim, Purpose
+from mooring.vault.claims.claims import Claims
 from mooring.vault.format.frame import Kind
-from mooring.vault.format.layout import CLAIMS, SEGMENTS, claim_name, segment_id, segment_name
+from mooring.vault.format.layout import SEGMENTS, segment_id, segment_name
 from mooring.vault.format.segment_table import SegmentTable
 from mooring.vault.reading.frames import FrameKey, Frames
-from mooring.vault.store.interface import Store
 from mooring.vault.writing.digest_index import DigestIndex
 
 MAX_SHARES = 1024
@@ -62,9 +60,10 @@ _READERS = 4
 class Sharing:
     """The index of one vault, kept up to date while snapshots are written."""
 
-    def __init__(self, store: Store, clock: Clock, frames: Frames, index: DigestIndex) -> None:
-        self._store = store
-        self._clock = clock
+    def __init__(self, claims: Claims, frames: Frames, index: DigestIndex) -> None:
+        self._store = claims.store
+        self._clock = claims.clock
+        self._claims = claims
         self._frames = frames
         self._index = index
         self._lock = threading.Lock()
@@ -76,7 +75,7 @@ class Sharing:
 
     def shares(self, claim: Claim) -> Shares:
         """What a writer with that claim finds content with."""
-        return Shares(self, self._store, self._clock, self._frames, self._index, claim)
+        return Shares(self, self._claims, self._frames, self._index, claim)
 
     def sealed(self, segment: bytes, table: SegmentTable) -> None:
         """Enter a segment that a writer of this process has ended."""
@@ -146,15 +145,14 @@ class Shares:
     def __init__(
         self,
         sharing: Sharing,
-        store: Store,
-        clock: Clock,
+        claims: Claims,
         frames: Frames,
         index: DigestIndex,
         claim: Claim,
     ) -> None:
         self._sharing = sharing
-        self._store = store
-        self._clock = clock
+        self._clock = claims.clock
+        self._claims = claims
         self._frames = frames
         self._index = index
         self._claim = claim
@@ -230,22 +228,16 @@ class Shares:
     def _is_being_removed(self, claim: bytes) -> bool:
         """Whether there is somebody who may remove what was written under that claim."""
         return any(
-            name == claim_name(claim.hex()) or self._is_collection(name)
-            for name in self._other_claims()
+            claim_id == claim.hex() or self._is_collection(claim_id)
+            for claim_id in self._claims.ids(besides=self._claim.id)
         )
 
-    def _other_claims(self) -> Iterator[str]:
-        own = claim_name(self._claim.id)
-        return (name for name in self._store.names(CLAIMS) if name != own)
-
-    def _is_collection(self, name: str) -> bool:
+    def _is_collection(self, claim_id: str) -> bool:
         """Whether a claim is a collection's; one that vanishes meanwhile has done all it does."""
-        if name in self._harmless:
+        if claim_id in self._harmless:
             return False
         try:
-            record = decode_claim(
-                self._store.get(name), name.removeprefix(CLAIMS), self._frames.cipher
-            )
+            record = self._claims.read(claim_id)
         except ObjectNotFoundError:
             return False
         except DamageError:
@@ -253,5 +245,5 @@ class Shares:
         if record.purpose == Purpose.COLLECT:
             return True
         # What a claim is for never changes.
-        self._harmless.add(name)
+        self._harmless.add(claim_id)
         return False

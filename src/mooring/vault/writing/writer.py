@@ -6,13 +6,13 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import suppress
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
 from mooring.host.pace import Pace
-from mooring.model.clock import Clock
 from mooring.model.errors import MooringError, VaultError
 from mooring.model.extents import BLOCK_SIZE, Buffer, Extent
 from mooring.vault.claims.claim import Claim
@@ -29,8 +29,8 @@ from mooring.vault.format.root import (
 )
 from mooring.vault.format.segment_table import SHARED_ABOVE_BYTES
 from mooring.vault.reading.compare import Comparison
-from mooring.vault.reading.frames import FrameKey, Frames
-from mooring.vault.store.interface import Store
+from mooring.vault.reading.frames import FrameKey
+from mooring.vault.reading.workshop import Workshop
 from mooring.vault.writing.consolidation import Scatter, consolidated
 from mooring.vault.writing.framing import Gather
 from mooring.vault.writing.map_editor import MapEditor
@@ -42,6 +42,23 @@ IN_FLIGHT = 24
 
 _Frame = tuple[Array, "Future[PackedFrame | FrameKey]"]
 _Zeros = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriterTools:
+    """What all writers of one process have in common.
+
+    `sealers` make segments of `segment_bytes` durable; `sharing` finds content that is there
+    already, `pace` is kept by all together. What lies in more than `consolidate_frames` frames for
+    each 512 KiB is proposed to be written again; 0 turns that off.
+    """
+
+    packer: Packer
+    sealers: Executor
+    segment_bytes: int
+    sharing: Sharing | None
+    pace: Pace
+    consolidate_frames: int
 
 
 class SnapshotWriter:
@@ -56,36 +73,35 @@ class SnapshotWriter:
         self,
         info: SnapshotInfo,
         parent: Root | None,
-        *,
-        store: Store,
-        clock: Clock,
         claim: Claim,
-        frames: Frames,
-        packer: Packer,
-        packers: Executor,
-        sealers: Executor,
-        segment_bytes: int,
-        sharing: Sharing | None = None,
-        pace: Pace | None = None,
-        consolidate_frames: int = 0,
+        workshop: Workshop,
+        tools: WriterTools,
     ) -> None:
         self.info = info
         self._parent = parent
-        self._store = store
-        self._clock = clock
+        self._store = workshop.store
+        self._clock = workshop.clock
         self._claim = claim
-        self._packer = packer.for_claim(bytes.fromhex(claim.id))
-        self._cipher = frames.cipher
-        self._packers = packers
-        self._shares = None if sharing is None else sharing.shares(claim)
-        sealed = None if self._shares is None else self._shares.sealed
-        self._segments = SegmentWriter(store, clock, claim, sealers, segment_bytes, sealed, pace)
+        self._packer = tools.packer.for_claim(bytes.fromhex(claim.id))
+        self._cipher = workshop.cipher
+        self._packers = workshop.workers
+        self._shares = None if tools.sharing is None else tools.sharing.shares(claim)
+        self._segments = SegmentWriter(
+            workshop.store,
+            workshop.clock,
+            claim,
+            tools.sealers,
+            tools.segment_bytes,
+            None if self._shares is None else self._shares.sealed,
+            tools.pace,
+        )
         table = None if parent is None else parent.table
+        frames = workshop.frames
         self._map = MapEditor(check_size(info.size), table, frames, self._packer, self._segments)
         self._comparison = None if parent is None else Comparison(parent, frames)
-        self._consolidate_frames = consolidate_frames
+        self._consolidate_frames = tools.consolidate_frames
         self._scatter: Scatter | None = None
-        if parent is not None and consolidate_frames:
+        if parent is not None and tools.consolidate_frames:
             self._scatter = Scatter(parent, frames)
         self._gather = Gather(self._submit)
         self._queue: deque[_Frame | _Zeros] = deque()
