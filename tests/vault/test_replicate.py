@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mooring.model.clock import ManualClock, SystemClock
-from mooring.model.errors import VaultBusyError, VaultError
+from mooring.model.errors import VaultAwayError, VaultBusyError, VaultError
 from mooring.model.extents import BLOCK_SIZE
 from mooring.model.ids import RandomIds
 from mooring.vault.claims.claims import Claims
@@ -218,6 +218,20 @@ def test_what_the_copy_gave_back_comes_again(clock: ManualClock) -> None:
     with Vault.create_or_open(target, clock) as copy:
         check_all(copy, disks)
         assert copy.verify() == []
+
+
+def test_a_vault_that_goes_away_meanwhile_leaves_its_copy_whole(clock: ManualClock) -> None:
+    """Unmounted, it looks as if all its snapshots had been deleted."""
+    source, target = MemoryStore(), MemoryStore()
+    with Vault.create_or_open(source, clock) as vault:
+        for name in ("a", "b"):
+            with vault.begin(info(name)) as writer:
+                Disk().write(writer, 0, name.encode() * BLOCK_SIZE)
+                writer.commit()
+
+        with pytest.raises(VaultAwayError):
+            vault.replicate(target, delete=True, on_copied=lambda *_: source.objects.clear())
+    assert [name for name in target.objects if name.startswith("roots/")] == ["roots/a"]
 
 
 def flip(store: MemoryStore, name: str, place: int) -> None:

@@ -25,9 +25,13 @@ class Roots:
         self._cipher = cipher
 
     def ids(self) -> Iterator[str]:
-        """Yield the ids of all snapshots, also of those whose root cannot be read."""
+        """Yield the ids of all snapshots, also of those whose root cannot be read.
+
+        Raises VaultAwayError in the end if the store has gone, which looks like fewer snapshots.
+        """
         for name in self._store.names(ROOTS):
             yield name.removeprefix(ROOTS)
+        self._store.check()
 
     def has(self, snapshot_id: str) -> bool:
         """Whether the snapshot has a root, whole or not."""
