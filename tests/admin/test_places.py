@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from mooring.admin.main import main
+from mooring.config.settings import EngineSettings, Settings
+from mooring.model.errors import ConfigurationError
+from mooring.wiring.data_directory import make_data_directory, make_own_run_directory
 
 COMMANDS = ["doctor", "verify", "usage", "collect", "recover", "keys list", "env"]
 
@@ -39,8 +42,8 @@ def test_a_server_without_a_place(tmp_path: Path) -> None:
         )
         assert done.returncode == 2
         (line,) = done.stderr.splitlines()
-        assert line.startswith(f"mooringd: {data}: ")
-        assert "Name a directory, or one that can be made, with --data" in line
+        told = f"{tmp_path / 'file'} is no directory. Name another place with --data"
+        assert line.startswith(f"mooringd: the data directory {data} cannot be made: {told}")
 
 
 @pytest.mark.full
@@ -73,3 +76,24 @@ def test_somebody_elses_data_directory(command: str, tmp_path: Path) -> None:
     assert "Permission denied" in done.stderr
     assert "Traceback" not in done.stderr
     assert "Run it as the user that the server runs as" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [
+        ("/proc/x/y", "/proc is kept by the system, which makes no directories in it"),
+        ("/dev/null/x", "/dev/null is no directory"),
+        ("link/x", "link is a link that leads nowhere"),
+    ],
+)
+def test_what_is_in_the_way_of_a_directory_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, why: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("link").symlink_to("nowhere")
+    words = rf"{place} cannot be made: .*{why}\. Name another place .*"
+    with pytest.raises(ConfigurationError, match=f"data directory {words}--data"):
+        make_data_directory(Path(place))
+    with pytest.raises(ConfigurationError, match=f"directory of sockets {words}engine.run"):
+        make_own_run_directory(Settings(engine=EngineSettings(run=place)), Path(place))
+    assert not Path("nowhere").exists()

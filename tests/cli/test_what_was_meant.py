@@ -92,3 +92,30 @@ def test_what_is_neither_is_told_as_before(mooring: Run, server: RecordingServer
     scripted(server, NOT_FOUND)
 
     assert mooring("ls", "data:/").stderr.endswith("The DiskSnapshot does not exist: data\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (["ls", ":/"], ":/ names no snapshot before the colon: SNAPSHOT:PATH."),
+        (["ls", ""], "Name a snapshot: SNAPSHOT:PATH, or --disk-snapshot-name."),
+        (["ls", "--disk-snapshot-name", ""], "--disk-snapshot-name is empty"),
+        (["cp", ":/etc/hosts", "."], ":/etc/hosts names no snapshot before the colon"),
+        (["export", "--disk-snapshot-name", ""], "--disk-snapshot-name is empty"),
+        (["export", "--disk-snapshot-name", "s1", "--output", ""], "--output is empty"),
+        (["uri", "--disk-name", ""], "--disk-name is empty"),
+        (["device", "--disk-name="], "--disk-name is empty"),
+        (["stat", "--disk-name", ""], "--disk-name is empty"),
+        (["diff", "--to", "s1", "--from", ""], "--from is empty"),
+        (["wait", "disk-filled", "--disk-name", ""], "--disk-name is empty"),
+        (["import", "x", "--format", "raw", "--disk-snapshot-name", ""], "name is empty"),
+    ],
+)
+def test_what_names_nothing_is_told_as_it_was_typed(
+    bare: Run, command: list[str], told: str
+) -> None:
+    result = bare(*command)
+
+    assert result.status != 0
+    assert told in result.stderr
+    assert "diskSnapshotName" not in result.stderr

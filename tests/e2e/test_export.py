@@ -128,12 +128,12 @@ def check_file(path: Path) -> None:
 
 
 def to_file(
-    deployment: Deployment, output: Path, image_format: str = "raw"
+    deployment: Deployment, output: Path, *options: str
 ) -> subprocess.CompletedProcess[str]:
     """Run `mooring export --output`; its errors are kept."""
     command = [sys.executable, "-m", "mooring.cli.main", "export", "--disk-snapshot-name", "saved"]
     return subprocess.run(
-        [*command, "--format", image_format, "--output", str(output)],
+        [*command, *options, "--output", str(output)],
         env=deployment.server.environment(),
         capture_output=True,
         text=True,
@@ -147,9 +147,9 @@ def to_file(
 def test_export_into_a_file(deployment: Deployment, image_format: str) -> None:
     serve(deployment)
     snapshot(deployment)
-    output, back = deployment.folder / "image", deployment.folder / "back"
+    output, back = deployment.folder / f"image.{image_format}", deployment.folder / "back"
 
-    done = to_file(deployment, output, image_format)
+    done = to_file(deployment, output)
 
     assert (done.returncode, done.stderr) == (0, "")
     assert f"saved is in {output}: {image_format}, 8.0 GiB" in done.stdout
@@ -157,8 +157,8 @@ def test_export_into_a_file(deployment: Deployment, image_format: str) -> None:
     subprocess.run(convert, check=True)
     check_file(back)
     assert output.stat().st_blocks * 512 < 64 * MIB
-    assert not list(deployment.folder.glob("image?*"))
-    again = to_file(deployment, output, image_format)
+    assert not list(deployment.folder.glob(f"{output.name}?*"))
+    again = to_file(deployment, output)
     assert again.returncode == 255
     assert "exists and stays as it is: name another file" in again.stderr
 
@@ -228,7 +228,8 @@ def test_export_into_a_file_goes_on_when_it_was_killed(deployment: Deployment) -
 def test_what_cannot_be_written(deployment: Deployment) -> None:
     serve(deployment)
     output = deployment.folder / "image"
-    assert "does not write 'vdi'" in to_file(deployment, output, "vdi").stderr
+    assert "does not write 'vdi'" in to_file(deployment, output, "--format", "vdi").stderr
+    assert "would not be a vdi image" in to_file(deployment, output.with_suffix(".VDI")).stderr
     assert "NotFoundException" in to_file(deployment, output).stderr
     assert "cannot be written" in to_file(deployment, deployment.folder / "no" / "image").stderr
     assert not list(deployment.folder.glob("image*"))

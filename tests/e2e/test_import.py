@@ -110,6 +110,8 @@ def test_what_is_refused(deployment: Deployment) -> None:
     )
     subprocess.run(["qemu-img", "snapshot", "-c", "s", str(folder / "qcow2")], check=True)
     subprocess.run([*create, "qcow2", str(folder / "huge"), "32T"], check=True)
+    with (folder / "large").open("wb") as file:
+        file.truncate(8 * 1024 * MIB + 1)
     os.mkfifo(folder / "fifo")
     (folder / "empty").touch()
     for name, image_format, options, words in (
@@ -123,7 +125,9 @@ def test_what_is_refused(deployment: Deployment) -> None:
         ("empty", "raw", [], "is empty"),
         ("raw", "qcow2", [], "is not a qcow2 image"),
         ("raw", "qed", [], "does not read 'qed'"),
-        ("raw", "raw", ["--disk-size-in-gb", "7"], "is not possible"),
+        ("raw", "raw", ["--disk-size-in-gb", "7"], "7 is not possible: disks have 8 GB at least"),
+        ("large", "raw", ["--disk-size-in-gb", "8"], "large needs 9 GB at least"),
+        ("raw", "raw", ["--disk-size-in-gb", "16385"], "disks have 16384 GB at most"),
     ):
         done = run(deployment, folder / name, image_format, "refused", *options)
         assert done.returncode, name

@@ -231,7 +231,7 @@ def test_files_are_for_their_owner_only(deployment: Deployment) -> None:
         ("[listen]\nport = 70000\n", "listen.port must be 0 to 65535"),
         ("[listen\n", "is not a TOML file"),
         ('[regions.here]\nzones = ["a/../b"]\n', "must be made of letters, digits and hyphens"),
-        ('[engine]\nkind = "qumu"\n', "engine.kind must be qemu or memory, not 'qumu'"),
+        ('[engine]\nkind = "qumu"\n', 'engine.kind must be qemu or memory; it is "qumu"'),
     ],
 )
 def test_wrong_settings_are_refused(run_dir: Path, text: str, said: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from mooring.model.automatic.moment import AutoName, bearer_of, choose, read_auto_name, split_place
 from mooring.model.automatic.rhythm import DAY_MS, HOUR_MS
-from mooring.model.automatic.rules import name_as_manual, name_of, stamp
+from mooring.model.automatic.rules import check_moment, name_as_manual, name_of, stamp
 from mooring.model.errors import InvalidInputException, NotFoundException, ServiceError
 from mooring.model.names import is_name
 
@@ -92,6 +92,24 @@ def test_what_is_not_there_is_told_with_what_is() -> None:
         found("2026-11-20")
     with pytest.raises(NotFoundException, match="data has none that is stored"):
         found("latest", [])
+
+
+@pytest.mark.parametrize(
+    ("when", "what"),
+    [
+        ("2026-13-45", "date"),
+        ("2026-02-29", "date"),
+        ("0000-01-01", "date"),
+        ("2026-11-26T24:01", "date and time"),
+        ("2026-11-26T14:51:60", "date and time"),
+    ],
+)
+def test_what_the_calendar_does_not_have_is_told(when: str, what: str) -> None:
+    with pytest.raises(InvalidInputException, match=rf"{when} is no {what}\."):
+        read_auto_name(f"data@{when}")
+    if len(when) <= len("2026-11-26T14:51"):
+        with pytest.raises(InvalidInputException, match=rf"{when} is not valid: there is no such"):
+            check_moment(when)
 
 
 @pytest.mark.parametrize(

@@ -68,12 +68,17 @@ def test_patterns_are_not_the_services_rules() -> None:
             "sourceSnapshotName",
         ),
         ("TagResource", {"resourceName": "r", "tags": []}, "resourceArn"),
+        ("GetDisk", {"diskName": "d"}, "diskName"),
+        ("DeleteInstance", {"instanceName": "i"}, "instanceName"),
+        (
+            "CreateDisk",
+            {"diskName": "d", "availabilityZone": "us-east-2a", "sizeInGb": 8},
+            "diskName",
+        ),
     ],
 )
-def test_what_may_be_left_out_is_not_given_empty(
-    operation: str, parameters: dict[str, Any], empty: str
-) -> None:
-    """As in a skeleton of an input that was filled in by half."""
+def test_no_name_is_given_empty(operation: str, parameters: dict[str, Any], empty: str) -> None:
+    """As by a script whose variable is not set, or in a skeleton that was filled in by half."""
     validate_input(OURS, operation, parameters)
     message = refusal(operation, {**parameters, empty: ""})
 

@@ -216,10 +216,10 @@ def test_the_server_was_killed_after_the_freeze(
 
 
 def test_a_wish_that_is_none(world: World) -> None:
-    with pytest.raises(InvalidInputException, match=r"mooring:quiesce must be off, try, require"):
+    with pytest.raises(InvalidInputException, match=r"mooring:quiesce must be off, try or require"):
         world.disk(tags=[tag("quiesce", "sometimes")])
     world.disk()
-    with pytest.raises(InvalidInputException, match="must be off, try, require"):
+    with pytest.raises(InvalidInputException, match="must be off, try or require"):
         world.call("TagResource", resourceName="data", tags=[tag("quiesce", None)])
     with pytest.raises(InvalidInputException, match=r"those to set are mooring:quiesce, "):
         world.call("TagResource", resourceName="data", tags=[tag("quiese", "try")])
@@ -298,7 +298,7 @@ def test_whoever_copies_tags_need_not_sort_them(world: World) -> None:
 
 def test_what_a_snapshot_keeps_of_its_disk_is_checked_all_the_same(world: World) -> None:
     world.disk()
-    with pytest.raises(InvalidInputException, match="must be off, try, require"):
+    with pytest.raises(InvalidInputException, match="must be off, try or require"):
         world.snapshot("s1", tags=[tag("quiesce", "sometimes")])
     with pytest.raises(InvalidInputException, match="means nothing"):
         world.snapshot("s1", tags=[tag("quiet", "try")])

@@ -32,7 +32,7 @@ def become_owner(data: Path) -> str | None:
         return None
     try:
         found = data.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     if found.st_uid == 0:
         return None

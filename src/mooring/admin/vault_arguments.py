@@ -131,7 +131,11 @@ def _add_export(commands: Commands, place: argparse.ArgumentParser) -> None:
         "export", parents=[place], help="write a snapshot into an image file, and compare it"
     )
     export.add_argument("--snapshot", metavar="NAME", required=True, help="a name or an id")
-    export.add_argument("--format", choices=("raw", "qcow2", "vmdk"), default="raw")
+    export.add_argument(
+        "--format",
+        choices=("raw", "qcow2", "vmdk"),
+        help="default: what the name of the file ends in, else raw",
+    )
     export.add_argument("--output", metavar="FILE", type=Path, required=True)
     export.set_defaults(run=_export)
 

@@ -89,7 +89,7 @@ def _check_regions(regions: Mapping[str, Region]) -> None:
 def _check_engine(engine: EngineSettings) -> None:
     _require(
         engine.kind in ("qemu", "memory"),
-        f"engine.kind must be qemu or memory, not {engine.kind!r}",
+        f'engine.kind must be qemu or memory; it is "{engine.kind}"',
     )
     for name in ("fill_mib_per_second", "merge_mib_per_second"):
         _require(getattr(engine, name) >= 0, f"engine.{name} must not be negative")
@@ -111,7 +111,7 @@ def _check_vault(vault: VaultSettings) -> None:
         _require(getattr(vault, name) >= 0, f"vault.{name} must not be negative")
     _require(
         vault.replica_deletions in ("keep", "follow"),
-        f"vault.replica_deletions must be keep or follow, not {vault.replica_deletions!r}",
+        f'vault.replica_deletions must be keep or follow; it is "{vault.replica_deletions}"',
     )
     _require(
         0 < vault.verify_percent <= 100,
@@ -177,7 +177,7 @@ def _check_audit(audit: AuditSettings) -> None:
 def _check_log(log: LogSettings) -> None:
     _require(
         log.level in ("debug", "info", "warning", "error"),
-        f"log.level must be debug, info, warning or error, not {log.level!r}",
+        f'log.level must be debug, info, warning or error; it is "{log.level}"',
     )
 
 

@@ -15,8 +15,22 @@ from mooring.model.errors import ConfigurationError, StoreError
 FORMATS = ("raw", "qcow2", "vmdk")
 """What can be written; `qemu-img`'s names."""
 
+_NOT_WRITTEN = ("vdi", "vhdx", "vhd", "qcow", "qed")
+"""Endings of image files that nobody expects raw bytes in."""
+
 PART = ".part"
 MARK = ".mark"
+
+
+def format_of(output: Path) -> str:
+    """The format that the file's name tells, raw if it tells none. Raises ConfigurationError."""
+    ending = output.suffix[1:].lower()
+    if ending in _NOT_WRITTEN:
+        raise ConfigurationError(
+            f"{output} would not be a {ending} image: raw, qcow2 and vmdk can be written. Name "
+            "another file, or the format with --format"
+        )
+    return ending if ending in FORMATS else "raw"
 
 
 def check_free(output: Path) -> None:

@@ -1,7 +1,7 @@
 """Checks an input against its shape, on the server, in AWS's words.
 
-What is checked: required members, enums, minima and maxima, and that what may be left out is not
-given as an empty text where the model's pattern needs one. What breaks one of them is
+What is checked: required members, enums, minima and maxima, and that no text is empty where the
+model's pattern needs one. What breaks one of them is
 `InvalidInputException`: it is the only one of Lightsail's modelled errors that fits, so typed
 clients can catch it; the text is the one that AWS's JSON services share. Else patterns are not
 checked: the model's `ResourceName` pattern forbids periods, which the service allows; the rules
@@ -41,9 +41,6 @@ def _problems(model: ServiceModel, shape: Shape, value: Any, path: str) -> Itera
                 yield _failed(None, f"{path}{member}", "Member must not be null")
         for member, item in value.items():
             inner = model.shape(shape.members[member])
-            if item == "" and member not in shape.required and _needs_text(inner):
-                constraint = f"Member must satisfy regular expression pattern: {inner.pattern}"
-                yield _failed(item, f"{path}{member}", constraint)
             yield from _problems(model, inner, item, f"{path}{member}.")
     elif shape.type == "list":
         yield from _out_of_bounds(shape, value, len(value), path, "length ")
@@ -54,6 +51,9 @@ def _problems(model: ServiceModel, shape: Shape, value: Any, path: str) -> Itera
             yield from _problems(model, model.shape(shape.value), item, f"{path}{key}.member.")
     elif shape.type == "string":
         yield from _out_of_bounds(shape, value, len(value), path, "length ")
+        if value == "" and _needs_text(shape):
+            constraint = f"Member must satisfy regular expression pattern: {shape.pattern}"
+            yield _failed(value, path, constraint)
         if shape.enum and value not in shape.enum:
             constraint = f"Member must satisfy enum value set: [{', '.join(shape.enum)}]"
             yield _failed(value, path, constraint)

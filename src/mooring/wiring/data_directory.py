@@ -35,6 +35,42 @@ def make_run_directory(settings: Settings, data: Path) -> Path:
     return run
 
 
+def make_data_directory(data: Path) -> None:
+    """Make it for this user alone if it is not there. Raises ConfigurationError."""
+    _make(data, "data directory", "with --data, or as data in the settings")
+
+
+def make_own_run_directory(settings: Settings, run: Path) -> None:
+    """Make the one that the settings name, if they do. Raises ConfigurationError."""
+    if settings.engine.run:
+        _make(run, "directory of sockets", "as engine.run in the settings")
+
+
+def _make(folder: Path, what: str, how: str) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise
+        out = "Name another place"
+        if isinstance(error, PermissionError):
+            out = "Run it as the user that the server runs as, or name another place"
+        raise ConfigurationError(
+            f"the {what} {folder} cannot be made: {_why_not(folder, error)}. {out} {how}"
+        ) from error
+
+
+def _why_not(folder: Path, error: OSError) -> str:
+    """Which part of its path is in the way, and how."""
+    there = next((one for one in (folder, *folder.parents) if os.path.lexists(one)), folder)
+    if not there.is_dir():
+        what = "a link that leads nowhere" if there.is_symlink() else "no directory"
+        return f"{there} is {what}"
+    if isinstance(error, FileNotFoundError):
+        return f"{there} is kept by the system, which makes no directories in it"
+    return f"{there} lets this user make nothing in it ({error.strerror})"
+
+
 def hold_directory(paths: Paths) -> IO[str]:
     """Hold the data directory, until the file is closed or the process ends."""
     file = paths.lock.open("a+")

@@ -48,7 +48,12 @@ from mooring.service.absence import tell_absent
 from mooring.service.credentials.keyring import Keyring
 from mooring.vault.served.keeper import Keeper
 from mooring.wiring.catalog_copies import catalog_copies, catalog_file, open_catalog
-from mooring.wiring.data_directory import hold_directory, make_run_directory
+from mooring.wiring.data_directory import (
+    hold_directory,
+    make_data_directory,
+    make_own_run_directory,
+    make_run_directory,
+)
 from mooring.wiring.file_systems import (
     audit_file,
     catalog_reserve,
@@ -145,7 +150,8 @@ def build_server(settings: Settings, observer: Observer = unobserved) -> Mooring
     """Put the server together. Raises ConfigurationError; ServerRunningError if one runs there."""
     data = settings.data_directory.absolute()
     paths = Paths(data, make_run_directory(settings, data))
-    paths.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_data_directory(paths.data)
+    make_own_run_directory(settings, paths.run)
     reserve = Reserve(paths.reserve)
     reserve.make_way()
     with ExitStack() as opened:

@@ -65,6 +65,8 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     if not paths.data.exists():
         yield Finding(True, f"{paths.data}: not there yet; `mooringd serve` makes it")
         return
+    if not paths.data.is_dir():
+        raise ConfigurationError(f"{paths.data} is no directory: name another place with --data")
     yield from _rooms(settings)
     yield Finding(os.access(paths.data, os.W_OK), f"{paths.data}: writable for this user")
     for found in catalog_findings(settings):

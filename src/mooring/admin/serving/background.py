@@ -17,6 +17,7 @@ from mooring.admin.access.env import nobody_listens
 from mooring.config.settings import Settings
 from mooring.model.errors import ConfigurationError
 from mooring.model.paths import Paths
+from mooring.wiring.data_directory import make_data_directory
 
 LOG_BYTES = 64 * 1024 * 1024
 """From this size on, a start puts the log aside as `server.log.1`."""
@@ -36,7 +37,7 @@ def serve_in_background(
     command = [sys.executable, "-P", "-m", "mooring.admin.main", "serve"]
     for option, value in (("--port", port), ("--config", config), ("--data", data)):
         command += [] if value is None else [option, str(value)]
-    paths.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_data_directory(paths.data)
     with _log(paths.log) as log:
         begin = log.seek(0, os.SEEK_END)
         # In a session of its own, it stays when the terminal goes.

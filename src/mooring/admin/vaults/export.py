@@ -11,7 +11,7 @@ from pathlib import Path
 from mooring.admin.amounts import amount
 from mooring.admin.vaults.chosen import find_snapshot, opened
 from mooring.config.settings import Settings
-from mooring.images.image_file import ImagePart, check_free
+from mooring.images.image_file import ImagePart, check_free, format_of
 from mooring.images.qemu_img import convert
 from mooring.model.extents import Image
 from mooring.nbd.export import Export
@@ -24,13 +24,16 @@ THREADS = 8
 
 
 def export(
-    settings: Settings, *, snapshot: str, region: str | None, image_format: str, output: Path
+    settings: Settings, *, snapshot: str, region: str | None, image_format: str | None, output: Path
 ) -> int:
     """Write the snapshot, named by name or id; the file has its name only when it is right.
+
+    Without a format, that of the file's name.
 
     Raises ConfigurationError if there is no such snapshot, or the file is there already;
     StoreError if it cannot be written, or the snapshot cannot be read: then nothing is left.
     """
+    image_format = image_format or format_of(output)
     check_free(output)
     with opened(settings, region) as vaults:
         vault, root = find_snapshot(vaults, snapshot)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from mooring.cli.progress import Progress, size
 from mooring.images import qemu_img, raw_copy
-from mooring.images.image_file import FORMATS, ImagePart
+from mooring.images.image_file import FORMATS, ImagePart, format_of
 from mooring.model.clock import SystemClock
-from mooring.model.errors import CommandError, MooringError
+from mooring.model.errors import CommandError, ConfigurationError, MooringError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,16 +19,22 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def write(ask: Callable[[], Any], snapshot: str, image_format: str, output: str) -> int:
+def write(ask: Callable[[], Any], snapshot: str, image_format: str | None, output: str) -> int:
     """Bring a snapshot into the new file `output`; `ask` has the server export it.
 
-    Raises CommandError. An interrupted raw image is left for the next call to continue.
+    Without a format, that of the file's name. Raises CommandError. An interrupted raw image is
+    left for the next call to continue.
     """
+    path = Path(output)
+    if image_format is None:
+        try:
+            image_format = format_of(path)
+        except ConfigurationError as error:
+            raise CommandError(str(error), "usage") from None
     if image_format not in FORMATS:
         raise CommandError(
             f"Mooring does not write {image_format!r}: choose one of {', '.join(FORMATS)}.", "usage"
         )
-    path = Path(output)
     try:
         with ImagePart(path) as part:
             try:

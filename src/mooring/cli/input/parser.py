@@ -57,6 +57,20 @@ class Parser(argparse.ArgumentParser):
         )
         self.exact_only: set[str] = set()
 
+    def parse_all(self, words: list[str]) -> argparse.Namespace:
+        """Parse words that must all be known here, and names that must not be empty.
+
+        As when a script gives "$NAME" and has not set it. Raises CommandError of kind `usage`.
+        """
+        parsed, unknown = self.parse_known_args(words)
+        if unknown:
+            raise CommandError(f"Unknown options: {', '.join(unknown)}", "usage")
+        for action in self._actions:
+            if action.option_strings and getattr(parsed, action.dest, None) == "":
+                option = action.option_strings[0]
+                raise CommandError(f"{option} is empty: it names nothing.", "usage")
+        return parsed
+
     def error(self, message: str) -> Any:
         raise CommandError(message, "usage", "ParamValidation")
 

@@ -28,10 +28,8 @@ def run(model: ServiceModel, rest: list[str], options: Options, session: Session
     arguments.add_argument("--seconds", type=int)
     arguments.add_argument("--tcp", action="store_true")
     arguments.add_argument("--format", dest="image_format")
-    arguments.add_argument("--output-file")
-    parsed, unknown = arguments.parse_known_args(rest)
-    if unknown:
-        raise CommandError(f"Unknown options: {', '.join(unknown)}", "usage")
+    arguments.add_argument("--output", "--output-file", dest="output_file")
+    parsed = arguments.parse_all(rest)
     if parsed.image_format is not None and parsed.output_file is None:
         raise CommandError("--format needs --output FILE: where to write the image.", "usage")
     v2 = style.is_v2(session.environ, session)
@@ -51,7 +49,7 @@ def run(model: ServiceModel, rest: list[str], options: Options, session: Session
         return image_output.write(
             lambda: client.act("grant", members, "the export"),
             parsed.disk_snapshot_name,
-            parsed.image_format or "raw",
+            parsed.image_format,
             parsed.output_file,
         )
     sys.stdout.write(f"{client.act('grant', members, 'the export')['uri']}\n")
@@ -72,7 +70,8 @@ def _show_help() -> int:
             "meanwhile. After that reads fail.",
             "With --output, writes the snapshot into a new image file instead: sparse, with "
             "progress on a terminal, and compared with the snapshot before it gets its name. "
-            "Nothing is ever overwritten. Until then it is FILE.part; when it was interrupted, "
+            "Nothing is ever overwritten. The format is that of the file's name, such as .qcow2, "
+            "unless --format names another. Until then it is FILE.part; when it was interrupted, "
             "the same command continues a raw image and begins others anew. qcow2 and vmdk are "
             "written by qemu-img.",
         ],
@@ -83,6 +82,7 @@ def _show_help() -> int:
             "with --output.",
             "--tcp": "For other hosts: over TCP with TLS, where the server is set up for that.",
             "--output <file>": "The image file to write.",
-            "--format <string>": "raw, qcow2 or vmdk. Default: raw.",
+            "--format <string>": "raw, qcow2 or vmdk. Default: what the name of the file ends in, "
+            "else raw.",
         },
     )

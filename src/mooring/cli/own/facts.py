@@ -33,9 +33,7 @@ def run(model: ServiceModel, rest: list[str], options: Options, session: Session
     for option in KINDS:
         arguments.add_argument(option)
     arguments.add_argument("--json", dest="as_json", action="store_true")
-    parsed, unknown = arguments.parse_known_args(rest)
-    if unknown:
-        raise CommandError(f"Unknown options: {', '.join(unknown)}", "usage")
+    parsed = arguments.parse_all(rest)
     named = {
         option: name
         for option in KINDS

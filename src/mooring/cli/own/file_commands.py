@@ -50,7 +50,7 @@ def run_ls(model: ServiceModel, rest: list[str], options: Options, session: Sess
         return _ls_help()
     arguments = _parser()
     arguments.add_argument("place", nargs="?")
-    parsed = _parsed(arguments, rest)
+    parsed = arguments.parse_all(rest)
     snapshot, path = _place(parsed)
     with _opened(model, options, session, snapshot, parsed.partition) as files:
         _tell_how_current(files)
@@ -69,7 +69,7 @@ def run_cp(model: ServiceModel, rest: list[str], options: Options, session: Sess
         return _cp_help()
     arguments = _parser()
     arguments.add_argument("places", nargs="+")
-    parsed = _parsed(arguments, rest)
+    parsed = arguments.parse_all(rest)
     *place, local = parsed.places
     parsed.place = place[0] if place else None
     if len(place) > 1:
@@ -107,13 +107,6 @@ def _parser() -> parser.Parser:
     return arguments
 
 
-def _parsed(arguments: parser.Parser, rest: list[str]) -> Namespace:
-    parsed, unknown = arguments.parse_known_args(rest)
-    if unknown:
-        raise CommandError(f"Unknown options: {', '.join(unknown)}", "usage")
-    return parsed
-
-
 def _place(parsed: Namespace) -> tuple[str, str]:
     from mooring.model.automatic.moment import split_place
 
@@ -124,6 +117,10 @@ def _place(parsed: Namespace) -> tuple[str, str]:
     if not parsed.place:
         raise CommandError("Name a snapshot: SNAPSHOT:PATH, or --disk-snapshot-name.", "usage")
     snapshot, path = split_place(parsed.place)
+    if not snapshot:
+        raise CommandError(
+            f"{parsed.place} names no snapshot before the colon: SNAPSHOT:PATH.", "usage"
+        )
     return snapshot, parsed.path or path
 
 

@@ -37,9 +37,7 @@ def run(model: ServiceModel, rest: list[str], options: Options, session: Session
     arguments.add_argument("--format", required=True, dest="image_format")
     arguments.add_argument("--disk-size-in-gb", type=int)
     arguments.add_argument("--tags", nargs="*")
-    parsed, unknown = arguments.parse_known_args(rest)
-    if unknown:
-        raise CommandError(f"Unknown options: {', '.join(unknown)}", "usage")
+    parsed = arguments.parse_all(rest)
     driver = image_check.FORMATS.get(parsed.image_format)
     if driver is None:
         known = ", ".join(image_check.FORMATS)
@@ -100,10 +98,9 @@ def _size_gb(path: str, size: int, wanted: int | None) -> int:
     if wanted is None:
         return needed
     if not needed <= wanted <= _MOST_GB:
-        raise CommandError(
-            f"{path} needs a disk of {needed} GB, and disks have {_MOST_GB} GB at most: "
-            f"--disk-size-in-gb {wanted} is not possible."
-        )
+        why = f"{path} needs {needed} GB" if needed > _LEAST_GB else f"disks have {_LEAST_GB} GB"
+        limit = f"{why} at least" if wanted < needed else f"disks have {_MOST_GB} GB at most"
+        raise CommandError(f"--disk-size-in-gb {wanted} is not possible: {limit}.")
     return wanted
 
 

@@ -7,7 +7,6 @@ import sys
 from mooring.cli import operation, style
 from mooring.cli.help import pages as help_pages
 from mooring.cli.input import parser
-from mooring.model.errors import CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,9 +23,7 @@ def run(
         return _show_help(question)
     arguments = parser.Parser()
     arguments.add_argument("--disk-name", required=True)
-    parsed, unknown = arguments.parse_known_args(rest)
-    if unknown:
-        raise CommandError(f"Unknown options: {', '.join(unknown)}", "usage")
+    parsed = arguments.parse_all(rest)
     v2 = style.is_v2(session.environ, session)
     client = operation.open_client(model, options, session, lambda value: value, v2)
     # A device that was broken is made anew.

@@ -8,7 +8,6 @@ import sys
 from mooring.cli import operation, style
 from mooring.cli.help import pages as help_pages
 from mooring.cli.input import parser
-from mooring.model.errors import CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ def run_diff(model: ServiceModel, rest: list[str], options: Options, session: Se
     arguments = parser.Parser()
     arguments.add_argument("--to", required=True)
     arguments.add_argument("--from", dest="since")
-    parsed = _parsed(arguments, rest)
+    parsed = arguments.parse_all(rest)
     client = _client(model, options, session)
     members = {"diskSnapshotName": parsed.to}
     if parsed.since is not None:
@@ -61,7 +60,7 @@ def run_usage(model: ServiceModel, rest: list[str], options: Options, session: S
         return _usage_help()
     arguments = parser.Parser()
     arguments.add_argument("--json", dest="as_json", action="store_true")
-    parsed = _parsed(arguments, rest)
+    parsed = arguments.parse_all(rest)
     client = _client(model, options, session)
     told = client.ask("usage", {}, "the usage", ("snapshots",))
     if parsed.as_json:
@@ -74,13 +73,6 @@ def run_usage(model: ServiceModel, rest: list[str], options: Options, session: S
         sizes = [cell.rjust(width) for cell, width in zip(row[2:], widths[2:], strict=True)]
         sys.stdout.write("  ".join(names + sizes) + "\n")
     return 0
-
-
-def _parsed(arguments: parser.Parser, rest: list[str]) -> Any:
-    parsed, unknown = arguments.parse_known_args(rest)
-    if unknown:
-        raise CommandError(f"Unknown options: {', '.join(unknown)}", "usage")
-    return parsed
 
 
 def _client(model: ServiceModel, options: Options, session: Session) -> Client:

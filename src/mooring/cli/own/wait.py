@@ -40,9 +40,7 @@ def run(model: ServiceModel, rest: list[str], options: Options, session: Session
     arguments = parser.Parser()
     arguments.add_argument(option, required=True, dest="name")
     arguments.add_argument("--timeout", type=float, default=DEFAULT_TIMEOUT)
-    parsed, unknown = arguments.parse_known_args(rest)
-    if unknown:
-        raise CommandError(f"Unknown options: {', '.join(unknown)}", "usage")
+    parsed = arguments.parse_all(rest)
     if not 0 <= parsed.timeout <= LONGEST_TIMEOUT:
         raise CommandError(
             f"--timeout must be 0 to {LONGEST_TIMEOUT} seconds, not {parsed.timeout:g}", "usage"

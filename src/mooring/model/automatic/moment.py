@@ -62,6 +62,11 @@ def read_auto_name(text: str) -> AutoName | None:
             "comes latest, today, yesterday, a day such as 2026-11-26, or more of the moment, "
             "such as 2026-11-26T14:51 or 2026-11-26T14:51:18.787, in UTC."
         )
+    if found[2] not in (LATEST, TODAY, YESTERDAY) and not is_moment(found[2]):
+        raise InvalidInputException(
+            f"{text[:80]} is not the name of an automatic snapshot: {found[2]} is no date"
+            f"{' and time' if 'T' in found[2] else ''}."
+        )
     return AutoName(found[1], found[2], found[3])
 
 
@@ -130,6 +135,17 @@ def _listed(name: AutoName, stamps: list[str]) -> str:
     ending = "" if name.part is None else f"/{name.part}"
     newest = [f"{name.of}@{stamp}{ending}" for stamp in stamps[: -_SHOWN - 1 : -1]]
     return ", ".join(newest) + (", ..." if len(stamps) > _SHOWN else "")
+
+
+def is_moment(text: str) -> bool:
+    """Whether there is such a day, or such a time of one: the calendar has no 2026-13-45."""
+    from datetime import datetime
+
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _day(time_ms: int) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from mooring.model.automatic.moment import is_moment
 from mooring.model.automatic.rhythm import (
     DAY_MS,
     HOUR_MS,
@@ -171,6 +172,8 @@ def check_moment(text: str) -> str:
             f"The date {shown(text)} is not valid. It must be in the form YYYY-MM-DD, or "
             "YYYY-MM-DDTHH:MM for one of several of a day; get-auto-snapshots lists them."
         )
+    if not is_moment(text):
+        raise InvalidInputException(f"The date {text} is not valid: there is no such day or time.")
     return text
 
 

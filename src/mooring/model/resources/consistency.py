@@ -103,14 +103,14 @@ def _check_own_tags(kind: ResourceType, tags: Tags) -> None:
                 f"The tag {key} belongs on a resource of the type {' or '.join(known)}, "
                 f"not on a {kind}."
             )
+        found = shown(value or "")
         if key == QUIESCE_TAG and value not in list(Wish):
+            *others, last = Wish
             raise InvalidInputException(
-                f"The tag {key} must be {', '.join(Wish)}, not {shown(value or '')}."
+                f'The tag {key} must be {", ".join(others)} or {last}; it is "{found}".'
             )
         if key == SHARED_TAG and value not in ("true", "false"):
-            raise InvalidInputException(
-                f"The tag {key} must be true or false, not {shown(value or '')}."
-            )
+            raise InvalidInputException(f'The tag {key} must be true or false; it is "{found}".')
         if key == AGENT_TAG:
             _check_socket(value or "")
         if key == ADDRESS_TAG:
