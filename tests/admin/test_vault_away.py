@@ -20,6 +20,7 @@ from mooring.admin.vaults.verify import verify
 from mooring.config.settings import Region, Settings
 from mooring.engine.interface import Engine
 from mooring.jobs.keep_vault import enqueue
+from mooring.jobs.watching import vaults as watching
 from mooring.model.errors import (
     ConfigurationError,
     OperationFailureException,
@@ -329,6 +330,65 @@ def test_a_lost_vault_is_made_anew_when_somebody_says_so(
     assert verify(settings) == 0
     with pytest.raises(ConfigurationError, match="there is no region"):
         accept(settings, "nowhere")
+
+
+@pytest.mark.parametrize("looked", [False, True])
+def test_what_a_vault_holds_is_completed_again_when_it_is_back(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str], looked: bool
+) -> None:
+    """A running server sees it by itself, also when vaults change between two looks."""
+
+    def exchange(taken: str, put: str) -> None:
+        shutil.move(tmp_path / "vault", tmp_path / taken)
+        if put:
+            shutil.move(tmp_path / put, tmp_path / "vault")
+        if looked:
+            look(server)
+        assert accept(settings, REGION) == 0
+        look(server)
+
+    with started(settings) as server:
+        disk(server)
+        snapshot(server, "one")
+        exchange("first", "")
+        snapshot(server, "two")
+        assert [state(server, name) for name in ("one", "two")] == ["error", "completed"]
+        for taken, put, states in (
+            ("second", "first", ["completed", "error"]),
+            ("first", "second", ["error", "completed"]),
+            ("second", "first", ["completed", "error"]),
+        ):
+            capsys.readouterr()
+            exchange(taken, put)
+            assert [state(server, name) for name in ("one", "two")] == states
+            assert "is in it again" in capsys.readouterr().out
+        snapshot(server, "three")
+        assert state(server, "three") == "completed"
+    assert verify(settings) == 0
+    assert collect(settings) == 0
+
+
+def test_what_was_given_up_is_completed_again_when_its_root_is_put_back(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "AGAIN_SECONDS", 0.0)
+    with started(settings) as server:
+        disk(server)
+        for name in ("one", "two"):
+            snapshot(server, name)
+        lost = {path: path.read_bytes() for path in roots(tmp_path / "vault")}
+        for path in lost:
+            path.unlink()
+        assert accept(settings, REGION) == 0
+        look(server)
+        look(server)
+        assert [state(server, name) for name in ("one", "two")] == ["error", "error"]
+        for back, (path, content) in enumerate(lost.items(), start=1):
+            path.write_bytes(content)
+            look(server)
+            states = [state(server, name) for name in ("one", "two")]
+            assert states.count("completed") == back
+    assert verify(settings) == 0
 
 
 def test_a_root_that_nobody_knows_is_told(

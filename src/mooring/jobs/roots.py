@@ -93,11 +93,11 @@ def compare(catalog: Catalog, region: str, vault: Vault) -> Comparison:
     )
 
 
-def record(transaction: Transaction, found: Comparison) -> None:
-    """Let the catalog say so."""
+def record(transaction: Transaction, found: Comparison, lost: Lost = Lost.MISSING) -> None:
+    """Let the catalog say so; `lost` is what is thought of those that are missing."""
     for one in found.missing:
-        if one.state is SnapshotState.COMPLETED:
-            transaction.snapshots.change(one.id, state=SnapshotState.ERROR, lost=Lost.MISSING)
+        if one.lost is not lost:
+            transaction.snapshots.change(one.id, state=SnapshotState.ERROR, lost=lost)
     for one in found.returned:
         transaction.snapshots.change(one.id, state=SnapshotState.COMPLETED, lost=None)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from mooring.admin.vaults.chosen import regions
 from mooring.config.settings import Settings
-from mooring.jobs.roots import compare
+from mooring.jobs.roots import compare, record
 from mooring.model.clock import SystemClock
 from mooring.model.errors import ConfigurationError
-from mooring.model.resources.snapshot import Lost, SnapshotState
+from mooring.model.resources.snapshot import Lost
 from mooring.wiring.catalogs import catalog_at_hand
 from mooring.wiring.region_vaults import check_owner, check_places
 from mooring.wiring.vaults import make_vault, open_vault, vault_place
@@ -37,12 +37,11 @@ def accept(settings: Settings, region: str) -> int:
             found = compare(catalog, region, opened)
             with catalog.write() as transaction:
                 transaction.vaults.note(region, opened.id, clock.now_ms())
-                for one in found.missing:
-                    transaction.snapshots.change(
-                        one.id, state=SnapshotState.ERROR, lost=Lost.GIVEN_UP
-                    )
+                record(transaction, found, Lost.GIVEN_UP)
             what = "a new vault" if made else "the vault"
             print(f"{region}: {what} {opened.id} in {place} is its vault from now on")
     for one in found.missing:
         print(f"  {one.name} of disk {one.disk_name} ({one.id}) is not in it")
+    for one in found.returned:
+        print(f"  {one.name} of disk {one.disk_name} ({one.id}) is in it again")
     return 0

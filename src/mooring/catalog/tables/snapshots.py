@@ -124,6 +124,12 @@ class Snapshots(ResourceRows[DiskSnapshot]):
         stored = or_(c.state == SnapshotState.COMPLETED, c.lost.is_not(None))
         return self.where(c.region == region, stored)
 
+    def lost_ids(self, region: str) -> set[str]:
+        """The ids of the region's snapshots that had a root and lost it."""
+        c = self.table.c
+        query = select(c.id).where(c.region == region, c.lost.is_not(None))
+        return set(self.connection.execute(query).scalars())
+
     def ids(self) -> set[str]:
         """The ids of all snapshots of disks, of every region and in any state."""
         return set(self.connection.execute(select(self.table.c.id)).scalars())

@@ -9,6 +9,10 @@ from mooring.jobs.roots import Comparison, compare, record
 from mooring.model.errors import MooringError
 from mooring.observe import metrics
 from mooring.vault.region_vaults import RegionVaults
+from mooring.vault.vault import Vault
+
+AGAIN_SECONDS = 60.0
+"""How often a vault is asked for the roots that somebody has given up."""
 
 log = structlog.get_logger("mooring.jobs")
 
@@ -19,7 +23,8 @@ class VaultWatch:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._told: dict[str, str | None] = {}
-        self._well: set[str] = set()
+        self._well: dict[str, Vault] = {}
+        self._asked: dict[str, float] = {}
 
     def look(self) -> None:
         """Look at all vaults; compare those that are new here, back, or were not in order."""
@@ -29,15 +34,27 @@ class VaultWatch:
         for region in vaults:
             problem = vaults.problem(region)
             if problem is not None:
-                self._well.discard(region)
+                self._well.pop(region, None)
                 self._tell(region, problem)
-            elif region not in self._well:
-                try:
+                continue
+            try:
+                # Another one may have been put there and accepted between two looks.
+                if self._well.get(region) is not vaults[region] or self._some_are_back(region):
                     self.compare(region)
-                except MooringError as error:
-                    self._tell(region, str(error))
-            else:
-                self._tell(region, vaults.problem(region, writes=True))
+                else:
+                    self._tell(region, vaults.problem(region, writes=True))
+            except MooringError as error:
+                self._tell(region, str(error))
+
+    def _some_are_back(self, region: str) -> bool:
+        """Whether a snapshot that was given up has its root again. Raises VaultError."""
+        now = self._backend.clock.monotonic()
+        if now < self._asked.get(region, now):
+            return False
+        self._asked[region] = now + AGAIN_SECONDS
+        with self._backend.catalog.read() as transaction:
+            lost = transaction.snapshots.lost_ids(region)
+        return bool(lost) and not lost.isdisjoint(self._backend.vaults[region].snapshot_ids())
 
     def compare(self, region: str) -> Comparison:
         """Compare the region's roots with the catalog, and let it say what was found.
@@ -59,7 +76,7 @@ class VaultWatch:
             self._told[f"strangers {region}"] = str(found.unknown)
             log.warning("catalog and vault differ", region=region, problem=found.strangers(region))
         if found.missing:
-            self._well.discard(region)
+            self._well.pop(region, None)
             told = found.told(region)
             if self._told.get(f"roots {region}") != str(told):
                 for line in told[:20]:
@@ -67,7 +84,7 @@ class VaultWatch:
                 self._told[f"roots {region}"] = str(told)
         else:
             self._told.pop(f"roots {region}", None)
-            self._well.add(region)
+            self._well[region] = vault
         return found
 
     def _tell(self, region: str, problem: str | None) -> None:
