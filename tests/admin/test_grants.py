@@ -17,6 +17,7 @@ from mooring.service.credentials.keyring import Keyring
 from mooring.service.credentials.keys import open_keys, read_keys
 from mooring.vault.served.exports import LOOK_SECONDS, SnapshotExports
 from mooring.vault.served.grants import Grants
+from mooring.vault.served.process import ServingProcess
 from mooring.wiring.server import build_server
 from mooring.wiring.snapshot_servers import grants_of
 from mooring.wiring.vaults import make_vault
@@ -105,6 +106,63 @@ def test_what_a_key_granted_that_went_meanwhile_ends_at_the_start(tmp_path: Path
         assert set(grants.all()) == {kept}
     finally:
         server.stop()
+
+
+def test_only_the_key_that_asked_withdraws(tmp_path: Path) -> None:
+    grants = Grants(tmp_path, SystemClock())
+    server = ServingProcess(tmp_path, [], SystemClock())
+    name = grants.add(SNAPSHOT, 60, "AKIA")
+    for export, key in ((name, "AKIAOTHER"), (name, ""), ("../lock", "AKIA"), ("0" * 32, "AKIA")):
+        server.withdraw(export, key)
+        assert set(grants.all()) == {name}
+    server.withdraw(name, "AKIA")
+    assert grants.all() == {}
+
+
+def test_what_nobody_uses_ends_before_its_time(tmp_path: Path) -> None:
+    clock = ManualClock()
+    grants = Grants(tmp_path, clock)
+    idle = grants.add(SNAPSHOT, 100, idle_seconds=10)
+    lasting = grants.add(SNAPSHOT, 100)
+    for _ in range(11):
+        clock.advance(9)
+        assert set(grants.all()) == {idle, lasting}
+        grants.use(idle)
+    clock.advance(0.999)
+    assert grants.any()
+    clock.advance(0.001)
+    assert grants.all() == {}
+    idle = grants.add(SNAPSHOT, 100, idle_seconds=10)
+    clock.advance(10)
+    assert grants.find(idle) is None
+    assert not grants.any()
+    # Nobody brings one back that was withdrawn.
+    grants.withdraw(idle)
+    grants.use(idle)
+    assert not grants.holds(idle)
+
+
+def test_a_connection_keeps_what_it_uses(tmp_path: Path) -> None:
+    settings = settings_at(tmp_path / "data", tmp_path / "vault")
+    store(settings, SNAPSHOT, blocks(1, 1))
+    clock = ManualClock()
+    grants = Grants(tmp_path / "run", clock)
+    with make_vault(settings, REGION, SystemClock()) as vault, ThreadPoolExecutor(2) as executor:
+
+        async def scenario() -> None:
+            exports = SnapshotExports(vault, executor, clock, grants)
+            name = grants.add(SNAPSHOT, 60, idle_seconds=0.02)
+            export = await exports.open(name)
+            assert export is not None
+            clock.advance(10)
+            async with asyncio.timeout(60):
+                while grants.find(name) is None:
+                    await asyncio.sleep(0)
+            await export.close()
+            clock.advance(10)
+            assert grants.find(name) is None
+
+        asyncio.run(scenario())
 
 
 def test_open_connections_end_with_their_grant(tmp_path: Path) -> None:

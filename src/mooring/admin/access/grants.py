@@ -20,7 +20,7 @@ def list_grants(settings: Settings) -> int:
     rows = [("GRANT", "REGION", "SNAPSHOT", "USER", "KEY", "ENDS")]
     for region, grants in grants_of(settings, SystemClock()).items():
         for name, grant in sorted(grants.all().items()):
-            user, ends = users.get(grant.key_id, "-"), show_moment(grant.expires_ms)
+            user, ends = users.get(grant.key_id, "-"), show_moment(grant.ends_ms)
             key = grant.key_id or "-"
             rows.append((name[:SHOWN], region, grant.snapshot_id, user, key, ends))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

@@ -15,12 +15,14 @@ from mooring.model.errors import CommandError, ConfigurationError, MooringError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from typing import Any
 
 
-def write(ask: Callable[[], Any], snapshot: str, image_format: str | None, output: str) -> int:
-    """Bring a snapshot into the new file `output`; `ask` has the server export it.
+def write(
+    granted: AbstractContextManager[Any], snapshot: str, image_format: str | None, output: str
+) -> int:
+    """Bring a snapshot into the new file `output`; the server serves it within `granted`.
 
     Without a format, that of the file's name. Raises CommandError. An interrupted raw image is
     left for the next call to continue.
@@ -38,7 +40,8 @@ def write(ask: Callable[[], Any], snapshot: str, image_format: str | None, outpu
     try:
         with ImagePart(path) as part:
             try:
-                answer = _write_part(part, ask, image_format)
+                with granted as answer:
+                    _write_part(part, answer, image_format)
                 part.finish()
             except BaseException:
                 # Of a raw image, what there is can be continued.
@@ -57,9 +60,8 @@ def write(ask: Callable[[], Any], snapshot: str, image_format: str | None, outpu
     return 0
 
 
-def _write_part(part: ImagePart, ask: Callable[[], Any], image_format: str) -> Any:
-    """Bring the snapshot into the part; returns what the server said about it."""
-    answer = ask()
+def _write_part(part: ImagePart, answer: Any, image_format: str) -> None:
+    """Bring the snapshot into the part; `answer` is what the server said about it."""
     facts: dict[str, object] = {"snapshot": answer["id"]}
     total = int(answer["sizeInBytes"])
     _say_what_is_left(part, image_format, part.reached({**facts, "size": total}))
@@ -72,7 +74,6 @@ def _write_part(part: ImagePart, ask: Callable[[], Any], image_format: str) -> A
             asyncio.run(qemu_img.convert(answer["uri"], image_format, part.path, teller.tell))
     finally:
         teller.clear()
-    return answer
 
 
 class _Teller:

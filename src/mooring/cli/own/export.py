@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from mooring.cli.options import Options
     from mooring.protocol.service_model import ServiceModel
 
-# A file may take long; a server serves a snapshot for a day at most.
-FILE_SECONDS = 24 * 60 * 60
-
 
 def run(model: ServiceModel, rest: list[str], options: Options, session: Session) -> int:
     """Run the command with the arguments in `rest`; the exit code is returned."""
@@ -34,24 +31,23 @@ def run(model: ServiceModel, rest: list[str], options: Options, session: Session
         raise CommandError("--format needs --output FILE: where to write the image.", "usage")
     v2 = style.is_v2(session.environ, session)
     client = operation.open_client(model, options, session, lambda value: value, v2)
-    members: dict[str, str | int] = {"diskSnapshotName": parsed.disk_snapshot_name}
-    if parsed.tcp:
-        if parsed.output_file is not None:
-            raise CommandError("--tcp and --output exclude each other.", "usage")
-        members["tcp"] = True
-    if parsed.seconds is not None:
-        members["seconds"] = parsed.seconds
-    elif parsed.output_file is not None:
-        members["seconds"] = FILE_SECONDS
     if parsed.output_file is not None:
         from mooring.cli.images import image_output
+        from mooring.cli.own.granted import granted
 
+        if parsed.tcp:
+            raise CommandError("--tcp and --output exclude each other.", "usage")
         return image_output.write(
-            lambda: client.act("grant", members, "the export"),
+            granted(client, parsed.disk_snapshot_name, parsed.seconds),
             parsed.disk_snapshot_name,
             parsed.image_format,
             parsed.output_file,
         )
+    members: dict[str, str | int] = {"diskSnapshotName": parsed.disk_snapshot_name}
+    if parsed.tcp:
+        members["tcp"] = True
+    if parsed.seconds is not None:
+        members["seconds"] = parsed.seconds
     sys.stdout.write(f"{client.act('grant', members, 'the export')['uri']}\n")
     return 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import ExitStack, contextmanager
 
 from mooring.cli import operation, style
 from mooring.cli.connection.client import ServiceFailure
@@ -14,7 +15,7 @@ from mooring.model.errors import CommandError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator
 
     from mooring.cli.connection.client import Client
     from mooring.cli.connection.session import Session
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from mooring.cli.options import Options
     from mooring.protocol.service_model import ServiceModel
 
-# A server serves a snapshot for a day at most.
-_SECONDS = 24 * 60 * 60
 _SHOWN = 6
 
 _COMMON = {
@@ -124,25 +123,28 @@ def _place(parsed: Namespace) -> tuple[str, str]:
     return snapshot, parsed.path or path
 
 
+@contextmanager
 def _opened(
     model: ServiceModel,
     options: Options,
     session: Session,
     snapshot: str,
     partition: int | None,
-) -> AbstractContextManager[SnapshotFiles]:
+) -> Iterator[SnapshotFiles]:
     from mooring.cli.files.snapshot_files import snapshot_files
+    from mooring.cli.own.granted import granted
 
     v2 = style.is_v2(session.environ, session)
     client = operation.open_client(model, options, session, lambda value: value, v2)
-    members = {"diskSnapshotName": snapshot, "seconds": _SECONDS}
-    try:
-        told = client.act("grant", members, "the export")
-    except ServiceFailure as error:
-        if error.error_code != "NotFoundException":
-            raise
-        raise CommandError(f"{error}{_if_a_disk(client, snapshot)}", "service") from None
-    return snapshot_files(told["uri"], told.get("diskSnapshotName", snapshot), partition)
+    with ExitStack() as stack:
+        try:
+            told = stack.enter_context(granted(client, snapshot))
+        except ServiceFailure as error:
+            if error.error_code != "NotFoundException":
+                raise
+            raise CommandError(f"{error}{_if_a_disk(client, snapshot)}", "service") from None
+        name = told.get("diskSnapshotName", snapshot)
+        yield stack.enter_context(snapshot_files(told["uri"], name, partition))
 
 
 def _if_a_disk(client: Client, name: str) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 
 from mooring.cli import operation, style
 from mooring.cli.help import pages as help_pages
 from mooring.cli.input import parser
+from mooring.cli.own.ending import tidy_up_when_ended
 from mooring.model.errors import CommandError
 
 TYPE_CHECKING = False
@@ -47,8 +47,7 @@ def run(model: ServiceModel, rest: list[str], options: Options, session: Session
     tags = _tags(model, parsed.tags)
     v2 = style.is_v2(session.environ, session)
     client = operation.open_client(model, options, session, lambda value: value, v2)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+    tidy_up_when_ended()
     import os
 
     fd = image_check.open_image(parsed.file)

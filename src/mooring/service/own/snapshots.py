@@ -25,6 +25,7 @@ log = structlog.get_logger("mooring.service")
 
 GRANT_SECONDS = 60 * 60
 LONGEST_GRANT_SECONDS = 24 * 60 * 60
+LEAST_IDLE_SECONDS = 10
 
 
 def snapshot(backend: Backend, context: Context, params: Params) -> Answer:
@@ -88,7 +89,8 @@ def instance_snapshot(backend: Backend, context: Context, params: Params) -> Ans
 def grant(backend: Backend, context: Context, params: Params) -> Answer:
     """Serve the completed snapshot `diskSnapshotName` read-only for `seconds`; says where.
 
-    With `tcp`, for other hosts, with TLS.
+    With `idleSeconds` it ends when nobody was connected for so long; with `tcp` it is for other
+    hosts, with TLS.
 
     Asked again, it is another grant for the same snapshot.
     """
@@ -105,10 +107,19 @@ def grant(backend: Backend, context: Context, params: Params) -> Answer:
         raise InvalidInputException(
             f"An export lasts 1 to {LONGEST_GRANT_SECONDS} seconds, not {seconds}."
         )
+    idle = params.get("idleSeconds")
+    if idle is not None and not LEAST_IDLE_SECONDS <= idle <= seconds:
+        raise InvalidInputException(
+            f"idleSeconds must be {LEAST_IDLE_SECONDS} to {seconds}, not {idle}."
+        )
     expires = backend.clock.now_ms() + seconds * 1000
     try:
         address = backend.server(context.region).grant(
-            found.id, seconds, tcp=params.get("tcp", False), key_id=context.caller
+            found.id,
+            seconds,
+            idle_seconds=idle,
+            tcp=params.get("tcp", False),
+            key_id=context.caller,
         )
     except ConfigurationError as error:
         raise OperationFailureException(
@@ -127,6 +138,12 @@ def grant(backend: Backend, context: Context, params: Params) -> Answer:
         "sizeInBytes": size_in_bytes(found.size_gb),
         "expiresAt": expires / 1000,
     }
+
+
+def withdraw(backend: Backend, context: Context, params: Params) -> Answer:
+    """End what `grant` of this key served as `export`, the URI's name; reads fail in a second."""
+    backend.server(context.region).withdraw(member(params, "export"), context.caller)
+    return {}
 
 
 def export_record(backend: Backend, context: Context, params: Params) -> Answer:

@@ -24,7 +24,13 @@ from mooring.service.own.own_request import (
     acts,
     asks,
 )
-from mooring.service.own.snapshots import export_record, grant, instance_snapshot, snapshot
+from mooring.service.own.snapshots import (
+    export_record,
+    grant,
+    instance_snapshot,
+    snapshot,
+    withdraw,
+)
 from mooring.service.own.threads import threads
 from mooring.service.own.vault import diff, usage
 from mooring.service.reach import Through
@@ -59,8 +65,10 @@ OWN_REQUESTS: dict[str, OwnRequest] = {
         changes(grant, on=["diskSnapshotName"], through=Through.AUTOMATIC, vault=Use.READ),
         diskSnapshotName=TEXT,
         seconds=NUMBER,
+        idleSeconds=NUMBER,
         tcp=FLAG,
     ),
+    "withdraw": acts(changes(withdraw), export=TEXT),
     "import-place": acts(changes(import_place)),
     "import": acts(
         changes(

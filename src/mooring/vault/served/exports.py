@@ -41,6 +41,8 @@ LOOK_SECONDS = 0.5
 """How long a connection may not notice that its grant was withdrawn."""
 
 RENEW_SECONDS = 10 * 60.0
+RENEWALS = 4
+"""How often a grant that ends when it is not used is renewed in that time."""
 
 CHECKED_PIECE = 2 * 1024 * 1024
 KEPT = 8 * 1024 * 1024
@@ -87,7 +89,7 @@ class SnapshotExports:
         open_claimed = partial(self._vault.open, grant.snapshot_id, claim=True)
         reader = await loop.run_in_executor(self._executor, open_claimed)
         inner = self._patient(grant.snapshot_id, reader)
-        return GrantedExport(inner, grant, self._clock, partial(self._grants.holds, name))
+        return GrantedExport(inner, name, grant, self._grants, self._clock)
 
     def _patient(self, snapshot_id: str, reader: SnapshotReader) -> PatientExport:
         inner = ImageExport(reader, self._executor)
@@ -119,12 +121,13 @@ class GrantedExport:
     """A snapshot for as long as its grant lasts."""
 
     def __init__(
-        self, inner: PatientExport, grant: Grant, clock: Clock, holds: Callable[[], bool]
+        self, inner: PatientExport, name: str, grant: Grant, grants: Grants, clock: Clock
     ) -> None:
         self._inner = inner
         self._grant = grant
         self._clock = clock
-        self._holds = holds
+        self._holds = partial(grants.holds, name)
+        self._use = partial(grants.use, name)
         self._look_again = float("-inf")
         self._renewing = asyncio.get_running_loop().create_task(self._renew())
 
@@ -160,9 +163,13 @@ class GrantedExport:
             self._look_again = self._clock.monotonic() + LOOK_SECONDS
 
     async def _renew(self) -> None:
-        """Read now and then, so that the claim of a client that is idle does not expire."""
+        """Read now and then, so that nothing expires that a client who is idle needs."""
+        pause = RENEW_SECONDS
+        if self._grant.idle_ms is not None:
+            pause = min(pause, self._grant.idle_ms / 1000 / RENEWALS)
         while self._clock.now_ms() < self._grant.expires_ms and self._holds():
-            await asyncio.sleep(RENEW_SECONDS)
+            self._use()
+            await asyncio.sleep(pause)
             with suppress(MooringError):
                 await self._inner.read(0, BLOCK_SIZE)
 

@@ -17,13 +17,23 @@ class SnapshotServer(Protocol):
         ...
 
     def grant(
-        self, snapshot_id: str, seconds: float, *, tcp: bool = False, key_id: str = ""
+        self,
+        snapshot_id: str,
+        seconds: float,
+        *,
+        idle_seconds: float | None = None,
+        tcp: bool = False,
+        key_id: str = "",
     ) -> str:
         """Allow to read a snapshot for so long; returns the NBD URI, of TCP with TLS if asked.
 
-        It ends with the access key `key_id`, if that is given. Raises StoreError,
-        ConfigurationError if there is no TCP.
+        It ends with the access key `key_id`, if that is given, and when nobody was connected for
+        `idle_seconds`. Raises StoreError, ConfigurationError if there is no TCP.
         """
+        ...
+
+    def withdraw(self, export: str, key_id: str) -> None:
+        """End the grant of that name if the key asked for it; another's is left alone."""
         ...
 
     def granted(self) -> bool:
@@ -57,10 +67,19 @@ class NoServer:
         """There is nothing to start."""
 
     def grant(
-        self, snapshot_id: str, seconds: float, *, tcp: bool = False, key_id: str = ""
+        self,
+        snapshot_id: str,
+        seconds: float,
+        *,
+        idle_seconds: float | None = None,
+        tcp: bool = False,
+        key_id: str = "",
     ) -> str:
-        del seconds, tcp, key_id
+        del seconds, idle_seconds, tcp, key_id
         return self.uri(snapshot_id)
+
+    def withdraw(self, export: str, key_id: str) -> None:
+        """There is nothing to end."""
 
     def granted(self) -> bool:
         return False

@@ -105,18 +105,24 @@ class ServingProcess:
                 self._clock.sleep(_PAUSE_SECONDS)
 
     def grant(
-        self, snapshot_id: str, seconds: float, *, tcp: bool = False, key_id: str = ""
+        self,
+        snapshot_id: str,
+        seconds: float,
+        *,
+        idle_seconds: float | None = None,
+        tcp: bool = False,
+        key_id: str = "",
     ) -> str:
         """Allow to read a snapshot for so long; returns the NBD URI, of TCP with TLS if asked.
 
-        It ends with the access key `key_id`, if that is given. Raises StoreError,
-        ConfigurationError if there is no TCP.
+        It ends with the access key `key_id`, if that is given, and when nobody was connected for
+        `idle_seconds`. Raises StoreError, ConfigurationError if there is no TCP.
         """
         self.ensure()
+        host, port = self._tcp_place() if tcp else ("", 0)
+        name = self._grants.add(snapshot_id, seconds, key_id, idle_seconds)
         if not tcp:
-            return self.uri(self._grants.add(snapshot_id, seconds, key_id))
-        host, port = self._tcp_place()
-        name = self._grants.add(snapshot_id, seconds, key_id)
+            return self.uri(name)
         return str(NbdUri(name, host=self._host_name or host, port=port, tls=True))
 
     def _tcp_place(self) -> tuple[str, int]:
@@ -130,6 +136,12 @@ class ServingProcess:
                 "or the process that serves them was started before: its id is in "
                 f"{self.folder / LOCK_NAME}, end it"
             ) from None
+
+    def withdraw(self, export: str, key_id: str) -> None:
+        """End the grant of that name if the key asked for it; another's is left alone."""
+        grant = self._grants.find(export)
+        if grant is not None and grant.key_id == key_id:
+            self._grants.withdraw(export)
 
     def granted(self) -> bool:
         """Whether somebody has been allowed to read a snapshot, and still is."""
