@@ -110,7 +110,7 @@ def test_what_waits_goes_on_when_the_zone_is_back(settings: Settings) -> None:
     with running(settings) as server:
         with server.mooring.backend.catalog.write() as transaction:
             (job,) = transaction.jobs.all()
-            transaction.jobs.record(replace(job, not_before_ms=0), None, release=True)
+            transaction.jobs.record(replace(job, not_before_ms=0), release=True)
         server.settle()
         assert server.call("GetInstanceState", instanceName="web")["state"]["name"] == "stopped"
 

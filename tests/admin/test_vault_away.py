@@ -27,7 +27,7 @@ from mooring.model.errors import (
     RootsMissingError,
     VaultAwayError,
 )
-from mooring.model.resources.job import JobKind
+from mooring.model.resources.job_arguments import OfVault, ReplicateVault
 from mooring.observe import metrics
 from tests.admin.servers import REGION, ZONE, Server, settings_at
 
@@ -458,7 +458,7 @@ def test_a_copy_that_is_away_is_not_begun_anew(
         copy.mkdir()
         with pytest.raises(VaultAwayError, match="is away"):
             replicate(copied)
-        run_job(server, JobKind.REPLICATE_VAULT)
+        run_job(server, ReplicateVault())
         assert not list(copy.iterdir())
         found = dict(enumerate(vault_findings(copied)))
         assert not found[1][0]
@@ -471,7 +471,7 @@ def test_a_copy_that_is_away_is_not_begun_anew(
     assert "is complete" in capsys.readouterr().out
 
 
-def run_job(server: Server, kind: JobKind) -> None:
+def run_job(server: Server, job: OfVault) -> None:
     with server.mooring.backend.catalog.write() as transaction:
-        assert enqueue(transaction, server.mooring.backend, kind, REGION)
+        assert enqueue(transaction, server.mooring.backend, job, REGION)
     server.settle()

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from mooring.catalog.database import Catalog
 from mooring.model.errors import LeaseLostError
-from mooring.model.resources.job import HELD_MS, Job, JobKind
+from mooring.model.resources.job import HELD_MS, Job
+from mooring.model.resources.job_arguments import DeleteInstance
+from mooring.model.resources.job_kind import JobKind
 from tests.catalog.kinds import on_shared_ones
 from tests.catalog.values import job
 
@@ -31,13 +36,34 @@ def take(
     kinds: Collection[JobKind] = ALL,
     running: Collection[str] = (),
 ) -> str | None:
-    with catalog.write() as transaction:
-        found = transaction.jobs.take(owner, kinds, now_ms, now_ms + LEASE, running)
+    found = taken(catalog, now_ms, owner, kinds, running)
     return None if found is None else found.id
 
 
+def taken(
+    catalog: Catalog,
+    now_ms: int = 100,
+    owner: str = "me",
+    kinds: Collection[JobKind] = ALL,
+    running: Collection[str] = (),
+) -> Job | None:
+    with catalog.write() as transaction:
+        return transaction.jobs.take(owner, kinds, now_ms, now_ms + LEASE, running)
+
+
+def untyped(catalog: Catalog, job_id: str, arguments: str) -> None:
+    """Make the row of a job what an earlier program wrote."""
+    with catalog.write() as transaction:
+        connection = transaction.jobs._connection
+        connection.execute(
+            text("UPDATE jobs SET version = 0, zone = '', arguments = :given WHERE id = :id"),
+            {"given": arguments, "id": job_id},
+        )
+        connection.execute(text("DELETE FROM job_reads"))
+
+
 def test_a_job_comes_back_as_it_was(catalog: Catalog) -> None:
-    one = job("one", arguments={"disk": "d", "zone": "z"}, not_before_ms=5, created_ms=2**42)
+    one = job("one", zone="z", not_before_ms=5, created_ms=2**42)
     add(catalog, one)
 
     with catalog.read() as transaction:
@@ -50,9 +76,11 @@ def test_a_job_comes_back_as_it_was(catalog: Catalog) -> None:
 def test_jobs_of_one_key_run_one_after_the_other(catalog: Catalog) -> None:
     add(catalog, job("a1", "a"), job("a2", "a"), job("b1", "b"))
 
-    assert [take(catalog), take(catalog), take(catalog)] == ["a1", "b1", None]
+    first = taken(catalog)
+    assert first is not None
+    assert [first.id, take(catalog), take(catalog)] == ["a1", "b1", None]
     with catalog.write() as transaction:
-        transaction.jobs.remove(job("a1", "a"), "me")
+        transaction.jobs.remove(first)
     assert take(catalog) == "a2"
 
 
@@ -86,45 +114,137 @@ def test_a_job_is_not_taken_before_its_time(catalog: Catalog) -> None:
 
 def test_a_lease_ends_unless_it_is_renewed(catalog: Catalog) -> None:
     add(catalog, job("a1"))
-    assert take(catalog, now_ms=100) == "a1"
+    mine = taken(catalog, now_ms=100)
+    assert mine is not None
 
     assert take(catalog, now_ms=129, owner="you") is None
     with catalog.write() as transaction:
-        assert transaction.jobs.renew("a1", "me", 200)
+        assert transaction.jobs.renew("a1", mine.generation, 200)
     assert take(catalog, now_ms=199, owner="you") is None
-    assert take(catalog, now_ms=200, owner="you") == "a1"
+    yours = taken(catalog, now_ms=200, owner="you")
+    assert yours is not None
     with catalog.write() as transaction:
-        assert not transaction.jobs.renew("a1", "me", 900)
-        assert transaction.jobs.renew("a1", "you", 900)
+        assert not transaction.jobs.renew("a1", mine.generation, 900)
+        assert transaction.jobs.renew("a1", yours.generation, 900)
 
 
-@pytest.mark.parametrize("act", ["record", "release", "remove", "end"])
-def test_only_whoever_has_a_job_records_how_far_it_is(catalog: Catalog, act: str) -> None:
-    one = job("a1", step=1)
+@pytest.mark.parametrize("act", ["record", "release", "remove"])
+@pytest.mark.parametrize("thief", ["you", "me"])
+def test_only_whoever_took_a_job_last_records_how_far_it_is(
+    catalog: Catalog, act: str, thief: str
+) -> None:
+    """Not even the same server, when it has taken the job a second time."""
     add(catalog, job("a1"), job("b1"))
-    assert take(catalog, now_ms=100, owner="me") == "a1"
-    assert take(catalog, now_ms=100 + LEASE, owner="you") == "a1"
+    first = taken(catalog, now_ms=100, owner="me")
+    second = taken(catalog, now_ms=100 + LEASE, owner=thief)
+    assert first is not None
+    assert second is not None
+    assert second.generation == first.generation + 1
+    done = replace(first, step=1)
 
     def record() -> None:
         with catalog.write() as transaction:
             transaction.jobs.remove_all("b1")
-            if act == "record":
-                transaction.jobs.record(one, "me")
-            elif act == "release":
-                transaction.jobs.record(one, "me", release=True)
+            if act == "remove":
+                transaction.jobs.remove(done)
             else:
-                transaction.jobs.remove(one, "me" if act == "remove" else None)
+                transaction.jobs.record(done, release=act == "release")
 
     with pytest.raises(LeaseLostError, match="a1"):
         record()
 
     with catalog.write() as transaction:
         assert transaction.jobs.by_id("b1") is not None, "what goes with it was recorded"
-        assert transaction.jobs.by_id("a1") == job("a1")
-        transaction.jobs.record(one, "you")
-        transaction.jobs.remove(one, "you")
+        assert transaction.jobs.by_id("a1") == second
+        transaction.jobs.record(replace(second, step=1))
+        transaction.jobs.remove(second)
     with pytest.raises(LeaseLostError), catalog.write() as transaction:
-        transaction.jobs.remove(one, "you")
+        transaction.jobs.remove(second)
+
+
+def test_a_server_whose_leases_were_freed_records_nothing(catalog: Catalog) -> None:
+    add(catalog, job("a1"))
+    mine = taken(catalog)
+    assert mine is not None
+    with catalog.write() as transaction:
+        transaction.jobs.release_all()
+
+    with pytest.raises(LeaseLostError), catalog.write() as transaction:
+        transaction.jobs.record(mine)
+    with catalog.write() as transaction:
+        assert not transaction.jobs.renew("a1", mine.generation, 900)
+
+
+@pytest.mark.parametrize("kind", JobKind)
+def test_arguments_of_every_kind_come_back(catalog: Catalog, kind: JobKind) -> None:
+    one = job("one", kind=kind)
+    add(catalog, one)
+
+    with catalog.read() as transaction:
+        assert transaction.jobs.by_id("one") == one
+
+
+def test_what_a_job_reads_is_known_until_it_has_ended(catalog: Catalog) -> None:
+    add(
+        catalog,
+        job("export", kind=JobKind.EXPORT_SNAPSHOT),
+        job("copy", kind=JobKind.COPY_SNAPSHOT),
+        job("fill", kind=JobKind.FILL_DISK),
+    )
+
+    def read() -> list[str]:
+        with catalog.read() as transaction:
+            return [one for one in ("a", "b", "snap") if transaction.jobs.is_read(one)]
+
+    assert read() == ["a", "b", "snap"]
+    with catalog.write() as transaction:
+        transaction.jobs.remove(job("export", kind=JobKind.EXPORT_SNAPSHOT))
+    assert read() == ["a", "snap"]
+    with catalog.write() as transaction:
+        transaction.jobs.remove_all("copy")
+    assert read() == ["snap"]
+
+
+UNTYPED = [
+    (JobKind.CREATE_DISK, '{"disk": "id-data", "zone": "z"}', "z"),
+    (JobKind.FILL_DISK, '{"disk": "id-data", "zone": "z", "snapshot": "snap"}', "z"),
+    (JobKind.EXPORT_SNAPSHOT, '{"record": "record", "snapshots": "a,b"}', ""),
+    (
+        JobKind.RESTORE_INSTANCE,
+        '{"instance": "id-web", "zone": "z", "disks": "a,b", "snapshots": "c,d"}',
+        "z",
+    ),
+    (JobKind.VERIFY_VAULT, '{"percent": "2.5"}', ""),
+    (JobKind.COLLECT_VAULT, "{}", ""),
+    (JobKind.DELETE_SNAPSHOT, '{"snapshot": "snap", "disk": "id-data", "zone": ""}', ""),
+]
+
+
+@pytest.mark.parametrize(("kind", "given", "zone"), UNTYPED)
+def test_jobs_of_an_earlier_program_go_on(
+    catalog: Catalog, kind: JobKind, given: str, zone: str
+) -> None:
+    wanted = job("one", kind=kind, zone=zone)
+    add(catalog, wanted)
+    untyped(catalog, "one", given)
+
+    with catalog.read() as transaction:
+        assert transaction.jobs.by_id("one") == wanted
+    with catalog.write() as transaction:
+        transaction.jobs.upgrade()
+    with catalog.read() as transaction:
+        assert transaction.jobs.by_id("one") == wanted
+        assert all(transaction.jobs.is_read(one) for one in wanted.arguments.reads)
+
+
+def test_an_instance_without_disks_of_an_earlier_program(catalog: Catalog) -> None:
+    add(catalog, job("one", kind=JobKind.DELETE_INSTANCE))
+    untyped(catalog, "one", '{"instance": "id-web", "zone": "z", "disks": ""}')
+
+    with catalog.read() as transaction:
+        found = transaction.jobs.by_id("one")
+    assert found is not None
+    assert found.given(DeleteInstance).disks == ()
 
 
 def test_a_clock_that_jumps_ahead_makes_nobody_run_a_job_twice(catalog: Catalog) -> None:
@@ -146,22 +266,23 @@ def test_a_clock_that_jumps_back_gives_nobody_a_job_that_is_leased(catalog: Cata
 
 
 def test_how_far_a_job_is_outlives_its_owner(catalog: Catalog) -> None:
-    one = job("a1")
-    add(catalog, one)
-    take(catalog)
-    failing = job(
-        "a1", step=2, attempts=3, not_before_ms=700, undoing=True,
+    add(catalog, job("a1"))
+    mine = taken(catalog)
+    assert mine is not None
+    failing = replace(
+        mine, step=2, attempts=3, not_before_ms=700, undoing=True,
         error_code="DiskFull", error_details="no room",
     )  # fmt: skip
 
     with catalog.write() as transaction:
-        transaction.jobs.record(failing, "me")
+        transaction.jobs.record(failing)
     assert take(catalog, now_ms=129) is None
     with catalog.write() as transaction:
-        transaction.jobs.record(failing, "me", release=True)
+        transaction.jobs.record(failing, release=True)
     assert take(catalog, now_ms=699) is None
-    with catalog.write() as transaction:
-        assert transaction.jobs.take("you", ALL, 700, 730, ()) == failing
+    assert taken(catalog, now_ms=700, owner="you") == replace(
+        failing, generation=mine.generation + 1
+    )
 
 
 def test_whether_a_job_of_a_key_waits(catalog: Catalog) -> None:
@@ -180,7 +301,7 @@ def test_who_runs_jobs_is_told_of_those_that_can_be_run(catalog: Catalog) -> Non
     catalog.tell(lambda kinds: told.append(list(kinds)))
     upload, create = JobKind.UPLOAD_SNAPSHOT, JobKind.CREATE_DISK
 
-    held = {"kind": upload, "group": "whole", "not_before_ms": HELD_MS}
+    held: dict[str, Any] = {"kind": upload, "group": "whole", "not_before_ms": HELD_MS}
     add(catalog, job("a1", "a", **held), job("b1", "b", **held))
     assert told == []
     with catalog.write() as transaction:
@@ -189,10 +310,10 @@ def test_who_runs_jobs_is_told_of_those_that_can_be_run(catalog: Catalog) -> Non
     add(catalog, job("a2", "a"))
     assert told.pop() == [create]
     with catalog.write() as transaction:
-        transaction.jobs.remove(job("a1", "a"), None)
+        transaction.jobs.remove(job("a1", "a", **held))
     assert told.pop() == [create]
     with catalog.write() as transaction:
-        transaction.jobs.remove(job("a2", "a"), None)
+        transaction.jobs.remove(job("a2", "a"))
     with pytest.raises(IntegrityError):
         add(catalog, job("c1", "c"), job("c1", "c"))
     assert told == []

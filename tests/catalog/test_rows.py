@@ -15,6 +15,7 @@ from mooring.model.resources.disk import Attachment, DiskState
 from mooring.model.resources.firewall import Ports
 from mooring.model.resources.instance import InstanceState
 from mooring.model.resources.job import HELD_MS
+from mooring.model.resources.job_arguments import DeleteSnapshot
 from mooring.model.resources.snapshot import SnapshotState
 from mooring.taking import recording
 from tests.catalog.values import (
@@ -153,7 +154,7 @@ def test_automatic_snapshots_have_no_place_in_names_and_lists(catalog: Catalog) 
         for one in (whole, alone):
             recording.discard(transaction, one, ids, 7)
         assert transaction.snapshots.all() == []
-        deleted = [one.arguments["snapshot"] for one in transaction.jobs.all()]
+        deleted = [one.given(DeleteSnapshot).snapshot for one in transaction.jobs.all()]
         assert deleted == ["part", "id-data@now"]
 
 
@@ -195,7 +196,7 @@ def test_jobs_of_a_group_are_confirmed_and_forgotten_together(catalog: Catalog) 
         transaction.jobs.confirm("whole")
         waiting = {one.id: one.not_before_ms for one in transaction.jobs.all()}
         assert waiting == {"part-0": 0, "part-1": 0, "other": HELD_MS}
-        transaction.jobs.remove(held[0], None)
+        transaction.jobs.remove(held[0])
         assert transaction.jobs.left("whole")
         transaction.jobs.remove_all("whole")
         assert not transaction.jobs.left("whole")

@@ -5,11 +5,42 @@ from __future__ import annotations
 from typing import Any
 
 from mooring.model.operation import Operation, ResourceType
+from mooring.model.resources import job_arguments as arguments
 from mooring.model.resources.disk import Disk
 from mooring.model.resources.instance import Instance
 from mooring.model.resources.instance_snapshot import InstanceSnapshot
-from mooring.model.resources.job import Job, JobKind
+from mooring.model.resources.job import Job
+from mooring.model.resources.job_arguments import Arguments
+from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.snapshot import DiskSnapshot
+
+SAMPLES: dict[JobKind, Arguments] = {
+    one.kind: one
+    for one in (
+        arguments.CreateDisk(disk="id-data"),
+        arguments.CloneDisk(disk="id-data", snapshot="snap"),
+        arguments.FillDisk(disk="id-data", snapshot="snap"),
+        arguments.DeleteDisk(disk="id-data"),
+        arguments.AttachDisk(disk="id-data", instance="id-web"),
+        arguments.DetachDisk(disk="id-data", instance="id-web"),
+        arguments.CreateInstance(instance="id-web"),
+        arguments.StartInstance(instance="id-web"),
+        arguments.RebootInstance(instance="id-web"),
+        arguments.StopInstance(instance="id-web"),
+        arguments.RestoreInstance(instance="id-web", disks=("a", "b"), snapshots=("c", "d")),
+        arguments.DeleteInstance(instance="id-web", disks=("a", "b")),
+        arguments.Freeze(snapshot="snap", source="tag"),
+        arguments.UploadSnapshot(snapshot="snap", disk="id-data"),
+        arguments.ImportSnapshot(snapshot="snap", socket="/run/nbd.sock", export="image"),
+        arguments.CopySnapshot(snapshot="b", disk="id-data", source="a", source_region="r"),
+        arguments.ExportSnapshot(record="record", snapshots=("a", "b")),
+        arguments.DeleteSnapshot(snapshot="snap", disk="id-data"),
+        arguments.CollectVault(),
+        arguments.VerifyVault(percent=2.5),
+        arguments.ReplicateVault(),
+    )
+}
+"""Arguments of each kind."""
 
 REGION, ZONE = "us-east-2", "us-east-2a"
 
@@ -88,13 +119,12 @@ def operation(number: int, **other: Any) -> Operation:
     return Operation(**known | other)
 
 
-def job(job_id: str, key: str = "", **other: Any) -> Job:
+def job(job_id: str, key: str = "", kind: JobKind = JobKind.CREATE_DISK, **other: Any) -> Job:
     known: dict[str, Any] = {
         "id": job_id,
-        "kind": JobKind.CREATE_DISK,
         "key": key or job_id,
         "region": REGION,
         "created_ms": 1,
-        "arguments": {"disk": "id-data"},
+        "arguments": SAMPLES[kind],
     }
     return Job(**known | other)

@@ -20,7 +20,8 @@ from mooring.config.load import load
 from mooring.engine.qemu.daemon.open_layers import OpenLayers
 from mooring.engine.qemu.engine import QemuEngine
 from mooring.jobs.table import PROCEDURES
-from mooring.model.resources.job import Job, JobKind
+from mooring.model.resources.job import Job
+from mooring.model.resources.job_kind import JobKind
 from mooring.service import table
 from mooring.service.call import Call, Result
 from mooring.vault.reading.reader import SnapshotReader

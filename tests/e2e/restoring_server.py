@@ -19,7 +19,8 @@ from mooring.engine.qemu import filling
 from mooring.engine.qemu.daemon.open_layers import OpenLayers
 from mooring.engine.qemu.layers import DiskLayers
 from mooring.host.pace import Pace
-from mooring.model.resources.job import Job, JobKind
+from mooring.model.resources.job import Job
+from mooring.model.resources.job_kind import JobKind
 from tests.e2e import processes
 from tests.e2e.moments import ARMED, surround
 

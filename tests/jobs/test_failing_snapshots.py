@@ -16,7 +16,7 @@ from mooring.model.errors import (
     LayerDamagedError,
 )
 from mooring.model.extents import BLOCK_SIZE
-from mooring.model.resources.job import JobKind
+from mooring.model.resources.job_kind import JobKind
 from tests.service.test_snapshots import restore
 from tests.service.test_vault_questions import ask
 from tests.service.world import World

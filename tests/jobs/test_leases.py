@@ -15,7 +15,8 @@ from mooring.jobs.running import runner
 from mooring.jobs.running.runner import Runner
 from mooring.jobs.table import PROCEDURES
 from mooring.model.errors import EngineError
-from mooring.model.resources.job import Job, JobKind
+from mooring.model.resources.job import Job
+from mooring.model.resources.job_kind import JobKind
 from tests.service.world import World
 
 STORE = (JobKind.UPLOAD_SNAPSHOT, "store")
@@ -122,8 +123,8 @@ def test_a_lease_that_cannot_be_renewed_ends_the_work(
     world = make(worlds, thief)
     renew, refused = Jobs.renew, list[bool]()
 
-    def seen(self: Jobs, job_id: str, owner: str, until: int) -> bool:
-        done = renew(self, job_id, owner, until)
+    def seen(self: Jobs, job_id: str, generation: int, until: int) -> bool:
+        done = renew(self, job_id, generation, until)
         refused.append(done)
         # By the second time the first is known to the runner.
         if refused.count(False) == 2 and thief.lost is not None:

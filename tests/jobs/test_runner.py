@@ -13,11 +13,14 @@ from mooring.catalog.database import Transaction
 from mooring.jobs.automatic.due import take_due
 from mooring.jobs.recover import recover
 from mooring.jobs.running.procedure import Change, Step, Work
+from mooring.jobs.running.runner import Runner
 from mooring.jobs.schedule import Schedule, Task
 from mooring.jobs.table import PROCEDURES
 from mooring.model.errors import EngineError
 from mooring.model.extents import BLOCK_SIZE
-from mooring.model.resources.job import Job, JobKind
+from mooring.model.resources.job import Job
+from mooring.model.resources.job_arguments import ReplicateVault, VerifyVault
+from mooring.model.resources.job_kind import JobKind
 from tests.nbd.exports import SparseImage
 from tests.service.test_imports import ask as import_image
 from tests.service.test_imports import offered
@@ -32,13 +35,8 @@ MOMENTS = [
 ]
 
 SCHEDULED = [
-    Task(
-        kind=JobKind.VERIFY_VAULT,
-        first_seconds=0,
-        every_seconds=3600,
-        arguments={"percent": "100"},
-    ),
-    Task(kind=JobKind.REPLICATE_VAULT, first_seconds=0, every_seconds=3600),
+    Task(arguments=VerifyVault(percent=100), first_seconds=0, every_seconds=3600),
+    Task(arguments=ReplicateVault(), first_seconds=0, every_seconds=3600),
 ]
 
 
@@ -393,3 +391,25 @@ def test_a_snapshot_frozen_but_not_confirmed_is_completed_at_the_next_start() ->
     assert world.state("first")["state"] == "completed"
     assert world.read(restore(world, "first"), 0, BLOCK_SIZE) == data
     world.close()
+
+
+def test_a_job_of_a_newer_program_waits_for_that() -> None:
+    world = World()
+    world.disk()
+    world.snapshot("snap")
+    with world.catalog.write() as transaction:
+        (job,) = transaction.jobs.all()
+        transaction.jobs.remove(job)
+        transaction.jobs.add(replace(job, version=2, not_before_ms=0))
+
+    world.settle()
+
+    assert world.state("snap")["state"] == "pending"
+    with world.catalog.read() as transaction:
+        (left,) = transaction.jobs.all()
+    assert "is of version 2 of its procedure, and this program knows 1" in str(left.error_details)
+    assert (left.step, left.undoing) == (0, False)
+    newer = {job.kind: replace(PROCEDURES[job.kind], version=2)}
+    world.clock.advance(61)
+    Runner(world.backend, newer).drain()
+    assert world.state("snap")["state"] == "completed"

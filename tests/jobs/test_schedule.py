@@ -15,7 +15,7 @@ from mooring.jobs.running.runner import Runner
 from mooring.jobs.schedule import Schedule, tasks
 from mooring.jobs.table import PROCEDURES
 from mooring.model.extents import BLOCK_SIZE
-from mooring.model.resources.job import JobKind
+from mooring.model.resources.job_kind import JobKind
 from mooring.observe import metrics
 from mooring.vault.claims.claims import Claims
 from mooring.vault.claims.exclusive import without_collectors
@@ -234,4 +234,4 @@ def test_zero_leaves_a_task_out() -> None:
         verify_hours=usual.verify_hours,
         verify_percent=usual.verify_percent,
     )
-    assert [task.kind for task in kinds] == [JobKind.COLLECT_VAULT, JobKind.VERIFY_VAULT]
+    assert [task.arguments.kind for task in kinds] == [JobKind.COLLECT_VAULT, JobKind.VERIFY_VAULT]

@@ -11,7 +11,8 @@ from mooring.catalog.tables.jobs import Jobs
 from mooring.jobs.running import runner
 from mooring.jobs.running.runner import Lane
 from mooring.jobs.table import PROCEDURES
-from mooring.model.resources.job import BULK, FILLING, Job, JobKind
+from mooring.model.resources.job import Job
+from mooring.model.resources.job_kind import BULK, FILLING, JobKind
 from mooring.model.traffic import Traffic
 from tests.service.world import World
 

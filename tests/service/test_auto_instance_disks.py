@@ -14,7 +14,8 @@ from mooring.model.automatic.rules import day
 from mooring.model.errors import EngineError, NotFoundException
 from mooring.model.extents import BLOCK_SIZE
 from mooring.model.resources.consistency import Consistency
-from mooring.model.resources.job import Job, JobKind
+from mooring.model.resources.job import Job
+from mooring.model.resources.job_kind import JobKind
 from tests.service.test_auto_instances import (
     LATEST,
     PATHS,
@@ -117,7 +118,7 @@ def run_first(world: World, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     with world.catalog.write() as transaction:
         others = [one for one in transaction.jobs.all() if one.id != job.id]
         for one in others:
-            transaction.jobs.remove(one, None)
+            transaction.jobs.remove(one)
     world.runner.drain()
     with world.catalog.write() as transaction:
         for one in others:

@@ -22,7 +22,8 @@ from mooring.model.errors import (
 )
 from mooring.model.extents import BLOCK_SIZE
 from mooring.model.resources.consistency import Consistency
-from mooring.model.resources.job import Job, JobKind
+from mooring.model.resources.job import Job
+from mooring.model.resources.job_kind import JobKind
 from tests.service.test_copies import FAR, held
 from tests.service.test_snapshots import content
 from tests.service.world import REGION, ZONE, World

@@ -17,7 +17,8 @@ from mooring.model.errors import (
     OperationFailureException,
 )
 from mooring.model.extents import BLOCK_SIZE, Buffer
-from mooring.model.resources.job import Job, JobKind
+from mooring.model.resources.job import Job
+from mooring.model.resources.job_kind import JobKind
 from mooring.vault.format.layout import SEGMENTS
 from mooring.vault.reading.reader import SnapshotReader
 from tests.service.test_snapshots import content, restore

@@ -14,7 +14,8 @@ from mooring.jobs.recover import recover
 from mooring.jobs.table import PROCEDURES
 from mooring.model.errors import DamageError, NotFoundException, OperationFailureException
 from mooring.model.extents import BLOCK_SIZE, GIB, Buffer
-from mooring.model.resources.job import Job, JobKind
+from mooring.model.resources.job import Job
+from mooring.model.resources.job_kind import JobKind
 from mooring.service.context import Context
 from mooring.service.own.table import own_handlers
 from mooring.vault.reading.reader import SnapshotReader

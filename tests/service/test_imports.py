@@ -16,7 +16,8 @@ from mooring.model.access import UNBOUND, Access, Role
 from mooring.model.errors import InvalidInputException, ServiceError
 from mooring.model.extents import GIB
 from mooring.model.operation import OperationStatus
-from mooring.model.resources.job import Job, JobKind
+from mooring.model.resources.job import Job
+from mooring.model.resources.job_kind import JobKind
 from mooring.service.context import Context
 from mooring.service.own.table import own_handlers
 from tests.engine.served_image import NAME, ServedImage

@@ -15,7 +15,8 @@ from mooring.model.errors import (
     OperationFailureException,
 )
 from mooring.model.extents import BLOCK_SIZE
-from mooring.model.resources.job import Job, JobKind
+from mooring.model.resources.job import Job
+from mooring.model.resources.job_kind import JobKind
 from tests.service.test_instance_snapshots import PATHS, contents, used, write
 from tests.service.test_snapshots import content
 from tests.service.world import REGION, ZONE, World

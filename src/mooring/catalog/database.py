@@ -45,7 +45,7 @@ from mooring.catalog.tables.vault_rows import VaultRows
 from mooring.model.clock import SystemClock
 from mooring.model.errors import CatalogError, CatalogFullError, ConfigurationError
 from mooring.model.resources.instance_snapshot import InstanceSnapshot, Snapshot
-from mooring.model.resources.job import JobKind
+from mooring.model.resources.job_kind import JobKind
 
 MEMORY = "sqlite://"
 """The URL of a catalog that lives as long as the process, for tests."""

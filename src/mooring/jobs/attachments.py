@@ -27,7 +27,9 @@ from mooring.model.blueprints import HOST
 from mooring.model.errors import DiskBusyError
 from mooring.model.resources.disk import Attachment, Disk, DiskState
 from mooring.model.resources.instance import InstanceState
-from mooring.model.resources.job import Job, JobKind
+from mooring.model.resources.job import Job
+from mooring.model.resources.job_arguments import DeleteInstance, OfAttachment, OfInstance
+from mooring.model.resources.job_kind import JobKind
 
 DETACHED = {
     "state": DiskState.AVAILABLE,
@@ -41,7 +43,7 @@ DETACHED = {
 
 def attach(work: Work) -> Change:
     """Serve the disk, if the instance runs."""
-    disk_id, instance_id = work.argument("disk"), work.argument("instance")
+    disk_id, instance_id = work.given(OfAttachment).disk, work.given(OfInstance).instance
     with work.catalog.read() as transaction:
         disk = transaction.disks.by_id(disk_id)
         instance = transaction.instances.by_id(instance_id)
@@ -57,25 +59,25 @@ def detach(work: Work) -> Change:
 
     But not to this host while the disk is mounted: the file system would be damaged.
     """
-    withdraw(work, [work.argument("disk")])
-    work.engine.detach(work.argument("instance"), work.argument("disk"), force=True)
-    return _disk_change(work.argument("disk"), DETACHED)
+    withdraw(work, [work.given(OfAttachment).disk])
+    work.engine.detach(work.given(OfInstance).instance, work.given(OfAttachment).disk, force=True)
+    return _disk_change(work.given(OfAttachment).disk, DETACHED)
 
 
 def undo_attach(work: Work) -> None:
     """Stop serving the disk."""
-    withdraw(work, [work.argument("disk")])
-    work.engine.detach(work.argument("instance"), work.argument("disk"), force=True)
+    withdraw(work, [work.given(OfAttachment).disk])
+    work.engine.detach(work.given(OfInstance).instance, work.given(OfAttachment).disk, force=True)
 
 
 def attach_failed(transaction: Transaction, job: Job) -> None:
     """The disk is as it was before."""
-    transaction.disks.change_if_there(job.arguments["disk"], **DETACHED)
+    transaction.disks.change_if_there(job.given(OfAttachment).disk, **DETACHED)
 
 
 def detach_failed(transaction: Transaction, job: Job) -> None:
     """The disk is still attached."""
-    transaction.disks.change_if_there(job.arguments["disk"], attachment=Attachment.ATTACHED)
+    transaction.disks.change_if_there(job.given(OfAttachment).disk, attachment=Attachment.ATTACHED)
 
 
 def start(work: Work) -> Change:
@@ -93,7 +95,7 @@ def create(work: Work) -> Change:
 def stop(work: Work) -> Change:
     """Flush all disks and stop serving them."""
     withdraw(work, [disk.id for disk in _attached(work)])
-    work.engine.stop(work.argument("instance"))
+    work.engine.stop(work.given(OfInstance).instance)
     return _instance_change(work, InstanceState.STOPPED)
 
 
@@ -106,12 +108,12 @@ def undo_stop(work: Work) -> None:
 def reboot(work: Work) -> None:
     """Cut off all clients of the disks, and let them come again."""
     with work.catalog.read() as transaction:
-        instance = transaction.instances.by_id(work.argument("instance"))
+        instance = transaction.instances.by_id(work.given(OfInstance).instance)
     if instance is None or instance.state is InstanceState.STOPPED:
         return
     disks = _attached(work)
     withdraw(work, [disk.id for disk in disks])
-    work.engine.stop(work.argument("instance"))
+    work.engine.stop(work.given(OfInstance).instance)
     for disk in disks:
         serve(work, disk)
 
@@ -123,27 +125,27 @@ def reboot_failed(_transaction: Transaction, _job: Job) -> None:
 def undo_start(work: Work) -> None:
     """Stop serving all disks."""
     withdraw(work, [disk.id for disk in _attached(work)])
-    work.engine.stop(work.argument("instance"))
+    work.engine.stop(work.given(OfInstance).instance)
 
 
 def start_failed(transaction: Transaction, job: Job) -> None:
     """The instance is still stopped."""
     transaction.instances.change_if_there(
-        job.arguments["instance"], state=InstanceState.STOPPED.label
+        job.given(OfInstance).instance, state=InstanceState.STOPPED.label
     )
 
 
 def stop_failed(transaction: Transaction, job: Job) -> None:
     """The instance still runs."""
     transaction.instances.change_if_there(
-        job.arguments["instance"], state=InstanceState.RUNNING.label
+        job.given(OfInstance).instance, state=InstanceState.RUNNING.label
     )
 
 
 def delete(work: Work) -> Change:
     """Stop serving the disks of an instance that is gone, and set them free."""
-    withdraw(work, filter(None, work.argument("disks").split(",")))
-    work.engine.stop(work.argument("instance"))
+    withdraw(work, work.given(DeleteInstance).disks)
+    work.engine.stop(work.given(OfInstance).instance)
 
     def change(transaction: Transaction) -> None:
         _free(transaction, work.job)
@@ -157,7 +159,7 @@ def delete_failed(transaction: Transaction, job: Job) -> None:
 
 
 def _free(transaction: Transaction, job: Job) -> None:
-    for disk_id in filter(None, job.arguments["disks"].split(",")):
+    for disk_id in job.given(DeleteInstance).disks:
         transaction.disks.change_if_there(disk_id, **DETACHED)
 
 
@@ -165,7 +167,7 @@ def serve(work: Work, disk: Disk) -> None:
     """Serve a disk at the instance that the job names."""
     if work.engine.filling(disk.id) is not None:
         work.backend.server(disk.region).ensure()
-    instance_id = work.argument("instance")
+    instance_id = work.given(OfInstance).instance
     work.engine.attach(instance_id, Export(disk.id, disk.name))
     with work.catalog.read() as transaction:
         instance = transaction.instances.by_id(instance_id)
@@ -186,7 +188,7 @@ def withdraw(work: Work, disk_ids: Iterable[str]) -> None:
 
 def _attached(work: Work) -> list[Disk]:
     with work.catalog.read() as transaction:
-        disks = transaction.disks.of_instance(work.argument("instance"))
+        disks = transaction.disks.of_instance(work.given(OfInstance).instance)
     return [disk for disk in disks if disk.attachment is Attachment.ATTACHED]
 
 
@@ -199,7 +201,7 @@ def _disk_change(disk_id: str, columns: Mapping[str, str | bool | None]) -> Chan
 
 def _instance_change(work: Work, state: InstanceState) -> Change:
     def change(transaction: Transaction) -> None:
-        transaction.instances.change(work.argument("instance"), state=state.label)
+        transaction.instances.change(work.given(OfInstance).instance, state=state.label)
 
     return change
 

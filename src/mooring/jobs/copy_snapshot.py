@@ -39,7 +39,9 @@ from mooring.jobs.storing import (
 )
 from mooring.model.errors import DamageError, SnapshotNotInVaultError
 from mooring.model.extents import BLOCK_SIZE, Extent, with_gaps
-from mooring.model.resources.job import Job, JobKind
+from mooring.model.resources.job import Job
+from mooring.model.resources.job_arguments import CopySnapshot
+from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.snapshot import DiskSnapshot, SnapshotState
 from mooring.observe import metrics
 from mooring.vault.vault import SnapshotInfo, SnapshotReader, Vault
@@ -63,7 +65,7 @@ def copy_over(work: Work) -> Change:
     if root is None:
         vault = _source_vault(work)
         with ExitStack() as held:
-            image = held.enter_context(vault.open(work.argument("source"), claim=True))
+            image = held.enter_context(vault.open(work.given(CopySnapshot).source, claim=True))
             plan = _plan(work, snapshot, vault, image, held)
             with begin(work, _info(work, snapshot, image), plan) as writer:
                 copy(work, image, plan, writer)
@@ -85,12 +87,14 @@ def copy_over(work: Work) -> Change:
 
 def undo_copy(work: Work) -> None:
     """Leave nothing in the target's vault."""
-    work.vault.delete(work.argument("snapshot"))
+    work.vault.delete(work.given(CopySnapshot).snapshot)
 
 
 def failed(transaction: Transaction, job: Job) -> None:
     """The copy could not be made."""
-    transaction.snapshots.change_if_there(job.arguments["snapshot"], state=SnapshotState.ERROR)
+    transaction.snapshots.change_if_there(
+        job.given(CopySnapshot).snapshot, state=SnapshotState.ERROR
+    )
 
 
 def _plan(
@@ -125,10 +129,10 @@ def _kept(extents: Iterator[Extent], before: SnapshotReader) -> Iterator[Extent]
 def _twin(work: Work, snapshot: DiskSnapshot, vault: Vault) -> Twin | None:
     """The nearest snapshot whose content both vaults have, no larger than the source."""
     with work.catalog.read() as transaction:
-        source = transaction.snapshots.by_id(work.argument("source"))
-        ancestors = list(_ancestors(transaction, work.argument("source")))
+        source = transaction.snapshots.by_id(work.given(CopySnapshot).source)
+        ancestors = list(_ancestors(transaction, work.given(CopySnapshot).source))
     nearest = sorted(
-        _of_disk(work, snapshot, work.argument("source_region")),
+        _of_disk(work, snapshot, work.given(CopySnapshot).source_region),
         key=lambda one: abs(one.created_ms - (source or snapshot).created_ms),
     )
     for candidate in [*ancestors, *nearest]:
@@ -161,12 +165,12 @@ def _of_disk(work: Work, snapshot: DiskSnapshot, region: str) -> list[DiskSnapsh
 
 
 def _source_vault(work: Work) -> Vault:
-    return work.backend.vaults[work.argument("source_region")]
+    return work.backend.vaults[work.given(CopySnapshot).source_region]
 
 
 def _info(work: Work, snapshot: DiskSnapshot, image: SnapshotReader) -> SnapshotInfo:
     extra = extra_of_part(work, snapshot)
-    extra |= {"content": snapshot.content, "source-region": work.argument("source_region")}
+    extra |= {"content": snapshot.content, "source-region": work.given(CopySnapshot).source_region}
     if snapshot.from_auto:
         extra["from-auto"] = "yes"
     return information(snapshot, image.size, extra)

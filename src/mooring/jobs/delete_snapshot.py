@@ -15,27 +15,29 @@ from mooring.catalog.database import Transaction
 from mooring.jobs.keep_vault import enqueue
 from mooring.jobs.running.procedure import Change, Procedure, Step, Work
 from mooring.model.errors import PostponedError
-from mooring.model.resources.job import READING, Job, JobKind
+from mooring.model.resources.job import Job
+from mooring.model.resources.job_arguments import CollectVault, DeleteSnapshot
+from mooring.model.resources.job_kind import JobKind
 
 
 def release(work: Work) -> None:
     """Let go of the frozen point, once nobody needs the snapshot."""
-    snapshot_id = work.argument("snapshot")
+    snapshot_id = work.given(DeleteSnapshot).snapshot
     with work.catalog.read() as transaction:
-        read = any(snapshot_id in job.reads for job in transaction.jobs.of_kinds(READING))
+        read = transaction.jobs.is_read(snapshot_id)
     if read:
         raise PostponedError("the snapshot is being copied or exported, or a disk filled from it")
     # A copy has no zone; a recovered snapshot may be of one that is no more.
-    if work.argument("zone") in work.backend.engines:
-        work.engine.release(work.argument("disk"), snapshot_id, stored=False)
+    if work.job.zone in work.backend.engines:
+        work.engine.release(work.given(DeleteSnapshot).disk, snapshot_id, stored=False)
 
 
 def delete(work: Work) -> Change:
     """Remove the root."""
-    work.vault.delete(work.argument("snapshot"))
+    work.vault.delete(work.given(DeleteSnapshot).snapshot)
 
     def change(transaction: Transaction) -> None:
-        enqueue(transaction, work.backend, JobKind.COLLECT_VAULT, work.job.region)
+        enqueue(transaction, work.backend, CollectVault(), work.job.region)
 
     return change
 

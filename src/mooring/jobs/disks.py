@@ -21,7 +21,9 @@ from mooring.jobs.fill_disk import fill_job, source_of
 from mooring.jobs.running.procedure import Change, Procedure, Step, Work
 from mooring.model.errors import CanceledError
 from mooring.model.resources.disk import Disk, DiskState
-from mooring.model.resources.job import Job, JobKind
+from mooring.model.resources.job import Job
+from mooring.model.resources.job_arguments import CloneDisk, OfDisk
+from mooring.model.resources.job_kind import JobKind
 from mooring.model.sizes import size_in_bytes
 
 
@@ -36,24 +38,24 @@ def clone(work: Work) -> Change:
     """Make a disk with a snapshot's content, which is still in the vault."""
     disk = _disk(work)
     work.backend.server(disk.region).ensure()
-    source = source_of(work.backend, disk.region, work.argument("snapshot"))
+    source = source_of(work.backend, disk.region, work.given(CloneDisk).snapshot)
     work.engine.begin_clone(disk.id, size_in_bytes(disk.size_gb), source)
 
     def change(transaction: Transaction) -> None:
         transaction.disks.change(disk.id, state=DiskState.AVAILABLE)
-        transaction.jobs.add(fill_job(work.backend, disk, work.argument("snapshot")))
+        transaction.jobs.add(fill_job(work.backend, disk, work.given(CloneDisk).snapshot))
 
     return change
 
 
 def delete(work: Work) -> None:
     """Remove the disk's files."""
-    work.engine.delete(work.argument("disk"))
+    work.engine.delete(work.given(OfDisk).disk)
 
 
 def failed(transaction: Transaction, job: Job) -> None:
     """The disk could not be made."""
-    transaction.disks.change_if_there(job.arguments["disk"], state=DiskState.ERROR)
+    transaction.disks.change_if_there(job.given(OfDisk).disk, state=DiskState.ERROR)
 
 
 def nothing_to_tell(_transaction: Transaction, _job: Job) -> None:
@@ -62,9 +64,9 @@ def nothing_to_tell(_transaction: Transaction, _job: Job) -> None:
 
 def _disk(work: Work) -> Disk:
     with work.catalog.read() as transaction:
-        disk = transaction.disks.by_id(work.argument("disk"))
+        disk = transaction.disks.by_id(work.given(OfDisk).disk)
     if disk is None:
-        raise CanceledError(f"the disk {work.argument('disk')} was deleted")
+        raise CanceledError(f"the disk {work.given(OfDisk).disk} was deleted")
     return disk
 
 

@@ -28,7 +28,9 @@ from mooring.jobs.running.procedure import Change, Procedure, Step, Work
 from mooring.jobs.running.progress import Progress
 from mooring.model.errors import CanceledError, StoreError
 from mooring.model.resources.export_record import ExportRecord, RecordState
-from mooring.model.resources.job import Job, JobKind
+from mooring.model.resources.job import Job
+from mooring.model.resources.job_arguments import ExportSnapshot
+from mooring.model.resources.job_kind import JobKind
 
 
 def write(work: Work) -> None:
@@ -94,7 +96,9 @@ def undo_publish(work: Work) -> None:
 
 def failed(transaction: Transaction, job: Job) -> None:
     """The record tells that it failed, the operation why."""
-    transaction.export_records.change_if_there(job.arguments["record"], state=RecordState.FAILED)
+    transaction.export_records.change_if_there(
+        job.given(ExportSnapshot).record, state=RecordState.FAILED
+    )
 
 
 def _reach(work: Work, progress: Progress, before: int, done: int) -> None:
@@ -104,9 +108,9 @@ def _reach(work: Work, progress: Progress, before: int, done: int) -> None:
 
 def _record(work: Work) -> ExportRecord:
     with work.catalog.read() as transaction:
-        record = transaction.export_records.by_id(work.argument("record"))
+        record = transaction.export_records.by_id(work.given(ExportSnapshot).record)
     if record is None:
-        raise CanceledError(f"the export record {work.argument('record')} is gone")
+        raise CanceledError(f"the export record {work.given(ExportSnapshot).record} is gone")
     return record
 
 

@@ -21,7 +21,9 @@ from mooring.jobs.running.procedure import Procedure, Step, Work
 from mooring.jobs.running.progress import Progress
 from mooring.model.errors import CanceledError, MooringError, PostponedError
 from mooring.model.resources.disk import Disk
-from mooring.model.resources.job import Job, JobKind
+from mooring.model.resources.job import Job
+from mooring.model.resources.job_arguments import FillDisk
+from mooring.model.resources.job_kind import JobKind
 from mooring.model.sizes import size_in_bytes
 from mooring.observe import metrics
 
@@ -35,11 +37,11 @@ def fill_job(backend: Backend, disk: Disk, snapshot_id: str) -> Job:
     """The job that fills a disk that was made from a snapshot."""
     return Job(
         id=backend.ids.new_id(),
-        kind=JobKind.FILL_DISK,
         key=f"fill {disk.id}",
         region=disk.region,
         created_ms=backend.clock.now_ms(),
-        arguments={"disk": disk.id, "zone": disk.zone, "snapshot": snapshot_id},
+        zone=disk.zone,
+        arguments=FillDisk(disk=disk.id, snapshot=snapshot_id),
     )
 
 
@@ -59,7 +61,7 @@ def fill(work: Work) -> None:
     disk = _disk(work)
     try:
         work.backend.server(disk.region).ensure()
-        image = work.vault.open(work.argument("snapshot"))
+        image = work.vault.open(work.given(FillDisk).snapshot)
         try:
             before = work.engine.filling(disk.id)
             told = before.done if before else 0
@@ -93,7 +95,7 @@ def resume(backend: Backend) -> None:
         try:
             backend.server(job.region).ensure()
             disk = _disk(Work(job, backend))
-            source = source_of(backend, job.region, job.arguments["snapshot"])
+            source = source_of(backend, job.region, job.given(FillDisk).snapshot)
             # The place of the server's socket may be another than before.
             size = size_in_bytes(disk.size_gb)
             backend.engines[disk.zone].begin_clone(disk.id, size, source)
@@ -101,7 +103,7 @@ def resume(backend: Backend) -> None:
             continue
         except MooringError as error:
             log.warning(
-                "a disk cannot be read in full", disk=job.arguments["disk"], error=str(error)
+                "a disk cannot be read in full", disk=job.given(FillDisk).disk, error=str(error)
             )
 
 
@@ -117,9 +119,9 @@ def nothing_to_tell(_transaction: Transaction, _job: Job) -> None:
 
 def _disk(work: Work) -> Disk:
     with work.catalog.read() as transaction:
-        disk = transaction.disks.by_id(work.argument("disk"))
+        disk = transaction.disks.by_id(work.given(FillDisk).disk)
     if disk is None:
-        raise CanceledError(f"the disk {work.argument('disk')} was deleted")
+        raise CanceledError(f"the disk {work.given(FillDisk).disk} was deleted")
     return disk
 
 

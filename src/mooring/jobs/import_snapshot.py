@@ -26,7 +26,9 @@ from mooring.jobs.running.progress import Progress
 from mooring.jobs.storing import canceled, completed, information, pending_snapshot
 from mooring.model.errors import ImageUnreadableError, NbdError, NbdRequestError
 from mooring.model.extents import BLOCK_SIZE
-from mooring.model.resources.job import Job, JobKind
+from mooring.model.resources.job import Job
+from mooring.model.resources.job_arguments import ImportSnapshot
+from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.model.sizes import size_in_bytes
 from mooring.nbd.blocking import BlockingNbdClient
@@ -68,21 +70,21 @@ def store(work: Work) -> Change:
 
 def undo_store(work: Work) -> None:
     """Leave nothing in the vault."""
-    work.vault.delete(work.argument("snapshot"))
+    work.vault.delete(work.given(ImportSnapshot).snapshot)
 
 
 def complete(work: Work) -> Change:
     """Say that the snapshot is completed."""
 
     def change(transaction: Transaction) -> None:
-        transaction.snapshots.change(work.argument("snapshot"), **completed(work))
+        transaction.snapshots.change(work.given(ImportSnapshot).snapshot, **completed(work))
 
     return change
 
 
 def failed(transaction: Transaction, job: Job) -> None:
     """There will be no snapshot; the operation tells why."""
-    snapshot = transaction.snapshots.by_id(job.arguments["snapshot"])
+    snapshot = transaction.snapshots.by_id(job.given(ImportSnapshot).snapshot)
     if snapshot is not None:
         transaction.snapshots.remove(snapshot)
 
@@ -91,7 +93,7 @@ def _store(work: Work, snapshot: DiskSnapshot) -> Root:
     size = size_in_bytes(snapshot.size_gb)
     info = information(snapshot, size, {})
     try:
-        uri = NbdUri(work.argument("export"), socket=work.argument("socket"))
+        uri = NbdUri(work.given(ImportSnapshot).export, socket=work.given(ImportSnapshot).socket)
         with BlockingNbdClient(uri, same_user=True) as image, work.vault.begin(info) as writer:
             if image.info.size > size:
                 raise ImageUnreadableError(
@@ -109,7 +111,7 @@ def _copy(work: Work, image: BlockingNbdClient, writer: SnapshotWriter) -> None:
     def tell(percent: int) -> None:
         with work.catalog.write() as transaction:
             rows = transaction.snapshots
-            if not rows.change_if_there(work.argument("snapshot"), progress=percent):
+            if not rows.change_if_there(work.given(ImportSnapshot).snapshot, progress=percent):
                 raise canceled(work)
 
     progress = Progress(work.backend.clock, image.info.size, tell)

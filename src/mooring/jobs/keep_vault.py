@@ -19,7 +19,9 @@ from mooring.jobs.roots import expected_roots
 from mooring.jobs.running.procedure import Procedure, Step, Work
 from mooring.jobs.watching.vaults import VaultWatch
 from mooring.model.errors import PostponedError, RootsMissingError, VaultAwayError, VaultBusyError
-from mooring.model.resources.job import Job, JobKind
+from mooring.model.resources.job import Job
+from mooring.model.resources.job_arguments import OfVault, VerifyVault
+from mooring.model.resources.job_kind import JobKind
 from mooring.observe import metrics
 from mooring.vault.store.place import open_place
 
@@ -38,22 +40,20 @@ _KEYS = {
 def enqueue(
     transaction: Transaction,
     backend: Backend,
-    kind: JobKind,
+    arguments: OfVault,
     region: str,
-    arguments: dict[str, str] | None = None,
 ) -> bool:
     """Record the job unless one like it waits to begin already; says whether it did."""
-    key = f"{_KEYS[kind]} {region}"
+    key = f"{_KEYS[arguments.kind]} {region}"
     if transaction.jobs.waiting(key):
         return False
     transaction.jobs.add(
         Job(
             id=backend.ids.new_id(),
-            kind=kind,
             key=key,
             region=region,
             created_ms=backend.clock.now_ms(),
-            arguments=arguments or {},
+            arguments=arguments,
         )
     )
     return True
@@ -86,8 +86,7 @@ def collect(work: Work) -> None:
 def verify(work: Work) -> None:
     """Read back a part of the vault; the job's argument says how many per cent."""
     compare_roots(work)
-    percent = float(work.argument("percent"))
-    found = work.vault.verify(sample=percent / 100)
+    found = work.vault.verify(sample=work.given(VerifyVault).percent / 100)
     metrics.verified(work.job.region, len(found))
     for damage in found:
         log.error(

@@ -38,6 +38,7 @@ def recover(backend: Backend) -> None:
     """Bring catalog and engines together again, before any request or job."""
     with backend.catalog.write() as transaction:
         transaction.jobs.release_all()
+        transaction.jobs.upgrade()
         disks = transaction.disks.all()
         instances = [
             instance

@@ -19,13 +19,15 @@ from mooring.jobs.running.procedure import Change, Procedure, Step, Work
 from mooring.model.errors import CanceledError
 from mooring.model.resources.disk import Attachment, Disk, DiskState
 from mooring.model.resources.instance import InstanceState
-from mooring.model.resources.job import Job, JobKind
+from mooring.model.resources.job import Job
+from mooring.model.resources.job_arguments import RestoreInstance
+from mooring.model.resources.job_kind import JobKind
 from mooring.model.sizes import size_in_bytes
 
 
 def create(work: Work) -> Change:
     """Make the disks with their parts of the snapshot, which are still in the vault."""
-    instance_id = work.argument("instance")
+    instance_id = work.given(RestoreInstance).instance
     with work.catalog.read() as transaction:
         if transaction.instances.by_id(instance_id) is None:
             raise CanceledError(f"the instance {instance_id} was deleted")
@@ -51,16 +53,16 @@ def create(work: Work) -> Change:
 
 def undo_create(work: Work) -> None:
     """Leave no disk behind."""
-    disk_ids = list(filter(None, work.argument("disks").split(",")))
+    disk_ids = work.given(RestoreInstance).disks
     withdraw(work, disk_ids)
-    work.engine.stop(work.argument("instance"))
+    work.engine.stop(work.given(RestoreInstance).instance)
     for disk_id in disk_ids:
         work.engine.delete(disk_id)
 
 
 def failed(transaction: Transaction, job: Job) -> None:
     """The instance could not be made: its name and those of its disks are free again."""
-    instance = transaction.instances.by_id(job.arguments["instance"])
+    instance = transaction.instances.by_id(job.given(RestoreInstance).instance)
     if instance is None:
         return
     for disk in transaction.disks.of_instance(instance.id):

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 from mooring.catalog.database import Catalog, Transaction
 from mooring.model.counts import counted
+from mooring.model.resources.job import Job
+from mooring.model.resources.job_arguments import OfSnapshot
 from mooring.model.resources.snapshot import DiskSnapshot, Lost, SnapshotState
 from mooring.vault.vault import Vault
 
@@ -70,12 +72,7 @@ def compare(catalog: Catalog, region: str, vault: Vault) -> Comparison:
     with catalog.read() as transaction:
         stored = transaction.snapshots.with_roots(region)
         known = transaction.snapshots.ids()
-        busy = {
-            snapshot
-            for job in transaction.jobs.all()
-            for argument in ("snapshot", "snapshots", "source")
-            for snapshot in job.arguments.get(argument, "").split(",")
-        }
+        busy = {one for job in transaction.jobs.all() for one in _snapshots_of(job)}
     absent = [one for one in stored if one.id not in roots and not vault.has(one.id)]
     with catalog.read() as transaction:
         # What was deleted meanwhile is not missed.
@@ -91,6 +88,13 @@ def compare(catalog: Catalog, region: str, vault: Vault) -> Comparison:
         unknown=sorted(one for one in roots - known - busy if vault.has(one)),
         older=newest is not None and newest.id in lost,
     )
+
+
+def _snapshots_of(job: Job) -> frozenset[str]:
+    """The snapshots that the job reads, makes or deletes."""
+    arguments = job.arguments
+    made = {arguments.snapshot} if isinstance(arguments, OfSnapshot) else set()
+    return arguments.reads | made
 
 
 def record(transaction: Transaction, found: Comparison, lost: Lost = Lost.MISSING) -> None:

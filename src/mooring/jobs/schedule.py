@@ -8,7 +8,7 @@ is not recorded while one like it waits.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from mooring.backend.backend import Backend
 from mooring.jobs.automatic import outcomes
@@ -16,7 +16,7 @@ from mooring.jobs.automatic.due import take_due
 from mooring.jobs.keep_vault import enqueue
 from mooring.jobs.watching.vaults import VaultWatch
 from mooring.model.operation import ResourceType
-from mooring.model.resources.job import JobKind
+from mooring.model.resources.job_arguments import CollectVault, OfVault, ReplicateVault, VerifyVault
 from mooring.observe.loop import Loop
 
 LOOK_SECONDS = 10.0
@@ -33,10 +33,9 @@ class Task:
     `only`: for which regions; default: all.
     """
 
-    kind: JobKind
+    arguments: OfVault
     first_seconds: float
     every_seconds: float
-    arguments: dict[str, str] = field(default_factory=dict)
     only: frozenset[str] | None = None
 
 
@@ -56,7 +55,7 @@ class Schedule:
         self.vaults = VaultWatch(backend)
         self._rhythms = {ResourceType.DISK: rhythms, ResourceType.INSTANCE: instance_rhythms}
         now = backend.clock.monotonic()
-        self._due = {task.kind: now + task.first_seconds for task in tasks}
+        self._due = {task.arguments.kind: now + task.first_seconds for task in tasks}
         self._tasks = tasks
         self._looked_ms: int | None = None
         self._tell_at = now
@@ -91,15 +90,15 @@ class Schedule:
     def _look_for_tasks(self) -> None:
         now = self._backend.clock.monotonic()
         for task in self._tasks:
-            if self._due[task.kind] > now:
+            if self._due[task.arguments.kind] > now:
                 continue
             with self._backend.catalog.write() as transaction:
                 for region in self._backend.vaults:
                     if task.only is not None and region not in task.only:
                         continue
-                    enqueue(transaction, self._backend, task.kind, region, dict(task.arguments))
+                    enqueue(transaction, self._backend, task.arguments, region)
             # From now, not from when it was due: a machine that slept has nothing to make up for.
-            self._due[task.kind] = now + task.every_seconds
+            self._due[task.arguments.kind] = now + task.every_seconds
 
     def _round(self) -> float:
         self.look()
@@ -119,7 +118,7 @@ def tasks(
     if collect_minutes:
         found.append(
             Task(
-                kind=JobKind.COLLECT_VAULT,
+                arguments=CollectVault(),
                 # Not at once: a start has better things to do.
                 first_seconds=min(60.0, collect_minutes * 60),
                 every_seconds=collect_minutes * 60,
@@ -128,16 +127,15 @@ def tasks(
     if verify_hours:
         found.append(
             Task(
-                kind=JobKind.VERIFY_VAULT,
+                arguments=VerifyVault(percent=verify_percent),
                 first_seconds=min(600.0, verify_hours * 3600),
                 every_seconds=verify_hours * 3600,
-                arguments={"percent": str(verify_percent)},
             )
         )
     if replicate_minutes and replicated:
         found.append(
             Task(
-                kind=JobKind.REPLICATE_VAULT,
+                arguments=ReplicateVault(),
                 first_seconds=min(120.0, replicate_minutes * 60),
                 every_seconds=replicate_minutes * 60,
                 only=frozenset(replicated),

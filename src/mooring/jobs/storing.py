@@ -13,6 +13,7 @@ from mooring.model.errors import CanceledError, PostponedError, SnapshotNotInVau
 from mooring.model.extents import Extent, Image
 from mooring.model.resources.consistency import CONSISTENCY
 from mooring.model.resources.instance_snapshot import remembered
+from mooring.model.resources.job_arguments import OfSnapshot
 from mooring.model.resources.snapshot import DiskSnapshot, SnapshotState
 from mooring.vault.vault import SnapshotInfo, SnapshotWriter
 
@@ -38,7 +39,7 @@ class Plan:
 def pending_snapshot(work: Work) -> DiskSnapshot:
     """The snapshot that the job stores. Raises CanceledError if it was deleted."""
     with work.catalog.read() as transaction:
-        snapshot = transaction.snapshots.by_id(work.argument("snapshot"))
+        snapshot = transaction.snapshots.by_id(work.given(OfSnapshot).snapshot)
     if snapshot is None:
         raise canceled(work)
     return snapshot
@@ -107,7 +108,7 @@ def copy(work: Work, image: Image, plan: Plan, writer: SnapshotWriter) -> None:
         # With the bytes, so that whoever watches sees them, too.
         known = {"progress": percent, "changed_bytes": total}
         with work.catalog.write(durable=False) as transaction:
-            if not transaction.snapshots.change_if_there(work.argument("snapshot"), **known):
+            if not transaction.snapshots.change_if_there(work.given(OfSnapshot).snapshot, **known):
                 raise canceled(work)
 
     progress = Progress(work.backend.clock, total, tell)
@@ -130,4 +131,6 @@ def copy(work: Work, image: Image, plan: Plan, writer: SnapshotWriter) -> None:
 
 def canceled(work: Work) -> CanceledError:
     """The error that ends the job of a snapshot that is gone."""
-    return CanceledError(f"the snapshot {work.argument('snapshot')} was deleted while pending")
+    return CanceledError(
+        f"the snapshot {work.given(OfSnapshot).snapshot} was deleted while pending"
+    )

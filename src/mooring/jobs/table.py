@@ -14,7 +14,7 @@ from mooring.jobs import (
 )
 from mooring.jobs.automatic.freeze import FREEZE
 from mooring.jobs.running.procedure import Procedure
-from mooring.model.resources.job import JobKind
+from mooring.model.resources.job_kind import JobKind
 
 _ALL = (
     disks.CREATE,

@@ -42,7 +42,9 @@ from mooring.jobs.storing import (
 )
 from mooring.model.errors import LineageLostError
 from mooring.model.extents import BLOCK_SIZE, with_gaps
-from mooring.model.resources.job import Job, JobKind
+from mooring.model.resources.job import Job
+from mooring.model.resources.job_arguments import UploadSnapshot
+from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.snapshot import DiskSnapshot, SnapshotState
 from mooring.observe import metrics
 
@@ -84,13 +86,16 @@ def store(work: Work) -> Change:
 
 def undo_store(work: Work) -> None:
     """Leave nothing in the vault, and let the engine forget the point."""
-    work.vault.delete(work.argument("snapshot"))
-    work.engine.release(work.argument("disk"), work.argument("snapshot"), stored=False)
+    given = work.given(UploadSnapshot)
+    work.vault.delete(given.snapshot)
+    work.engine.release(given.disk, given.snapshot, stored=False)
 
 
 def failed(transaction: Transaction, job: Job) -> None:
     """The snapshot could not be stored."""
-    transaction.snapshots.change_if_there(job.arguments["snapshot"], state=SnapshotState.ERROR)
+    transaction.snapshots.change_if_there(
+        job.given(UploadSnapshot).snapshot, state=SnapshotState.ERROR
+    )
     outcomes.not_stored(transaction, job)
 
 

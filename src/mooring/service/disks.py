@@ -13,7 +13,7 @@ from mooring.model.names import check_name, name_taken
 from mooring.model.operation import ResourceType
 from mooring.model.resources.consistency import read_given_tags
 from mooring.model.resources.disk import Attachment, Disk
-from mooring.model.resources.job import JobKind
+from mooring.model.resources.job_arguments import CloneDisk, CreateDisk, DeleteDisk, OfDisk
 from mooring.model.resources.snapshot import DiskSnapshot, SnapshotState
 from mooring.model.sizes import check_disk_size
 from mooring.service.answers import operations, pages
@@ -27,7 +27,7 @@ def create_disk(backend: Backend, call: Call) -> Result:
     """CreateDisk."""
     disk = _new_disk(backend, call, origin=None)
     with backend.catalog.write() as transaction:
-        return _add(backend, transaction, call, disk, JobKind.CREATE_DISK, {})
+        return _add(backend, transaction, call, disk, CreateDisk(disk=disk.id))
 
 
 def create_disk_from_snapshot(backend: Backend, call: Call) -> Result:
@@ -41,8 +41,8 @@ def create_disk_from_snapshot(backend: Backend, call: Call) -> Result:
                 f"The state of this snapshot is: {snapshot.state}"
             )
         disk = _new_disk(backend, call, origin=snapshot)
-        arguments = {"snapshot": snapshot.id}
-        return _add(backend, transaction, call, disk, JobKind.CLONE_DISK, arguments)
+        arguments = CloneDisk(disk=disk.id, snapshot=snapshot.id)
+        return _add(backend, transaction, call, disk, arguments)
 
 
 def get_disk(backend: Backend, call: Call) -> Result:
@@ -76,10 +76,8 @@ def delete_disk(backend: Backend, call: Call) -> Result:
         end_with(backend, transaction, call, disk)
         transaction.disks.remove(disk)
         ended = [operations.begin(backend, call, disk, ended=True)]
-        arguments = {"disk": disk.id, "zone": disk.zone}
-        operations.enqueue(
-            backend, transaction, JobKind.DELETE_DISK, disk.id, disk.region, arguments
-        )
+        arguments = DeleteDisk(disk=disk.id)
+        operations.enqueue(backend, transaction, arguments, disk.id, disk.region, zone=disk.zone)
         return operations.reply(backend, transaction, call, ended)
 
 
@@ -143,8 +141,7 @@ def _add(
     transaction: Transaction,
     call: Call,
     disk: Disk,
-    kind: JobKind,
-    arguments: dict[str, str],
+    arguments: OfDisk,
 ) -> Result:
     if taken := transaction.names.taken(disk.region, [disk.name]):
         raise name_taken(taken)
@@ -153,10 +150,10 @@ def _add(
     started = operations.enqueue(
         backend,
         transaction,
-        kind,
+        arguments,
         disk.id,
         disk.region,
-        {"disk": disk.id, "zone": disk.zone, **arguments},
         [operations.begin(backend, call, disk)],
+        zone=disk.zone,
     )
     return operations.reply(backend, transaction, call, started)

@@ -16,7 +16,8 @@ from mooring.model.names import MAX_NAME_LENGTH
 from mooring.model.resources.disk import Disk
 from mooring.model.resources.disk_description import Description, decode
 from mooring.model.resources.instance import Instance
-from mooring.model.resources.job import JobKind
+from mooring.model.resources.job_arguments import DeleteDisk
+from mooring.model.resources.job_kind import JobKind
 
 _LIVE = ("state", "attachment", "instance_id", "path", "auto_mounting")
 """What a description knows better than an older catalog."""
@@ -71,7 +72,7 @@ def enter_disks(
 ) -> Entered:
     """Enter disks and instances that are missing; what is attached where follows the disks."""
     entered = Entered()
-    leaving = {job.arguments["disk"] for job in transaction.jobs.of_kind(JobKind.DELETE_DISK)}
+    leaving = {job.given(DeleteDisk).disk for job in transaction.jobs.of_kind(JobKind.DELETE_DISK)}
     for one in descriptions:
         if one.disk.id in leaving:
             continue

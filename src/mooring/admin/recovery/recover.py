@@ -18,7 +18,8 @@ from mooring.model.extents import BLOCK_SIZE, GIB
 from mooring.model.names import MAX_NAME_LENGTH
 from mooring.model.resources.consistency import consistency_told
 from mooring.model.resources.instance_snapshot import InstanceSnapshot, Snapshot, part_name, recall
-from mooring.model.resources.job import JobKind
+from mooring.model.resources.job_arguments import DeleteSnapshot
+from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.snapshot import DiskSnapshot, SnapshotState
 from mooring.vault.store.place import is_bucket
 from mooring.vault.vault import Root
@@ -111,7 +112,7 @@ def _check_empty(transaction: Transaction, settings: Settings) -> None:
 def _missing(transaction: Transaction, roots: Iterable[Root]) -> list[Root]:
     """Those that the catalog does not have, and is not about to delete."""
     jobs = transaction.jobs.of_kind(JobKind.DELETE_SNAPSHOT)
-    leaving = {job.arguments["snapshot"] for job in jobs}
+    leaving = {job.given(DeleteSnapshot).snapshot for job in jobs}
     return [
         root
         for root in roots

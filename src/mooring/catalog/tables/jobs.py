@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
-    Row,
     Text,
+    and_,
     bindparam,
     delete,
     exists,
@@ -23,12 +23,15 @@ from sqlalchemy import (
 )
 
 from mooring.catalog.tables import schema
+from mooring.catalog.tables.job_rows import UNTYPED, columns_of, job_of
 from mooring.model.errors import LeaseLostError
-from mooring.model.resources.job import HELD_MS, LONGEST_WAIT_MS, Job, JobKind
+from mooring.model.resources.job import HELD_MS, LONGEST_WAIT_MS, Job
+from mooring.model.resources.job_kind import JobKind
 
 # Statements are made once: to make one takes longer than to execute it.
 
 _table, _before = schema.jobs, schema.jobs.alias("before")
+_reads = schema.job_reads
 
 _waits = exists().where(_before.c.key == _table.c.key, _before.c.seq < _table.c.seq)
 """Whether a job is not the first in the line of its key."""
@@ -61,12 +64,17 @@ _FIRST_IN_LINE = (
 )
 _ADD = insert(_table)
 _CHANGE = update(_table).where(_table.c.id == bindparam("job_id"))
-_OURS = _table.c.owner.is_not_distinct_from(bindparam("whose", type_=Text))
-_RECORD = _CHANGE.where(_OURS)
+_OURS = and_(
+    _table.c.id == bindparam("job_id"), _table.c.generation == bindparam("taken", type_=BigInteger)
+)
+_RECORD = update(_table).where(_OURS)
 _CONFIRM = update(_table).where(_of).values(not_before_ms=0).returning(_table.c.kind)
 _LEFT = select(_table.c.id).where(_of).limit(1)
-_REMOVE = delete(_table).where(_table.c.id == bindparam("job_id"), _OURS)
-_REMOVE_ALL = delete(_table).where(_of).returning(_table.c.key)
+_REMOVE = delete(_table).where(_OURS)
+_FORGET_READS = delete(_reads).where(_reads.c.job_id == bindparam("job_id"))
+_REMOVE_ALL = delete(_table).where(_of).returning(_table.c.key, _table.c.id)
+_ADD_READS = insert(_reads)
+_IS_READ = select(_reads.c.job_id).where(_reads.c.snapshot_id == bindparam("snapshot_id")).limit(1)
 
 
 class Jobs:
@@ -82,24 +90,8 @@ class Jobs:
     def add(self, job: Job) -> None:
         if job.not_before_ms != HELD_MS:
             self.runnable.append(job.kind)
-        self._connection.execute(
-            _ADD,
-            {
-                "id": job.id,
-                "kind": job.kind,
-                "key": job.key,
-                "region": job.region,
-                "created_ms": job.created_ms,
-                "arguments": json.dumps(dict(job.arguments)),
-                "step": job.step,
-                "attempts": job.attempts,
-                "not_before_ms": job.not_before_ms,
-                "undoing": job.undoing,
-                "group_id": job.group,
-                "owner": None,
-                "lease_until_ms": 0,
-            },
-        )
+        self._connection.execute(_ADD, columns_of(job))
+        self._note_reads(job)
 
     def take(
         self,
@@ -118,29 +110,27 @@ class Jobs:
         row = self._connection.execute(_TAKE, asked).one_or_none()
         if row is None:
             return None
-        leased = {"job_id": row.id, "owner": owner, "lease_until_ms": lease_until_ms}
-        self._connection.execute(_CHANGE, leased)
-        return _value(row)
+        job = job_of(row)
+        job = replace(job, generation=job.generation + 1)
+        leased = {"owner": owner, "lease_until_ms": lease_until_ms, "generation": job.generation}
+        self._connection.execute(_CHANGE, {"job_id": job.id, **leased})
+        return job
 
     def next_due_ms(self, kinds: Collection[JobKind]) -> int | None:
         """When the next job of these kinds may be taken that nobody holds and none precedes."""
         return self._connection.execute(_NEXT_DUE, {"kinds": list(kinds)}).scalar()
 
-    def renew(self, job_id: str, owner: str, lease_until_ms: int) -> bool:
-        """Hold the lease longer; False if another server has taken the job."""
-        table = schema.jobs
-        done = self._connection.execute(
-            update(table)
-            .where(table.c.id == job_id, table.c.owner == owner)
-            .values(lease_until_ms=lease_until_ms)
-        )
+    def renew(self, job_id: str, generation: int, lease_until_ms: int) -> bool:
+        """Hold the lease longer; False if another server has taken the job, or it is gone."""
+        taken = {"job_id": job_id, "taken": generation}
+        done = self._connection.execute(_RECORD, {**taken, "lease_until_ms": lease_until_ms})
         return bool(done.rowcount)
 
-    def record(self, job: Job, owner: str | None, *, release: bool = False) -> None:
+    def record(self, job: Job, *, release: bool = False) -> None:
         """Write down how far the job is; with `release` it can be taken again.
 
-        `owner` is whoever took it; None for a job that nobody has. Raises LeaseLostError if it is
-        not that owner's any more: what the transaction records with it must not be.
+        Raises LeaseLostError if it was taken again since, or removed: what the transaction records
+        with it must not be.
         """
         columns: dict[str, Any] = {
             "step": job.step,
@@ -152,33 +142,53 @@ class Jobs:
         }
         if release:
             columns |= {"owner": None, "lease_until_ms": 0}
-        done = self._connection.execute(_RECORD, {"job_id": job.id, "whose": owner, **columns})
-        _check_ours(job, done.rowcount)
+        taken = {"job_id": job.id, "taken": job.generation}
+        _check_ours(job, self._connection.execute(_RECORD, {**taken, **columns}).rowcount)
 
     def confirm(self, waited_for: str) -> None:
         """Let a held job run, or all of a group."""
         kinds = self._connection.execute(_CONFIRM, {"waited_for": waited_for}).scalars()
         self.runnable += map(JobKind, kinds)
 
-    def remove(self, job: Job, owner: str | None) -> None:
+    def remove(self, job: Job) -> None:
         """Forget a job that has ended. Raises LeaseLostError as `record` does."""
-        done = self._connection.execute(_REMOVE, {"job_id": job.id, "whose": owner})
+        done = self._connection.execute(_REMOVE, {"job_id": job.id, "taken": job.generation})
         _check_ours(job, done.rowcount)
+        if job.arguments.reads:
+            self._connection.execute(_FORGET_READS, {"job_id": job.id})
         self._moved_up(job.key)
 
     def remove_all(self, waited_for: str) -> None:
         """Forget the job, or all of a group."""
-        keys = self._connection.execute(_REMOVE_ALL, {"waited_for": waited_for}).scalars().all()
-        for key in keys:
+        for key, job_id in self._connection.execute(_REMOVE_ALL, {"waited_for": waited_for}).all():
+            self._connection.execute(_FORGET_READS, {"job_id": job_id})
             self._moved_up(key)
+
+    def is_read(self, snapshot_id: str) -> bool:
+        """Whether a job reads the snapshot."""
+        found = self._connection.execute(_IS_READ, {"snapshot_id": snapshot_id})
+        return found.first() is not None
+
+    def upgrade(self) -> None:
+        """Let jobs of an earlier program say what those of this one say."""
+        table = schema.jobs
+        rows = self._connection.execute(select(table).where(table.c.version == UNTYPED)).all()
+        for job in map(job_of, rows):
+            known = ("zone", "arguments", "version")
+            columns = {name: value for name, value in columns_of(job).items() if name in known}
+            self._connection.execute(_CHANGE, {"job_id": job.id, **columns})
+            self._note_reads(job)
 
     def left(self, waited_for: str) -> bool:
         """Whether the job is there, or any of the group."""
         return self._connection.execute(_LEFT, {"waited_for": waited_for}).first() is not None
 
     def release_all(self) -> None:
-        """Free every lease: the server that held them is gone."""
-        self._connection.execute(update(schema.jobs).values(owner=None, lease_until_ms=0))
+        """Free every lease: the server that held them is gone, or records nothing any more."""
+        generation = schema.jobs.c.generation + 1
+        self._connection.execute(
+            update(schema.jobs).values(owner=None, lease_until_ms=0, generation=generation)
+        )
 
     def waiting(self, key: str) -> bool:
         """Whether a job of that key has not been begun."""
@@ -197,17 +207,22 @@ class Jobs:
         rows = self._connection.execute(
             select(table).where(table.c.kind.in_(kinds)).order_by(table.c.seq)
         )
-        return [_value(row) for row in rows]
+        return [job_of(row) for row in rows]
 
     def all(self) -> list[Job]:
         rows = self._connection.execute(select(schema.jobs).order_by(schema.jobs.c.seq))
-        return [_value(row) for row in rows]
+        return [job_of(row) for row in rows]
 
     def by_id(self, job_id: str) -> Job | None:
         row = self._connection.execute(
             select(schema.jobs).where(schema.jobs.c.id == job_id)
         ).one_or_none()
-        return None if row is None else _value(row)
+        return None if row is None else job_of(row)
+
+    def _note_reads(self, job: Job) -> None:
+        read = [{"job_id": job.id, "snapshot_id": one} for one in sorted(job.arguments.reads)]
+        if read:
+            self._connection.execute(_ADD_READS, read)
 
     def _moved_up(self, key: str) -> None:
         """Another job is the first in that line now, if there is one."""
@@ -221,21 +236,3 @@ def _check_ours(job: Job, changed: int) -> None:
         raise LeaseLostError(
             f"the job {job.id} ({job.kind}) was taken by another server, or removed"
         )
-
-
-def _value(row: Row[Any]) -> Job:
-    return Job(
-        id=row.id,
-        kind=JobKind(row.kind),
-        key=row.key,
-        region=row.region,
-        created_ms=row.created_ms,
-        arguments=json.loads(row.arguments),
-        step=row.step,
-        attempts=row.attempts,
-        not_before_ms=row.not_before_ms,
-        undoing=bool(row.undoing),
-        error_code=row.error_code,
-        error_details=row.error_details,
-        group=row.group_id,
-    )

@@ -196,6 +196,16 @@ jobs = Table(
     Column("error_code", Text),
     Column("error_details", Text),
     Column("group_id", Text),
+    Column("zone", Text),
+    Column("version", Integer),
+    Column("generation", BigInteger),
+)
+
+job_reads = Table(
+    "job_reads",
+    metadata,
+    Column("job_id", Text, primary_key=True),
+    Column("snapshot_id", Text, primary_key=True),
 )
 
 answers = Table(

@@ -26,7 +26,8 @@ from mooring.model.operation import ResourceType
 from mooring.model.resources.disk import Disk, DiskState
 from mooring.model.resources.instance import Instance
 from mooring.model.resources.instance_snapshot import Snapshot, in_motion
-from mooring.model.resources.job import Job, JobKind
+from mooring.model.resources.job import Job
+from mooring.model.resources.job_arguments import Freeze
 from mooring.model.resources.snapshot import SnapshotState
 from mooring.taking import recording
 from mooring.taking.recording import has_too_many_pending
@@ -160,11 +161,11 @@ def _begin(
     transaction.jobs.add(
         Job(
             id=backend.ids.new_id(),
-            kind=JobKind.FREEZE,
             key=f"freeze {resource.id}",
             region=resource.region,
             created_ms=now,
-            arguments={"snapshot": whole.id, "zone": resource.zone, "source": run.source},
+            zone=resource.zone,
+            arguments=Freeze(snapshot=whole.id, source=run.source),
         )
     )
     return whole

@@ -18,7 +18,9 @@ from mooring.model.automatic import rules
 from mooring.model.automatic.rules import AutoSource
 from mooring.model.errors import CanceledError, PostponedError
 from mooring.model.resources.instance_snapshot import InstanceSnapshot, Snapshot, in_motion
-from mooring.model.resources.job import Job, JobKind
+from mooring.model.resources.job import Job
+from mooring.model.resources.job_arguments import Freeze
+from mooring.model.resources.job_kind import JobKind
 from mooring.taking import freezing, recording
 from mooring.taking.freezing import Left
 from mooring.taking.verdict import NOT_RECORDED, Frozen, refusal
@@ -26,7 +28,7 @@ from mooring.taking.verdict import NOT_RECORDED, Frozen, refusal
 
 def freeze(work: Work) -> Change:
     """Fix the content, unless the snapshot is gone."""
-    snapshot_id = work.argument("snapshot")
+    snapshot_id = work.given(Freeze).snapshot
     with work.catalog.read() as transaction:
         whole = transaction.snapshot(snapshot_id)
     if whole is None:
@@ -39,20 +41,20 @@ def freeze(work: Work) -> Change:
 def take_back(work: Work) -> None:
     """Release the points, if there are any."""
     with work.catalog.read() as transaction:
-        whole = transaction.snapshot(work.argument("snapshot"))
+        whole = transaction.snapshot(work.given(Freeze).snapshot)
     for one in () if whole is None else whole.members:
         work.engine.release(one.disk_id, one.id, stored=False)
 
 
 def failed(transaction: Transaction, job: Job) -> None:
     """It could not be frozen: that is kept, and it is tried again soon."""
-    whole = transaction.snapshot(job.arguments["snapshot"])
+    whole = transaction.snapshot(job.given(Freeze).snapshot)
     if whole is None:
-        transaction.jobs.confirm(job.arguments["snapshot"])
+        transaction.jobs.confirm(job.given(Freeze).snapshot)
         return
     outcomes.not_taken(transaction, whole, job)
     recording.take_back(transaction, whole)
-    source = AutoSource(job.arguments["source"])
+    source = AutoSource(job.given(Freeze).source)
     again = job.created_ms + rules.RETRY_MS
     transaction.auto_runs.move(whole.resource_id, source, again)
 

@@ -11,6 +11,7 @@ from mooring.model.automatic.rules import AutoRun
 from mooring.model.operation import ResourceType
 from mooring.model.resources.instance_snapshot import InstanceSnapshot, Snapshot
 from mooring.model.resources.job import Job
+from mooring.model.resources.job_arguments import OfSnapshot
 from mooring.observe import metrics
 
 log = structlog.get_logger("mooring.jobs")
@@ -38,7 +39,7 @@ def not_taken(transaction: Transaction, whole: Snapshot, job: Job) -> None:
 
 def not_stored(transaction: Transaction, job: Job) -> None:
     """What the job should have stored could not be, if it is automatic or part of one that is."""
-    one = transaction.snapshots.by_id(job.arguments["snapshot"])
+    one = transaction.snapshots.by_id(job.given(OfSnapshot).snapshot)
     whole = None if one is None else transaction.snapshot(one.part_of or one.id)
     if whole is not None and whole.auto is not None:
         _failed(transaction, whole, "an automatic snapshot was not stored", job.error_details)

@@ -9,7 +9,8 @@ from mooring.backend.backend import Backend
 from mooring.catalog.database import Catalog, Transaction
 from mooring.engine.interface import Engine
 from mooring.model.errors import PostponedError, ZoneAbsentError
-from mooring.model.resources.job import Job, JobKind
+from mooring.model.resources.job import Given, Job
+from mooring.model.resources.job_kind import JobKind
 from mooring.vault.vault import Vault
 
 ABSENT_SECONDS = 60.0
@@ -33,9 +34,8 @@ class Work:
     @property
     def engine(self) -> Engine:
         """The engine of the zone that the job names; the job waits while there is none."""
-        zone = self.job.arguments["zone"]
         try:
-            return self.backend.engines[zone]
+            return self.backend.engines[self.job.zone]
         except ZoneAbsentError as error:
             raise PostponedError(str(error), ABSENT_SECONDS) from None
 
@@ -47,8 +47,9 @@ class Work:
             raise PostponedError(f"the region {region} is not in the settings", ABSENT_SECONDS)
         return self.backend.vaults[region]
 
-    def argument(self, name: str) -> str:
-        return self.job.arguments[name]
+    def given(self, of: type[Given]) -> Given:
+        """The job's arguments, which are of that class, or of one below it."""
+        return self.job.given(of)
 
 
 def nothing(_work: Work) -> None:
@@ -71,8 +72,12 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Procedure:
-    """The steps of one kind of job, and what the catalog says when they failed."""
+    """The steps of one kind of job, and what the catalog says when they failed.
+
+    `version` grows when the steps change so that a job under way cannot go on with them.
+    """
 
     kind: JobKind
     steps: Sequence[Step]
     failed: Callable[[Transaction, Job], None]
+    version: int = 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 import structlog
@@ -20,7 +20,8 @@ from mooring.model.errors import (
     PostponedError,
     VaultAwayError,
 )
-from mooring.model.resources.job import BULK, FILLING, Job, JobKind
+from mooring.model.resources.job import Job
+from mooring.model.resources.job_kind import BULK, FILLING, JobKind
 from mooring.model.traffic import Traffic
 from mooring.observe import metrics
 from mooring.observe.loop import Loop
@@ -37,6 +38,9 @@ GIVE_WAY_SECONDS = 0.02
 So that storing goes on whatever the traffic: two threads begin a hundred such jobs a second.
 """
 
+NEWER_SECONDS = 60.0
+"""When a job looks again that a newer program has made."""
+
 SHORTEST_SECONDS = 0.02
 """How long it sleeps at least before a job that is due then."""
 
@@ -48,6 +52,16 @@ log = structlog.get_logger("mooring.jobs")
 
 def unobserved(_job: Job, _step: str, _moment: str) -> None:
     """Nobody watches."""
+
+
+def _check_version(job: Job, procedure: Procedure) -> None:
+    """Leave to a newer program what it has begun. Raises PostponedError."""
+    if job.version > procedure.version:
+        raise PostponedError(
+            f"the job {job.id} ({job.kind}) is of version {job.version} of its procedure, and this "
+            f"program knows {procedure.version}: run the newer program again",
+            NEWER_SECONDS,
+        )
 
 
 def _no_change(_transaction: Transaction, _job: Job) -> None:
@@ -91,6 +105,7 @@ class Lane:
 class _Held:
     """A job that runs here; `lost` once another server has taken it."""
 
+    generation: int
     lost: bool = False
 
 
@@ -185,7 +200,7 @@ class Runner:
         with self._backend.catalog.write(durable=False) as transaction:
             job = transaction.jobs.take(self._owner, kinds, now, now + LEASE_MS, set(self._running))
             if job is not None:
-                self._running[job.id] = _Held()
+                self._running[job.id] = _Held(job.generation)
             else:
                 due = transaction.jobs.next_due_ms(kinds)
         try:
@@ -200,7 +215,7 @@ class Runner:
             with self._backend.catalog.write(durable=False) as transaction:
                 for job_id, held in running.items():
                     # One that has just ended here is not ours either, and nobody asks.
-                    held.lost = not transaction.jobs.renew(job_id, self._owner, until)
+                    held.lost = not transaction.jobs.renew(job_id, held.generation, until)
         return LEASE_MS / 3000
 
     def _check_lease(self, job: Job) -> None:
@@ -217,7 +232,7 @@ class Runner:
 
     def _run(self, job: Job) -> None:
         procedure = self._procedures[job.kind]
-        bound = log.bind(job=job.id, kind=job.kind, **job.arguments)
+        bound = log.bind(job=job.id, kind=job.kind, **asdict(job.arguments))
         while not self._stop.is_set():
             if job.undoing:
                 self._undo(job, procedure)
@@ -226,6 +241,7 @@ class Runner:
             self._check_lease(job)
             self._observer(job, step.name, "begin")
             try:
+                _check_version(job, procedure)
                 change = step.do(Work(job, self._backend))
                 self._observer(job, step.name, "done")
                 next_job = self._record(job, procedure, change)
@@ -276,9 +292,9 @@ class Runner:
             if change is not None:
                 change(transaction)
             if done.step < len(procedure.steps):
-                transaction.jobs.record(done, self._owner)
+                transaction.jobs.record(done)
                 return done
-            transaction.jobs.remove(job, self._owner)
+            transaction.jobs.remove(job)
             if not transaction.jobs.left(job.waited_for):
                 transaction.operations.finish(job.waited_for, self._backend.clock.now_ms())
         metrics.job_ended(job.kind, "succeeded")
@@ -287,7 +303,7 @@ class Runner:
     def _give_up(self, job: Job, code: str, details: str) -> Job:
         undoing = replace(job, undoing=True, attempts=0, error_code=code, error_details=details)
         with self._backend.catalog.write() as transaction:
-            transaction.jobs.record(undoing, self._owner)
+            transaction.jobs.record(undoing)
         return undoing
 
     def _undo(self, job: Job, procedure: Procedure) -> None:
@@ -325,7 +341,7 @@ class Runner:
             now = self._backend.clock.now_ms()
             # Of a group the first to fail decides; the others go on, each for itself.
             transaction.operations.finish(job.waited_for, now, job.error_code, job.error_details)
-            transaction.jobs.remove(job, self._owner)
+            transaction.jobs.remove(job)
 
     def _undo_step(self, job: Job, step: Step) -> bool:
         try:
@@ -345,7 +361,7 @@ class Runner:
 
     def _put_back(self, job: Job) -> None:
         with self._backend.catalog.write() as transaction:
-            transaction.jobs.record(job, self._owner, release=True)
+            transaction.jobs.record(job, release=True)
 
     def _after(self, seconds: float) -> int:
         return self._backend.clock.now_ms() + round(seconds * 1000)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mooring.model.resources.job import HELD_MS, Job, JobKind
+from mooring.model.resources.job import HELD_MS, Job
+from mooring.model.resources.job_arguments import CopySnapshot, DeleteSnapshot, UploadSnapshot
 from mooring.model.resources.snapshot import DiskSnapshot, SnapshotState
 
 
@@ -10,15 +11,11 @@ def uploading(snapshot: DiskSnapshot, now_ms: int) -> Job:
     """The job that stores a snapshot; it has its id, and is held until the content is fixed."""
     return Job(
         id=snapshot.id,
-        kind=JobKind.UPLOAD_SNAPSHOT,
         key=snapshot.disk_id,
         region=snapshot.region,
         created_ms=now_ms,
-        arguments={
-            "snapshot": snapshot.id,
-            "disk": snapshot.disk_id,
-            "zone": snapshot.disk_zone,
-        },
+        zone=snapshot.disk_zone,
+        arguments=UploadSnapshot(snapshot=snapshot.id, disk=snapshot.disk_id),
         not_before_ms=HELD_MS,
         group=snapshot.part_of,
     )
@@ -28,16 +25,15 @@ def copying(snapshot: DiskSnapshot, source: DiskSnapshot, job_id: str, now_ms: i
     """The job that fills a pending copy from its source."""
     return Job(
         id=job_id,
-        kind=JobKind.COPY_SNAPSHOT,
         key=_copy_key(snapshot),
         region=snapshot.region,
         created_ms=now_ms,
-        arguments={
-            "snapshot": snapshot.id,
-            "disk": snapshot.disk_id,
-            "source": source.id,
-            "source_region": source.region,
-        },
+        arguments=CopySnapshot(
+            snapshot=snapshot.id,
+            disk=snapshot.disk_id,
+            source=source.id,
+            source_region=source.region,
+        ),
         group=snapshot.part_of,
     )
 
@@ -50,15 +46,14 @@ def deletion(snapshot: DiskSnapshot, job_id: str, now_ms: int) -> Job:
     key = snapshot.id
     if snapshot.state is SnapshotState.PENDING:
         key = snapshot.disk_id if snapshot.content_id is None else _copy_key(snapshot)
-    # A copy is in no engine.
-    zone = snapshot.disk_zone if snapshot.content_id is None else ""
     return Job(
         id=job_id,
-        kind=JobKind.DELETE_SNAPSHOT,
         key=key,
         region=snapshot.region,
         created_ms=now_ms,
-        arguments={"snapshot": snapshot.id, "disk": snapshot.disk_id, "zone": zone},
+        # A copy is in no engine.
+        zone=snapshot.disk_zone if snapshot.content_id is None else "",
+        arguments=DeleteSnapshot(snapshot=snapshot.id, disk=snapshot.disk_id),
     )
 
 

@@ -14,7 +14,8 @@ from mooring.model.resources.disk import Disk
 from mooring.model.resources.export_record import ExportRecord
 from mooring.model.resources.instance import Instance
 from mooring.model.resources.instance_snapshot import InstanceSnapshot
-from mooring.model.resources.job import HELD_MS, Job, JobKind
+from mooring.model.resources.job import HELD_MS, Job
+from mooring.model.resources.job_arguments import Arguments
 from mooring.model.resources.key_pair import KeyPair
 from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.model.resources.static_ip import StaticIp
@@ -71,12 +72,12 @@ def type_of(resource: Resource) -> ResourceType:
 def enqueue(
     backend: Backend,
     transaction: Transaction,
-    kind: JobKind,
+    arguments: Arguments,
     key: str,
     region: str,
-    arguments: dict[str, str],
     operations: Sequence[Operation] = (),
     *,
+    zone: str = "",
     job_id: str | None = None,
     group: str | None = None,
     held: bool = False,
@@ -88,9 +89,9 @@ def enqueue(
     """
     job = Job(
         id=job_id or backend.ids.new_id(),
-        kind=kind,
         key=key,
         region=region,
+        zone=zone,
         created_ms=backend.clock.now_ms(),
         arguments=arguments,
         not_before_ms=HELD_MS if held else 0,

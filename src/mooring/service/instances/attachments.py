@@ -15,7 +15,7 @@ from mooring.model.errors import (
 from mooring.model.operation import Operation
 from mooring.model.resources.disk import MAX_DISKS_PER_INSTANCE, Attachment, Disk, DiskState
 from mooring.model.resources.instance import Instance, InstanceState
-from mooring.model.resources.job import JobKind
+from mooring.model.resources.job_arguments import AttachDisk, DetachDisk, OfAttachment
 from mooring.service.answers import operations
 from mooring.service.call import Call, Result
 from mooring.service.disks import find_disk
@@ -45,7 +45,8 @@ def attach_disk(backend: Backend, call: Call) -> Result:
             path=params["diskPath"],
             auto_mounting=bool(params.get("autoMounting")),
         )
-        started = _enqueue(backend, transaction, call, JobKind.ATTACH_DISK, disk, instance)
+        arguments = AttachDisk(instance=instance.id, disk=disk.id)
+        started = _enqueue(backend, transaction, call, arguments, disk, instance)
         return operations.reply(backend, transaction, call, started)
 
 
@@ -62,7 +63,8 @@ def detach_disk(backend: Backend, call: Call) -> Result:
         if instance is None or disk.instance_id != instance_id:
             raise _in_use(disk)
         transaction.disks.change(disk.id, attachment=Attachment.DETACHING)
-        started = _enqueue(backend, transaction, call, JobKind.DETACH_DISK, disk, instance)
+        arguments = DetachDisk(instance=instance.id, disk=disk.id)
+        started = _enqueue(backend, transaction, call, arguments, disk, instance)
         return operations.reply(backend, transaction, call, started)
 
 
@@ -95,21 +97,21 @@ def _enqueue(
     backend: Backend,
     transaction: Transaction,
     call: Call,
-    kind: JobKind,
+    arguments: OfAttachment,
     disk: Disk,
     instance: Instance,
 ) -> list[Operation]:
     return operations.enqueue(
         backend,
         transaction,
-        kind,
+        arguments,
         instance.id,
         disk.region,
-        {"disk": disk.id, "instance": instance.id, "zone": disk.zone},
         [
             operations.begin(backend, call, disk, details=instance.name),
             operations.begin(backend, call, instance, details=disk.name),
         ],
+        zone=disk.zone,
     )
 
 

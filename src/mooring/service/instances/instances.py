@@ -17,7 +17,14 @@ from mooring.model.operation import Operation, ResourceType
 from mooring.model.resources.consistency import read_given_tags
 from mooring.model.resources.disk import Attachment, Disk
 from mooring.model.resources.instance import Instance, InstanceState
-from mooring.model.resources.job import JobKind
+from mooring.model.resources.job_arguments import (
+    CreateInstance,
+    DeleteInstance,
+    OfInstance,
+    RebootInstance,
+    StartInstance,
+    StopInstance,
+)
 from mooring.service.answers import operations, pages
 from mooring.service.answers.views import instance_view, state_view
 from mooring.service.automatic.add_ons import begin_with, end_with, read_add_ons
@@ -62,7 +69,12 @@ def create_instances(backend: Backend, call: Call) -> Result:
             transaction.instances.add(instance)
             begin_with(backend, transaction, call, instance)
             started += _enqueue(
-                backend, transaction, call, JobKind.CREATE_INSTANCE, instance, "CreateInstance"
+                backend,
+                transaction,
+                call,
+                CreateInstance(instance=instance.id),
+                instance,
+                "CreateInstance",
             )
         return operations.reply(backend, transaction, call, started)
 
@@ -121,10 +133,10 @@ def reboot_instance(backend: Backend, call: Call) -> Result:
         operations.enqueue(
             backend,
             transaction,
-            JobKind.REBOOT_INSTANCE,
+            RebootInstance(instance=instance.id),
             instance.id,
             instance.region,
-            {"instance": instance.id, "zone": instance.zone},
+            zone=instance.zone,
         )
         # As on the service, it has succeeded when the instance has been told.
         ended = [operations.begin(backend, call, instance, details="", ended=True)]
@@ -161,19 +173,14 @@ def delete_instance(backend: Backend, call: Call) -> Result:
             begun += detach(backend, transaction, call, static_ip)
         begun.append(operations.begin(backend, call, instance, details=left, ended=True))
         transaction.instances.remove(instance)
-        arguments = {
-            "instance": instance.id,
-            "zone": instance.zone,
-            "disks": ",".join(disk.id for disk in disks),
-        }
         begun = operations.enqueue(
             backend,
             transaction,
-            JobKind.DELETE_INSTANCE,
+            DeleteInstance(instance=instance.id, disks=tuple(disk.id for disk in disks)),
             instance.id,
             instance.region,
-            arguments,
             begun,
+            zone=instance.zone,
         )
         return operations.reply(backend, transaction, call, begun)
 
@@ -234,7 +241,7 @@ def check_blueprint(backend: Backend, blueprint_id: str) -> None:
 def _turn(
     backend: Backend, call: Call, before: InstanceState, meanwhile: InstanceState, verb: str
 ) -> Result:
-    kind = JobKind.START_INSTANCE if verb == "start" else JobKind.STOP_INSTANCE
+    job = StartInstance if verb == "start" else StopInstance
     with backend.catalog.write() as transaction:
         instance = find_instance(transaction, call.region, call.params["instanceName"])
         backend.engine(instance.zone)
@@ -249,7 +256,8 @@ def _turn(
             check_devices(backend, verb, instance, disks)
             left = cut_off(backend, disks)
         transaction.instances.change(instance.id, state=meanwhile.label)
-        started = _enqueue(backend, transaction, call, kind, instance, details=left)
+        arguments = job(instance=instance.id)
+        started = _enqueue(backend, transaction, call, arguments, instance, details=left)
         return operations.reply(backend, transaction, call, started)
 
 
@@ -257,7 +265,7 @@ def _enqueue(
     backend: Backend,
     transaction: Transaction,
     call: Call,
-    kind: JobKind,
+    arguments: OfInstance,
     instance: Instance,
     operation_type: str | None = None,
     details: str | None = None,
@@ -265,9 +273,9 @@ def _enqueue(
     return operations.enqueue(
         backend,
         transaction,
-        kind,
+        arguments,
         instance.id,
         instance.region,
-        {"instance": instance.id, "zone": instance.zone},
         [operations.begin(backend, call, instance, kind=operation_type, details=details)],
+        zone=instance.zone,
     )

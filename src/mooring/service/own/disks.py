@@ -13,7 +13,8 @@ from mooring.model.errors import (
 )
 from mooring.model.resources.disk import Attachment, Disk, DiskState, is_shared
 from mooring.model.resources.instance import Instance, InstanceState
-from mooring.model.resources.job import JobKind
+from mooring.model.resources.job_arguments import FillDisk
+from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.snapshot import SnapshotState
 from mooring.service.call import Params
 from mooring.service.context import Context
@@ -97,7 +98,9 @@ def disk(backend: Backend, context: Context, params: Params) -> Answer:
         origin = transaction.snapshots.by_id(found.origin_id) if found.origin_id else None
         jobs = transaction.jobs.of_kind(JobKind.FILL_DISK) if found.origin_id else []
         automatic = health(backend, transaction, resource_id=found.id)
-    problem = next((job.error_details for job in jobs if job.arguments["disk"] == found.id), None)
+    problem = next(
+        (job.error_details for job in jobs if job.given(FillDisk).disk == found.id), None
+    )
     filling = backend.engine(found.zone).filling(found.id)
     clients = clients_of(backend, found)
     pending = found.state is DiskState.PENDING and found.origin_id is not None

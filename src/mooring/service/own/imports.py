@@ -8,7 +8,7 @@ from mooring.model.errors import InvalidInputException, NbdError
 from mooring.model.names import check_name, name_taken
 from mooring.model.operation import ResourceType
 from mooring.model.resources.consistency import read_given_tags
-from mooring.model.resources.job import JobKind
+from mooring.model.resources.job_arguments import ImportSnapshot
 from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.model.sizes import check_disk_size, size_in_bytes
 from mooring.nbd.blocking import BlockingNbdClient
@@ -72,10 +72,9 @@ def import_snapshot(backend: Backend, context: Context, params: Params) -> Answe
         started = operations.enqueue(
             backend,
             transaction,
-            JobKind.IMPORT_SNAPSHOT,
+            ImportSnapshot(snapshot=snapshot.id, socket=socket, export=EXPORT),
             snapshot.id,
             snapshot.region,
-            {"snapshot": snapshot.id, "socket": socket, "export": EXPORT},
             [operations.begin(backend, call, snapshot)],
             job_id=snapshot.id,
         )

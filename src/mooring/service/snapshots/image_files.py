@@ -9,7 +9,7 @@ from mooring.model.errors import OperationFailureException
 from mooring.model.names import is_name
 from mooring.model.resources.export_record import ENDING, MAX_FILE_NAME, ExportedDisk, ExportRecord
 from mooring.model.resources.instance_snapshot import InstanceSnapshot, Snapshot
-from mooring.model.resources.job import JobKind
+from mooring.model.resources.job_arguments import ExportSnapshot
 from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.service.answers import operations, pages
 from mooring.service.answers.views import export_record_view
@@ -33,13 +33,11 @@ def export_snapshot(backend: Backend, call: Call) -> Result:
         started = operations.enqueue(
             backend,
             transaction,
-            JobKind.EXPORT_SNAPSHOT,
+            ExportSnapshot(
+                record=record.id, snapshots=tuple(disk.snapshot_id for disk in record.disks)
+            ),
             f"export {record.id}",
             record.region,
-            {
-                "record": record.id,
-                "snapshots": ",".join(disk.snapshot_id for disk in record.disks),
-            },
             [
                 operations.begin(backend, call, record, details=source.name),
                 operations.begin(backend, call, source, details=record.name),

@@ -15,7 +15,7 @@ from mooring.model.resources.consistency import read_given_tags
 from mooring.model.resources.disk import Attachment, Disk
 from mooring.model.resources.instance import Instance
 from mooring.model.resources.instance_snapshot import InstanceSnapshot, InstanceSnapshotState
-from mooring.model.resources.job import JobKind
+from mooring.model.resources.job_arguments import RestoreInstance
 from mooring.service.answers import operations
 from mooring.service.automatic.add_ons import begin_with, read_add_ons
 from mooring.service.automatic.taken import find_auto_snapshot_of_instance, refuse_choice
@@ -52,16 +52,15 @@ def create_instances_from_snapshot(backend: Backend, call: Call) -> Result:
             started += operations.enqueue(
                 backend,
                 transaction,
-                JobKind.RESTORE_INSTANCE,
+                RestoreInstance(
+                    instance=instance.id,
+                    disks=tuple(disk.id for disk in disks),
+                    snapshots=tuple(part.id for part in whole.parts),
+                ),
                 instance.id,
                 instance.region,
-                {
-                    "instance": instance.id,
-                    "zone": instance.zone,
-                    "disks": ",".join(disk.id for disk in disks),
-                    "snapshots": ",".join(part.id for part in whole.parts),
-                },
                 [operations.begin(backend, call, instance)],
+                zone=instance.zone,
             )
         return operations.reply(backend, transaction, call, started)
 

@@ -1,0 +1,274 @@
+"""What jobs are about: a class of arguments for each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from mooring.model.resources.job_kind import JobKind
+
+NOTHING: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arguments:
+    """The arguments of one kind of job. Ids are those of the catalog's rows.
+
+    A class has to say what it reads: a snapshot is deleted under a reader that nobody knows of.
+    """
+
+    kind: ClassVar[JobKind]
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """The ids of the snapshots that are read: none is deleted before the job has ended."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfDisk(Arguments):
+    """What concerns a disk, and reads no snapshot unless it says so."""
+
+    disk: str
+
+    @property
+    def reads(self) -> frozenset[str]:
+        return NOTHING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfInstance(Arguments):
+    """What concerns an instance, and reads no snapshot unless it says so."""
+
+    instance: str
+
+    @property
+    def reads(self) -> frozenset[str]:
+        return NOTHING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfSnapshot(Arguments):
+    """What makes or deletes a snapshot; what it reads is another matter."""
+
+    snapshot: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfVault(Arguments):
+    """What keeps a region's vault. It looks after what it reads itself: by claims."""
+
+    @property
+    def reads(self) -> frozenset[str]:
+        return NOTHING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateDisk(OfDisk):
+    kind = JobKind.CREATE_DISK
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteDisk(OfDisk):
+    kind = JobKind.DELETE_DISK
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FromSnapshot(OfDisk):
+    """What brings a snapshot into a disk."""
+
+    snapshot: str
+
+    @property
+    def reads(self) -> frozenset[str]:
+        return frozenset({self.snapshot})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloneDisk(FromSnapshot):
+    kind = JobKind.CLONE_DISK
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FillDisk(FromSnapshot):
+    kind = JobKind.FILL_DISK
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfAttachment(OfInstance):
+    """What attaches or detaches a disk."""
+
+    disk: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttachDisk(OfAttachment):
+    kind = JobKind.ATTACH_DISK
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetachDisk(OfAttachment):
+    kind = JobKind.DETACH_DISK
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateInstance(OfInstance):
+    kind = JobKind.CREATE_INSTANCE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartInstance(OfInstance):
+    kind = JobKind.START_INSTANCE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RebootInstance(OfInstance):
+    kind = JobKind.REBOOT_INSTANCE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopInstance(OfInstance):
+    kind = JobKind.STOP_INSTANCE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteInstance(OfInstance):
+    """`disks` are those that were attached: the instance is gone from the catalog."""
+
+    kind = JobKind.DELETE_INSTANCE
+    disks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreInstance(OfInstance):
+    """`disks` are made from `snapshots`, which stand in the same order."""
+
+    kind = JobKind.RESTORE_INSTANCE
+    disks: tuple[str, ...]
+    snapshots: tuple[str, ...]
+
+    @property
+    def reads(self) -> frozenset[str]:
+        return frozenset(self.snapshots)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freeze(OfSnapshot):
+    """An automatic snapshot, of a disk or an instance; `source` is why it is taken."""
+
+    kind = JobKind.FREEZE
+    source: str
+
+    @property
+    def reads(self) -> frozenset[str]:
+        return NOTHING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadSnapshot(OfSnapshot):
+    """Parents are read through the vault's own maps, and claimed there."""
+
+    kind = JobKind.UPLOAD_SNAPSHOT
+    disk: str
+
+    @property
+    def reads(self) -> frozenset[str]:
+        return NOTHING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportSnapshot(OfSnapshot):
+    """`socket` is the path where the image is served, `export` its name there."""
+
+    kind = JobKind.IMPORT_SNAPSHOT
+    socket: str
+    export: str
+
+    @property
+    def reads(self) -> frozenset[str]:
+        return NOTHING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopySnapshot(OfSnapshot):
+    """`source` in `source_region` is copied; `disk` is the one that both are of."""
+
+    kind = JobKind.COPY_SNAPSHOT
+    disk: str
+    source: str
+    source_region: str
+
+    @property
+    def reads(self) -> frozenset[str]:
+        return frozenset({self.source})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteSnapshot(OfSnapshot):
+    kind = JobKind.DELETE_SNAPSHOT
+    disk: str
+
+    @property
+    def reads(self) -> frozenset[str]:
+        return NOTHING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportSnapshot(Arguments):
+    """`record` is the export record; `snapshots` are those of its disks."""
+
+    kind = JobKind.EXPORT_SNAPSHOT
+    record: str
+    snapshots: tuple[str, ...]
+
+    @property
+    def reads(self) -> frozenset[str]:
+        return frozenset(self.snapshots)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectVault(OfVault):
+    kind = JobKind.COLLECT_VAULT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyVault(OfVault):
+    """`percent` of the data is read back."""
+
+    kind = JobKind.VERIFY_VAULT
+    percent: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicateVault(OfVault):
+    kind = JobKind.REPLICATE_VAULT
+
+
+ARGUMENTS: Mapping[JobKind, type[Arguments]] = {
+    one.kind: one
+    for one in (
+        CreateDisk,
+        CloneDisk,
+        FillDisk,
+        DeleteDisk,
+        AttachDisk,
+        DetachDisk,
+        CreateInstance,
+        StartInstance,
+        RebootInstance,
+        StopInstance,
+        RestoreInstance,
+        DeleteInstance,
+        Freeze,
+        UploadSnapshot,
+        ImportSnapshot,
+        CopySnapshot,
+        ExportSnapshot,
+        DeleteSnapshot,
+        CollectVault,
+        VerifyVault,
+        ReplicateVault,
+    )
+}
+"""The class of each kind."""
