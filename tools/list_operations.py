@@ -1,12 +1,11 @@
 """Make docs/operations.md: the operations of Lightsail, and Mooring's own requests.
 
-Run `python tools/list_operations.py` after a change of src/mooring/service/differences.py, of the
+Run `python -m tools.list_operations` after a change of src/mooring/service/differences.py, of the
 operations served or of src/mooring/service/own/; `--check` exits 1 when the page is out of date.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from mooring.protocol import service_model
 from mooring.service.differences import DIFFERENCES, NOT_SERVED
 from mooring.service.own.table import OWN_REQUESTS
 from mooring.service.table import OPERATIONS
+from tools.generated_page import write_or_check
 
 TARGET = Path(__file__).parent.parent / "docs/operations.md"
 
@@ -84,19 +84,10 @@ def _unserved() -> Iterator[str]:
 
 def main() -> int:
     """Write the page, or with --check compare it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true")
-    arguments = parser.parse_args()
     if wrong := problems():
         print("\n".join(["src/mooring/service/differences.py:", *wrong]), file=sys.stderr)
         return 1
-    if not arguments.check:
-        TARGET.write_text(page(), encoding="utf-8")
-        return 0
-    if TARGET.read_text(encoding="utf-8") == page():
-        return 0
-    print(f"{TARGET} is out of date: run python tools/list_operations.py", file=sys.stderr)
-    return 1
+    return write_or_check(TARGET, page(), "list_operations", __doc__)
 
 
 if __name__ == "__main__":

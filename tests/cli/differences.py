@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mooring.cli.input.names import command_name
+from mooring.cli.own.table import OWN_COMMANDS
 from mooring.service.answers.nothing_kept import LISTS
 from tests.cli.runs import CHECKOUT, Case, Outcome
 
@@ -268,12 +269,9 @@ DIFFERENCES = [
     ),
     Difference(
         "Additions",
-        "`--wait`, `--cli-input-yaml`, `mooring wait`, `mooring uri`, `mooring device`, "
-        "`mooring export`, "
-        "`mooring import`, `mooring ls`, `mooring cp`, `mooring diff`, `mooring stat`, "
-        "`mooring usage`, "
-        "`mooring completion`, "
-        "`cli_style = v2`. Of `mooring export`, `--output` names a file. None of them makes an "
+        "`--wait`, `--cli-input-yaml`, `cli_style = v2`, and "
+        f"{', '.join(f'`mooring {name}`' for name in OWN_COMMANDS if name != 'help')}. "
+        "Of `mooring export`, `--output` names a file. None of them makes an "
         "abbreviation ambiguous "
         "that `aws` accepts.",
         "`aws` v1 has no such things.",

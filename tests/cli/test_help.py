@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from mooring.cli.help.texts import INPUT_OPTIONS, MEMBERS, OPERATIONS, examples
-from mooring.cli.input.names import NOT_COMMANDS, OWN_COMMANDS, command_name
+from mooring.cli.input.names import NOT_COMMANDS, command_name
+from mooring.cli.own.table import OWN_COMMANDS
 from mooring.protocol import service_model
 from tests.cli.conftest import Run
 from tests.cli.recording_server import RecordingServer

@@ -27,7 +27,7 @@ def test_the_check_sees_what_is_out_of_date(
     monkeypatch.setattr(list_operations, "TARGET", page)
     monkeypatch.setattr(sys, "argv", ["list_operations.py", "--check"])
     assert list_operations.main() == 1
-    assert "run python tools/list_operations.py" in capsys.readouterr().err
+    assert "run python -m tools.list_operations" in capsys.readouterr().err
 
     monkeypatch.setitem(NOT_SERVED, "For a test", "GetDisk PutAlarm")
     assert list_operations.problems() == [

@@ -9,12 +9,8 @@ from mooring import streams
 from mooring.cli import style
 from mooring.cli.connection.session import Session
 from mooring.cli.input import parser
+from mooring.cli.own.table import OWN_COMMANDS
 from mooring.model.errors import CommandError, OutputError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from mooring.cli.options import Options
-    from mooring.protocol.service_model import ServiceModel
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -54,12 +50,9 @@ def _begin(arguments: list[str], sessions: list[Session]) -> int:
     if arguments[0] in {"--help", "-h"}:
         arguments = ["help"]
     if arguments[0] == "completion":
-        from mooring.cli.own import completion
-
-        return completion.run(arguments[1:])
-    if arguments[0] == "export":
-        # What it puts out is an image; elsewhere the option chooses how answers look.
-        arguments = [_output_file(word) for word in arguments]
+        return _complete(arguments[1:])
+    if arguments[0] in OWN_COMMANDS:
+        arguments = OWN_COMMANDS[arguments[0]].respelled(arguments)
     try:
         parsed, rest = parser.split_global(arguments)
     except parser.VersionRequested:
@@ -75,13 +68,19 @@ def _begin(arguments: list[str], sessions: list[Session]) -> int:
     return _run(parsed, rest, sessions[0])
 
 
-def _output_file(word: str) -> str:
-    option, equals, value = word.partition("=")
-    return f"--output-file{equals}{value}" if option == "--output" else word
+def _complete(rest: list[str]) -> int:
+    """Shells ask at their start and at each tab: whatever is set up must not matter to it."""
+    if rest[:1] == ["words"]:
+        from mooring.cli.own import completion
+
+        return completion.show_words(rest[1:])
+    from mooring.cli.own import running
+
+    return running.run("completion", rest, None)
 
 
 def _run(parsed: object, rest: list[str], session: Session) -> int:
-    from mooring.cli.input.names import OWN_COMMANDS, command_names, operation_name
+    from mooring.cli.input.names import command_names, operation_name
     from mooring.cli.options import Options
     from mooring.protocol import service_model
 
@@ -97,52 +96,13 @@ def _run(parsed: object, rest: list[str], session: Session) -> int:
         )
     command, rest = parser.take_command(rest, served)
     if command in OWN_COMMANDS:
-        return _run_own(command, model, rest, options, session)
+        from mooring.cli.own import running
+        from mooring.cli.own.invocation import Invocation
+
+        return running.run(command, rest, Invocation(model, options, session))
     from mooring.cli import operation
 
     return operation.run(model, model.operations[operation_name(command)], rest, options, session)
-
-
-def _run_own(
-    command: str, model: ServiceModel, rest: list[str], options: Options, session: Session
-) -> int:
-    if command == "help":
-        from mooring.cli.help import pages as help_pages
-
-        return help_pages.show_overview()
-    if command == "wait":
-        from mooring.cli.own import wait
-
-        return wait.run(model, rest, options, session)
-    if command in {"uri", "device"}:
-        from mooring.cli.own import uri
-
-        return uri.run(model, command, rest, options, session)
-    if command == "export":
-        from mooring.cli.own import export
-
-        return export.run(model, rest, options, session)
-    if command == "import":
-        from mooring.cli.own import import_image
-
-        return import_image.run(model, rest, options, session)
-    if command in {"ls", "cp"}:
-        from mooring.cli.own import file_commands
-
-        run = file_commands.run_ls if command == "ls" else file_commands.run_cp
-        return run(model, rest, options, session)
-    if command == "stat":
-        from mooring.cli.own import facts
-
-        return facts.run(model, rest, options, session)
-    if command in {"diff", "usage"}:
-        from mooring.cli.own import vault_commands
-
-        ask = vault_commands.run_diff if command == "diff" else vault_commands.run_usage
-        return ask(model, rest, options, session)
-    from mooring.cli.own import completion
-
-    return completion.run(rest)
 
 
 if __name__ == "__main__":

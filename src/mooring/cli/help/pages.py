@@ -48,20 +48,9 @@ _FINDING = [
     "~/.local/share/mooring. A server found in this way brings its own region and keys, unless "
     "--region or --profile is given. Amazon's own endpoint is never used.",
 ]
-_OWN = {
-    "wait": "Return when a snapshot, a disk or an operation is ready.",
-    "uri": "Print the NBD URI of an attached disk.",
-    "device": "Print which block device of this host a disk is.",
-    "export": "Serve a snapshot read-only for a while, and print the NBD URI.",
-    "import": "Make a snapshot from an image file.",
-    "ls": "List files in a snapshot.",
-    "cp": "Copy files out of a snapshot.",
-    "diff": "Tell what changed between two snapshots, as JSON.",
-    "stat": "Tell what a snapshot cost, or how far a disk is filled.",
-    "usage": "Tell what each snapshot takes, and what it shares.",
-    "completion": "Print what makes bash, zsh or fish complete mooring's commands.",
-    "help": "This page.",
-}
+
+WORDS = {"help", "--help", "-h"}
+"""What asks for the page of a command of Mooring's own."""
 
 
 def show_start() -> int:
@@ -70,15 +59,15 @@ def show_start() -> int:
     return 0
 
 
-def show_overview() -> int:
-    """All commands and the options common to them."""
+def show_overview(own: dict[str, str]) -> int:
+    """All commands and the options common to them; `own` are summaries of Mooring's own."""
     lines = _section("NAME", ["mooring - disks and snapshots on your own hosts"])
     lines += _section("SYNOPSIS", ["mooring [options] <command> [parameters]"])
     lines += _section("DESCRIPTION", [_INTRODUCTION])
     commands = {
         command_name(name): text[0] for name, text in OPERATIONS.items() if name not in NOT_COMMANDS
     }
-    lines += ["COMMANDS", *_columns(commands), "", "MOORING'S OWN COMMANDS", *_columns(_OWN), ""]
+    lines += ["COMMANDS", *_columns(commands), "", "MOORING'S OWN COMMANDS", *_columns(own), ""]
     lines += ["OPTIONS", *_terms(GLOBAL_OPTIONS)]
     lines += _section("FINDING THE SERVER", _FINDING)
     return _show(lines)
@@ -91,7 +80,7 @@ def show_operation(model: ServiceModel, operation: Operation) -> int:
     command = command_name(operation.name)
     summary, text = OPERATIONS[operation.name]
     shape = model.shape(operation.input)
-    lines = _section("NAME", [f"mooring {command} - {summary[0].lower()}{summary[1:].rstrip('.')}"])
+    lines = _name(command, summary)
     lines += ["SYNOPSIS", f"{_INDENT}mooring {command}"]
     names = options(model, operation)
     for name in names:
@@ -126,16 +115,24 @@ def show_operation(model: ServiceModel, operation: Operation) -> int:
     return _show(lines)
 
 
-def show_own(title: str, synopsis: str, text: list[str], terms: dict[str, str]) -> int:
+def show_own(
+    name: str, summary: str, synopsis: list[str], text: tuple[str, ...], terms: dict[str, str]
+) -> int:
     """The page of one of Mooring's own commands."""
-    lines = _section("NAME", [f"mooring {title}"])
+    lines = _name(name, summary)
     lines.append("SYNOPSIS")
-    for line in synopsis.split("\n"):
+    for line in synopsis:
         lines += _wrapped(line, below=f"{_INDENT}    ")
     lines.append("")
-    lines += _section("DESCRIPTION", text)
-    lines += ["OPTIONS", *_terms(terms)]
+    lines += _section("DESCRIPTION", [*text])
+    if terms:
+        lines += ["OPTIONS", *_terms(terms)]
     return _show(lines)
+
+
+def _name(command: str, summary: str) -> list[str]:
+    told = f"{summary[0].lower()}{summary[1:].rstrip('.')}"
+    return _section("NAME", [f"mooring {command} - {told}"])
 
 
 def _synopsis(model: ServiceModel, shape: Shape, option: str, bare: bool = False) -> str:

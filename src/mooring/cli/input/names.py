@@ -6,23 +6,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-OWN_COMMANDS = (
-    "wait",
-    "uri",
-    "device",
-    "export",
-    "import",
-    "ls",
-    "cp",
-    "diff",
-    "stat",
-    "usage",
-    "completion",
-    "help",
-)
-"""Those that `aws lightsail` does not have."""
-
-
 NOT_COMMANDS = frozenset({"GetProfile", "GetSubdomains"})
 """Operations of the service's model that `aws lightsail` does not have as commands either."""
 

@@ -7,17 +7,18 @@ import sys
 
 from mooring.cli import operation
 from mooring.cli.connection.session import Session
-from mooring.cli.help import pages as help_pages
 from mooring.cli.help.texts import GLOBAL_OPTIONS
 from mooring.cli.input import arguments, parser
-from mooring.cli.input.names import OWN_COMMANDS, command_names, operation_name
+from mooring.cli.input.names import command_names, operation_name
 from mooring.cli.options import Options
-from mooring.cli.own import facts
-from mooring.cli.own.wait import WAITERS
+from mooring.cli.own.table import OWN_COMMANDS
 from mooring.protocol import service_model
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from mooring.cli.own.invocation import Invocation
     from mooring.protocol.service_model import ServiceModel
 
 # Whoever presses the tab key does not wait long for names.
@@ -34,7 +35,7 @@ _NAME_SOURCES = {
     "--resource-name": ("GetActiveNames", "activeNames"),
 }
 
-_SCRIPTS = {
+SCRIPTS = {
     "bash": """\
 _mooring() {
     local words
@@ -63,16 +64,16 @@ complete -c mooring -f -a '(__mooring_words)'
 }
 
 
-def run(rest: list[str]) -> int:
-    """Run the command with the arguments in `rest`; the exit code is returned."""
-    if not rest or rest[-1] in {"--help", "-h"} or rest == ["help"]:
-        return _show_help()
-    if rest[0] == "words":
-        found = candidates(service_model.load(), int(rest[1]), rest[2:])
-        sys.stdout.writelines(f"{word}\n" for word in found)
-        return 0
-    shell, _ = parser.take_command(rest, _SCRIPTS)
-    sys.stdout.write(_SCRIPTS[shell])
+def show_script(_: Invocation | None, parsed: Namespace) -> int:
+    """Run the command; the exit code is returned."""
+    sys.stdout.write(SCRIPTS[parsed.choice])
+    return 0
+
+
+def show_words(rest: list[str]) -> int:
+    """Print what may stand at a place of a command line: its number, then all words."""
+    found = candidates(service_model.load(), int(rest[0]), rest[1:])
+    sys.stdout.writelines(f"{word}\n" for word in found)
     return 0
 
 
@@ -81,7 +82,10 @@ def candidates(model: ServiceModel, index: int, words: list[str]) -> list[str]:
     current = words[index] if index < len(words) else ""
     before = words[index - 1] if 1 <= index <= len(words) else ""
     command = next((word for word in words[1:index] if not word.startswith("-")), None)
-    found = _values(model, before, words[1:index])
+    own = OWN_COMMANDS.get(command or "")
+    # An option that means something else to this command has none of the values known.
+    has_other = own is not None and own.respelled([before]) != [before]
+    found = None if has_other else _values(model, before, words[1:index])
     if found is None:
         found = _options_of(model, command)
     return [word for word in found if word.startswith(current)]
@@ -91,31 +95,15 @@ def _options_of(model: ServiceModel, command: str | None) -> list[str]:
     general = [option.split(" ")[0] for option in GLOBAL_OPTIONS]
     if command is None:
         return [*command_names(model.operations), *OWN_COMMANDS, *general]
-    if command == "wait":
-        return [*WAITERS, *{option for option, _ in WAITERS.values()}, "--timeout"]
-    if command in {"uri", "device"}:
-        return ["--disk-name"]
-    if command == "export":
-        return ["--disk-snapshot-name", "--seconds", "--tcp", "--format", "--output"]
-    if command == "import":
-        return ["--disk-snapshot-name", "--format", "--disk-size-in-gb", "--tags"]
-    if command in {"ls", "cp"}:
-        return ["--disk-snapshot-name", "--path", "--partition"]
-    if command == "diff":
-        return ["--from", "--to"]
-    if command == "stat":
-        return [*facts.KINDS, "--json"]
-    if command == "usage":
-        return ["--json"]
-    if command == "completion":
-        return list(_SCRIPTS)
+    if command in OWN_COMMANDS:
+        return OWN_COMMANDS[command].completions()
     served = model.operations.get(operation_name(command))
     return [] if served is None else [*arguments.options(model, served), *general]
 
 
 def _values(model: ServiceModel, option: str, words: list[str]) -> list[str] | None:
     """Values of the option before the cursor, or None if another option may follow."""
-    if option == "--output" and "export" not in words:
+    if option == "--output":
         return parser.OUTPUTS
     if option == "--color":
         return ["on", "off", "auto"]
@@ -140,18 +128,3 @@ def _names(model: ServiceModel, option: str, words: list[str]) -> list[str]:
     client.connection.settings.read_timeout = _PATIENCE
     items = client.call(model.operations[operation_to_call], {}).get(key, [])
     return [item if isinstance(item, str) else item["name"] for item in items]
-
-
-def _show_help() -> int:
-    return help_pages.show_own(
-        "completion - complete commands in the shell",
-        "mooring completion bash|zsh|fish",
-        [
-            "Prints a script for the shell. It completes commands, options, and names of disks, "
-            "snapshots and instances, which it asks the server for.",
-            'bash: eval "$(mooring completion bash)" in ~/.bashrc',
-            'zsh: eval "$(mooring completion zsh)" in ~/.zshrc, after compinit',
-            "fish: mooring completion fish | source, in ~/.config/fish/config.fish",
-        ],
-        {"bash, zsh, fish": "The shell."},
-    )

@@ -6,34 +6,23 @@ import json
 import sys
 from datetime import UTC, datetime
 
-from mooring.cli import operation, style
-from mooring.cli.help import pages as help_pages
-from mooring.cli.input import parser
 from mooring.cli.own.vault_commands import amount
 from mooring.model.errors import CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Callable
     from typing import Any
 
-    from mooring.cli.connection.session import Session
-    from mooring.cli.options import Options
-    from mooring.protocol.service_model import ServiceModel
+    from mooring.cli.own.invocation import Invocation
 
     Told = dict[str, Any]
     Rows = list[tuple[str, str | None]]
 
 
-def run(model: ServiceModel, rest: list[str], options: Options, session: Session) -> int:
-    """Run the command with the arguments in `rest`; the exit code is returned."""
-    if rest and rest[-1] in {"help", "--help", "-h"}:
-        return _show_help()
-    arguments = parser.Parser()
-    for option in KINDS:
-        arguments.add_argument(option)
-    arguments.add_argument("--json", dest="as_json", action="store_true")
-    parsed = arguments.parse_all(rest)
+def run(invocation: Invocation, parsed: Namespace) -> int:
+    """Run the command; the exit code is returned."""
     named = {
         option: name
         for option in KINDS
@@ -43,10 +32,9 @@ def run(model: ServiceModel, rest: list[str], options: Options, session: Session
         raise CommandError(f"Name one of {', '.join(KINDS)}.", "usage")
     ((option, name),) = named.items()
     question, member, rows = KINDS[option]
-    v2 = style.is_v2(session.environ, session)
-    client = operation.open_client(model, options, session, lambda value: value, v2)
+    client = invocation.client()
     told = client.ask(question, {member: name}, "the facts")
-    if parsed.as_json:
+    if parsed.json:
         sys.stdout.write(json.dumps(told, indent=2) + "\n")
         return 0
     try:
@@ -153,28 +141,3 @@ KINDS: dict[str, tuple[str, str, Callable[[Told], Rows]]] = {
     ),
     "--disk-name": ("disk", "diskName", _of_disk),
 }
-
-
-def _show_help() -> int:
-    return help_pages.show_own(
-        "stat - tell what a snapshot cost, or how far a disk is filled",
-        "mooring stat --disk-snapshot-name <string> [--json]\n"
-        "mooring stat --instance-snapshot-name <string> [--json]\n"
-        "mooring stat --disk-name <string> [--json]",
-        [
-            "Of a snapshot: for how long writes were held back for it, whether the disk's users "
-            "were at rest and if not why, since which snapshot it stores what changed, and how "
-            "much. Of a disk: which processes use it; of one that was made from a snapshot, how "
-            "much of it is there already; of one with automatic snapshots, the newest, what is "
-            "wanted, and why one failed.",
-            "What is not known yet is left out; --json has it as null. --query and --output do "
-            "not apply.",
-        ],
-        {
-            "--disk-snapshot-name <string>": "The name of a snapshot of a disk; of an automatic "
-            "one DISK@latest, DISK@yesterday, or DISK@ and the moment.",
-            "--instance-snapshot-name <string>": "The name of a snapshot of an instance, likewise.",
-            "--disk-name <string>": "The name of a disk.",
-            "--json": "Print the server's answer as JSON, in bytes and seconds.",
-        },
-    )

@@ -6,10 +6,7 @@ import os
 import sys
 from contextlib import ExitStack, contextmanager
 
-from mooring.cli import operation, style
 from mooring.cli.connection.client import ServiceFailure
-from mooring.cli.help import pages as help_pages
-from mooring.cli.input import parser
 from mooring.model.errors import CommandError
 
 TYPE_CHECKING = False
@@ -18,40 +15,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mooring.cli.connection.client import Client
-    from mooring.cli.connection.session import Session
     from mooring.cli.files.file_system import Node
     from mooring.cli.files.snapshot_files import SnapshotFiles
-    from mooring.cli.options import Options
-    from mooring.protocol.service_model import ServiceModel
+    from mooring.cli.own.invocation import Invocation
 
 _SHOWN = 6
 
-_COMMON = {
-    "--disk-snapshot-name <string>": "The snapshot, instead of the first word. Automatic ones: "
-    "DISK@latest, DISK@yesterday, DISK@2026-11-26, or more of the moment, as `mooring usage` shows "
-    "it; a disk of an instance's snapshot: NAME/DISK.",
-    "--path <string>": "The path, instead of what follows the colon. Default: /.",
-    "--partition <integer>": "The partition, as Linux numbers them, if there are several.",
-}
-_NOTES = [
-    "Reads ext2, ext3, ext4, XFS, btrfs and FAT, on the whole disk or on a partition (MBR, GPT), "
-    "without a disk, without mounting, without special rights. btrfs and FAT need the packages of "
-    "dissect: pip install '.[files]' in Mooring's checkout. Symbolic links are followed within the "
-    "snapshot only.",
-    "Of a disk that was in use, the journal of ext3 and ext4 is taken into account, in memory. XFS "
-    "and btrfs are read without their logs; if those hold anything, standard error says so.",
-]
 
-
-def run_ls(model: ServiceModel, rest: list[str], options: Options, session: Session) -> int:
-    """Run `mooring ls` with the arguments in `rest`; the exit code is returned."""
-    if not rest or rest[-1] in {"help", "--help", "-h"}:
-        return _ls_help()
-    arguments = _parser()
-    arguments.add_argument("place", nargs="?")
-    parsed = arguments.parse_all(rest)
+def run_ls(invocation: Invocation, parsed: Namespace) -> int:
+    """Run `mooring ls`; the exit code is returned."""
     snapshot, path = _place(parsed)
-    with _opened(model, options, session, snapshot, parsed.partition) as files:
+    with _opened(invocation, snapshot, parsed.partition) as files:
         _tell_how_current(files)
         node = files.find(path)
         if not node.is_directory:
@@ -62,13 +36,8 @@ def run_ls(model: ServiceModel, rest: list[str], options: Options, session: Sess
     return 0
 
 
-def run_cp(model: ServiceModel, rest: list[str], options: Options, session: Session) -> int:
-    """Run `mooring cp` with the arguments in `rest`; the exit code is returned."""
-    if not rest or rest[-1] in {"help", "--help", "-h"}:
-        return _cp_help()
-    arguments = _parser()
-    arguments.add_argument("places", nargs="+")
-    parsed = arguments.parse_all(rest)
+def run_cp(invocation: Invocation, parsed: Namespace) -> int:
+    """Run `mooring cp`; the exit code is returned."""
     *place, local = parsed.places
     parsed.place = place[0] if place else None
     if len(place) > 1:
@@ -76,7 +45,7 @@ def run_cp(model: ServiceModel, rest: list[str], options: Options, session: Sess
     if parsed.place is None and parsed.disk_snapshot_name is None:
         raise CommandError(f"Name where to copy it to: mooring cp {local} .", "usage")
     snapshot, path = _place(parsed)
-    with _opened(model, options, session, snapshot, parsed.partition) as files:
+    with _opened(invocation, snapshot, parsed.partition) as files:
         from mooring.cli.files.copying import Copier
 
         _tell_how_current(files)
@@ -98,14 +67,6 @@ def run_cp(model: ServiceModel, rest: list[str], options: Options, session: Sess
     return 1 if copier.failures else 0
 
 
-def _parser() -> parser.Parser:
-    arguments = parser.Parser()
-    arguments.add_argument("--disk-snapshot-name")
-    arguments.add_argument("--path")
-    arguments.add_argument("--partition", type=int)
-    return arguments
-
-
 def _place(parsed: Namespace) -> tuple[str, str]:
     from mooring.model.automatic.moment import split_place
 
@@ -125,17 +86,12 @@ def _place(parsed: Namespace) -> tuple[str, str]:
 
 @contextmanager
 def _opened(
-    model: ServiceModel,
-    options: Options,
-    session: Session,
-    snapshot: str,
-    partition: int | None,
+    invocation: Invocation, snapshot: str, partition: int | None
 ) -> Iterator[SnapshotFiles]:
     from mooring.cli.files.snapshot_files import snapshot_files
     from mooring.cli.own.granted import granted
 
-    v2 = style.is_v2(session.environ, session)
-    client = operation.open_client(model, options, session, lambda value: value, v2)
+    client = invocation.client()
     with ExitStack() as stack:
         try:
             told = stack.enter_context(granted(client, snapshot))
@@ -192,34 +148,3 @@ def _line(files: SnapshotFiles, node: Node) -> str:
         name += f" -> {printable(files.system.target(node))}"
     mode = stat.filemode(node.mode)
     return f"{mode} {node.uid:>5} {node.gid:>5} {node.size:>12} {moment} {name}"
-
-
-def _ls_help() -> int:
-    return help_pages.show_own(
-        "ls - list files in a snapshot",
-        "mooring ls <snapshot>[:<path>] [--partition <integer>]\n"
-        "mooring ls --disk-snapshot-name <string> [--path <string>] [--partition <integer>]",
-        [
-            "Lists a directory in a snapshot, or tells about a file; times are in UTC. "
-            "An automatic snapshot is named by its disk and moment: mooring ls data@yesterday:/etc",
-            *_NOTES,
-        ],
-        _COMMON,
-    )
-
-
-def _cp_help() -> int:
-    return help_pages.show_own(
-        "cp - copy files out of a snapshot",
-        "mooring cp <snapshot>:<path> <local> [--partition <integer>]\n"
-        "mooring cp --disk-snapshot-name <string> --path <string> <local> "
-        "[--partition <integer>]",
-        [
-            "Copies a file or a directory with all in it to a new place. If that is a directory, "
-            "the copy comes into it. Nothing that exists is written to. Times and modes are kept, "
-            "holes stay holes; owners, and set-user-id bits, only for root. Devices, FIFOs and "
-            "sockets are left out. What could not be copied is told, and the exit code is 1.",
-            *_NOTES,
-        ],
-        {"<local>": "Where to copy to on this machine.", **_COMMON},
-    )

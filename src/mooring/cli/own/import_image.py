@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import sys
 
-from mooring.cli import operation, style
-from mooring.cli.help import pages as help_pages
-from mooring.cli.input import parser
 from mooring.cli.own.ending import tidy_up_when_ended
 from mooring.model.errors import CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from argparse import Namespace
     from typing import Any
 
     from mooring.cli.connection.client import Client
-    from mooring.cli.connection.session import Session
-    from mooring.cli.options import Options
+    from mooring.cli.own.invocation import Invocation
     from mooring.protocol.service_model import ServiceModel
 
 _GIB = 1024**3
@@ -24,35 +21,25 @@ _LEAST_GB = 8
 _MOST_GB = 16384
 
 
-def run(model: ServiceModel, rest: list[str], options: Options, session: Session) -> int:
-    """Run the command with the arguments in `rest`; the exit code is returned."""
-    if rest and rest[-1] in {"help", "--help", "-h"}:
-        return _show_help()
+def run(invocation: Invocation, parsed: Namespace) -> int:
+    """Run the command; the exit code is returned."""
     from mooring.cli.images import image_check
     from mooring.cli.images.served_file import Place, ServedFile
 
-    arguments = parser.Parser()
-    arguments.add_argument("file")
-    arguments.add_argument("--disk-snapshot-name", required=True)
-    arguments.add_argument("--format", required=True, dest="image_format")
-    arguments.add_argument("--disk-size-in-gb", type=int)
-    arguments.add_argument("--tags", nargs="*")
-    parsed = arguments.parse_all(rest)
-    driver = image_check.FORMATS.get(parsed.image_format)
+    driver = image_check.FORMATS.get(parsed.format)
     if driver is None:
         known = ", ".join(image_check.FORMATS)
         raise CommandError(
-            f"Mooring does not read {parsed.image_format!r}: choose one of {known}.", "usage"
+            f"Mooring does not read {parsed.format!r}: choose one of {known}.", "usage"
         )
-    tags = _tags(model, parsed.tags)
-    v2 = style.is_v2(session.environ, session)
-    client = operation.open_client(model, options, session, lambda value: value, v2)
+    tags = _tags(invocation.model, parsed.tags)
+    client = invocation.client()
     tidy_up_when_ended()
     import os
 
     fd = image_check.open_image(parsed.file)
     try:
-        image_check.check(fd, parsed.file, parsed.image_format)
+        image_check.check(fd, parsed.file, parsed.format)
         keys = ("place", "folder", "socket", "export")
         told = client.act("import-place", {}, "a place to import from", keys)
         place = Place(*(str(told[key]) for key in keys[1:]))
@@ -130,31 +117,3 @@ def _import(client: Client, members: dict[str, Any]) -> None:
         client.call(client.model.operations["DeleteDiskSnapshot"], {"diskSnapshotName": name})
         sys.stderr.write(f"canceled: there is no snapshot {name}\n")
         raise
-
-
-def _show_help() -> int:
-    return help_pages.show_own(
-        "import - make a snapshot from an image file",
-        "mooring import <file> --disk-snapshot-name <string> --format <string> "
-        "[--disk-size-in-gb <integer>] [--tags <list>]",
-        [
-            "Reads an image file into the vault as a snapshot, from which disks can be made. It is "
-            "read with your rights, not the server's: qemu-storage-daemon, started by this "
-            "command, serves the file read-only on a Unix socket in a folder that the server "
-            "offers for this import and that only its own user can write to; the server reads from "
-            "there and from nowhere else. So the command runs on the server's host, as the "
-            "server's user, until all is read.",
-            "The format is named, never guessed. Images that refer to other files (a backing file, "
-            "a parent, an external data file, extents), that have snapshots inside or are "
-            "encrypted are refused, and so is what is no regular file.",
-            "On a terminal the progress is shown. Ctrl-C cancels, and nothing is left. The size is "
-            "rounded up to whole GB, and is 8 GB at least.",
-        ],
-        {
-            "<file>": "The image file.",
-            "--disk-snapshot-name <string>": "The name of the new snapshot.",
-            "--format <string>": "raw, qcow2, vmdk, vdi, vhdx or vhd.",
-            "--disk-size-in-gb <integer>": "A larger size than the image's; zeros come behind it.",
-            "--tags <list>": "Tags for the snapshot, as key=...,value=...",
-        },
-    )

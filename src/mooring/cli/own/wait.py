@@ -2,70 +2,37 @@
 
 from __future__ import annotations
 
-from mooring.cli import operation, style, waiting
-from mooring.cli.help import pages as help_pages
-from mooring.cli.input import parser
+from functools import partial
+
+from mooring.cli import waiting
 from mooring.model.clock import SystemClock
 from mooring.model.errors import CommandError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from mooring.cli.connection.client import Client
-    from mooring.cli.connection.session import Session
-    from mooring.cli.options import Options
-    from mooring.protocol.service_model import ServiceModel
+    from argparse import Namespace
+    from collections.abc import Callable
 
-DEFAULT_TIMEOUT = 3600.0
+    from mooring.cli.connection.client import Client
+    from mooring.cli.own.invocation import Invocation
 
 LONGEST_TIMEOUT = 366 * 24 * 3600
 """Seconds."""
 
-# Each waiter, the option that names the thing, and the state to wait for.
-WAITERS = {
-    "disk-snapshot-completed": ("--disk-snapshot-name", "completed"),
-    "disk-available": ("--disk-name", "available"),
-    "disk-in-use": ("--disk-name", "in-use"),
-    "disk-filled": ("--disk-name", "filled"),
-    "instance-snapshot-available": ("--instance-snapshot-name", "available"),
-    "operation-succeeded": ("--operation-id", "succeeded"),
-}
 
-
-def run(model: ServiceModel, rest: list[str], options: Options, session: Session) -> int:
-    """Run the command with the arguments in `rest`; the exit code is returned."""
-    if not rest or rest[-1] in {"help", "--help", "-h"}:
-        return _show_help()
-    waiter, rest = parser.take_command(rest, WAITERS)
-    option, wanted = WAITERS[waiter]
-    arguments = parser.Parser()
-    arguments.add_argument(option, required=True, dest="name")
-    arguments.add_argument("--timeout", type=float, default=DEFAULT_TIMEOUT)
-    parsed = arguments.parse_all(rest)
+def run(invocation: Invocation, parsed: Namespace) -> int:
+    """Run the command; the exit code is returned."""
     if not 0 <= parsed.timeout <= LONGEST_TIMEOUT:
         raise CommandError(
             f"--timeout must be 0 to {LONGEST_TIMEOUT} seconds, not {parsed.timeout:g}", "usage"
         )
-    v2 = style.is_v2(session.environ, session)
-    client = operation.open_client(model, options, session, lambda value: value, v2)
-    waiting.wait(
-        parsed.name,
-        lambda: _ask(client, option, wanted, parsed.name),
-        SystemClock(),
-        parsed.timeout,
-    )
+    client = invocation.client()
+    state = WAITERS[parsed.choice]
+    waiting.wait(parsed.name, lambda: state(client, parsed.name), SystemClock(), parsed.timeout)
     return 0
 
 
-def _ask(client: Client, option: str, wanted: str, name: str) -> waiting.State:
-    if option == "--disk-snapshot-name":
-        return waiting.snapshot_state(client, name)
-    if option == "--instance-snapshot-name":
-        return waiting.instance_snapshot_state(client, name)
-    if option == "--operation-id":
-        answer = waiting.show(client, "GetOperation", operationId=name)
-        return waiting.operation_state(answer["operation"])
-    if wanted == "filled":
-        return waiting.filling_state(client, name)
+def _disk_state(client: Client, name: str, *, wanted: str) -> waiting.State:
     disk = waiting.show(client, "GetDisk", diskName=name)["disk"]
     state = disk.get("state", "unknown")
     if state == "error":
@@ -76,23 +43,17 @@ def _ask(client: Client, option: str, wanted: str, name: str) -> waiting.State:
     return waiting.State(state == wanted, state)
 
 
-def _show_help() -> int:
-    synopsis = "\n".join(
-        f"mooring wait {name} {option} <string> [--timeout <seconds>]"
-        for name, (option, _) in WAITERS.items()
-    )
-    return help_pages.show_own(
-        "wait - return when something is ready",
-        synopsis,
-        [
-            "Asks the server again and again, at first often, then every two seconds. On a "
-            "terminal the progress of a snapshot is shown, or how far a disk is filled. The exit "
-            "code is 0 when it is ready, 255 if it failed, is not there, or is not ready in time. "
-            "A disk made from a snapshot can be used as soon as it is available; from when it is "
-            "filled it does not need the snapshot any more.",
-            "Users of `aws`, which has no waiters for Lightsail, can ask in a loop: until [ "
-            '"$(aws lightsail get-disk-snapshot --disk-snapshot-name NAME --query '
-            'diskSnapshot.state --output text)" = completed ]; do sleep 1; done',
-        ],
-        {"--timeout <seconds>": f"How long to wait at most. Default: {DEFAULT_TIMEOUT:g}."},
-    )
+def _operation_state(client: Client, operation_id: str) -> waiting.State:
+    answer = waiting.show(client, "GetOperation", operationId=operation_id)
+    return waiting.operation_state(answer["operation"])
+
+
+# How what is waited for is, by the word that says what that is.
+WAITERS: dict[str, Callable[[Client, str], waiting.State]] = {
+    "disk-snapshot-completed": waiting.snapshot_state,
+    "disk-available": partial(_disk_state, wanted="available"),
+    "disk-in-use": partial(_disk_state, wanted="in-use"),
+    "disk-filled": waiting.filling_state,
+    "instance-snapshot-available": waiting.instance_snapshot_state,
+    "operation-succeeded": _operation_state,
+}
