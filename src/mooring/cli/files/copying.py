@@ -26,7 +26,8 @@ class Copier:
     def __init__(self, files: SnapshotFiles) -> None:
         self._files = files
         self._owner = os.geteuid() == 0
-        self._trail: list[object] = []
+        self._seen: set[object] = set()
+        self._depth = 0
         self.failures = 0
 
     def copy(self, node: Node, folder: str, name: bytes) -> None:
@@ -63,19 +64,21 @@ class Copier:
             self._fail(shown, f"cannot be read: {error or type(error).__name__}")
 
     def _copy_directory(self, node: Node, folder: int, name: bytes, shown: bytes) -> None:
-        if node.identity in self._trail or len(self._trail) >= DEEPEST:
-            self._fail(shown, "is inside of itself, or too deep: the file system is damaged")
+        # A directory is in one place, or a few of them could stand for more than any disk holds.
+        if node.identity in self._seen or self._depth >= DEEPEST:
+            self._fail(shown, "is in several places, or too deep: the file system is damaged")
             return
         os.mkdir(name, 0o700, dir_fd=folder)
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         inside = os.open(name, flags, dir_fd=folder)
-        self._trail.append(node.identity)
+        self._seen.add(node.identity)
+        self._depth += 1
         try:
             for child in self._files.children(node):
                 self._copy(child, inside, child.name, shown + b"/" + child.name)
             self._finish(node, inside)
         finally:
-            self._trail.pop()
+            self._depth -= 1
             os.close(inside)
 
     def _copy_file(self, node: Node, folder: int, name: bytes) -> None:

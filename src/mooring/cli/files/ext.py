@@ -227,7 +227,8 @@ class ExtFileSystem:
     def _extents(self, node: bytes, depth: int | None, upto: list[int]) -> Iterator[Run]:
         """The runs of an extent tree's node; `upto` is the file's block that comes next."""
         magic, entries, _, level = struct.unpack_from("<HHHH", node)
-        fits = 12 * (entries + 1) <= len(node)
+        # Only the root may be empty: empty nodes could lead anywhere, and for ever.
+        fits = 12 * (entries + 1) <= len(node) and (entries or depth is None)
         if magic != _EXTENT_MAGIC or level > _DEEPEST or not fits or depth not in (None, level):
             raise UnreadableFileError("is damaged: its tree of extents is none")
         for number in range(entries):
@@ -252,6 +253,7 @@ class ExtFileSystem:
             if place and number < blocks:
                 yield self._run(number, place, 1)
         at = 12
+        self._left = self._stream.size // self.block_size
         for depth, place in enumerate(pointers[12:], start=1):
             yield from self._indirect(place, depth, at, blocks)
             at += (self.block_size // 4) ** depth
@@ -259,6 +261,9 @@ class ExtFileSystem:
     def _indirect(self, place: int, depth: int, at: int, blocks: int) -> Iterator[Run]:
         if not place or at >= blocks:
             return
+        self._left -= 1
+        if self._left < 0:
+            raise UnreadableFileError("is damaged: it has more blocks than the disk")
         if not depth:
             yield self._run(at, place, 1)
             return

@@ -77,7 +77,13 @@ class SnapshotFiles:
 
     def children(self, node: Node) -> Iterator[Node]:
         """The entries of a directory."""
+        names: set[bytes] = set()
         for child in self.system.children(node):
+            if child.name in names:  # or what leads in circles would never end
+                raise UnreadableFileError(
+                    f"is damaged: it has {printable(child.name)} more than once"
+                )
+            names.add(child.name)
             self.watchdog.alive()
             yield child
 
@@ -94,15 +100,25 @@ class SnapshotFiles:
 
 @contextmanager
 def snapshot_files(uri: str, snapshot: str, partition: int | None) -> Iterator[SnapshotFiles]:
-    """Open the file system of an exported snapshot.
+    """Open the file system of an exported snapshot, as `files_of`."""
+    _limit_memory()
+    with (
+        BlockingNbdClient(uri, patience=READ_SECONDS) as client,
+        files_of(ExportStream(client), snapshot, partition) as files,
+    ):
+        yield files
+
+
+@contextmanager
+def files_of(disk: ExportStream, snapshot: str, partition: int | None) -> Iterator[SnapshotFiles]:
+    """Open the file system of a disk.
 
     What the library raises about damage becomes CommandError. Without `partition`, the whole disk
     is looked at, then the partitions, of which only one may have a file system.
     """
-    _limit_memory()
-    with BlockingNbdClient(uri, patience=READ_SECONDS) as client, Watchdog(snapshot) as watchdog:
+    with Watchdog(snapshot) as watchdog:
         try:
-            stream = choose(ExportStream(client), snapshot, partition)
+            stream = choose(disk, snapshot, partition)
             kind = kind_of(stream)
             assert kind is not None
             yield SnapshotFiles(snapshot, open_file_system(stream, kind), watchdog)

@@ -34,6 +34,7 @@ _DIRECTORY_INDEX = 32 * 2**30
 """From this byte of a directory on lie its indexes; before, the entries."""
 _DEEPEST = 10
 _LONGEST_LINK = 1024
+_LARGEST_BLOCK = 65536
 _NOTE = (
     "The log of this XFS file system holds changes that are not in their places yet, as of any "
     "that was mounted when the snapshot was taken. They are not read here: what was changed in the "
@@ -116,7 +117,7 @@ class XfsFileSystem:
         parts = []
         for run in self._runs(inode):
             # Each piece has a header of its own in version 5.
-            data = self._read(run.place, run.length)
+            data = self._read(run.place, min(run.length, _LARGEST_BLOCK))
             parts.append(data[56:] if self._new and data.startswith(b"XSLM") else data)
         return b"".join(parts)[: inode.size]
 
@@ -229,7 +230,7 @@ class XfsFileSystem:
         header = 72 if self._new else 24
         pointers = header + (len(data) - header) // 16 * 8
         magic = b"BMA3" if self._new else b"BMAP"
-        if not data.startswith(magic) or level != expected:
+        if not data.startswith(magic) or level != expected or not count:
             raise UnreadableFileError("is damaged: its tree of extents is none")
         if not level:
             yield from self._records(data, header, count)
