@@ -9,9 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from mooring.config.settings import Limits
-from mooring.model.errors import NotFoundException
+from mooring.model.errors import CatalogError, NotFoundException
 from mooring.service.context import Context
 from tests.api.door import HOST, MODEL, NOW_MS, Door, Reply, error_of, signature, signed
 
@@ -97,6 +98,25 @@ def test_a_fault_is_not_shown(handler: Any) -> None:
         f"{reply.headers['x-amzn-requestid']}.",
     )
     assert reply.json()["code"] == "InternalFailure"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        CatalogError("/srv/catalog.sqlite-wal could not be written to the disk"),
+        OperationalError("INSERT", {}, Exception("connection to db.example failed")),
+    ],
+)
+def test_a_catalog_that_cannot_be_used_is_told_without_its_place(error: Exception) -> None:
+    def fail(*_: object) -> dict[str, Any]:
+        raise error
+
+    status, kind, message = error_of(Door(GetDisk=fail).call("GetDisk", {"diskName": "d"}))
+
+    assert (status, kind) == (500, "ServiceException")
+    assert message.startswith("The server's catalog cannot be used right now")
+    assert "/srv" not in message
+    assert "db.example" not in message
 
 
 @pytest.mark.parametrize(

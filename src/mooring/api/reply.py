@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mooring.api.exchange import Exchange
+from mooring.catalog.database import CATALOG_ERRORS
 from mooring.model.errors import (
     DiskFullError,
     MethodNotAllowedException,
@@ -32,6 +33,12 @@ def error_of(exchange: Exchange, exception: Exception) -> ServiceError:
         log.warning("no room", operation=exchange.operation, reason=str(exception))
         return OperationFailureException(sentence(str(exception)), "DiskFull")
     log.error("request failed", operation=exchange.operation, exc_info=exception)
+    if isinstance(exception, CATALOG_ERRORS):
+        # The reason can hold how to log in; monitors and doctor are told what is fit to tell.
+        return ServiceException(
+            "The server's catalog cannot be used right now, so this may not have been recorded. "
+            "GET /healthz and `mooringd doctor` say why."
+        )
     return ServiceException(
         f"An internal error occurred. The server's log has it under {exchange.request_id}."
     )

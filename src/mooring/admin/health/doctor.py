@@ -81,6 +81,10 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     except ConfigurationError as error:
         yield Finding(False, str(error))
         return
+    except OSError as error:
+        # As on a file system that the kernel has made read-only after an error of its disk.
+        yield Finding(False, f"{error.filename}: {error.strerror}, so nothing can be recorded here")
+        return
     try:
         mooring.backend.catalog.migrate()
         for region in settings.regions:
