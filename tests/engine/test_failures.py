@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from mooring.engine.interface import Export
 from mooring.engine.qemu.daemon.daemon import Daemon
@@ -25,6 +27,7 @@ from mooring.model.errors import (
 )
 from mooring.model.extents import BLOCK_SIZE, Extent
 from mooring.nbd.blocking import BlockingNbdClient
+from mooring.observe import metrics
 from tests.engine.harness import (
     MIB,
     QemuHarness,
@@ -95,6 +98,42 @@ def test_killed_daemon_comes_back_with_all_points(qemu: QemuHarness) -> None:
     assert list(image.changes(points[-1])) == [Extent(3 * MIB, MIB)]
     image.close()
     assert qemu.engine.health(disk).ok
+
+
+def test_death_of_a_daemon_is_logged_and_counted(qemu: QemuHarness) -> None:
+    instance, export = attached(qemu, SIZE, "data")
+    counted = deaths()
+    folder = qemu.run_dir / instance
+    with capture_logs() as logs:
+        daemon = qemu.daemon_pid(instance)
+        hidden = folder.with_name("hidden")
+        # No daemon can be started there for now.
+        folder.rename(hidden)
+        folder.touch()
+        os.kill(daemon, signal.SIGKILL)
+        eventually(lambda: "a storage daemon cannot be started" in events(logs))
+        folder.unlink()
+        hidden.rename(folder)
+        reconnected(qemu, instance, export)
+        eventually(lambda: events(logs)[-1].endswith("in the place of one that died"))
+
+    told = [one for one in logs if one["event"].startswith("a storage daemon")]
+    assert events(told)[0] == "a storage daemon has died: what was not flushed may be lost"
+    assert all(one["instance"] == instance and one["disks"] == ["data"] for one in told)
+    assert deaths() == counted + 1
+
+
+def events(logs: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [str(one["event"]) for one in logs]
+
+
+def deaths() -> float:
+    (line,) = (
+        line
+        for line in metrics.text().decode().splitlines()
+        if line.startswith("mooring_storage_daemon_deaths_total ")
+    )
+    return float(line.split()[1])
 
 
 def test_daemon_killed_in_a_merge_loses_nothing(slow: QemuHarness) -> None:

@@ -50,6 +50,10 @@ _THREAD_FAILURES = Counter(
     "a thread.",
     ["thread"],
 )
+_DAEMON_DEATHS = Counter(
+    "mooring_storage_daemon_deaths_total",
+    "Storage daemons that died; what their clients had not flushed may be lost.",
+)
 _AUDIT_FAILURES = Counter(
     "mooring_audit_failures_total", "Lines of the audit log that could not be written."
 )
@@ -177,6 +181,11 @@ def job_ended(kind: str, outcome: str) -> None:
 def thread_failed(name: str) -> None:
     """A thread met an error that nothing in it expected."""
     _THREAD_FAILURES.labels(name).inc()
+
+
+def storage_daemon_died() -> None:
+    """A storage daemon has ended that nobody had asked to."""
+    _DAEMON_DEATHS.inc()
 
 
 def audit_failed(lines: int) -> None:

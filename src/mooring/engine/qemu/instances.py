@@ -58,6 +58,8 @@ class Instance:
         self._daemon: Daemon | None = None
         self._failures = 0
         self._started = float("-inf")
+        self._has_died = False
+        self._repeats = Repeats()
 
     def take(self, daemon: Daemon) -> None:
         """Use a daemon that was found running."""
@@ -126,6 +128,7 @@ class Instance:
                 self._start()
             except (MooringError, OSError) as error:
                 self.problems.update(dict.fromkeys(self.exports, str(error)))
+                self._report("a storage daemon cannot be started", error, disks=self._names())
                 return max(pause, _RESTART_PAUSES[1])
             return _OPEN_AGAIN_SECONDS if self.problems else None
 
@@ -164,6 +167,13 @@ class Instance:
         self._failures = 0 if now - self._started > _STEADY_SECONDS else self._failures + 1
         self._started = now
         if self._daemon is not None:
+            self._has_died = True
+            metrics.storage_daemon_died()
+            log.error(
+                "a storage daemon has died: what was not flushed may be lost",
+                instance=self.instance_id,
+                disks=self._names(),
+            )
             self._daemon.forget()
         self._daemon = None
         daemon = Daemon(self.folder, self._settings, self._clock)
@@ -175,10 +185,29 @@ class Instance:
                 self.problems.pop(export.disk_id, None)
             except (MooringError, OSError) as error:
                 # The other disks of the instance need not suffer from this one.
-                self.problems[export.disk_id] = str(error)
+                self._is_not_served(export, error)
         if self.exports:
             daemon.publish()
+        if self._has_died:
+            self._has_died = False
+            log.warning(
+                "a storage daemon was started in the place of one that died",
+                instance=self.instance_id,
+                disks=self._names(),
+            )
         self._tell_started()
+
+    def _names(self) -> list[str]:
+        return sorted(export.name for export in self.exports.values())
+
+    def _is_not_served(self, export: Export, error: Exception) -> None:
+        self.problems[export.disk_id] = str(error)
+        self._report("a disk is not served", error, disk=export.name)
+
+    def _report(self, event: str, error: Exception, **what: object) -> None:
+        """Log what is tried again and again ever more seldom."""
+        if times := self._repeats.count(error):
+            log.error(event, instance=self.instance_id, reason=str(error), times=times, **what)
 
     def _open_again(self, daemon: Daemon) -> float | None:
         """Serve disks that could not be opened: what hindered it may have passed."""
@@ -189,7 +218,7 @@ class Instance:
                     self._open(daemon, self.exports[disk_id])
                 del self.problems[disk_id]
             except (MooringError, OSError) as error:
-                self.problems[disk_id] = str(error)
+                self._is_not_served(self.exports[disk_id], error)
         return _OPEN_AGAIN_SECONDS if self.problems else None
 
     def _open(self, daemon: Daemon, export: Export) -> None:

@@ -15,6 +15,8 @@ import contextlib
 import shutil
 import threading
 
+import structlog
+
 from mooring.engine.qemu import qcow2
 from mooring.engine.qemu.daemon.daemon import Daemon
 from mooring.engine.qemu.disk import LiveDisk, RunningMerge
@@ -24,7 +26,7 @@ from mooring.host.room import check_room
 from mooring.host.rooms import DISKS
 from mooring.model.clock import Clock
 from mooring.model.errors import DiskFullError, EngineError, MooringError
-from mooring.observe.loop import Loop
+from mooring.observe.loop import Loop, Repeats
 
 FOLDER_PREFIX = "merge-"
 
@@ -32,6 +34,8 @@ _WORKERS = 2
 _RETRY_SECONDS = 5.0
 _FIRST_POLL_SECONDS = 0.005
 _LONGEST_POLL_SECONDS = 0.25
+
+log = structlog.get_logger("mooring.engine")
 
 
 class Merger:
@@ -44,6 +48,7 @@ class Merger:
         self._due: dict[str, float] = {}
         self._active: set[str] = set()
         self._closing = threading.Event()
+        self._repeats = Repeats()
         self._loops = [Loop(f"merger-{n}", self._round) for n in range(_WORKERS)]
         for loop in self._loops:
             loop.start()
@@ -98,6 +103,10 @@ class Merger:
             self.wake(disk_id, _RETRY_SECONDS)
             if disk is not None:
                 disk.merge_problem = f"merging layers: {error}"
+                if times := self._repeats.count(error):
+                    log.warning(
+                        "layers could not be merged", disk=disk_id, reason=str(error), times=times
+                    )
             if disk is None or not isinstance(error, (MooringError, OSError)):
                 raise  # the loop tells of it, and the disk is tried again
         finally:
