@@ -97,3 +97,28 @@ def test_what_is_in_the_way_of_a_directory_is_named(
     with pytest.raises(ConfigurationError, match=f"directory of sockets {words}engine.run"):
         make_own_run_directory(Settings(engine=EngineSettings(run=place)), Path(place))
     assert not Path("nowhere").exists()
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("more", [16, 48, 96])
+def test_an_address_space_that_is_too_small(more: int, tmp_path: Path) -> None:
+    script = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from mooring.admin.main import main\n"
+        "from mooring.admin.serving import serve\n"
+        "pages = int(Path('/proc/self/statm').read_text().split()[0])\n"
+        f"most = pages * resource.getpagesize() + ({more} << 20)\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (most, most))\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "serve", "--port", "0", "--data", tmp_path / "data"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "raise its limits (ulimit -v, " in done.stderr.splitlines()[-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -21,6 +22,10 @@ from mooring.model.errors import NO_ROOM, MooringError
 from mooring.version import VERSION
 
 _INNER_COMMAND = "serve-snapshots"
+_NO_MEMORY = (
+    "the system gives this process no more memory, or no more threads: raise its limits "
+    "(ulimit -v, ulimit -u, or MemoryMax and TasksMax of its unit)"
+)
 DESCRIPTION = "Mooring's server: block-storage disks and instant snapshots, with Lightsail's API."
 
 
@@ -50,7 +55,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MooringError as error:
         print(f"mooringd: {error}", file=sys.stderr)
         return 2
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "new thread" not in str(error):
+            raise
+        print(f"mooringd: {_NO_MEMORY}", file=sys.stderr)
+        return 2
     except OSError as error:
+        if error.errno == errno.ENOMEM:
+            print(f"mooringd: {_NO_MEMORY}", file=sys.stderr)
+            return 2
         if error.filename is None and error.errno not in NO_ROOM:
             raise
         print(f"mooringd: {_told(error, data, owner)}", file=sys.stderr)
