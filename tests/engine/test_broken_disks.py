@@ -30,6 +30,7 @@ def test_disk_in_use_by_a_foreign_process_is_left_alone(qemu: QemuHarness) -> No
     )
     try:
         eventually(lambda: any(str(top) in link for link in open_files(foreign.pid)))
+        eventually(lambda: f":{top.stat().st_ino} " in Path("/proc/locks").read_text())
         for action in (
             lambda: qemu.engine.attach(instance, export),
             lambda: qemu.engine.freeze({export.disk_id: new_id()}),
