@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from mooring.admin.health import vaults
-from mooring.admin.health.vaults import vault_findings
+from mooring.admin.health.vaults import PATIENCE, vault_findings
 from mooring.config.settings import Region, S3Settings, Settings
 from mooring.host import room
+from mooring.vault.store.retrying import Patience
 from tests.admin.servers import REGION, ZONE, blocks, settings_at, store
 
 
@@ -27,8 +27,8 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     return made
 
 
-def only(settings: Settings) -> tuple[bool, str]:
-    (found,) = vault_findings(settings)
+def only(settings: Settings, patience: Patience = PATIENCE) -> tuple[bool, str]:
+    (found,) = vault_findings(settings, patience)
     return found
 
 
@@ -97,14 +97,13 @@ def test_one_that_is_damaged_or_short_of_room(
 def test_a_bucket_whose_service_is_away(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vaults, "PATIENCE_SECONDS", 0.2)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
     with closing(socket.create_server(("127.0.0.1", 0))) as reserved:
         endpoint = f"http://127.0.0.1:{reserved.getsockname()[1]}"
     region = replace(settings.regions[REGION], vault="s3://bucket/x")
     s3 = S3Settings(endpoint=endpoint, region="us-east-1")
-    ok, text = only(replace(settings, regions={REGION: region}, s3=s3))
+    ok, text = only(replace(settings, regions={REGION: region}, s3=s3), Patience(retry_seconds=0.2))
     assert not ok
     assert "s3://bucket/x cannot be used: could not read vault" in text
 

@@ -1,14 +1,16 @@
-"""Stores that crash, and forget what was not made durable."""
+"""Stores that fail, are interrupted, crash, and forget what was not made durable."""
 
 from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from mooring.model.extents import Buffer
 from mooring.vault.store.directory import DirectoryStore
+from mooring.vault.store.interface import Store, Upload
 from mooring.vault.store.memory import MemoryStore, MemoryUpload
+from mooring.vault.store.wrapper import StoreWrapper, UploadWrapper
 
 
 class WithoutHoles(DirectoryStore):
@@ -20,6 +22,76 @@ class WithoutHoles(DirectoryStore):
 
     def punch(self, name: str, ranges: Sequence[tuple[int, int]]) -> None:
         raise AssertionError("nobody may ask for that")
+
+
+Before = Callable[[str, str], object]
+"""Called with an operation and the name that it is about; what it raises, the operation raises."""
+
+
+class InterruptedStore(StoreWrapper):
+    """Lets something happen before each operation; to give an uploaded object its name is `put`."""
+
+    def __init__(self, inner: Store, before: Before) -> None:
+        super().__init__(inner)
+        self.before = before
+
+    def upload(self) -> Upload:
+        self.before("upload", "")
+        return _InterruptedUpload(self.inner.upload(), self)
+
+    def put(self, name: str, data: Buffer, *, replace: bool = True) -> bool:
+        self.before("put", name)
+        return super().put(name, data, replace=replace)
+
+    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        self.before("get", name)
+        return super().get(name, offset, length)
+
+    def tail(self, name: str, length: int) -> tuple[bytes, int]:
+        self.before("tail", name)
+        return super().tail(name, length)
+
+    def names(self, prefix: str) -> Iterator[str]:
+        self.before("names", prefix)
+        yield from list(super().names(prefix))
+
+    def rename(self, old: str, new: str) -> None:
+        self.before("rename", old)
+        super().rename(old, new)
+
+    def delete(self, name: str) -> None:
+        self.before("delete", name)
+        super().delete(name)
+
+    def barrier(self, names: Iterable[str]) -> None:
+        chosen = list(names)
+        self.before("barrier", "")
+        super().barrier(chosen)
+
+    def punch(self, name: str, ranges: Sequence[tuple[int, int]]) -> None:
+        self.before("punch", name)
+        super().punch(name, ranges)
+
+
+class _InterruptedUpload(UploadWrapper):
+    def __init__(self, inner: Upload, store: InterruptedStore) -> None:
+        super().__init__(inner)
+        self._store = store
+
+    def commit(self, name: str) -> None:
+        self._store.before("put", name)
+        super().commit(name)
+
+
+def once(wanted: Callable[[str, str], bool], act: Callable[[], object]) -> Before:
+    """Does that before the first operation that is wanted."""
+    waiting = [act]
+
+    def before(operation: str, name: str) -> None:
+        if waiting and wanted(operation, name):
+            waiting.pop()()
+
+    return before
 
 
 class Crash(BaseException):

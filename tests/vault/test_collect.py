@@ -7,14 +7,14 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mooring.model.clock import ManualClock, SystemClock
 from mooring.model.errors import DamageError, DiskFullError, SnapshotNotInVaultError, VaultError
-from mooring.model.extents import BLOCK_SIZE, Buffer
+from mooring.model.extents import BLOCK_SIZE
 from mooring.vault.claims.margins import MARGINS
 from mooring.vault.store.directory import DirectoryStore
 from mooring.vault.store.memory import MemoryStore
@@ -22,6 +22,7 @@ from mooring.vault.vault import Vault
 from mooring.vault.writing.writer import SnapshotWriter
 from tests.vault.conftest import SMALL
 from tests.vault.disks import Disk, check_all, content, info, objects
+from tests.vault.faults import InterruptedStore, once
 
 rng = random.Random(5)
 
@@ -177,18 +178,6 @@ def test_a_parent_deleted_meanwhile_stays_readable_for_its_child(
     check_all(other, {"b": b})
 
 
-class Meanwhile(MemoryStore):
-    """Lets something happen just before names are listed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.before: dict[str, Callable[[], object]] = {}
-
-    def names(self, prefix: str) -> Iterator[str]:
-        self.before.pop(prefix, lambda: None)()
-        return super().names(prefix)
-
-
 @pytest.mark.parametrize("moment", ["segments/", "deleted/", "claims/", "roots/"])
 def test_the_cover_passes_to_a_child_during_a_collection(
     vault: Vault, memory: MemoryStore, clock: ManualClock, moment: str
@@ -196,8 +185,6 @@ def test_the_cover_passes_to_a_child_during_a_collection(
     """A child is begun and its parent deleted, or all of it once more, at each moment."""
     for generations in (1, 2):
         a = fill(vault, f"a{generations}")
-        meanwhile = Meanwhile()
-        meanwhile.objects = memory.objects
         writers: list[SnapshotWriter] = []
 
         def pass_on(
@@ -210,8 +197,9 @@ def test_the_cover_passes_to_a_child_during_a_collection(
                     writers.pop().commit()
                 vault.delete(name)
 
+        meanwhile = InterruptedStore(memory, lambda *_: None)
         with Vault.create_or_open(meanwhile, clock) as collecting:
-            meanwhile.before[moment] = pass_on
+            meanwhile.before = once(lambda *call: call == ("names", moment), pass_on)
             collecting.collect()
         child = writers[0].commit().id
         with vault.open(child) as reader:
@@ -233,19 +221,13 @@ def test_tombstones_go_after_some_minutes(
 
 
 def test_a_full_disk_can_be_emptied(vault: Vault, memory: MemoryStore, clock: ManualClock) -> None:
-    class Full(MemoryStore):
-        """A disk on which not even a rename has room."""
-
-        def put(self, name: str, data: Buffer, *, replace: bool = True) -> bool:
+    def full(operation: str, name: str) -> None:
+        """Not even a rename has room."""
+        if operation in ("put", "rename"):
             raise DiskFullError(name)
 
-        def rename(self, old: str, new: str) -> None:
-            raise DiskFullError(new)
-
     fill(vault, "a")
-    full = Full()
-    full.objects = memory.objects
-    with Vault.create_or_open(full, clock) as opened:
+    with Vault.create_or_open(InterruptedStore(memory, full), clock) as opened:
         opened.delete("a")
         opened.collect()
 
@@ -275,37 +257,30 @@ def test_a_reader_without_one_is_told(vault: Vault, other: Vault) -> None:
 
 
 def test_what_a_dead_writer_left_goes_after_an_hour(
-    vault: Vault,
-    other: Vault,
-    memory: MemoryStore,
-    clock: ManualClock,
-    monkeypatch: pytest.MonkeyPatch,
+    other: Vault, memory: MemoryStore, clock: ManualClock
 ) -> None:
-    writer = vault.begin(info("a"))
-    writer.write(0, rng.randbytes(8000 * BLOCK_SIZE))
-    assert segments(memory)
-    clock.advance(MARGINS.claim_expires_ms / 1000)
-    assert other.collect().segments_deleted == 0
-    clock.advance(1)
+    calls: list[tuple[str, str]] = []
+    watched = InterruptedStore(memory, lambda *call: calls.append(call))
+    with Vault.create_or_open(watched, clock, SMALL) as vault:
+        writer = vault.begin(info("a"))
+        writer.write(0, rng.randbytes(8000 * BLOCK_SIZE))
+        assert segments(memory)
+        clock.advance(MARGINS.claim_expires_ms / 1000)
+        assert other.collect().segments_deleted == 0
+        clock.advance(1)
 
-    report = other.collect()
+        report = other.collect()
 
-    assert report.claims_expired == 1
-    assert objects(memory) == ["vault"]
-    names: list[str] = []
-    put = memory.put
-
-    def noted(name: str, data: Buffer, *, replace: bool = True) -> bool:
-        names.append(name)
-        return put(name, data, replace=replace)
-
-    monkeypatch.setattr(memory, "put", noted)
-    with pytest.raises(VaultError, match="the claim for snapshot a expired"):
-        writer.commit()
-    # Not even for a moment was there a root that lacked something.
-    assert names
-    assert "roots/a" not in names
-    writer.abort()
+        assert report.claims_expired == 1
+        assert objects(memory) == ["vault"]
+        calls.clear()
+        with pytest.raises(VaultError, match="the claim for snapshot a expired"):
+            writer.commit()
+        written = [name for operation, name in calls if operation == "put"]
+        # Not even for a moment was there a root that lacked something.
+        assert written
+        assert "roots/a" not in written
+        writer.abort()
     # By now somebody might share what it wrote, so it is left to the collector.
     other.collect()
     assert objects(memory) == ["vault"]
@@ -326,17 +301,11 @@ def test_a_slow_writer_renews_its_claim(vault: Vault, other: Vault, clock: Manua
 def test_a_claim_lost_while_the_root_is_written(
     vault: Vault, other: Vault, memory: MemoryStore, clock: ManualClock
 ) -> None:
-    class Late(MemoryStore):
-        """Stops for hours just before the root appears."""
+    def hours_pass() -> None:
+        clock.advance(MARGINS.claim_expires_ms / 1000 + 1)
+        other.collect()
 
-        def put(self, name: str, data: Buffer, *, replace: bool = True) -> bool:
-            if name == "roots/a":
-                clock.advance(MARGINS.claim_expires_ms / 1000 + 1)
-                other.collect()
-            return super().put(name, data, replace=replace)
-
-    late = Late()
-    late.objects = memory.objects
+    late = InterruptedStore(memory, once(lambda *call: call == ("put", "roots/a"), hours_pass))
     with Vault.create_or_open(late, clock, SMALL) as stalled:
         writer = stalled.begin(info("a"))
         writer.write(0, rng.randbytes(600 * BLOCK_SIZE))

@@ -27,7 +27,7 @@ from mooring.vault.store.memory import MemoryStore
 from mooring.vault.vault import Vault, VaultOptions
 from tests.vault.conftest import SMALL
 from tests.vault.disks import Disk, check_all, content, info
-from tests.vault.faults import Crash, CrashingStore
+from tests.vault.faults import Crash, CrashingStore, InterruptedStore, once
 from tests.vault.store.buckets import service
 
 SECRET = b"the same for both"
@@ -405,6 +405,10 @@ def test_a_collector_gives_way_and_a_copy_waits(
     assert not [name for name in target.objects if name.startswith("claims/")]
 
 
+def looks_at_a_segment(operation: str, name: str) -> bool:
+    return operation == "tail" and name.startswith(SEGMENTS)
+
+
 def test_a_deletion_meanwhile_is_no_damage_of_others(clock: ManualClock) -> None:
     """The snapshots share segments; what the deleted one alone needed is gone from them."""
     rng = random.Random(1)
@@ -420,22 +424,19 @@ def test_a_deletion_meanwhile_is_no_damage_of_others(clock: ManualClock) -> None
             new.write(writer, frame * FRAME_BLOCKS, content(rng, FRAME_BLOCKS))
         writer.commit()
 
-    class Watched(MemoryStore):
-        deleted = False
+    deleted: list[str] = []
 
-        def tail(self, name: str, length: int) -> tuple[bytes, int]:
-            if name.startswith(SEGMENTS) and not self.deleted:
-                self.deleted = True
-                vault.delete("a")
-                assert vault.collect().segments_punched > 0
-            return super().tail(name, length)
+    def delete() -> None:
+        deleted.append("a")
+        vault.delete("a")
+        assert vault.collect().segments_punched > 0
 
-    target = Watched()
+    target = InterruptedStore(MemoryStore(), once(looks_at_a_segment, delete))
 
     with vault:
         done = vault.replicate(target)
 
-    assert target.deleted
+    assert deleted
     assert done.problems == {}
     assert done.copied == ["b"]
     with opened(target, clock) as copy:
@@ -455,18 +456,12 @@ def test_several_deletions_meanwhile_are_no_trouble(clock: ManualClock) -> None:
         if name == "b":
             kept = disk.copy()
 
-    class Watched(MemoryStore):
-        deleted = False
+    def delete() -> None:
+        vault.delete("a")
+        vault.delete("c")
+        assert vault.collect().segments_punched > 0
 
-        def tail(self, name: str, length: int) -> tuple[bytes, int]:
-            if name.startswith(SEGMENTS) and not self.deleted:
-                self.deleted = True
-                vault.delete("a")
-                vault.delete("c")
-                assert vault.collect().segments_punched > 0
-            return super().tail(name, length)
-
-    target = Watched()
+    target = InterruptedStore(MemoryStore(), once(looks_at_a_segment, delete))
 
     with vault:
         done = vault.replicate(target)

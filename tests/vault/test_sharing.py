@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import random
 import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 
 from mooring.model.clock import ManualClock
 from mooring.model.errors import DamageError, DiskFullError, VaultError
-from mooring.model.extents import BLOCK_SIZE, Buffer
+from mooring.model.extents import BLOCK_SIZE
 from mooring.model.ids import RandomIds
 from mooring.vault.claims.claims import Claims
 from mooring.vault.claims.margins import MARGINS
@@ -21,13 +20,14 @@ from mooring.vault.format import key
 from mooring.vault.format.cipher import Clear
 from mooring.vault.format.layout import FRAME_BLOCKS, FRAME_BYTES
 from mooring.vault.format.root import Root, Statistics
+from mooring.vault.store.interface import Store
 from mooring.vault.store.memory import MemoryStore
 from mooring.vault.vault import Vault, VaultOptions
 from mooring.vault.writing.digest_index import DigestIndex, Place
 from mooring.vault.writing.sharing import ASK_AGAIN_SECONDS, REFRESH_SECONDS
 from tests.vault.conftest import SMALL_SEGMENTS
 from tests.vault.disks import Disk, check_all, content, info, store
-from tests.vault.faults import Crash, CrashingStore
+from tests.vault.faults import Crash, CrashingStore, InterruptedStore, once
 from tests.vault.turns import Turns, TurnStore
 
 BLOCKS = 10 * FRAME_BLOCKS
@@ -35,9 +35,7 @@ DATA = random.Random(8).randbytes(BLOCKS * BLOCK_SIZE)
 DISK = Disk(blocks={i: DATA[i * BLOCK_SIZE : (i + 1) * BLOCK_SIZE] for i in range(BLOCKS)})
 
 
-def opened(
-    memory: MemoryStore, clock: ManualClock, *, secret: bytes | None = None, **more: Any
-) -> Vault:
+def opened(memory: Store, clock: ManualClock, *, secret: bytes | None = None, **more: Any) -> Vault:
     options = VaultOptions(**{"threads": 1, "segment_bytes": SMALL_SEGMENTS, **more})
     return Vault.create_or_open(memory, clock, options, secret=secret)
 
@@ -239,21 +237,6 @@ def test_nothing_is_shared_while_a_collection_runs(
     assert done.shared_bytes == len(DATA) // 2
 
 
-class Stalled(MemoryStore):
-    """Stands still before the first deletion of a segment."""
-
-    def __init__(self, objects: dict[str, bytes], meanwhile: Callable[[], object]) -> None:
-        super().__init__()
-        self.objects = objects
-        self._meanwhile = meanwhile
-
-    def tail(self, name: str, length: int) -> tuple[bytes, int]:
-        if length == 0:
-            self._meanwhile()
-            self._meanwhile = lambda: None
-        return super().tail(name, length)
-
-
 def test_a_collector_taken_for_dead_deletes_nothing(
     vault: Vault, memory: MemoryStore, clock: ManualClock
 ) -> None:
@@ -266,8 +249,10 @@ def test_a_collector_taken_for_dead_deletes_nothing(
             memory.delete(name)
         assert statistics(store(vault, "b", {0: DATA})).shared_bytes == len(DATA)
 
+    # It looks at a segment before it deletes it.
+    late = InterruptedStore(memory, once(lambda operation, _: operation == "tail", an_hour_passes))
     with (
-        opened(Stalled(memory.objects, an_hour_passes), clock) as stalled,
+        opened(late, clock) as stalled,
         pytest.raises(VaultError, match="the claim for a collect expired"),
     ):
         stalled.collect()
@@ -295,20 +280,16 @@ def test_an_upload_taken_for_dead_removes_nothing(
 def test_a_full_disk_is_emptied_without_a_mark(memory: MemoryStore, clock: ManualClock) -> None:
     """Until there is room for one: then all is looked at anew."""
 
-    class Full(MemoryStore):
-        marked = False
+    marked: list[str] = []
 
-        def put(self, name: str, data: Buffer, *, replace: bool = True) -> bool:
-            if len(segments(self)) == count:
+    def full(operation: str, name: str) -> None:
+        if operation == "put":
+            if len(segments(memory)) == count:
                 raise DiskFullError(name)
-            self.marked = True
-            return super().put(name, data, replace=replace)
-
-        def names(self, prefix: str) -> Iterator[str]:
-            if prefix == "segments/" and self.marked:
-                # Somebody has begun to use what was about to be deleted.
-                share()
-            return super().names(prefix)
+            marked.append(name)
+        if operation == "names" and name == "segments/" and marked:
+            # Somebody has begun to use what was about to be deleted.
+            share()
 
     def share() -> None:
         if "roots/b" not in memory.objects:
@@ -316,16 +297,14 @@ def test_a_full_disk_is_emptied_without_a_mark(memory: MemoryStore, clock: Manua
             with vault.begin(info("b"), "c") as writer:
                 writer.commit()
 
-    full = Full()
-    full.objects = memory.objects
     with opened(memory, clock) as vault:
         store(vault, "a", {0: DATA})
         store(vault, "c", {0: DATA[::-1]})
         vault.delete("a")
         count = len(segments(memory))
-        with opened(full, clock) as collecting:
+        with opened(InterruptedStore(memory, full), clock) as collecting:
             collecting.collect()
-        assert full.marked
+        assert marked
         assert len(segments(memory)) < count
         assert set(vault.snapshot_ids()) == {"b", "c"}
         assert vault.verify() == []

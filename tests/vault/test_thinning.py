@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mooring.model.clock import ManualClock, SystemClock
 from mooring.model.errors import DamageError, SnapshotNotInVaultError, StoreError
-from mooring.model.extents import BLOCK_SIZE, Buffer
+from mooring.model.extents import BLOCK_SIZE
 from mooring.vault.claims.margins import MARGINS
 from mooring.vault.format.layout import FRAME_BLOCKS, SEGMENTS, segment_id
 from mooring.vault.format.segment_table import END, THINNED, WHOLE
 from mooring.vault.keeping.scrub import scrub
 from mooring.vault.store.interface import Store
-from mooring.vault.store.memory import MemoryStore, MemoryUpload
+from mooring.vault.store.memory import MemoryStore
 from mooring.vault.vault import Vault
 from tests.vault.disks import Disk, check_all, content, info
-from tests.vault.faults import Crash, CrashingStore, WithoutHoles
+from tests.vault.faults import Crash, CrashingStore, InterruptedStore, WithoutHoles, once
 from tests.vault.store.buckets import service
 
 BLOCKS = 5 * FRAME_BLOCKS
@@ -159,29 +159,24 @@ def test_a_damaged_frame_that_is_needed_stays_as_it_is(clock: ManualClock) -> No
         assert report.segments_deleted == 0
 
 
-class Failing(MemoryStore):
-    """Has no room when a segment is to be written again."""
-
-    fails = False
-
-    def upload(self) -> MemoryUpload:
-        if self.fails:
-            raise StoreError("the network is down")
-        return super().upload()
-
-
 def test_one_that_fails_leaves_all_as_it_was(clock: ManualClock) -> None:
-    store = Failing(can_punch=False)
+    memory = MemoryStore(can_punch=False)
+    store = InterruptedStore(memory, lambda *_: None)
+
+    def fail(operation: str, name: str) -> None:
+        if operation == "upload":
+            raise StoreError("the network is down")
+
     with Vault.create_or_open(store, clock) as vault:
         disks = fill(vault)
         vault.delete("a")
         del disks["a"]
-        before = dict(store.objects)
-        store.fails = True
+        before = dict(memory.objects)
+        store.before = fail
         with pytest.raises(StoreError):
             vault.collect()
-        assert {name: store.objects.get(name) for name in before} == before
-        store.fails = False
+        assert {name: memory.objects.get(name) for name in before} == before
+        store.before = lambda *_: None
         assert vault.collect().segments_rewritten == 1
         check_all(vault, disks)
 
@@ -254,24 +249,14 @@ def test_a_flipped_bit_is_never_read_as_content() -> None:
     assert complaints > 0.9 * len(places)
 
 
-class OneSlowSegment(MemoryStore):
-    """Lets something happen before a segment that is written again gets its name."""
-
-    def __init__(self) -> None:
-        super().__init__(can_punch=False)
-        self.before_put: Callable[[], object] = lambda: None
-
-    def put(self, name: str, data: Buffer, *, replace: bool = True) -> bool:
-        if segment_id(name) is not None and name in self.objects:
-            act = self.before_put
-            self.before_put = lambda: None
-            act()
-        return super().put(name, data, replace=replace)
-
-
 def test_two_collectors_at_once(clock: ManualClock) -> None:
     """The slower one saw less as dead than the one that overtakes it."""
-    store = OneSlowSegment()
+    memory = MemoryStore(can_punch=False)
+    store = InterruptedStore(memory, lambda *_: None)
+
+    def written_again(operation: str, name: str) -> bool:
+        return operation == "put" and segment_id(name) is not None and name in memory.objects
+
     with Vault.create_or_open(store, clock) as one, Vault.create_or_open(store, clock) as other:
         disks = fill(one)
         one.delete("a")
@@ -284,7 +269,7 @@ def test_two_collectors_at_once(clock: ManualClock) -> None:
                 writer.commit()
             other.collect()
 
-        store.before_put = overtake
+        store.before = once(written_again, overtake)
         one.collect()
 
         check_all(other, disks)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
-from mooring.model.extents import Buffer
-from mooring.vault.store.memory import MemoryStore, MemoryUpload
+from mooring.vault.store.memory import MemoryStore
+from tests.vault.faults import InterruptedStore
 
 
 class Turns:
@@ -61,49 +61,8 @@ class Turns:
         self._changed.notify_all()
 
 
-class TurnStore(MemoryStore):
-    """One server's way to the objects of a store that it has in common with others."""
+class TurnStore(InterruptedStore):
+    """One server's way to a store that it has in common with others."""
 
     def __init__(self, common: MemoryStore, turns: Turns) -> None:
-        super().__init__(can_punch=common.can_punch)
-        self.objects = common.objects
-        self.holes = common.holes
-        self._lock = common._lock
-        self._turns = turns
-
-    def upload(self) -> MemoryUpload:
-        self._turns.take(self)
-        return super().upload()
-
-    def put(self, name: str, data: Buffer, *, replace: bool = True) -> bool:
-        self._turns.take(self)
-        return super().put(name, data, replace=replace)
-
-    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
-        self._turns.take(self)
-        return super().get(name, offset, length)
-
-    def tail(self, name: str, length: int) -> tuple[bytes, int]:
-        self._turns.take(self)
-        return super().tail(name, length)
-
-    def names(self, prefix: str) -> Iterator[str]:
-        self._turns.take(self)
-        yield from list(super().names(prefix))
-
-    def rename(self, old: str, new: str) -> None:
-        self._turns.take(self)
-        super().rename(old, new)
-
-    def delete(self, name: str) -> None:
-        self._turns.take(self)
-        super().delete(name)
-
-    def barrier(self, names: Iterable[str]) -> None:
-        chosen = list(names)
-        self._turns.take(self)
-        super().barrier(chosen)
-
-    def punch(self, name: str, ranges: Sequence[tuple[int, int]]) -> None:
-        self._turns.take(self)
-        super().punch(name, ranges)
+        super().__init__(common, lambda *_: turns.take(self))

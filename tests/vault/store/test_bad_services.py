@@ -17,7 +17,7 @@ import pytest
 from mooring.model.clock import ManualClock
 from mooring.model.errors import DamageError, StoreError
 from mooring.model.extents import BLOCK_SIZE
-from mooring.vault.store import s3
+from mooring.vault.store.retrying import PATIENCE, Patience
 from mooring.vault.store.s3 import S3Store
 from mooring.vault.vault import Vault
 from tests.vault.disks import Disk, check_all, content, info
@@ -96,7 +96,9 @@ class Between(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def between(running: Service, faults: tuple[str, ...]) -> Iterator[tuple[Any, S3Store]]:
+def between(
+    running: Service, faults: tuple[str, ...], patience: Patience = PATIENCE
+) -> Iterator[tuple[Any, S3Store]]:
     kind: Any = type(
         "Handler",
         (Between,),
@@ -108,7 +110,7 @@ def between(running: Service, faults: tuple[str, ...]) -> Iterator[tuple[Any, S3
     thread.start()
     try:
         options = {**running.options(), "endpoint": f"http://127.0.0.1:{server.server_port}"}
-        store = S3Store(f"s3://{running.bucket()}/vault", options)
+        store = S3Store(f"s3://{running.bucket()}/vault", options, patience=patience)
         kind.faults = faults
         yield kind, store
     finally:
@@ -174,9 +176,8 @@ def test_a_service_that_lies_about_bytes(running: Service) -> None:
 
 
 def test_a_service_that_hangs(running: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3, "REQUEST_SECONDS", 0.3)
-    monkeypatch.setattr(s3, "RETRY_SECONDS", 1)
-    with between(running, ()) as (handler, store):
+    hasty = Patience(request_seconds=0.3, retry_seconds=1)
+    with between(running, (), hasty) as (handler, store):
         store.put("a", bytes(BLOCK_SIZE))
         handler.faults, handler.often = ("slow",), 1.0
         monkeypatch.setattr(time, "sleep", lambda _: threading.Event().wait(1))

@@ -9,13 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from mooring.host.pace import Pace
+from mooring.model.clock import ManualClock
 from mooring.model.errors import ObjectNotFoundError, StoreError, VaultAwayError
 from mooring.vault.store.directory import DirectoryStore
 from mooring.vault.store.interface import Store
+from mooring.vault.store.limited import LimitedStore
 from mooring.vault.store.memory import MemoryStore
 from tests.vault.store.buckets import URL, Service, given_store, service
 
 MAKERS: dict[str, Callable[[Path, Service], Store]] = {
+    "limited": lambda _path, _service: LimitedStore(MemoryStore(), Pace(ManualClock(), 1 << 20)),
     "directory": lambda path, _: DirectoryStore(path / "vault"),
     "memory": lambda _path, _service: MemoryStore(),
     "s3": lambda _, service: service.store(),

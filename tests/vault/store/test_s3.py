@@ -15,7 +15,7 @@ from mooring.model.clock import ManualClock
 from mooring.model.errors import ConfigurationError, StoreError
 from mooring.model.extents import BLOCK_SIZE
 from mooring.vault.format.layout import SEGMENTS
-from mooring.vault.store import s3
+from mooring.vault.store.retrying import Patience
 from mooring.vault.store.s3 import S3Store
 from mooring.vault.vault import Vault
 from tests.vault.disks import Disk, check_all, info
@@ -85,8 +85,7 @@ def test_addresses_that_are_none(url: str) -> None:
         S3Store(url, {"region": "us-east-1"})
 
 
-def test_a_service_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3, "RETRY_SECONDS", 0.2)
+def test_a_service_that_is_away() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as reserved:
         port = reserved.getsockname()[1]
     options = {
@@ -95,7 +94,8 @@ def test_a_service_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
         "access_key_id": "a",
         "secret_access_key": "b",
     }
-    store = S3Store("s3://bucket", options)
+    hasty = Patience(retry_seconds=0.2)
+    store = S3Store("s3://bucket", options, patience=hasty, clock=ManualClock())
     with pytest.raises(StoreError, match="could not write a in the vault s3://bucket"):
         store.put("a", b"x")
 

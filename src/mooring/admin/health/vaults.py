@@ -17,29 +17,29 @@ from mooring.model.errors import (
 )
 from mooring.model.ids import RandomIds
 from mooring.vault.store.place import Store, is_bucket, open_place
+from mooring.vault.store.retrying import Patience
 from mooring.vault.vault import Vault, has_header
 from mooring.wiring.vaults import open_vault_in, replica_place, s3_options, vault_place
 
-PATIENCE_SECONDS = 5.0
-"""How long a service that fails is asked again; a server is more patient."""
+PATIENCE = Patience(retry_seconds=5.0)
+"""With a service that fails; a server has more."""
 
 _PROBE = "probe-"
 
 
-def vault_findings(settings: Settings) -> Iterator[tuple[bool, str]]:
+def vault_findings(settings: Settings, patience: Patience = PATIENCE) -> Iterator[tuple[bool, str]]:
     """For each vault and copy of the settings: whether all is well, and what was found."""
     for region, one in settings.regions.items():
-        place = vault_place(settings, region)
-        yield _examine(settings, region, place, f"vault of {region}", named=bool(one.vault))
+        place, named = vault_place(settings, region), bool(one.vault)
+        yield _examine(settings, region, place, patience, named=named, copy=False)
         if replica := replica_place(settings, region):
-            what = f"copy of the vault of {region}"
-            yield _examine(settings, region, replica, what, named=True, copy=True)
+            yield _examine(settings, region, replica, patience, named=True, copy=True)
 
 
 def _examine(
-    settings: Settings, region: str, place: str, what: str, *, named: bool, copy: bool = False
+    settings: Settings, region: str, place: str, patience: Patience, *, named: bool, copy: bool
 ) -> tuple[bool, str]:
-    where = f"{what}: {place}"
+    where = f"{'copy of the ' if copy else ''}vault of {region}: {place}"
     if not is_bucket(place) and not Path(place).is_dir():
         if problem := None if copy else missing_vault(settings, region):
             return False, f"{where} {problem}"
@@ -49,7 +49,7 @@ def _examine(
             return True, f"{where}: not there yet; `mooringd serve` makes it"
         return False, f"{where} is away: mount it, or make the directory if it is to be a new one"
     try:
-        store = open_place(place, s3_options(settings), retry_seconds=PATIENCE_SECONDS)
+        store = open_place(place, s3_options(settings), patience=patience)
         if not has_header(store):
             if problem := None if copy else missing_vault(settings, region):
                 return False, f"{where} {problem}"

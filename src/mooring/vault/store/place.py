@@ -8,6 +8,7 @@ from pathlib import Path
 from mooring.model.errors import ConfigurationError, VaultAwayError
 from mooring.vault.store.directory import DirectoryStore
 from mooring.vault.store.interface import Store
+from mooring.vault.store.retrying import PATIENCE, Patience
 
 __all__ = ["Store", "is_bucket", "open_place"]
 
@@ -23,20 +24,20 @@ def open_place(
     place: str,
     options: Mapping[str, str],
     *,
-    retry_seconds: float | None = None,
+    patience: Patience = PATIENCE,
     make: bool = True,
 ) -> Store:
     """Open the store in a directory, which is made if need be, or in a bucket.
 
     Without `make` the directory must be there, or VaultAwayError is raised.
 
-    `options` and `retry_seconds` are those of S3Store. Raises ConfigurationError, StoreError.
+    `options` and `patience` are those of S3Store. Raises ConfigurationError, StoreError.
     """
     if is_bucket(place):
         # Its library is an extra, and takes its time to load.
         from mooring.vault.store.s3 import S3Store
 
-        return S3Store(place, options, retry_seconds=retry_seconds)
+        return S3Store(place, options, patience=patience)
     if not make and not Path(place).is_dir():
         raise VaultAwayError(f"{place} is away: mount it, or put it back")
     return DirectoryStore(Path(place))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import random
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import IO, Any, TypeVar
+from typing import IO, Any
 
-from mooring.model.clock import SystemClock
+from mooring.model.clock import Clock, SystemClock
 from mooring.model.errors import (
     ConfigurationError,
     ObjectNotFoundError,
@@ -18,6 +17,7 @@ from mooring.model.errors import (
 )
 from mooring.model.extents import Buffer
 from mooring.vault.store.names import check_name
+from mooring.vault.store.retrying import PATIENCE, Patience, Retrying
 
 try:
     import obstore
@@ -27,17 +27,6 @@ except ModuleNotFoundError as error:
     raise ConfigurationError(
         "a vault in a bucket needs obstore, which is missing: install mooring[s3]"
     ) from error
-
-T = TypeVar("T")
-
-REQUEST_SECONDS = 60
-"""How long one request may take; a part of a segment has 5 MiB."""
-
-RETRY_SECONDS = 120
-"""How long a failing request is repeated, after pauses that grow and vary."""
-
-_PAUSES = (0.1, 0.4, 1.6)
-_AT_ONCE_SECONDS = 1.0
 
 _IN_MEMORY = 8 * 1024 * 1024
 """What is larger waits in an unnamed temporary file until its name is known."""
@@ -59,25 +48,29 @@ class S3Store:
         url: str,
         options: Mapping[str, str] | None = None,
         *,
-        retry_seconds: float | None = None,
+        patience: Patience = PATIENCE,
+        clock: Clock | None = None,
     ) -> None:
         """`options` as obstore names them: `endpoint`, `region`, `access_key_id` and so on.
-
-        `retry_seconds`: how long a failing request is repeated, by default `RETRY_SECONDS`.
 
         Raises ConfigurationError for an address or options that are none.
         """
         self.url = url.rstrip("/")
         chosen = dict(options or {})
-        patience = RETRY_SECONDS if retry_seconds is None else retry_seconds
+        # What obstore has repeated for long is not tried again.
+        answers = (FileNotFoundError, AlreadyExistsError)
+        self._insist = Retrying(clock or SystemClock(), patience, BaseError, answers)
         self._held: tuple[str, bytes] | None = None
         plain = chosen.get("endpoint", "").startswith("http://")
         try:
             self._bucket = Bucket.from_url(
                 self.url,
                 config=chosen,  # type: ignore[arg-type]
-                client_options={"allow_http": plain, "timeout": timedelta(seconds=REQUEST_SECONDS)},
-                retry_config={"retry_timeout": timedelta(seconds=patience)},
+                client_options={
+                    "allow_http": plain,
+                    "timeout": timedelta(seconds=patience.request_seconds),
+                },
+                retry_config={"retry_timeout": timedelta(seconds=patience.retry_seconds)},
             )
         except (BaseError, ValueError) as error:
             raise ConfigurationError(f"the vault {url} cannot be opened: {error}") from error
@@ -110,7 +103,7 @@ class S3Store:
         content = bytes(data)
         with self._errors("write", name):
             try:
-                _insist(
+                self._insist(
                     lambda: obstore.put(
                         self._bucket,
                         path,
@@ -128,7 +121,7 @@ class S3Store:
         path = check_name(name)
         with self._errors("read", name):
             if offset == 0 and length is None:
-                return _insist(lambda: bytes(obstore.get(self._bucket, path).bytes()))
+                return self._insist(lambda: bytes(obstore.get(self._bucket, path).bytes()))
             # A range beyond the end is an error to S3, and the size is needed to tell.
             if length is None or length == 0:
                 return self._clamped(path, offset, length)
@@ -142,27 +135,27 @@ class S3Store:
         with self._errors("read", name):
             if length == 0:
                 return b"", self._size(path)
-            return _insist(lambda: self._tail(path, length))
+            return self._insist(lambda: self._tail(path, length))
 
     def names(self, prefix: str) -> Iterator[str]:
         folder = check_name(prefix.rstrip("/")) if prefix else None
         with self._errors("list", prefix):
             # In the order of names: what was cut short goes on behind the last one.
             last: str | None = None
-            while batch := _insist(lambda after=last: self._batch(folder, after)):  # type: ignore[misc]
+            while batch := self._insist(lambda after=last: self._batch(folder, after)):  # type: ignore[misc]
                 yield from batch
                 last = batch[-1]
 
     def rename(self, old: str, new: str) -> None:
         path, target = check_name(old), check_name(new)
         with self._errors("rename", old):
-            _insist(lambda: obstore.copy(self._bucket, path, target, overwrite=True))
-            _insist(lambda: obstore.delete(self._bucket, path))
+            self._insist(lambda: obstore.copy(self._bucket, path, target, overwrite=True))
+            self._insist(lambda: obstore.delete(self._bucket, path))
 
     def delete(self, name: str) -> None:
         path = check_name(name)
         with self._errors("delete", name), suppress(FileNotFoundError):
-            _insist(lambda: obstore.delete(self._bucket, path))
+            self._insist(lambda: obstore.delete(self._bucket, path))
 
     def barrier(self, names: Iterable[str]) -> None:
         """What the service has acknowledged is durable."""
@@ -185,7 +178,7 @@ class S3Store:
         """Connections are closed with the object."""
 
     def _size(self, path: str) -> int:
-        return _insist(lambda: int(obstore.head(self._bucket, path)["size"]))
+        return self._insist(lambda: int(obstore.head(self._bucket, path)["size"]))
 
     def _tail(self, path: str, length: int) -> tuple[bytes, int]:
         found = obstore.get(self._bucket, path, options={"range": {"suffix": length}})
@@ -203,7 +196,9 @@ class S3Store:
         end = size if length is None else min(size, offset + length)
         if end <= offset:
             return b""
-        return _insist(lambda: bytes(obstore.get_range(self._bucket, path, start=offset, end=end)))
+        return self._insist(
+            lambda: bytes(obstore.get_range(self._bucket, path, start=offset, end=end))
+        )
 
     @contextmanager
     def _errors(self, action: str, name: str) -> Iterator[None]:
@@ -243,7 +238,7 @@ class S3Upload:
         try:
             path = check_name(name)
             with self._store._errors("write", name):
-                _insist(lambda: self._put(path))
+                self._store._insist(lambda: self._put(path))
         finally:
             self.abort()
 
@@ -257,25 +252,6 @@ class S3Upload:
         if self._file is not None:
             self._file.close()
             self._file = None
-
-
-def _insist(work: Callable[[], T]) -> T:
-    """Do again what failed at once, as obstore does not when an answer was cut short.
-
-    Only for what may be repeated. What obstore has repeated for long is not tried again.
-    """
-    clock = SystemClock()
-    for pause in _PAUSES:
-        began = clock.monotonic()
-        try:
-            return work()
-        except (FileNotFoundError, AlreadyExistsError):
-            raise
-        except BaseError:
-            if clock.monotonic() - began > _AT_ONCE_SECONDS:
-                raise
-        clock.sleep(pause * random.uniform(0.5, 1.5))
-    return work()
 
 
 def _first_line(error: BaseException) -> str:

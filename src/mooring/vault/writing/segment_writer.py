@@ -7,7 +7,6 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from contextlib import suppress
 
-from mooring.host.pace import Pace
 from mooring.model.clock import Clock
 from mooring.model.errors import MooringError
 from mooring.vault.claims.claim import Claim
@@ -32,9 +31,7 @@ class SegmentWriter:
         sealers: Executor,
         limit: int = SEGMENT_BYTES,
         sealed: Callable[[bytes, SegmentTable], None] | None = None,
-        pace: Pace | None = None,
     ) -> None:
-        self._pace = Pace(clock, 0) if pace is None else pace
         self._store = store
         self._clock = clock
         self._owner = claim
@@ -65,7 +62,6 @@ class SegmentWriter:
         """Append a frame; return its segment and its number there. Raises DiskFullError."""
         segment = self.reserve(len(frame.stored))
         assert self._upload is not None
-        self._pace.spend(len(frame.stored))
         self._upload.write(frame.stored)
         self.stored_bytes += len(frame.stored)
         return segment, self._table.add(frame)

@@ -31,6 +31,7 @@ from mooring.vault.format.segment_table import SHARED_ABOVE_BYTES
 from mooring.vault.reading.compare import Comparison
 from mooring.vault.reading.frames import FrameKey
 from mooring.vault.reading.workshop import Workshop
+from mooring.vault.store.limited import LimitedStore
 from mooring.vault.writing.consolidation import Scatter, consolidated
 from mooring.vault.writing.framing import Gather
 from mooring.vault.writing.map_editor import MapEditor
@@ -87,13 +88,12 @@ class SnapshotWriter:
         self._packers = workshop.workers
         self._shares = None if tools.sharing is None else tools.sharing.shares(claim)
         self._segments = SegmentWriter(
-            workshop.store,
+            LimitedStore(workshop.store, tools.pace),
             workshop.clock,
             claim,
             tools.sealers,
             tools.segment_bytes,
             None if self._shares is None else self._shares.sealed,
-            tools.pace,
         )
         table = None if parent is None else parent.table
         frames = workshop.frames
