@@ -164,3 +164,15 @@ def test_there_are_no_other_requests() -> None:
         status, name, message = error_of(reply)
         assert (status, name) == (400, "UnknownOperationException")
         assert message.startswith("Mooring has no request 'weather' of its own; known: uri, ")
+
+
+def test_a_browser_that_asks_whether_another_site_may_is_not_told_so() -> None:
+    asked = {
+        "Origin": "https://example.org",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "content-type",
+    }
+    reply = Door().send("OPTIONS", "/mooring/grant", asked)
+
+    assert reply.status == 404
+    assert not any(name.startswith("access-control") for name in reply.headers)
