@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import subprocess
 import threading
 import time
@@ -198,6 +200,95 @@ def test_a_guest_thawed_by_somebody_else_was_not_at_rest(agent: Agent) -> None:
     agent.frozen = False
 
     assert not means.thaw(1.0)
+
+
+class Stranger:
+    """Says what it is told to say, over and over, whatever it is asked."""
+
+    def __init__(self, path: Path, says: bytes, endless: bool) -> None:
+        self._says = says
+        self._endless = endless
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen(1)
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                with client, contextlib.suppress(OSError):
+                    client.sendall(self._says)
+                    while client.recv(4096) or self._endless:
+                        client.sendall(self._says)
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
+
+
+STRANGERS = {
+    "nothing": (b"", False),
+    "garbage": (b"\x00\x80garbage\n", False),
+    "an endless line": (b"x" * 65536, True),
+    "lines without end": (b"\n" * 65536, True),
+    "delimiters without end": (b"\xff{}\n" * 9000, True),
+    "a deep answer": (b"\xff" + b"[" * 100_000 + b"\n", False),
+    "a long number": (b'\xff{"return":' + b"9" * 10_000 + b"}\n", False),
+}
+
+
+@pytest.mark.parametrize("kind", STRANGERS)
+def test_an_agent_that_talks_nonsense(kind: str, run_dir: Path) -> None:
+    path = run_dir / "agent.sock"
+    stranger = Stranger(path, *STRANGERS[kind])
+    means = GuestAgent(str(path), CLOCK)
+    try:
+        with pytest.raises(QuiesceError, match=r"does not answer|is lost"):
+            means.freeze(0.3)
+        with pytest.raises(QuiesceError, match=r"does not answer|is lost"):
+            means.thaw(0.3)
+    finally:
+        means.close()
+        stranger.close()
+
+
+@pytest.mark.parametrize("state", [None, 1, "", "melting", ["thawed"], {"thawed": True}])
+def test_an_agent_that_does_not_say_how_it_is(agent: Agent, state: object) -> None:
+    means = GuestAgent(str(agent.path), CLOCK)
+    means.freeze(1.0)
+    agent.answers["guest-fsfreeze-status"] = {"return": state}
+
+    with pytest.raises(QuiesceError, match="does not say whether"):
+        means.thaw(1.0)
+    means.close()
+
+
+def test_what_an_agent_says_is_cut_and_shown(agent: Agent) -> None:
+    why = "\x1b]0;owned\x07" + "long" * 10_000
+    agent.answers["guest-fsfreeze-freeze"] = {"error": {"desc": why}}
+    means = GuestAgent(str(agent.path), CLOCK)
+
+    with pytest.raises(QuiesceError, match=r"\\x1b\]0;owned\\x07long") as caught:
+        means.freeze(1.0)
+    assert len(str(caught.value)) < 500
+    means.close()
+
+
+def test_a_thaw_that_is_refused_is_needed_again(agent: Agent) -> None:
+    means = GuestAgent(str(agent.path), CLOCK)
+    means.freeze(1.0)
+    agent.refusing.add("guest-fsfreeze-thaw")
+
+    with pytest.raises(QuiesceError, match="refused guest-fsfreeze-thaw"):
+        means.thaw(1.0)
+    assert agent.frozen
+    agent.refusing.clear()
+
+    assert means.thaw(1.0)
+    assert not agent.frozen
 
 
 # --- file systems of this host

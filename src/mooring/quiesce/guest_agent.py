@@ -15,10 +15,12 @@ from typing import Any
 
 from mooring.model.clock import Clock
 from mooring.model.errors import QuiesceError
+from mooring.streams import shown
 
 _DELIMITER = b"\xff"
 _LEAST_SECONDS = 0.001
 _LONGEST_ANSWER = 1 << 20
+_LONGEST_WHY = 200
 _BUSY_PAUSE = 0.05
 
 
@@ -39,7 +41,7 @@ class GuestAgent:
     def freeze(self, seconds: float) -> None:
         deadline = self._clock.monotonic() + seconds
         self._synchronise(deadline)
-        if self._ask("guest-fsfreeze-status", deadline) != "thawed":
+        if self._state(deadline) != "thawed":
             raise QuiesceError(f"{self._who} has frozen its file systems already, for another")
         self.since = self._clock.monotonic()
         if not self._ask("guest-fsfreeze-freeze", deadline):
@@ -50,7 +52,7 @@ class GuestAgent:
         try:
             self._synchronise(deadline)
             thawed = self._ask("guest-fsfreeze-thaw", deadline)
-            state = self._ask("guest-fsfreeze-status", deadline)
+            state = self._state(deadline)
         except _GoneError:
             return False  # and so is its guest
         if state != "thawed":
@@ -80,13 +82,19 @@ class GuestAgent:
             if found and _parsed(answer).get("return") == number:
                 return
 
+    def _state(self, deadline: float) -> str:
+        state = self._ask("guest-fsfreeze-status", deadline)
+        if state not in ("thawed", "frozen"):
+            raise QuiesceError(f"{self._who} does not say whether its file systems are frozen")
+        return str(state)
+
     def _ask(self, command: str, deadline: float) -> Any:
         self._send(json.dumps({"execute": command}).encode() + b"\n", deadline)
         answer = _parsed(self._line(deadline))
         if "error" in answer:
             error = answer["error"]
             text = error.get("desc") if isinstance(error, dict) else error
-            raise QuiesceError(f"{self._who} refused {command}: {text}")
+            raise QuiesceError(f"{self._who} refused {command}: {shown(str(text)[:_LONGEST_WHY])}")
         return answer.get("return")
 
     def _connect(self, deadline: float) -> None:
@@ -121,7 +129,12 @@ class GuestAgent:
 
     def _line(self, deadline: float) -> bytes:
         assert self._socket is not None
-        while b"\n" not in self._buffer:
+        while True:
+            # Who never stops talking must not keep us, nor others that are at rest meanwhile.
+            if self._clock.monotonic() > deadline + _LEAST_SECONDS:
+                raise self._lost(TimeoutError())
+            if b"\n" in self._buffer:
+                break
             try:
                 self._socket.settimeout(self._left(deadline))
                 received = self._socket.recv(1 << 16)
@@ -149,6 +162,6 @@ class GuestAgent:
 def _parsed(line: bytes) -> dict[str, Any]:
     try:
         answer = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return answer if isinstance(answer, dict) else {}
