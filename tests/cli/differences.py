@@ -1,4 +1,4 @@
-"""What `mooring` does otherwise than `aws lightsail` on purpose, each with its reason.
+"""Where `mooring` intentionally differs from `aws lightsail`, each with its reason.
 
 The differential test takes exactly these away before it compares; `docs/cli-differences.md` is
 this table, printed by `python -m tests.cli.differences`.
@@ -113,16 +113,16 @@ def is_help(case: Case, aws: Outcome, mooring: Outcome) -> bool:
 DIFFERENCES = [
     Difference(
         "Names of its own",
-        "The program calls itself `mooring`; the usage block before an error is its own, and so "
-        "are the version and the User-Agent.",
+        "The program calls itself `mooring`; the usage block before an error, the version and the "
+        "User-Agent are its own.",
         "It is another program.",
     ),
     Difference(
         "Choices",
         "Where an error lists all valid choices, the list is Mooring's: the operations that it "
-        "serves, its own commands, `yaml` and `yaml-stream`, `yaml-input`. For a word that is "
-        "spelt like none, commands that may be meant follow.",
-        "The list tells what can be typed here.",
+        "serves, its own commands, `yaml` and `yaml-stream`, `yaml-input`. For a word "
+        "that resembles none of them, commands that may be meant follow.",
+        "The list says what can be typed here.",
         in_stderr(
             r"valid choices are:\n\n.*?\n(?:\n'[^\n]* is no command; .*)?(?=\n|$)",
             "valid choices are: CHOICES\n",
@@ -131,12 +131,12 @@ DIFFERENCES = [
     Difference(
         "Operations that are not served",
         "Operations of Lightsail that Mooring does not serve are refused by name.",
-        "`maybe you meant` would be misleading for a word that is right elsewhere.",
+        "`maybe you meant` would mislead for a word that is right elsewhere.",
         whole_if(lambda _, __, mooring: "that Mooring does not serve" in mooring.stderr),
     ),
     Difference(
         "Advice",
-        "Where region or keys are missing, the advice names variables and options instead of "
+        "If region or keys are missing, the advice names variables and options instead of "
         "`aws configure`.",
         "Mooring has no `configure`; the files are those of `aws`.",
         in_stderr(
@@ -146,9 +146,9 @@ DIFFERENCES = [
     ),
     Difference(
         "No endpoint configured",
-        "`aws` would go to Amazon. Mooring takes the server that runs on this host, with its "
-        "region and keys; if there is none, it says how to start or name one.",
-        "A command for one's own disks must never reach Amazon's by accident.",
+        "`aws` would go to Amazon. Mooring uses the server on this host, with its region and keys; "
+        "if there is none, it says how to start or name one.",
+        "A command for your own disks must never reach Amazon's by accident.",
         whole_if(lambda _, __, mooring: "No Mooring server is configured" in mooring.stderr),
     ),
     Difference(
@@ -176,17 +176,17 @@ DIFFERENCES = [
         ),
     ),
     Difference(
-        "Settings that are no text",
+        "Settings that are not text",
         "Nested settings where a value is expected, and `lightsail` in a `services` section "
-        "without nested settings, are told with the way to write them.",
-        "`aws` ends with an error of Python's, or goes on with what it cannot use.",
+        "without nested settings, are reported with the right way to write them.",
+        "`aws` ends with a Python error, or continues with what it cannot use.",
         whole_if(lambda _, __, mooring: NESTED.search(mooring.stderr) is not None),
     ),
     Difference(
         "Keys that cannot be used",
-        "A key or token with a control character or that is no text is refused before anything is "
-        "sent, without showing it; so is a moment of expiry that names no time zone.",
-        "`aws` shows the whole header or an error of Python's, or signs with the word None.",
+        "A key or token that contains a control character or is not text is refused before "
+        "anything is sent, without showing it; so is an expiry time without a time zone.",
+        "`aws` shows the whole header or a Python error, or signs with the word None.",
         whole_if(
             lambda _, __, mooring: (
                 mooring.status == 255
@@ -214,10 +214,10 @@ DIFFERENCES = [
         whole_if(lambda _, aws, __: aws.stderr.startswith("\nUnknown output type: yaml")),
     ),
     Difference(
-        "Samples of what there is nothing of",
+        "Samples of empty lists",
         "`--generate-cli-skeleton output` shows no members of alarms, buckets, domains and the "
         "like.",
-        "Their lists are always empty, so Mooring does not know what they would be.",
+        "Their lists are always empty, so Mooring does not know what would be in them.",
         whole_if(shows_entries_of_empty_lists),
     ),
     Difference(
@@ -235,15 +235,15 @@ DIFFERENCES = [
     ),
     Difference(
         "--public-key-base64",
-        "Where it is missing the error says so; the other spelling `--public-key-base-64` is not "
+        "If it is missing the error says so; the other spelling `--public-key-base-64` is not "
         "known.",
-        "`aws` accepts it as an alias that is in no help, and does not say that it is missing.",
+        "`aws` accepts that as an undocumented alias, and does not say that it is missing.",
         in_stderr(r", --public-key-base64(?=\n)", ""),
     ),
     Difference(
         "Help",
         "Pages in Mooring's own words, with examples that work when pasted; `--help` and `-h` "
-        "show them, too; `mooring` alone shows how to begin, with exit code 0.",
+        "show them, too; `mooring` alone shows how to start, with exit code 0.",
         "The texts of `aws` are Amazon's, and `--help` is what most people type first.",
         whole_if(is_help),
     ),
@@ -256,40 +256,39 @@ DIFFERENCES = [
     Difference(
         "Colours",
         "Tables have the same colours with fewer reset codes between them.",
-        "`aws` resets after every piece of text; nothing of that is visible.",
+        "`aws` resets after every piece of text, which is not visible.",
         mend_resets,
     ),
     Difference(
         "Roles and single sign-on",
         "Profiles with `role_arn`, `web_identity_token_file`, `sso_...` or `login_session`, and "
-        "`AWS_WEB_IDENTITY_TOKEN_FILE`, are refused with advice where `aws` would use them; keys "
-        "of EC2 and ECS are not looked for.",
-        "They are Amazon's own services; the keys would be of no use here.",
+        "`AWS_WEB_IDENTITY_TOKEN_FILE`, are refused with advice where `aws` would use them; "
+        "EC2 and ECS are not asked for keys.",
+        "They are Amazon's own services; the keys would be useless here.",
         whole_if(lambda _, __, mooring: "belong to Amazon's own services" in mooring.stderr),
     ),
     Difference(
         "Additions",
         "`--wait`, `--cli-input-yaml`, `cli_style = v2`, and "
         f"{', '.join(f'`mooring {name}`' for name in OWN_COMMANDS if name != 'help')}. "
-        "Of `mooring export`, `--output` names a file. None of them makes an "
-        "abbreviation ambiguous "
-        "that `aws` accepts.",
-        "`aws` v1 has no such things.",
+        "For `mooring export`, `--output` names a file. None of them makes an abbreviation "
+        "ambiguous that `aws` accepts.",
+        "`aws` v1 has none of these.",
     ),
     Difference(
         "Connections",
-        "Proxies from the environment are not used; certificates are checked against the "
-        "system's store unless a bundle is named, and an empty `AWS_CA_BUNDLE` does not mean that "
-        "they are not checked; one connection serves one request. What cannot pass is not tried "
-        "again: a wrong certificate, a bundle that cannot be read, a name that does not exist. "
-        "`--no-verify-ssl` warns in one line.",
-        "A Mooring server is near. Loading what this needs would double the start-up time.",
+        "Proxies from the environment are not used; certificates are checked against the system's "
+        "store unless a bundle is named, and an empty `AWS_CA_BUNDLE` does not disable the check; "
+        "one connection serves one request. What cannot succeed is not retried: a wrong "
+        "certificate, a bundle that cannot be read, a name that does not exist. `--no-verify-ssl` "
+        "warns in one line.",
+        "A Mooring server is nearby. Loading what this needs would double the start-up time.",
     ),
     Difference(
         "Standard output that cannot be written",
-        "One line on standard error and exit code 255; when the reader has gone, as with `| head`, "
-        "no word and exit code 0, also with `pipefail`.",
-        "`aws` leaves it to the interpreter, or ends with an error of Python's.",
+        "One line on standard error and exit code 255; if the reader has gone away, as with "
+        "`| head`, no message and exit code 0, even with `pipefail`.",
+        "`aws` leaves it to the interpreter, or ends with a Python error.",
         whole_if(
             lambda _, __, mooring: (
                 "Standard output cannot be written" in mooring.stderr and mooring.status == 255
@@ -297,8 +296,8 @@ DIFFERENCES = [
         ),
     ),
     Difference(
-        "Letters that the terminal's encoding lacks",
-        "The answer is encoded in larger pieces: less of it may stand before the error.",
+        "Characters that the terminal's encoding lacks",
+        "The output is encoded in larger pieces: less of it may precede the error.",
         "Writing it piece by piece takes longer.",
         whole_if(
             lambda _, aws, mooring: (
@@ -311,8 +310,8 @@ DIFFERENCES = [
     ),
     Difference(
         "Debugging",
-        "`--debug` prints each request and each answer, without keys and signatures.",
-        "The log of `aws` is about its own insides.",
+        "`--debug` prints each request and each reply, without keys and signatures.",
+        "The log of `aws` is about its own internals.",
     ),
 ]
 
@@ -334,11 +333,10 @@ def document() -> str:
     lines = [
         "# Where `mooring` differs from `aws lightsail`",
         "",
-        "Everything else is the same to the letter: standard output, standard error, exit code, "
-        "and",
-        "the request sent, as of `aws` 1.46.3. This page is made from the table that the test uses",
-        "which compares the two programs (`tests/cli/differences.py`); what is not listed here and",
-        "differs, is a bug.",
+        "Everything else is the same to the letter: standard output, standard error, exit code,",
+        "and the request sent, as of `aws` 1.46.3. This page is generated from the table used by",
+        "the test that compares the two programs (`tests/cli/differences.py`); any difference not",
+        "listed here is a bug.",
         "",
         "| | What Mooring does | Why |",
         "| --- | --- | --- |",
