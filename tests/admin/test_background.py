@@ -93,5 +93,5 @@ def test_commands_read_the_settings_of_the_server(data: Path, run_dir: Path) -> 
     assert verified.returncode == 0, verified.stderr
     assert str(vault) in doctor.stdout
     assert "is away" not in doctor.stdout
-    assert f"in {vault} is its vault from now on" in accepted.stdout
+    assert f"in {vault} is now its vault" in accepted.stdout
     assert not (data / "vaults" / "us-east-2").exists()

@@ -65,7 +65,7 @@ def test_what_is_no_copy_leaves_the_catalog(settings: Settings, tmp_path: Path) 
     wrong = tmp_path / "wrong.sqlite"
     wrong.write_bytes(b"not a database" * 100)
     for one in (wrong, tmp_path / "missing"):
-        with pytest.raises(ConfigurationError, match="The catalog is as it was"):
+        with pytest.raises(ConfigurationError, match="The catalog was left as it was"):
             restore_catalog(settings, one)
         assert not one.with_name("missing").exists()
     with running(settings) as server:

@@ -57,7 +57,7 @@ def test_a_fresh_host(settings: Settings, capsys: pytest.CaptureFixture[str]) ->
     code, lines = examine(settings, capsys)
 
     assert code == 0
-    assert any("not there yet; `mooringd serve` makes it" in line for line in lines)
+    assert any("not there yet; `mooringd serve` creates it" in line for line in lines)
     assert not settings.data_directory.exists()
 
 
@@ -124,10 +124,10 @@ def test_little_room(
     assert code == 1
     wrong = [line for line in lines if line.startswith("BAD ")]
     assert wrong[0].startswith(f"BAD  data directory: {settings.data}: ")
-    assert wrong[0].endswith("make room, or writes and snapshots will fail")
+    assert wrong[0].endswith("free some space, or writes and snapshots will fail")
     # The run directory is told apart where it is another file system.
     vaults = [line for line in wrong[1:] if not line.startswith("BAD  run directory: ")]
-    assert all(line.endswith("make room, or snapshots will fail") for line in vaults)
+    assert all(line.endswith("free some space, or snapshots will fail") for line in vaults)
 
 
 def test_tools_that_are_missing(

@@ -75,9 +75,9 @@ def test_it_is_told(served: tuple[str, Path, str]) -> None:
     assert done.returncode == 1, done.stdout
     assert "the thread tide-watcher" in done.stdout
     if how == "ended":
-        assert "has ended: start the server again" in done.stdout
+        assert "has ended: restart the server" in done.stdout
         assert (status, said) == (
-            503, "the thread tide-watcher has ended: start the server again\n",
+            503, "the thread tide-watcher has ended: restart the server\n",
         )  # fmt: skip
     else:
         assert "times in a row: ValueError: the tide is out" in done.stdout

@@ -136,7 +136,7 @@ def test_deletion_of_a_user_and_of_one_key(data: Path, run: Run) -> None:
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (["delete", "default"], "this would leave no administrator without tags"),
+        (["delete", "default"], "this would leave no administrator who is not bound to tags"),
         (["change", "default", "--role", "operator"], "this would leave no administrator"),
         (["change", "default", "--tag", "a=b"], "this would leave no administrator"),
         (["create", "default", "--role", "operator"], "the user default has a key"),
@@ -148,7 +148,7 @@ def test_deletion_of_a_user_and_of_one_key(data: Path, run: Run) -> None:
         (["rotate", "nobody"], "there is no user nobody; known: default"),
         (["rotate", "default", "--overlap-hours", "-1"], "--overlap-hours must be"),
         (["delete", "default", "--key-id", "AKIANO"], "the user default has no key AKIANO"),
-        (["create", "ci", "--role", "operator", "--output", "/"], "/ is there"),
+        (["create", "ci", "--role", "operator", "--output", "/"], "/ exists"),
     ],
 )
 def test_what_is_refused_changes_nothing(data: Path, run: Run, words: list[str], why: str) -> None:

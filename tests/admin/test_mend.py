@@ -102,7 +102,7 @@ def test_sources_that_are_none(
             mend(settings, images=[image])
     arguments = ["verify", "--data", settings.data]
     assert main([*arguments, "--mend", "--sample", "3"]) == 2
-    assert "--mend needs all to be verified" in capsys.readouterr().err
+    assert "--mend verifies everything" in capsys.readouterr().err
     assert main([*arguments, "--image", "x"]) == 2
     assert "give --mend too" in capsys.readouterr().err
     assert not (tmp_path / "nothing").exists()

@@ -42,7 +42,7 @@ def test_a_server_without_a_place(tmp_path: Path) -> None:
         )
         assert done.returncode == 2
         (line,) = done.stderr.splitlines()
-        told = f"{tmp_path / 'file'} is no directory. Name another place with --data"
+        told = f"{tmp_path / 'file'} is not a directory. Name another place with --data"
         assert line.startswith(f"mooringd: the data directory {data} cannot be made: {told}")
 
 
@@ -75,15 +75,15 @@ def test_somebody_elses_data_directory(command: str, tmp_path: Path) -> None:
     assert done.returncode in (1, 2), done
     assert "Permission denied" in done.stderr
     assert "Traceback" not in done.stderr
-    assert "Run it as the user that the server runs as" in done.stderr
+    assert "Run it as the server's user" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("place", "why"),
     [
-        ("/proc/x/y", "/proc is kept by the system, which makes no directories in it"),
-        ("/dev/null/x", "/dev/null is no directory"),
-        ("link/x", "link is a link that leads nowhere"),
+        ("/proc/x/y", "/proc belongs to the kernel, which allows no directories in it"),
+        ("/dev/null/x", "/dev/null is not a directory"),
+        ("link/x", "link is a dangling link"),
     ],
 )
 def test_what_is_in_the_way_of_a_directory_is_named(

@@ -300,7 +300,7 @@ def test_the_rest_of_an_automatic_one_of_an_instance(
 def test_what_is_there_is_never_overwritten(fresh: Settings) -> None:
     store(fresh, "one", blocks(1, 1))
     assert recover(fresh) == 0
-    with pytest.raises(ConfigurationError, match=r"is not empty \(1 snapshot\) and stays"):
+    with pytest.raises(ConfigurationError, match=r"is not empty \(1 snapshot\) and was left"):
         recover(fresh)
     with running(fresh) as server:
         assert len(snapshots(server)) == 1
@@ -328,7 +328,7 @@ def test_a_vault_that_no_region_names(
 def test_snapshots_of_another_region(fresh: Settings, vault: Path) -> None:
     store(fresh, "one", blocks(1, 1))
     regions = {"us-west-2": Region(zones=["us-west-2a"], vault=str(vault))}
-    with pytest.raises(ConfigurationError, match="regions that the settings do not have: us-east"):
+    with pytest.raises(ConfigurationError, match="regions that are not in the settings: us-east"):
         recover(replace(fresh, regions=regions))
 
 

@@ -48,11 +48,11 @@ def test_one_that_is_away(settings: Settings, tmp_path: Path) -> None:
     assert text.startswith(f"vault of us-east-2: {tmp_path}/vault is away: mount it")
     assert not (tmp_path / "vault").exists()
     (tmp_path / "vault").mkdir()
-    assert only(settings) == (True, f"vault of us-east-2: {tmp_path}/vault: empty yet")
+    assert only(settings) == (True, f"vault of us-east-2: {tmp_path}/vault: still empty")
     default = Settings(data=settings.data, regions={REGION: Region([ZONE])})
     ok, text = only(default)
     assert ok
-    assert "not there yet; `mooringd serve` makes it" in text
+    assert "not there yet; `mooringd serve` creates it" in text
 
 
 def test_a_copy_is_looked_at_too(settings: Settings, tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_one_that_is_damaged_or_short_of_room(
     monkeypatch.setattr(room, "PLENTY_BYTES", 1 << 60)
     ok, text = only(settings)
     assert not ok
-    assert "make room, or snapshots will fail" in text
+    assert "free some space, or snapshots will fail" in text
     (tmp_path / "vault" / "vault").write_bytes(b"no header")
     ok, text = only(settings)
     assert not ok

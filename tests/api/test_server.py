@@ -340,7 +340,7 @@ def test_connections_beyond_the_limit_are_closed_and_told_once(
             with socket.create_connection(address, 5) as more:
                 assert closed(more)
         assert [one.getMessage() for one in caplog.records if one.name == "mooring.api"] == [
-            "4 connections open: more are closed at once (limits.connections)"
+            "4 connections open: more are closed immediately (limits.connections)"
         ]
         kept.close()
         deadline = time.monotonic() + 10

@@ -150,7 +150,7 @@ def test_a_certificate_is_renewed_without_a_restart(
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     new = authority.sign(certificate, key)
     assert serial(secure, authority.bundle) != new
-    hang_up(secure, "certificate read again")
+    hang_up(secure, "certificate reloaded")
     assert serial(secure, authority.bundle) == new
 
     # Half of a pair, and rubbish, leave what is in force.
@@ -161,7 +161,7 @@ def test_a_certificate_is_renewed_without_a_restart(
     assert serial(secure, authority.bundle) == new
 
     newest = authority.sign(certificate, key)
-    hang_up(secure, "certificate read again")
+    hang_up(secure, "certificate reloaded")
     assert serial(secure, authority.bundle) == newest
     assert secure.call("GetDisks")["ResponseMetadata"]["HTTPStatusCode"] == 200
 

@@ -100,7 +100,7 @@ def test_full_layers(deployment: Deployment) -> None:
         write(uri, 0, noise(1))
         ballast = fill_up(zones)
 
-        with pytest.raises(RefusedError, match="no room for disk") as caught:
+        with pytest.raises(RefusedError, match="no space for disk") as caught:
             deployment.snapshot("s1")
         assert caught.value.type == "OperationFailureException"
         assert deployment.states() == {}

@@ -221,7 +221,7 @@ def test_process_is_refused_after_the_daemon_was_killed_too(qemu: QemuHarness) -
 
 
 def test_command_is_none_for_a_process_that_ended() -> None:
-    assert str(Client(0, None)) == "a process that is not seen from here"
+    assert str(Client(0, None)) == "a process that is not visible from here"
     assert str(Client(7, None)).endswith("(process 7)")
 
 

@@ -119,7 +119,7 @@ def test_a_disk_that_no_file_can_hold(qemu: QemuHarness) -> None:
     disk_id = new_id()
     resource.setrlimit(resource.RLIMIT_FSIZE, (SIZE, before[1]))
     try:
-        with pytest.raises(DiskTooLargeError, match="make a smaller one"):
+        with pytest.raises(DiskTooLargeError, match="make a smaller disk"):
             qemu.engine.create(disk_id, 2 * SIZE)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -120,7 +120,7 @@ def test_nothing_is_left_when_the_disk_is_not_served(
     fuse: FuseSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fuse_devices, "_OPEN_SECONDS", 1)
-    with pytest.raises(HostError, match="cannot be shown as a file: "):
+    with pytest.raises(HostError, match="cannot be presented as a file: "):
         fuse.devices.attach("d-1", f"nbd+unix:///x?socket={tmp_path}/nobody")
 
     assert list(fuse.devices.known()) == []

@@ -58,7 +58,7 @@ def test_the_same_ports_are_one_entry() -> None:
         (ports(22, 22, cidrs=["::/0"]), "'::/0' is no range of IPv4"),
         (ports(22, 22, ipv6Cidrs=["10.0.0.0/8"]), "no range of IPv6"),
         (ports(22, 22, cidrs=["10.0.0.0/8"] * 61), "at most 60 address ranges, not 61"),
-        (ports(22, 22, cidrListAliases=["mine"]), "can only have lightsail-connect"),
+        (ports(22, 22, cidrListAliases=["mine"]), "can only contain lightsail-connect"),
     ],
 )
 def test_entries_that_are_refused(given: dict[str, Any], problem: str) -> None:

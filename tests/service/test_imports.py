@@ -197,7 +197,7 @@ def test_nothing_is_left_when_the_image_goes(
     with world.catalog.read() as transaction:
         (operation,) = transaction.operations.page(REGION, None, 9, "moved")[0]
     assert operation.status is OperationStatus.FAILED
-    assert "is not served any more" in str(operation.error_details)
+    assert "is no longer served" in str(operation.error_details)
 
 
 def test_nothing_is_left_of_what_cannot_be_read(
@@ -231,7 +231,7 @@ def test_what_cannot_be_imported(
         ({"sizeInGb": -8}, "between 8 and 16384 GB"),
         ({"sizeInGb": None}, "sizeInGb is required"),
         ({"diskSnapshotName": ""}, "diskSnapshotName is required"),
-        ({"place": "a\nb"}, "No such place"),
+        ({"place": "a\nb"}, "No such folder"),
     ]
     for other, match in cases:
         with pytest.raises(ServiceError, match=match):
@@ -273,7 +273,7 @@ def test_the_server_reads_from_no_other_place(
                 question(world, "import", {"diskSnapshotName": "xx", "sizeInGb": 8, **params})
             # Nothing is told of what is there and what is not.
             assert "place is required" in caught.value.message or (
-                "No such place" in caught.value.message
+                "No such folder" in caught.value.message
             )
     finally:
         foreign.close()
@@ -284,14 +284,14 @@ def test_a_place_is_for_one_user_and_one_import(
     world: World, served: ServedImage, place: dict[str, str]
 ) -> None:
     mallory = Access("mallory", Role.OPERATOR)
-    with pytest.raises(InvalidInputException, match="No such place"):
+    with pytest.raises(InvalidInputException, match="No such folder"):
         ask(world, place, mallory)
     ask(world, place)
-    with pytest.raises(InvalidInputException, match="No such place"):
+    with pytest.raises(InvalidInputException, match="No such folder"):
         ask(world, place, diskSnapshotName="again")
     late = offered(world)
     world.clock.advance(OFFERED_SECONDS + 1)
-    with pytest.raises(InvalidInputException, match="waited for too long"):
+    with pytest.raises(InvalidInputException, match="it has expired"):
         ask(world, late, diskSnapshotName="late")
 
 
@@ -313,7 +313,7 @@ def test_a_place_is_private_and_goes_when_nobody_serves_there(
 def test_places_are_bounded(world: World) -> None:
     for _ in range(MOST_OFFERED):
         offered(world)
-    with pytest.raises(InvalidInputException, match="there can be no more"):
+    with pytest.raises(InvalidInputException, match="which is the limit"):
         offered(world)
     offered(world, Access("olga", Role.OPERATOR))
     world.clock.advance(OFFERED_SECONDS + 1)

@@ -95,7 +95,7 @@ def _told(error: OSError, data: Path | None, owner: str | None) -> str:
     """
     if error.errno in NO_ROOM:
         place = os.fsdecode(error.filename) if error.filename else data or "the data directory"
-        return f"{place}: {error.strerror}. Make room on its file system, then try again"
+        return f"{place}: {error.strerror}. Free some space on its file system, then try again"
     name = os.fsdecode(error.filename)
     text = f"{name}: {error.strerror}"
     if isinstance(error, PermissionError) and owner is not None:
@@ -104,14 +104,12 @@ def _told(error: OSError, data: Path | None, owner: str | None) -> str:
             "name a place where that user may write"
         )
     if isinstance(error, PermissionError):
-        return (
-            f"{text}. Run it as the user that the server runs as, or name what is yours with --data"
-        )
+        return f"{text}. Run it as the server's user, or name your own directory with --data"
     of_data = data is not None and (data == Path(name) or data in Path(name).parents)
     above = data is not None and Path(name) in data.parents
     absent = isinstance(error, FileExistsError | FileNotFoundError | NotADirectoryError)
     if absent and (of_data or above):
-        return f"{text}. Name a directory, or one that can be made, with --data"
+        return f"{text}. Name a directory that exists or can be created with --data"
     return text
 
 
@@ -120,14 +118,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"mooring/{VERSION}")
     settings = argparse.ArgumentParser(add_help=False)
     settings.add_argument("--config", metavar="FILE", help="settings (TOML)")
-    settings.add_argument("--data", metavar="DIR", help="data directory, wins over the file's")
+    settings.add_argument("--data", metavar="DIR", help="data directory, overrides the file's")
     # Each command is imported when it is run: `env` must not wait for the server's libraries.
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     serve = commands.add_parser("serve", parents=[settings], help="run the server")
-    serve.add_argument("--port", type=int, help="TCP port, wins over the file's; 0: a free one")
+    serve.add_argument("--port", type=int, help="TCP port, overrides the file's; 0: a free one")
     serve.add_argument(
-        "--background", action="store_true", help="return when it serves; it logs to a file"
+        "--background", action="store_true", help="return once it is serving; it logs to a file"
     )
     serve.set_defaults(run=_serve)
 
@@ -139,15 +137,17 @@ def _parser() -> argparse.ArgumentParser:
     env = commands.add_parser(
         "env", parents=[settings], help='print exports for AWS clients: eval "$(mooringd env)"'
     )
-    env.add_argument("--user", help="whose key; default: the first of the file")
+    env.add_argument("--user", help="whose key; default: the first in the file")
     env.set_defaults(run=_env)
 
-    demo = commands.add_parser("demo", help="show it all working on a throw-away data directory")
-    demo.add_argument("--keep", action="store_true", help="leave the data directory behind")
+    demo = commands.add_parser(
+        "demo", help="show everything at work, on a throw-away data directory"
+    )
+    demo.add_argument("--keep", action="store_true", help="keep the data directory")
     demo.set_defaults(run=_demo, config=None, data=None)
 
     doctor = commands.add_parser(
-        "doctor", parents=[settings], help="say what is wrong, and the way out"
+        "doctor", parents=[settings], help="say what is wrong, and how to fix it"
     )
     doctor.set_defaults(run=_doctor)
     restore = commands.add_parser(

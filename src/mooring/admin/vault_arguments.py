@@ -39,17 +39,17 @@ def _add_verify(commands: Commands, place: argparse.ArgumentParser) -> None:
         metavar="PERCENT",
         type=float,
         default=100.0,
-        help="read only so much of the data, chosen at random, and all of the maps",
+        help="read only this much of the data, chosen at random, and all maps",
     )
     verify.add_argument(
         "--stored",
         action="store_true",
-        help="read all stored bytes instead, as they are: needs no key, tells no snapshots",
+        help="check all stored bytes as they are instead: needs no key, names no snapshots",
     )
     verify.add_argument(
         "--mend",
         action="store_true",
-        help="verify all, and mend what is damaged from a copy of the vault or from a disk",
+        help="verify everything, and mend damage from a copy of the vault or from a disk",
     )
     verify.add_argument(
         "--from",
@@ -57,7 +57,7 @@ def _add_verify(commands: Commands, place: argparse.ArgumentParser) -> None:
         metavar="PLACE",
         action="append",
         default=[],
-        help="with --mend: where a copy is; default: regions.<name>.replica",
+        help="with --mend: the place of a copy; default: regions.<name>.replica",
     )
     verify.add_argument(
         "--image",
@@ -65,7 +65,7 @@ def _add_verify(commands: Commands, place: argparse.ArgumentParser) -> None:
         metavar="FILE",
         action="append",
         default=[],
-        help="with --mend: what has data of a disk: a raw image, a device, an NBD URI",
+        help="with --mend: something with a disk's data: a raw image, a device, an NBD URI",
     )
     verify.set_defaults(run=_verify)
 
@@ -93,16 +93,16 @@ def _mend(settings: Settings, options: argparse.Namespace) -> int:
 
     if options.stored or options.disk or options.snapshot or options.sample != 100:
         raise ConfigurationError(
-            "--mend needs all to be verified: leave --disk, --snapshot, --sample, --stored out"
+            "--mend verifies everything: omit --disk, --snapshot, --sample and --stored"
         )
     return mend(settings, region=options.region, copies=options.copies, images=options.images)
 
 
 def _add_collect(commands: Commands, place: argparse.ArgumentParser) -> None:
     collect = commands.add_parser(
-        "collect", parents=[place], help="give back the room of deleted snapshots now"
+        "collect", parents=[place], help="reclaim the space of deleted snapshots now"
     )
-    collect.add_argument("--dry-run", action="store_true", help="only say what would be freed")
+    collect.add_argument("--dry-run", action="store_true", help="only report what would be freed")
     collect.set_defaults(run=_collect)
 
 
@@ -175,10 +175,10 @@ def _add_replicate(commands: Commands, place: argparse.ArgumentParser) -> None:
         "--to", metavar="PLACE", help="directory or s3://...; default: regions.<name>.replica"
     )
     replicate.add_argument(
-        "--delete", action="store_true", help="delete there what was copied and is deleted here"
+        "--delete", action="store_true", help="delete copies of snapshots that were deleted here"
     )
     replicate.add_argument(
-        "--new", action="store_true", help="begin a new copy where one was that is lost"
+        "--new", action="store_true", help="start a new copy in place of one that is lost"
     )
     replicate.set_defaults(run=_replicate)
 
@@ -195,7 +195,7 @@ def _add_accept(commands: Commands, settings: argparse.ArgumentParser) -> None:
     accept = commands.add_parser(
         "accept",
         parents=[settings],
-        help="go on with what is in the place of a region's vault, if the right one is lost",
+        help="continue with whatever is in the place of a region's vault, if the right one is lost",
     )
     accept.add_argument("--region", required=True, help="the region whose vault it is to be")
     accept.set_defaults(run=_accept)
@@ -213,7 +213,9 @@ def _add_recover(commands: Commands, settings: argparse.ArgumentParser) -> None:
     )
     recover.add_argument("--vault", metavar="DIR", help="only this vault; default: all regions'")
     recover.add_argument(
-        "--add", action="store_true", help="also enter what a catalog lacks that is not empty"
+        "--add",
+        action="store_true",
+        help="also work on a catalog that is not empty: enter what it lacks",
     )
     recover.set_defaults(run=_recover)
 

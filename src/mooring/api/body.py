@@ -33,7 +33,9 @@ async def read_body(exchange: Exchange) -> None:
             "Send it faster; the server's limits.request_seconds sets the limit."
         ) from None
     except ClientDisconnect:
-        raise SerializationException("The client went away before its request was read.") from None
+        raise SerializationException(
+            "The client disconnected before its request was read."
+        ) from None
     if size > limits.body_bytes:
         raise InvalidInputException(
             f"The request body is larger than {counted(limits.body_bytes, 'byte')}. "

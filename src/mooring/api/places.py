@@ -71,14 +71,14 @@ class Places:
         if address and self._taken[address] >= self._share:
             self._tell(
                 address,
-                f"{address} has {counted(self._share, 'connection')} open: more are closed at once "
-                "(limits.connections_per_address)",
+                f"{address} has {counted(self._share, 'connection')} open: more are closed "
+                "immediately (limits.connections_per_address)",
             )
             return None
         if len(self._all) >= self._most and not self._make_room(now):
             self._tell(
                 "",
-                f"{counted(self._most, 'connection')} open: more are closed at once "
+                f"{counted(self._most, 'connection')} open: more are closed immediately "
                 "(limits.connections)",
             )
             return None

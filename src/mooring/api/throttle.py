@@ -27,10 +27,10 @@ def refuse(exchange: Exchange, error: ServiceError) -> tuple[ServiceError, bool]
     left_out = exchange.door.throttles.refuse(client_of(host) or host)
     if left_out is None:
         throttled = ThrottlingException(
-            "Rate exceeded: throttle.refused_rate limits the requests of an address that have no "
-            "good signature. Slow down and try again."
+            "Rate exceeded: throttle.refused_rate limits an address's requests without a valid "
+            "signature. Slow down and try again."
         )
         return throttled, True
     if left_out:
-        log.warning("requests without a good signature", source=host, left_out=left_out)
+        log.warning("requests without a valid signature", source=host, left_out=left_out)
     return error, False

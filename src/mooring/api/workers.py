@@ -44,7 +44,7 @@ class Workers:
         waiting = self._at_once * WAITING_PER_WORKER
         if self._inside >= self._at_once + waiting:
             raise ThrottlingException(
-                f"{counted(self._at_once, 'request')} being worked on, and {waiting} waiting. "
+                f"{counted(self._at_once, 'request')} being processed, and {waiting} waiting. "
                 "Try again later; the server's limits.requests sets the limit."
             )
         self._inside += 1

@@ -59,8 +59,8 @@ class ImportPlaces:
             self._forget_old()
             if sum(one.user == user for one in self._offers.values()) >= MOST_OFFERED:
                 raise InvalidInputException(
-                    f"{MOST_OFFERED} places for imports wait for this user, and there can be no "
-                    f"more: use them, or try again in {OFFERED_SECONDS:g} s."
+                    f"{MOST_OFFERED} import folders are already offered to this user, which is the "
+                    f"limit: use them, or try again in {OFFERED_SECONDS:g} s."
                 )
             token = self._ids.token(_DIGITS)
             place = self._folder / token
@@ -76,8 +76,8 @@ class ImportPlaces:
             offer = self._offers.get(token)
             if offer is None or offer.user != user or offer.until < self._clock.monotonic():
                 raise InvalidInputException(
-                    "No such place was offered to this user, or it has waited for too long: "
-                    "begin the import anew."
+                    "No such folder was offered to this user, or it has expired: start the import "
+                    "again."
                 )
         return self._folder / token / SOCKET
 

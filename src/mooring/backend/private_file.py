@@ -18,7 +18,7 @@ def write_private(path: Path, text: str) -> None:
     except OSError as error:
         if error.errno in NO_ROOM:
             raise DiskFullError(
-                f"there is no room to write {path}, which stays as it is: make room on its file "
-                "system, then try again"
+                f"there is no space to write {path}, which was left as it is: free some space on "
+                "its file system, then try again"
             ) from error
         raise

@@ -88,7 +88,7 @@ def put_back(copy: Path, catalog: Path, aside: Path) -> None:
             sync(writing)
         except (OSError, sqlite3.Error) as error:
             raise ConfigurationError(
-                f"{copy} cannot be put back: {error}. The catalog is as it was."
+                f"{copy} cannot be put back: {error}. The catalog was left as it was."
             ) from error
         if catalog.exists():
             # With its log, which holds what is not in the file yet.
@@ -111,7 +111,7 @@ def _copy(source: Path, target: Path) -> None:
         if problem != "ok":
             raise sqlite3.DatabaseError(f"the catalog is damaged: {problem}")
         if not new.execute("SELECT 1 FROM sqlite_schema WHERE name = 'migrations'").fetchone():
-            raise sqlite3.DatabaseError("it is not a catalog of Mooring")
+            raise sqlite3.DatabaseError("it is not a Mooring catalog")
 
 
 def _ms(text: str) -> int:

@@ -65,12 +65,12 @@ class GroupSync:
             if self._lost is not None:
                 raise CatalogError(
                     f"{self._log} could not be written to the disk ({self._lost.strerror}), so "
-                    "nothing can be recorded any more. Mend the disk, then start the server again."
+                    "nothing more can be recorded. Repair the disk, then restart the server."
                 )
             if self._synced < wanted and self._delayed is not None:
                 raise CatalogError(
                     f"{self._log} could not be opened ({self._delayed.strerror}), so nothing can "
-                    "be recorded for now. It is tried again each time."
+                    "be recorded for now. Every change tries again."
                 )
 
     def check(self) -> None:

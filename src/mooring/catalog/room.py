@@ -113,9 +113,9 @@ class LackOfRoom:
         if self._room is not None:
             self._room.relieve()
         raise CatalogFullError(
-            f"there is no room for the catalog {self._place}, so nothing can be recorded: make "
-            "room on its file system, or delete snapshots or disks, which has room of its own "
-            "when it is tried again"
+            f"there is no space for the catalog {self._place}, so nothing can be recorded: free "
+            "some space on its file system, or delete snapshots or disks; space is set aside for "
+            "that, so try again"
         ) from error
 
 

@@ -54,13 +54,13 @@ def _check_listen(listen: Listen) -> None:
     _require(0 <= listen.port < 65536, "listen.port must be 0 to 65535")
     _require(
         bool(listen.certificate) == bool(listen.key),
-        "listen.certificate and listen.key belong together: give both, or none",
+        "listen.certificate and listen.key belong together: give both or neither",
     )
     _require(
         listen.is_loopback or listen.uses_tls or listen.insecure,
         f"listen.host {listen.host} can be reached from other hosts, and without TLS others on the "
-        "way could read and replay requests: give listen.certificate and listen.key, or set "
-        "listen.insecure = true where something else protects the way",
+        "network could read and replay requests: give listen.certificate and listen.key, or set "
+        "listen.insecure = true if something else protects the connection",
     )
 
 
@@ -134,11 +134,11 @@ def _check_snapshots(snapshots: SnapshotSettings) -> None:
 def _check_nbd(nbd: NbdSettings, regions: int) -> None:
     _require(
         not nbd.host or bool(nbd.certificate),
-        "nbd.host needs nbd.certificate: snapshots leave this host with TLS only",
+        "nbd.host needs nbd.certificate: snapshots leave this host only with TLS",
     )
     _require(
         nbd.port >= 0 and nbd.port + regions - 1 < 65536,
-        "nbd.port must be 0 to 65535; each region takes one, counted up from it",
+        "nbd.port must be 0 to 65535; each region takes one, counting up from it",
     )
 
 

@@ -85,7 +85,7 @@ def _unknown(prefix: str, key: str, known: list[str]) -> str:
 
 _TYPES = {
     str: "a text",
-    bool: "a yes or no, written true or false",
+    bool: "true or false",
     int: "a whole number",
     float: "a number",
     list: "a list",
@@ -100,5 +100,5 @@ def _checked_type(key: str, value: Any, default: Any) -> Any:
         name = _TYPES[wanted]
         raise ConfigurationError(f"{key} must be {name}, not {value!r}")
     if wanted is list and not all(isinstance(one, str) for one in value):
-        raise ConfigurationError(f"{key} must be a list of texts, not {value!r}")
+        raise ConfigurationError(f"{key} must be a list of strings, not {value!r}")
     return value

@@ -37,7 +37,7 @@ class Client:
 
     def __str__(self) -> str:
         if not self.pid:
-            return "a process that is not seen from here"
+            return "a process that is not visible from here"
         return f"{self.command or 'the kernel, for a process that ended'} (process {self.pid})"
 
 

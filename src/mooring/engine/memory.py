@@ -176,10 +176,10 @@ class MemoryEngine:
             if disk.instance not in (None, instance_id):
                 raise EngineError(f"disk {export.disk_id} is attached to instance {disk.instance}")
             if disk.instance == instance_id and disk.export != export.name:
-                raise EngineError(f"disk {export.disk_id} is served already as {disk.export!r}")
+                raise EngineError(f"disk {export.disk_id} is already served as {disk.export!r}")
             for other_id, other in self._disks.items():
                 if (other.instance, other.export) == (instance_id, export.name) and other != disk:
-                    raise EngineError(f"disk {other_id} is served already as {export.name!r}")
+                    raise EngineError(f"disk {other_id} is already served as {export.name!r}")
             disk.instance, disk.export = instance_id, export.name
 
     def detach(self, instance_id: str, disk_id: str, *, force: bool = False) -> None:
@@ -267,7 +267,7 @@ class MemoryEngine:
     def _made_before(self, disk_id: str, size: int) -> bool:
         known = self._disks.get(disk_id)
         if known is not None and known.size != size:
-            raise EngineError(f"disk {disk_id} exists already with {known.size} bytes")
+            raise EngineError(f"disk {disk_id} already exists with {known.size} bytes")
         return known is not None
 
     def _disk(self, disk_id: str) -> MemoryDisk:

@@ -135,7 +135,7 @@ class FrozenBlocks:
         if since == self._point:
             return
         if since not in self._points:
-            raise LineageLostError(f"what changed since point {since} is not known any more")
+            raise LineageLostError(f"what changed since point {since} is no longer known")
         changed: Blocks = {}
         for layer in self._layers[1 + self._points.index(since) :]:
             changed.update(layer)

@@ -88,7 +88,7 @@ class FuseDevices:
         way_out = f"it is {users}: end that" if users else "nobody uses it"
         return (
             f"the process behind {found.path} was killed, so that reads and writes fail; "
-            f"{way_out}, then ask for the device again or restart the server: it is made anew"
+            f"{way_out}, then ask for the device again or restart the server, which recreates it"
         )
 
     def known(self) -> Sequence[str]:
@@ -167,10 +167,10 @@ class FuseDevices:
                     check=False,
                 )
             except (OSError, subprocess.TimeoutExpired) as error:
-                raise HostError(f"the disk cannot be shown as a file: {error}") from error
+                raise HostError(f"the disk cannot be presented as a file: {error}") from error
         if done.returncode or not _is_mounted(file):
             text = (folder / "log").read_text(errors="replace").strip()
-            raise HostError(f"the disk cannot be shown as a file: {text or done.returncode}")
+            raise HostError(f"the disk cannot be presented as a file: {text or done.returncode}")
         return file
 
     def _broken(self, disk_id: str) -> bool:

@@ -70,7 +70,7 @@ def bind(file: Path, name: str) -> str:
         raise HostError(f"no loop device for {file}: {error}") from error
     finally:
         os.close(backing)
-    raise HostError(f"no loop device for {file}: others are always faster")
+    raise HostError(f"no loop device for {file}: others keep taking them first")
 
 
 def find(name: str, file: Path) -> LoopDevice | None:

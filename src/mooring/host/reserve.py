@@ -82,7 +82,7 @@ class Reserve:
             except OSError as error:
                 log.warning("the reserve cannot be given up", reason=str(error))
                 return False
-        log.warning("there is no room left: part of the reserve is given up", left_bytes=left)
+        log.warning("there is no space left: part of the reserve is given up", left_bytes=left)
         return True
 
     def make_way(self) -> None:

@@ -53,7 +53,7 @@ class Room:
     def __str__(self) -> str:
         text = f"{_amount(self.free)} free of {_amount(self.size)}"
         if self.files is not None and self.files < 10 * FEW_FILES:
-            text += f", and room for {counted(self.files, 'more file')}"
+            text += f", and inodes for {counted(self.files, 'more file')}"
         return text
 
 
@@ -84,8 +84,8 @@ def check_room(path: Path, what: str, margin: int) -> None:
     if margin and not (room := room_at(path)).has(margin):
         raise DiskFullError(
             f"the file system of the {what}, {path}, has {room}. The rest is kept for disks in "
-            "use: delete snapshots or disks, or make room there in another way. "
-            "The setting room.margin_mib says how much is kept"
+            "use: delete snapshots or disks, or free space there in another way. The setting "
+            "room.margin_mib says how much is kept"
         )
 
 
@@ -98,8 +98,8 @@ def told_when_full(place: Path, what: str) -> Iterator[None]:
         if error.errno not in NO_ROOM:
             raise
         raise DiskFullError(
-            f"the file system of the {what}, {place}, is full, or has room for no more files: "
-            "make room there and try again"
+            f"the file system of the {what}, {place}, is full, or out of inodes: free some space "
+            "there and try again"
         ) from error
 
 

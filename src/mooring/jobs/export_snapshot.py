@@ -66,7 +66,7 @@ def publish(work: Work) -> Change:
     part, destination = _part(record), Path(record.destination)
     if not os.path.lexists(destination):
         if not part.is_dir():
-            raise StoreError(f"{part} is gone, which was to become {destination}")
+            raise StoreError(f"{part}, which was to become {destination}, is gone")
         if record.of_instance:
             part.rename(destination)
         else:

@@ -83,7 +83,7 @@ def fill(work: Work) -> None:
         raise
     except MooringError as error:
         _disk(work)
-        log.warning("a disk is filled later", disk=disk.id, error=str(error))
+        log.warning("filling a disk is put off", disk=disk.id, error=str(error))
         raise PostponedError(str(error), AGAIN_SECONDS) from error
 
 

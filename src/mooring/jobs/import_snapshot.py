@@ -97,14 +97,14 @@ def _store(work: Work, snapshot: DiskSnapshot) -> Root:
         with BlockingNbdClient(uri, same_user=True) as image, work.vault.begin(info) as writer:
             if image.info.size > size:
                 raise ImageUnreadableError(
-                    f"the image has {image.info.size} bytes, and {size} were asked for"
+                    f"the image has {image.info.size} bytes, but {size} were requested"
                 )
             _copy(work, image, writer)
             return writer.commit()
     except NbdRequestError as error:
         raise ImageUnreadableError(f"the image cannot be read: {error}") from error
     except NbdError as error:
-        raise NbdError(f"the image is not served any more: {error}") from error
+        raise NbdError(f"the image is no longer served: {error}") from error
 
 
 def _copy(work: Work, image: BlockingNbdClient, writer: SnapshotWriter) -> None:

@@ -49,9 +49,8 @@ class Comparison:
         named = ", ".join(self.unknown[:3]) + (", ..." if len(self.unknown) > 3 else "")
         return (
             f"the vault of {region} has {counted(len(self.unknown), 'snapshot')} that this catalog "
-            f"does not know ({named}): another server's, or taken since the state that the catalog "
-            "was "
-            "restored from; `mooringd usage` lists them, `mooringd export` reads them"
+            f"does not know ({named}): another server's, or taken after the copy from which the "
+            "catalog was restored; `mooringd usage` lists them, `mooringd export` reads them"
         )
 
     def why_closed(self, region: str) -> str:
@@ -59,9 +58,9 @@ class Comparison:
         return (
             f"the vault of {region} is older than the catalog: it lacks "
             f"{counted(len(self.missing), 'completed snapshot')}, {self.missing[-1].name} of disk "
-            f"{self.missing[-1].disk_name} "
-            "among them, which is the newest. Nothing is written to it: put the right vault back, "
-            f"or go on with this one with `mooringd accept --region {region}`"
+            f"{self.missing[-1].disk_name} among them, which is the newest. Nothing is written to "
+            "it: put the right vault back, or continue with this one with `mooringd accept "
+            f"--region {region}`"
         )
 
 

@@ -30,7 +30,7 @@ class Absent:
             held.insert(0, f"{counted(len(self.disks), 'disk')} ({names})")
         return (
             f"{self._place} has {' and '.join(held)} but is not in the settings, so they are not "
-            f"served: add {self._setting} again, or put up with it; nothing of them is removed"
+            f"served: add {self._setting} again to have them served; nothing of them was removed"
         )
 
     @property

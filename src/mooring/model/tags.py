@@ -45,9 +45,9 @@ def _check_tag(key: str, value: str | None) -> None:
             f"The value of the tag {key} must have at most {MAX_VALUE_LENGTH} characters."
         )
     if key.lower().startswith("aws:"):
-        raise InvalidInputException(f"The tag key {key} begins with aws:, which is reserved.")
+        raise InvalidInputException(f"The tag key {key} starts with aws:, which is reserved.")
     if not _ALLOWED.fullmatch(key) or not _ALLOWED.fullmatch(value or ""):
-        hint = f"; a slash parts rhythms: {EXAMPLE}" if key == RHYTHMS_TAG else ""
+        hint = f"; slashes separate rhythms: {EXAMPLE}" if key == RHYTHMS_TAG else ""
         raise InvalidInputException(
             f"The tag {key} may contain only letters, digits, spaces and + - = . _ : / @{hint}"
         )

@@ -39,7 +39,7 @@ class LoopState:
     def problem(self) -> str:
         """What is wrong in one sentence; empty if nothing is."""
         if not self.alive:
-            return f"the thread {self.name} has ended: start the server again"
+            return f"the thread {self.name} has ended: restart the server"
         if self.failures >= FAILING:
             return f"the thread {self.name} has failed {self.failures} times in a row: {self.error}"
         return ""
@@ -144,7 +144,9 @@ class Loop:
         self._error = f"{type(error).__name__}: {error}"
         metrics.thread_failed(self.name)
         if times := self._repeats.count(error):
-            log.error("a thread failed and goes on", thread=self.name, times=times, exc_info=error)
+            log.error(
+                "a thread failed and continues", thread=self.name, times=times, exc_info=error
+            )
         return PAUSES[min(self._failures, len(PAUSES)) - 1]
 
     def _succeeded(self) -> None:
@@ -188,7 +190,7 @@ def watch_other_threads() -> None:
         metrics.thread_failed("other")
         if times := repeats.count(error):
             name = args.thread.name if args.thread is not None else "?"
-            log.error("a thread ended by an error", thread=name, times=times, exc_info=error)
+            log.error("an error ended a thread", thread=name, times=times, exc_info=error)
 
     threading.excepthook = hook
 

@@ -46,8 +46,8 @@ _JOBS = Counter("mooring_jobs_total", "Jobs ended, by kind and outcome.", ["kind
 
 _THREAD_FAILURES = Counter(
     "mooring_thread_failures_total",
-    "Errors that a thread of the server met and went on from, by its name; `other`: that ended "
-    "a thread.",
+    "Errors after which a thread of the server continued, by its name; `other`: that ended a "
+    "thread.",
     ["thread"],
 )
 _DAEMON_DEATHS = Counter(
@@ -58,9 +58,9 @@ _AUDIT_FAILURES = Counter(
     "mooring_audit_failures_total", "Lines of the audit log that could not be written."
 )
 _LINES_LEFT_OUT = Counter(
-    "mooring_log_lines_left_out_total", "Lines of the log that said the same again."
+    "mooring_log_lines_left_out_total", "Log lines that repeated an earlier one."
 )
-_FREED_BYTES = Counter("mooring_vault_freed_bytes_total", "Bytes that collections gave back.")
+_FREED_BYTES = Counter("mooring_vault_freed_bytes_total", "Bytes that collections reclaimed.")
 _DAMAGED = Gauge(
     "mooring_vault_damaged_snapshots",
     "Snapshots in which the last verification found damage, by region.",
@@ -68,8 +68,8 @@ _DAMAGED = Gauge(
 )
 _VAULT_BYTES = Gauge(
     "mooring_vault_bytes",
-    "What a vault held after its last collection: `stored` in all, of which snapshots need `live` "
-    "and nothing needs `dead`; `logical` is what full copies of all snapshots would take.",
+    "What a vault held after its last collection: `stored` in total, of which snapshots need "
+    "`live` and nothing needs `dead`; `logical` is what full copies of all snapshots would take.",
     ["region", "kind"],
 )
 _VAULT_SNAPSHOTS = Gauge(
@@ -85,7 +85,7 @@ _SIZE_BYTES = Gauge(
 )
 _VAULT_AWAY = Gauge(
     "mooring_vault_away",
-    "1 while a region's vault is away, another one, older than the catalog, or read-only.",
+    "1 while a region's vault is away, not the right one, older than the catalog, or read-only.",
     ["region"],
 )
 _MISSING_ROOTS = Gauge(
@@ -103,7 +103,7 @@ _REPLICA_BYTES = Counter(
 )
 _REPLICA_PROBLEMS = Gauge(
     "mooring_replica_snapshots_not_copied",
-    "Snapshots that the last run could not bring into the copy of the vault.",
+    "Snapshots that the last run could not copy into the copy of the vault.",
     ["region"],
 )
 _REPLICA_TIME = Gauge(
@@ -114,7 +114,7 @@ _REPLICA_TIME = Gauge(
 _AUTO_STORED = {
     kind: Gauge(
         f"mooring_{prefix}auto_snapshot_last_success_timestamp_seconds",
-        f"When the newest automatic snapshot was taken that is stored, by {kind}.",
+        f"When the newest stored automatic snapshot was taken, by {kind}.",
         ["region", kind],
     )
     for kind, prefix in (("disk", ""), ("instance", "instance_"))

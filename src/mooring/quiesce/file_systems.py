@@ -119,8 +119,8 @@ class FileSystems:
         for path in map(Path, self._spared):
             if path.exists() and path.stat().st_dev == own:
                 raise QuiesceError(
-                    f"the file system at {mount.shown} is the one of {path}, "
-                    "which Mooring itself needs, so it is not frozen"
+                    f"the file system at {mount.shown} is that of {path}, which Mooring itself "
+                    "needs, so it is not frozen"
                 )
 
 
@@ -145,7 +145,7 @@ def _thaw(one: _Frozen) -> bool:
 
 def _reason(mount: Mount, error: OSError) -> str:
     if error.errno == errno.EBUSY:
-        return f"the file system at {mount.shown} is frozen already, by somebody else"
+        return f"the file system at {mount.shown} was already frozen by somebody else"
     if error.errno in (errno.EOPNOTSUPP, errno.ENOTTY):
         return f"the file system at {mount.shown} is of a type that cannot be frozen"
     if error.errno == errno.EPERM:

@@ -42,7 +42,7 @@ class GuestAgent:
         deadline = self._clock.monotonic() + seconds
         self._synchronise(deadline)
         if self._state(deadline) != "thawed":
-            raise QuiesceError(f"{self._who} has frozen its file systems already, for another")
+            raise QuiesceError(f"{self._who} has already frozen its file systems for somebody else")
         self.since = self._clock.monotonic()
         if not self._ask("guest-fsfreeze-freeze", deadline):
             raise QuiesceError(f"{self._who} has no file system that it can freeze")
@@ -144,7 +144,7 @@ class GuestAgent:
                 raise self._lost(error) from error
             self._buffer += received
             if len(self._buffer) > _LONGEST_ANSWER:
-                raise self._lost(ConnectionAbortedError("what it says is no answer"))
+                raise self._lost(ConnectionAbortedError("what it says is not an answer"))
         line, self._buffer = self._buffer.split(b"\n", 1)
         return line
 

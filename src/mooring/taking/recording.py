@@ -103,8 +103,8 @@ def confirm(transaction: Transaction, whole: Snapshot, frozen: Frozen | None) ->
         changed = {} if frozen is None else _columns(frozen, one)
         if not transaction.snapshots.change_if_there(one.id, frozen=True, **changed):
             raise OperationFailureException(
-                f"The snapshot {one.name} was taken back while the disk was frozen, as a server "
-                "that starts does with what is not confirmed: take it again."
+                f"The snapshot {one.name} was taken back while the disk was being frozen, because "
+                "a server that started found it unconfirmed: take it again."
             )
     if frozen is not None and whole.auto is None:
         transaction.tags.replace(whole.id, {**whole.tags, CONSISTENCY_TAG: frozen.weakest})

@@ -13,7 +13,7 @@ NOT_RECORDED = "the server was killed before it recorded whether they were"
 """Why nothing is known of the users of a disk that was frozen."""
 
 _WAYS = (
-    "attach it to an instance of the blueprint host and mount it, tell the instance's guest agent "
+    "attach it to an instance of the blueprint host and mount it, name the instance's guest agent "
     "with the tag mooring:guest-agent, or name commands for the instance in the settings; or set "
     "the disk's tag mooring:quiesce to try"
 )

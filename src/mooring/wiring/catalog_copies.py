@@ -30,7 +30,7 @@ def open_catalog(
         except (OSError, sqlite3.Error) as error:
             raise ConfigurationError(
                 f"the catalog {file} must be copied before this program changes it, and cannot be: "
-                f"{error}. Make room, or name another catalog_copies.directory; with "
+                f"{error}. Free some space, or name another catalog_copies.directory; with "
                 "catalog_copies.keep = 0 there are no copies"
             ) from error
 

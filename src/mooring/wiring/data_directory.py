@@ -29,7 +29,7 @@ def make_run_directory(settings: Settings, data: Path) -> Path:
         found = run.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
             raise ConfigurationError(
-                f"{run}, where the sockets of {data} would go, is somebody else's: "
+                f"{run}, where the sockets of {data} would be, is somebody else's: "
                 "name a short directory of your own as engine.run in the settings"
             )
     return run
@@ -54,7 +54,7 @@ def _make(folder: Path, what: str, how: str) -> None:
             raise
         out = "Name another place"
         if isinstance(error, PermissionError):
-            out = "Run it as the user that the server runs as, or name another place"
+            out = "Run it as the server's user, or name another place"
         raise ConfigurationError(
             f"the {what} {folder} cannot be made: {_why_not(folder, error)}. {out} {how}"
         ) from error
@@ -64,11 +64,11 @@ def _why_not(folder: Path, error: OSError) -> str:
     """Which part of its path is in the way, and how."""
     there = next((one for one in (folder, *folder.parents) if os.path.lexists(one)), folder)
     if not there.is_dir():
-        what = "a link that leads nowhere" if there.is_symlink() else "no directory"
+        what = "a dangling link" if there.is_symlink() else "not a directory"
         return f"{there} is {what}"
     if isinstance(error, FileNotFoundError):
-        return f"{there} is kept by the system, which makes no directories in it"
-    return f"{there} lets this user make nothing in it ({error.strerror})"
+        return f"{there} belongs to the kernel, which allows no directories in it"
+    return f"{there} does not let this user create anything in it ({error.strerror})"
 
 
 def hold_directory(paths: Paths) -> IO[str]:

@@ -89,14 +89,14 @@ def check_owner(catalog: Catalog, region: str, place: str, vault: Vault) -> None
     if owner not in (None, region):
         raise VaultAwayError(
             f"{place} is the vault of {owner}, so it cannot be that of {region}: set "
-            f"regions.{region}.vault to a place of its own"
+            f"regions.{region}.vault to another place"
         )
 
 
 def _ways_out(region: str) -> str:
     return (
         f"Mount it, or put it back, or set regions.{region}.vault to where it is; if it is lost, "
-        f"`mooringd accept --region {region}` goes on with what is there, or with a new vault"
+        f"`mooringd accept --region {region}` continues with what is there, or with a new vault"
     )
 
 
@@ -112,6 +112,6 @@ def check_places(settings: Settings) -> None:
             if real in taken:
                 raise ConfigurationError(
                     f"{name} and {taken[real]} are both {place}: give each region's vault, and "
-                    "each copy, a place of its own"
+                    "each copy, its own place"
                 )
             taken[real] = name

@@ -59,12 +59,10 @@ def variables(settings: Settings, user: str | None = None) -> dict[str, str]:
             f"no server runs on {paths.data}: start one with `mooringd serve`"
         ) from None
     except (ValueError, TypeError, KeyError) as error:
-        raise ConfigurationError(
-            f"{paths.server} is damaged: stop the server and start it again"
-        ) from error
+        raise ConfigurationError(f"{paths.server} is damaged: restart the server") from error
     if not paths.credentials.exists():
         raise ConfigurationError(
-            f"{paths.credentials} is gone: stop the server and start it again; it makes new keys"
+            f"{paths.credentials} is gone: restart the server; it makes new keys"
         )
     key = _key(open_keys(paths.credentials), user)
     return {
@@ -122,4 +120,4 @@ def _key(keys: Mapping[str, Key], user: str | None) -> Key:
     for key in keys.values():
         if user in (None, key.access.user):
             return key
-    raise ConfigurationError(f"there is no user {user}; `mooringd keys list` shows them")
+    raise ConfigurationError(f"there is no user {user}; `mooringd keys list` shows all users")

@@ -12,7 +12,7 @@ def add_grants(commands: Commands, settings: argparse.ArgumentParser) -> None:
     """Add `grants` and its actions to the commands."""
     grants = commands.add_parser("grants", help="who may read snapshots over NBD (mooring export)")
     actions = grants.add_subparsers(required=True, metavar="ACTION", dest="action")
-    actions.add_parser("list", parents=[settings], help="all that have not ended")
+    actions.add_parser("list", parents=[settings], help="all that have not expired")
     withdraw = actions.add_parser(
         "withdraw", parents=[settings], help="end some, with their open connections"
     )

@@ -19,10 +19,10 @@ def add_keys(commands: Commands, settings: argparse.ArgumentParser) -> None:
     user.add_argument("user", metavar="USER")
     output = argparse.ArgumentParser(add_help=False)
     output.add_argument(
-        "--output", metavar="FILE", type=Path, help="write the new key alone there, mode 0600"
+        "--output", metavar="FILE", type=Path, help="also write the new key to this file, mode 0600"
     )
     roles = ("administrator", "operator", "read-only")
-    tag_help = "acts only on resources with this tag, and makes only such; may be repeated"
+    tag_help = "restrict the key to resources with this tag, also for new ones; may be repeated"
 
     actions.add_parser("list", parents=[settings], help="all keys, without their secrets")
 
@@ -33,10 +33,10 @@ def add_keys(commands: Commands, settings: argparse.ArgumentParser) -> None:
     change = actions.add_parser("change", parents=[user], help="another role, or other tags")
     change.add_argument("--role", choices=roles)
     change.add_argument("--tag", metavar="KEY=VALUE", action="append", help=tag_help)
-    change.add_argument("--no-tags", action="store_true", help="bound to no tags any more")
+    change.add_argument("--no-tags", action="store_true", help="no longer bound to tags")
 
     rotate = actions.add_parser(
-        "rotate", parents=[user, output], help="a new key; the old one ends after a while"
+        "rotate", parents=[user, output], help="a new key; the old one expires after a while"
     )
     rotate.add_argument("--overlap-hours", metavar="N", type=float, default=24.0)
 

@@ -95,7 +95,7 @@ def rotate(settings: Settings, user: str, overlap_hours: float, output: Path | N
         ]
 
     _hand_over(settings, made, output, edit)
-    print(f"{user}: the keys from before end {show_moment(ends)}")
+    print(f"{user}: the previous keys expire {show_moment(ends)}")
     return 0
 
 
@@ -117,7 +117,7 @@ def _tags(given: list[str]) -> dict[str, str]:
     for one in given:
         if "=" not in one:
             raise ConfigurationError(
-                f"--tag is KEY=VALUE, and KEY= for an empty value; {shown(one)} is neither"
+                f"--tag must be KEY=VALUE, or KEY= for an empty value, not {shown(one)}"
             )
     return parse_tags(given)
 
@@ -153,7 +153,7 @@ def _hand_over(
 ) -> None:
     """Record a new key and say where it is; with `output` also write it into a file alone."""
     if output is not None and output.exists():
-        raise ConfigurationError(f"{output} is there: name another file, or move it away")
+        raise ConfigurationError(f"{output} exists: name another file, or move it away")
 
     def edit_and_write(keys: list[Key]) -> list[Key]:
         edited = edit(keys)
@@ -172,7 +172,7 @@ def _hand_over(
     key = made[0] if isinstance(made, list) else made
     print(f"{key.access.user}: key {key.id} as [{key.profile}] in {_file(settings)}")
     if output is not None:
-        print(f"{key.access.user}: the same as [{PROFILE}] alone in {output}, for AWS clients")
+        print(f"{key.access.user}: the same key as [{PROFILE}] in {output}, for AWS clients")
 
 
 def _edit(settings: Settings, edit: Callable[[list[Key]], list[Key]]) -> None:
@@ -187,7 +187,7 @@ def _edit(settings: Settings, edit: Callable[[list[Key]], list[Key]]) -> None:
         lasting = [key for key in keys if key.expires_ms is None and not key.access.tags]
         if not any(key.access.role is Role.ADMINISTRATOR for key in lasting):
             raise ConfigurationError(
-                "this would leave no administrator without tags: make another one first"
+                "this would leave no administrator who is not bound to tags: make another one first"
             )
         write_keys(path, keys)
         gone = ended(before, {key.id: key for key in keys})
@@ -209,5 +209,5 @@ def _alone(folder: Path) -> Iterator[None]:
 def _file(settings: Settings) -> Path:
     path = Paths(settings.data_directory).credentials
     if not path.exists():
-        raise ConfigurationError(f"{path} is not there: the first `mooringd serve` makes it")
+        raise ConfigurationError(f"{path} does not exist: the first `mooringd serve` makes it")
     return path

@@ -73,7 +73,7 @@ class Story:
         self.server.start()
         print(self.server.log.read_text().split("{")[0].rstrip())
         key = self.server.environment()["AWS_ACCESS_KEY_ID"]
-        print(f"made access key {key}; its secret is in the file, for its owner only")
+        print(f"made access key {key}; its secret is in the file, readable only by its owner")
 
     def make_disk(self) -> str:
         """A disk in use; returns its NBD URI."""
@@ -142,7 +142,7 @@ class Story:
             f"{ran.seconds * 1000:.0f} ms with the client's process; "
             f"writes were held back for {found['pauseSeconds'] * 1000:.1f} ms"
         )
-        self.prove(self.writers.alive, f"{name}: the writer went on all the while")
+        self.prove(self.writers.alive, f"{name}: the writer kept going throughout")
         return ran
 
     def answered_in(self) -> float:
@@ -190,7 +190,7 @@ class Story:
     def other_clients(self) -> None:
         self.title("The same with aws and boto3, unmodified")
         if not client_program("aws").exists():
-            print("they are not installed (scripts/setup does it), so this is left out")
+            print("they are not installed (scripts/setup does it), so this is skipped")
             return
         print('$ eval "$(mooringd env)"')
         ran = self.snapshot("by-aws", "aws", "lightsail")
@@ -203,7 +203,7 @@ class Story:
     def files(self) -> None:
         self.title("A file system in use")
         if reason := why_not():
-            print(f"{reason}, so this is left out")
+            print(f"{reason}, so this is skipped")
             return
         words = "create-disk --disk-name files --size-in-gb 8 --availability-zone us-east-2a"
         self.show("mooring", *words.split(), quiet=True)
@@ -221,9 +221,9 @@ class Story:
         found = check_files(restored, self.server.data, journal, ran.began, ran.ended)
         self.prove(
             found.ok,
-            f"files-again: the journal replays, e2fsck finds nothing, all "
-            f"{counted(found.whole, 'file')} "
-            "synchronised before the request are intact, and none begun after the reply is there",
+            "files-again: the journal replays, e2fsck finds nothing, all "
+            f"{counted(found.whole, 'file')} synchronised before the request are intact, and none "
+            "started after the reply is present",
         )
 
     def crash(self, uri: str) -> None:
@@ -249,7 +249,7 @@ class Story:
 
     def end(self) -> bool:
         self.title("Cleaning up")
-        self.prove(self.writers.stop(), "the writer saw no error from beginning to end")
+        self.prove(self.writers.stop(), "the writer saw no error from start to end")
         self.server.run("mooring", "delete-instance", "--instance-name", "my-host")
         for disk in self.server.run("mooring", "get-disks").json()["disks"]:
             self.server.available(disk["name"])

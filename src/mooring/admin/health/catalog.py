@@ -26,16 +26,16 @@ def catalog_findings(settings: Settings) -> Iterator[tuple[bool, str]]:
     try:
         newest = copies.newest_ms()
     except OSError as error:
-        yield False, f"{where} cannot be looked at: {error.strerror}; see catalog_copies.directory"
+        yield False, f"{where} cannot be read: {error.strerror}; see catalog_copies.directory"
         return
     if copies.folder.exists() and not os.access(copies.folder, os.W_OK):
-        yield False, f"{where} cannot be made: it is not writable for this user"
+        yield False, f"{where} cannot be made: this user may not write there"
     elif newest is None:
         yield True, f"{where}: none yet; `mooringd serve` makes one when it starts"
     else:
         age = (clock.now_ms() - newest) / 3_600_000
         text = f"{where}: the newest is {counted(round(age), 'hour')} old"
         if age > LATE * hours:
-            yield False, f"{text}; start the server, or see its log for why it makes none"
+            yield False, f"{text}; start the server, or see in its log why it makes none"
         else:
             yield True, text

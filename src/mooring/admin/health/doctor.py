@@ -63,12 +63,12 @@ def _findings(settings: Settings) -> Iterator[Finding]:
         yield Finding(True, text)
     paths = Paths(settings.data_directory)
     if not paths.data.exists():
-        yield Finding(True, f"{paths.data}: not there yet; `mooringd serve` makes it")
+        yield Finding(True, f"{paths.data}: not there yet; `mooringd serve` creates it")
         return
     if not paths.data.is_dir():
-        raise ConfigurationError(f"{paths.data} is no directory: name another place with --data")
+        raise ConfigurationError(f"{paths.data} is not a directory: name another place with --data")
     yield from _rooms(settings)
-    yield Finding(os.access(paths.data, os.W_OK), f"{paths.data}: writable for this user")
+    yield Finding(os.access(paths.data, os.W_OK), f"{paths.data}: this user can write there")
     for found in catalog_findings(settings):
         yield Finding(*found)
     for found in vault_findings(settings):
@@ -112,7 +112,7 @@ def _trims() -> str | None:
         return None
     return (
         f"trims are ignored by this QEMU ({'.'.join(found.groups())}), which could lose data on "
-        "them: fstrim gives no room back, zeros do (fallocate --zero-range, blkdiscard --zeroout)"
+        "them: fstrim reclaims no space, zeros do (fallocate --zero-range, blkdiscard --zeroout)"
     )
 
 
@@ -127,7 +127,7 @@ def _rooms(settings: Settings) -> Iterator[Finding]:
         seen.add(room.device)
         text = f"{use}: {room.path}: {room}"
         if room.is_short:
-            yield Finding(False, f"{text}; make room, or writes and snapshots will fail")
+            yield Finding(False, f"{text}; free some space, or writes and snapshots will fail")
         else:
             yield Finding(True, text)
 
@@ -141,11 +141,11 @@ def _devices(mooring: Mooring) -> Iterator[Finding]:
         path = devices.device(disk_id) or "its block device"
         if disk is None or disk.instance_id is None:
             users = devices.users(disk_id)
-            way_out = f"it is {users}: end that, and" if users else "it is free:"
+            way_out = f"it is {users}: end that, and" if users else "nobody uses it:"
             yield Finding(
                 False,
-                f"{path}, left of the disk {disk_id}, which is not attached; {way_out} "
-                "`mooringd serve` takes it away",
+                f"{path}, left over from the disk {disk_id}, which is not attached; {way_out} "
+                "`mooringd serve` removes it",
             )
         elif problem := devices.problem(disk_id):
             yield Finding(False, f"disk {disk.name}: {problem}")
@@ -155,8 +155,8 @@ def _devices(mooring: Mooring) -> Iterator[Finding]:
     for instance_id in mooring.backend.quiescer.left():
         yield Finding(
             False,
-            f"users of the disks of instance {instance_id} may be held at rest since a snapshot "
-            "during which all was killed; `mooringd serve` lets them go",
+            f"users of the disks of instance {instance_id} may still be held at rest since a "
+            "snapshot during which everything was killed; `mooringd serve` thaws them",
         )
 
 
@@ -183,7 +183,7 @@ def _absent(places: Iterable[str]) -> Iterator[Finding]:
 
 def _threads(told: Mapping[str, Any]) -> Iterator[Finding]:
     for problem in told["problems"]:
-        yield Finding(False, f"{problem}; the server's log has the whole of it")
+        yield Finding(False, f"{problem}; the server's log has the details")
     if not told["problems"]:
         yield Finding(True, f"all {counted(told['threads'], 'thread')} of the server work")
 

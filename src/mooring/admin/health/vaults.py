@@ -46,8 +46,8 @@ def _examine(
         if copy and copy_known(settings, region, place):
             return False, f"{where} is away: mount it, or put it back"
         if not named:
-            return True, f"{where}: not there yet; `mooringd serve` makes it"
-        return False, f"{where} is away: mount it, or make the directory if it is to be a new one"
+            return True, f"{where}: not there yet; `mooringd serve` creates it"
+        return False, f"{where} is away: mount it, or create the directory for a new one"
     try:
         store = open_place(place, s3_options(settings), patience=patience)
         if not has_header(store):
@@ -55,13 +55,13 @@ def _examine(
                 return False, f"{where} {problem}"
             if copy and copy_known(settings, region, place):
                 return False, f"{where} is empty, and had a copy: mount it, or put it back"
-            return True, f"{where}: empty yet"
+            return True, f"{where}: still empty"
         clock = SystemClock()
         with open_vault_in(store, settings, region, clock, create=False, index=None) as vault:
             strangers: list[str] = []
             told = [] if copy else _differences(settings, region, vault, strangers.append)
         if told:
-            more = f", and {len(told) - 3} more like that" if len(told) > 3 else ""
+            more = f", and {len(told) - 3} more" if len(told) > 3 else ""
             return False, f"{where}: {'; '.join(told[:3])}{more}"
         _write(store)
     except DiskFullError as error:
@@ -99,5 +99,5 @@ def _room(place: str, where: str, besides: list[str]) -> tuple[bool, str]:
     room = room_at(Path(place))
     text = "; ".join([f"{where}: opens, and can be written to", str(room), *besides])
     if room.is_short:
-        return False, f"{text}; make room, or snapshots will fail"
+        return False, f"{text}; free some space, or snapshots will fail"
     return True, text

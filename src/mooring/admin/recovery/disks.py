@@ -57,7 +57,7 @@ def read_descriptions(
                 unreadable[f"disk {disk_id}"] = str(error)
                 continue
             except IMPOSSIBLE as error:
-                unreadable[f"disk {disk_id}"] = f"its description tells what cannot be: {error}"
+                unreadable[f"disk {disk_id}"] = f"its description cannot be true: {error}"
                 continue
             if one.disk.id != disk_id:
                 unreadable[f"disk {disk_id}"] = f"its description is that of disk {one.disk.id}"

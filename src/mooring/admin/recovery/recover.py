@@ -88,7 +88,7 @@ def _check_regions(settings: Settings, roots: Iterable[Root]) -> None:
     missing = sorted({root.info.region for root in roots} - set(settings.regions))
     if missing:
         raise ConfigurationError(
-            f"the vault holds snapshots of regions that the settings do not have: "
+            f"the vault holds snapshots of regions that are not in the settings: "
             f"{', '.join(missing)}; add them as [regions.{missing[0]}] with zones and vault"
         )
 
@@ -104,8 +104,8 @@ def _check_empty(transaction: Transaction, settings: Settings) -> None:
     found = ", ".join(counted(count, what) for what, count in counts.items() if count)
     if found:
         raise ConfigurationError(
-            f"the catalog of {settings.data_directory} is not empty ({found}) and stays as it is: "
-            "name an empty data directory with --data, or move its catalog away first"
+            f"the catalog of {settings.data_directory} is not empty ({found}) and was left as it "
+            "is: name an empty data directory with --data, or move its catalog away first"
         )
 
 
@@ -262,7 +262,7 @@ def _report_disks(entered: Entered) -> None:
         count = counted(len(entered.changed), "disk")
         print(f"attached as found, no longer as recorded: {count}")
     for old, new in entered.renamed:
-        print(f"  {old} is taken; it is now {new}")
+        print(f"  the name {old} is taken; it is now {new}")
 
 
 def _report(
@@ -278,6 +278,6 @@ def _report(
         if one.disk_path is not None:
             print(f"  {one.name} was part of an instance snapshot that is not complete")
     for old, new in renamed:
-        print(f"  {old} is taken by a newer snapshot; the older one is now {new}")
+        print(f"  the name {old} is taken by a newer snapshot; the older one is now {new}")
     for snapshot_id, problem in damaged.items():
         print(f"NOT recovered: {snapshot_id}: {problem}")

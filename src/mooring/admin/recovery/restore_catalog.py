@@ -25,8 +25,8 @@ def restore_catalog(settings: Settings, copy: Path | None) -> int:
     catalog = catalog_file(settings, paths)
     if catalog is None:
         raise ConfigurationError(
-            "the catalog is in another database than SQLite: restore it with that one's own means, "
-            "such as pg_restore"
+            "the catalog is not in SQLite: restore it with its database's own tools, such as "
+            "pg_restore"
         )
     clock = SystemClock()
     if copy is None:
@@ -46,6 +46,6 @@ def restore_catalog(settings: Settings, copy: Path | None) -> int:
         aside = catalog.with_name(f"{catalog.name}.replaced-{now:%Y%m%dT%H%M%SZ}")
         there = catalog.exists()
         put_back(copy, catalog, aside)
-    print(f"{catalog} is {copy} now" + (f"; what it was is {aside}" if there else ""))
-    print("`mooringd recover --add` enters the disks and snapshots that were made since")
+    print(f"{catalog} is {copy} now" + (f"; the old one is {aside}" if there else ""))
+    print("`mooringd recover --add` enters the disks and snapshots made since")
     return 0

@@ -72,7 +72,7 @@ def stop(settings: Settings) -> int:
         holder = lock.read().strip()
         if not holder.isdigit():
             raise ConfigurationError(
-                f"the server on {paths.data} could not write down its number: end it with `kill`"
+                f"the server on {paths.data} could not record its process id: end it with `kill`"
             )
         with suppress(ProcessLookupError):
             server = os.pidfd_open(int(holder))
@@ -83,7 +83,9 @@ def stop(settings: Settings) -> int:
                 select.select([server], [], [])
             finally:
                 os.close(server)
-    print("The server has stopped. Attached disks go on, and are taken over by the next start.")
+    print(
+        "The server has stopped. Attached disks keep working, and the next start takes them over."
+    )
     return 0
 
 

@@ -176,7 +176,7 @@ def _announce(mooring: Mooring, url: str, config: str | None) -> None:
         write_whole(mooring.paths.server, text + "\n", durable=False)
     except OSError as error:
         # It serves all the same; whoever knows where, reaches it.
-        log.error("clients here are not told where the server is", reason=str(error))
+        log.error("clients on this host cannot find the server", reason=str(error))
     print(
         f"Mooring serves {', '.join(mooring.settings.regions)} at {url}\n"
         f"data directory  {mooring.paths.data}\n"

@@ -42,7 +42,7 @@ def renew(context: ssl.SSLContext, listen: Listen) -> None:
     except ConfigurationError as error:
         log.error("certificate not renewed", reason=str(error))
     else:
-        log.info("certificate read again", file=listen.certificate)
+        log.info("certificate reloaded", file=listen.certificate)
 
 
 def _no_password() -> str:

@@ -26,8 +26,8 @@ def accept(settings: Settings, region: str) -> int:
     with catalog_at_hand(settings) as catalog:
         if catalog is None:
             raise ConfigurationError(
-                f"there is no catalog in {settings.data_directory} that knows a vault: "
-                "`mooringd serve` takes whatever vault is there, or makes one"
+                f"there is no catalog in {settings.data_directory} that knows a vault: `mooringd "
+                "serve` uses whatever vault is there, or creates one"
             )
         place = vault_place(settings, region)
         vault = open_vault(settings, region)
@@ -39,7 +39,7 @@ def accept(settings: Settings, region: str) -> int:
                 transaction.vaults.note(region, opened.id, clock.now_ms())
                 record(transaction, found, Lost.GIVEN_UP)
             what = "a new vault" if made else "the vault"
-            print(f"{region}: {what} {opened.id} in {place} is its vault from now on")
+            print(f"{region}: {what} {opened.id} in {place} is now its vault")
     for one in found.missing:
         print(f"  {one.name} of disk {one.disk_name} ({one.id}) is not in it")
     for one in found.returned:

@@ -42,7 +42,7 @@ def sort_out(roots: Iterable[Root]) -> tuple[list[Root], dict[str, str]]:
         try:
             check(root)
         except IMPOSSIBLE as error:
-            refused[root.id] = f"its root tells what cannot be: {error}"
+            refused[root.id] = f"its root cannot be true: {error}"
         else:
             believed.append(root)
     return believed, refused
@@ -181,13 +181,13 @@ def _check_tags(tags: Mapping[str, str | None]) -> None:
 
 def _text(what: str, value: object) -> str:
     if not isinstance(value, str):
-        raise InvalidInputException(f"{what} is no text.")
+        raise InvalidInputException(f"{what} is not text.")
     return value
 
 
 def _matches(pattern: re.Pattern[str], what: str, value: object) -> None:
     if not pattern.fullmatch(_text(what, value)):
-        raise InvalidInputException(f"{what} is {str(value)[:40]!r}, which is no such thing.")
+        raise InvalidInputException(f"{what} is {str(value)[:40]!r}, which is not valid.")
 
 
 def _number(what: str, value: object, most: int) -> None:

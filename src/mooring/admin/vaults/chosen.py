@@ -56,7 +56,7 @@ def regions(settings: Settings, region: str | None) -> list[str]:
 def nothing_there(settings: Settings) -> ConfigurationError:
     """The error for who finds no vault at all."""
     return ConfigurationError(
-        f"there is no vault yet in {settings.data_directory}: `mooringd serve` makes it; "
+        f"there is no vault yet in {settings.data_directory}: `mooringd serve` creates it; "
         "--data and --config say where to look"
     )
 

@@ -26,7 +26,9 @@ def collect(settings: Settings, *, region: str | None = None, dry_run: bool = Fa
             rooms.make_way(of_vault(place))
             done = vault.collect(dry_run=dry_run, expected=known)
             if done.postponed:
-                print(f"{place}: somebody copies into it; nothing was collected, try again later")
+                print(
+                    f"{place}: somebody is copying into it; nothing was collected, try again later"
+                )
                 continue
             thinned = done.segments_punched + done.segments_rewritten
             print(
@@ -35,7 +37,9 @@ def collect(settings: Settings, *, region: str | None = None, dry_run: bool = Fa
                 f"{thinned} thinned out, {done.segments_kept} kept)"
             )
             if done.claims_expired:
-                print(f"  {counted(done.claims_expired, 'claim')} of dead processes {would}removed")
+                print(
+                    f"  {counted(done.claims_expired, 'claim')} of ended processes {would}removed"
+                )
             if done.files_swept:
                 print(f"  {counted(done.files_swept, 'unfinished file')} of dead processes removed")
     return 0

@@ -38,8 +38,8 @@ def mend(
             stores = _stores(settings, name, copies, stack)
             if not stores and not images:
                 raise ConfigurationError(
-                    "there is nothing to mend from: name a copy of the vault with --from, or what "
-                    "has the disk's content with --image, or set regions.<name>.replica"
+                    "there is nothing to mend from: name a copy of the vault with --from, or "
+                    "something with the disk's content with --image, or set regions.<name>.replica"
                 )
             disks = stack.enter_context(opened_images(images))
             for place, vault in vaults:

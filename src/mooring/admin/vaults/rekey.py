@@ -19,7 +19,7 @@ def rekey(settings: Settings, *, region: str, new_key_file: str) -> int:
     old_key_file = settings.regions[region].key_file
     if not old_key_file:
         raise ConfigurationError(
-            f"regions.{region}.key_file is not set: it has to name the present key file"
+            f"regions.{region}.key_file is not set: it must name the present key file"
         )
     store = open_store(settings, region)
     if store is None:

@@ -65,7 +65,7 @@ def _copy(
         target = open_place(place, s3_options(settings), make=not expected)
     except VaultAwayError as error:
         raise ConfigurationError(
-            f"the copy of the vault of {region}: {error}; `mooringd replicate --new` begins a new "
+            f"the copy of the vault of {region}: {error}; `mooringd replicate --new` starts a new "
             "one"
         ) from error
     try:

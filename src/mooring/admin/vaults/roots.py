@@ -37,7 +37,7 @@ def differences(
         if known not in (None, vault.id):
             return [
                 f"the vault there is not that of {region}, which is {known}, but another one, "
-                f"{vault.id}: put the right one back, or go on with this one with "
+                f"{vault.id}: put the right one back, or continue with this one with "
                 f"`mooringd accept --region {region}`"
             ]
         found = compare(catalog, region, vault)
@@ -84,7 +84,7 @@ def missing_vault(settings: Settings, region: str) -> str | None:
     return (
         f"is away, with {counted(count, 'snapshot')} in it: mount it, put it back, or set "
         f"regions.{region}.vault to where it is; if it is lost, `mooringd accept --region "
-        f"{region}` makes a new one"
+        f"{region}` creates a new one"
     )
 
 

@@ -38,7 +38,7 @@ def usage(settings: Settings, *, region: str | None = None, as_json: bool = Fals
                 _print_table(place, rows, sums)
             unreadable += len(left_out)
             for snapshot_id, problem in left_out.items():
-                print(f"{place}: left out: {snapshot_id}: {problem}", file=sys.stderr)
+                print(f"{place}: skipped: {snapshot_id}: {problem}", file=sys.stderr)
     if as_json:
         print(json.dumps(told, indent=2))
     return int(unreadable > 0)

@@ -99,9 +99,8 @@ def verify_stored(settings: Settings, *, region: str | None = None) -> int:
         print(f"{place}: {held}, {size} stored: {result}")
         if found.punched:
             print(
-                f"  given back: {counted(found.punched, 'frame')}; `mooringd verify` without "
-                "--stored "
-                "tells whether a snapshot needs one"
+                f"  reclaimed: {counted(found.punched, 'frame')}; `mooringd verify` without "
+                "--stored shows whether a snapshot needs one"
             )
     if not seen:
         raise nothing_there(settings)

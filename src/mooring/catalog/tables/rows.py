@@ -120,7 +120,7 @@ class ResourceRows(Generic[Value]):
     def change(self, resource_id: str, **columns: Any) -> None:
         """Set columns. Raises MissingRowError: what is there by the caller's rules is not."""
         if not self.change_if_there(resource_id, **columns):
-            raise MissingRowError(f"the catalog has no {self.kind} {resource_id} any more")
+            raise MissingRowError(f"the catalog no longer has the {self.kind} {resource_id}")
 
     def change_if_there(self, resource_id: str, **columns: Any) -> bool:
         """Set columns of what may have been deleted meanwhile; False if it was."""

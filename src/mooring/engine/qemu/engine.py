@@ -174,7 +174,7 @@ class QemuEngine:
                     if not problem:
                         instance.daemon().ping()
             except QmpSilenceError as error:
-                problem = f"{error}; if it stays so, end it: another one takes its place"
+                problem = f"{error}; if that persists, end it: another one takes its place"
             except MooringError as error:
                 damaged = isinstance(error, LayerDamagedError)
                 problem = str(error)
@@ -193,7 +193,7 @@ class QemuEngine:
                 )
             known = instance.exports.get(export.disk_id)
             if known is not None and known != export:
-                raise EngineError(f"disk {export.disk_id} is served already as {known.name!r}")
+                raise EngineError(f"disk {export.disk_id} is already served as {known.name!r}")
             if disk.instance_id is None:
                 self._merger.stop_offline(disk)
                 disk.layers.check()
@@ -298,7 +298,7 @@ def _made_before(disk: LiveDisk, size: int) -> bool:
         return False
     known = disk.layers.size()
     if known != size:
-        raise EngineError(f"disk {disk.layers.disk_id} exists already with {known} bytes")
+        raise EngineError(f"disk {disk.layers.disk_id} already exists with {known} bytes")
     return True
 
 

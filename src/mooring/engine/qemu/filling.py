@@ -49,7 +49,7 @@ def renew(disk: LiveDisk, source: Source) -> None:
 def _place(source: Source) -> BaseSource:
     place = parse_uri(source.uri)
     if place.socket is None:
-        raise EngineError(f"{source.uri} is not on a Unix socket, so disks cannot be laid on it")
+        raise EngineError(f"{source.uri} is not on a Unix socket, so disks cannot be based on it")
     return BaseSource(place.socket, place.export, source.size)
 
 

@@ -22,6 +22,6 @@ def only_one(folder: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ConfigurationError(
-                f"another server uses {folder}: stop it, or give this one a folder of its own"
+                f"another server uses {folder}: stop it, or give this one its own folder"
             ) from error
         yield

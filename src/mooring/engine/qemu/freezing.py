@@ -104,7 +104,7 @@ def _not_yet_frozen(
         if point in disk.failed or point not in points_of(overlays):
             fresh[disk_id] = point
     if fresh and len(fresh) < len(points_wanted) and disks[next(iter(fresh))].instance_id:
-        raise EngineError("some of the disks have these points already: freeze under other ids")
+        raise EngineError("some of the disks already have these points: freeze with other ids")
     return fresh
 
 
@@ -115,8 +115,7 @@ def _check_layers(disk: LiveDisk, most: int) -> None:
         why = f" ({disk.merge_problem})" if disk.merge_problem else ""
         raise EngineError(
             f"disk {disk.layers.disk_id} has {counted(count, 'layer')} that are not merged "
-            f"yet{why}: take "
-            "snapshots of it less often, or when it is written less"
+            f"yet{why}: take snapshots of it less often, or while less is written to it"
         )
 
 

@@ -84,7 +84,7 @@ class QemuFrozenImage:
             return iter(())
         if since not in self._points:
             raise LineageLostError(
-                f"what changed between the points {since} and {self._point} is not known any more"
+                f"what changed between the points {since} and {self._point} is no longer known"
             )
         # A point frozen again after a failure has two overlays: the later one counts.
         first = len(self._points) - 1 - self._points[::-1].index(since)
@@ -170,7 +170,7 @@ class QemuFrozenImage:
             except OSError as error:
                 raise EngineError(
                     f"layer {path} cannot be read at {offset + done}: {error.strerror}; "
-                    "the kernel's log tells what is wrong with the disk that it lies on"
+                    "the kernel's log says what is wrong with the underlying disk"
                 ) from error
             if got == 0:
                 raise LayerDamagedError(f"layer {path} is truncated at {offset + done}")

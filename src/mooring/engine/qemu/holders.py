@@ -31,7 +31,7 @@ def in_use_by(path: Path) -> str:
     names = ", ".join(f"{pid} ({_program(pid)})" for pid in found)
     return (
         f": {path} is held by process {names}; if that is a storage daemon of a data directory "
-        "that was moved or restored, end it with kill, and the disk is served again"
+        "that was moved or restored, end it with kill, and the disk will be served again"
     )
 
 

@@ -298,7 +298,7 @@ class Watcher:
             metrics.thread_failed("daemon-watcher")
             if times := self._repeats.count(error):
                 log.exception(
-                    "a storage daemon could not be brought back",
+                    "a storage daemon could not be restarted",
                     instance=instance.instance_id,
                     times=times,
                 )

@@ -289,7 +289,7 @@ class DiskLayers:
         if struct.unpack("hhqqi4x", answer)[0] != fcntl.F_UNLCK:
             raise EngineError(
                 f"disk {self.disk_id} is in use by a QEMU process that this server does not know"
-                + (in_use_by(overlays[-1].path) or f": see who has {overlays[-1].path} open")
+                + (in_use_by(overlays[-1].path) or f": find out who has {overlays[-1].path} open")
             )
 
 
@@ -312,13 +312,13 @@ def io_errors(disk_id: str) -> Iterator[None]:
     except OSError as error:
         if error.errno in NO_ROOM:
             raise DiskFullError(
-                f"no room for disk {disk_id} at {error.filename or 'its folder'}: "
-                "free some space and try again"
+                f"no space for disk {disk_id} at {error.filename or 'its folder'}: free some space "
+                "and try again"
             ) from error
         if error.errno == errno.EFBIG:
             raise DiskTooLargeError(
-                f"the file system that the disk would be on holds no file of its size: make a "
-                "smaller one (on ext4 with blocks of 4 KiB at most 16383 GB), or keep the data "
-                f"directory on XFS, for example (disk {disk_id})"
+                "the disk's file system cannot hold a file of its size: make a smaller disk (on "
+                "ext4 with blocks of 4 KiB at most 16383 GB), or keep the data directory on XFS, "
+                f"for example (disk {disk_id})"
             ) from error
         raise EngineError(f"disk {disk_id}: {error}") from error

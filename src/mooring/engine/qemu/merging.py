@@ -245,7 +245,7 @@ class Merger:
             served = merge.daemon.exports.served()
             numbers = merge.daemon.layers.numbers(disk_id)
             if not numbers:
-                raise EngineError(f"disk {disk_id} is not open in its storage daemon any more")
+                raise EngineError(f"disk {disk_id} is no longer open in its storage daemon")
             top = served[disk_id].top if disk_id in served else max(numbers)
             used = merge.daemon.layers.drop_unused(disk_id, top)
         disk.layers.sync(used)

@@ -106,7 +106,7 @@ def lay_on(path: Path, backing: str) -> None:
         name, kind = backing.encode(), _format_of(backing)
         place = _find_extension(raw, _FORMAT_EXTENSION)
         if len(name) > name_length or place is None or place.stop - place.start < len(kind):
-            raise LayerDamagedError(f"layer {path} has no room in its header for {backing}")
+            raise LayerDamagedError(f"layer {path} has no space in its header for {backing}")
         struct.pack_into(">I", raw, 16, len(name))
         raw[name_offset : name_offset + name_length] = name.ljust(name_length, b"\0")
         # The padding to 8 bytes stays the same for both formats.
@@ -224,11 +224,11 @@ class Overlay:
         if (version, cluster_bits, crypt, snapshots, incompatible) != (
             3, CLUSTER_BITS, 0, 0, _EXTENDED_L2,
         ):  # fmt: skip
-            raise LayerDamagedError(f"layer {self.path} is a qcow2 file, but not of our making")
+            raise LayerDamagedError(f"layer {self.path} is a qcow2 file, but not one of ours")
         place = _find_extension(raw, _IDENTITY_EXTENSION)
         identity = raw[place] if place else b""
         if len(identity) != 32:
-            raise LayerDamagedError(f"layer {self.path} is a qcow2 file, but not of our making")
+            raise LayerDamagedError(f"layer {self.path} is a qcow2 file, but not one of ours")
         return Header(
             size=size,
             table_count=table_count,
@@ -248,8 +248,8 @@ class Overlay:
         length = os.fstat(self.fd).st_size
         if np.any(tables % CLUSTER) or np.any(tables + CLUSTER > length + CLUSTER * (tables == 0)):
             raise LayerDamagedError(
-                f"layer {self.path} is truncated or damaged: its L1 table refers to places "
-                f"outside of its {length} bytes"
+                f"layer {self.path} is truncated or damaged: its L1 table refers to places outside "
+                f"its {length} bytes"
             )
         return tables
 

@@ -90,9 +90,11 @@ def _check_disks(work: Work, whole: InstanceSnapshot) -> None:
     if instance is None:
         raise CanceledError(f"the instance {whole.instance_name} was deleted")
     if in_motion(instance, disks) is not None:
-        raise PostponedError(f"disks of the instance {instance.name} come or go")
+        raise PostponedError(
+            f"disks of the instance {instance.name} are being attached or detached"
+        )
     if {disk.id for disk in disks} != {one.disk_id for one in whole.members}:
-        raise CanceledError(f"the instance {instance.name} has other disks than a moment before")
+        raise CanceledError(f"the instance {instance.name} has other disks than a moment ago")
 
 
 FREEZE = Procedure(JobKind.FREEZE, (Step("freeze", freeze, take_back),), failed)

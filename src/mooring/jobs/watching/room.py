@@ -41,10 +41,10 @@ class RoomWatch:
             metrics.room_left(use, room.free, room.size)
             if room.is_short and use not in self._short:
                 self._short.add(use)
-                log.warning("room is short", use=use, path=str(room.path), has=str(room))
+                log.warning("space is short", use=use, path=str(room.path), has=str(room))
             elif not room.is_short and use in self._short:
                 self._short.discard(use)
-                log.info("there is room again", use=use, path=str(room.path), has=str(room))
+                log.info("there is space again", use=use, path=str(room.path), has=str(room))
         for keep in self._keep:
             keep()
 

@@ -93,6 +93,6 @@ class VaultWatch:
             return
         self._told[region] = problem
         if problem is None:
-            log.info("the vault is there again, and all goes on", region=region)
+            log.info("the vault is back, and everything continues", region=region)
         else:
-            log.error("the vault cannot be used as it should be", region=region, problem=problem)
+            log.error("the vault cannot be fully used", region=region, problem=problem)

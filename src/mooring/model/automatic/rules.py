@@ -170,7 +170,7 @@ def check_moment(text: str) -> str:
     if not _MOMENT.fullmatch(text):
         raise InvalidInputException(
             f"The date {shown(text)} is not valid. It must be in the form YYYY-MM-DD, or "
-            "YYYY-MM-DDTHH:MM for one of several of a day; get-auto-snapshots lists them."
+            "YYYY-MM-DDTHH:MM if a day has several; get-auto-snapshots lists them."
         )
     if not is_moment(text):
         raise InvalidInputException(f"The date {text} is not valid: there is no such day or time.")

@@ -95,8 +95,8 @@ def _check_own_tags(kind: ResourceType, tags: Tags) -> None:
         known = _KNOWN.get(key)
         if known is None:
             raise InvalidInputException(
-                f"The tag {shown(key)} means nothing: tags that begin with mooring: are Mooring's "
-                f"own, and those to set are {', '.join(_KNOWN)}."
+                f"The tag {shown(key)} has no meaning: tags that start with mooring: are Mooring's "
+                f"own, and those you can set are {', '.join(_KNOWN)}."
             )
         if kind not in known and kind not in _SNAPSHOTS:
             raise InvalidInputException(
@@ -138,11 +138,11 @@ _SNAPSHOTS = (ResourceType.DISK_SNAPSHOT, ResourceType.INSTANCE_SNAPSHOT)
 def _check_socket(path: str) -> None:
     if not path.startswith("/") or os.path.normpath(path) != path or path == "/":
         raise InvalidInputException(
-            f"The tag {AGENT_TAG} must be the absolute path of a socket, without . and .. in it, "
+            f"The tag {AGENT_TAG} must be the absolute path of a socket, without . or .. in it, "
             f"not {shown(path)}."
         )
     if len(os.fsencode(path)) > MAX_SOCKET_BYTES:
         raise InvalidInputException(
-            f"The path in the tag {AGENT_TAG} has {len(os.fsencode(path))} bytes; "
-            f"a Unix socket's can have {MAX_SOCKET_BYTES}."
+            f"The path in the tag {AGENT_TAG} has {len(os.fsencode(path))} bytes; a Unix socket's "
+            f"path can have at most {MAX_SOCKET_BYTES}."
         )

@@ -62,7 +62,7 @@ def read_ports(given: Mapping[str, Any]) -> Ports:
     ipv6_cidrs = _addresses(given.get("ipv6Cidrs"), 6)
     aliases = tuple(given.get("cidrListAliases") or ())
     if any(alias != "lightsail-connect" for alias in aliases):
-        raise InvalidInputException("cidrListAliases can only have lightsail-connect.")
+        raise InvalidInputException("cidrListAliases can only contain lightsail-connect.")
     if not (cidrs or ipv6_cidrs or aliases):
         cidrs = () if protocol == "icmpv6" else (ANYWHERE,)
         ipv6_cidrs = (ANYWHERE_IPV6,)
@@ -81,7 +81,7 @@ def opened(ports: Iterable[Ports], more: Iterable[Ports]) -> list[Ports]:
     found = {one.key: one for one in [*ports, *more]}
     if len(found) > MAX_PORTS:
         raise InvalidInputException(
-            f"An instance can have at most {MAX_PORTS} entries of ports; this makes {len(found)}."
+            f"An instance can have at most {MAX_PORTS} port entries; this makes {len(found)}."
         )
     return list(found.values())
 
@@ -117,7 +117,7 @@ def _addresses(given: Sequence[str] | None, version: int) -> tuple[str, ...]:
     found = tuple(given or ())
     if len(found) > MAX_CIDRS:
         raise InvalidInputException(
-            f"One entry of ports has at most {MAX_CIDRS} address ranges, not {len(found)}."
+            f"One port entry has at most {MAX_CIDRS} address ranges, not {len(found)}."
         )
     for text in found:
         try:
@@ -126,7 +126,7 @@ def _addresses(given: Sequence[str] | None, version: int) -> tuple[str, ...]:
             right = False
         if not right:
             raise InvalidInputException(
-                f"{text[:50]!r} is no range of IPv{version} addresses, such as "
+                f"{text[:50]!r} is not a range of IPv{version} addresses, such as "
                 f"{ANYWHERE if version == 4 else ANYWHERE_IPV6}."
             )
     return found

@@ -99,7 +99,7 @@ def make_copy(source: Store, target: Store, vault_id: str, *, expected: bool = F
         if expected:
             raise VaultAwayError(
                 f"the copy of the vault in {target.description} is away: mount it, or put it back; "
-                "`mooringd replicate --new` begins a new one"
+                "`mooringd replicate --new` starts a new one"
             ) from None
         # A key alone is what a copy leaves that was killed at its very begin.
         if any(name != KEY_NAME for name in target.names("")):
