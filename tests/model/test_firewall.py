@@ -54,9 +54,9 @@ def test_the_same_ports_are_one_entry() -> None:
         (ports(-1, 22), "out of range: 0 to 65535"),
         (ports(22, 70000), "out of range"),
         (ports(80, 22), "must not be greater"),
-        (ports(22, 22, cidrs=["anywhere"]), "'anywhere' is no range of IPv4 addresses"),
-        (ports(22, 22, cidrs=["::/0"]), "'::/0' is no range of IPv4"),
-        (ports(22, 22, ipv6Cidrs=["10.0.0.0/8"]), "no range of IPv6"),
+        (ports(22, 22, cidrs=["anywhere"]), "'anywhere' is not a range of IPv4 addresses"),
+        (ports(22, 22, cidrs=["::/0"]), "'::/0' is not a range of IPv4"),
+        (ports(22, 22, ipv6Cidrs=["10.0.0.0/8"]), "not a range of IPv6"),
         (ports(22, 22, cidrs=["10.0.0.0/8"] * 61), "at most 60 address ranges, not 61"),
         (ports(22, 22, cidrListAliases=["mine"]), "can only contain lightsail-connect"),
     ],
@@ -70,5 +70,5 @@ def test_there_is_a_limit() -> None:
     many = [read_ports(ports(number, number)) for number in range(MAX_PORTS + 1)]
 
     assert len(opened([], many[1:])) == MAX_PORTS
-    with pytest.raises(InvalidInputException, match="at most 60 entries of ports; this makes 61"):
+    with pytest.raises(InvalidInputException, match="at most 60 port entries; this makes 61"):
         opened(many[:1], many[1:])

@@ -84,8 +84,8 @@ def _unknown(prefix: str, key: str, known: list[str]) -> str:
 
 
 _TYPES = {
-    str: "a text",
-    bool: "true or false",
+    str: "a string",
+    bool: "a boolean, true or false",
     int: "a whole number",
     float: "a number",
     list: "a list",
