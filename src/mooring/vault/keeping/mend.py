@@ -13,7 +13,7 @@ stay away meanwhile (exclusive.py). What could not be mended stays as it is.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -26,14 +26,14 @@ from mooring.model.extents import BLOCK_SIZE
 from mooring.vault.claims.claim import Claim
 from mooring.vault.claims.exclusive import without_collectors
 from mooring.vault.format.frame import Kind, packed_again
-from mooring.vault.format.layout import DIRECTORY_PAGES, PAGE_BLOCKS, root_name, segment_name
+from mooring.vault.format.layout import PAGE_BLOCKS, root_name, segment_name
 from mooring.vault.format.references import References
 from mooring.vault.format.root import Root, decode_root
 from mooring.vault.format.segment_table import GONE, SegmentTable
 from mooring.vault.keeping.segment_copy import write_segment
 from mooring.vault.keeping.verify import Damage, Verification, damaged_roots
 from mooring.vault.reading.frames import FrameKey, Frames
-from mooring.vault.reading.map_reader import frame_key, stored_id
+from mooring.vault.reading.slots import Reading, frame_numbers, numbered_frames, walk_pages
 from mooring.vault.reading.workshop import Workshop
 from mooring.vault.store.interface import Store
 
@@ -200,11 +200,12 @@ class _OnDisks:
         # For each frame, and each block of it, where on the disk the block is.
         self._places: dict[FrameKey, dict[int, int]] = defaultdict(dict)
         seen: set[tuple[int, FrameKey]] = set()
+        directory, page = _readable(frames.directory), _readable(frames.page)
         for root in roots:
-            for number, page_key, page in _readable_pages(root, frames):
+            for number, page_key, references in walk_pages(root.table, directory, page):
                 if (number, page_key) not in seen:
                     seen.add((number, page_key))
-                    self._note(number, page, bad)
+                    self._note(number, references, bad)
 
     def stored(self, key: FrameKey, table: SegmentTable, damaged: bytes) -> bytes | None:
         """The stored bytes of a frame, made anew; None if no disk has the content."""
@@ -223,35 +224,25 @@ class _OnDisks:
         return None
 
     def _note(self, number: int, page: References, bad: set[FrameKey]) -> None:
-        packed = page.segment.astype(np.int64) << 16 | page.frame
+        numbers = frame_numbers(page)
         assert page.block is not None
-        for value in np.unique(packed[page.segment != 0]).tolist():
-            key = (stored_id(page.segments[(value >> 16) - 1]), value & 0xFFFF)
+        for value, key in numbered_frames(page, numbers):
             if key in bad:
-                for slot in np.flatnonzero(packed == value).tolist():
+                for slot in np.flatnonzero(numbers == value).tolist():
                     offset = (number * PAGE_BLOCKS + slot) * BLOCK_SIZE
                     self._places[key].setdefault(int(page.block[slot]), offset)
 
 
-def _readable_pages(root: Root, frames: Frames) -> Iterator[tuple[int, FrameKey, References]]:
-    for upper in root.table.segment.nonzero()[0].tolist():
-        key = frame_key(root.table, upper)
-        directory = None if key is None else _references(frames.directory, key)
-        if directory is None:
-            continue
-        for lower in directory.segment.nonzero()[0].tolist():
-            page_key = frame_key(directory, lower)
-            assert page_key is not None
-            page = _references(frames.page, page_key)
-            if page is not None:
-                yield upper * DIRECTORY_PAGES + lower, page_key, page
+def _readable(read: Callable[[FrameKey], References]) -> Reading:
+    """Passes over what is damaged."""
 
+    def reading(key: FrameKey) -> References | None:
+        try:
+            return read(key)
+        except DamageError:
+            return None
 
-def _references(read: Callable[[FrameKey], References], key: FrameKey) -> References | None:
-    try:
-        return read(key)
-    except DamageError:
-        return None
+    return reading
 
 
 def _table(frames: Frames, segment: bytes) -> SegmentTable | None:

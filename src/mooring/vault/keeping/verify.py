@@ -12,13 +12,13 @@ import numpy as np
 
 from mooring.model.errors import DamageError
 from mooring.model.extents import BLOCK_SIZE, Extent, joined
-from mooring.vault.format.blocks import Array, runs
+from mooring.vault.format.blocks import runs
 from mooring.vault.format.frame import Kind
-from mooring.vault.format.layout import DIRECTORY_BYTES, DIRECTORY_PAGES, PAGE_BLOCKS, PAGE_BYTES
+from mooring.vault.format.layout import DIRECTORY_BYTES, PAGE_BLOCKS, PAGE_BYTES
 from mooring.vault.format.references import References
 from mooring.vault.format.root import Root
 from mooring.vault.reading.frames import FrameKey, Frames
-from mooring.vault.reading.map_reader import frame_key, stored_id
+from mooring.vault.reading.slots import frame_numbers, numbered_frames, used, walk_pages
 
 _BATCH = 64
 
@@ -72,7 +72,7 @@ class Verification:
         seen: set[FrameKey] = set()
         for root in roots:
             for _, page in self._pages(root.table, seen):
-                for key, _ in _frames_of(page):
+                for _, key in numbered_frames(page, frame_numbers(page)):
                     if key not in seen:
                         seen.add(key)
                         yield key
@@ -81,20 +81,15 @@ class Verification:
         self, table: References, seen: set[FrameKey] | None
     ) -> Iterator[tuple[int, References]]:
         """Yield the readable pages, those not seen yet, with their numbers; note the others."""
-        for upper in table.segment.nonzero()[0].tolist():
-            key = frame_key(table, upper)
-            directory = self._load(key, Kind.DIRECTORY, seen)
-            if directory is None:
-                continue
-            for lower in directory.segment.nonzero()[0].tolist():
-                page = self._load(frame_key(directory, lower), Kind.PAGE, seen)
-                if page is not None:
-                    yield upper * DIRECTORY_PAGES + lower, page
+        walk = walk_pages(
+            table,
+            lambda key: self._load(key, Kind.DIRECTORY, seen),
+            lambda key: self._load(key, Kind.PAGE, seen),
+        )
+        return ((number, page) for number, _, page in walk)
 
-    def _load(
-        self, key: FrameKey | None, kind: Kind, seen: set[FrameKey] | None
-    ) -> References | None:
-        if key is None or key in self._bad or (seen is not None and key in seen):
+    def _load(self, key: FrameKey, kind: Kind, seen: set[FrameKey] | None) -> References | None:
+        if key in self._bad or (seen is not None and key in seen):
             return None
         if seen is not None:
             seen.add(key)
@@ -120,53 +115,30 @@ class Verification:
         return Damage(snapshot_id=root.id, extents=list(extents), problem="; ".join(problems))
 
     def _bad_ranges(self, root: Root) -> Iterator[tuple[int, int, str]]:
-        for upper in root.table.segment.nonzero()[0].tolist():
-            key = frame_key(root.table, upper)
+        for upper, key in used(root.table):
             start = upper * DIRECTORY_BYTES
             directory = self._load(key, Kind.DIRECTORY, None)
             if directory is None:
-                yield start, start + DIRECTORY_BYTES, self._why(key)
+                yield start, start + DIRECTORY_BYTES, self._bad[key]
                 continue
-            for lower in directory.segment.nonzero()[0].tolist():
-                key = frame_key(directory, lower)
+            for lower, page_key in used(directory):
                 page_start = start + lower * PAGE_BYTES
-                page = self._load(key, Kind.PAGE, None)
+                page = self._load(page_key, Kind.PAGE, None)
                 if page is None:
-                    yield page_start, page_start + PAGE_BYTES, self._why(key)
+                    yield page_start, page_start + PAGE_BYTES, self._bad[page_key]
                 else:
                     yield from self._bad_blocks(page, page_start)
 
     def _bad_blocks(self, page: References, base: int) -> Iterator[tuple[int, int, str]]:
         bad = np.zeros(PAGE_BLOCKS, bool)
         problems = []
-        for key, slots in _frames_of(page):
+        numbers = frame_numbers(page)
+        for number, key in numbered_frames(page, numbers):
             if key in self._bad:
-                bad |= slots()
+                bad |= numbers == number
                 problems.append(self._bad[key])
         for start, end in (runs(bad) * BLOCK_SIZE + base).tolist():
             yield start, end, "; ".join(problems)
-
-    def _why(self, key: FrameKey | None) -> str:
-        return self._bad.get(key, "") if key else ""
-
-
-class _Slots:
-    """The slots of a page that refer to one frame, found only when asked for."""
-
-    def __init__(self, packed: Array, value: int) -> None:
-        self._packed = packed
-        self._value = value
-
-    def __call__(self) -> Array:
-        result: Array = self._packed == self._value
-        return result
-
-
-def _frames_of(page: References) -> Iterator[tuple[FrameKey, _Slots]]:
-    packed = page.segment.astype(np.uint32) << 16 | page.frame
-    for value in np.unique(packed[page.segment != 0]).tolist():
-        key = (stored_id(page.segments[(value >> 16) - 1]), value & 0xFFFF)
-        yield key, _Slots(packed, value)
 
 
 def damaged_roots(problems: Mapping[str, str]) -> list[Damage]:

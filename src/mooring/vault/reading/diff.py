@@ -13,7 +13,7 @@ from mooring.vault.format.layout import DIRECTORY_PAGES, PAGE_BLOCKS
 from mooring.vault.format.references import References
 from mooring.vault.format.root import Root
 from mooring.vault.reading.frames import Frames
-from mooring.vault.reading.map_reader import frame_key, stored_id
+from mooring.vault.reading.slots import frame_key, stored_id
 
 _EMPTY_DIRECTORY = References(DIRECTORY_PAGES, blocks=False)
 _EMPTY_PAGE = References(PAGE_BLOCKS, blocks=True)

@@ -11,9 +11,10 @@ from mooring.model.errors import DamageError
 from mooring.model.extents import BLOCK_SIZE, Extent, joined
 from mooring.vault.format.blocks import Array, runs
 from mooring.vault.format.layout import DIRECTORY_PAGES, PAGE_BLOCKS
-from mooring.vault.format.references import References, SegmentRef
+from mooring.vault.format.references import References
 from mooring.vault.format.root import Root
 from mooring.vault.reading.frames import FrameKey, Frames
+from mooring.vault.reading.slots import frame_key, frame_numbers, numbered_frame, walk_pages
 
 
 class Part(NamedTuple):
@@ -67,12 +68,10 @@ class MapReader:
             if page is None:
                 continue
             frames, firsts = np.unique(frame_numbers(page, low, high), return_index=True)
-            frames = frames[firsts.argsort()]
-            for segment, frame in zip(
-                (frames >> 16).tolist(), (frames & 0xFFFF).tolist(), strict=True
-            ):
-                if segment:
-                    yield stored_id(page.segments[segment - 1]), frame
+            for number in frames[firsts.argsort()].tolist():
+                key = numbered_frame(page, number)
+                if key is not None:
+                    yield key
 
     def _pages_of(self, first: int, end: int) -> Iterator[tuple[int, References | None, int, int]]:
         """Yield each page of a range of blocks: where that begins, the page, the slots in it."""
@@ -94,20 +93,9 @@ class MapReader:
 
     def pages(self) -> Iterator[tuple[int, References]]:
         """Yield the pages that are not all zeros, with their numbers."""
-        for upper in np.flatnonzero(self._table.segment).tolist():
-            key = frame_key(self._table, upper)
-            assert key is not None
-            directory = self._frames.directory(key)
-            for lower in np.flatnonzero(directory.segment).tolist():
-                key = frame_key(directory, lower)
-                assert key is not None
-                yield upper * DIRECTORY_PAGES + lower, self._frames.page(key)
-
-
-def frame_key(references: References, slot: int) -> FrameKey | None:
-    """What a slot of stored references names; None if it is empty."""
-    found = references.at(slot)
-    return None if found is None else (stored_id(found[0]), found[1])
+        frames = self._frames
+        for number, _, page in walk_pages(self._table, frames.directory, frames.page):
+            yield number, page
 
 
 def blocks_of(part: Part, content: bytes) -> Array:
@@ -117,12 +105,6 @@ def blocks_of(part: Part, content: bytes) -> Array:
     held = np.frombuffer(content, np.uint8, part.end * BLOCK_SIZE)
     blocks: Array = held.reshape(-1, BLOCK_SIZE)[part.blocks]
     return blocks
-
-
-def stored_id(segment: SegmentRef) -> bytes:
-    """The id of a segment named by stored references."""
-    assert isinstance(segment, bytes), "stored references name sealed segments"
-    return segment
 
 
 def _parts(page: References, low: int, high: int, at: int) -> Iterator[Part]:
@@ -140,16 +122,15 @@ def _parts(page: References, low: int, high: int, at: int) -> Iterator[Part]:
             order[starts],
             starts,
             ends,
-            frames[starts] >> 16,
-            frames[starts] & 0xFFFF,
+            frames[starts],
             np.maximum.reduceat(blocks, starts),
             gaps_before[ends - 1] - gaps_before[starts],
         ],
         axis=1,
     )
     order = order + at
-    for _, start, end, segment, frame, highest, inner_gaps in rows[rows[:, 0].argsort()].tolist():
-        key = (stored_id(page.segments[segment - 1]), frame) if segment else None
+    for _, start, end, number, highest, inner_gaps in rows[rows[:, 0].argsort()].tolist():
+        key = numbered_frame(page, number)
         if inner_gaps:
             yield Part(key, order[start:end], blocks[start:end], highest + 1)
         else:
@@ -160,9 +141,3 @@ def _parts(page: References, low: int, high: int, at: int) -> Iterator[Part]:
                 slice(highest + 1 - end + start, highest + 1),
                 highest + 1,
             )
-
-
-def frame_numbers(page: References, low: int, high: int) -> Array:
-    """A number for each slot that is the same where the frame is, and below 2**16 for none."""
-    numbers: Array = page.segment[low:high].astype(np.uint32) << 16 | page.frame[low:high]
-    return numbers

@@ -13,7 +13,7 @@ from mooring.vault.format.references import References
 from mooring.vault.format.root import Root
 from mooring.vault.reading.cache import ByteCache
 from mooring.vault.reading.frames import FrameKey, Frames
-from mooring.vault.reading.map_reader import frame_key, stored_id
+from mooring.vault.reading.slots import stored_id, used
 
 REMEMBERED_BYTES = 64 * 1024 * 1024
 """For what directories name: 8 bytes for each frame, 256 KiB for 16 GiB written in order."""
@@ -72,23 +72,21 @@ class Walk:
         if found is None:
             directory = self._frames.directory(key)
             parts = [self._pack(directory)]
-            used = 0
-            for slot in directory.segment.nonzero()[0].tolist():
-                page = frame_key(directory, slot)
-                assert page is not None
+            blocks = 0
+            for _, page in used(directory):
                 references = self._frames.page(page)
-                used += int(np.count_nonzero(references.segment))
+                blocks += int(np.count_nonzero(references.segment))
                 parts.append(self._pack(references))
-            self._used[key] = used
+            self._used[key] = blocks
             found = np.unique(np.concatenate(parts))
             self._known.put(key, found, found.nbytes + 200)
         return found
 
     def _pack(self, references: References) -> Array:
         numbers = [0, *(self._number(stored_id(segment)) for segment in references.segments)]
-        used = references.segment != 0
-        wide = np.array(numbers, np.int64)[references.segment[used]]
-        return np.unique(wide << 16 | references.frame[used])
+        filled = references.segment != 0
+        wide = np.array(numbers, np.int64)[references.segment[filled]]
+        return np.unique(wide << 16 | references.frame[filled])
 
     def _number(self, segment: bytes) -> int:
         with self._lock:
@@ -121,7 +119,4 @@ class FrameSet:
 
 
 def _directories(root: Root) -> Iterator[FrameKey]:
-    for slot in root.table.segment.nonzero()[0].tolist():
-        key = frame_key(root.table, slot)
-        assert key is not None
-        yield key
+    return (key for _, key in used(root.table))

@@ -11,7 +11,8 @@ from mooring.vault.format.blocks import Array
 from mooring.vault.format.layout import FRAME_BLOCKS, FRAME_BYTES, PAGE_BLOCKS
 from mooring.vault.format.root import Root
 from mooring.vault.reading.frames import Frames
-from mooring.vault.reading.map_reader import MapReader, frame_numbers
+from mooring.vault.reading.map_reader import MapReader
+from mooring.vault.reading.slots import frame_numbers
 from mooring.vault.writing.framing import STRETCH_FRAMES
 
 CONSOLIDATE_FRAMES = 56
@@ -81,7 +82,7 @@ class Scatter:
         page = self._map.page(number)
         if page is None:
             return None
-        places = frame_numbers(page, 0, PAGE_BLOCKS).astype(np.int64)
+        places = frame_numbers(page).astype(np.int64)
         places[page.segment == 0] = -1
         places = np.sort(places.reshape(-1, FRAME_BLOCKS), axis=1)
         first = np.ones((len(places), 1), bool)
