@@ -139,10 +139,15 @@ class Mooring:
         self.schedule.vaults.look()
 
     def _end_servers(self) -> None:
-        """End the servers of snapshots that nobody reads from."""
+        """End the servers of snapshots that nobody reads from; let go of the others."""
         filling = regions_filling(self.backend)
         for region, server in self.backend.servers.items():
-            if region not in filling and not server.granted():
+            server.release()
+            if region in filling:
+                log.info("snapshots go on being served: disks are filled from them", region=region)
+            elif server.granted():
+                log.info("snapshots go on being served: they may be read", region=region)
+            else:
                 server.end()
 
 

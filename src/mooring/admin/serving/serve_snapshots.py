@@ -31,8 +31,10 @@ from mooring.vault.vault import Vault, VaultOptions
 log = structlog.get_logger("mooring.snapshots")
 
 THREADS = 8
-IDLE_SECONDS = 15 * 60
-"""After so long with no client, and nobody who asked for it, the process ends."""
+ASKED_SECONDS = 15 * 60
+"""How long the process stays for a server that asked for it, and runs or was killed."""
+UNUSED_SECONDS = 60.0
+"""After so long with no reader and no grant the process ends, if no server asked for it."""
 CHECK_SECONDS = 1.0
 
 LIMITS = Limits(connections=1024, memory=64 * 1024 * 1024)
@@ -78,15 +80,16 @@ def serve_snapshots(
     ):
         grants = Grants(run, clock)
         exports = SnapshotExports(opened, executor, clock, grants)
-        asyncio.run(_serve(exports, grants, run, clock, tcp))
+        asyncio.run(serve_while_needed(exports, grants, run, clock, tcp))
         # A read that hangs with its file system must not keep the process from ending.
         sys.stderr.flush()
         os._exit(0)
 
 
-async def _serve(
-    exports: SnapshotExports, grants: Grants, run: Path, clock: Clock, tcp: Tcp | None
+async def serve_while_needed(
+    exports: SnapshotExports, grants: Grants, run: Path, clock: Clock, tcp: Tcp | None = None
 ) -> None:
+    """Serve until SIGTERM, or until nobody reads, nobody may, and no server wants it to stay."""
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
@@ -101,11 +104,11 @@ async def _serve(
                 await ended.wait()
         except TimeoutError:
             pass
-        wanted = _wanted_ms(run) > clock.now_ms() - IDLE_SECONDS * 1000
-        busy = server.connections or (outer is not None and outer.connections)
-        if busy or wanted or grants.any():
+        if exports.readers or grants.any():
             used = clock.monotonic()
-        if clock.monotonic() - used > IDLE_SECONDS or not (run / SOCKET_NAME).exists():
+        asked = _asked_ms(run) > clock.now_ms() - ASKED_SECONDS * 1000
+        unused = clock.monotonic() - used > UNUSED_SECONDS
+        if (unused and not asked) or not (run / SOCKET_NAME).exists():
             ended.set()
     if outer is not None:
         await outer.close()
@@ -127,7 +130,7 @@ async def _serve_outside(exports: SnapshotExports, run: Path, tcp: Tcp) -> NbdSe
     return outer
 
 
-def _wanted_ms(run: Path) -> int:
+def _asked_ms(run: Path) -> int:
     try:
         return (run / WANTED_NAME).stat().st_mtime_ns // 1_000_000
     except FileNotFoundError:

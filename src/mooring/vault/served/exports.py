@@ -67,6 +67,13 @@ class SnapshotExports:
         self._clock = clock
         self._grants = grants
         self._patience = patience
+        self._open: set[CheckedExport | GrantedExport] = set()
+
+    @property
+    def readers(self) -> int:
+        """How many connections may read; one whose grant has ended may not, and never again."""
+        self._open = {one for one in self._open if one.may_read}
+        return len(self._open)
 
     def granted_only(self) -> GrantedExports:
         """The same, but only what somebody has been allowed to read, by the name of the grant."""
@@ -84,12 +91,16 @@ class SnapshotExports:
             if not _ID.fullmatch(name):
                 return None
             reader = await loop.run_in_executor(self._executor, self._vault.open, name)
-            return CheckedExport(self._patient(name, reader))
+            return self._counted(CheckedExport(self._patient(name, reader)))
         # The snapshot may be deleted: what the grant promises is kept.
         open_claimed = partial(self._vault.open, grant.snapshot_id, claim=True)
         reader = await loop.run_in_executor(self._executor, open_claimed)
         inner = self._patient(grant.snapshot_id, reader)
-        return GrantedExport(inner, name, grant, self._grants, self._clock)
+        return self._counted(GrantedExport(inner, name, grant, self._grants, self._clock))
+
+    def _counted(self, export: CheckedExport | GrantedExport) -> Export:
+        self._open.add(export)
+        return export
 
     def _patient(self, snapshot_id: str, reader: SnapshotReader) -> PatientExport:
         inner = ImageExport(reader, self._executor)
@@ -129,6 +140,7 @@ class GrantedExport:
         self._holds = partial(grants.holds, name)
         self._use = partial(grants.use, name)
         self._look_again = float("-inf")
+        self._closed = False
         self._renewing = asyncio.get_running_loop().create_task(self._renew())
 
     @property
@@ -145,11 +157,20 @@ class GrantedExport:
         return await self._inner.block_status(offset, length, most)
 
     async def close(self) -> None:
+        self._closed = True
         self._renewing.cancel()
         await self._inner.close()
 
+    @property
+    def may_read(self) -> bool:
+        """Whether it is open, and its grant holds."""
+        return not self._closed and not self._is_over() and self._holds()
+
+    def _is_over(self) -> bool:
+        return self._clock.now_ms() >= self._grant.expires_ms
+
     def _check(self) -> None:
-        if self._clock.now_ms() >= self._grant.expires_ms:
+        if self._is_over():
             raise VaultError(
                 f"the export of snapshot {self._grant.snapshot_id} is over: ask for a new one with "
                 "`mooring export`"
@@ -167,7 +188,7 @@ class GrantedExport:
         pause = RENEW_SECONDS
         if self._grant.idle_ms is not None:
             pause = min(pause, self._grant.idle_ms / 1000 / RENEWALS)
-        while self._clock.now_ms() < self._grant.expires_ms and self._holds():
+        while self.may_read:
             self._use()
             await asyncio.sleep(pause)
             with suppress(MooringError):
@@ -185,6 +206,8 @@ class CheckedExport:
     def __init__(self, inner: PatientExport) -> None:
         self._inner = inner
         self._kept: deque[tuple[int, Buffer]] = deque()
+        self.may_read = True
+        """Until it is closed."""
 
     @property
     def size(self) -> int:
@@ -211,6 +234,7 @@ class CheckedExport:
         return found
 
     async def close(self) -> None:
+        self.may_read = False
         self._kept.clear()
         await self._inner.close()
 

@@ -56,6 +56,10 @@ class SnapshotServer(Protocol):
         """Ask it to end, if it runs."""
         ...
 
+    def release(self) -> None:
+        """Want it no more: it ends by itself, soon after its last reader and its last grant."""
+        ...
+
 
 class NoServer:
     """For engines that read images without it."""
@@ -94,4 +98,7 @@ class NoServer:
         """There is nothing to end."""
 
     def end(self) -> None:
+        """There is nothing to end."""
+
+    def release(self) -> None:
         """There is nothing to end."""

@@ -183,6 +183,10 @@ class ServingProcess:
             with process:
                 process.ask_to_end()
 
+    def release(self) -> None:
+        """Want it no more: it ends by itself, soon after its last reader and its last grant."""
+        (self.folder / WANTED_NAME).unlink(missing_ok=True)
+
     def _end_and_wait(self) -> None:
         """Ask it to end, insist after a while, and wait until it is gone."""
         if (process := self._running()) is not None:
