@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from mooring.api import http_server, places
 from mooring.api.connections import HEAD_BYTES
 from mooring.api.places import KEPT_SECONDS, LEAST_WAIT_SECONDS, Places, client_of
 from tests.api.test_server import LIMITS, Service, is_answered, serving
@@ -190,13 +191,10 @@ def test_connections_count_before_tls(
         serving(service, replace(LIMITS, connections=4), server) as address,
         ExitStack() as kept,
     ):
-        silent = [kept.enter_context(socket.create_connection(address, 10)) for _ in range(8)]
-        for more in silent[4:]:
-            assert everything(more) == b""
+        silent = [kept.enter_context(socket.create_connection(address, 10)) for _ in range(4)]
         # Those that say nothing have to go for who does.
-        deadline = time.monotonic() + 20
-        while not answers_in_tls(address, trusting):
-            assert time.monotonic() < deadline
+        assert answers_in_tls(address, trusting)
+        assert everything(silent[0]) == b""
 
 
 def answers_in_tls(address: tuple[str, int], context: ssl.SSLContext) -> bool:
@@ -209,6 +207,50 @@ def answers_in_tls(address: tuple[str, int], context: ssl.SSLContext) -> bool:
             return client.recv(4096).startswith(b"HTTP/1.1 200")
     except OSError:
         return False
+
+
+@pytest.mark.parametrize("askers", [1, 40])
+def test_whoever_is_refused_has_an_answer(
+    service: Service, monkeypatch: pytest.MonkeyPatch, askers: int
+) -> None:
+    """Not a connection that is reset, also when more come than can be told at once."""
+    monkeypatch.setattr(http_server, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(http_server, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(http_server, "WITHOUT_PLACE", 3)
+    limits = replace(LIMITS, connections=2, request_seconds=60)
+    with serving(service, limits) as address, ExitStack() as kept:
+        for _ in range(2):
+            client = kept.enter_context(socket.create_connection(address, 10))
+            client.sendall(GET)
+            assert client.recv(4096).startswith(b"HTTP/1.1 200")
+            client.sendall(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n{")
+        more = [kept.enter_context(socket.create_connection(address, 60)) for _ in range(askers)]
+        for one in more:
+            one.sendall(GET + b"x" * 100_000)
+        for one in more:
+            assert everything(one) == http_server.REFUSAL
+            one.close()
+
+
+def test_a_new_connection_has_the_place_of_one_that_says_nothing(service: Service) -> None:
+    with serving(service, replace(LIMITS, connections=3)) as address, ExitStack() as kept:
+        silent = [kept.enter_context(socket.create_connection(address, 10)) for _ in range(5)]
+        assert is_answered(address)
+        # Without a reset, so that an answer that was under way would have arrived.
+        assert silent[0].recv(1) == b""
+
+
+def test_a_share_is_refused_at_once(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "client_of", lambda host: host)
+    limits = replace(LIMITS, connections_per_address=1)
+    with serving(service, limits) as address, socket.create_connection(address, 10) as first:
+        first.sendall(GET)
+        assert first.recv(4096).startswith(b"HTTP/1.1 200")
+        with socket.create_connection(address, 10) as second:
+            second.sendall(GET)
+            assert everything(second) == http_server.REFUSAL
+        first.sendall(GET)
+        assert first.recv(4096).startswith(b"HTTP/1.1 200")
 
 
 def test_connections_that_wait_make_room_for_new_ones(service: Service) -> None:

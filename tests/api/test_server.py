@@ -19,6 +19,7 @@ import uvicorn
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from mooring.api import http_server
 from mooring.api.app import create_app
 from mooring.api.health import no_problem
 from mooring.api.http_server import HttpServer
@@ -328,9 +329,10 @@ def test_monitors_need_no_keys(address: tuple[str, int]) -> None:
     assert b"mooring_requests_total" in body
 
 
-def test_connections_beyond_the_limit_are_closed_and_told_once(
-    service: Service, caplog: pytest.LogCaptureFixture
+def test_connections_beyond_the_limit_are_refused_and_told_once(
+    service: Service, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(http_server, "PATIENCE_SECONDS", 0.0)
     with serving(service, replace(LIMITS, connections=4)) as address, ExitStack() as kept:
         for _ in range(4):
             client = kept.enter_context(socket.create_connection(address, 5))
@@ -338,9 +340,10 @@ def test_connections_beyond_the_limit_are_closed_and_told_once(
             assert client.recv(4096).startswith(b"HTTP/1.1 200")
         for _ in range(3):
             with socket.create_connection(address, 5) as more:
+                assert more.recv(4096) == http_server.REFUSAL
                 assert closed(more)
         assert [one.getMessage() for one in caplog.records if one.name == "mooring.api"] == [
-            "4 connections open: more are closed immediately (limits.connections)"
+            "4 connections open: more wait or are refused (limits.connections)"
         ]
         kept.close()
         deadline = time.monotonic() + 10

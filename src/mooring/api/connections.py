@@ -162,7 +162,14 @@ class Connection(HttpToolsProtocol):
 
     def _wait(self) -> None:
         if self._place is not None:
-            self._place.wait(self.loop.time(), self.transport.abort)
+            self._place.wait(self.loop.time(), self._give_up)
+
+    def _give_up(self) -> None:
+        """End while the client has to send something: politely, unless TLS would take its time."""
+        if self.transport.get_extra_info("ssl_object") is None:
+            self.transport.close()
+        else:
+            self.transport.abort()
 
     def _is_late(self) -> None:
         self._head_is_due = None

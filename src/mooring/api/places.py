@@ -68,17 +68,17 @@ class Places:
     def take(self, host: str, now: float) -> Place | None:
         """A place for a connection from there at that monotonic time; None if there is none."""
         address = client_of(host)
-        if address and self._taken[address] >= self._share:
+        if not self.has_share(host):
             self._tell(
                 address,
-                f"{address} has {counted(self._share, 'connection')} open: more are closed "
-                "immediately (limits.connections_per_address)",
+                f"{address} has {counted(self._share, 'connection')} open: more are refused "
+                "(limits.connections_per_address)",
             )
             return None
         if len(self._all) >= self._most and not self._make_room(now):
             self._tell(
                 "",
-                f"{counted(self._most, 'connection')} open: more are closed immediately "
+                f"{counted(self._most, 'connection')} open: more wait or are refused "
                 "(limits.connections)",
             )
             return None
@@ -87,6 +87,11 @@ class Places:
         if address:
             self._taken[address] += 1
         return place
+
+    def has_share(self, host: str) -> bool:
+        """Whether the address may have another place, if there is one."""
+        address = client_of(host)
+        return not address or self._taken[address] < self._share
 
     def wait(self, place: Place) -> None:
         if place in self._all:

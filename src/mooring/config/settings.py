@@ -175,7 +175,7 @@ class Limits:
         10.0, "longest time for a request's head to arrive, and for a new connection to send one"
     )
     idle_seconds: int = setting(75, "how long a connection is kept open between requests")
-    connections: int = setting(512, "client connections at the same time; more are closed")
+    connections: int = setting(512, "client connections at the same time; more wait or are refused")
     connections_per_address: int = setting(
         128, "connections from one address at the same time, so that none takes all places"
     )
