@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from mooring.admin.demo.filesystem import run
-from mooring.host import fuse_devices, loop
+from mooring.host import loop
+from mooring.host.fuse_devices import FuseDevices
 from mooring.host.mounts import family, mounts_of, users_of
+from mooring.model.clock import SystemClock
 from mooring.model.errors import DiskBusyError, HostError
 from mooring.nbd.blocking import BlockingNbdClient
 from tests.e2e.processes import until
@@ -116,15 +118,13 @@ def test_swap_is_a_use_without_a_mount(fuse: FuseSite) -> None:
         os.close(descriptor)
 
 
-def test_nothing_is_left_when_the_disk_is_not_served(
-    fuse: FuseSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fuse_devices, "_OPEN_SECONDS", 1)
+def test_nothing_is_left_when_the_disk_is_not_served(fuse: FuseSite, tmp_path: Path) -> None:
+    devices = FuseDevices(fuse.folder, SystemClock(), open_seconds=1)
     with pytest.raises(HostError, match="cannot be presented as a file: "):
-        fuse.devices.attach("d-1", f"nbd+unix:///x?socket={tmp_path}/nobody")
+        devices.attach("d-1", f"nbd+unix:///x?socket={tmp_path}/nobody")
 
-    assert list(fuse.devices.known()) == []
-    assert fuse.devices.device("d-1") is None
+    assert list(devices.known()) == []
+    assert devices.device("d-1") is None
 
 
 def test_all_is_taken_away_after_what_is_behind_was_killed(fuse: FuseSite) -> None:

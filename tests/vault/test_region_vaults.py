@@ -6,8 +6,7 @@ import threading
 
 import pytest
 
-from mooring.vault import region_vaults
-from mooring.vault.region_vaults import RegionVaults
+from mooring.vault.region_vaults import RegionVaults, Waiting
 from mooring.vault.store.memory import MemoryStore
 from mooring.vault.vault import Vault
 
@@ -26,12 +25,10 @@ def test_what_has_changed_is_seen_by_the_next_who_asks(memory: MemoryStore, vaul
 
 
 @pytest.mark.parametrize("closed", [False, True])
-def test_a_thread_that_has_ended_is_followed_by_another(
-    vault: Vault, monkeypatch: pytest.MonkeyPatch, closed: bool
-) -> None:
-    monkeypatch.setattr(region_vaults, "IDLE_SECONDS", 60.0 if closed else 0.001)
+def test_a_thread_that_has_ended_is_followed_by_another(vault: Vault, closed: bool) -> None:
     before = set(threading.enumerate())
-    vaults = RegionVaults({HERE: lambda: vault})
+    waiting = Waiting(idle_seconds=60.0 if closed else 0.001)
+    vaults = RegionVaults({HERE: lambda: vault}, waiting)
     for _ in range(5):
         assert vaults.problem(HERE) is None
         looking = set(threading.enumerate()) - before
@@ -64,18 +61,18 @@ def test_many_who_ask_at_once_need_one_thread(vault: Vault) -> None:
     assert len(seen) == 1
 
 
-def test_one_that_hangs_holds_up_nobody(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(region_vaults, "PATIENCE_SECONDS", 0.05)
+def test_one_that_hangs_holds_up_nobody(vault: Vault) -> None:
     back = threading.Event()
 
     def hang() -> Vault:
         back.wait()
         return vault
 
-    vaults = RegionVaults({HERE: hang, THERE: lambda: vault})
+    hasty = Waiting(patience_seconds=0.05)
+    vaults = RegionVaults({HERE: hang, THERE: lambda: vault}, hasty)
     assert "does not answer" in (vaults.problem(HERE) or "")
     assert "does not answer" in (vaults.problem(HERE, writes=True) or "")
-    monkeypatch.setattr(region_vaults, "PATIENCE_SECONDS", 60.0)
+    vaults.waiting = Waiting(patience_seconds=60.0)
     assert vaults.problem(THERE) is None
     back.set()
     assert vaults.problem(HERE) is None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from mooring.admin.running_server import find_server
 from mooring.config.load import load
 from mooring.config.settings import Settings
 from mooring.model.paths import Paths
@@ -16,9 +16,7 @@ def server_settings(data: Path) -> Settings | None:
     Without them a command would look for vaults where that server has none, and a sound vault
     would be called away. Raises ConfigurationError.
     """
-    try:
-        server = json.loads(Paths(data).server.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    server = find_server(Paths(data).server)
+    if server is None or server.config is None:
         return None
-    config = server.get("config") if isinstance(server, dict) else None
-    return load(config, str(data)) if isinstance(config, str) else None
+    return load(server.config, str(data))

@@ -35,7 +35,8 @@ _START_SECONDS = 30.0
 _END_SECONDS = 30.0
 _SETTLE_SECONDS = 2.0
 _SETTLE_PAUSE = 0.05
-_OPEN_SECONDS = 10
+OPEN_SECONDS = 10
+"""How long a disk's NBD server may take to answer first."""
 _RECONNECT_SECONDS = 600
 """How long reads and writes wait for an NBD server that is away; then they fail."""
 
@@ -43,7 +44,8 @@ _RECONNECT_SECONDS = 600
 class FuseDevices:
     """`folder` is for what belongs to the devices: one folder each, named by the disk's id."""
 
-    def __init__(self, folder: Path, clock: Clock) -> None:
+    def __init__(self, folder: Path, clock: Clock, open_seconds: int = OPEN_SECONDS) -> None:
+        self._open_seconds = open_seconds
         self._folder = folder.absolute()
         self._clock = clock
         self._lock = threading.Lock()
@@ -140,7 +142,7 @@ class FuseDevices:
             "server": {"type": "unix", "path": parse_qs(parts.query)["socket"][0]},
             "export": unquote(parts.path.removeprefix("/")),
             "reconnect-delay": _RECONNECT_SECONDS,
-            "open-timeout": _OPEN_SECONDS,
+            "open-timeout": self._open_seconds,
             "discard": "unmap",
         }
         export = {

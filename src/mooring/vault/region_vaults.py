@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from mooring.model.errors import MooringError, StoreError
 from mooring.vault.vault import Vault
 
-PATIENCE_SECONDS = 2.0
-"""How long somebody who asks whether a vault is there waits for a mount that hangs."""
 
-IDLE_SECONDS = 5.0
-"""How long a thread that looks waits for the next who asks: to start one costs more than a look."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """How long who waits for whom when vaults are looked at."""
+
+    patience_seconds: float = 2.0
+    """How long somebody who asks whether a vault is there waits for a mount that hangs."""
+
+    idle_seconds: float = 5.0
+    """How long a thread that looks waits for more to do: a new one costs more than a look."""
+
+
+WAITING = Waiting()
 
 
 class RegionVaults(Mapping[str, Vault]):
@@ -23,9 +32,12 @@ class RegionVaults(Mapping[str, Vault]):
     as that lasts; a vault that has come back, or another that is accepted now, is opened anew.
     """
 
-    def __init__(self, openers: Mapping[str, Callable[[], Vault]]) -> None:
+    def __init__(
+        self, openers: Mapping[str, Callable[[], Vault]], waiting: Waiting = WAITING
+    ) -> None:
         """`openers` raise StoreError while a vault is away, other errors for what is wrong."""
         self._openers = openers
+        self.waiting = waiting
         self._vaults: dict[str, Vault] = {}
         self._locks = {region: threading.Lock() for region in openers}
         self._lookers = {region: _Looker(self, region) for region in openers}
@@ -81,7 +93,7 @@ class RegionVaults(Mapping[str, Vault]):
         Looks in a thread, for a mount may hang; one that hangs longer is a problem, too.
         """
         look = self._lookers[region].look()
-        if not look.done.wait(PATIENCE_SECONDS):
+        if not look.done.wait(self.waiting.patience_seconds):
             return f"the vault of {region} does not answer: see to its mount or its network"
         return look.writing if writes else look.reading
 
@@ -133,7 +145,7 @@ class _Looker:
     def _run(self) -> None:
         while True:
             try:
-                look = self._asked.get(timeout=IDLE_SECONDS)
+                look = self._asked.get(timeout=self._vaults.waiting.idle_seconds)
             except Empty:
                 look = None
             if look is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import socket
@@ -10,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from mooring.admin.running_server import read_server
 from mooring.config.settings import Settings
 from mooring.model.errors import ConfigurationError
 from mooring.model.paths import Paths
@@ -52,24 +52,21 @@ def variables(settings: Settings, user: str | None = None) -> dict[str, str]:
     """The environment variables for a client of the running server, with the user's newest key."""
     paths = Paths(settings.data_directory)
     try:
-        server = json.loads(paths.server.read_text(encoding="utf-8"))
-        url, region = str(server["url"]), str(server["region"])
+        server = read_server(paths.server)
     except FileNotFoundError:
         raise ConfigurationError(
             f"no server runs on {paths.data}: start one with `mooringd serve`"
         ) from None
-    except (ValueError, TypeError, KeyError) as error:
-        raise ConfigurationError(f"{paths.server} is damaged: restart the server") from error
     if not paths.credentials.exists():
         raise ConfigurationError(
             f"{paths.credentials} is gone: restart the server; it makes new keys"
         )
     key = _key(open_keys(paths.credentials), user)
     return {
-        "AWS_ENDPOINT_URL_LIGHTSAIL": url,
+        "AWS_ENDPOINT_URL_LIGHTSAIL": server.url,
         # `aws` and boto3 read the first, JavaScript and `aws` v2 the second.
-        "AWS_DEFAULT_REGION": region,
-        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": server.region,
+        "AWS_REGION": server.region,
         "AWS_ACCESS_KEY_ID": key.id,
         "AWS_SECRET_ACCESS_KEY": key.secret,
         # Said here, it wins over a profile that says otherwise: requests would go to Amazon.

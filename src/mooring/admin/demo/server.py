@@ -15,9 +15,11 @@ from typing import Any
 
 from mooring.admin.access.env import for_clients, variables
 from mooring.admin.asking import ask
+from mooring.admin.running_server import find_server
 from mooring.config.settings import Settings
 from mooring.model.clock import SystemClock
 from mooring.model.errors import ConfigurationError, MooringError
+from mooring.model.paths import Paths
 
 START_SECONDS = 60.0
 COMMAND_SECONDS = 120.0
@@ -121,11 +123,11 @@ class ServerProcess:
 
     def answers(self) -> bool:
         """Whether this very process serves requests."""
+        server = find_server(Paths(self.data).server)
+        if server is None or server.pid != self.pid:
+            return False
+        health = f"{server.url}/healthz"
         try:
-            server = json.loads((self.data / "server.json").read_text())
-            if server["pid"] != self.pid:
-                return False
-            health = f"{server['url']}/healthz"
             with urllib.request.urlopen(health, timeout=5, context=self._tls()) as reply:
                 return bool(reply.status == 200)
         except (OSError, ValueError):

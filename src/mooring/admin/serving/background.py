@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import select
 import signal
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from mooring.admin.access.env import nobody_listens
+from mooring.admin.running_server import find_server
 from mooring.config.settings import Settings
 from mooring.model.errors import ConfigurationError
 from mooring.model.paths import Paths
@@ -105,11 +105,8 @@ def _log(path: Path) -> IO[bytes]:
 
 
 def _serves(paths: Paths, pid: int) -> bool:
-    try:
-        server = json.loads(paths.server.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return bool(server["pid"] == pid) and not nobody_listens(server["url"])
+    server = find_server(paths.server)
+    return server is not None and server.pid == pid and not nobody_listens(server.url)
 
 
 def _since(log: Path, begin: int) -> str:

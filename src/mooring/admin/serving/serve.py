@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import socket
@@ -15,12 +14,12 @@ import structlog
 import uvicorn
 import uvloop
 
+from mooring.admin.running_server import RunningServer, announce
 from mooring.admin.serving.descriptors import raise_limit
 from mooring.admin.serving.tls import renew, server_context
 from mooring.api.app import create_app
 from mooring.api.http_server import HttpServer
 from mooring.config.settings import Settings
-from mooring.files import write_whole
 from mooring.jobs.running.runner import Observer, unobserved
 from mooring.model.errors import ConfigurationError
 from mooring.observe import logs, loop
@@ -170,10 +169,9 @@ def _host(settings: Settings) -> str:
 def _announce(mooring: Mooring, url: str, config: str | None) -> None:
     """Write down for clients on this host where the server is, and tell whoever looks on."""
     region = next(iter(mooring.settings.regions))
-    text = json.dumps({"url": url, "region": region, "pid": os.getpid(), "config": config})
     mooring.reserve.make_way()
     try:
-        write_whole(mooring.paths.server, text + "\n", durable=False)
+        announce(mooring.paths.server, RunningServer(url, region, os.getpid(), config))
     except OSError as error:
         # It serves all the same; whoever knows where, reaches it.
         log.error("clients on this host cannot find the server", reason=str(error))
