@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from mooring.model.clock import Clock
 from mooring.model.counts import counted
-from mooring.model.errors import MooringError, VaultError
+from mooring.model.errors import DamageError, MooringError, VaultError
 from mooring.vault.claims.margins import Margins
 from mooring.vault.format import envelope
 from mooring.vault.format.cipher import Cipher
@@ -19,6 +19,7 @@ from mooring.vault.format.layout import claim_name
 from mooring.vault.store.interface import Store, exists
 
 _LENGTH = struct.Struct("<I")
+_FIELDS = {"id": str, "purpose": str, "snapshot": str, "renewed_ms": int, "held": str}
 
 
 class Purpose(StrEnum):
@@ -128,16 +129,27 @@ def decode_claim(data: bytes, claim_id: str, cipher: Cipher) -> ClaimRecord:
     what = f"the claim {claim_id}"
     sealed = envelope.unwrap(envelope.CLAIM, data, what)
     body = cipher.open_object(_place(claim_id), sealed, what)
+    if len(body) < _LENGTH.size:
+        raise DamageError(f"{what} is damaged: it is too short")
     (length,) = _LENGTH.unpack_from(body)
-    text = json.loads(body[_LENGTH.size : _LENGTH.size + length])
+    text = envelope.read_fields(body[_LENGTH.size : _LENGTH.size + length], what, _FIELDS)
+    if text["id"] != claim_id:
+        # Whoever believed it would let go of another's claim.
+        raise DamageError(f"{what} is damaged: it is that of {text['id']!r:.40}")
+    shares = envelope.texts(text.get("shares", []), what)
+    try:
+        for one in (claim_id, *shares):
+            bytes.fromhex(one)
+    except ValueError as error:
+        raise DamageError(f"{what} is damaged: it names what is no claim") from error
     return ClaimRecord(
-        id=text["id"],
+        id=claim_id,
         purpose=text["purpose"],
         snapshot=text["snapshot"],
         renewed_ms=text["renewed_ms"],
         held=text["held"],
         root=body[_LENGTH.size + length :],
-        shares=frozenset(text.get("shares", ())),
+        shares=frozenset(shares),
     )
 
 

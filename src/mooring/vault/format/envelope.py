@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import struct
+from collections.abc import Mapping
+from types import UnionType
+from typing import Any
 
 from blake3 import blake3
 
@@ -44,3 +48,35 @@ def unwrap(magic: bytes, data: bytes, what: str) -> bytes:
     if length != len(data) - _START.size - DIGEST_BYTES:
         raise DamageError(f"{what} is damaged: its length does not fit")
     return data[_START.size : -DIGEST_BYTES]
+
+
+def read_fields(text: bytes, what: str, kinds: Mapping[str, type | UnionType]) -> dict[str, Any]:
+    """Return what the JSON of an object tells, of which these fields have these types.
+
+    A digest that fits says only that the bytes are those that somebody wrote. Raises DamageError.
+    """
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DamageError(f"{what} is damaged: {error}") from error
+    if not isinstance(found, dict):
+        raise DamageError(f"{what} is damaged: it tells nothing")
+    check_fields(found, what, kinds)
+    return found
+
+
+def check_fields(
+    found: Mapping[str, Any], what: str, kinds: Mapping[str, type | UnionType]
+) -> None:
+    """Raise DamageError unless these fields have these types; a bool is no number."""
+    for name, kind in kinds.items():
+        value = found.get(name)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise DamageError(f"{what} is damaged: {name} is {value!r:.40}")
+
+
+def texts(found: object, what: str) -> list[str]:
+    """The list, if it is one of texts. Raises DamageError."""
+    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        raise DamageError(f"{what} is damaged: it lists {found!r:.40}")
+    return found

@@ -78,7 +78,8 @@ def read_header(data: bytes, description: str) -> tuple[str, str | None]:
     Raises DamageError, VaultError.
     """
     what = f"the header of the vault {description}"
-    fields = json.loads(envelope.unwrap(envelope.HEADER, data, what))
+    body = envelope.unwrap(envelope.HEADER, data, what)
+    fields = envelope.read_fields(body, what, {"id": str})
     found = {name: fields.get(name) for name in _GEOMETRY}
     scheme = fields.get("encryption")
     if found != _GEOMETRY or scheme not in (None, SCHEME):
@@ -86,7 +87,7 @@ def read_header(data: bytes, description: str) -> tuple[str, str | None]:
             f"{description} is a vault of another kind than this Mooring reads: {found}, "
             f"encryption {scheme}"
         )
-    return str(fields["id"]), scheme
+    return fields["id"], scheme
 
 
 def has_header(store: Store) -> bool:

@@ -54,8 +54,8 @@ def open_key(store: Store, secret: bytes) -> VaultKey:
             "in the vault can be read"
         ) from None
     body = envelope.unwrap(envelope.KEY, data, what)
+    fields = envelope.read_fields(body, what, {})
     try:
-        fields = json.loads(body)
         vault_id = str(fields["vault"])
         salt, nonce, wrapped = (bytes.fromhex(fields[one]) for one in ("salt", "nonce", "wrapped"))
         cost = int(fields["n"]), int(fields["r"]), int(fields["p"])

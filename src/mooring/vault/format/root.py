@@ -16,6 +16,13 @@ from mooring.vault.format.layout import DIRECTORY_BYTES, MAX_DISK_BYTES
 from mooring.vault.format.references import References, decode
 
 _LENGTH = struct.Struct("<I")
+_FIELDS = {
+    "info": dict,
+    "parent": str | None,
+    "completed_ms": int,
+    "statistics": dict,
+    "claim": str,
+}
 _NO_SEGMENT = b"\xff" * 16
 
 
@@ -111,14 +118,17 @@ def decode_root(data: bytes, snapshot_id: str, cipher: Cipher) -> Root:
     what = f"the root of snapshot {snapshot_id}"
     sealed = envelope.unwrap(envelope.ROOT, data, what)
     body = cipher.open_object(_place(snapshot_id), sealed, what)
+    if len(body) < _LENGTH.size:
+        raise DamageError(f"{what} is damaged: it is too short")
+    (length,) = _LENGTH.unpack_from(body)
+    table = body[_LENGTH.size + length :]
+    meta = envelope.read_fields(body[_LENGTH.size : _LENGTH.size + length], what, _FIELDS)
+    envelope.check_fields(meta["statistics"], what, dict.fromkeys(meta["statistics"], int))
     try:
-        (length,) = _LENGTH.unpack_from(body)
-        meta = json.loads(body[_LENGTH.size : _LENGTH.size + length])
         info = SnapshotInfo(**_known(SnapshotInfo, meta["info"]))
         _check_types(info)
         if info.id != snapshot_id:
-            raise DamageError(f"{what} is damaged: it is that of snapshot {info.id}")
-        table = body[_LENGTH.size + length :]
+            raise VaultError(f"it is that of snapshot {info.id}")
         return Root(
             info=info,
             parent=meta["parent"],
@@ -127,7 +137,7 @@ def decode_root(data: bytes, snapshot_id: str, cipher: Cipher) -> Root:
             claim=meta["claim"],
             table=decode(table, _NO_SEGMENT, table_length(check_size(info.size)), blocks=False),
         )
-    except (ValueError, KeyError, TypeError, struct.error) as error:
+    except (ValueError, TypeError, VaultError) as error:
         raise DamageError(f"{what} is damaged: {error}") from error
 
 
@@ -135,6 +145,8 @@ def _check_types(info: SnapshotInfo) -> None:
     """Raise TypeError for values that are not of the type that everybody relies on."""
     for item in fields(SnapshotInfo):
         value = getattr(info, item.name)
+        if isinstance(value, str):
+            value.encode()  # refuses what cannot be printed or stored
         kind = {"size": int, "created_ms": int, "tags": dict, "extra": dict}.get(item.name, str)
         if type(value) is not kind:
             raise TypeError(f"{item.name} is {value!r:.40}")

@@ -293,7 +293,8 @@ def read_copied(target: Store) -> set[str]:
     except ObjectNotFoundError:
         return set()
     what = f"the object {COPIED_NAME} of the vault {target.description}"
-    return set(json.loads(envelope.unwrap(envelope.COPIED, data, what))["snapshots"])
+    told = envelope.read_fields(envelope.unwrap(envelope.COPIED, data, what), what, {})
+    return set(envelope.texts(told.get("snapshots"), what))
 
 
 def _has(store: Store, name: str, content: bytes) -> bool:

@@ -30,6 +30,7 @@ from mooring.model.errors import (
     VaultReadOnlyError,
 )
 from mooring.model.extents import Buffer
+from mooring.vault.store.interface import check_largest
 from mooring.vault.store.names import check_name
 
 TEMPORARY = ".temporary"
@@ -113,6 +114,7 @@ class DirectoryStore:
         with self._open(name) as fd:
             if length is None:
                 length = os.fstat(fd).st_size - offset
+                check_largest(length, name, self.description)
             return _pread(fd, offset, length)
 
     def tail(self, name: str, length: int) -> tuple[bytes, int]:

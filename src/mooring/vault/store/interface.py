@@ -5,8 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
-from mooring.model.errors import ObjectNotFoundError
+from mooring.model.errors import DamageError, ObjectNotFoundError
 from mooring.model.extents import Buffer
+
+LARGEST_BYTES = 64 * 1024 * 1024
+"""Of what is read whole: lists of a million snapshots have less. Segments are not read so."""
+
+
+def check_largest(size: int, name: str, description: str) -> None:
+    """Raise DamageError for an object that nobody stored to be read whole."""
+    if size > LARGEST_BYTES:
+        raise DamageError(
+            f"the object {name} of {description} has {size} bytes, more than any that is read whole"
+        )
 
 
 class Upload(Protocol):
@@ -79,7 +90,8 @@ class Store(Protocol):
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         """Return `length` bytes from `offset`, fewer only where the object ends before.
 
-        Raises ObjectNotFoundError.
+        Raises ObjectNotFoundError; DamageError for all of an object that is larger than any that
+        is ever read whole.
         """
         ...
 

@@ -12,6 +12,7 @@ from mooring.model.errors import (
     VaultReadOnlyError,
 )
 from mooring.model.extents import Buffer
+from mooring.vault.store.interface import check_largest
 from mooring.vault.store.names import check_name
 
 
@@ -54,6 +55,8 @@ class MemoryStore:
 
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         data = self._find(name)
+        if length is None:
+            check_largest(len(data) - offset, name, self.description)
         return data[offset:] if length is None else data[offset : offset + length]
 
     def tail(self, name: str, length: int) -> tuple[bytes, int]:

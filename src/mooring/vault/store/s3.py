@@ -16,6 +16,7 @@ from mooring.model.errors import (
     VaultAwayError,
 )
 from mooring.model.extents import Buffer
+from mooring.vault.store.interface import check_largest
 from mooring.vault.store.names import check_name
 from mooring.vault.store.retrying import PATIENCE, Patience, Retrying
 
@@ -121,7 +122,7 @@ class S3Store:
         path = check_name(name)
         with self._errors("read", name):
             if offset == 0 and length is None:
-                return self._insist(lambda: bytes(obstore.get(self._bucket, path).bytes()))
+                return self._insist(lambda: self._whole(path))
             # A range beyond the end is an error to S3, and the size is needed to tell.
             if length is None or length == 0:
                 return self._clamped(path, offset, length)
@@ -129,6 +130,11 @@ class S3Store:
                 return bytes(obstore.get_range(self._bucket, path, start=offset, length=length))
             except BaseError:
                 return self._clamped(path, offset, length)
+
+    def _whole(self, path: str) -> bytes:
+        found = obstore.get(self._bucket, path)
+        check_largest(found.meta["size"], path, self.description)
+        return bytes(found.bytes())
 
     def tail(self, name: str, length: int) -> tuple[bytes, int]:
         path = check_name(name)
