@@ -116,9 +116,11 @@ def check_after(
     harness: QemuHarness, instance: str, export: Export, told: list[str], last: int
 ) -> None:
     disk = export.disk_id
+    # Merges that the killed servers have begun for points released then: a disk may have so many
+    # layers that it gets no further one before.
+    assert harness.engine.settle(120)
     point = new_id()
     harness.engine.freeze({disk: point})
-    # Merges that the killed servers have begun for points released then.
     assert harness.engine.settle(60)
     cuts = []
     for known in harness.engine.points(disk)[1:]:

@@ -29,6 +29,7 @@ def test_resources_follow_the_rules() -> None:
 
 
 @pytest.mark.full
+@pytest.mark.timeout(900)
 def test_every_outcome_is_met() -> None:
     """It is no proof if hardly anything happens."""
     run(100)

@@ -53,6 +53,8 @@ class World:
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         self.clock = ManualClock()
         self.catalog = Catalog(MEMORY)
+        # Most tests leave that to whoever collects the world.
+        weakref.finalize(self, self.catalog.close)
         self.catalog.migrate()
         self.engines = {zone: MemoryEngine() for zones in REGIONS.values() for zone in zones}
         self.stores = {region: MemoryStore() for region in REGIONS}
