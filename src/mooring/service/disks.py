@@ -6,7 +6,6 @@ from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
 from mooring.model.errors import (
     InvalidInputException,
-    NotFoundException,
     OperationFailureException,
 )
 from mooring.model.names import check_name, name_taken
@@ -21,6 +20,7 @@ from mooring.service.answers.views import disk_view
 from mooring.service.automatic.add_ons import begin_with, end_with, read_add_ons
 from mooring.service.automatic.taken import find_auto_snapshot_of_disk, refuse_choice
 from mooring.service.call import Call, Params, Result
+from mooring.service.finding import find_disk, find_snapshot
 
 
 def create_disk(backend: Backend, call: Call) -> Result:
@@ -79,22 +79,6 @@ def delete_disk(backend: Backend, call: Call) -> Result:
         arguments = DeleteDisk(disk=disk.id)
         operations.enqueue(backend, transaction, arguments, disk.id, disk.region, zone=disk.zone)
         return operations.reply(backend, transaction, call, ended)
-
-
-def find_disk(transaction: Transaction, region: str, name: str) -> Disk:
-    """The disk with that name. Raises NotFoundException, InvalidInputException."""
-    disk = transaction.disks.by_name(region, check_name(name))
-    if disk is None:
-        raise NotFoundException(f"The Disk does not exist: {name}")
-    return disk
-
-
-def find_snapshot(transaction: Transaction, region: str, name: str) -> DiskSnapshot:
-    """The snapshot with that name. Raises NotFoundException, InvalidInputException."""
-    snapshot = transaction.snapshots.by_name(region, check_name(name))
-    if snapshot is None:
-        raise NotFoundException(f"The DiskSnapshot does not exist: {name}")
-    return snapshot
 
 
 def _source(transaction: Transaction, region: str, params: Params) -> tuple[DiskSnapshot, str]:

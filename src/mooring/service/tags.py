@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
-from mooring.model.errors import InvalidInputException, NotFoundException
-from mooring.model.names import check_name, shown
-from mooring.model.operation import ResourceType
+from mooring.model.errors import InvalidInputException
+from mooring.model.names import shown
 from mooring.model.resources.consistency import CONSISTENCY_TAG, read_given_tags, without_own
 from mooring.model.resources.disk import Disk
 from mooring.model.resources.instance import Instance
@@ -14,6 +13,7 @@ from mooring.model.tags import Tags, check_count
 from mooring.service.answers import operations, views
 from mooring.service.automatic.add_ons import follow_tags
 from mooring.service.call import Call, Result
+from mooring.service.finding import find_resource
 from mooring.taking.rest import check_agent
 
 
@@ -53,31 +53,9 @@ def _follow(
 
 
 def _find(backend: Backend, transaction: Transaction, call: Call) -> operations.Resource:
-    name = check_name(call.params["resourceName"])
-    found = transaction.names.find(call.region, name)
-    if found is None:
-        raise NotFoundException(f"The resource does not exist: {name}")
-    kind, resource_id = found
-    resource = _by_id(transaction, kind, resource_id)
-    if resource is None:
-        raise NotFoundException(f"The resource does not exist: {name}")
+    name = call.params["resourceName"]
+    kind, resource = find_resource(transaction, call.region, name)
     wanted = call.params.get("resourceArn")
-    if wanted and wanted != views.arn(backend, call.region, kind, resource_id):
+    if wanted and wanted != views.arn(backend, call.region, kind, resource.id):
         raise InvalidInputException(f"The ARN {shown(wanted)} is not that of the resource {name}.")
     return resource
-
-
-def _by_id(
-    transaction: Transaction, kind: ResourceType, resource_id: str
-) -> operations.Resource | None:
-    if kind is ResourceType.DISK:
-        return transaction.disks.by_id(resource_id)
-    if kind is ResourceType.DISK_SNAPSHOT:
-        return transaction.snapshots.by_id(resource_id)
-    if kind is ResourceType.INSTANCE_SNAPSHOT:
-        return transaction.instance_snapshots.by_id(resource_id)
-    if kind is ResourceType.STATIC_IP:
-        return transaction.static_ips.by_id(resource_id)
-    if kind is ResourceType.KEY_PAIR:
-        return transaction.key_pairs.by_id(resource_id)
-    return transaction.instances.by_id(resource_id)

@@ -12,15 +12,14 @@ from mooring.model.automatic.rhythm import NO_RHYTHMS, RHYTHMS_TAG, tagged
 from mooring.model.automatic.rules import AutoSource
 from mooring.model.errors import (
     InvalidInputException,
-    NotFoundException,
 )
-from mooring.model.names import check_name, shown
-from mooring.model.operation import ResourceType
+from mooring.model.names import shown
 from mooring.model.resources.disk import Disk
 from mooring.model.resources.instance import Instance
 from mooring.model.tags import Tags
 from mooring.service.answers import operations
 from mooring.service.call import Call, Params, Result
+from mooring.service.finding import find_bearer
 from mooring.taking import recording
 
 ADD_ON = "AutoSnapshot"
@@ -51,26 +50,6 @@ def disable_add_on(backend: Backend, call: Call) -> Result:
         transaction.auto_runs.disable(resource.id)
         transaction.auto_failures.remove(resource.id, AutoSource.ADD_ON)
         return _done(backend, transaction, call, resource)
-
-
-def find_bearer(transaction: Transaction, region: str, name: str) -> Disk | Instance:
-    """The disk or instance with that name, which alone have add-ons.
-
-    Raises InvalidInputException, NotFoundException.
-    """
-    found = transaction.names.find(region, check_name(name))
-    resource: Disk | Instance | None = None
-    if found is not None and found[0] is ResourceType.DISK:
-        resource = transaction.disks.by_id(found[1])
-    elif found is not None and found[0] is ResourceType.INSTANCE:
-        resource = transaction.instances.by_id(found[1])
-    elif found is not None:
-        raise InvalidInputException(
-            f"Only disks and instances have add-ons; {name} is a {found[0]}."
-        )
-    if resource is None:
-        raise NotFoundException(f"The resource does not exist: {name}")
-    return resource
 
 
 def read_add_ons(params: Params, region: str) -> str | None:

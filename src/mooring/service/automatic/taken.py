@@ -23,8 +23,8 @@ from mooring.model.resources.instance_snapshot import InstanceSnapshot, Snapshot
 from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.service.answers import operations
 from mooring.service.answers.views import View
-from mooring.service.automatic.add_ons import find_bearer
 from mooring.service.call import Call, Params, Result
+from mooring.service.finding import find_bearer
 from mooring.taking import recording
 
 Taken = TypeVar("Taken", bound=Snapshot)

@@ -18,8 +18,7 @@ from mooring.model.resources.instance import Instance, InstanceState
 from mooring.model.resources.job_arguments import AttachDisk, DetachDisk, OfAttachment
 from mooring.service.answers import operations
 from mooring.service.call import Call, Result
-from mooring.service.disks import find_disk
-from mooring.service.instances.instances import find_instance
+from mooring.service.finding import find_disk, find_instance
 from mooring.service.using import clients_of
 
 LEAVING_SECONDS = 2.0

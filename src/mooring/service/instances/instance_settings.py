@@ -17,7 +17,7 @@ from mooring.model.resources.firewall import Ports, encode, opened, read_ports
 from mooring.model.resources.instance import Instance
 from mooring.service.answers import operations, views
 from mooring.service.call import Call, Result
-from mooring.service.instances.instances import find_instance
+from mooring.service.finding import find_instance
 
 METADATA = {
     "httpTokens": "optional",

@@ -9,7 +9,6 @@ from mooring.catalog.database import Transaction
 from mooring.model import blueprints
 from mooring.model.errors import (
     InvalidInputException,
-    NotFoundException,
     OperationFailureException,
 )
 from mooring.model.names import check_name, name_taken, shown
@@ -29,6 +28,7 @@ from mooring.service.answers import operations, pages
 from mooring.service.answers.views import instance_view, state_view
 from mooring.service.automatic.add_ons import begin_with, end_with, read_add_ons
 from mooring.service.call import Call, Result
+from mooring.service.finding import find_instance
 from mooring.service.instances.static_ip_attachment import detach
 from mooring.service.using import cut_off
 from mooring.taking.rest import check_agent
@@ -193,14 +193,6 @@ def check_devices(backend: Backend, verb: str, instance: Instance, disks: Iterab
                 f"You can't {verb} this instance right now. The disk {disk.name}, on this host "
                 f"{backend.devices.device(disk.id)}, is {users}: end that first."
             )
-
-
-def find_instance(transaction: Transaction, region: str, name: str) -> Instance:
-    """The instance with that name. Raises NotFoundException, InvalidInputException."""
-    instance = transaction.instances.by_name(region, check_name(name))
-    if instance is None:
-        raise NotFoundException(f"The Instance does not exist: {name}")
-    return instance
 
 
 def check_new_names(asked: Sequence[str]) -> list[str]:

@@ -14,7 +14,6 @@ from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
 from mooring.model.errors import (
     InvalidInputException,
-    NotFoundException,
     OperationFailureException,
 )
 from mooring.model.names import check_name, name_taken, shown
@@ -25,6 +24,7 @@ from mooring.model.tags import Tags
 from mooring.service.answers import operations, pages
 from mooring.service.answers.views import key_pair_view
 from mooring.service.call import Call, Result
+from mooring.service.finding import find_key_pair
 from mooring.service.instances.ssh_keys import make_keys, read_public_key
 
 
@@ -117,14 +117,6 @@ def download_default_key_pair(backend: Backend, call: Call) -> Result:
         "privateKeyBase64": private,
         "createdAt": pair.created_ms,
     }
-
-
-def find_key_pair(transaction: Transaction, region: str, name: str) -> KeyPair:
-    """The key pair of that name, or NotFoundException."""
-    pair = transaction.key_pairs.by_name(region, check_name(name))
-    if pair is None:
-        raise NotFoundException(f"The KeyPair does not exist: {name}")
-    return pair
 
 
 def _make_default(backend: Backend, call: Call) -> KeyPair:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from mooring.backend.backend import Backend
-from mooring.catalog.database import Transaction
 from mooring.model.errors import (
     InvalidInputException,
-    NotFoundException,
     OperationFailureException,
 )
 from mooring.model.names import check_name, name_taken
@@ -14,7 +12,7 @@ from mooring.model.resources.static_ip import MAX_STATIC_IPS, StaticIp
 from mooring.service.answers import operations, pages
 from mooring.service.answers.views import static_ip_view
 from mooring.service.call import Call, Result
-from mooring.service.instances.instances import find_instance
+from mooring.service.finding import find_instance, find_static_ip
 from mooring.service.instances.static_ip_attachment import begin_both, detach
 
 
@@ -102,11 +100,3 @@ def get_static_ips(backend: Backend, call: Call) -> Result:
         "staticIps": [static_ip_view(backend, one) for one in own],
         "nextPageToken": pages.token(more),
     }
-
-
-def find_static_ip(transaction: Transaction, region: str, name: str) -> StaticIp:
-    """The static IP of that name, or NotFoundException."""
-    one = transaction.static_ips.by_name(region, check_name(name))
-    if one is None:
-        raise NotFoundException(f"The StaticIp does not exist: {name}")
-    return one

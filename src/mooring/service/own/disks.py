@@ -18,7 +18,7 @@ from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.snapshot import SnapshotState
 from mooring.service.call import Params
 from mooring.service.context import Context
-from mooring.service.disks import find_disk
+from mooring.service.finding import find_disk
 from mooring.service.own.automatic import health
 from mooring.service.own.own_request import Answer, member
 from mooring.service.using import clients_of

@@ -21,7 +21,7 @@ from mooring.model.tags import Tags
 from mooring.service.answers import operations
 from mooring.service.automatic.taken import find_auto_snapshot, refuse_choice
 from mooring.service.call import Call, Result
-from mooring.service.snapshots.snapshots import find_of_either_kind
+from mooring.service.finding import find_of_either_kind
 
 
 def copy_snapshot(backend: Backend, call: Call) -> Result:

@@ -14,8 +14,8 @@ from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.service.answers import operations, pages
 from mooring.service.answers.views import export_record_view
 from mooring.service.call import Call, Result
+from mooring.service.finding import find_of_either_kind
 from mooring.service.reach import reaches_record
-from mooring.service.snapshots.snapshots import find_of_either_kind
 
 
 def export_snapshot(backend: Backend, call: Call) -> Result:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from mooring.backend.backend import Backend
-from mooring.catalog.database import Transaction
-from mooring.model.errors import NotFoundException, OperationFailureException
+from mooring.model.errors import OperationFailureException
 from mooring.model.names import check_name, name_taken
 from mooring.model.operation import ResourceType
 from mooring.model.resources.consistency import read_given_tags
 from mooring.model.resources.disk import Disk
 from mooring.model.resources.instance import Instance
-from mooring.model.resources.instance_snapshot import InstanceSnapshot, in_motion
+from mooring.model.resources.instance_snapshot import in_motion
 from mooring.service.answers import operations, pages
 from mooring.service.answers.views import instance_snapshot_view
 from mooring.service.automatic.taken import check_none_pending
 from mooring.service.call import Call, Result
-from mooring.service.instances.instances import find_instance
+from mooring.service.finding import find_instance, find_instance_snapshot
 from mooring.service.snapshots.checks import check_freezable, check_frozen
 from mooring.taking import freezing, recording
 
@@ -82,14 +81,6 @@ def delete_instance_snapshot(backend: Backend, call: Call) -> Result:
         recording.discard(transaction, found, backend.ids, backend.clock.now_ms())
         ended = [operations.begin(backend, call, found, ended=True)]
         return operations.reply(backend, transaction, call, ended)
-
-
-def find_instance_snapshot(transaction: Transaction, region: str, name: str) -> InstanceSnapshot:
-    """The instance snapshot with that name. Raises NotFoundException, InvalidInputException."""
-    found = transaction.instance_snapshots.by_name(region, check_name(name))
-    if found is None:
-        raise NotFoundException(f"The InstanceSnapshot does not exist: {name}")
-    return found
 
 
 def _check_at_rest(instance: Instance, disks: list[Disk]) -> None:

@@ -10,9 +10,7 @@ from mooring.model.resources.disk import Disk
 from mooring.model.resources.instance import Instance
 from mooring.model.resources.instance_snapshot import InstanceSnapshot, Snapshot
 from mooring.model.resources.snapshot import DiskSnapshot
-from mooring.service.automatic.add_ons import find_bearer
-from mooring.service.disks import find_snapshot
-from mooring.service.snapshots.instance_snapshots import find_instance_snapshot
+from mooring.service.finding import find_bearer, find_instance_snapshot, find_snapshot
 
 
 def named_snapshot(transaction: Transaction, region: str, name: str, now_ms: int) -> DiskSnapshot:

@@ -20,8 +20,8 @@ from mooring.service.answers import operations
 from mooring.service.automatic.add_ons import begin_with, read_add_ons
 from mooring.service.automatic.taken import find_auto_snapshot_of_instance, refuse_choice
 from mooring.service.call import Call, Result
+from mooring.service.finding import find_instance_snapshot
 from mooring.service.instances.instances import check_blueprint, check_bundle, check_new_names
-from mooring.service.snapshots.instance_snapshots import find_instance_snapshot
 from mooring.taking.rest import check_agent
 
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
-from mooring.model.errors import InvalidInputException, NotFoundException
+from mooring.model.errors import InvalidInputException
 from mooring.model.names import check_name, name_taken, shown
 from mooring.model.operation import ResourceType
 from mooring.model.resources.consistency import read_given_tags
 from mooring.model.resources.disk import Disk
-from mooring.model.resources.instance_snapshot import Snapshot
 from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.service.answers import operations, pages
 from mooring.service.answers.views import snapshot_view
 from mooring.service.call import Call, Result
-from mooring.service.disks import find_disk, find_snapshot
+from mooring.service.finding import find_disk, find_snapshot
 from mooring.service.snapshots.checks import check_freezable, check_frozen
 from mooring.taking import freezing, recording
 
@@ -60,18 +59,6 @@ def delete_disk_snapshot(backend: Backend, call: Call) -> Result:
         recording.discard(transaction, snapshot, backend.ids, backend.clock.now_ms())
         ended = [operations.begin(backend, call, snapshot, ended=True)]
         return operations.reply(backend, transaction, call, ended)
-
-
-def find_of_either_kind(transaction: Transaction, region: str, name: str) -> Snapshot:
-    """The snapshot of a disk, or of an instance, with that name.
-
-    Raises InvalidInputException, NotFoundException.
-    """
-    found = transaction.names.find(region, check_name(name))
-    snapshot = None if found is None else transaction.snapshot(found[1])
-    if snapshot is None:
-        raise NotFoundException(f"The snapshot does not exist: {name}")
-    return snapshot
 
 
 def _check_source(call: Call) -> str:
