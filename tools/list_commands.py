@@ -19,10 +19,9 @@ TARGET = Path(__file__).parent.parent / "docs/own-commands.md"
 HEAD = """\
 # Mooring's own commands
 
-What `mooring` has and `aws lightsail` has not, with all options: the pages that
-`mooring <command> help` shows. `tools/list_commands.py` makes this page from the table that the
-program itself is made from, `src/mooring/cli/own/table.py`; a test compares. [cli.md](cli.md) says
-what to do with them.
+What `mooring` has and `aws lightsail` lacks, with all options: the pages that
+`mooring <command> help` shows. `tools/list_commands.py` generates this page from the program's own
+table, `src/mooring/cli/own/table.py`; a test compares. [cli.md](cli.md) says what to do with them.
 """
 
 

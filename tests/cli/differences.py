@@ -70,8 +70,8 @@ def shows_entries_of_empty_lists(case: Case, _aws: Outcome, _mooring: Outcome) -
     return words[0] in EMPTY and "--generate-cli-skeleton" in words and "output" in words
 
 
-NESTED = re.compile("on the line of its name|has no settings of its own")
-UNUSABLE = ("holds the control character", "in the response is no text", "names no time zone")
+NESTED = re.compile("on the line of its name|has no nested settings")
+UNUSABLE = ("contains the control character", "in the response is not text", "has no time zone")
 
 EMPTY = {command_name(operation) for operation in LISTS}
 
@@ -124,7 +124,7 @@ DIFFERENCES = [
         "that resembles none of them, commands that may be meant follow.",
         "The list says what can be typed here.",
         in_stderr(
-            r"valid choices are:\n\n.*?\n(?:\n'[^\n]* is no command; .*)?(?=\n|$)",
+            r"valid choices are:\n\n.*?\n(?:\n'[^\n]* is not a command; .*)?(?=\n|$)",
             "valid choices are: CHOICES\n",
         ),
     ),

@@ -130,7 +130,7 @@ def keys_of(session: Session, profile: str | None) -> Any:
         if "could not be found" in str(error):
             return None
         # What botocore would hand on, and no request could carry.
-        refused = "is no text" in str(error) or "control character" in str(error)
+        refused = "is not text" in str(error) or "control character" in str(error)
         return REFUSED if refused else str(error)
     return found and (found.access_key, found.secret_key, found.token)
 
@@ -180,10 +180,10 @@ def test_a_file_that_is_no_text_is_told(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("\ufeff[default]\n", "line 1: it begins with a byte order mark"),
+        ("\ufeff[default]\n", "line 1: it starts with a byte order mark"),
         ("region = a\n", "line 1: a section such as"),
-        ("[a]\nb = 1\n\nb = 2\n", "line 4: b comes a second time"),
-        ("[a]\n[b]\n[a]\n", "line 3: the section a comes a second time"),
+        ("[a]\nb = 1\n\nb = 2\n", "line 4: b appears twice"),
+        ("[a]\n[b]\n[a]\n", "line 3: the section a appears twice"),
         ("[a]\nwords\n", "line 2: neither = nor :"),
         ("[a]\n= b\n", "line 2: there is no name"),
         ("[unused]\ns3 =\n  b\n", "under s3, no = separates a name from its value: b"),

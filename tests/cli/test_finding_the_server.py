@@ -88,7 +88,7 @@ def test_a_server_that_does_not_run_is_said_so_at_once(bare: Run, running: Path)
 
     assert result.stderr == (
         f'\nCould not connect to the endpoint URL: "{url}/"\n'
-        "The server of this host is not running. Start it: mooringd serve\n"
+        "The server on this host is not running. Start it: mooringd serve\n"
     )
 
 

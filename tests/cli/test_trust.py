@@ -160,7 +160,7 @@ def test_keys_with_control_characters_are_not_sent(
         result = ask(mooring, server.url)
 
         assert result.status == 255
-        assert "holds the control character" in result.stderr
+        assert "contains the control character" in result.stderr
         assert values[variable] not in result.stderr
     assert server.requests == []
 

@@ -281,7 +281,7 @@ def test_wait_disk_filled(
 def test_uri_of_a_server_that_is_not_mooring(mooring: Run, server: RecordingServer) -> None:
     scripted(server, Scripted(200, b"<html>"))
 
-    assert "does not answer as a Mooring server does" in mooring("uri", "--disk-name", "D").stderr
+    assert "does not answer like a Mooring server" in mooring("uri", "--disk-name", "D").stderr
 
 
 def test_progress_is_silent_but_on_a_terminal() -> None:
@@ -374,7 +374,7 @@ def test_stat_of_the_rest(mooring: Run, server: RecordingServer) -> None:
         "not yet because  it rains",
     ]
     scripted(server, {"odd": 1})
-    assert "does not answer as a Mooring" in mooring("stat", "--disk-name", "copy").stderr
+    assert "does not answer like a Mooring" in mooring("stat", "--disk-name", "copy").stderr
     scripted(server, GONE)
     gone = mooring("stat", "--disk-name", "copy")
     assert "(NotFoundException) when asking for the facts" in gone.stderr

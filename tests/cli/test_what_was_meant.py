@@ -34,7 +34,7 @@ def test_a_command_from_elsewhere(bare: Run, word: str, meant: str) -> None:
 
 
 def test_a_word_that_is_near_nothing(bare: Run) -> None:
-    assert "is no command" not in bare("frobnicate").stderr
+    assert "is not a command" not in bare("frobnicate").stderr
 
 
 @pytest.mark.parametrize(("word", "meant"), [("colect", "collect"), ("docter", "doctor")])

@@ -182,7 +182,7 @@ def test_export_into_a_file_goes_on(deployment: Deployment) -> None:
     output.with_name("image.part").write_text("of something else")
     done = to_file(deployment, output)
     assert done.returncode == 0
-    assert "begins anew: what an earlier try has left cannot be continued" in done.stderr
+    assert "starts over: what an earlier attempt left cannot be resumed" in done.stderr
     check_file(output)
 
 
@@ -216,7 +216,7 @@ def test_export_into_a_file_goes_on_when_it_was_killed(deployment: Deployment) -
     done = to_file(deployment, output)
 
     assert done.returncode == 0
-    number, unit = done.stderr.partition("goes on at ")[2].split(",")[0].split()
+    number, unit = done.stderr.partition("resumes at ")[2].split(",")[0].split()
     assert float(number) * {"MiB": 1, "GiB": 1024}[unit] >= 256
     compare = ["cmp", "--bytes", str(2048 * MIB), str(source), str(output)]
     subprocess.run(compare, check=True)

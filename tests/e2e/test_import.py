@@ -115,8 +115,8 @@ def test_what_is_refused(deployment: Deployment) -> None:
     os.mkfifo(folder / "fifo")
     (folder / "empty").touch()
     for name, image_format, options, words in (
-        ("laid", "qcow2", [], "is laid on another image"),
-        ("out", "qcow2", [], "keeps its data in another file"),
+        ("laid", "qcow2", [], "has a backing file"),
+        ("out", "qcow2", [], "stores its data in another file"),
         ("flat", "vmdk", [], "only describes other files"),
         ("qcow2", "qcow2", [], "has 1 snapshot of its own"),
         ("huge", "qcow2", [], "disks have 16384 GB at most"),

@@ -167,7 +167,7 @@ def test_every_file_system(kind: str, deployment: Deployment, tree: Path) -> Non
     if unix:
         assert done.returncode == 1
         assert [line for line in done.stderr.splitlines() if line.startswith("copy/")] == [
-            "copy/fifo: is a device, a FIFO or a socket, and was left out"
+            "copy/fifo: is a device, a FIFO or a socket, and was skipped"
         ]
     else:
         assert (done.returncode, done.stderr) == (0, "")
@@ -205,7 +205,7 @@ def check_links(deployment: Deployment) -> None:
         ("/circle", "too many symbolic links"),
         ("/outside", "the snapshot has no /no, to which the link to "),
         ("/none", "the snapshot has no /none."),
-        ("/empty/x", "empty is no directory"),
+        ("/empty/x", "empty is not a directory"),
     ):
         done = mooring(deployment, "ls", f"saved:{path}")
         assert done.returncode == 255
@@ -241,7 +241,7 @@ def test_partitions(label: str, deployment: Deployment, tree: Path) -> None:
 
     done = mooring(deployment, "ls", "saved")
     assert done.returncode == 255
-    assert "several file systems; choose one with --partition" in done.stderr
+    assert "several file systems: choose one with --partition" in done.stderr
     assert f"{numbers[0]} (vfat, 400 MiB), {numbers[1]} (ext4, 400 MiB)" in done.stderr
     for number in numbers:
         done = mooring(deployment, "ls", "saved:/etc", "--partition", str(number))

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 _REGION = re.compile(r"(?![0-9]+$)(?!-)[a-zA-Z0-9-]{,63}(?<!-)")
 _ATTEMPTS = {"legacy": 5, "standard": 3, "adaptive": 3}
 _UNVERIFIED = (
-    "warning: The server's certificate is not checked (--no-verify-ssl): anybody between may read "
-    "and answer. Name its certificate with --ca-bundle instead.\n"
+    "warning: The server's certificate is not checked (--no-verify-ssl): anybody on the network "
+    "could read and answer. Name its certificate with --ca-bundle instead.\n"
 )
 _NO_REGION = (
     "You must specify a region. You can also set AWS_DEFAULT_REGION, or `region` in the profile."

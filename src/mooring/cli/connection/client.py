@@ -155,7 +155,7 @@ class Client:
 
     def misunderstood(self) -> CommandError:
         """The error to raise for an answer that makes no sense."""
-        return CommandError(f"{self.connection.url} does not answer as a Mooring server does.")
+        return CommandError(f"{self.connection.url} does not answer like a Mooring server.")
 
     def _send(
         self, method: str, target: str, headers: dict[str, str], body: bytes
@@ -231,7 +231,7 @@ class Client:
         if not (error.refused and self.connection.found_here):
             return Unreachable(str(error))
         return Unreachable(
-            f"{error}\nThe server of this host is not running. Start it: mooringd serve"
+            f"{error}\nThe server on this host is not running. Start it: mooringd serve"
         )
 
     def _pause(self, attempt: int) -> float:

@@ -64,7 +64,7 @@ def _text(answer: dict[str, Any], name: str) -> str:
         raise _failed(f"Missing required key in response: '{name}'")
     value = answer[name]
     if not isinstance(value, str):
-        raise _failed(f"{name} in the response is no text but {json.dumps(value)[:40]}")
+        raise _failed(f"{name} in the response is not text but {json.dumps(value)[:40]}")
     return value
 
 

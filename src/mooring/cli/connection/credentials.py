@@ -94,7 +94,7 @@ def _from_mapping(values: Section, source: str) -> Credentials:
         value = values[name]
         if not isinstance(value, str):
             raise CommandError(
-                f"{name} in {source} is no text: its value stands on the line of its name",
+                f"{name} in {source} is not text: write its value on the line of its name",
                 "configuration",
             )
         texts.append(value)
@@ -120,8 +120,8 @@ def _carried(found: Credentials, source: str) -> Credentials:
         wrong = next((letter for letter in value if _is_control(letter)), None)
         if wrong is not None:
             raise CommandError(
-                f"The {what} in {source} holds the control character {wrong!r}. "
-                "If it comes from a file with Windows line ends, take them away.",
+                f"The {what} in {source} contains the control character {wrong!r}. "
+                "If it comes from a file with Windows line endings, convert them.",
                 "configuration",
             )
     return found

@@ -72,7 +72,7 @@ def _from_services_section(session: Session) -> str | None:
     settings = section.get("lightsail", {})
     if isinstance(settings, str):
         raise CommandError(
-            f'lightsail in the services section "{name}" has no settings of its own: write '
+            f'lightsail in the services section "{name}" has no nested settings: write '
             "`lightsail =` alone, and endpoint_url on the next line, indented.",
             "configuration",
         )

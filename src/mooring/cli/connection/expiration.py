@@ -35,7 +35,7 @@ def seconds_left(written: object, clock: Clock) -> float:
         except ValueError:
             raise CommandError(f"Unknown string format: {written}") from None
     if moment.tzinfo is None:
-        raise CommandError(f"{written} names no time zone: write it as {written}Z if it is in UTC")
+        raise CommandError(f"{written} has no time zone: write it as {written}Z if it is in UTC")
     return moment.timestamp() - clock.now_ms() / 1000
 
 

@@ -40,7 +40,7 @@ def refuse_last(name: str, profile: Section) -> None:
 def _refused(what: str) -> CommandError:
     return CommandError(
         f"{what}: roles, single sign-on and logins belong to Amazon's own services. Put a Mooring "
-        "server's keys into a profile of its own, or its access key into aws_access_key_id and "
+        "server's keys into a separate profile, or its access key into aws_access_key_id and "
         "aws_secret_access_key.",
         "configuration",
     )

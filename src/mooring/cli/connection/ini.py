@@ -74,7 +74,7 @@ def parse(text: str) -> Sections:
 
 def _why_no_section(line: str) -> str:
     if line.startswith(_BYTE_ORDER_MARK):
-        return "it begins with a byte order mark; save it as UTF-8 without one"
+        return "it starts with a byte order mark; save it as UTF-8 without one"
     return "a section such as [default] must come first"
 
 
@@ -84,7 +84,7 @@ def _open_section(
     if name == "DEFAULT":
         return defaults
     if name in sections:
-        raise ValueError(f"the section {name} comes a second time")
+        raise ValueError(f"the section {name} appears twice")
     return sections.setdefault(name, {})
 
 
@@ -96,7 +96,7 @@ def _add_option(line: str, section: dict[str, list[str]]) -> str:
     if not option:
         raise ValueError("there is no name before the value")
     if option in section:
-        raise ValueError(f"{option} comes a second time in its section")
+        raise ValueError(f"{option} appears twice in its section")
     section[option] = [line[min(places) + 1 :].strip()]
     return option
 

@@ -66,7 +66,7 @@ class Session:
         value = self.profile().get(setting)
         if isinstance(value, dict):
             raise CommandError(
-                f"{setting} in the profile is no text: its value stands on the line of its name",
+                f"{setting} in the profile is not text: write its value on the line of its name",
                 "configuration",
             )
         return value

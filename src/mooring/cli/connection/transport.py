@@ -103,7 +103,7 @@ def send(
         # Whatever it comes from, a line end in it would begin a header that nobody meant.
         if any(letter < " " or letter == "\x7f" for letter in line):
             name = line.partition(":")[0]
-            raise TransportError(f"{name!r} would hold a control character", lasting=True)
+            raise TransportError(f"{name!r} would contain a control character", lasting=True)
     connection = _connect(url, parts, settings)
     try:
         connection.settimeout(settings.read_timeout)

@@ -111,7 +111,7 @@ class BtrfsFileSystem:
 
     def target(self, node: Node) -> bytes:
         if node.size > _LONGEST_LINK:
-            raise UnreadableFileError("is damaged: no link is that long")
+            raise UnreadableFileError("is damaged: no link can be that long")
         return os.fsencode(node.inner.link)
 
     def ranges(self, node: Node) -> Iterator[tuple[int, int]]:

@@ -53,7 +53,7 @@ class Copier:
                 os.symlink(self._files.system.target(node), name, dir_fd=folder)
                 self._own(node, folder, name)
             else:
-                self._fail(shown, "is a device, a FIFO or a socket, and was left out")
+                self._fail(shown, "is a device, a FIFO or a socket, and was skipped")
         except UnreadableFileError as error:
             self._fail(shown, str(error))
         except OSError as error:

@@ -42,7 +42,7 @@ class ExportStream:
         """As of a file. Raises ValueError for places before the beginning."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.size}[whence]
         if base + offset < 0:
-            raise ValueError("a place before the beginning")
+            raise ValueError("a position before the start")
         self._at = base + offset
         return self._at
 

@@ -60,7 +60,7 @@ class ExtFileSystem:
         if not self._incompat & _RECOVER:
             return
         if not number:
-            self.note = "The journal is on another device and is not read: the latest is missing."
+            self.note = "The journal is on another device: the latest changes are missing."
             return
         journal = Journal(self.open_inode(self._inode(number)))
         if journal.blocks and journal.block_size == self.block_size:
@@ -91,7 +91,7 @@ class ExtFileSystem:
         if inode.flags & _ENCRYPTED:
             raise UnreadableFileError("is encrypted")
         if inode.size > _LONGEST_LINK:
-            raise UnreadableFileError("is damaged: no link is that long")
+            raise UnreadableFileError("is damaged: no link can be that long")
         if inode.size < 60 and not inode.flags & (_EXTENTS | _INLINE):
             return inode.block[: inode.size]
         content: bytes = self.open_inode(inode).read()
@@ -133,11 +133,11 @@ class ExtFileSystem:
         unknown = self._incompat & ~sum(_KNOWN.values())
         if unknown:
             raise UnreadableFileError(
-                f"uses features of ext4 that are not known here ({unknown:#x}): mount a disk made "
+                f"uses features of ext4 that are unknown here ({unknown:#x}): mount a disk made "
                 "from the snapshot"
             )
         if log_size > 6:
-            raise UnreadableFileError("has a superblock that cannot be true")
+            raise UnreadableFileError("has an impossible superblock")
         self.block_size = 1024 << log_size
         self._inodes = inodes
         (self._first_data,) = value("<I", self._super, 20)
@@ -149,7 +149,7 @@ class ExtFileSystem:
         self._descriptor_size = size or 32
         good = self._inodes_per_group and self._blocks_per_group and 32 <= size <= 1024
         if not good or not 128 <= self._inode_size <= self.block_size:
-            raise UnreadableFileError("has a superblock that cannot be true")
+            raise UnreadableFileError("has an impossible superblock")
         self._descriptors: dict[int, bytes] = {}
 
     def _inode(self, number: int) -> ExtInode:
@@ -163,7 +163,7 @@ class ExtFileSystem:
         self._stream.seek(table * self.block_size + index * self._inode_size)
         raw = self._stream.read(self._inode_size)
         if len(raw) < self._inode_size or not table:
-            raise UnreadableFileError(f"is damaged: inode {number} lies nowhere")
+            raise UnreadableFileError(f"is damaged: inode {number} has an impossible place")
         return self._parsed(number, raw)
 
     def _parsed(self, number: int, raw: bytes) -> ExtInode:
@@ -208,7 +208,7 @@ class ExtFileSystem:
         table = self._descriptors[chunk]
         found = table[index * self._descriptor_size :][: self._descriptor_size]
         if len(found) < 32:
-            raise UnreadableFileError(f"is damaged: block group {group} lies nowhere")
+            raise UnreadableFileError(f"is damaged: block group {group} has an impossible place")
         return found
 
     def _has_superblock(self, group: int) -> bool:
@@ -230,7 +230,7 @@ class ExtFileSystem:
         # Only the root may be empty: empty nodes could lead anywhere, and for ever.
         fits = 12 * (entries + 1) <= len(node) and (entries or depth is None)
         if magic != _EXTENT_MAGIC or level > _DEEPEST or not fits or depth not in (None, level):
-            raise UnreadableFileError("is damaged: its tree of extents is none")
+            raise UnreadableFileError("is damaged: its extent tree is not one")
         for number in range(entries):
             if level:
                 _, low, high = struct.unpack_from("<IIH", node, 12 + 12 * number)
@@ -240,7 +240,7 @@ class ExtFileSystem:
             written = length <= _WRITTEN
             length -= 0 if written else _WRITTEN
             if at < upto[0] or not length:
-                raise UnreadableFileError("is damaged: its extents are in disorder")
+                raise UnreadableFileError("is damaged: its extents are out of order")
             upto[0] = at + length
             if written:
                 yield self._run(at, low | high << 32, length)
@@ -280,14 +280,14 @@ class ExtFileSystem:
         self._stream.seek(number * self.block_size)
         data = self._stream.read(self.block_size)
         if len(data) < self.block_size or not number:
-            raise UnreadableFileError("is damaged: a part of it lies beyond the disk's end")
+            raise UnreadableFileError("is damaged: part of it lies beyond the end of the disk")
         return data
 
     def _inline(self, inode: ExtInode) -> bytes:
         """Content that lies in the inode itself: in place of pointers, then in an attribute."""
         data = inode.block + self._data_attribute(inode.extra)
         if inode.size > len(data):
-            raise UnreadableFileError("is damaged: it is shorter than it says")
+            raise UnreadableFileError("is damaged: it is shorter than it claims")
         return data[: inode.size]
 
     def _data_attribute(self, extra: bytes) -> bytes:
@@ -303,7 +303,7 @@ class ExtFileSystem:
 
     def _directory_blocks(self, inode: ExtInode) -> Iterator[bytes]:
         if inode.size % self.block_size:
-            raise UnreadableFileError("is damaged: a directory of part of a block")
+            raise UnreadableFileError("is damaged: a directory of less than a block")
         file = self._mapped(inode)
         for begin, end in file.ranges():
             for at in range(begin, end, self.block_size):
@@ -319,10 +319,10 @@ class ExtFileSystem:
             if len(area) >= 65536:
                 step = len(area) if step in (0, 65535) else step & 65532 | (step & 3) << 16
             if step < 8 or step % 4 or at + step > len(area):
-                raise UnreadableFileError("is damaged: its entries are in disorder")
+                raise UnreadableFileError("is damaged: its entries are out of order")
             if number:
                 if step < 8 + length:
-                    raise UnreadableFileError("is damaged: its entries are in disorder")
+                    raise UnreadableFileError("is damaged: its entries are out of order")
                 yield number, area[at + 8 : at + 8 + length]
             at += step
 

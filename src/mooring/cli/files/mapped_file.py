@@ -36,9 +36,9 @@ class MappedFile:
                 raise UnreadableFileError("is damaged: two parts of it overlap")
         for run in self._runs:
             if run.length <= 0 or run.at < 0 or run.place <= 0:
-                raise UnreadableFileError("is damaged: it says that it lies where nothing can be")
+                raise UnreadableFileError("is damaged: it claims to be where nothing can be")
             if run.place + run.length > stream.size:
-                raise UnreadableFileError("is damaged: a part of it lies beyond the disk's end")
+                raise UnreadableFileError("is damaged: part of it lies beyond the end of the disk")
         self._starts = [run.at for run in self._runs]
         self._at = 0
 
@@ -74,7 +74,7 @@ class MappedFile:
             self._stream.seek(run.place + self._at - run.at)
             part = self._stream.read(wanted)
             if len(part) < wanted:
-                raise UnreadableFileError("is damaged: a part of it lies beyond the disk's end")
+                raise UnreadableFileError("is damaged: part of it lies beyond the end of the disk")
             parts.append(part)
             self._at += wanted
         return b"".join(parts)

@@ -45,7 +45,9 @@ class SnapshotFiles:
                 continue
             here = trail[-1]
             if not here.is_directory:
-                raise CommandError(f"{self.shown(path)}: {printable(here.name)} is no directory.")
+                raise CommandError(
+                    f"{self.shown(path)}: {printable(here.name)} is not a directory."
+                )
             try:
                 same = (one for one in self.children(here) if self._same(one.name, part))
                 found = next(same, None)
@@ -128,8 +130,8 @@ def files_of(disk: ExportStream, snapshot: str, partition: int | None) -> Iterat
             raise
         except MemoryError:
             raise CommandError(
-                f"{snapshot}: reading this takes more memory than is sensible; the file system may "
-                "be damaged."
+                f"{snapshot}: reading this takes an unreasonable amount of memory; the file system "
+                "may be damaged."
             ) from None
         except Exception as error:
             # Dissect raises what Python happens to raise where content makes no sense.
@@ -169,7 +171,7 @@ def choose(disk: ExportStream, snapshot: str, wanted: int | None) -> ExportStrea
             raise CommandError(_nothing(disk, snapshot, found))
         told = [f"{one.number} ({kinds[one.number]}, {amount(one.size)})" for one in readable]
         raise CommandError(
-            f"{snapshot} has several file systems; choose one with --partition: {', '.join(told)}"
+            f"{snapshot} has several file systems: choose one with --partition: {', '.join(told)}"
         )
     for one in found:
         if one.number == wanted:

@@ -30,6 +30,6 @@ class Watchdog:
 
     def _bark(self, *_: object) -> None:
         raise CommandError(
-            f"{self._what} was read for {SECONDS} seconds and nothing came of it: the file "
-            "system may be damaged, or lead in circles."
+            f"{self._what} was read for {SECONDS} seconds without result: the file system may be "
+            "damaged, or go in circles."
         )

@@ -36,10 +36,10 @@ _DEEPEST = 10
 _LONGEST_LINK = 1024
 _LARGEST_BLOCK = 65536
 _NOTE = (
-    "The log of this XFS file system holds changes that are not in their places yet, as of any "
-    "that was mounted when the snapshot was taken. They are not read here: what was changed in the "
+    "The log of this XFS file system holds changes that are not in their places yet, as in any "
+    "that was mounted when the snapshot was taken. They are not read here: what changed in the "
     "last half minute before the snapshot may be missing, old or mixed. A disk made from the "
-    "snapshot and mounted has it all."
+    "snapshot and mounted has everything."
 )
 
 
@@ -78,7 +78,7 @@ class XfsFileSystem:
         self._big_counts = bool(features & _NREXT64)
         if features & ~_KNOWN:
             raise UnreadableFileError(
-                f"uses features of XFS that are not known here ({features & ~_KNOWN:#x}): mount a "
+                f"uses features of XFS that are unknown here ({features & ~_KNOWN:#x}): mount a "
                 "disk made from the snapshot"
             )
         sizes = 9 <= block_log <= 16 and self.block_size == 1 << block_log
@@ -86,15 +86,15 @@ class XfsFileSystem:
         per_block = self._per_block_log == block_log - self._inode_log
         groups = self._groups and 0 < self._group_blocks <= 1 << self._group_log <= 2**32
         if version & 0xF not in (4, 5) or not (sizes and inodes and per_block and groups):
-            raise UnreadableFileError("has a superblock that cannot be true")
+            raise UnreadableFileError("has an impossible superblock")
         self.note = self._told(head, log_blocks, bool(features & _NEEDS_REPAIR))
 
     def _told(self, head: bytes, log_blocks: int, broken: bool) -> str:
         if broken:
-            return "This XFS file system says of itself that it needs xfs_repair."
+            return "This XFS file system reports that it needs xfs_repair."
         (start,) = struct.unpack_from(">Q", head, 48)
         if not start:
-            return "The log is on another device and is not read: the latest may be missing."
+            return "The log is on another device: the latest changes may be missing."
         log = Log(self._stream, self._place(start), log_blocks * self.block_size)
         return "" if is_clean(log) else _NOTE
 
@@ -111,7 +111,7 @@ class XfsFileSystem:
     def target(self, node: Node) -> bytes:
         inode: XfsInode = node.inner
         if inode.size > _LONGEST_LINK:
-            raise UnreadableFileError("is damaged: no link is that long")
+            raise UnreadableFileError("is damaged: no link can be that long")
         if inode.layout == _LOCAL:
             return inode.fork[: inode.size]
         parts = []
@@ -132,12 +132,12 @@ class XfsFileSystem:
         if inode.layout != _LOCAL:
             return self._mapped(inode)
         if inode.size > len(inode.fork):
-            raise UnreadableFileError("is damaged: it is shorter than it says")
+            raise UnreadableFileError("is damaged: it is shorter than it claims")
         return io.BytesIO(inode.fork[: inode.size])
 
     def _mapped(self, inode: XfsInode) -> MappedFile:
         if stat.S_ISREG(inode.mode) and inode.flags & _REALTIME:
-            raise UnreadableFileError("is in the realtime part of XFS, which is not read here")
+            raise UnreadableFileError("is in XFS's realtime part, which is not read here")
         return MappedFile(self._stream, self._runs(inode), inode.size)
 
     # --- where things are -------------------------------------------------------------------
@@ -146,7 +146,7 @@ class XfsFileSystem:
         """The byte where a block lies, by its number: allocation group, and block in it."""
         group, within = block >> self._group_log, block & ((1 << self._group_log) - 1)
         if group >= self._groups or within >= self._group_blocks:
-            raise UnreadableFileError("is damaged: it says that it lies where nothing can be")
+            raise UnreadableFileError("is damaged: it claims to be where nothing can be")
         place: int = (group * self._group_blocks + within) * self.block_size
         return place
 
@@ -154,7 +154,7 @@ class XfsFileSystem:
         self._stream.seek(place)
         data = self._stream.read(length)
         if len(data) < length:
-            raise UnreadableFileError("is damaged: a part of it lies beyond the disk's end")
+            raise UnreadableFileError("is damaged: part of it lies beyond the end of the disk")
         return data
 
     def _inode(self, number: int) -> XfsInode:
@@ -189,11 +189,11 @@ class XfsFileSystem:
         elif inode.layout == _TREE:
             records = self._tree(inode.fork)
         else:
-            raise UnreadableFileError("is damaged: nobody knows where its content is")
+            raise UnreadableFileError("is damaged: its content cannot be located")
         found, upto = 0, 0
         for at, place, count, written in records:
             if at < upto or not count:
-                raise UnreadableFileError("is damaged: its extents are in disorder")
+                raise UnreadableFileError("is damaged: its extents are out of order")
             found, upto = found + 1, at + count
             if written:
                 size = self.block_size
@@ -207,7 +207,7 @@ class XfsFileSystem:
     def _records(self, data: bytes, at: int, count: int) -> Iterator[tuple[int, int, int, bool]]:
         """Block of the file, block of the disk, number of blocks, whether they were written."""
         if at + 16 * count > len(data):
-            raise UnreadableFileError("is damaged: it has more extents than fit")
+            raise UnreadableFileError("is damaged: it has more extents than can fit")
         for number in range(count):
             high, low = struct.unpack_from(">QQ", data, at + 16 * number)
             begin = (high >> 9) & (2**54 - 1)
@@ -219,7 +219,7 @@ class XfsFileSystem:
         level, count = struct.unpack_from(">HH", fork)
         pointers = 4 + (len(fork) - 4) // 16 * 8
         if not 0 < level <= _DEEPEST or pointers + 8 * count > len(fork):
-            raise UnreadableFileError("is damaged: its tree of extents is none")
+            raise UnreadableFileError("is damaged: its extent tree is not one")
         for number in range(count):
             (block,) = struct.unpack_from(">Q", fork, pointers + 8 * number)
             yield from self._branch(block, level - 1)
@@ -231,12 +231,12 @@ class XfsFileSystem:
         pointers = header + (len(data) - header) // 16 * 8
         magic = b"BMA3" if self._new else b"BMAP"
         if not data.startswith(magic) or level != expected or not count:
-            raise UnreadableFileError("is damaged: its tree of extents is none")
+            raise UnreadableFileError("is damaged: its extent tree is not one")
         if not level:
             yield from self._records(data, header, count)
             return
         if pointers + 8 * count > len(data):
-            raise UnreadableFileError("is damaged: its tree of extents is none")
+            raise UnreadableFileError("is damaged: its extent tree is not one")
         for number in range(count):
             (below,) = struct.unpack_from(">Q", data, pointers + 8 * number)
             yield from self._branch(below, level - 1)
@@ -254,7 +254,7 @@ class XfsFileSystem:
             number = int.from_bytes(data[at : at + width], "big")
             at += width
             if at > len(data) or not length:
-                raise UnreadableFileError("is damaged: its entries are in disorder")
+                raise UnreadableFileError("is damaged: its entries are out of order")
             yield number, name
 
     def _long(self, inode: XfsInode) -> Iterator[tuple[int, bytes]]:
@@ -276,18 +276,18 @@ class XfsFileSystem:
             # One block alone has its index at its end.
             end -= 8 + 8 * int.from_bytes(data[-8:-4], "big")
         elif magic not in (b"XD2D", b"XDD3"):
-            raise UnreadableFileError("is damaged: it has something else in place of entries")
+            raise UnreadableFileError("is damaged: it has something other than entries")
         at = 64 if magic.endswith(b"3") else 16
         while at < end:
             if data[at : at + 2] == b"\xff\xff":
                 step = int.from_bytes(data[at + 2 : at + 4], "big")
                 if step < 8 or step % 8:
-                    raise UnreadableFileError("is damaged: its entries are in disorder")
+                    raise UnreadableFileError("is damaged: its entries are out of order")
                 at += step
                 continue
             length = data[at + 8] if at + 12 <= end else 0
             step = (8 + 1 + length + self._types + 2 + 7) // 8 * 8
             if not length or at + step > end:
-                raise UnreadableFileError("is damaged: its entries are in disorder")
+                raise UnreadableFileError("is damaged: its entries are out of order")
             yield int.from_bytes(data[at : at + 8], "big"), data[at + 9 : at + 9 + length]
             at += step

@@ -23,7 +23,7 @@ _WIDTH = 78
 _INDENT = " " * 7
 
 START = """\
-Mooring: disks on your own hosts, and snapshots of them in an instant.
+Mooring: disks on your own hosts, and instant snapshots of them.
 
   mooring create-disk --disk-name db --size-in-gb 8 \\
       --availability-zone us-east-2a
@@ -38,14 +38,15 @@ No server yet? `mooringd serve` starts one here. All commands: mooring help
 """
 
 _INTRODUCTION = (
-    "mooring speaks to a Mooring server. Its commands, options, output and exit codes are those of "
-    "`aws lightsail`, so what you know of that holds here, and scripts need only another name."
+    "mooring talks to a Mooring server. Its commands, options, output and exit codes are those of "
+    "`aws lightsail`: what you know about that applies here, and scripts only need another command "
+    "name."
 )
 _FINDING = [
     "--endpoint-url; else AWS_ENDPOINT_URL_LIGHTSAIL, AWS_ENDPOINT_URL, and the profile's "
     "`services` section or endpoint_url; else the server that runs on this host: it writes its "
     "address to server.json and its keys to credentials, in $MOORING_DATA or "
-    "~/.local/share/mooring. A server found in this way brings its own region and keys, unless "
+    "~/.local/share/mooring. A server found this way comes with its own region and keys, unless "
     "--region or --profile is given. Amazon's own endpoint is never used.",
 ]
 
@@ -91,7 +92,7 @@ def show_operation(model: ServiceModel, operation: Operation) -> int:
         lines[-1:] = [
             "",
             *_wrapped(
-                "All pages are fetched, one request each. --no-paginate fetches the first only."
+                "All pages are fetched, one request each. --no-paginate fetches only the first."
             ),
             "",
         ]

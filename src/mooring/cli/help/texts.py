@@ -11,35 +11,35 @@ OPERATIONS: dict[str, tuple[str, str]] = {
     ),
     "CloseInstancePublicPorts": (
         "Close ports of an instance.",
-        "This is kept and shown, but has no effect: Mooring runs no machines.",
+        "This is stored and shown, but has no effect: Mooring runs no machines.",
     ),
     "CopySnapshot": (
         "Copy a snapshot from another region, or within this one.",
-        "Run it in the region that shall have the copy. Only what that region does not have of the "
-        "disk yet is transferred and stored. The copy is `pending` until all is there; the source "
+        "Send it to the region that is to have the copy. Only what that region lacks of the disk "
+        "is transferred and stored. The copy is `pending` until everything is there; the source "
         "may be deleted meanwhile.",
     ),
     "CreateDisk": (
         "Create an empty disk.",
-        "The disk is sparse: it takes room only as it is written. Its size is 8 to 16384 GB.",
+        "The disk is sparse: it only takes space as it is written. Its size is 8 to 16384 GB.",
     ),
     "CreateDiskFromSnapshot": (
         "Create a disk that holds what a snapshot holds.",
-        "The new disk can be attached and read at once; what it has not yet fetched from the "
+        "The new disk can be attached and read immediately; what it has not yet fetched from the "
         "snapshot is fetched when it is read, and in the background. It may be larger than the "
         "snapshot's disk, never smaller.",
     ),
     "CreateDiskSnapshot": (
         "Fix a disk at this point in time.",
         "The snapshot holds exactly what had been written when the command was issued. The disk "
-        "stays in use. The command answers at once; the snapshot goes from `pending` to "
+        "stays in use. The command returns immediately; the snapshot goes from `pending` to "
         "`completed` in the background. Only what changed since the last snapshot is stored.",
     ),
     "CreateInstanceSnapshot": (
         "Fix all disks of an instance at one point in time.",
-        "All attached disks are frozen at the same instant, so what spans several of them fits "
-        "together when it is restored. Instances have no system disk here; without any disk there "
-        "is nothing to store. The command answers at once; the snapshot goes from `pending` to "
+        "All attached disks are frozen at the same instant, so that data spanning several of them "
+        "is consistent when restored. Instances have no system disk here; without disks there is "
+        "nothing to store. The command returns immediately; the snapshot goes from `pending` to "
         "`available` in the background.",
     ),
     "CreateInstances": (
@@ -50,10 +50,10 @@ OPERATIONS: dict[str, tuple[str, str]] = {
     ),
     "CreateInstancesFromSnapshot": (
         "Create instances with the disks of an instance snapshot.",
-        "Each instance gets a disk of its own for each that the snapshot holds, attached under the "
-        "path that it had. The disks can be used at once, as with create-disk-from-snapshot. "
-        "Without --attached-disk-mapping a disk is called after the new instance and the disk of "
-        "old: my-copy-my-disk.",
+        "Each instance gets its own copy of every disk in the snapshot, attached under the path "
+        "that it had. The disks can be used immediately, as with create-disk-from-snapshot. "
+        "Without --attached-disk-mapping a disk is named after the new instance and the old disk: "
+        "my-copy-my-disk.",
     ),
     "DeleteAutoSnapshot": (
         "Delete one automatic snapshot.",
@@ -80,13 +80,13 @@ OPERATIONS: dict[str, tuple[str, str]] = {
         "Stop the instance first, or disconnect the client that uses the disk.",
     ),
     "DisableAddOn": (
-        "Switch the automatic snapshots of a disk or an instance off.",
-        "Those taken already are kept until they are deleted, or the disk is.",
+        "Turn off the automatic snapshots of a disk or an instance.",
+        "Those already taken are kept until they, or the disk, are deleted.",
     ),
     "EnableAddOn": (
-        "Switch the automatic snapshots of a disk or an instance on.",
-        "One is taken every day within 45 minutes after the full hour given, and the newest seven "
-        "are kept. Called again, it changes the hour. For other rhythms give the disk the tag "
+        "Turn on the automatic snapshots of a disk or an instance.",
+        "One is taken every day within 45 minutes after the given full hour, and the newest seven "
+        "are kept. Run it again to change the hour. For other rhythms give the disk the tag "
         "`mooring:snapshots`.",
     ),
     "GetActiveNames": (
@@ -95,7 +95,7 @@ OPERATIONS: dict[str, tuple[str, str]] = {
     ),
     "GetAutoSnapshots": (
         "List the automatic snapshots of a disk or an instance.",
-        "The newest come first. Their dates name them where one is used, copied or deleted.",
+        "The newest come first. Use their dates to name one to use, copy or delete.",
     ),
     "GetBlueprints": (
         "List the kinds of instances.",
@@ -103,40 +103,40 @@ OPERATIONS: dict[str, tuple[str, str]] = {
     ),
     "GetBundles": (
         "List the sizes of instances.",
-        "Mooring boots no machines, so bundles are formal; one of them has to be named.",
+        "Mooring boots no machines, so bundles are a formality; one must be named.",
     ),
     "GetDisk": ("Show one disk.", "Its size, state, place, tags, and what it is attached to."),
     "GetDiskSnapshot": (
         "Show one snapshot.",
-        "Its state, its progress in per cent, and the disk that it was taken of.",
+        "Its state, its progress in per cent, and the disk it was taken from.",
     ),
     "GetDiskSnapshots": ("List all snapshots.", "Those of the region, by name."),
     "GetDisks": ("List all disks.", "Those of the region, by name."),
     "GetInstance": ("Show one instance.", "Its state, its blueprint, and its disks."),
     "GetInstancePortStates": (
         "List the ports of an instance that are open.",
-        "Those that somebody has opened. Mooring has no firewall itself.",
+        "Those that somebody has opened. Mooring itself has no firewall.",
     ),
     "ExportSnapshot": (
         "Write a snapshot into image files.",
-        "On the server's host, in the directory of the setting `exports`: one raw file, of an "
-        "instance snapshot one for each disk. They are sparse, and compared before they get their "
-        "names. get-export-snapshot-records tells where.",
+        "On the server's host, in the directory of the setting `exports`: one raw file, or for an "
+        "instance snapshot one per disk. They are sparse, and compared before they get their "
+        "names. get-export-snapshot-records says where.",
     ),
     "GetExportSnapshotRecords": (
         "List what was exported.",
-        "Each record tells the state of the export, and the path of its file or directory.",
+        "Each record has the state of the export, and the path of its file or directory.",
     ),
     "GetInstanceSnapshot": (
         "Show one instance snapshot.",
-        "Its state, the instance that it was taken of, and the disks that it holds.",
+        "Its state, the instance it was taken from, and the disks that it holds.",
     ),
     "GetInstanceSnapshots": ("List all instance snapshots.", "Those of the region, by age."),
     "GetInstanceState": ("Show the state of an instance.", "`running`, `stopped`, or between."),
     "GetInstances": ("List all instances.", "Those of the region, by name."),
     "GetOperation": (
         "Show one operation.",
-        "Everything that changes something starts operations, and answers with their ids. "
+        "Every command that changes something starts operations, and returns their ids. "
         "The status ends as `Succeeded`, `Completed` or `Failed`.",
     ),
     "GetOperations": ("List recent operations.", "The newest come first."),
@@ -147,23 +147,23 @@ OPERATIONS: dict[str, tuple[str, str]] = {
     "GetRegions": ("List the regions that the server serves.", "Zones are shown if asked for."),
     "IsVpcPeered": (
         "Say whether there is a peered network.",
-        "There is none: the answer is always false.",
+        "There is none: the reply is always false.",
     ),
     "OpenInstancePublicPorts": (
         "Open ports of an instance.",
-        "This is kept and shown, but has no effect: Mooring runs no machines.",
+        "This is stored and shown, but has no effect: Mooring runs no machines.",
     ),
     "PutInstancePublicPorts": (
         "Set which ports of an instance are open.",
-        "All others are closed. This is kept and shown, but has no effect.",
+        "All others are closed. This is stored and shown, but has no effect.",
     ),
     "RebootInstance": (
         "Restart an instance.",
-        "The clients of its disks are cut off, and may connect again. It must be running.",
+        "The clients of its disks are disconnected, and may reconnect. It must be running.",
     ),
     "SetIpAddressType": (
         "Set the address type of an instance.",
-        "This is kept and shown, but has no effect: Mooring runs no machines.",
+        "This is stored and shown, but has no effect: Mooring runs no machines.",
     ),
     "StartInstance": (
         "Start an instance.",
@@ -175,38 +175,40 @@ OPERATIONS: dict[str, tuple[str, str]] = {
     ),
     "TagResource": (
         "Add tags to a disk, a snapshot or an instance.",
-        "A tag has a key and perhaps a value. A key that is there already gets the new value. "
+        "A tag has a key and optionally a value. An existing key gets the new value. "
         "A resource holds at most 50 tags.",
     ),
-    "UntagResource": ("Remove tags by their keys.", "Keys that are not there do no harm."),
+    "UntagResource": ("Remove tags by their keys.", "Keys that do not exist are ignored."),
     "UpdateInstanceMetadataOptions": (
         "Set how an instance's metadata can be read.",
-        "This is kept and shown, but has no effect. What is not given stays as it is.",
+        "This is stored and shown, but has no effect. Settings that are not given stay as they "
+        "are.",
     ),
     "AllocateStaticIp": (
         "Create a static IP.",
-        "The address is from a range for documentation: Mooring has no network. A region can "
-        "have 5.",
+        "The address is from a documentation range: Mooring has no network. A region can have 5.",
     ),
     "AttachStaticIp": (
         "Attach a static IP to an instance.",
-        "The instance shows it as its public address from then on. Nothing is routed.",
+        "The instance then shows it as its public address. Nothing is routed.",
     ),
     "CreateKeyPair": (
         "Create an SSH key pair.",
-        "The answer holds the private key. It is not kept: save it, for it cannot be had again.",
+        "The reply holds the private key. It is not stored: save it, because you cannot get it "
+        "again.",
     ),
     "DeleteKeyPair": (
         "Delete a key pair.",
-        "Machines that have its public key keep it. Of the default one, give the fingerprint, too.",
+        "Machines that have its public key keep it. For the default key pair, also give the "
+        "fingerprint.",
     ),
     "DetachStaticIp": (
         "Detach a static IP from its instance.",
-        "The instance shows the address again that it had before.",
+        "The instance shows its previous address again.",
     ),
     "DownloadDefaultKeyPair": (
         "Show the region's default key pair with its private key.",
-        "It is made when it is asked for first.",
+        "It is created on the first request.",
     ),
     "GetKeyPair": (
         "Show one key pair.",
@@ -214,7 +216,7 @@ OPERATIONS: dict[str, tuple[str, str]] = {
     ),
     "GetKeyPairs": (
         "List all key pairs.",
-        "Those of the region; the default one only if it is asked for.",
+        "Those of the region; the default one only on request.",
     ),
     "GetStaticIp": (
         "Show one static IP.",
@@ -225,12 +227,12 @@ OPERATIONS: dict[str, tuple[str, str]] = {
         "Those of the region.",
     ),
     "ImportKeyPair": (
-        "Register the public key of a pair of your own.",
+        "Register the public key of your own key pair.",
         "It must be an RSA key.",
     ),
     "ReleaseStaticIp": (
         "Delete a static IP.",
-        "One that is attached is detached first.",
+        "If it is attached, it is detached first.",
     ),
     "GetAlarms": ("List alarms.", "There are none: the list is empty."),
     "GetBucketBundles": ("List bundles of buckets.", "There are none: the list is empty."),
@@ -250,13 +252,13 @@ OPERATIONS: dict[str, tuple[str, str]] = {
     ),
     "GetDistributionLatestCacheReset": (
         "Show when a distribution's cache was last reset.",
-        "There are no distributions: the answer is empty.",
+        "There are no distributions: the reply is empty.",
     ),
     "GetDistributions": ("List distributions.", "There are none: the list is empty."),
     "GetDomains": ("List domains.", "There are none: the list is empty."),
     "GetLoadBalancerTlsPolicies": ("List TLS policies.", "There are none: the list is empty."),
     "GetLoadBalancers": ("List load balancers.", "There are none: the list is empty."),
-    "GetProfile": ("Show the account's profile.", "It is that of one without a membership."),
+    "GetProfile": ("Show the account's profile.", "It is that of an account without a membership."),
     "GetRelationalDatabaseBlueprints": (
         "List blueprints of databases.",
         "There are none: the list is empty.",
@@ -302,14 +304,14 @@ MEMBERS: dict[str, str] = {
     "portInfos": "The ports, each as fromPort=...,toPort=...,protocol=...",
     "resourceType": "What the resource is: Instance.",
     "serviceName": "A container service. There are none.",
-    "addOnRequest": "Which add-on, and how it shall be.",
-    "addOns": "Things to switch on with the disk.",
+    "addOnRequest": "Which add-on, and its settings.",
+    "addOns": "Add-ons to turn on with the disk.",
     "addOnType": "Which add-on.",
     "appCategory": "Show only this category.",
     "attributeUpdates": "Properties to change with the start.",
-    "attachedDiskMapping": "Names for the new disks: for each new instance, which path of old "
-    "becomes which disk.",
-    "autoMounting": "Whether to mount the disk. Kept, but has no effect here.",
+    "attachedDiskMapping": "Names for the new disks: for each new instance, which old path becomes "
+    "which disk.",
+    "autoMounting": "Whether to mount the disk. Stored, but has no effect here.",
     "autoSnapshotAddOnRequest": "When to take the daily snapshot.",
     "availabilityZone": "The zone: the region's name and a letter, such as us-east-2a.",
     "blueprintId": "The kind of instance: external or host.",
@@ -319,23 +321,23 @@ MEMBERS: dict[str, str] = {
     "diskName": "The name of the disk.",
     "diskPath": "The path under which the instance sees the disk, such as /dev/xvdf.",
     "diskSnapshotName": "The name of the snapshot.",
-    "force": "Stop at once, even if a client still uses a disk.",
-    "forceDeleteAddOns": "Delete it although add-ons are switched on.",
+    "force": "Stop immediately, even if a client still uses a disk.",
+    "forceDeleteAddOns": "Delete it even if add-ons are turned on.",
     "includeAvailabilityZones": "Show the zones of each region.",
     "includeHealthStatus": "Show the instance's health, too.",
-    "includeInactive": "Show what can no longer be chosen, too.",
+    "includeInactive": "Also show what can no longer be chosen.",
     "includeRelationalDatabaseAvailabilityZones": "Show zones for databases. There are none.",
     "instanceName": "The name of the instance.",
     "instanceSnapshotName": "The name of the instance snapshot.",
     "instanceNames": "The names of the instances.",
-    "ipAddressType": "The address type of the instance. Kept, but has no effect here.",
+    "ipAddressType": "The address type of the instance. Stored, but has no effect here.",
     "key": "The key of the tag.",
     "keyPairName": "The name of the key pair. On an instance it has no effect here.",
     "operationId": "The operation's id, as the command that started it printed it.",
-    "expectedFingerprint": "The fingerprint of the default key pair, if that is to be deleted.",
+    "expectedFingerprint": "The fingerprint of the default key pair, when deleting that.",
     "publicKeyBase64": "The public key: the line of a file such as ~/.ssh/id_rsa.pub.",
     "staticIpName": "The name of the static IP.",
-    "pageToken": "The page to show, from nextPageToken of the page before.",
+    "pageToken": "The page to show: nextPageToken of the previous page.",
     "resourceArn": "The resource's ARN. The name is enough.",
     "resourceName": "The name of the disk, snapshot or instance.",
     "restoreDate": "The day of the automatic snapshot to use, as YYYY-MM-DD.",
@@ -351,13 +353,13 @@ MEMBERS: dict[str, str] = {
     "tags": "Tags for the new resource, as key=...,value=...",
     "useLatestRestorableAutoSnapshot": "Use the newest automatic snapshot of the source.",
     "targetSnapshotName": "The name of the copy.",
-    "userData": "A script for the first start. Kept, but has no effect here.",
+    "userData": "A script for the first start. Stored, but has no effect here.",
     "value": "The value of the tag.",
 }
 
 GLOBAL_OPTIONS: dict[str, str] = {
-    "--output json|text|table|yaml|yaml-stream": "The format of the answer. Default: json.",
-    "--query EXPRESSION": "A JMESPath expression that picks from the answer.",
+    "--output json|text|table|yaml|yaml-stream": "The output format. Default: json.",
+    "--query EXPRESSION": "A JMESPath expression that selects from the output.",
     "--endpoint-url URL": "The server. Default: see FINDING THE SERVER in `mooring help`.",
     "--region NAME": "The region.",
     "--profile NAME": "The profile of ~/.aws/config and ~/.aws/credentials.",
@@ -366,20 +368,21 @@ GLOBAL_OPTIONS: dict[str, str] = {
     "--no-sign-request": "Send no signature.",
     "--no-verify-ssl": "Accept any certificate.",
     "--ca-bundle FILE": "Certificates to trust.",
-    "--cli-read-timeout SECONDS": "How long to wait for an answer; 0: for ever. Default: 60.",
-    "--cli-connect-timeout SECONDS": "How long to wait for a connection; 0: for ever. Default: 60.",
+    "--cli-read-timeout SECONDS": "How long to wait for a reply; 0: forever. Default: 60.",
+    "--cli-connect-timeout SECONDS": "How long to wait for a connection; 0: forever. Default: 60.",
     "--debug": "Show on standard error what is sent and received.",
     "--version": "Print the version.",
 }
 
 INPUT_OPTIONS: dict[str, str] = {
-    "--cli-input-json": "All parameters as JSON, or file://... . Options given besides win.",
+    "--cli-input-json": "All parameters as JSON, or file://... . Other options override it.",
     "--cli-input-yaml": "The same as YAML.",
-    "--starting-token": "The NextToken of an earlier answer, to go on from there.",
-    "--max-items": "How many items to show at most; NextToken tells how to go on.",
+    "--starting-token": "The NextToken of an earlier reply, to continue from there.",
+    "--max-items": "How many items to show at most; use NextToken to continue.",
     "--generate-cli-skeleton": "Send nothing; print an input to fill in (input, yaml-input), or a "
     "sample of the output (output).",
-    "--wait": "Return when all is done, with progress on a terminal. Exit code 255 if it failed.",
+    "--wait": "Return when everything is done, with progress on a terminal. Exit code 255 if it "
+    "failed.",
 }
 
 _NAMES = {
@@ -459,7 +462,7 @@ _FURTHER = {
     ],
     "CreateInstancesFromSnapshot": [
         (
-            "With a name of your own for a disk",
+            "With your own name for a disk",
             "{first} --attached-disk-mapping "
             '\'{"my-copy":[{"originalDiskPath":"/dev/xvdf","newDiskName":"my-data"}]}\'',
         ),

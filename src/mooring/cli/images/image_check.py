@@ -78,11 +78,11 @@ def _check_qcow2(header: bytes, path: str) -> None:
             raise _another(path, "qcow2")
         (incompatible,) = struct.unpack_from(">Q", header, 72)
     if backing:
-        raise _refused(path, "is laid on another image, its backing file", "qcow2")
+        raise _refused(path, "has a backing file", "qcow2")
     if incompatible & 4:
-        raise _refused(path, "keeps its data in another file", "qcow2")
+        raise _refused(path, "stores its data in another file", "qcow2")
     if snapshots:
-        raise _refused(path, f"has {counted(snapshots, 'snapshot')} of its own inside", "qcow2")
+        raise _refused(path, f"contains {counted(snapshots, 'internal snapshot')}", "qcow2")
     if encryption:
         raise _refused(path, "is encrypted", "qcow2")
     if incompatible & 2:
@@ -102,7 +102,7 @@ def _check_vmdk(fd: int, header: bytes, path: str) -> None:
     for line in text.partition(b"\0")[0].splitlines():
         name, _, value = (part.strip().lower() for part in line.partition(b"="))
         if name == b"parentfilenamehint" or (name == b"parentcid" and value != _NO_PARENT):
-            raise _refused(path, "is laid on another image, its parent", "vmdk")
+            raise _refused(path, "has a parent image", "vmdk")
 
 
 def _check_vdi(header: bytes, path: str) -> None:
@@ -110,7 +110,7 @@ def _check_vdi(header: bytes, path: str) -> None:
         raise _another(path, "vdi")
     (kind,) = struct.unpack_from("<I", header, 0x4C)
     if kind not in (1, 2) or any(header[0x1A8:0x1C8]):
-        raise _refused(path, "is laid on another image, its parent", "vdi")
+        raise _refused(path, "has a parent image", "vdi")
 
 
 def _check_vhd(fd: int, header: bytes, path: str) -> None:
@@ -122,7 +122,7 @@ def _check_vhd(fd: int, header: bytes, path: str) -> None:
         raise _another(path, "vhd")
     (kind,) = struct.unpack_from(">I", footer, 60)
     if kind not in (2, 3):
-        raise _refused(path, "is laid on another image, its parent", "vhd")
+        raise _refused(path, "has a parent image", "vhd")
 
 
 def _another(path: str, image_format: str) -> CommandError:

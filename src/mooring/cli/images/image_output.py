@@ -101,7 +101,7 @@ def _say_what_is_left(part: ImagePart, image_format: str, reached: int) -> None:
     if not part.found:
         return
     if image_format == "raw" and reached:
-        text = f"goes on at {size(reached)}, where an earlier try was interrupted"
+        text = f"resumes at {size(reached)}, where an earlier attempt was interrupted"
     else:
-        text = "begins anew: what an earlier try has left cannot be continued"
+        text = "starts over: what an earlier attempt left cannot be resumed"
     sys.stderr.write(f"{part.path} {text}.\n")

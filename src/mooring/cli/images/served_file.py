@@ -44,7 +44,7 @@ class Place:
         simple = re.fullmatch(r"[A-Za-z0-9.-]+", self.socket + self.export)
         if not empty or not simple or not folder.is_absolute():
             raise CommandError(
-                "The server takes images only from processes of its own user, on its own host: "
+                "The server accepts images only from processes of its own user, on its own host: "
                 "run this command there, as that user."
             )
         return str(folder / self.socket)

@@ -113,7 +113,7 @@ def _with_the_word(word: str, commands: list[str]) -> str:
     named = [one for form in (word, word.rstrip("s")) for one in commands if form in one.split("-")]
     likely = _ELSEWHERE.get(word, ())
     found = [one for one in dict.fromkeys([*likely, *named]) if one in commands][:_SUGGESTIONS]
-    lines = [f"\n\n{word!r} is no command; perhaps one of these:\n"] if found else []
+    lines = [f"\n\n{word!r} is not a command; perhaps one of these:\n"] if found else []
     return "\n".join([*lines, *(f"  * {one}" for one in found)])
 
 

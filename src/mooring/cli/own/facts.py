@@ -49,7 +49,7 @@ def run(invocation: Invocation, parsed: Namespace) -> int:
 def _of_snapshot(told: Told) -> Rows:
     since = (
         told["parentName"]
-        or ("a snapshot that has no name or is gone", "nothing")[not told["incremental"]]
+        or ("a snapshot that has no name or was deleted", "nothing")[not told["incremental"]]
     )
     return [
         ("snapshot", told["diskSnapshotName"]),
@@ -106,7 +106,7 @@ def _of_disk(told: Told) -> Rows:
 
 def _client(told: Told) -> str:
     if not told["pid"]:
-        return "a process that is not seen from the server's host"
+        return "a process that is not visible from the server's host"
     name = told["command"] or "the kernel, for a process that ended"
     count = told["connections"]
     return f"{name}, process {told['pid']}, {count} connection{'s'[: count > 1]}"

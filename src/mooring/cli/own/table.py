@@ -12,7 +12,7 @@ _FILES = (
         "--disk-snapshot-name",
         "<string>",
         "The snapshot, instead of the first word. Automatic ones: DISK@latest, DISK@yesterday, "
-        "DISK@2026-11-26, or more of the moment, as `mooring usage` shows it; a disk of an "
+        "DISK@2026-11-26, or more of the moment, as `mooring usage` shows it; a disk in an "
         "instance's snapshot: NAME/DISK.",
     ),
     Option("--path", "<string>", "The path, instead of what follows the colon. Default: /."),
@@ -27,8 +27,8 @@ _FILE_SYSTEMS = (
     "without a disk, without mounting, without special rights. btrfs and FAT need the packages of "
     "dissect: pip install '.[files]' in Mooring's checkout. Symbolic links are followed within the "
     "snapshot only.",
-    "Of a disk that was in use, the journal of ext3 and ext4 is taken into account, in memory. XFS "
-    "and btrfs are read without their logs; if those hold anything, standard error says so.",
+    "For a disk that was in use, the journal of ext3 and ext4 is taken into account, in memory. "
+    "XFS and btrfs are read without their logs; if those hold anything, standard error says so.",
 )
 
 
@@ -41,12 +41,11 @@ OWN_COMMANDS: dict[str, Command] = {
     "wait": Command(
         ("wait", "run"),
         "Return when a snapshot, a disk or an operation is ready.",
-        "Asks the server again and again, at first often, then every two seconds. On a terminal "
-        "the progress of a snapshot is shown, or how far a disk is filled. The exit code is 0 when "
-        "it is ready, 255 if it failed, is not there, or is not ready in time. A disk made from a "
-        "snapshot can be used as soon as it is available; from when it is filled it does not need "
-        "the snapshot any more.",
-        "Users of `aws`, which has no waiters for Lightsail, can ask in a loop: until [ "
+        "Polls the server, at first often, then every two seconds. On a terminal the progress of "
+        "a snapshot, or of filling a disk, is shown. The exit code is 0 when it is ready, 255 if "
+        "it failed, does not exist, or is not ready in time. A disk made from a snapshot can be "
+        "used as soon as it is available; once it is filled it no longer needs the snapshot.",
+        "Users of `aws`, which has no waiters for Lightsail, can poll in a loop: until [ "
         '"$(aws lightsail get-disk-snapshot --disk-snapshot-name NAME --query diskSnapshot.state '
         '--output text)" = completed ]; do sleep 1; done',
         options=(
@@ -70,39 +69,39 @@ OWN_COMMANDS: dict[str, Command] = {
     "uri": Command(
         ("uri", "run_uri"),
         "Print the NBD URI of an attached disk.",
-        "Prints the NBD URI of a disk that is attached to a running instance. Whatever speaks NBD "
-        'takes it: nbdinfo "$(mooring uri --disk-name my-disk)", nbdcopy, QEMU\'s -drive file=..., '
-        "nbdfuse.",
+        "Prints the NBD URI of a disk that is attached to a running instance. Anything that speaks "
+        'NBD can use it: nbdinfo "$(mooring uri --disk-name my-disk)", nbdcopy, nbdfuse, '
+        "QEMU's -drive file=...",
         options=(Option("--disk-name", "<string>", "The name of the disk.", required=True),),
     ),
     "device": Command(
         ("uri", "run_device"),
-        "Print which block device of this host a disk is.",
-        "Prints the path of the block device that a disk is while it is attached to a running "
-        "instance of the blueprint host, which stands for the host of the server itself: "
+        "Print the path of a disk's block device on this host.",
+        "Prints the path of a disk's block device while the disk is attached to a running instance "
+        "of the blueprint host, which stands for the server's own host: "
         'mount "$(mooring device --disk-name my-disk)" /mnt.',
-        "The path may be another one after the host was started again.",
+        "The path may change when the host is rebooted.",
         options=(Option("--disk-name", "<string>", "The name of the disk.", required=True),),
     ),
     "export": Command(
         ("export", "run"),
         "Serve a snapshot read-only for a while, and print the NBD URI.",
         "Serves a completed snapshot read-only over NBD, on the server's host, for its user only, "
-        "and prints the URI. Whatever speaks NBD takes it: nbdcopy, nbdfuse, qemu-img convert -f "
-        'raw "$(mooring export --disk-snapshot-name S)" ...',
-        "Who is connected can read to the end of the time, even if the snapshot is deleted "
+        "and prints the URI. Anything that speaks NBD can use it: nbdcopy, nbdfuse, qemu-img "
+        'convert -f raw "$(mooring export --disk-snapshot-name S)" ...',
+        "Whoever is connected can read until the time is up, even if the snapshot is deleted "
         "meanwhile. After that reads fail.",
         "With --output, writes the snapshot into a new image file instead: sparse, with progress "
         "on a terminal, and compared with the snapshot before it gets its name. Nothing is ever "
-        "overwritten. The format is that of the file's name, such as .qcow2, unless --format names "
-        "another. Until then it is FILE.part; when it was interrupted, the same command continues "
-        "a raw image and begins others anew. qcow2 and vmdk are written by qemu-img.",
+        "overwritten. Until then it is FILE.part. The format is that of the file's name, such as "
+        ".qcow2, unless --format names another. After an interruption, the same command resumes a "
+        "raw image and restarts others. qcow2 and vmdk are written by qemu-img.",
         options=(
             Option(
                 "--disk-snapshot-name",
                 "<string>",
-                "The name of the snapshot; of an automatic one DISK@latest, DISK@yesterday, or "
-                "DISK@ and its moment or the beginning of that.",
+                "The name of the snapshot; for an automatic one DISK@latest, DISK@yesterday, or "
+                "DISK@ and its moment or the start of that.",
                 required=True,
             ),
             Option(
@@ -119,7 +118,7 @@ OWN_COMMANDS: dict[str, Command] = {
             Option(
                 "--format",
                 "<string>",
-                "raw, qcow2 or vmdk. Default: what the name of the file ends in, else raw.",
+                "raw, qcow2 or vmdk. Default: by the ending of the file's name, else raw.",
             ),
         ),
         forms=(
@@ -134,13 +133,13 @@ OWN_COMMANDS: dict[str, Command] = {
         "read with your rights, not the server's: qemu-storage-daemon, started by this command, "
         "serves the file read-only on a Unix socket in a folder that the server offers for this "
         "import and that only its own user can write to; the server reads from there and from "
-        "nowhere else. So the command runs on the server's host, as the server's user, until all "
-        "is read.",
+        "nowhere else. So the command runs on the server's host, as the server's user, until "
+        "everything is read.",
         "The format is named, never guessed. Images that refer to other files (a backing file, a "
-        "parent, an external data file, extents), that have snapshots inside or are encrypted are "
-        "refused, and so is what is no regular file.",
-        "On a terminal the progress is shown. Ctrl-C cancels, and nothing is left. The size is "
-        "rounded up to whole GB, and is 8 GB at least.",
+        "parent, an external data file, extents), contain snapshots or are encrypted are refused, "
+        "and so is anything but a regular file.",
+        "On a terminal the progress is shown. Ctrl-C cancels it and leaves nothing behind. The "
+        "size is rounded up to whole GB, at least 8.",
         options=(
             Option("file", "<file>", "The image file.", required=True),
             Option(
@@ -150,7 +149,7 @@ OWN_COMMANDS: dict[str, Command] = {
             Option(
                 "--disk-size-in-gb",
                 "<integer>",
-                "A larger size than the image's; zeros come behind it.",
+                "A larger size than the image's; zeros fill the rest.",
             ),
             Option("--tags", "<list>", "Tags for the snapshot, as key=...,value=..."),
         ),
@@ -158,7 +157,7 @@ OWN_COMMANDS: dict[str, Command] = {
     "ls": Command(
         ("file_commands", "run_ls"),
         "List files in a snapshot.",
-        "Lists a directory in a snapshot, or tells about a file; times are in UTC. An automatic "
+        "Lists a directory or a file in a snapshot; times are in UTC. An automatic "
         "snapshot is named by its disk and moment: mooring ls data@yesterday:/etc",
         *_FILE_SYSTEMS,
         options=(Option("place", count="?"), *_FILES),
@@ -171,10 +170,11 @@ OWN_COMMANDS: dict[str, Command] = {
     "cp": Command(
         ("file_commands", "run_cp"),
         "Copy files out of a snapshot.",
-        "Copies a file or a directory with all in it to a new place. If that is a directory, the "
-        "copy comes into it. Nothing that exists is written to. Times and modes are kept, holes "
-        "stay holes; owners, and set-user-id bits, only for root. Devices, FIFOs and sockets are "
-        "left out. What could not be copied is told, and the exit code is 1.",
+        "Copies a file, or a directory recursively, to a new place. If that is a directory, the "
+        "copy is put into it. Nothing that exists is overwritten. Times and modes are preserved, "
+        "and holes stay holes; owners and set-user-id bits are preserved only for root. Devices, "
+        "FIFOs and sockets are skipped. Whatever could not be copied is reported, and the exit "
+        "code is 1.",
         *_FILE_SYSTEMS,
         options=(
             Option("places", "<local>", "Where to copy to on this machine.", count="+"),
@@ -188,14 +188,14 @@ OWN_COMMANDS: dict[str, Command] = {
     ),
     "diff": Command(
         ("vault_commands", "run_diff"),
-        "Tell what changed between two snapshots, as JSON.",
-        "Prints one JSON object with the ranges of the disk, in bytes, that the newer snapshot has "
-        "otherwise than the first; `zero` says that a range reads as zeros now. It takes a time "
-        "that follows from the number of changes, not from the size of the disk.",
+        "List what changed between two snapshots, as JSON.",
+        "Prints one JSON object with the ranges of the disk, in bytes, in which the newer snapshot "
+        "differs from the older one; `zero` says that a range now reads as zeros. The time it "
+        "takes depends on the number of changes, not on the size of the disk.",
         "Automatic snapshots are DISK@latest, DISK@yesterday, or DISK@ and the moment, as `mooring "
         "usage` shows it.",
-        "What was written again with the content that it had may be among the ranges. --query and "
-        "--output do not apply.",
+        "Blocks rewritten with the same content may be among the ranges. --query and --output do "
+        "not apply.",
         options=(
             Option(
                 "--from", "<string>", "The older snapshot. Default: a disk of zeros.", stored="old"
@@ -205,25 +205,24 @@ OWN_COMMANDS: dict[str, Command] = {
     ),
     "stat": Command(
         ("facts", "run"),
-        "Tell what a snapshot cost, or how far a disk is filled.",
-        "Of a snapshot: for how long writes were held back for it, whether the disk's users were "
-        "at rest and if not why, since which snapshot it stores what changed, and how much. Of a "
-        "disk: which processes use it; of one that was made from a snapshot, how much of it is "
-        "there already; of one with automatic snapshots, the newest, what is wanted, and why one "
-        "failed.",
-        "What is not known yet is left out; --json has it as null. --query and --output do not "
+        "Show what a snapshot cost, or how far a disk is filled.",
+        "For a snapshot: for how long writes were held back for it, whether the disk's users were "
+        "at rest and if not why, since which snapshot it stores what changed, and how much. For a "
+        "disk: which processes use it; if it was made from a snapshot, how much of it is filled; "
+        "if it has automatic snapshots, the newest, what is wanted, and why one failed.",
+        "What is not known yet is omitted; --json has it as null. --query and --output do not "
         "apply.",
         options=(
             Option(
                 "--disk-snapshot-name",
                 "<string>",
-                "The name of a snapshot of a disk; of an automatic one DISK@latest, "
-                "DISK@yesterday, or DISK@ and the moment.",
+                "The name of a disk's snapshot; for an automatic one DISK@latest, DISK@yesterday, "
+                "or DISK@ and the moment.",
             ),
             Option(
                 "--instance-snapshot-name",
                 "<string>",
-                "The name of a snapshot of an instance, likewise.",
+                "The name of an instance's snapshot, likewise.",
             ),
             Option("--disk-name", "<string>", "The name of a disk."),
             Option("--json", help="Print the server's answer as JSON, in bytes and seconds."),
@@ -236,16 +235,16 @@ OWN_COMMANDS: dict[str, Command] = {
     ),
     "usage": Command(
         ("vault_commands", "run_usage"),
-        "Tell what each snapshot takes, and what it shares.",
+        "Show what each snapshot takes, and what it shares.",
         "Lists the completed snapshots of the region. ALONE is what deleting this one would free, "
-        "SHARED what other snapshots need too, FULL COPY what it would take without Mooring: all "
-        "of the disk that is not zeros. Stored sizes are after compression.",
+        "SHARED what other snapshots need, too, FULL COPY what it would take without Mooring: the "
+        "part of the disk that is not zeros. Stored sizes are after compression.",
         "What two snapshots share is freed only when both are gone.",
         options=(Option("--json", help="Print JSON, in bytes."),),
     ),
     "completion": Command(
         ("completion", "show_script"),
-        "Print what makes bash, zsh or fish complete mooring's commands.",
+        "Print a script that makes bash, zsh or fish complete mooring's commands.",
         "Prints a script for the shell. It completes commands, options, and names of disks, "
         "snapshots and instances, which it asks the server for.",
         'bash: eval "$(mooring completion bash)" in ~/.bashrc',
