@@ -222,6 +222,25 @@ def test_ranges(name: str, good: Sequence[str], bad: Sequence[str], write: Any) 
         assert name.rpartition(".")[2] in wrong(write(toml(name, value)))
 
 
+@pytest.mark.parametrize("name", [name for name in ALL if type(ALL[name][0]) in (int, float)])
+def test_no_number_is_negative(name: str, write: Any) -> None:
+    told = wrong(write(toml(name, "-1")))
+
+    assert re.match(rf"{re.escape(name)} must be .*; it is -1\b", told)
+
+
+@pytest.mark.parametrize(
+    ("name", "choices"),
+    [
+        ("engine.kind", "qemu or memory"),
+        ("vault.replica_deletions", "keep or follow"),
+        ("log.level", "debug, info, warning or error"),
+    ],
+)
+def test_choices_are_told_apart_from_what_was_written(name: str, choices: str, write: Any) -> None:
+    assert wrong(write(toml(name, "'perhaps'"))) == f'{name} must be {choices}; it is "perhaps"'
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [

@@ -102,6 +102,16 @@ def test_a_grant_ends_with_a_command_that_is_ended(
     assert grants.all() == {}
 
 
+def test_a_grant_ends_when_nobody_reads_what_the_command_writes(
+    deployment: Deployment, grants: Grants
+) -> None:
+    process = reading(deployment)
+    assert process.stdout is not None
+    process.stdout.close()  # as `head` does
+    process.wait(60)
+    assert grants.all() == {}
+
+
 def test_the_grant_of_a_command_that_is_killed_ends_soon(
     deployment: Deployment, grants: Grants
 ) -> None:

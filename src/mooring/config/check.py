@@ -23,6 +23,7 @@ from mooring.config.settings import (
     VaultSettings,
 )
 from mooring.model.automatic.rhythm import parse_rhythms
+from mooring.model.counts import counted
 from mooring.model.errors import ConfigurationError, InvalidInputException
 
 _PLACE = re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*", re.ASCII)
@@ -33,13 +34,14 @@ def check(settings: Settings) -> None:
     """Raise ConfigurationError, which names the setting and what it may be."""
     _require(
         re.fullmatch(r"[0-9]{12}", settings.account) is not None,
-        f"account must have 12 digits, not {settings.account!r}",
+        f'account must have 12 digits; it is "{settings.account}"',
     )
     _check_listen(settings.listen)
     _check_copies(settings.catalog_copies)
     _check_regions(settings.regions)
     _check_engine(settings.engine)
     _check_vault(settings.vault)
+    _at_least("room.margin_mib", settings.room.margin_mib, 0)
     _check_snapshots(settings.snapshots)
     _check_nbd(settings.nbd, len(settings.regions))
     _check_limits(settings.limits)
@@ -51,7 +53,7 @@ def check(settings: Settings) -> None:
 
 
 def _check_listen(listen: Listen) -> None:
-    _require(0 <= listen.port < 65536, "listen.port must be 0 to 65535")
+    _in_range("listen.port", listen.port, 0, 65535)
     _require(
         bool(listen.certificate) == bool(listen.key),
         "listen.certificate and listen.key belong together: give both or neither",
@@ -66,7 +68,7 @@ def _check_listen(listen: Listen) -> None:
 
 def _check_copies(copies: CatalogCopySettings) -> None:
     for name in ("hours", "keep"):
-        _require(getattr(copies, name) >= 0, f"catalog_copies.{name} must not be negative")
+        _at_least(f"catalog_copies.{name}", getattr(copies, name), 0)
 
 
 def _check_regions(regions: Mapping[str, Region]) -> None:
@@ -87,20 +89,17 @@ def _check_regions(regions: Mapping[str, Region]) -> None:
 
 
 def _check_engine(engine: EngineSettings) -> None:
-    _require(
-        engine.kind in ("qemu", "memory"),
-        f'engine.kind must be qemu or memory; it is "{engine.kind}"',
-    )
+    _one_of("engine.kind", engine.kind, "qemu", "memory")
     for name in ("fill_mib_per_second", "merge_mib_per_second"):
-        _require(getattr(engine, name) >= 0, f"engine.{name} must not be negative")
-    _require(engine.answer_seconds > 0, "engine.answer_seconds must be more than 0")
+        _at_least(f"engine.{name}", getattr(engine, name), 0)
+    _positive("engine.answer_seconds", engine.answer_seconds)
 
 
 def _check_vault(vault: VaultSettings) -> None:
-    _require(1 <= vault.level <= 19, "vault.level must be 1 to 19")
-    _require(0 <= vault.threads <= 256, "vault.threads must be 0 to 256")
-    _require(0 <= vault.nice <= 19, "vault.nice must be 0 to 19")
-    _require(0 <= vault.consolidate_frames <= 128, "vault.consolidate_frames must be 0 to 128")
+    _in_range("vault.level", vault.level, 1, 19)
+    _in_range("vault.threads", vault.threads, 0, 256)
+    _in_range("vault.nice", vault.nice, 0, 19)
+    _in_range("vault.consolidate_frames", vault.consolidate_frames, 0, 128)
     for name in (
         "upload_mib_per_second",
         "index_mib",
@@ -108,14 +107,11 @@ def _check_vault(vault: VaultSettings) -> None:
         "verify_hours",
         "replicate_minutes",
     ):
-        _require(getattr(vault, name) >= 0, f"vault.{name} must not be negative")
-    _require(
-        vault.replica_deletions in ("keep", "follow"),
-        f'vault.replica_deletions must be keep or follow; it is "{vault.replica_deletions}"',
-    )
+        _at_least(f"vault.{name}", getattr(vault, name), 0)
+    _one_of("vault.replica_deletions", vault.replica_deletions, "keep", "follow")
     _require(
         0 < vault.verify_percent <= 100,
-        "vault.verify_percent must be more than 0 and at most 100",
+        f"vault.verify_percent must be more than 0 and at most 100; it is {vault.verify_percent:g}",
     )
 
 
@@ -138,19 +134,19 @@ def _check_nbd(nbd: NbdSettings, regions: int) -> None:
     )
     _require(
         nbd.port >= 0 and nbd.port + regions - 1 < 65536,
-        "nbd.port must be 0 to 65535; each region takes one, counting up from it",
+        f"nbd.port must be 0 to {65536 - regions}; it is {nbd.port}, and each of "
+        f"{counted(regions, 'region')} takes one, counting up from it",
     )
 
 
 def _check_limits(limits: Limits) -> None:
     for one in fields(limits):
-        value = getattr(limits, one.name)
-        _require(value > 0, f"limits.{one.name} must be more than 0, not {value}")
+        _positive(f"limits.{one.name}", getattr(limits, one.name))
 
 
 def _check_quiesce(quiesce: QuiesceSettings) -> None:
     for name in ("freeze_seconds", "hold_seconds"):
-        _require(getattr(quiesce, name) > 0, f"quiesce.{name} must be more than 0")
+        _positive(f"quiesce.{name}", getattr(quiesce, name))
 
 
 def _check_instances(instances: Mapping[str, InstanceSettings]) -> None:
@@ -164,21 +160,35 @@ def _check_instances(instances: Mapping[str, InstanceSettings]) -> None:
 
 def _check_throttle(throttle: Throttle) -> None:
     for one in fields(throttle):
-        value = getattr(throttle, one.name)
         least = 0 if one.name.endswith("rate") else 1
-        _require(value >= least, f"throttle.{one.name} must be at least {least}, not {value}")
+        _at_least(f"throttle.{one.name}", getattr(throttle, one.name), least)
 
 
 def _check_audit(audit: AuditSettings) -> None:
-    _require(audit.mebibytes >= 0, "audit.mebibytes must not be negative")
-    _require(1 <= audit.files <= 1000, "audit.files must be 1 to 1000")
+    _at_least("audit.mebibytes", audit.mebibytes, 0)
+    _in_range("audit.files", audit.files, 1, 1000)
 
 
 def _check_log(log: LogSettings) -> None:
-    _require(
-        log.level in ("debug", "info", "warning", "error"),
-        f'log.level must be debug, info, warning or error; it is "{log.level}"',
-    )
+    _one_of("log.level", log.level, "debug", "info", "warning", "error")
+
+
+def _one_of(name: str, value: str, *choices: str) -> None:
+    *others, last = choices
+    known = f"{', '.join(others)} or {last}"
+    _require(value in choices, f'{name} must be {known}; it is "{value}"')
+
+
+def _in_range(name: str, value: int, least: int, most: int) -> None:
+    _require(least <= value <= most, f"{name} must be {least} to {most}; it is {value}")
+
+
+def _at_least(name: str, value: float, least: int) -> None:
+    _require(value >= least, f"{name} must be at least {least}; it is {value:g}")
+
+
+def _positive(name: str, value: float) -> None:
+    _require(value > 0, f"{name} must be more than 0; it is {value:g}")
 
 
 def _require(holds: bool, otherwise: str) -> None:
