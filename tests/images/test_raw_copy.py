@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from mooring.images import raw_copy
 from mooring.images.image_file import ImagePart
+from mooring.images.raw_copy import STEPS, Steps
 from mooring.model.errors import ConfigurationError, MooringError, NbdError, StoreError
 from mooring.nbd.uri import NbdUri
 from tests.nbd.exports import SparseImage, serving
@@ -18,13 +20,25 @@ MIB = 1024 * 1024
 FACTS: dict[str, object] = {"snapshot": "s"}
 
 
-def copy(run_dir: Path, image: SparseImage, part: ImagePart) -> list[tuple[str, float]]:
+def copy(
+    run_dir: Path,
+    image: SparseImage,
+    part: ImagePart,
+    steps: Steps = STEPS,
+    copied: Callable[[], object] = lambda: None,
+) -> list[tuple[str, float]]:
+    """What was told; `copied` is called between copying and comparing."""
     told: list[tuple[str, float]] = []
+
+    def tell(what: str, done: float) -> None:
+        told.append((what, done))
+        if (what, done) == ("copy", 1.0):
+            copied()
 
     async def scenario() -> None:
         async with serving(run_dir / "nbd", {"d": image}):
             uri = str(NbdUri("d", socket=str(run_dir / "nbd")))
-            await raw_copy.copy(uri, part, FACTS, lambda what, done: told.append((what, done)))
+            await raw_copy.copy(uri, part, FACTS, tell, steps)
 
     asyncio.run(scenario())
     return told
@@ -49,15 +63,12 @@ def test_copy_is_the_same_and_sparse(run_dir: Path, tmp_path: Path) -> None:
     )
 
 
-def test_interrupted_copy_goes_on(
-    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(raw_copy, "MARK_BYTES", MIB)
-    monkeypatch.setattr(raw_copy, "PIECE", 64 * 1024)
+def test_interrupted_copy_goes_on(run_dir: Path, tmp_path: Path) -> None:
+    small = Steps(piece=64 * 1024, mark_bytes=MIB)
     image = SparseImage(16 * MIB, filled=1.0)
     image.fail_at = 12 * MIB
     with ImagePart(tmp_path / "image") as part, pytest.raises(NbdError, match="worn out"):
-        copy(run_dir, image, part)
+        copy(run_dir, image, part, small)
     assert not (tmp_path / "image").exists()
 
     image.fail_at = None
@@ -66,44 +77,32 @@ def test_interrupted_copy_goes_on(
         reached = part.reached({**FACTS, "size": image.size})
         assert 10 * MIB <= reached <= 12 * MIB
         assert part.reached({"snapshot": "another", "size": image.size}) == 0
-        told = copy(run_dir, image, part)
+        told = copy(run_dir, image, part, small)
         part.finish()
     assert told[0] == ("copy", reached / image.size)
     assert (tmp_path / "image").read_bytes() == image.content
 
 
-def test_part_of_another_snapshot_begins_anew(
-    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(raw_copy, "MARK_BYTES", MIB)
+def test_part_of_another_snapshot_begins_anew(run_dir: Path, tmp_path: Path) -> None:
     image, other = SparseImage(8 * MIB, seed=1), SparseImage(8 * MIB, seed=2)
     with ImagePart(tmp_path / "image") as part:
         part.begin(other.size)
         os.pwrite(part.fd, other.content, 0)
         part.mark({"snapshot": "other", "size": other.size}, other.size)
     with ImagePart(tmp_path / "image") as part:
-        copy(run_dir, image, part)
+        copy(run_dir, image, part, Steps(mark_bytes=MIB))
         part.finish()
     assert (tmp_path / "image").read_bytes() == image.content
 
 
 @pytest.mark.parametrize("hole", [False, True])
-def test_what_was_changed_on_the_way_is_noticed(
-    hole: bool, run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_changed_on_the_way_is_noticed(hole: bool, run_dir: Path, tmp_path: Path) -> None:
     image = SparseImage(8 * MIB)
     place = next(
         at for at in range(0, image.size, 4096) if any(image.content[at : at + 4096]) != hole
     )
-    real = raw_copy._compare
-
-    async def meddled(client: object, part: ImagePart, *rest: object) -> None:
-        os.pwrite(part.fd, b"x", place + 7)
-        await real(client, part, *rest)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(raw_copy, "_compare", meddled)
     with ImagePart(tmp_path / "image") as part, pytest.raises(StoreError, match="is not what was"):
-        copy(run_dir, image, part)
+        copy(run_dir, image, part, copied=lambda: os.pwrite(part.fd, b"x", place + 7))
     assert not list(tmp_path.iterdir())
 
 

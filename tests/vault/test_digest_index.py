@@ -8,18 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mooring.vault.writing import digest_index, index_run
-from mooring.vault.writing.digest_index import CANDIDATES, DigestIndex
+from mooring.vault.writing.digest_index import CANDIDATES, DigestIndex, Sizes
 
 CLAIM = b"c" * 16
 LARGE = 1 << 30
-
-
-@pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that few frames make many runs, and merges have many parts."""
-    monkeypatch.setattr(digest_index, "RECENT", 20)
-    monkeypatch.setattr(index_run, "_STEP", 16)
+SMALL = Sizes(recent=20, step=16)
+"""So that few frames make many runs, and merges have many parts."""
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -50,7 +44,7 @@ def assert_found(index: DigestIndex, number: int, frames: int) -> None:
 def test_all_that_was_entered_is_found(folder: Path | None) -> None:
     rng = random.Random(4)
     sizes = {number: rng.randrange(12) for number in range(150)}
-    index = DigestIndex(folder, LARGE)
+    index = DigestIndex(folder, LARGE, SMALL)
     for number, frames in sizes.items():
         enter(index, number, frames)
 
@@ -67,12 +61,12 @@ def test_all_that_was_entered_is_found(folder: Path | None) -> None:
 
 
 def test_the_next_process_finds_it_again(tmp_path: Path) -> None:
-    index = DigestIndex(tmp_path, LARGE)
+    index = DigestIndex(tmp_path, LARGE, SMALL)
     for number in range(9):
         enter(index, number, 5)
     index.close()
 
-    again = DigestIndex(tmp_path, LARGE)
+    again = DigestIndex(tmp_path, LARGE, SMALL)
     for number in range(9):
         assert_found(again, number, 5)
     assert again.unknown([segment(0), segment(9)]) == [segment(9)]
@@ -82,7 +76,7 @@ def test_the_next_process_finds_it_again(tmp_path: Path) -> None:
 
 
 def test_segments_that_are_gone_are_forgotten(folder: Path | None) -> None:
-    index = DigestIndex(folder, LARGE)
+    index = DigestIndex(folder, LARGE, SMALL)
     for number in range(20):
         enter(index, number, 10)
     index.retain([segment(number) for number in range(0, 20, 2)])
@@ -97,7 +91,7 @@ def test_segments_that_are_gone_are_forgotten(folder: Path | None) -> None:
 
 
 def test_the_newest_stay_when_it_is_full(folder: Path | None) -> None:
-    index = DigestIndex(folder, 16 * 100)
+    index = DigestIndex(folder, 16 * 100, SMALL)
     for number in range(60):
         enter(index, number, 10)
 
@@ -110,7 +104,7 @@ def test_the_newest_stay_when_it_is_full(folder: Path | None) -> None:
 
 
 def test_of_many_frames_with_one_digest_some_are_told(folder: Path | None) -> None:
-    index = DigestIndex(folder, LARGE)
+    index = DigestIndex(folder, LARGE, SMALL)
     key = np.array([int.from_bytes(digest(1)[:8], "little")], "<u8")
     for number in range(50):
         index.add(segment(number), CLAIM, np.array([3]), key)
@@ -124,13 +118,13 @@ def test_of_many_frames_with_one_digest_some_are_told(folder: Path | None) -> No
 
 @pytest.mark.parametrize("damage", [b"", b"x" * 10, b"MOORINDX" + bytes(100)])
 def test_files_that_are_not_whole_are_thrown_away(tmp_path: Path, damage: bytes) -> None:
-    index = DigestIndex(tmp_path, LARGE)
+    index = DigestIndex(tmp_path, LARGE, SMALL)
     enter(index, 1, 10)
     index.close()
     (path,) = tmp_path.glob("*.run")
     path.write_bytes(damage)
 
-    again = DigestIndex(tmp_path, LARGE)
+    again = DigestIndex(tmp_path, LARGE, SMALL)
 
     assert again.find(digest(1000)) == []
     assert again.unknown([segment(1)]) == [segment(1)]
@@ -139,8 +133,8 @@ def test_files_that_are_not_whole_are_thrown_away(tmp_path: Path, damage: bytes)
 
 
 def test_two_at_once_keep_out_of_each_others_way(tmp_path: Path) -> None:
-    first = DigestIndex(tmp_path, LARGE)
-    second = DigestIndex(tmp_path, LARGE)
+    first = DigestIndex(tmp_path, LARGE, SMALL)
+    second = DigestIndex(tmp_path, LARGE, SMALL)
     enter(first, 1, 30)
     enter(second, 2, 30)
 
@@ -148,20 +142,20 @@ def test_two_at_once_keep_out_of_each_others_way(tmp_path: Path) -> None:
     assert_found(second, 2, 30)
     second.close()
     first.close()
-    again = DigestIndex(tmp_path, LARGE)
+    again = DigestIndex(tmp_path, LARGE, SMALL)
     assert_found(again, 1, 30)
     again.close()
 
 
 def test_a_folder_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    index = DigestIndex(tmp_path / "file" / "index", LARGE)
+    index = DigestIndex(tmp_path / "file" / "index", LARGE, SMALL)
     enter(index, 1, 30)
     assert_found(index, 1, 30)
     index.close()
 
     other = tmp_path / "removed"
-    index = DigestIndex(other, LARGE)
+    index = DigestIndex(other, LARGE, SMALL)
     for path in other.iterdir():
         path.unlink()
     other.rmdir()

@@ -13,6 +13,7 @@ import os
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +25,6 @@ from mooring.vault.writing.index_run import SUFFIX, Run, merge, open_run, prefix
 Place = tuple[bytes, int, bytes]
 """A segment's id, the number of a frame in it, and the claim under which it was written."""
 
-RECENT = 1 << 15
-"""Frames, or segments, that wait in memory until they become a run."""
-
 GROWTH = 4
 """A run that is not this many times as large as the next newer one is merged with it."""
 
@@ -36,6 +34,20 @@ CANDIDATES = 3
 _NONE: Array = np.zeros(0, "<u8")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """What is held in memory."""
+
+    recent: int = 1 << 15
+    """Frames, or segments, that wait until they become a run."""
+
+    step: int = 1 << 18
+    """Entries that a merge holds at once."""
+
+
+SIZES = Sizes()
+
+
 class DigestIndex:
     """Safe to use from any thread, by one process at a time: a second keeps its own in memory.
 
@@ -43,7 +55,8 @@ class DigestIndex:
     forgotten: nothing depends on it.
     """
 
-    def __init__(self, folder: Path | None, limit_bytes: int) -> None:
+    def __init__(self, folder: Path | None, limit_bytes: int, sizes: Sizes = SIZES) -> None:
+        self._sizes = sizes
         self._lock = threading.Lock()
         self._limit = max(limit_bytes // 16, 1)
         self._recent: dict[int, list[int]] = {}
@@ -73,7 +86,7 @@ class DigestIndex:
             for frame, key in zip(frames.tolist(), keys.tolist(), strict=True):
                 self._recent.setdefault(key, []).append(number << 16 | frame)
             self._count += len(keys)
-            if self._count >= RECENT or len(self._rows) >= RECENT:
+            if max(self._count, len(self._rows)) >= self._sizes.recent:
                 self._flush()
 
     def find(self, digest: bytes) -> list[Place]:
@@ -165,11 +178,14 @@ class DigestIndex:
                 size = len(old.keys) + len(old.known)
                 if growth > 1 and size >= growth * (len(new.keys) + len(new.known)):
                     return
-                self._replace(2, merge(self._new_path(), old, new, self._gone, self._limit))
+                self._replace(2, self._merged(old, new))
             if self._runs and (growth == 1 or len(self._runs[0].keys) > self._limit):
                 nothing = Run(np.zeros((0, 2 * ID_BYTES), "u1"), _NONE, _NONE, _NONE)
-                run = merge(self._new_path(), self._runs[0], nothing, self._gone, self._limit)
+                run = self._merged(self._runs[0], nothing)
                 self._replace(1, run)
+
+    def _merged(self, old: Run, new: Run) -> Run:
+        return merge(self._new_path(), old, new, self._gone, self._limit, self._sizes.step)
 
     def _replace(self, count: int, run: Run) -> None:
         for old in self._runs[-count:]:

@@ -24,9 +24,6 @@ from mooring.vault.format.layout import ID_BYTES
 _HEAD = struct.Struct("<8sIIQQ")
 _MAGIC = b"MOORINDX"
 _VERSION = 1
-_STEP = 1 << 18
-"""Entries that a merge holds at once."""
-
 SUFFIX = ".run"
 
 
@@ -79,8 +76,8 @@ def write_run(
     return _write(path, segments, len(keys), lambda: iter([(keys[order], places[order])]))
 
 
-def merge(path: Path | None, old: Run, new: Run, gone: Array, limit: int) -> Run:
-    """Make one run of two, in memory for a bounded number of frames at a time. Raises OSError.
+def merge(path: Path | None, old: Run, new: Run, gone: Array, limit: int, step: int) -> Run:
+    """Make one run of two, with `step` frames in memory at a time. Raises OSError.
 
     Left out are the segments with a prefix in `gone`, and what exceeds `limit` frames of the oldest
     segments: these stay known.
@@ -89,15 +86,15 @@ def merge(path: Path | None, old: Run, new: Run, gone: Array, limit: int) -> Run
     kept = ~np.isin(prefixes(rows), gone)
     counts = np.zeros(len(rows), np.int64)
     for run, shift in ((old, 0), (new, len(old.segments))):
-        for low in range(0, len(run.places), _STEP):
-            numbers = (run.places[low : low + _STEP] >> np.uint64(16)).astype(np.int64)
+        for low in range(0, len(run.places), step):
+            numbers = (run.places[low : low + step] >> np.uint64(16)).astype(np.int64)
             counts += np.bincount(numbers + shift, minlength=len(rows))
     counts[~kept] = 0
     wanted = kept & (np.cumsum(counts[::-1])[::-1] <= limit)
     numbers = np.cumsum(kept) - 1
 
     def parts() -> Iterator[tuple[Array, Array]]:
-        for keys, places in _merged(old, new):
+        for keys, places in _merged(old, new, step):
             segment = (places >> np.uint64(16)).astype(np.int64)
             chosen = wanted[segment]
             frames = places[chosen] & np.uint64(0xFFFF)
@@ -106,13 +103,13 @@ def merge(path: Path | None, old: Run, new: Run, gone: Array, limit: int) -> Run
     return _write(path, rows[kept], int(counts[wanted].sum()), parts)
 
 
-def _merged(old: Run, new: Run) -> Iterator[tuple[Array, Array]]:
+def _merged(old: Run, new: Run, step: int) -> Iterator[tuple[Array, Array]]:
     """Yield the frames of both, sorted, in parts; the second's segments counted on."""
     shift = np.uint64(len(old.segments) << 16)
     large, small = (old, new) if len(old.keys) >= len(new.keys) else (new, old)
     start = 0
-    for low in range(0, max(len(large.keys), 1), _STEP):
-        high = min(low + _STEP, len(large.keys))
+    for low in range(0, max(len(large.keys), 1), step):
+        high = min(low + step, len(large.keys))
         last = high == len(large.keys)
         end = len(small.keys) if last else int(np.searchsorted(small.keys, large.keys[high]))
         end = max(start, end)
