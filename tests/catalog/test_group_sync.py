@@ -164,7 +164,7 @@ def test_those_who_wait_share_a_sync(catalog: Catalog, syncs: Syncs) -> None:
 def test_after_a_failed_sync_nothing_is_promised_any_more(catalog: Catalog, syncs: Syncs) -> None:
     add(catalog, "before")
     syncs.error = OSError(errno.EIO, "Input/output error")
-    with pytest.raises(CatalogError, match=r"Input/output error.*start the server again"):
+    with pytest.raises(CatalogError, match=r"Input/output error.*restart the server"):
         add(catalog, "lost")
     # That a later one succeeds tells nothing of the one that failed.
     syncs.error = None
@@ -231,7 +231,7 @@ def test_a_failed_sync_is_told_to_monitors_for_good(catalog: Catalog, syncs: Syn
         add(catalog, "lost")
     syncs.error = None
 
-    assert "start the server again" in (catalog.problem() or "")
+    assert "restart the server" in (catalog.problem() or "")
 
 
 def test_commits_survive_the_end_of_the_log(catalog: Catalog, syncs: Syncs, tmp_path: Path) -> None:

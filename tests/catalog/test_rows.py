@@ -354,5 +354,5 @@ def test_what_is_not_there_is_not_changed(catalog: Catalog) -> None:
         transaction.disks.change("id-data", state=DiskState.ERROR)
         assert transaction.disks.change_if_there("id-data", state=DiskState.ERROR)
         assert not transaction.disks.change_if_there("id-none", state=DiskState.ERROR)
-        with pytest.raises(MissingRowError, match="has no Disk id-none any more"):
+        with pytest.raises(MissingRowError, match="no longer has the Disk id-none"):
             transaction.disks.change("id-none", state=DiskState.ERROR)

@@ -183,11 +183,11 @@ def test_full_disk_is_told_of_and_can_be_mended(small: QemuHarness) -> None:
     free = os.statvfs(small.root)
     ballast.write_bytes(bytes((free.f_bavail - 1) * free.f_bsize))
 
-    with pytest.raises(DiskFullError, match="no room"):
+    with pytest.raises(DiskFullError, match="no space"):
         small.engine.freeze({disk: new_id()})
     with pytest.raises(MooringError):
         client.write(8 * MIB, noise(2, 4 * MIB))
-    with pytest.raises(DiskFullError, match="no room"):
+    with pytest.raises(DiskFullError, match="no space"):
         small.engine.create(new_id(), MIB)
     assert small.engine.health(disk).ok
 

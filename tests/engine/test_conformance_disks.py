@@ -36,7 +36,7 @@ def test_create_again_is_done(harness: Harness) -> None:
     harness.engine.create(disk, SIZE)
     harness.engine.create(disk, SIZE)
 
-    with pytest.raises(EngineError, match="exists already"):
+    with pytest.raises(EngineError, match="already exists"):
         harness.engine.create(disk, 2 * SIZE)
 
 

@@ -71,7 +71,7 @@ def test_begin_again_is_done(harness: Harness, source: Source) -> None:
     harness.engine.begin_clone(export.disk_id, SIZE, source)
 
     assert client.read(0, MIB) == noise(3, MIB)
-    with pytest.raises(EngineError, match="exists already"):
+    with pytest.raises(EngineError, match="already exists"):
         harness.engine.begin_clone(export.disk_id, 2 * SIZE, source)
     with pytest.raises(EngineError, match="cannot hold"):
         harness.engine.begin_clone(new_id(), MIB, source)

@@ -221,7 +221,7 @@ def test_a_wish_that_is_none(world: World) -> None:
     world.disk()
     with pytest.raises(InvalidInputException, match="must be off, try or require"):
         world.call("TagResource", resourceName="data", tags=[tag("quiesce", None)])
-    with pytest.raises(InvalidInputException, match=r"those to set are mooring:quiesce, "):
+    with pytest.raises(InvalidInputException, match=r"those you can set are mooring:quiesce, "):
         world.call("TagResource", resourceName="data", tags=[tag("quiese", "try")])
 
 
@@ -300,7 +300,7 @@ def test_what_a_snapshot_keeps_of_its_disk_is_checked_all_the_same(world: World)
     world.disk()
     with pytest.raises(InvalidInputException, match="must be off, try or require"):
         world.snapshot("s1", tags=[tag("quiesce", "sometimes")])
-    with pytest.raises(InvalidInputException, match="means nothing"):
+    with pytest.raises(InvalidInputException, match="has no meaning"):
         world.snapshot("s1", tags=[tag("quiet", "try")])
 
 

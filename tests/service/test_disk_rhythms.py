@@ -114,7 +114,7 @@ def test_tags_that_are_not_rhythms(world: World) -> None:
             world.call("TagResource", resourceName="data", tags=[{"key": TAG, "value": value}])
         with pytest.raises(InvalidInputException, match="rhythms of snapshots"):
             world.disk("other", tags=[{"key": TAG, "value": value}])
-    with pytest.raises(InvalidInputException, match=r"a slash.*hourly keep"):
+    with pytest.raises(InvalidInputException, match=r"slashes.*hourly keep"):
         world.call(
             "TagResource",
             resourceName="data",
