@@ -92,6 +92,9 @@ def whole(part: str, **told: Any) -> dict[str, str]:
         {"support_code": "a\nb"},
         {"extra": {"content": "../x"}},
         {"extra": {"auto": "add-on"}, "disk_name": CLIMBING},
+        {"extra": {"instance_snapshot": "[" * 100_000}, "name": CLIMBING},
+        {"extra": {"instance_snapshot": "null"}, "name": ESCAPES},
+        {"extra": {"instance_snapshot": "1e999"}, "disk_name": CLIMBING},
     ],
     ids=lambda told: repr(told)[:40],
 )

@@ -68,7 +68,14 @@ def test_a_disk_on_its_way_is_described_as_it_stands() -> None:
     assert leaving.disk == DISK
 
 
-@pytest.mark.parametrize("text", [b"", b"{}", b"[]", b"\xff", b'{"version": 1, "disk": 3}'])
+ENDLESS = encode(DISK, INSTANCE).replace(str(DISK.created_ms).encode(), b"1e999")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"{}", b"[]", b"\xff", b'{"version": 1, "disk": 3}', b"[" * 100_000, ENDLESS],
+    ids=lambda text: repr(text)[:40],
+)
 def test_what_is_none_is_refused(text: bytes) -> None:
     with pytest.raises(DescriptionError, match="cannot be read"):
         decode(text)

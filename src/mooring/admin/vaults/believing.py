@@ -58,7 +58,9 @@ def check(root: Root) -> None:
             _matches(_ID, "the id of a part", part_id)
         if known.disk_path is not None:
             _matches(_PATH, "the disk's path", known.disk_path)
-    elif EXTRA not in info.extra and "auto" not in info.extra:
+    elif EXTRA in info.extra:
+        raise ValueError("what it tells of an instance snapshot is not understood")
+    elif "auto" not in info.extra:
         check_name(_text("the name", info.name))
     if info.disk_name or known is not None or "auto" in info.extra:
         check_name(_text("the disk's name", info.disk_name))

@@ -16,6 +16,16 @@ from mooring.model.resources.instance import Instance, InstanceState
 
 VERSION = 1
 
+_UNREADABLE = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
+"""What texts raise that no server has written."""
+
 _ATTACHED = (Attachment.ATTACHED, Attachment.DETACHING)
 
 
@@ -95,7 +105,7 @@ def decode(text: bytes) -> Description:
             )
         instance = None if told["instance"] is None else _read_instance(told["instance"])
         return Description(_read_disk(told["disk"], instance), instance)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except _UNREADABLE as error:
         raise DescriptionError(f"it cannot be read: {error!r}") from error
 
 

@@ -180,5 +180,5 @@ def recall(extra: Mapping[str, str]) -> Remembered | None:
         path, part_ids = known.pop("disk_path"), known.pop("parts")
         auto = AutoSource(known.pop("auto")) if "auto" in known else None
         return Remembered(InstanceSnapshot(auto=auto, **known), part_ids, path)
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
         return None
