@@ -135,37 +135,19 @@ def operation_state(operation: Any) -> State:
 def snapshot_state(client: Client, name: str) -> State:
     """The state of a snapshot. Raises CommandError if it failed."""
     snapshot = show(client, "GetDiskSnapshot", diskSnapshotName=name)["diskSnapshot"]
-    state = snapshot.get("state", "unknown")
-    if state == "error":
-        raise CommandError(
-            f"The snapshot {name} failed. mooring get-operations-for-resource --resource-name "
-            f"{name} tells why."
-        )
-    done = state == "completed"
-    return State(
-        done,
-        state,
-        _fraction(snapshot.get("progress"), done),
-        None if done else _bytes(client, "snapshot", diskSnapshotName=name),
+    return _stored(
+        snapshot, name, "completed", lambda: _bytes(client, "snapshot", diskSnapshotName=name)
     )
 
 
 def instance_snapshot_state(client: Client, name: str) -> State:
     """The state of an instance snapshot. Raises CommandError if it failed."""
     answer = show(client, "GetInstanceSnapshot", instanceSnapshotName=name)
-    snapshot = answer["instanceSnapshot"]
-    state = snapshot.get("state", "unknown")
-    if state == "error":
-        raise CommandError(
-            f"The snapshot {name} failed. mooring get-operations-for-resource --resource-name "
-            f"{name} tells why."
-        )
-    done = state == "available"
-    return State(
-        done,
-        state,
-        _fraction(snapshot.get("progress"), done),
-        None if done else _bytes(client, "instance-snapshot", instanceSnapshotName=name),
+    return _stored(
+        answer["instanceSnapshot"],
+        name,
+        "available",
+        lambda: _bytes(client, "instance-snapshot", instanceSnapshotName=name),
     )
 
 
@@ -200,6 +182,19 @@ def filling_state(client: Client, name: str) -> State:
         return State(False, text, done / total if total else None, total)
     except (KeyError, TypeError):
         raise client.misunderstood() from None
+
+
+def _stored(snapshot: Any, name: str, ready: str, stored: Callable[[], int | None]) -> State:
+    """How far a snapshot is that is `ready` in the end; `stored` asks for the bytes until then."""
+    state = snapshot.get("state", "unknown")
+    if state == "error":
+        raise CommandError(
+            f"The snapshot {name} failed. mooring get-operations-for-resource --resource-name "
+            f"{name} tells why."
+        )
+    done = state == ready
+    fraction = _fraction(snapshot.get("progress"), done)
+    return State(done, state, fraction, None if done else stored())
 
 
 def _fraction(progress: Any, done: bool) -> float | None:

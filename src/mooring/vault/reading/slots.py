@@ -63,7 +63,5 @@ def numbered_frame(page: References, number: int) -> FrameKey | None:
 
 def numbered_frames(page: References, numbers: Array) -> Iterator[tuple[int, FrameKey]]:
     """Yield each number once, with its frame; those that stand for none are left out."""
-    for number in np.unique(numbers).tolist():
-        key = numbered_frame(page, number)
-        if key is not None:
-            yield number, key
+    for number in np.unique(numbers[numbers >= 1 << 16]).tolist():
+        yield number, (stored_id(page.segments[(number >> 16) - 1]), number & 0xFFFF)
