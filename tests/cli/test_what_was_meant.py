@@ -48,6 +48,27 @@ def test_an_operators_command(capsys: pytest.CaptureFixture[str], word: str, mea
     assert "serve-snapshots" not in told
 
 
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (["collect", "--data", ""], "--data"),
+        (["serve", "--config="], "--config"),
+        (["verify", "--snapshot", ""], "--snapshot"),
+        (["accept", "--region", ""], "--region"),
+        (["export", "--snapshot", "s1", "--output", ""], "--output"),
+        (["keys", "delete", ""], "USER"),
+    ],
+)
+def test_an_operators_value_that_is_empty(
+    capsys: pytest.CaptureFixture[str], words: list[str], option: str
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        operator(words)
+
+    assert left.value.code == 2
+    assert f"argument {option}: the value is empty" in capsys.readouterr().err
+
+
 def test_a_file_that_is_missing_is_not_taken_for_the_data_directory(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

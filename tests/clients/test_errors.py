@@ -141,6 +141,15 @@ def test_names_that_are_not_valid(site: Site, name: str) -> None:
     assert found == ("InvalidInputException", "InvalidParams", text)
 
 
+@pytest.mark.parametrize("name", ["", " "])
+def test_a_name_that_cannot_be_seen_is_told_in_quotes(site: Site, name: str) -> None:
+    kind = {"blueprintId": "external", "bundleId": "external"}
+    found = modelled(site, "CreateInstances", {**NEW_INSTANCE, **kind, "instanceNames": [name]})
+
+    text = f"'{name}' is not a valid resource name. {NAMES}"
+    assert found == ("InvalidInputException", "InvalidParams", text)
+
+
 def test_a_name_that_is_too_long(site: Site) -> None:
     found = modelled(site, "CreateDisk", {"diskName": "x" * 256, **NEW_DISK})
 

@@ -73,7 +73,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Tells the nearest command instead of all, which the help lists."""
+    """Takes no empty values, and tells the nearest command instead of all, which the help lists."""
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        # As when a script gives "$DATA" and has not set it: the default is not what was meant.
+        if not arg_string and not isinstance(action, argparse._SubParsersAction):
+            raise argparse.ArgumentError(action, "the value is empty: it names nothing")
+        return super()._get_value(action, arg_string)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if isinstance(action, argparse._SubParsersAction) and value not in action.choices:

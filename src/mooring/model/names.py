@@ -22,8 +22,9 @@ def check_name(name: str) -> str:
             f"Resource names must be at most {MAX_NAME_LENGTH} characters long."
         )
     if not _NAME.fullmatch(name):
+        told = name if name.strip() else f"'{name}'"
         raise InvalidInputException(
-            f"{name} is not a valid resource name. Resource names must be at least 2 characters "
+            f"{told} is not a valid resource name. Resource names must be at least 2 characters "
             "long and contain only alphanumerics, -, _, and ."
         )
     return name
