@@ -79,7 +79,7 @@ def test_export_of_damage_leaves_nothing(settings: Settings, tmp_path: Path) -> 
 
 def test_export_overwrites_nothing(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "image").write_text("precious")
-    with pytest.raises(ConfigurationError, match="exists and stays as it is"):
+    with pytest.raises(ConfigurationError, match="exists and was left as it is"):
         export(settings, snapshot="one", region=None, image_format="raw", output=tmp_path / "image")
     with pytest.raises(ConfigurationError, match="no vault has a snapshot friday"):
         export(settings, snapshot="friday", region=None, image_format="raw", output=tmp_path / "x")

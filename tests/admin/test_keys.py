@@ -153,7 +153,7 @@ mooring_expires = 2026-12-01T12:00:00+01:00
         ("mooring_tags =", "must have 1 to 128 characters"),
         ("mooring_tags = team=db,,", "must have 1 to 128 characters"),
         ("mooring_tags = aws:team=db", "reserved"),
-        ("mooring_expires = tomorrow", "must be a moment such as"),
+        ("mooring_expires = tomorrow", "must be a time such as"),
         ("mooring_user = a b", "cannot be the name of a user"),
         ("mooring_user =", "cannot be the name of a user"),
     ],

@@ -37,8 +37,8 @@ def link(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "make", "told"),
     [
-        (BAD, pipe, "is no file of a vault's: take it away"),
-        (BAD, link, "is no file of a vault's: take it away"),
+        (BAD, pipe, "is not a vault's file: remove it"),
+        (BAD, link, "is not a vault's file: remove it"),
         (BAD, garbage, "is damaged"),
         ("e\x1b[31m", garbage, "roots/'e\\x1b[31m' of"),
         (".nfs0001", garbage, ""),

@@ -74,7 +74,7 @@ def test_one_with_another_key(settings: Settings, tmp_path: Path) -> None:
     key.write_text("another")
     ok, text = only(sealed)
     assert not ok
-    assert "its key file or passphrase is another" in text
+    assert "it has another key file or passphrase" in text
     ok, text = only(replace(sealed, regions={REGION: replace(region, key_file="")}))
     assert not ok
     assert "has a key: name its key file" in text
@@ -125,7 +125,7 @@ def test_one_that_is_full_or_read_only(settings: Settings, small_disk: Path) -> 
     (small_disk / "filling").write_bytes(bytes(free))
     ok, text = only(small)
     assert not ok
-    assert "is full: free space on it" in text
+    assert "is full: free some space on it" in text
     (small_disk / "filling").unlink()
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     ok, text = only(small)

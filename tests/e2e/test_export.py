@@ -160,7 +160,7 @@ def test_export_into_a_file(deployment: Deployment, image_format: str) -> None:
     assert not list(deployment.folder.glob(f"{output.name}?*"))
     again = to_file(deployment, output)
     assert again.returncode == 255
-    assert "exists and stays as it is: name another file" in again.stderr
+    assert "exists and was left as it is: name another file" in again.stderr
 
 
 def test_export_into_a_file_goes_on(deployment: Deployment) -> None:

@@ -111,9 +111,9 @@ def test_nothing_is_overwritten(run_dir: Path, tmp_path: Path) -> None:
     with ImagePart(tmp_path / "image") as part:
         copy(run_dir, image, part)
         (tmp_path / "image").write_text("precious")
-        with pytest.raises(ConfigurationError, match="exists and stays as it is"):
+        with pytest.raises(ConfigurationError, match="exists and was left as it is"):
             part.finish()
-    with pytest.raises(ConfigurationError, match="exists and stays as it is"):
+    with pytest.raises(ConfigurationError, match="exists and was left as it is"):
         ImagePart(tmp_path / "image")
     assert (tmp_path / "image").read_text() == "precious"
 

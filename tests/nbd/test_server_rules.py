@@ -248,7 +248,7 @@ def test_tls_protects_everything(
                 reads = (client.read(0, large.size) for _ in range(4))
                 for data in await asyncio.gather(*reads):
                     assert data == large.content
-            with pytest.raises(NbdError, match="TLS could not be agreed on"):
+            with pytest.raises(NbdError, match="TLS could not be negotiated"):
                 await NbdClient.connect(safe, tls=ssl.create_default_context())
 
     asyncio.run(scenario())

@@ -334,7 +334,7 @@ def test_no_manual_one_while_one_of_the_add_on_is_created(world: World) -> None:
 
     with pytest.raises(InvalidInputException, match="of the instance web is being created"):
         world.instance_snapshot("manual")
-    with pytest.raises(OperationFailureException, match="is being taken this moment"):
+    with pytest.raises(OperationFailureException, match="is being taken right now"):
         world.call("DeleteAutoSnapshot", resourceName="web", date="2026-11-24")
     # That is the instance's; the disk may have one.
     world.snapshot("disk-alone")

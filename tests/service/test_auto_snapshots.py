@@ -305,7 +305,7 @@ def test_what_cannot_be_asked_for(world: World) -> None:
             "either restoreDate or useLatest",
         ),
         ({"sourceDiskName": "data", "diskSnapshotName": "snap"}, "not both"),
-        ({"diskSnapshotName": "snap", "restoreDate": "2026-11-24"}, "leave them out"),
+        ({"diskSnapshotName": "snap", "restoreDate": "2026-11-24"}, "omit them"),
         ({"sourceDiskName": "data", "restoreDate": "24.11.2026"}, "YYYY-MM-DD"),
     ):
         with pytest.raises(InvalidInputException, match=message):

@@ -163,7 +163,7 @@ def test_the_default_pair_is_deleted_by_its_fingerprint(kept: World, tmp_path: P
     delete = {"keyPairName": DEFAULT_KEY_PAIR}
     with pytest.raises(InvalidInputException, match="expectedFingerprint"):
         kept.call("DeleteKeyPair", **delete)
-    with pytest.raises(InvalidInputException, match="is another than 00:11"):
+    with pytest.raises(InvalidInputException, match="is not 00:11"):
         kept.call("DeleteKeyPair", expectedFingerprint="00:11", **delete)
     kept.call("DeleteKeyPair", expectedFingerprint=listed["fingerprint"], **delete)
     assert list((tmp_path / "keys").iterdir()) == []

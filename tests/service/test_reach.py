@@ -369,9 +369,9 @@ def test_exports_of_others_are_not_shown(shared: Shared) -> None:
 
 def test_a_guest_agent_is_named_by_who_is_not_bound(shared: Shared) -> None:
     agent = [{"key": "mooring:guest-agent", "value": "/run/another.sock"}]
-    with pytest.raises(AccessDeniedException, match="may be another's guest"):
+    with pytest.raises(AccessDeniedException, match="may be somebody else's guest"):
         shared.world.call("TagResource", access=DB, resourceName="web", tags=agent)
-    with pytest.raises(AccessDeniedException, match="may be another's guest"):
+    with pytest.raises(AccessDeniedException, match="may be somebody else's guest"):
         shared.world.call(
             "CreateInstances",
             access=DB,

@@ -123,7 +123,7 @@ def test_what_does_not_go(world: World) -> None:
     for params in (pair, {**pair, "instanceName": "other"}):
         with pytest.raises(OperationFailureException, match="attached to the instance web"):
             world.call("AttachStaticIp", **params)
-    with pytest.raises(OperationFailureException, match="web has a static IP already"):
+    with pytest.raises(OperationFailureException, match="web already has a static IP"):
         world.call("AttachStaticIp", staticIpName="second", instanceName="web")
     ipv6: dict[str, Any] = {"resourceType": "Instance", "ipAddressType": "ipv6"}
     with pytest.raises(OperationFailureException, match="detach it first"):

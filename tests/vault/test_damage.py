@@ -114,7 +114,7 @@ def test_a_root_under_another_name_is_damage() -> None:
 
     with (
         Vault.create_or_open(memory, ManualClock()) as vault,
-        pytest.raises(DamageError, match="it is that of snapshot b"),
+        pytest.raises(DamageError, match="it belongs to snapshot b"),
     ):
         vault.open("a")
 

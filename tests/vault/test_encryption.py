@@ -111,7 +111,7 @@ def test_equal_content_is_not_seen_to_be_equal(memory: MemoryStore, sealed: Vaul
 def test_a_wrong_secret_is_told_from_damage(
     memory: MemoryStore, sealed: Vault, disks: dict[str, Disk]
 ) -> None:
-    with pytest.raises(WrongKeyError, match="its key file or passphrase is another"):
+    with pytest.raises(WrongKeyError, match="it has another key file or passphrase"):
         open_sealed(memory, b"wrong")
     with pytest.raises(VaultError, match="has a key: name its key file"):
         open_sealed(memory, None)
@@ -178,7 +178,7 @@ def test_the_key_of_another_vault(memory: MemoryStore, sealed: Vault) -> None:
     other = MemoryStore()
     open_sealed(other).close()
     memory.objects[KEY_NAME] = other.objects[KEY_NAME]
-    with pytest.raises(DamageError, match="that of another vault"):
+    with pytest.raises(DamageError, match="belongs to another vault"):
         open_sealed(memory)
 
 

@@ -392,14 +392,16 @@ def test_a_collector_gives_way_and_a_copy_waits(
         assert not copy.collect().postponed
         claim = claims.to_collect()
         with (
-            pytest.raises(VaultError, match="a collection runs on the vault memory, or was killed"),
+            pytest.raises(
+                VaultError, match="a collection is running on the vault memory, or was killed"
+            ),
             without_collectors(claims),
         ):
             raise AssertionError("it must not begin")
         claim.release()
         with (
             without_collectors(claims),
-            pytest.raises(VaultBusyError, match="somebody copies into the vault memory"),
+            pytest.raises(VaultBusyError, match="somebody is copying into the vault memory"),
         ):
             vault.replicate(target)
     assert not [name for name in target.objects if name.startswith("claims/")]

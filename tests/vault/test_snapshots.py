@@ -274,7 +274,7 @@ def test_a_snapshot_that_is_not_there(vault: Vault) -> None:
 def test_a_snapshot_is_stored_once(vault: Vault) -> None:
     first = store(vault, "a", {0: block("x")})
 
-    with pytest.raises(VaultError, match="snapshot a is in the vault already"):
+    with pytest.raises(VaultError, match="snapshot a is already in the vault"):
         vault.begin(info("a"))
     confirmed = vault.confirm("a")
     assert confirmed is not None
@@ -308,11 +308,11 @@ def test_a_writer_that_gives_up_leaves_nothing(vault: Vault, memory: MemoryStore
 def test_a_writer_that_is_over_says_so(vault: Vault) -> None:
     with vault.begin(info("a")) as writer:
         writer.commit()
-        with pytest.raises(VaultError, match="is committed already"):
+        with pytest.raises(VaultError, match="is already committed"):
             writer.write(0, ZERO)
     with vault.begin(info("b")) as writer:
         writer.abort()
-        with pytest.raises(VaultError, match="is aborted already"):
+        with pytest.raises(VaultError, match="is already aborted"):
             writer.commit()
 
 

@@ -36,7 +36,7 @@ def format_of(output: Path) -> str:
 def check_free(output: Path) -> None:
     """Raise ConfigurationError if something has the name already."""
     if os.path.lexists(output):
-        raise ConfigurationError(f"{output} exists and stays as it is: name another file")
+        raise ConfigurationError(f"{output} exists and was left as it is: name another file")
 
 
 class ImagePart:

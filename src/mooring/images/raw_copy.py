@@ -157,5 +157,5 @@ class _Copying:
         self._part.discard()
         return StoreError(
             f"{self._part.path} is not what was written there, near byte {offset}: it was removed; "
-            "look after the disk that it is on"
+            "check the disk that it is on"
         )

@@ -108,8 +108,8 @@ class BlockingNbdClient:
             if seconds is None or not future.cancel():
                 raise
             raise NbdError(
-                f"the server of the export does not answer: a read has waited "
-                f"{counted(seconds, 'second')} (`mooringd doctor` on its host tells more)"
+                f"the export's server does not answer: a read has waited "
+                f"{counted(seconds, 'second')} (`mooringd doctor` on its host says more)"
             ) from None
 
     def _stop(self) -> None:

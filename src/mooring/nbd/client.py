@@ -192,8 +192,8 @@ class NbdClient:
             raise self._problem
         if offset < 0 or length < 0 or offset + length > self.info.size:
             raise NbdRequestError(
-                f"{command.name} of {counted(length, 'byte')} at {offset} is outside of the "
-                f"export, which has {counted(self.info.size, 'byte')}",
+                f"{command.name} of {counted(length, 'byte')} at {offset} is outside the export, "
+                f"which has {counted(self.info.size, 'byte')}",
                 errno.EINVAL,
             )
         self._cookie += 1
@@ -279,5 +279,5 @@ async def _connected(
         except OSError as error:
             raise NbdDisconnectedError(f"{place} cannot be reached: {error}") from error
         except UnicodeDecodeError as error:
-            raise NbdError(f"{place} sent a name that is no UTF-8: {error}") from error
+            raise NbdError(f"{place} sent a name that is not UTF-8: {error}") from error
         on_failure.pop_all()

@@ -27,7 +27,7 @@ async def greet(wire: Wire, tls: ssl.SSLContext | None, hostname: str | None) ->
     """Exchange greetings, and go over to TLS if `tls` is given. Raises NbdError."""
     first, second, flags = p.GREETING.unpack(await wire.read(p.GREETING.size))
     if first != p.SERVER_MAGIC or second != p.OPTION_MAGIC:
-        raise NbdError("the peer is no NBD server of the newstyle protocol")
+        raise NbdError("the peer is not an NBD server of the newstyle protocol")
     wanted = p.HandshakeFlag.FIXED_NEWSTYLE
     if not flags & wanted:
         raise NbdError("the NBD server is too old: it lacks the fixed newstyle handshake")
@@ -85,7 +85,7 @@ async def agree(wire: Wire, export: str, contexts: Sequence[str]) -> Agreement:
         elif topic == p.Info.DESCRIPTION:
             details = replace(details, description=data[p.U16.size :].decode(errors="replace"))
     if info is None:
-        raise NbdError(f"the NBD server told nothing about the export {export!r}")
+        raise NbdError(f"the NBD server said nothing about the export {export!r}")
     return Agreement(replace(details, size=info.size, flags=info.flags), structured, granted)
 
 

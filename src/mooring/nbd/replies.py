@@ -120,7 +120,7 @@ def _known(pending: dict[int, Pending], cookie: int) -> Pending:
     try:
         return pending[cookie]
     except KeyError:
-        raise NbdError("the NBD server answered something that was not asked") from None
+        raise NbdError("the NBD server answered a request that was not sent") from None
 
 
 async def _apply_chunk(

@@ -64,7 +64,7 @@ class Handshake:
         for _ in range(MOST_OPTIONS):
             magic, option, length = p.OPTION.unpack(await self._wire.read(p.OPTION.size))
             if magic != p.OPTION_MAGIC:
-                raise NbdError("the client has sent something that is no option")
+                raise NbdError("the client has sent something that is not an option")
             if length > LONGEST_OPTION:
                 await self._refuse_long(option, length)
                 continue

@@ -104,7 +104,7 @@ class Transmission:
             raise NbdDisconnectedError("the client was idle for too long") from None
         magic, *fields = p.REQUEST.unpack(head)
         if magic != p.REQUEST_MAGIC:
-            raise NbdError("the client has sent something that is no request")
+            raise NbdError("the client has sent something that is not a request")
         request = Request(*fields)
         return None if request.command == Command.DISC else request
 
@@ -116,7 +116,7 @@ class Transmission:
         if command == Command.READ:
             known = CommandFlag.FUA | (CommandFlag.DF if self._structured else 0)
             if length > p.MAX_PAYLOAD:
-                return f"{length} bytes are too many for a read: {p.MAX_PAYLOAD} are possible"
+                return f"{length} bytes are too many for a read: {p.MAX_PAYLOAD} is the limit"
         elif command == Command.BLOCK_STATUS:
             known = CommandFlag.FUA | CommandFlag.REQ_ONE
             if not self._has_status:

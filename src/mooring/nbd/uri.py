@@ -48,7 +48,7 @@ def parse_uri(text: str) -> NbdUri:
     except ValueError as error:
         raise NbdError(f"{text!r} is not an NBD URI: {error}") from error
     if parts.scheme not in SCHEMES:
-        raise NbdError(f"{text!r} is not an NBD URI: it must begin with one of {[*SCHEMES]}")
+        raise NbdError(f"{text!r} is not an NBD URI: it must start with one of {[*SCHEMES]}")
     tls = SCHEMES[parts.scheme]
     export = unquote(parts.path.removeprefix("/"))
     if not parts.scheme.endswith("+unix"):
@@ -70,6 +70,6 @@ def check_socket_path(path: str) -> None:
     length = len(path.encode())
     if length > LONGEST_SOCKET_PATH:
         raise NbdError(
-            f"the socket path {path} has {length} bytes, {LONGEST_SOCKET_PATH} are possible: "
+            f"the socket path {path} has {length} bytes, {LONGEST_SOCKET_PATH} is the limit: "
             "choose a shorter directory"
         )

@@ -119,7 +119,7 @@ class Wire(asyncio.Protocol):
                 self._transport, self, context, server_side=server_side, server_hostname=hostname
             )
         except (OSError, ssl.SSLError) as error:
-            raise NbdDisconnectedError(f"TLS could not be agreed on: {error}") from error
+            raise NbdDisconnectedError(f"TLS could not be negotiated: {error}") from error
         if transport is None:
             raise self._disconnected()
         self._transport = transport

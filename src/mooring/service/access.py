@@ -53,7 +53,7 @@ def admit(backend: Backend, request: Request) -> Backend:
             backend,
             request,
             ALL,
-            "It is shared by the whole region: only a key that is bound to no tags can have it.",
+            "It is shared by the whole region: only a key that is not bound to tags can have it.",
         )
     _check_request_tags(backend, request)
     if not request.entry.on:
@@ -98,15 +98,15 @@ def _check_request_tags(backend: Backend, request: Request) -> None:
             backend,
             request,
             ALL,
-            f"The tag {AGENT_TAG} names a socket of the server's host, which may be another's "
-            "guest: only a key that is bound to no tags can give it.",
+            f"The tag {AGENT_TAG} names a socket of the server's host, which may be somebody "
+            "else's guest: only a key that is not bound to tags can set it.",
         )
     given_for = request.entry.makes and not request.entry.inherits
     if given_for and not access.reaches(given):
         raise denied(backend, request, ALL, f"The request must give the tags {_listed(access)}.")
     removed = set(params.get("tagKeys") or []) & access.tags.keys()
     if access.unbinds(given) or removed:
-        raise denied(backend, request, ALL, f"This key must leave the tags {_listed(access)}.")
+        raise denied(backend, request, ALL, f"This key must not change the tags {_listed(access)}.")
 
 
 def _tags_of(items: Any) -> Tags:

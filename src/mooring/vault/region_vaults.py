@@ -94,7 +94,7 @@ class RegionVaults(Mapping[str, Vault]):
         """
         look = self._lookers[region].look()
         if not look.done.wait(self.waiting.patience_seconds):
-            return f"the vault of {region} does not answer: see to its mount or its network"
+            return f"the vault of {region} does not answer: check its mount or its network"
         return look.writing if writes else look.reading
 
     def close(self) -> None:

@@ -208,7 +208,7 @@ class Vault:
         check_size(info.size)
         self.check(writes=True)
         if self.has(info.id):
-            raise VaultError(f"snapshot {info.id} is in the vault already")
+            raise VaultError(f"snapshot {info.id} is already in the vault")
         held = b"" if parent is None else self._roots.stored(parent)
         claim = self._claims.to_write(info.id, parent, held)
         try:

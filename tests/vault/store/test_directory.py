@@ -77,7 +77,7 @@ def test_temporary_files_are_no_objects(tmp_path: Path) -> None:
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
 
-    with pytest.raises(DamageError, match="pipe is no file of a vault's"):
+    with pytest.raises(DamageError, match="pipe is not a vault's file"):
         DirectoryStore(tmp_path).get("pipe")
 
 
@@ -101,7 +101,7 @@ def test_a_full_disk_is_named_and_nothing_is_left(small_disk: Path) -> None:
     store = DirectoryStore(small_disk / "vault")
     store.put("a", bytes(1024 * 1024))
 
-    with pytest.raises(DiskFullError, match=r"vault.* is full: free space"):
+    with pytest.raises(DiskFullError, match=r"vault.* is full: free some space"):
         store.put("b", bytes(2 * 1024 * 1024))
     upload = store.upload()
     upload.write(bytes(65536))

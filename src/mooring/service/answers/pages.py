@@ -46,5 +46,5 @@ def read_number(page_token: str | None) -> int | None:
 
 def _invalid() -> InvalidInputException:
     return InvalidInputException(
-        "The page token is invalid. Use the nextPageToken of the page before, unchanged."
+        "The page token is invalid. Use the nextPageToken of the previous page, unchanged."
     )

@@ -65,15 +65,14 @@ def delete_auto_snapshot(backend: Backend, call: Call) -> Result:
         found = exact or found
         if len(found) > 1:
             raise InvalidInputException(
-                f"{counted(len(found), 'automatic snapshot')} of {resource.name} are of {date}. "
-                "Give the "
-                f"minute, too: the newest is {rules.minute(found[-1].created_ms)}."
+                f"{counted(len(found), 'automatic snapshot')} of {resource.name} are from {date}. "
+                f"Give the minute, too: the newest is {rules.minute(found[-1].created_ms)}."
             )
         for snapshot in found:
             if not snapshot.frozen:
                 raise OperationFailureException(
-                    f"The automatic snapshot of {resource.name} is being taken this moment. "
-                    "Please try again in a few minutes."
+                    f"The automatic snapshot of {resource.name} is being taken right now. Please "
+                    "try again in a few minutes."
                 )
             recording.discard(transaction, snapshot, backend.ids, backend.clock.now_ms())
         for failure in failures:
@@ -145,7 +144,7 @@ def refuse_choice(params: Params, source: str, named: str) -> None:
     if params.get("restoreDate") or params.get("useLatestRestorableAutoSnapshot"):
         raise InvalidInputException(
             "restoreDate and useLatestRestorableAutoSnapshot choose an automatic snapshot of "
-            f"{source}: leave them out with {named}."
+            f"{source}: omit them with {named}."
         )
 
 
@@ -211,5 +210,6 @@ def _is_of(snapshot: Snapshot, moment: str) -> bool:
 def _none_of(name: str, moment: str | None) -> NotFoundException:
     of = f" of {moment}" if moment else ""
     return NotFoundException(
-        f"The automatic snapshot does not exist: {name}{of}. get-auto-snapshots lists those there."
+        f"The automatic snapshot does not exist: {name}{of}. get-auto-snapshots lists the existing "
+        "ones."
     )

@@ -74,10 +74,10 @@ class Keyring:
             try:
                 self._keys = read_keys(self.path)
             except ConfigurationError as error:
-                log.error("keys not read again: those known stay good", reason=str(error))
+                log.error("keys not reloaded: the known ones stay valid", reason=str(error))
                 return
         self._ended(ended(before, self._keys))
-        log.info("keys read again", keys=len(self._keys))
+        log.info("keys reloaded", keys=len(self._keys))
 
     def _look(self) -> State | None:
         try:

@@ -69,7 +69,7 @@ def read_keys(path: Path) -> dict[str, Key]:
     except (configparser.Error, KeyError, UnicodeDecodeError):
         # What the parser says repeats lines of the file, and so maybe a secret.
         raise ConfigurationError(
-            f"{path} is not a credentials file: each key has a [section] of its own with "
+            f"{path} is not a credentials file: each key has its own [section] with "
             "aws_access_key_id and aws_secret_access_key"
         ) from None
     if not keys:
@@ -94,7 +94,7 @@ def check_user(name: str) -> str:
     if not _USER.fullmatch(name) or name == configparser.DEFAULTSECT:
         raise ConfigurationError(
             f"{name[:80]!r} cannot be the name of a user: it has up to 64 letters, digits and "
-            ". _ @ -, and begins with a letter or digit"
+            ". _ @ -, and starts with a letter or digit"
         )
     return name
 
@@ -175,6 +175,6 @@ def _moment(where: str, text: str) -> int:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise ConfigurationError(
-            f"{where}: mooring_expires must be a moment such as 2026-12-31T12:00:00+00:00"
+            f"{where}: mooring_expires must be a time such as 2026-12-31T12:00:00+00:00"
         ) from None
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)

@@ -142,7 +142,7 @@ def _check_attach(transaction: Transaction, disk: Disk, instance: Instance, path
         )
     if path in [other.path for other in attached]:
         raise InvalidInputException(
-            f"The disk path {path} is in use on the instance {instance.name}. Choose another."
+            f"The disk path {path} is already used on the instance {instance.name}. Choose another."
         )
 
 

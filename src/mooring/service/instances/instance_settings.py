@@ -87,7 +87,7 @@ def set_ip_address_type(backend: Backend, call: Call) -> Result:
         instance = find_instance(transaction, call.region, params["resourceName"])
         if params["ipAddressType"] == "ipv6" and instance.static_slot is not None:
             raise OperationFailureException(
-                f"The instance {instance.name} has a static IP, which is of IPv4: detach it first."
+                f"The instance {instance.name} has a static IP, which is IPv4: detach it first."
             )
         transaction.instances.change(instance.id, ip_address_type=params["ipAddressType"])
         ended = [operations.begin(backend, call, instance, ended=True)]

@@ -70,7 +70,7 @@ def delete_key_pair(backend: Backend, call: Call) -> Result:
             )
         if expected is not None and expected != pair.fingerprint:
             raise InvalidInputException(
-                f"The fingerprint of the key pair {pair.name} is another than {shown(expected)}."
+                f"The fingerprint of the key pair {pair.name} is not {shown(expected)}."
             )
         transaction.key_pairs.remove(pair)
         result = call.remember(backend, transaction, _ended(backend, transaction, call, pair))
@@ -109,7 +109,7 @@ def download_default_key_pair(backend: Backend, call: Call) -> Result:
     private = backend.default_keys.find(pair.id)
     if private is None:
         raise OperationFailureException(
-            f"The private key of {pair.name} is not on this server any more. Delete the key pair "
+            f"The private key of {pair.name} is no longer on this server. Delete the key pair "
             f"(its fingerprint is {pair.fingerprint}) and download a new one."
         )
     return {

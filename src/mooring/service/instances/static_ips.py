@@ -48,12 +48,12 @@ def attach_static_ip(backend: Backend, call: Call) -> Result:
         instance = find_instance(transaction, call.region, call.params["instanceName"])
         if one.instance_id is not None:
             raise OperationFailureException(
-                f"The static IP {one.name} is attached to the instance {one.instance_name} "
-                "already: detach it first."
+                f"The static IP {one.name} is already attached to the instance "
+                f"{one.instance_name}: detach it first."
             )
         if transaction.static_ips.of_instance(instance.id) is not None:
             raise OperationFailureException(
-                f"The instance {instance.name} has a static IP already: detach that first."
+                f"The instance {instance.name} already has a static IP: detach that first."
             )
         if instance.ip_address_type == "ipv6":
             raise OperationFailureException(

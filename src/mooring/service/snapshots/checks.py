@@ -36,6 +36,6 @@ def check_frozen(snapshot: Snapshot) -> None:
     """Raise if the request that takes the snapshot is still under way."""
     if not snapshot.frozen:
         raise OperationFailureException(
-            f"The snapshot {snapshot.name} is being taken this moment. "
-            "Please try again in a few minutes."
+            f"The snapshot {snapshot.name} is being taken right now. Please try again in a few "
+            "minutes."
         )

@@ -30,7 +30,7 @@ def named_snapshot(transaction: Transaction, region: str, name: str, now_ms: int
     if isinstance(found, DiskSnapshot):
         if auto.part is not None:
             raise InvalidInputException(
-                f"{auto.of} is a disk, so its snapshots have no parts: leave out /{auto.part}."
+                f"{auto.of} is a disk, so its snapshots have no parts: omit /{auto.part}."
             )
         return found
     if auto.part is None:
@@ -55,7 +55,7 @@ def named_instance_snapshot(
     found = _chosen(transaction, region, auto, now_ms)
     if not isinstance(found, InstanceSnapshot) or auto.part is not None:
         raise InvalidInputException(
-            f"{name} is a snapshot of a disk, not of an instance: name it as one of a disk."
+            f"{name} is a snapshot of a disk, not of an instance: name it as such."
         )
     return found
 

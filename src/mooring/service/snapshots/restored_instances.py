@@ -116,8 +116,8 @@ def _of_instance(
         disk_name = asked.get(part.disk_path) or f"{name}-{part.disk_name}"
         if part.disk_path not in asked and len(disk_name) > MAX_NAME_LENGTH:
             raise InvalidInputException(
-                f"The disk {part.disk_name} of the snapshot needs a new name, for {name} and its "
-                "own are too long together: give one with attachedDiskMapping."
+                f"The disk {part.disk_name} of the snapshot needs a new name, because {name} and "
+                "its own are too long together: give one with attachedDiskMapping."
             )
         found.append(check_name(disk_name))
     return found

@@ -70,7 +70,7 @@ def _check_source(call: Call) -> str:
         )
     if "instanceName" in params:
         raise InvalidInputException(
-            "The instances of Mooring have no system disk to take a snapshot of: give diskName "
+            "Mooring's instances have no system disk to take a snapshot of: give diskName "
             f"instead of instanceName {shown(params['instanceName'])}, or take one of all its "
             "disks with create-instance-snapshot.",
             "UnsupportedOperation",

@@ -33,7 +33,7 @@ def without_collectors(claims: Claims) -> Iterator[Claim]:
             # Two who copy must not wait for each other; for a collector it is worth it.
             if other == Purpose.COPY or clock.monotonic() - began > patience:
                 copying = other == Purpose.COPY
-                what = "somebody copies into" if copying else "a collection runs on"
+                what = "somebody is copying into" if copying else "a collection is running on"
                 raise VaultBusyError(
                     f"{what} the vault {claims.store.description}, or was killed less than "
                     f"{counted(claims.expires_ms(other) // 60000, 'minute')} ago: try again later"

@@ -140,7 +140,7 @@ class SealedFrames:
 
     def open(self, kind: int, codec: int, plain: int, stored: bytes) -> tuple[int, bytes]:
         if codec < SEALED:
-            raise DamageError("it is not sealed, and everything in this vault has to be")
+            raise DamageError("it is not sealed, and everything in this vault must be")
         try:
             content = _open(self._cipher, stored, self._place(kind, codec, plain))
         except InvalidTag:

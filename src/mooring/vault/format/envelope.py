@@ -36,7 +36,7 @@ def unwrap(magic: bytes, data: bytes, what: str) -> bytes:
     if len(data) < _START.size + DIGEST_BYTES:
         raise DamageError(f"{what} is damaged: it has only {len(data)} bytes")
     if blake3(data[:-DIGEST_BYTES]).digest() != data[-DIGEST_BYTES:]:
-        raise DamageError(f"{what} is damaged: its digest does not fit")
+        raise DamageError(f"{what} is damaged: its digest does not match")
     found, version, length = _START.unpack_from(data)
     if found != magic:
         raise DamageError(f"{what} is damaged: it is an object of another kind, {found!r}")
@@ -46,7 +46,7 @@ def unwrap(magic: bytes, data: bytes, what: str) -> bytes:
             "use the Mooring that wrote it, or a newer one"
         )
     if length != len(data) - _START.size - DIGEST_BYTES:
-        raise DamageError(f"{what} is damaged: its length does not fit")
+        raise DamageError(f"{what} is damaged: its length does not match")
     return data[_START.size : -DIGEST_BYTES]
 
 

@@ -56,7 +56,7 @@ def open_cipher(store: Store, vault_id: str, scheme: str | None, secret: bytes |
         if secret is not None:
             raise VaultError(
                 f"the vault {store.description} has no key, and cannot be given one: remove the "
-                "key from the settings, or begin a new vault in an empty place"
+                "key from the settings, or start a new vault in an empty place"
             )
         return Clear()
     if secret is None:
@@ -66,7 +66,7 @@ def open_cipher(store: Store, vault_id: str, scheme: str | None, secret: bytes |
     key = open_key(store, secret)
     if key.vault_id != vault_id:
         raise DamageError(
-            f"the key in {store.description} is that of another vault, {key.vault_id}: put the "
+            f"the key in {store.description} belongs to another vault, {key.vault_id}: put the "
             f"object {KEY_NAME!r} of the vault {vault_id} back"
         )
     return Sealed(key.key)
@@ -84,7 +84,7 @@ def read_header(data: bytes, description: str) -> tuple[str, str | None]:
     scheme = fields.get("encryption")
     if found != _GEOMETRY or scheme not in (None, SCHEME):
         raise VaultError(
-            f"{description} is a vault of another kind than this Mooring reads: {found}, "
+            f"{description} is a vault of a kind that this Mooring does not read: {found}, "
             f"encryption {scheme}"
         )
     return fields["id"], scheme

@@ -68,8 +68,8 @@ def open_key(store: Store, secret: bytes) -> VaultKey:
         return VaultKey(vault_id, wrapper.decrypt(nonce, wrapped, vault_id.encode()))
     except InvalidTag:
         raise WrongKeyError(
-            f"the secret given is not that of the vault {store.description}: its key file or "
-            "passphrase is another. Nothing is damaged"
+            f"the secret given is not that of the vault {store.description}: it has another key "
+            "file or passphrase. Nothing is damaged"
         ) from None
 
 

@@ -128,7 +128,7 @@ def decode_root(data: bytes, snapshot_id: str, cipher: Cipher) -> Root:
         info = SnapshotInfo(**_known(SnapshotInfo, meta["info"]))
         _check_types(info)
         if info.id != snapshot_id:
-            raise VaultError(f"it is that of snapshot {info.id}")
+            raise VaultError(f"it belongs to snapshot {info.id}")
         return Root(
             info=info,
             parent=meta["parent"],

@@ -213,7 +213,7 @@ def ending_length(tail: bytes, size: int) -> int:
     if magic != END_MAGIC:
         raise DamageError("its end is not that of a segment")
     if form not in (WHOLE, THINNED):
-        raise DamageError(f"its form {form} is none that this Mooring reads")
+        raise DamageError(f"its form {form} is not one that this Mooring reads")
     count, rest = divmod(length - _HEAD.size, _ENTRY.itemsize)
     ending = length + END.size + (form == THINNED) * (4 * count + DIGEST_BYTES)
     if count < 0 or rest or length > MAX_TABLE_BYTES or ending > size - START.size:

@@ -321,6 +321,6 @@ def _postponed(expired: int, kept: int) -> Collection:
 
 def _stopped(snapshot_id: str, error: DamageError) -> DamageError:
     return DamageError(
-        f"nothing was collected, because what snapshot {snapshot_id} names is not known: {error}. "
+        f"nothing was collected, because it is unknown what snapshot {snapshot_id} names: {error}. "
         "Restore the object from a copy of the vault, or delete the snapshot"
     )

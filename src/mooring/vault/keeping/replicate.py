@@ -92,7 +92,7 @@ def make_copy(source: Store, target: Store, vault_id: str, *, expected: bool = F
         found, _ = read_header(target.get(HEADER_NAME), target.description)
         if found != vault_id:
             raise VaultError(
-                f"{target.description} holds another vault, {found}, and stays as it is: choose "
+                f"{target.description} holds another vault, {found}, and was left as it is: choose "
                 "an empty place for the copy"
             )
     except ObjectNotFoundError:

@@ -128,7 +128,7 @@ class Frames:
 
     def _stored(self, segment: bytes, entry: FrameEntry) -> bytes:
         if entry.offset == GONE:
-            raise DamageError("it was given back, because no snapshot needed it")
+            raise DamageError("it was reclaimed, because no snapshot needed it")
         try:
             stored = self._store.get(segment_name(segment), entry.offset, entry.stored)
         except ObjectNotFoundError as error:

@@ -48,8 +48,8 @@ class Roots:
         """The root of a snapshot. Raises SnapshotNotInVaultError, DamageError."""
         if not is_snapshot_id(snapshot_id):
             raise DamageError(
-                f"the object {ROOTS}{snapshot_id[:70]!r} of {self._store.description} is none of a "
-                "vault's: take it away"
+                f"the object {ROOTS}{snapshot_id[:70]!r} of {self._store.description} is not a "
+                "vault's: remove it"
             )
         return decode_root(self.stored(snapshot_id), snapshot_id, self._cipher)
 

@@ -172,14 +172,14 @@ class GrantedExport:
     def _check(self) -> None:
         if self._is_over():
             raise VaultError(
-                f"the export of snapshot {self._grant.snapshot_id} is over: ask for a new one with "
-                "`mooring export`"
+                f"the export of snapshot {self._grant.snapshot_id} has expired: request a new one "
+                "with `mooring export`"
             )
         if self._clock.monotonic() >= self._look_again:
             if not self._holds():
                 raise VaultError(
                     f"the export of snapshot {self._grant.snapshot_id} was withdrawn: by "
-                    "`mooringd grants`, or with the access key that asked for it"
+                    "`mooringd grants`, or with the access key that requested it"
                 )
             self._look_again = self._clock.monotonic() + LOOK_SECONDS
 

@@ -53,9 +53,9 @@ class Keeper:
             if region not in filling and not server.granted():
                 continue
             if not server.alive():
-                log.warning("a server of snapshots is needed and does not run", region=region)
+                log.warning("a snapshot server is needed and not running", region=region)
                 server.ensure()
             elif not server.answers():
-                log.error("a server of snapshots hangs, and is replaced", region=region)
+                log.error("a snapshot server hangs, and is replaced", region=region)
                 server.kill()
                 server.ensure()

@@ -131,9 +131,9 @@ class ServingProcess:
             return str(place["host"]), int(place["port"])
         except (OSError, ValueError, KeyError, TypeError):
             raise ConfigurationError(
-                "snapshots are not served over TCP: set nbd.host and nbd.certificate, and start "
-                f"the server again; if that was done, {self.folder / LOG_NAME} may tell why not, "
-                "or the process that serves them was started before: its id is in "
+                "snapshots are not served over TCP: set nbd.host and nbd.certificate, and restart "
+                f"the server; if that was done, {self.folder / LOG_NAME} may say why not, or the "
+                "process that serves them was started before: its id is in "
                 f"{self.folder / LOCK_NAME}, end it"
             ) from None
 
@@ -227,7 +227,7 @@ class ServingProcess:
             try:
                 lasting_process.start(command, log, (lock.fileno(),))
             except (OSError, subprocess.CalledProcessError) as error:
-                raise StoreError(f"the server of snapshots cannot be started: {error}") from error
+                raise StoreError(f"the snapshot server cannot be started: {error}") from error
 
 
 def inherit(lock_fd: int) -> None:

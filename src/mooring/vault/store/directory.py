@@ -215,7 +215,7 @@ class DirectoryStore:
             raise VaultAwayError(f"the vault {self.root} is away: {error.strerror}") from error
         if not same:
             raise VaultAwayError(
-                f"{self.root} holds another vault than before: mount the right one, or put it back"
+                f"{self.root} no longer holds the same vault: mount the right one, or put it back"
             )
         self._seen = seen
 
@@ -244,7 +244,7 @@ class DirectoryStore:
             if stat.S_ISDIR(mode):
                 raise ObjectNotFoundError(f"the vault {self.root} has no object {name}")
             if not stat.S_ISREG(mode):
-                raise DamageError(f"{path} is no file of a vault's: take it away")
+                raise DamageError(f"{path} is not a vault's file: remove it")
             yield fd
         except OSError as error:
             if fd < 0 and isinstance(error, FileNotFoundError | NotADirectoryError):
@@ -265,7 +265,7 @@ class DirectoryStore:
     def _error(self, action: str, error: OSError) -> MooringError:
         if error.errno in NO_ROOM:
             return DiskFullError(
-                f"the file system of the vault {self.root} is full: free space on it, or "
+                f"the file system of the vault {self.root} is full: free some space on it, or "
                 "delete snapshots and collect"
             )
         if error.errno in _READ_ONLY and not os.access(self.root, os.W_OK | os.X_OK):

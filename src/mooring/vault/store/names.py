@@ -18,6 +18,6 @@ def check_name(name: str) -> str:
     if len(name) > MAX_NAME_LENGTH or not _NAME.fullmatch(name):
         raise StoreError(
             f"{name[:80]!r} cannot name an object: use up to {MAX_NAME_LENGTH} characters "
-            "a-z, 0-9, '.', '_', '-', in parts divided by '/' that begin with a letter or digit"
+            "a-z, 0-9, '.', '_', '-', in parts separated by '/' that start with a letter or digit"
         )
     return name

@@ -94,7 +94,9 @@ class S3Store:
         except ObjectNotFoundError:
             raise VaultAwayError(f"the vault {self.url} is away: put it back") from None
         if not same:
-            raise VaultAwayError(f"{self.url} holds another vault than before: put it back")
+            raise VaultAwayError(
+                f"{self.url} no longer holds the same vault: put the right one back"
+            )
 
     def upload(self) -> S3Upload:
         return S3Upload(self)
@@ -174,7 +176,7 @@ class S3Store:
             return self._size(path)
 
     def punch(self, name: str, ranges: Sequence[tuple[int, int]]) -> None:
-        raise StoreError(f"the vault {self.url} cannot give back parts of an object: {name}")
+        raise StoreError(f"the vault {self.url} cannot reclaim parts of an object: {name}")
 
     def sweep(self, before_ms: int) -> int:
         """There is nothing to find: what is not whole has no name in a bucket."""
@@ -234,7 +236,7 @@ class S3Upload:
             self._file.write(data)
         except OSError as error:
             raise StoreError(
-                f"no room in {tempfile.gettempdir()} for what goes to the vault "
+                f"no space in {tempfile.gettempdir()} for what goes to the vault "
                 f"{self._store.url}: {error.strerror}; set TMPDIR to a larger file system"
             ) from error
 

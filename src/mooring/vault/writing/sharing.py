@@ -127,7 +127,7 @@ class Sharing:
         except Exception as error:
             metrics.thread_failed("vault-index")
             if times := self._repeats.count(error):
-                log.exception("content to share cannot be looked for", times=times)
+                log.exception("shared content cannot be looked up", times=times)
         finally:
             self._ready.set()
 

@@ -249,7 +249,7 @@ class SnapshotWriter:
 
     def _check_usable(self) -> None:
         if self._over:
-            raise VaultError(f"the writer of snapshot {self.info.id} is {self._over} already")
+            raise VaultError(f"the writer of snapshot {self.info.id} is already {self._over}")
 
     def _begin(self, offset: int, length: int) -> int:
         self._check_usable()

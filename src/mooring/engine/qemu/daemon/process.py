@@ -93,7 +93,7 @@ def check_socket_path(run_dir: Path, name_length: int) -> None:
     if longest > SOCKET_PATH_LIMIT:
         raise ConfigurationError(
             f"the run directory {run_dir} is too long: the path of a socket in it would have "
-            f"{longest} bytes, and {SOCKET_PATH_LIMIT} are possible; choose a shorter one"
+            f"{longest} bytes, and {SOCKET_PATH_LIMIT} is the limit; choose a shorter one"
         )
 
 
