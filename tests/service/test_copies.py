@@ -23,6 +23,7 @@ from mooring.vault.format.layout import SEGMENTS
 from mooring.vault.reading.reader import SnapshotReader
 from tests.service.test_snapshots import content, restore
 from tests.service.world import REGION, World
+from tests.vault.faults import once
 
 FAR = "us-west-2"
 
@@ -300,11 +301,7 @@ def test_damage_in_the_source_is_told_and_nothing_is_kept(world: World) -> None:
     world.write(disk_id, 0, content(1))
     taken(world, "first")
     copy(world, "first", "far")
-    store = world.stores[REGION]
-    for name in store.names(SEGMENTS):
-        damaged = bytearray(store.get(name))
-        damaged[20] ^= 1
-        store.put(name, damaged)
+    world.damage()
 
     world.settle()
 
@@ -377,9 +374,7 @@ MOMENTS = [
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_killed_at_any_moment_the_copy_completes(
-    moment: tuple[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_killed_at_any_moment_the_copy_completes(moment: tuple[str, str]) -> None:
     at: list[tuple[str, str]] = []
 
     def observe(job: Job, step: str, now: str) -> None:
@@ -395,11 +390,10 @@ def test_killed_at_any_moment_the_copy_completes(
     at.append(moment)
     if moment[1] == "root":
         # All is written but the root.
-        monkeypatch.setattr("mooring.vault.writing.writer.SnapshotWriter.commit", _die)
+        world.ways[FAR].before = once(puts_a_root, _die)
     copy(world, "first", "far")
     with pytest.raises(Killed):
         world.settle()
-    monkeypatch.undo()
 
     recover(world.backend)
     world.settle()
@@ -410,7 +404,11 @@ def test_killed_at_any_moment_the_copy_completes(
     world.close()
 
 
-def _die(*_: object) -> None:
+def puts_a_root(operation: str, name: str) -> bool:
+    return operation == "put" and name.startswith("roots/")
+
+
+def _die() -> None:
     raise Killed
 
 

@@ -30,8 +30,10 @@ from mooring.protocol.serialize import serialize_result
 from mooring.quiesce.memory import MemoryQuiescer
 from mooring.service.context import Context
 from mooring.service.table import handlers
+from mooring.vault.format.layout import SEGMENTS
 from mooring.vault.store.memory import MemoryStore
 from mooring.vault.vault import Vault, VaultOptions
+from tests.vault.faults import InterruptedStore
 
 REGION, ZONE = "us-east-2", "us-east-2a"
 REGIONS = {REGION: [ZONE, "us-east-2b"], "us-west-2": ["us-west-2a"]}
@@ -58,9 +60,14 @@ class World:
         self.catalog.migrate()
         self.engines = {zone: MemoryEngine() for zones in REGIONS.values() for zone in zones}
         self.stores = {region: MemoryStore() for region in REGIONS}
-        vaults = {
-            region: Vault.create_or_open(store, self.clock, VaultOptions(threads=1))
+        self.ways = {
+            region: InterruptedStore(store, lambda *_: None)
             for region, store in self.stores.items()
+        }
+        """How the vaults come to their stores: what happens to them on the way."""
+        vaults = {
+            region: Vault.create_or_open(way, self.clock, VaultOptions(threads=1))
+            for region, way in self.ways.items()
         }
         ids = SequentialIds()
         self.quiescer = MemoryQuiescer()
@@ -93,6 +100,14 @@ class World:
     @property
     def vault(self) -> Vault:
         return self.backend.vaults[REGION]
+
+    def damage(self, region: str = REGION) -> None:
+        """Change a byte of the first frame of each segment."""
+        store = self.stores[region]
+        for name in list(store.names(SEGMENTS)):
+            damaged = bytearray(store.get(name))
+            damaged[20] ^= 1
+            store.put(name, damaged)
 
     def call(
         self,
