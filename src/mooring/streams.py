@@ -1,4 +1,4 @@
-"""The standard streams of each program: closed, full, or read by nobody any more."""
+"""The standard streams of each program: closed, full, or without a reader."""
 
 from __future__ import annotations
 

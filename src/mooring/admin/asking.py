@@ -1,4 +1,4 @@
-"""Asking a running server one of Mooring's own questions."""
+"""Sending one of Mooring's own requests to a running server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The settings of the server on a data directory, for commands that are given none."""
+"""The settings of the running server, for commands that are given none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tells the audit log of requests that changed something, or were denied."""
+"""Writes requests that changed something, or were denied, to the audit log."""
 
 from __future__ import annotations
 

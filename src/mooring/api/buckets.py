@@ -1,4 +1,4 @@
-"""Buckets of tokens: how many requests a second are answered."""
+"""Token buckets: how many requests a second are answered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients' connections: heads of a size and within a time, and none that says nothing."""
+"""Clients' connections: heads bounded in size and time, silent ones closed."""
 
 from __future__ import annotations
 

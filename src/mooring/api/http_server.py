@@ -1,4 +1,4 @@
-"""The HTTP server: accepts connections itself, so that limits hold before TLS."""
+"""The HTTP server: accepts connections itself, so that limits apply before TLS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Places for connections: so many at once, from their first byte, and a share each."""
+"""Places for connections: a limited number from their first byte, with shares per address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Makes a reply of what came out of the steps, and tells of it."""
+"""Turns what came out of the steps into a reply, and logs it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds out who asks, by the request's signature."""
+"""Identifies the caller by the request's signature."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sends away who asks too much."""
+"""Refuses callers who ask too much."""
 
 from __future__ import annotations
 

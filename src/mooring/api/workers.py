@@ -1,4 +1,4 @@
-"""A bounded number of threads, with a bounded number of calls waiting."""
+"""A bounded number of threads, with a bounded queue of calls."""
 
 from __future__ import annotations
 

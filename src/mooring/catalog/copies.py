@@ -1,4 +1,4 @@
-"""Copies of a SQLite catalog: made while it is used, a bounded number, put back."""
+"""Copies of a SQLite catalog: made during use, limited in number, put back."""
 
 from __future__ import annotations
 

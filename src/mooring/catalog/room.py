@@ -1,4 +1,4 @@
-"""A catalog on a full file system: its errors, and its room set aside."""
+"""A catalog on a full file system: its errors, and its space set aside."""
 
 from __future__ import annotations
 

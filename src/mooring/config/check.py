@@ -1,4 +1,4 @@
-"""What settings may hold, and which of them go together."""
+"""What settings may contain, and which of them go together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every setting, its default, its meaning."""
+"""Every setting, with its default and meaning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Disks as block devices of this host: what whoever makes them promises."""
+"""Disks as block devices of this host: what an implementation promises."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A process that outlives whoever started it: started, found again, ended."""
+"""A process that outlives its starter: started, found again, ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Devices that are none, for tests."""
+"""Imitation devices, for tests."""
 
 from __future__ import annotations
 

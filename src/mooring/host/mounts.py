@@ -1,4 +1,4 @@
-"""Who uses a block device: its mounts in any name space, its openers."""
+"""Who uses a block device: its mounts in any namespace, its openers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keeps work from taking all of the machine: how fast, and how important."""
+"""Keeps work from taking the whole machine: how fast, and how important."""
 
 from __future__ import annotations
 

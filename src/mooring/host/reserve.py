@@ -1,4 +1,4 @@
-"""A file whose room is given up when there is none left."""
+"""A file whose space is given up when there is none left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much room file systems have, and the margin that is kept free on them."""
+"""How much space file systems have, and the margin kept free on them."""
 
 from __future__ import annotations
 

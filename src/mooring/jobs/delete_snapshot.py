@@ -1,4 +1,4 @@
-"""Deleting a snapshot, and giving back the room that it took.
+"""Deleting a snapshot, and reclaiming the space that it took.
 
 DeleteDiskSnapshot answers when the snapshot is gone from the catalog. Then:
 

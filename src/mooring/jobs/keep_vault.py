@@ -1,4 +1,4 @@
-"""Keeping a vault in order: collecting what nothing needs, reading back a part, copying it.
+"""Keeping a vault in order: collecting, verifying a sample, copying.
 
     collect   free what no snapshot needs any more, and what dead processes left
     verify    read back all maps and a sample of the data; damage is logged and counted

@@ -1,4 +1,4 @@
-"""What a starting server makes of what an earlier one left.
+"""What a starting server does with what an earlier one left.
 
 1. Leases of the earlier server are void: every job can be taken.
 2. A snapshot that was recorded but not confirmed: if the engine has its frozen point, or those

@@ -1,4 +1,4 @@
-"""What the server does now and then without being asked.
+"""What the server does periodically without being asked.
 
 The times are kept in memory, and a job is recorded only when it is due: a server that starts
 anew begins again with the first delays. Several servers on one catalog do no harm, for a job

@@ -1,4 +1,4 @@
-"""IP addresses of instances and static IPs: by slots, or told by a tag.
+"""IP addresses of instances and static IPs: by slots, or set by a tag.
 
 Mooring has no network. So that scripts which ask for addresses go on, everything that has one gets
 a slot, and each slot stands for addresses that nobody else has: public ones from the ranges for

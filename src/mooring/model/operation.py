@@ -1,4 +1,4 @@
-"""An operation as a value: what a request has set going."""
+"""An operation as a value: what a request has started."""
 
 from __future__ import annotations
 

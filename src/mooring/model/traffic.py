@@ -1,4 +1,4 @@
-"""How many requests are under way, for jobs that give way to them."""
+"""How many requests are under way, for jobs that yield to them."""
 
 from __future__ import annotations
 

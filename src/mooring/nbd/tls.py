@@ -1,4 +1,4 @@
-"""TLS as the server's side."""
+"""TLS on the server's side."""
 
 from __future__ import annotations
 

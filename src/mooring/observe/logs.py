@@ -1,4 +1,4 @@
-"""Log lines: JSON for machines, one line each; readable on a terminal."""
+"""Log lines: one JSON object each; readable on a terminal."""
 
 from __future__ import annotations
 

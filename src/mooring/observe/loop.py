@@ -1,4 +1,4 @@
-"""Threads that go on after whatever their body raises, and tell of it."""
+"""Threads that continue whatever their body raises, and report it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Log lines that say the same again and again are counted, not written."""
+"""Repeated log lines are counted, not written."""
 
 from __future__ import annotations
 

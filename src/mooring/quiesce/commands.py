@@ -1,4 +1,4 @@
-"""Commands of the operator's that bring programs to rest and let them go."""
+"""The operator's commands that bring programs to rest and thaw them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A quiescer that holds nobody, for tests: it does what it was told to."""
+"""A quiescer that holds nobody, for tests: it does as it is told."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Holds by processes of their own, one for each hold: see holder.py."""
+"""Holds as processes of their own, one each: see holder.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Disks, instances and snapshots of places that the settings do not name: told, not served."""
+"""Disks, instances and snapshots in places that the settings do not name."""
 
 from __future__ import annotations
 

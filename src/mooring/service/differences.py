@@ -1,4 +1,4 @@
-"""Where operations differ from the real service, and which are not served, with the reasons."""
+"""Where operations differ from the real service, and which are not served, with reasons."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Disks: making, showing, deleting them."""
+"""Disks: creating, showing, deleting them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Refuses what takes room while there is not enough of it."""
+"""Refuses what takes space while there is not enough of it."""
 
 from __future__ import annotations
 

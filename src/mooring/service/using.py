@@ -1,4 +1,4 @@
-"""Who uses disks: named wherever a disk is to be taken away from somebody."""
+"""Who uses disks: named wherever a disk is to be taken from them."""
 
 from __future__ import annotations
 

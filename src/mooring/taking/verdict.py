@@ -1,4 +1,4 @@
-"""What a freeze came to, and whether that is enough for the disks."""
+"""What a freeze achieved, and whether that is enough for the disks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The vaults of regions: opened when they are there, found again when they come back."""
+"""The vaults of regions: opened when present, found again when they return."""
 
 from __future__ import annotations
 

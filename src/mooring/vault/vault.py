@@ -1,4 +1,4 @@
-"""The vault: what keeps frozen disks, and all that can be done with it."""
+"""The vault: what holds frozen disks, and everything that can be done with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The catalog, for commands that run beside a server or without one."""
+"""The catalog, for commands that run with a server or without one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Taking a data directory for one server: its lock, its directory of sockets."""
+"""Taking a data directory for one server: its lock, its directory for sockets."""
 
 from __future__ import annotations
 

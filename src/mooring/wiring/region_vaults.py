@@ -1,4 +1,4 @@
-"""Which vault is a region's, as the catalog knows: opened, adopted, made the first time."""
+"""Which vault is a region's, according to the catalog: opened, adopted, or created."""
 
 from __future__ import annotations
 

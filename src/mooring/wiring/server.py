@@ -1,4 +1,4 @@
-"""The server put together: what it consists of, its start and its end."""
+"""The server put together: its parts, its start and its end."""
 
 from __future__ import annotations
 

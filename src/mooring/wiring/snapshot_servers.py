@@ -1,4 +1,4 @@
-"""The processes that serve snapshots over NBD, and the command lines they are started with."""
+"""The processes that serve snapshots over NBD, and their command lines."""
 
 from __future__ import annotations
 

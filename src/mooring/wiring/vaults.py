@@ -1,4 +1,4 @@
-"""Opening the vaults that the settings name, for the server and for commands beside it."""
+"""Opening the vaults that the settings name, for the server and for commands."""
 
 from __future__ import annotations
 

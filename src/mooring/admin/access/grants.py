@@ -1,4 +1,4 @@
-"""mooringd grants: who may read snapshots over NBD; lists and withdraws."""
+"""mooringd grants: list and withdraw the right to read snapshots over NBD."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes files, each synchronised, and keeps a journal of them; run as a process."""
+"""Writes files, each synchronised, and logs them in a journal; run as a process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records of one block each, and the journal of who wrote them when."""
+"""Records of one block each, and the journal of who wrote which when."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""mooringd demo: what Mooring is for, done and proved from beginning to end."""
+"""mooringd demo: what Mooring is for, done and proved from start to end."""
 
 from __future__ import annotations
 

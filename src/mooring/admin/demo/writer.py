@@ -1,4 +1,4 @@
-"""A writer over NBD that keeps a journal, to be run as a process."""
+"""A writer over NBD that keeps a journal; run as a process."""
 
 from __future__ import annotations
 

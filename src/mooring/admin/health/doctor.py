@@ -1,4 +1,4 @@
-"""mooringd doctor: what is wrong on this host, and the way out."""
+"""mooringd doctor: what is wrong on this host, and how to fix it."""
 
 from __future__ import annotations
 

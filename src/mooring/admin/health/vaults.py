@@ -1,4 +1,4 @@
-"""Whether vaults and their copies are there, open, and can be written to."""
+"""Whether vaults and their copies are present, open, and writable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Entering live disks, by the descriptions beside their layers, and their instances."""
+"""Entering live disks and their instances, from the descriptions beside their layers."""
 
 from __future__ import annotations
 

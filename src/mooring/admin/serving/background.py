@@ -1,4 +1,4 @@
-"""mooringd serve --background, and mooringd stop: a server that no terminal holds."""
+"""mooringd serve --background and mooringd stop: a server without a terminal."""
 
 from __future__ import annotations
 

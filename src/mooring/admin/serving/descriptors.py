@@ -1,4 +1,4 @@
-"""File descriptors: as many as the limits need, or a word that there are not."""
+"""File descriptors: as many as the limits need, or a warning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""mooringd accept: go on with whatever vault is in a region's place."""
+"""mooringd accept: continue with whatever vault is in a region's place."""
 
 from __future__ import annotations
 

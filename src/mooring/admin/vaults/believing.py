@@ -1,4 +1,4 @@
-"""What roots of vaults and descriptions of disks tell, checked like requests."""
+"""What vault roots and disk descriptions say, checked like requests."""
 
 from __future__ import annotations
 

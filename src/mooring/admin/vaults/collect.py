@@ -1,4 +1,4 @@
-"""mooringd collect: give back the room of deleted snapshots now."""
+"""mooringd collect: reclaim the space of deleted snapshots now."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""mooringd verify --mend: mend damage from a copy of the vault, or from a disk."""
+"""mooringd verify --mend: mend damage from a copy of the vault or a disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What catalog and vault say of each other, for commands that look or delete."""
+"""Comparing catalog and vault, for commands that look or delete."""
 
 from __future__ import annotations
 

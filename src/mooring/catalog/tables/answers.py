@@ -1,4 +1,4 @@
-"""Rows of answers given, for clients that ask again."""
+"""Rows of replies given, for clients that ask again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of automatic snapshots that failed, and how those of each resource are."""
+"""Rows of automatic snapshots that failed, and the state of each resource's."""
 
 from __future__ import annotations
 

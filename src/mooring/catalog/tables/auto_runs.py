@@ -1,4 +1,4 @@
-"""Rows of the runs of automatic snapshots that are to come."""
+"""Rows of upcoming runs of automatic snapshots."""
 
 from __future__ import annotations
 

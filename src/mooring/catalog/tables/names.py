@@ -1,4 +1,4 @@
-"""Rows of the one name space of a region."""
+"""Rows of a region's single name space."""
 
 from __future__ import annotations
 

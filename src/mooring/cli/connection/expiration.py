@@ -1,4 +1,4 @@
-"""When keys stop being valid: the moment written beside them, read and compared."""
+"""When keys expire: the time written beside them, read and compared."""
 
 from __future__ import annotations
 

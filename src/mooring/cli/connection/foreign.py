@@ -1,4 +1,4 @@
-"""Refuses keys that only Amazon's own services give: roles, single sign-on, logins."""
+"""Refuses keys that only Amazon's own services issue: roles, single sign-on, logins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which certificates a connection trusts: those of a bundle, of the system's store, or any."""
+"""Which certificates a connection trusts: a bundle's, the system's, or any."""
 
 from __future__ import annotations
 

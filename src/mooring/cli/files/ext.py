@@ -1,4 +1,4 @@
-"""ext2, ext3 and ext4, with what is in their journal only.
+"""ext2, ext3 and ext4, including what is only in their journal.
 
 Source: the kernel's Documentation/filesystems/ext4. What cannot be true is refused rather than
 guessed at: a copy that is wrong is worse than none.

@@ -1,4 +1,4 @@
-"""A file system that can be read, behind one face."""
+"""A file system that can be read, behind one interface."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file that lies in parts on a disk; the rest is zeros."""
+"""A file whose parts are scattered over a disk; the rest is zeros."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ends a reading that goes in circles, as hostile file systems can."""
+"""Stops a reading that goes in circles, as hostile file systems can cause."""
 
 from __future__ import annotations
 

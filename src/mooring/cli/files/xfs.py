@@ -1,4 +1,4 @@
-"""XFS; what is in its log only is not read, but noticed.
+"""XFS; what is only in its log is not read, but noticed.
 
 Source: "XFS Algorithms & Data Structures", and the kernel's fs/xfs/libxfs/xfs_format.h. All numbers
 are big-endian. What cannot be true is refused rather than guessed at.

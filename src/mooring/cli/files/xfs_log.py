@@ -1,4 +1,4 @@
-"""Whether all that an XFS log holds is in its place.
+"""Whether everything in an XFS log is also in its place.
 
 The log is a ring of blocks of 512 bytes. Each begins with the number of the lap in which it was
 written, or, where a record begins, with a magic number and then the lap. So the place where the

@@ -1,4 +1,4 @@
-"""mooring stat: what Lightsail's answers do not tell of one snapshot or disk."""
+"""mooring stat: what Lightsail's replies do not say about a snapshot or disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Taking over, at the server's start, the daemons that an earlier one left.
+"""Taking over, at the server's start, daemons that an earlier server left.
 
 Each daemon found is asked what it serves. What is wanted and served goes on untouched: only
 overlays that a freeze made but never used are taken away, and a merge that is running is waited

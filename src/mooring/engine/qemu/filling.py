@@ -1,4 +1,4 @@
-"""Making a disk that is usable at once, and filling it afterwards.
+"""Making a disk that is usable immediately, and filling it afterwards.
 
 The base of such a disk is `base.raw.filling`, which nobody reads; the daemon lays the lowest
 overlay on the source instead, over NBD. The filling copies the source into the file as if there

@@ -1,4 +1,4 @@
-"""What becomes of automatic snapshots: failures are kept, and told in metrics."""
+"""The outcomes of automatic snapshots: failures are kept, and reported in metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Retention of automatic snapshots: what is kept no more once the next one is stored."""
+"""Retention of automatic snapshots: what is deleted once the next one is stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a job is, told now and then rather than always."""
+"""How far a job is, recorded now and then rather than always."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which failures of a step are tried again, and when."""
+"""Which failures of a step are retried, and when."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The runner: takes jobs, runs their steps, records how far they are."""
+"""The runner: acquires jobs, runs their steps, records their progress."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Watches how full the file systems are, and sets the reserve aside again."""
+"""Checks how full the file systems are, and sets the reserve aside again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sees whether the vaults of all regions are there and hold what the catalog says."""
+"""Checks whether all regions' vaults are there and hold what the catalog says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether automatic snapshots are there as they are wanted, and what failed."""
+"""Whether automatic snapshots exist as wanted, and what failed."""
 
 from __future__ import annotations
 

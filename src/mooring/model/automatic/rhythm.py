@@ -1,4 +1,4 @@
-"""Rhythms of automatic snapshots: how often, how long kept, what goes.
+"""Rhythms of automatic snapshots: how often, how long kept, what is deleted.
 
     every 15 minutes keep 2 days / hourly keep 2 weeks / daily keep 1 year
 

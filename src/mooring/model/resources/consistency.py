@@ -1,4 +1,4 @@
-"""How consistent a snapshot is, and the tags that ask for it and tell it."""
+"""How consistent a snapshot is, and the tags that ask for it and report it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lies beside a disk's layers to know it by: docs/formats/description.md as code."""
+"""What lies beside a disk's layers to identify it: docs/formats/description.md as code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ports that an instance's firewall lets through, as clients set them and read them back.
+"""Ports that an instance's firewall lets through, as clients set and read them.
 
 Mooring runs no machines, so nothing is opened or closed by it.
 """

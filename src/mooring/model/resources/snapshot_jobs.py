@@ -1,4 +1,4 @@
-"""The jobs that a snapshot sets going, as values."""
+"""The jobs that a snapshot starts, as values."""
 
 from __future__ import annotations
 

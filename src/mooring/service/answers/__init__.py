@@ -1,1 +1,1 @@
-"""What operations share: values as shown, pages, operations told."""
+"""What operations share: values as shown, pages, operations as reported."""

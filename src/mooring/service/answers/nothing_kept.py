@@ -1,4 +1,4 @@
-"""Answers about what Mooring does not keep: always empty.
+"""Replies about what Mooring does not have: always empty.
 
 So clients that list everything, before they clean up for example, go on. Each operation is here
 that gets something, is not served, and needs no argument.

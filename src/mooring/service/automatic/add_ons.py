@@ -1,4 +1,4 @@
-"""The add-on of automatic snapshots, and the rhythms of a tag, of disks and instances."""
+"""The automatic-snapshot add-on, and a tag's rhythms, for disks and instances."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Automatic snapshots that were taken: showing them, finding them, deleting them."""
+"""Automatic snapshots that exist: showing, finding, deleting them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The keys that are good now, read again when their file changes."""
+"""The keys that are valid now, read again when their file changes."""
 
 from __future__ import annotations
 

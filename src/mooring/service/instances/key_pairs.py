@@ -1,4 +1,4 @@
-"""SSH key pairs: made, imported, told; private halves are given out and not kept.
+"""SSH key pairs: created, imported, shown; private halves are handed out, not stored.
 
 Only the private half of a region's default key pair is kept, because it can be downloaded at any
 time; see default_keys.py. Answers with a private key are not remembered for clients that ask again,

@@ -1,4 +1,4 @@
-"""What attaching and detaching a static IP tells, and how one leaves its instance."""
+"""What attaching and detaching a static IP reports, and how one leaves its instance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Static IPs: addresses that are kept, and told as those of instances."""
+"""Static IPs: addresses that are stored, and reported as instances' own."""
 
 from __future__ import annotations
 

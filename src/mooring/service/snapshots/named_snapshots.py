@@ -1,4 +1,4 @@
-"""Finds the snapshot that a name means which Mooring's own commands take."""
+"""Finds the snapshot that a name in Mooring's own commands means."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Who may write, read or collect in a vault at one time."""
+"""Who may write, read or collect in a vault at the same time."""

@@ -1,4 +1,4 @@
-"""Claims: what runs on the vault, and what that keeps from being collected."""
+"""Claims: what is running on the vault, and what that protects from collection."""
 
 from __future__ import annotations
 

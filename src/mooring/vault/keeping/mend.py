@@ -1,4 +1,4 @@
-"""Mends damaged objects of a vault from what is sound elsewhere; only right digests count.
+"""Mends damaged objects of a vault from sound ones elsewhere; only right digests count.
 
     roots     taken whole from a copy of the vault
     frames    of data and of maps: the stored bytes from a copy; or, for data, content that a disk

@@ -1,4 +1,4 @@
-"""Makes and keeps a copy of a vault in another store.
+"""Makes and maintains a copy of a vault in another store.
 
     header    the copy is the same vault: same id, same key; what is sealed stays sealed
     frames    of each snapshot that the copy lacks, oldest first, those that it lacks

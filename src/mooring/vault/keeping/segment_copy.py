@@ -1,4 +1,4 @@
-"""Writes a segment once more, with those of its frames that are needed."""
+"""Rewrites a segment with only those of its frames that are needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Takes the frames that nobody needs out of segments that are needed."""
+"""Removes frames that nobody needs from segments that are needed."""
 
 from __future__ import annotations
 

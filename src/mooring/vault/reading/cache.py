@@ -1,4 +1,4 @@
-"""A cache that forgets what was used longest ago, with a limit in bytes."""
+"""A cache that forgets the least recently used, with a limit in bytes."""
 
 from __future__ import annotations
 

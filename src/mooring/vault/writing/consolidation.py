@@ -1,4 +1,4 @@
-"""Finds what has come to lie in many frames, to write it again."""
+"""Finds what has been scattered over many frames, to rewrite it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds content that is in the vault already, and makes it safe to share.
+"""Finds content that is already in the vault, and makes it safe to share.
 
 Before a writer refers to a frame that is not its own or its parent's, three things happen in this
 order (why they are enough is told in collect.py):

@@ -1,4 +1,4 @@
-"""The way to one storage daemon: its process and its monitor, connected to when needed."""
+"""The way to one storage daemon: its process and its monitor, connected on demand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tells which of some files are written to, by the kernel's inotify."""
+"""Reports which of some files are written to, by the kernel's inotify."""
 
 from __future__ import annotations
 

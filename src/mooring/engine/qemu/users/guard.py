@@ -1,4 +1,4 @@
-"""Keeps a disk to one process: whoever connects beside it is cut off.
+"""Keeps a disk to one process: a second one that connects is cut off.
 
 QEMU lets anybody who reaches an instance's socket use its disks, two machines the same disk as
 well, and their file systems are soon destroyed. So a thread is woken by each new connection (by

@@ -1,4 +1,4 @@
-"""The connections that a storage daemon has accepted, and the process behind each."""
+"""The connections that a storage daemon has accepted, and each one's process."""
 
 from __future__ import annotations
 
