@@ -46,7 +46,7 @@ def test_a_failure_leaves_what_was_there(path: Path) -> None:
     assert names(path) == ["file"]
 
 
-def test_what_a_crash_left_is_taken_over_and_hidden(path: Path) -> None:
+def test_what_a_crash_left_is_removed(path: Path) -> None:
     left = path.with_name("other.writing")
     left.write_text("much longer than what comes")
     left.chmod(0o644)

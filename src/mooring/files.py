@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+_FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 _HOLE = 64 * 1024
 _ZEROS = bytes(_HOLE)
 
@@ -23,7 +26,7 @@ def appearing(
     """Open a file that gets its name at the end of the block, in place of one that has it.
 
     It is for its user alone. Until then it is at `writing`, by default beside the path; what a
-    crash left there is taken over, and whoever else writes there is waited for. If the block
+    crash left there is removed, and whoever else writes there is waited for. If the block
     raises, it is removed. `durable`: content and name are on the disk when this returns.
     Raises OSError.
     """
@@ -89,20 +92,45 @@ def write_sparse(fd: int, offset: int, data: bytes) -> None:
 
 
 def _open_alone(path: Path) -> IO[bytes]:
-    """Open an empty file, locked for as long as it is open."""
+    """Make the file, locked for as long as it is open."""
     while True:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            # Whoever had it may have given it its name meanwhile, or removed it.
+            fd = os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            _clear(path)
+            continue
+        try:
+            _lock(fd)
+            # Somebody else may have taken it for left by a crash.
             if _is_at(fd, path):
-                os.fchmod(fd, 0o600)
-                os.ftruncate(fd, 0)
                 return os.fdopen(fd, "wb")
         except BaseException:
             os.close(fd)
             raise
         os.close(fd)
+
+
+def _clear(path: Path) -> None:
+    """Wait for whoever writes the file; remove it if a crash has left it."""
+    try:
+        fd = os.open(path, _FLAGS)
+    except FileNotFoundError:
+        return
+    try:
+        _lock(fd)
+        if _is_at(fd, path):
+            path.unlink(missing_ok=True)
+    finally:
+        os.close(fd)
+
+
+def _lock(fd: int) -> None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+    except OSError as error:
+        # Without locks, as on some file systems of other hosts, it must do to be the only writer.
+        if error.errno not in _NO_LOCKS:
+            raise
 
 
 def _is_at(fd: int, path: Path) -> bool:
