@@ -17,7 +17,10 @@ class Patience:
     """How long a store in a network is waited for."""
 
     request_seconds: float = 60.0
-    """How long one request may take; a part of a segment has 5 MiB."""
+    """How long one request may take that does not send a segment."""
+
+    upload_seconds: float = 600.0
+    """How long a segment may take: two at once need 220 KiB a second."""
 
     retry_seconds: float = 120.0
     """How long a failing request is repeated, after pauses that grow and vary."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import mmap
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import IO, Any
+from typing import IO
 
 from mooring.model.clock import Clock, SystemClock
 from mooring.model.errors import (
@@ -30,7 +31,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 _IN_MEMORY = 8 * 1024 * 1024
-"""What is larger waits in an unnamed temporary file until its name is known."""
+"""What is larger waits in an unnamed temporary file, and is sent out of it without a copy."""
 
 
 class S3Store:
@@ -38,8 +39,8 @@ class S3Store:
 
     Relies on what S3 promises since 2020: who reads or lists after a change sees it; and on
     conditional writes (`If-None-Match: *`). Credentials, and what `options` leave out, come from
-    the environment (`AWS_ACCESS_KEY_ID` and so on) or the machine's role. Parts of uploads that
-    were killed are invisible; a lifecycle rule of the bucket removes them.
+    the environment (`AWS_ACCESS_KEY_ID` and so on) or the machine's role. Every object is put by
+    one request, so that killed uploads leave nothing.
     """
 
     can_punch = False
@@ -63,16 +64,21 @@ class S3Store:
         self._insist = Retrying(clock or SystemClock(), patience, BaseError, answers)
         self._held: tuple[str, bytes] | None = None
         plain = chosen.get("endpoint", "").startswith("http://")
-        try:
-            self._bucket = Bucket.from_url(
+
+        def bucket(request_seconds: float) -> Bucket:
+            return Bucket.from_url(
                 self.url,
                 config=chosen,  # type: ignore[arg-type]
                 client_options={
                     "allow_http": plain,
-                    "timeout": timedelta(seconds=patience.request_seconds),
+                    "timeout": timedelta(seconds=request_seconds),
                 },
                 retry_config={"retry_timeout": timedelta(seconds=patience.retry_seconds)},
             )
+
+        try:
+            self._bucket = bucket(patience.request_seconds)
+            self._bucket_for_uploads = bucket(patience.upload_seconds)
         except (BaseError, ValueError) as error:
             raise ConfigurationError(f"the vault {url} cannot be opened: {error}") from error
 
@@ -246,20 +252,30 @@ class S3Upload:
         try:
             path = check_name(name)
             with self._store._errors("write", name):
-                self._store._insist(lambda: self._put(path))
+                content = _content(self._file)
+                self._store._insist(lambda: self._put(path, content))
         finally:
             self.abort()
 
-    def _put(self, path: str) -> None:
-        """In several parts at once; the object appears when the last has arrived."""
-        source: Any = self._file
-        source.seek(0)
-        obstore.put(self._store._bucket, path, source)
+    def _put(self, path: str, content: Buffer) -> None:
+        """In one request: parts cost as much as objects do, and stay behind when we are killed."""
+        obstore.put(self._store._bucket_for_uploads, path, content, use_multipart=False)
 
     def abort(self) -> None:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _content(file: IO[bytes]) -> Buffer:
+    """What was written; of a large file the kernel keeps in memory only what there is room for."""
+    size = file.tell()
+    if size <= _IN_MEMORY:
+        file.seek(0)
+        return file.read()
+    file.flush()
+    # It is unmapped with the last reference: a request that failed may hold one a little longer.
+    return memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ))
 
 
 def _first_line(error: BaseException) -> str:
