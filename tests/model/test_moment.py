@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from mooring.model.automatic.moment import AutoName, bearer_of, choose, read_auto_name, split_place
+from mooring.model.automatic.moment import (
+    AutoName,
+    bearer_of,
+    check_date,
+    choose,
+    read_auto_name,
+    split_place,
+)
 from mooring.model.automatic.rhythm import DAY_MS, HOUR_MS
-from mooring.model.automatic.rules import check_moment, name_as_manual, name_of, stamp
+from mooring.model.automatic.rules import dates, name_as_manual, name_of, stamp
 from mooring.model.errors import InvalidInputException, NotFoundException, ServiceError
 from mooring.model.names import is_name
 
@@ -107,9 +114,8 @@ def test_what_is_not_there_is_told_with_what_is() -> None:
 def test_what_the_calendar_does_not_have_is_told(when: str, what: str) -> None:
     with pytest.raises(InvalidInputException, match=rf"{when} is no {what}\."):
         read_auto_name(f"data@{when}")
-    if len(when) <= len("2026-11-26T14:51"):
-        with pytest.raises(InvalidInputException, match=rf"{when} is not valid: there is no such"):
-            check_moment(when)
+    with pytest.raises(InvalidInputException, match=rf"{when} is not valid: there is no such"):
+        check_date(when)
 
 
 @pytest.mark.parametrize(
@@ -121,3 +127,31 @@ def test_what_the_calendar_does_not_have_is_told(when: str, what: str) -> None:
 def test_what_is_no_moment_is_refused_with_what_is(text: str) -> None:
     with pytest.raises(ServiceError, match="latest, today, yesterday"):
         read_auto_name(text)
+
+
+@pytest.mark.parametrize(
+    "date",
+    ["2026-11-26", "2026-11-26T14:51", "2026-11-26T14:51:18", "2026-11-26T14:51:18.787"],
+)
+def test_a_date_of_lightsails_operations_is_one_after_an_at_as_well(date: str) -> None:
+    assert check_date(date) == date
+    assert read_auto_name(f"data@{date}") == AutoName("data", date)
+    with pytest.raises(InvalidInputException, match="YYYY-MM-DD, or more of the moment"):
+        check_date(date[:-1])
+
+
+def test_a_moment_is_spelled_as_far_as_it_must_be() -> None:
+    alone, first, second, third = NOON, NOON + 61_000, NOON + 71_005, NOON + 71_900
+
+    assert dates([third, first, alone, second]) == {
+        alone: "2026-11-26T12:00",
+        first: "2026-11-26T12:01:01",
+        second: "2026-11-26T12:01:11.005",
+        third: "2026-11-26T12:01:11.900",
+    }
+    # What was spelled longer once, for others that are gone since, is spelled right still.
+    taken = [alone, first]
+    assert dates(taken)[first] == "2026-11-26T12:01"
+    assert [found(f"2026-11-26T12:01{more}", taken) for more in ("", ":01", ":01.000")] == [
+        stamp(first)
+    ] * 3

@@ -15,6 +15,7 @@ from mooring.model.automatic.rhythm import (
     HOUR_MS,
     LONGEST_SPREAD_MS,
     MINUTE_MS,
+    SECOND_MS,
     WEEK_MS,
     Rhythm,
     next_due,
@@ -30,8 +31,8 @@ START = 1_700_000_000_000
 IDS = st.uuids().map(str)
 RHYTHMS = st.lists(
     st.builds(
-        lambda period, count: Rhythm(period * MINUTE_MS, period * MINUTE_MS * count),
-        st.sampled_from([5, 7, 15, 60, 360, 1440, 10080]),
+        lambda period, count: Rhythm(period * SECOND_MS, period * SECOND_MS * count),
+        st.sampled_from([1, 2, 10, 45, 300, 420, 900, 3600, 21600, 86400, 604800]),
         st.integers(1, 30),
     ),
     min_size=1,
@@ -45,6 +46,11 @@ RHYTHMS = st.lists(
     [
         ("hourly keep 2 weeks", [Rhythm(HOUR_MS, 2 * WEEK_MS)]),
         ("every hour keep 1 day", [Rhythm(HOUR_MS, DAY_MS)]),
+        ("every second keep 1 minute", [Rhythm(SECOND_MS, MINUTE_MS)]),
+        (
+            "every 5 minutes keep 2 days / every 10 seconds keep 10 minutes",
+            [Rhythm(10 * SECOND_MS, 10 * MINUTE_MS), Rhythm(5 * MINUTE_MS, 2 * DAY_MS)],
+        ),
         ("Every 15 Minutes keep 2 days", [Rhythm(15 * MINUTE_MS, 2 * DAY_MS)]),
         (
             "weekly keep 1 year+daily keep 1 month",
@@ -81,8 +87,9 @@ def test_the_example_fits_into_a_tag() -> None:
         ("fortnightly keep 1 year", "'fortnightly keep 1 year' is not a rhythm"),
         ("hourly", "'hourly' is not a rhythm"),
         ("hourly keep 7", "'hourly keep 7' is not a rhythm"),
-        ("every 1 minute keep 1 day", "more often than every 5 minutes"),
-        ("every 0 hours keep 1 day", "more often than every 5 minutes"),
+        ("every 0.5 seconds keep 1 day", "'every 0.5 seconds keep 1 day' is not a rhythm"),
+        ("every 0 seconds keep 1 day", "more often than every second"),
+        ("every second keep 2 hours", "would keep more than 5000 snapshots"),
         ("every 2 years keep 9 years", "less often than once in a year"),
         ("daily keep 1 hour", "keeps none until the next one is taken"),
         ("every 5 minutes keep 1 year", "would keep more than 5000 snapshots"),
@@ -104,7 +111,7 @@ def test_any_text_is_understood_or_refused(text: str) -> None:
     except InvalidInputException:
         return
     assert rhythms
-    assert all(one.period_ms >= 5 * MINUTE_MS for one in rhythms)
+    assert all(one.period_ms >= SECOND_MS for one in rhythms)
 
 
 @given(RHYTHMS, IDS, st.integers(0, 400 * DAY_MS))
@@ -114,6 +121,7 @@ def test_the_next_is_due_within_the_shortest_period(
     now = START + after
     offset = offset_of(disk_id, rhythms)
     assert 0 <= offset < min(LONGEST_SPREAD_MS, min(one.period_ms for one in rhythms) / 3)
+    assert offset % SECOND_MS == 0
 
     due = next_due(rhythms, now, offset)
 

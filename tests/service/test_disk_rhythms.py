@@ -14,9 +14,19 @@ from mooring.model.automatic.rhythm import DAY_MS, HOUR_MS, MINUTE_MS
 from mooring.model.errors import InvalidInputException
 from mooring.model.extents import BLOCK_SIZE
 from tests.service.test_auto_snapshots import TAG, add_on, autos, dates, held_dates, live, world
+from tests.service.test_named_snapshots import ask
 from tests.service.world import ZONE, World
 
 __all__ = ["world"]
+
+
+def seconds(world: World, count: int) -> None:
+    """Let time pass second by second; what the schedule begins is done at once."""
+    schedule = Schedule(world.backend, [])
+    for _ in range(count):
+        world.clock.advance(1)
+        schedule.look()
+        world.runner.drain()
 
 
 def test_a_tag_gives_a_disk_rhythms(world: World) -> None:
@@ -39,7 +49,7 @@ def test_a_tag_gives_a_disk_rhythms(world: World) -> None:
     assert newest["date"] == datetime.fromtimestamp(newest["createdAt"] / 1000, UTC).strftime(
         "%Y-%m-%dT%H:%M"
     )
-    with pytest.raises(InvalidInputException, match="Give the minute"):
+    with pytest.raises(InvalidInputException, match="Give more of the moment: the newest is"):
         world.call("DeleteAutoSnapshot", resourceName="data", date=newest["date"][:10])
     world.call("DeleteAutoSnapshot", resourceName="data", date=newest["date"])
     assert newest["date"] not in dates(world)
@@ -73,6 +83,52 @@ def test_a_disk_is_restored_to_the_minute(world: World) -> None:
         )
         world.settle()
         assert world.read(world.disk_id(name), 0, BLOCK_SIZE) == data
+
+
+def test_a_disk_is_restored_to_the_second(world: World) -> None:
+    disk_id = world.disk(tags=[{"key": TAG, "value": "every 10 seconds keep 10 minutes"}])
+    contents = []
+    for _ in range(15):
+        data = os.urandom(BLOCK_SIZE)
+        world.write(disk_id, 0, data)
+        seconds(world, 10)
+        contents.append(data)
+    found = dict(zip(reversed(dates(world)), contents, strict=True))
+    assert all(len(date) == len("2026-11-24T00:00:10") for date in found)
+
+    names = iter(range(100))
+
+    def restored(date: str) -> bytes:
+        name = f"r{next(names)}"
+        world.call(
+            "CreateDiskFromSnapshot",
+            diskName=name,
+            sourceDiskName="data",
+            restoreDate=date,
+            availabilityZone=ZONE,
+            sizeInGb=8,
+        )
+        world.settle()
+        return world.read(world.disk_id(name), 0, BLOCK_SIZE)
+
+    assert [restored(date) for date in found] == contents
+    # Less of the moment means the newest; a name after an @, and a deletion, must mean one.
+    oldest, *others = found
+    minute = oldest[:16]
+    of_minute = [date for date in found if date.startswith(minute)]
+    assert restored(minute) == found[of_minute[-1]]
+    for date in (minute, "2026-11-24"):
+        with pytest.raises(InvalidInputException, match=r"the newest is 2026-11-24T00:0\d:\d\d\."):
+            world.call("DeleteAutoSnapshot", resourceName="data", date=date)
+        with pytest.raises(InvalidInputException, match="can be any of"):
+            ask(world, "snapshot", diskSnapshotName=f"data@{date}")
+    for date in of_minute[1:]:
+        world.call("DeleteAutoSnapshot", resourceName="data", date=date)
+    # The last one of its minute is named by that; the longer name is right as well.
+    assert dates(world)[-1] == minute
+    assert restored(oldest) == restored(minute) == found[oldest]
+    world.call("DeleteAutoSnapshot", resourceName="data", date=oldest)
+    assert dates(world)[-1] == others[len(of_minute) - 1]
 
 
 def test_manual_ones_are_not_held_up_by_rhythms(world: World) -> None:

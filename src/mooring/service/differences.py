@@ -35,7 +35,8 @@ DIFFERENCES: dict[str, str] = {
     "CreateInstancesFromSnapshot": "Disks are usable immediately. Without `attachedDiskMapping` "
     "they are named after the new instance and the old disk. If one cannot be made, nothing of its "
     "instance remains.",
-    "DeleteAutoSnapshot": "If a day has several, name one by the minute: `2026-11-24T12:15`.",
+    "DeleteAutoSnapshot": "If a day has several, name one by more of its moment: "
+    "`2026-11-24T12:15`, or `2026-11-24T12:15:10`.",
     "DeleteDisk": "Refused without `forceDeleteAddOns` while the disk has the add-on, or the tag "
     "`mooring:snapshots`.",
     "DeleteInstance": "Its disks are detached and kept, as on the real service. Refused without "

@@ -340,7 +340,8 @@ MEMBERS: dict[str, str] = {
     "pageToken": "The page to show: nextPageToken of the previous page.",
     "resourceArn": "The resource's ARN. The name is enough.",
     "resourceName": "The name of the disk, snapshot or instance.",
-    "restoreDate": "The day of the automatic snapshot to use, as YYYY-MM-DD.",
+    "restoreDate": "The date of the automatic snapshot to use, as get-auto-snapshots lists it; "
+    "of a day alone, the newest.",
     "sizeInGb": "The size in GB: 8 to 16384.",
     "snapshotTimeOfDay": "The full hour in UTC, such as 06:00.",
     "sourceSnapshotName": "The name of the snapshot, of a disk or of an instance.",

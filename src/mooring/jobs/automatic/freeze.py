@@ -4,7 +4,7 @@
              undo: take the snapshot back
 
 Killed at any moment, the job goes on: what is frozen already is not frozen again. What cannot be
-frozen is tried again in five minutes; so it is when other disks are attached by then than the
+frozen is tried again within five minutes; so it is when other disks are attached by then than the
 instance had, for a snapshot of some of them is none of it.
 """
 
@@ -54,9 +54,10 @@ def failed(transaction: Transaction, job: Job) -> None:
         return
     outcomes.not_taken(transaction, whole, job)
     recording.take_back(transaction, whole)
-    source = AutoSource(job.given(Freeze).source)
-    again = job.created_ms + rules.RETRY_MS
-    transaction.auto_runs.move(whole.resource_id, source, again)
+    run = transaction.auto_runs.find(whole.resource_id, AutoSource(job.given(Freeze).source))
+    if run is not None:
+        again = job.created_ms + rules.retry_ms(run)
+        transaction.auto_runs.move(run.resource_id, run.source, again)
 
 
 def _freeze(work: Work, whole: Snapshot) -> Frozen | None:

@@ -8,6 +8,7 @@ from mooring.model.automatic.rhythm import (
     DAY_MS,
     HOUR_MS,
     MINUTE_MS,
+    SECOND_MS,
     WEEK_MS,
     offset_of,
     parse_rhythms,
@@ -19,12 +20,13 @@ from mooring.model.operation import ResourceType
 KEPT_FAILURES = 7
 """Failures that are kept of each resource and source; the oldest makes room."""
 
-GRACE_MS = 15 * MINUTE_MS
-"""So much later than wanted nobody is told yet."""
+LONGEST_GRACE_MS = 15 * MINUTE_MS
+"""So much later than wanted nobody is told yet; of frequent rhythms less."""
 
 NOT_LOOKED = "no server ran when it was due, or its host slept"
 
 _UNITS = ((WEEK_MS, "week"), (DAY_MS, "day"), (HOUR_MS, "hour"), (MINUTE_MS, "minute"))
+_PERIODS = (*_UNITS, (SECOND_MS, "second"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +66,11 @@ class AutoHealth:
     failing_ms: int | None
 
     @property
+    def grace_ms(self) -> int:
+        """So much later than wanted nobody is told yet."""
+        return min(LONGEST_GRACE_MS, 3 * self.period_ms + MINUTE_MS)
+
+    @property
     def due_ms(self) -> int:
         """When the one was due, or is, that is wanted next: in the past while it fails."""
         return self.next_ms if self.failing_ms is None else min(self.failing_ms, self.next_ms)
@@ -71,8 +78,8 @@ class AutoHealth:
     def is_well(self, now_ms: int) -> bool:
         """Whether what is there is what is wanted."""
         known = max(self.newest_ms or 0, self.since_ms)
-        late = known > 0 and now_ms - known > 2 * self.period_ms + GRACE_MS
-        return not (self.failing_ms is not None or late or self.next_ms + GRACE_MS < now_ms)
+        late = known > 0 and now_ms - known > 2 * self.period_ms + self.grace_ms
+        return not (self.failing_ms is not None or late or self.next_ms + self.grace_ms < now_ms)
 
     def sentence(self, now_ms: int) -> str:
         """What is there, what is wanted, and the last failure."""
@@ -82,7 +89,7 @@ class AutoHealth:
             newest = name_of(self.name, self.newest_ms)
             text = f"the newest automatic snapshot, {newest}, is {age} old"
         text += f", wanted {every(self.period_ms)}"
-        if self.next_ms + GRACE_MS < now_ms:
+        if self.next_ms + self.grace_ms < now_ms:
             text += f"; the next is due since {minute(self.next_ms)}"
         if self.failure is not None:
             tries = f" ({self.failure.attempts} tries)" if self.failure.attempts > 1 else ""
@@ -131,11 +138,9 @@ def missed(run: AutoRun, now_ms: int, looked_ms: int | None) -> list[int]:
 
 def every(period_ms: int) -> str:
     """A period in words, such as `every day` or `every 15 minutes`."""
-    for unit, word in _UNITS:
-        if period_ms % unit == 0:
-            count = period_ms // unit
-            return f"every {word}" if count == 1 else f"every {counted(count, word)}"
-    return f"every {counted(period_ms // 1000, 'second')}"
+    unit, word = next(one for one in _PERIODS if period_ms % one[0] == 0)
+    count = period_ms // unit
+    return f"every {word}" if count == 1 else f"every {counted(count, word)}"
 
 
 def span(length_ms: int) -> str:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from mooring.model.counts import counted
 from mooring.model.errors import InvalidInputException, NotFoundException
+from mooring.model.names import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,10 +30,8 @@ if TYPE_CHECKING:
 
 LATEST, TODAY, YESTERDAY = "latest", "today", "yesterday"
 
-_WHEN = (
-    rf"{LATEST}|{TODAY}|{YESTERDAY}"
-    r"|[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{3})?)?)?"
-)
+_DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{3})?)?)?"
+_WHEN = rf"{LATEST}|{TODAY}|{YESTERDAY}|{_DATE}"
 _NAME = re.compile(rf"([^@:/]+)@({_WHEN})(?:/([^@:/]+))?", re.ASCII)
 _PLACE = re.compile(rf"([^@:/]+@(?:{_WHEN})(?:/[^@:/]+)?)(?::(.*))?", re.ASCII | re.DOTALL)
 _SHOWN = 6
@@ -62,7 +61,7 @@ def read_auto_name(text: str) -> AutoName | None:
             "comes latest, today, yesterday, a day such as 2026-11-26, or more of the moment, "
             "such as 2026-11-26T14:51 or 2026-11-26T14:51:18.787, in UTC."
         )
-    if found[2] not in (LATEST, TODAY, YESTERDAY) and not is_moment(found[2]):
+    if found[2] not in (LATEST, TODAY, YESTERDAY) and not _is_moment(found[2]):
         raise InvalidInputException(
             f"{text[:80]} is not the name of an automatic snapshot: {found[2]} is no date"
             f"{' and time' if 'T' in found[2] else ''}."
@@ -137,7 +136,23 @@ def _listed(name: AutoName, stamps: list[str]) -> str:
     return ", ".join(newest) + (", ..." if len(stamps) > _SHOWN else "")
 
 
-def is_moment(text: str) -> bool:
+def check_date(text: str) -> str:
+    """Return a day, or more of a moment, that names automatic snapshots in Lightsail's operations.
+
+    The same dates as after an @. Raises InvalidInputException.
+    """
+    if not re.fullmatch(_DATE, text):
+        raise InvalidInputException(
+            f"The date {shown(text)} is not valid. It must be in the form YYYY-MM-DD, or more of "
+            "the moment in UTC, such as 2026-11-26T14:51 or 2026-11-26T14:51:18; "
+            "get-auto-snapshots lists them."
+        )
+    if not _is_moment(text):
+        raise InvalidInputException(f"The date {text} is not valid: there is no such day or time.")
+    return text
+
+
+def _is_moment(text: str) -> bool:
     """Whether there is such a day, or such a time of one: the calendar has no 2026-13-45."""
     from datetime import datetime
 

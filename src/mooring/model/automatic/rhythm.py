@@ -1,6 +1,6 @@
 """Rhythms of automatic snapshots: how often, how long kept, what is deleted.
 
-    every 15 minutes keep 2 days / hourly keep 2 weeks / daily keep 1 year
+    every 10 seconds keep 10 minutes / every 15 minutes keep 2 days / daily keep 1 year
 
 Time is cut into pieces of a rhythm's period, counted from 1970 (weeks from a Monday) and moved by
 an offset that differs from resource to resource. A rhythm promises the first snapshot of each
@@ -25,12 +25,13 @@ RHYTHMS_TAG = "mooring:snapshots"
 NO_RHYTHMS = "none"
 """What the tag says where the rhythms of the configuration shall not be followed."""
 
-MINUTE_MS = 60_000
+SECOND_MS = 1000
+MINUTE_MS = 60 * SECOND_MS
 HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
 WEEK_MS = 7 * DAY_MS
 
-MIN_PERIOD_MS = 5 * MINUTE_MS
+MIN_PERIOD_MS = SECOND_MS
 MAX_RHYTHMS = 8
 MAX_KEPT = 5000
 """Snapshots that one rhythm may keep of one resource."""
@@ -39,6 +40,7 @@ LONGEST_SPREAD_MS = 40 * MINUTE_MS
 """How far the snapshots of different resources are spread, at most."""
 
 _UNITS = {
+    "second": SECOND_MS,
     "minute": MINUTE_MS,
     "hour": HOUR_MS,
     "day": DAY_MS,
@@ -47,9 +49,10 @@ _UNITS = {
     "year": 365 * DAY_MS,
 }
 _ADVERBS = {"hourly": HOUR_MS, "daily": DAY_MS, "weekly": WEEK_MS}
-_NUMBERED = r"(\d{1,6}) *(minute|hour|day|week|month|year)s?"
+_NUMBERED = r"(\d{1,6}) *(second|minute|hour|day|week|month|year)s?"
 _RHYTHM = re.compile(
-    rf"(?:(hourly|daily|weekly)|every +(?:{_NUMBERED}|(minute|hour|day|week))) +keep +{_NUMBERED}"
+    rf"(?:(hourly|daily|weekly)|every +(?:{_NUMBERED}|(second|minute|hour|day|week)))"
+    rf" +keep +{_NUMBERED}"
 )
 _SEPARATOR = re.compile(r" *[/,+;] *")
 _MONDAY_MS = 4 * DAY_MS
@@ -104,10 +107,11 @@ def tagged(tags: Mapping[str, str | None]) -> str | None:
 def offset_of(resource_id: str, rhythms: Sequence[Rhythm] = ()) -> int:
     """By how many milliseconds the snapshots of this resource come later than others'.
 
-    Alike for all its rhythms, so that one snapshot serves several; at most a third of a period.
+    Alike for all its rhythms, so that one snapshot serves several; whole seconds, at most a third
+    of a period.
     """
     longest = min([LONGEST_SPREAD_MS, *(one.period_ms // 3 for one in rhythms)])
-    return zlib.crc32(resource_id.encode()) % (longest // 1000) * 1000
+    return zlib.crc32(resource_id.encode()) % max(1, longest // SECOND_MS) * SECOND_MS
 
 
 def next_due(rhythms: Sequence[Rhythm], time_ms: int, offset_ms: int) -> int:
@@ -141,8 +145,7 @@ def _parse_one(text: str, part: str) -> Rhythm:
     period = _ADVERBS[adverb] if adverb else int(count or 1) * _UNITS[unit or single]
     keep = int(keep_count) * _UNITS[keep_unit]
     if period < MIN_PERIOD_MS:
-        least = MIN_PERIOD_MS // MINUTE_MS
-        raise _wrong(text, f"{part!r} is more often than every {counted(least, 'minute')}")
+        raise _wrong(text, f"{part!r} is more often than every second")
     if period > _UNITS["year"]:
         raise _wrong(text, f"{part!r} is less often than once in a year")
     if keep < period:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from mooring.model.automatic.moment import is_moment
 from mooring.model.automatic.rhythm import (
     DAY_MS,
     HOUR_MS,
@@ -26,10 +27,12 @@ NOTICE_MS = 30 * MINUTE_MS
 """A new time of day that is not farther away than this takes effect on the next day."""
 
 RETRY_MS = 5 * MINUTE_MS
-"""When what could not be frozen is tried again."""
+"""When what could not be frozen is tried again: the latest."""
+
+SOONEST_RETRY_MS = MINUTE_MS
+"""The same for rhythms that are more frequent than that."""
 
 _TIME = re.compile(r"([01][0-9]|2[0-3]):00", re.ASCII)
-_MOMENT = re.compile(r"(\d{4}-\d{2}-\d{2})(T\d{2}:\d{2})?", re.ASCII)
 
 _DEFAULT_HOURS = {
     "us-east-1": 6,
@@ -139,6 +142,13 @@ def next_run(run: AutoRun, now_ms: int) -> int:
     return now_ms - (now_ms - offset) % DAY_MS + DAY_MS
 
 
+def retry_ms(run: AutoRun) -> int:
+    """How long after a freeze that failed the next one is tried."""
+    if run.source is AutoSource.ADD_ON:
+        return RETRY_MS
+    return min(RETRY_MS, max(SOONEST_RETRY_MS, parse_rhythms(run.policy)[0].period_ms))
+
+
 def day(time_ms: int) -> str:
     """The date in UTC, as YYYY-MM-DD."""
     return _utc(time_ms).strftime("%Y-%m-%d")
@@ -149,9 +159,25 @@ def minute(time_ms: int) -> str:
     return _utc(time_ms).strftime("%Y-%m-%dT%H:%M")
 
 
+def second(time_ms: int) -> str:
+    """The date and the second in UTC, as YYYY-MM-DDTHH:MM:SS."""
+    return _utc(time_ms).strftime("%Y-%m-%dT%H:%M:%S")
+
+
 def stamp(time_ms: int) -> str:
     """The whole moment in UTC, as YYYY-MM-DDTHH:MM:SS.mmm."""
-    return f"{_utc(time_ms).strftime('%Y-%m-%dT%H:%M:%S')}.{time_ms % 1000:03}"
+    return f"{second(time_ms)}.{time_ms % 1000:03}"
+
+
+def dates(moments: Collection[int]) -> dict[int, str]:
+    """What names each of these moments among them: its minute; its second, where several are of
+    that minute; all of it, where several are of that second."""
+    found: dict[int, str] = {}
+    for spell in (stamp, second, minute):
+        spelled = {moment: spell(moment) for moment in moments}
+        times = Counter(spelled.values())
+        found |= {moment: text for moment, text in spelled.items() if times[text] == 1}
+    return found
 
 
 def name_of(resource_name: str, time_ms: int) -> str:
@@ -163,18 +189,6 @@ def name_as_manual(resource_name: str, time_ms: int) -> str:
     """The name of an automatic snapshot that becomes a manual one: without @ and colons."""
     ending = f"-auto-{stamp(time_ms).replace(':', '-')}"
     return resource_name[: MAX_NAME_LENGTH - len(ending)] + ending
-
-
-def check_moment(text: str) -> str:
-    """Return a day or a minute that names automatic snapshots, or raise InvalidInputException."""
-    if not _MOMENT.fullmatch(text):
-        raise InvalidInputException(
-            f"The date {shown(text)} is not valid. It must be in the form YYYY-MM-DD, or "
-            "YYYY-MM-DDTHH:MM if a day has several; get-auto-snapshots lists them."
-        )
-    if not is_moment(text):
-        raise InvalidInputException(f"The date {text} is not valid: there is no such day or time.")
-    return text
 
 
 def _utc(time_ms: int) -> datetime:

@@ -10,6 +10,7 @@ from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
 from mooring.model.automatic import rules
 from mooring.model.automatic.health import AutoFailure
+from mooring.model.automatic.moment import check_date
 from mooring.model.automatic.rules import AutoSource
 from mooring.model.counts import counted
 from mooring.model.errors import (
@@ -37,8 +38,10 @@ def get_auto_snapshots(backend: Backend, call: Call) -> Result:
         found = transaction.automatic_of(resource.id)
         sources = [run.source for run in transaction.auto_runs.of(resource.id)]
         failures = transaction.auto_failures.of(resource.id, *sources)
-    views = [_view(one) for one in found]
-    views += [_view_of_failure(one) for one in failures if not _is_shown(one, found)]
+    failures = [one for one in failures if not _is_shown(one, found)]
+    date_of = _Dates(found, failures)
+    views = [_view(one, date_of) for one in found]
+    views += [_view_of_failure(one, date_of) for one in failures]
     views.sort(key=lambda view: view["createdAt"], reverse=True)
     return {
         "resourceName": resource.name,
@@ -48,8 +51,8 @@ def get_auto_snapshots(backend: Backend, call: Call) -> Result:
 
 
 def delete_auto_snapshot(backend: Backend, call: Call) -> Result:
-    """DeleteAutoSnapshot: named by its date; by the minute, where a day has several."""
-    date = rules.check_moment(call.params["date"])
+    """DeleteAutoSnapshot: named by its date, or more of its moment where a day has several."""
+    date = check_date(call.params["date"])
     with backend.catalog.write() as transaction:
         resource = find_bearer(transaction, call.region, call.params["resourceName"])
         taken = transaction.automatic_of(resource.id)
@@ -57,16 +60,17 @@ def delete_auto_snapshot(backend: Backend, call: Call) -> Result:
         failures = [
             one
             for one in transaction.auto_failures.of(resource.id, *AutoSource)
-            if rules.minute(one.first_ms).startswith(date)
+            if rules.stamp(one.first_ms).startswith(date)
         ]
         if not found and not failures:
             raise _none_of(resource.name, date)
-        exact = [one for one in found if _date_of(one) == date]
-        found = exact or found
+        date_of = _Dates(taken, failures)
+        found = [one for one in found if date_of(one.auto, one.created_ms) == date] or found
         if len(found) > 1:
             raise InvalidInputException(
                 f"{counted(len(found), 'automatic snapshot')} of {resource.name} are from {date}. "
-                f"Give the minute, too: the newest is {rules.minute(found[-1].created_ms)}."
+                "Give more of the moment: the newest is "
+                f"{date_of(found[-1].auto, found[-1].created_ms)}."
             )
         for snapshot in found:
             if not snapshot.frozen:
@@ -128,7 +132,7 @@ def _chosen(taken: Sequence[Taken], name: str, params: Params) -> Taken:
             "Give either restoreDate or useLatestRestorableAutoSnapshot, "
             f"to choose an automatic snapshot of {name}."
         )
-    wanted = rules.check_moment(date) if date else None
+    wanted = check_date(date) if date else None
     found = [one for one in taken if one.is_stored and (wanted is None or _is_of(one, wanted))]
     if not found:
         raise _none_of(name, wanted)
@@ -162,20 +166,33 @@ def check_none_pending(resource: Disk | Instance, taken: Iterable[Snapshot]) -> 
             )
 
 
-def _view(snapshot: Snapshot) -> View:
+class _Dates:
+    """What names automatic snapshots of one resource, and failures: a day of the add-on's, else as
+    much of the moment as tells it from all others."""
+
+    def __init__(self, taken: Iterable[Snapshot], failures: Iterable[AutoFailure]) -> None:
+        moments = {one.created_ms for one in taken if one.auto is not AutoSource.ADD_ON}
+        moments |= {one.first_ms for one in failures if one.source is not AutoSource.ADD_ON}
+        self._spelled = rules.dates(moments)
+
+    def __call__(self, source: AutoSource | None, time_ms: int) -> str:
+        return rules.day(time_ms) if source is AutoSource.ADD_ON else self._spelled[time_ms]
+
+
+def _view(snapshot: Snapshot, date_of: _Dates) -> View:
     status = "InProgress" if snapshot.is_pending else "Success" if snapshot.is_stored else "Failed"
     parts = snapshot.parts if isinstance(snapshot, InstanceSnapshot) else ()
     return {
-        "date": _date_of(snapshot),
+        "date": date_of(snapshot.auto, snapshot.created_ms),
         "createdAt": snapshot.created_ms,
         "status": status,
         "fromAttachedDisks": [{"path": part.disk_path, "sizeInGb": part.size_gb} for part in parts],
     }
 
 
-def _view_of_failure(failure: AutoFailure) -> View:
+def _view_of_failure(failure: AutoFailure, date_of: _Dates) -> View:
     return {
-        "date": _date(failure.source, failure.first_ms),
+        "date": date_of(failure.source, failure.first_ms),
         "createdAt": failure.first_ms,
         "status": "Failed",
         "fromAttachedDisks": [],
@@ -184,27 +201,21 @@ def _view_of_failure(failure: AutoFailure) -> View:
 
 def _is_shown(failure: AutoFailure, taken: Iterable[Snapshot]) -> bool:
     """Whether a snapshot that could not be stored, or is tried anew, stands for the failure."""
-    date = _date(failure.source, failure.first_ms)
     return any(
         one.auto is failure.source
-        and (failure.first_ms <= one.created_ms <= failure.last_ms or _date_of(one) == date)
+        and (
+            failure.first_ms <= one.created_ms <= failure.last_ms
+            or (
+                one.auto is AutoSource.ADD_ON
+                and rules.day(one.created_ms) == rules.day(failure.first_ms)
+            )
+        )
         for one in taken
     )
 
 
-def _date_of(snapshot: Snapshot) -> str:
-    return _date(snapshot.auto, snapshot.created_ms)
-
-
-def _date(source: AutoSource | None, time_ms: int) -> str:
-    """What names an automatic snapshot: its day, or its minute if there may be more of a day."""
-    if source is AutoSource.ADD_ON:
-        return rules.day(time_ms)
-    return rules.minute(time_ms)
-
-
 def _is_of(snapshot: Snapshot, moment: str) -> bool:
-    return rules.minute(snapshot.created_ms).startswith(moment)
+    return rules.stamp(snapshot.created_ms).startswith(moment)
 
 
 def _none_of(name: str, moment: str | None) -> NotFoundException:
