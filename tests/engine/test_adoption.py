@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -259,3 +260,27 @@ def test_moved_directory_names_the_daemon_that_holds_the_disk(
         assert moved.client(instance, export).read(0, MIB) == noise(1, MIB)
     finally:
         (moved or before).close()
+
+
+def test_what_cleans_tmp_spares_a_daemons_files(run_dir: Path, tmp_path: Path) -> None:
+    """Without its pid file a daemon would not be found again by the next server."""
+    place = run_dir / "tmp"
+    place.mkdir()
+    place.chmod(0o1777)
+    harness = QemuHarness(tmp_path / "data", place / "mine" / "run")
+    instance, _ = attached(harness, SIZE)
+    harness.qemu.close()
+
+    def clean() -> None:
+        # As systemd-tmpfiles does before it looks into a directory.
+        folder = os.open(place / "mine", os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        finally:
+            os.close(folder)
+
+    with pytest.raises(BlockingIOError):
+        clean()
+    harness.kill_daemon(instance)
+    clean()
+    harness.close()

@@ -156,7 +156,11 @@ class FuseDevices:
         }
         command = [PROGRAM, "--daemonize", "--pidfile", str(folder / "pid")]
         command += ["--blockdev", json.dumps(node), "--export", json.dumps(export)]
-        with (folder / "log").open("wb") as log, _as_io_flusher():
+        with (
+            (folder / "log").open("wb") as log,
+            _as_io_flusher(),
+            lasting_process.kept_from_cleaning(folder) as locks,
+        ):
             try:
                 # It returns when the file is there. What it starts keeps no pipe of ours.
                 done = subprocess.run(
@@ -165,6 +169,7 @@ class FuseDevices:
                     stdout=log,
                     stderr=log,
                     cwd="/",
+                    pass_fds=locks,
                     timeout=_START_SECONDS,
                     check=False,
                 )

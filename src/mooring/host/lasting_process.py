@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import select
 import signal
+import stat
 import subprocess
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -73,21 +75,45 @@ class LastingProcess:
             signal.pidfd_send_signal(self.pidfd, number)
 
 
-def start(command: Sequence[str], log: IO[bytes], pass_fds: Collection[int] = ()) -> None:
+def start(
+    command: Sequence[str], folder: Path, log: IO[bytes], pass_fds: Collection[int] = ()
+) -> None:
     """Start a program that runs on when this process has ended; what it says goes to `log`.
 
-    Nobody's child here, it is out of reach of a terminal's signals. Raises OSError,
-    subprocess.CalledProcessError.
+    Nobody's child here, it is out of reach of a terminal's signals, and `folder`, which has its
+    files, out of reach of what cleans /tmp. Raises OSError, subprocess.CalledProcessError.
     """
-    subprocess.run(
-        ["setsid", "--fork", *command],
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        cwd="/",
-        pass_fds=pass_fds,
-        check=True,
-    )
+    with kept_from_cleaning(folder) as locks:
+        subprocess.run(
+            ["setsid", "--fork", *command],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            pass_fds=[*pass_fds, *locks],
+            check=True,
+        )
+
+
+@contextlib.contextmanager
+def kept_from_cleaning(folder: Path) -> Iterator[Collection[int]]:
+    """Descriptors that keep the folder's files as long as any process has them open.
+
+    systemd-tmpfiles removes what has been in /tmp for days, so the pid file of a process that
+    holds a disk, but nothing in a directory that is locked. That is to be the first one below the
+    directory that everybody writes to; there is none for most folders.
+    """
+    locks = []
+    for place, above in zip([folder, *folder.parents], folder.parents, strict=False):
+        with contextlib.suppress(OSError):
+            if above.stat().st_mode & stat.S_ISVTX:
+                locks.append(os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+                fcntl.flock(locks[-1], fcntl.LOCK_SH | fcntl.LOCK_NB)
+    try:
+        yield locks
+    finally:
+        for lock in locks:
+            os.close(lock)
 
 
 def find(pid_file: Path, word: Path) -> LastingProcess | None:

@@ -24,6 +24,7 @@ from mooring.engine.qemu.engine import QemuEngine
 from mooring.engine.zones import Engines
 from mooring.host.fuse_devices import FuseDevices
 from mooring.host.interface import Devices
+from mooring.host.lasting_process import kept_from_cleaning
 from mooring.host.memory_devices import MemoryDevices
 from mooring.host.reserve import Reserve
 from mooring.host.room import MIB
@@ -161,6 +162,7 @@ def build_server(settings: Settings, observer: Observer = unobserved) -> Mooring
     reserve.make_way()
     with ExitStack() as opened:
         opened.callback(hold_directory(paths).close)
+        opened.enter_context(kept_from_cleaning(paths.run))
         return _build(settings, paths, observer, reserve, opened)
 
 

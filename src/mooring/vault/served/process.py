@@ -225,7 +225,7 @@ class ServingProcess:
         command = [*self._command, "--lock-fd", str(lock.fileno())]
         with (self.folder / LOG_NAME).open("ab") as log:
             try:
-                lasting_process.start(command, log, (lock.fileno(),))
+                lasting_process.start(command, self.folder, log, (lock.fileno(),))
             except (OSError, subprocess.CalledProcessError) as error:
                 raise StoreError(f"the snapshot server cannot be started: {error}") from error
 

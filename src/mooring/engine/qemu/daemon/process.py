@@ -82,7 +82,7 @@ def spawn(program: str, folder: Path, arguments: Sequence[str]) -> None:
             *arguments,
         ]  # fmt: skip
         try:
-            lasting_process.start(command, log, (qmp.fileno(), nbd.fileno()))
+            lasting_process.start(command, folder, log, (qmp.fileno(), nbd.fileno()))
         except (OSError, subprocess.CalledProcessError) as error:
             raise EngineError(f"the storage daemon could not be started: {error}") from error
 
