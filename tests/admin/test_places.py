@@ -99,6 +99,22 @@ def test_what_is_in_the_way_of_a_directory_is_named(
     assert not Path("nowhere").exists()
 
 
+@pytest.mark.parametrize("place", ["/dev/null/x", "link", "link/x", "file", "file/x"])
+def test_doctor_sees_what_is_in_the_way(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    place: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("link").symlink_to("nowhere")
+    Path("file").touch()
+    assert main(["doctor", "--data", place]) == 2
+    told = capsys.readouterr()
+    assert "is not a directory" in told.err or "is a dangling link" in told.err
+    assert "not there yet" not in told.out
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("more", [16, 48, 96])
 def test_an_address_space_that_is_too_small(more: int, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -56,19 +57,31 @@ def _make(folder: Path, what: str, how: str) -> None:
         if isinstance(error, PermissionError):
             out = "Run it as the server's user, or name another place"
         raise ConfigurationError(
-            f"the {what} {folder} cannot be made: {_why_not(folder, error)}. {out} {how}"
+            f"the {what} {folder} cannot be made: {obstacle(folder) or _refusal(folder, error)}. "
+            f"{out} {how}"
         ) from error
 
 
-def _why_not(folder: Path, error: OSError) -> str:
-    """Which part of its path is in the way, and how."""
-    there = next((one for one in (folder, *folder.parents) if os.path.lexists(one)), folder)
+def obstacle(folder: Path) -> str | None:
+    """What is in the way of a folder that is not there; None if nothing is seen without trying."""
+    there = _nearest(folder)
     if not there.is_dir():
         what = "a dangling link" if there.is_symlink() else "not a directory"
         return f"{there} is {what}"
+    if not os.access(there, os.W_OK | os.X_OK):
+        return f"{there} does not let this user create anything in it ({os.strerror(errno.EACCES)})"
+    return None
+
+
+def _refusal(folder: Path, error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
-        return f"{there} belongs to the kernel, which allows no directories in it"
-    return f"{there} does not let this user create anything in it ({error.strerror})"
+        return f"{_nearest(folder)} belongs to the kernel, which allows no directories in it"
+    return f"{_nearest(folder)} does not let this user create anything in it ({error.strerror})"
+
+
+def _nearest(folder: Path) -> Path:
+    """What there is of its path."""
+    return next((one for one in (folder, *folder.parents) if os.path.lexists(one)), folder)
 
 
 def hold_directory(paths: Paths) -> IO[str]:

@@ -26,7 +26,7 @@ from mooring.service.absence import absent_places
 from mooring.service.context import Context
 from mooring.service.own.automatic import automatic
 from mooring.service.own.disks import disks
-from mooring.wiring.data_directory import run_place
+from mooring.wiring.data_directory import obstacle, run_place
 from mooring.wiring.file_systems import COPY_OF, file_systems
 from mooring.wiring.server import Mooring, build_server
 
@@ -62,11 +62,11 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     if settings.engine.kind == "qemu" and (text := _trims()):
         yield Finding(True, text)
     paths = Paths(settings.data_directory)
-    if not paths.data.exists():
+    if not paths.data.is_dir():
+        if (problem := obstacle(paths.data)) is not None:
+            raise ConfigurationError(f"{problem}: name another place with --data")
         yield Finding(True, f"{paths.data}: not there yet; `mooringd serve` creates it")
         return
-    if not paths.data.is_dir():
-        raise ConfigurationError(f"{paths.data} is not a directory: name another place with --data")
     yield from _rooms(settings)
     yield Finding(os.access(paths.data, os.W_OK), f"{paths.data}: this user can write there")
     for found in catalog_findings(settings):
