@@ -13,7 +13,13 @@ from pathlib import Path
 import pytest
 
 from mooring.model.clock import ManualClock, SystemClock
-from mooring.model.errors import DamageError, DiskFullError, SnapshotNotInVaultError, VaultError
+from mooring.model.errors import (
+    DamageError,
+    DiskFullError,
+    SnapshotNotInVaultError,
+    VaultAwayError,
+    VaultError,
+)
 from mooring.model.extents import BLOCK_SIZE
 from mooring.vault.claims.margins import MARGINS
 from mooring.vault.store.directory import DirectoryStore
@@ -218,6 +224,28 @@ def test_tombstones_go_after_some_minutes(
     vault.collect()
 
     assert list(memory.objects) == ["vault"]
+
+
+def test_a_vault_that_is_away_for_a_moment_has_no_fewer_snapshots(
+    vault: Vault, memory: MemoryStore, clock: ManualClock
+) -> None:
+    """Where its roots were to be listed, there was only the empty directory of its mount."""
+    disk = fill(vault, "a")
+    found = dict(memory.objects)
+
+    def away(operation: str, name: str) -> None:
+        if (operation, name) == ("names", "roots/"):
+            memory.objects.clear()
+        elif operation == "tail":
+            memory.objects.update(found)
+
+    with (
+        Vault.create_or_open(InterruptedStore(memory, away), clock) as collecting,
+        pytest.raises(VaultAwayError),
+    ):
+        collecting.collect()
+    memory.objects.update(found)
+    check_all(vault, {"a": disk})
 
 
 def test_a_full_disk_can_be_emptied(vault: Vault, memory: MemoryStore, clock: ManualClock) -> None:

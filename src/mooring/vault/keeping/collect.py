@@ -222,11 +222,10 @@ class Collector:
         return claims
 
     def _roots(self) -> Iterable[Root]:
-        for name in self._store.names(ROOTS):
+        for snapshot_id in self._known_roots.ids():
             # One that vanishes meanwhile is a snapshot deleted meanwhile.
             with suppress(ObjectNotFoundError):
-                data = self._store.get(name)
-                yield self._readable(data, name.removeprefix(ROOTS))
+                yield self._readable(self._store.get(ROOTS + snapshot_id), snapshot_id)
 
     def _newly_deleted(self, buried: set[str]) -> Iterable[Root]:
         for name in self._store.names(DELETED):
