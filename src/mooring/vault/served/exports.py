@@ -10,6 +10,7 @@ from concurrent.futures import Executor
 from contextlib import suppress
 from functools import partial
 from typing import TypeVar
+from weakref import WeakSet
 
 from mooring.model.clock import Clock
 from mooring.model.errors import (
@@ -67,13 +68,13 @@ class SnapshotExports:
         self._clock = clock
         self._grants = grants
         self._patience = patience
-        self._open: set[CheckedExport | GrantedExport] = set()
+        # Weak, for a connection that broke while it began closes nothing.
+        self._open: WeakSet[CheckedExport | GrantedExport] = WeakSet()
 
     @property
     def readers(self) -> int:
         """How many connections may read; one whose grant has ended may not, and never again."""
-        self._open = {one for one in self._open if one.may_read}
-        return len(self._open)
+        return sum(one.may_read for one in self._open)
 
     def granted_only(self) -> GrantedExports:
         """The same, but only what somebody has been allowed to read, by the name of the grant."""
