@@ -12,6 +12,7 @@ import pytest
 from mooring.admin.main import main
 from mooring.admin.vaults.diff import diff
 from mooring.admin.vaults.export import export
+from mooring.admin.vaults.verify import verify
 from mooring.config.settings import Settings
 from mooring.jobs.automatic.due import take_due
 from mooring.model.errors import ConfigurationError, StoreError
@@ -149,6 +150,10 @@ def test_automatic_ones_go_by_their_disk_and_moment(
         assert json.loads(capsys.readouterr().out)["snapshot"]["name"] == name
     assert diff(made, snapshot="data@latest", since=older, region=None) == 0
     assert json.loads(capsys.readouterr().out)["since"]["name"] == older
+    assert verify(made, snapshot="data@latest") == 0
+    assert "1 snapshot, all data read back" in capsys.readouterr().out
+    with pytest.raises(ConfigurationError, match="no vault has a snapshot data@1999"):
+        verify(made, snapshot="data@1999-12-31")
     for wrong, told in {
         "data@1999-12-31": f"The newest: {newer}",
         "data@monday": "latest, today, yesterday",

@@ -41,6 +41,19 @@ def test_wait_disk_snapshot_completed(mooring: Run, server: RecordingServer) -> 
     assert len(server.requests) == 5
 
 
+def test_wait_for_an_automatic_snapshot(mooring: Run, server: RecordingServer) -> None:
+    scripted(
+        server,
+        {"state": "pending", "progress": 10},
+        {"changedBytes": 5},
+        {"state": "completed", "progress": 100},
+    )
+    result = mooring("wait", "disk-snapshot-completed", "--disk-snapshot-name", "D@latest")
+
+    assert result == (0, "", "")
+    assert server.requests[0].path == "/mooring/snapshot?diskSnapshotName=D%40latest"
+
+
 def test_an_export_is_waited_for(mooring: Run, server: RecordingServer) -> None:
     record = {"id": "o1", "resourceName": "E", "resourceType": "ExportSnapshotRecord"}
     started = {"operations": [{**record, "status": "Started"}]}

@@ -134,7 +134,11 @@ def operation_state(operation: Any) -> State:
 
 def snapshot_state(client: Client, name: str) -> State:
     """The state of a snapshot. Raises CommandError if it failed."""
-    snapshot = show(client, "GetDiskSnapshot", diskSnapshotName=name)["diskSnapshot"]
+    if "@" in name:
+        # The operations of Lightsail show no automatic ones.
+        snapshot = client.ask("snapshot", {"diskSnapshotName": name}, "the snapshot", ("state",))
+    else:
+        snapshot = show(client, "GetDiskSnapshot", diskSnapshotName=name)["diskSnapshot"]
     return _stored(
         snapshot, name, "completed", lambda: _bytes(client, "snapshot", diskSnapshotName=name)
     )

@@ -69,10 +69,7 @@ def find_snapshot(vaults: Iterable[tuple[str, Vault]], wanted: str) -> tuple[Vau
 
     Raises ConfigurationError if there is not just one.
     """
-    roots = [(place, vault, root) for place, vault in vaults for root in vault.readable_roots()[0]]
-    found = [one for one in roots if wanted in (one[2].id, one[2].info.name)]
-    if not found and "@" in wanted:
-        found = _automatic(roots, wanted)
+    found = find_all(vaults, wanted)
     if not found:
         raise ConfigurationError(
             f"no vault has a snapshot {wanted}: `mooringd usage` lists all snapshots"
@@ -85,6 +82,13 @@ def find_snapshot(vaults: Iterable[tuple[str, Vault]], wanted: str) -> tuple[Vau
             f"there are several snapshots {wanted}: name one by id ({which}){region}"
         )
     return found[0][1], found[0][2]
+
+
+def find_all(vaults: Iterable[tuple[str, Vault]], wanted: str) -> list[Found]:
+    """All the snapshots of that name or id. Raises ConfigurationError if it can be none's."""
+    roots = [(place, vault, root) for place, vault in vaults for root in vault.readable_roots()[0]]
+    found = [one for one in roots if wanted in (one[2].id, one[2].info.name)]
+    return found or (_automatic(roots, wanted) if "@" in wanted else [])
 
 
 def _automatic(roots: Iterable[Found], wanted: str) -> list[Found]:

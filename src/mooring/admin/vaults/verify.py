@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from functools import partial
 
 from mooring.admin.amounts import amount
-from mooring.admin.vaults.chosen import nothing_there, opened, regions
+from mooring.admin.vaults.chosen import find_all, nothing_there, opened, regions
 from mooring.admin.vaults.roots import differences, missing_vault
 from mooring.config.settings import Settings
 from mooring.model.counts import counted
@@ -26,22 +27,23 @@ def verify(
 ) -> int:
     """Print the damage; returns 1 if there is any. Raises ConfigurationError.
 
-    Disks and snapshots go by name or id, as the vault knows them: no catalog is needed.
+    Disks and snapshots go by name or id, as the vault knows them: no catalog is needed; automatic
+    ones also by `DISK@DATE`.
     `percent` of the frames of data are read, and all of the maps.
     """
     if not 0 < percent <= 100:
         raise ConfigurationError(f"--sample must be more than 0 and at most 100, not {percent:g}")
     wanted = disk or snapshot
     chosen = damaged = 0
-    of = None
+    of, names = None, _names(settings, region, snapshot) if snapshot else None
     if wanted:
-        of = partial(_of, disk=disk, snapshot=snapshot)
+        of = partial(_of, disk=disk, names=names or ())
     lost = _compare(settings, region, of)
     damaged += lost
     with opened(settings, region) as vaults:
         for place, vault in vaults:
             roots, unreadable = vault.readable_roots()
-            ids = {root.id for root in roots if _matches(root, disk, snapshot)}
+            ids = {root.id for root in roots if _matches(root, disk, names)}
             # Whose an unreadable root is, only its id tells.
             ids |= {one for one in unreadable if not wanted or one == snapshot}
             if wanted and not ids:
@@ -56,10 +58,20 @@ def verify(
     return int(damaged > 0)
 
 
-def _of(one: DiskSnapshot, disk: str | None, snapshot: str | None) -> bool:
+def _names(settings: Settings, region: str | None, snapshot: str) -> frozenset[str]:
+    """By what the snapshots go that somebody means with a name or an id."""
+    meant = set()
+    if "@" in snapshot:
+        # What no vault has, the catalog may know by its whole name.
+        with opened(settings, region) as vaults, suppress(ConfigurationError):
+            meant = {root.id for _, _, root in find_all(vaults, snapshot)}
+    return frozenset({snapshot, *meant})
+
+
+def _of(one: DiskSnapshot, disk: str | None, names: Collection[str]) -> bool:
     if disk is not None:
         return disk in (one.disk_id, one.disk_name)
-    return snapshot in (one.id, one.name)
+    return one.id in names or one.name in names
 
 
 def _compare(
@@ -107,10 +119,10 @@ def verify_stored(settings: Settings, *, region: str | None = None) -> int:
     return int(damaged > 0)
 
 
-def _matches(root: Root, disk: str | None, snapshot: str | None) -> bool:
+def _matches(root: Root, disk: str | None, names: Collection[str] | None) -> bool:
     if disk is not None:
         return disk in (root.info.disk_id, root.info.disk_name)
-    return snapshot is None or snapshot in (root.id, root.info.name)
+    return names is None or root.id in names or root.info.name in names
 
 
 def _verify(
