@@ -168,6 +168,24 @@ class Engine(Protocol):
         """How far the filling is; None for a disk that stands by itself, or does not exist."""
         ...
 
+    def fork(self, disk_id: str, point_id: str, fork_id: str) -> None:
+        """Make the detached disk `fork_id` with what the disk held at the frozen point.
+
+        It can be used at once, and knows the points of the other up to that one, of which none is
+        needed to be readable. Raises EngineError, PointNotFoundError, DiskFullError.
+        """
+        ...
+
+    def stand_alone(
+        self, disk_id: str, progress: Callable[[Filling], None] = lambda told: None
+    ) -> None:
+        """Let a fork do without the files of the disk that it was made of.
+
+        Either may be used as always meanwhile, and the other deleted. `progress` may raise to give
+        up; called again, it goes on. A disk that shares nothing: nothing to do.
+        """
+        ...
+
     def delete(self, disk_id: str) -> None:
         """Remove a detached disk with all its layers. No such disk: nothing to do."""
         ...

@@ -33,13 +33,15 @@ def next_merge(
     pinned: Container[str],
     *,
     base_ready: bool = True,
+    fixed: int = 0,
 ) -> Merge | None:
     """Choose the merge to do next, or None.
 
     `points[i]` is the id of the point right below overlay `i`, so `points[0]` is what the
     base alone holds: the origin, or a point whose layers are in the base already. `released`
     tells for each released point whether it is stored; `pinned` are those open for reading.
-    A base that is not ready, because it is still being filled, takes part in no merge.
+    A base that is not ready, because it is still being filled, takes part in no merge; neither do
+    the lowest `fixed` overlays, because another disk has them, too.
 
     The base takes in all that lies below the highest stored point which has no needed point
     at or below it. Elsewhere a point that nobody needs lets the overlay above it go into the
@@ -54,7 +56,7 @@ def next_merge(
         needed_from = count
     stored = [place for place in range(1, count) if released.get(points[place])]
     settled = [place for place in stored if place < needed_from]
-    if settled and base_ready:
+    if settled and base_ready and not fixed:
         return Merge(BASE, settled[-1] - 1)
     newest_stored = stored[-1] if stored else 0
 
@@ -64,7 +66,7 @@ def next_merge(
             return False
         return not released[point] or (place < newest_stored and count > SHORT_CHAIN)
 
-    for place in range(1, count - 1):
+    for place in range(fixed + 1, count - 1):
         if superfluous(place):
             top = place
             while top + 1 < count - 1 and superfluous(top + 1):

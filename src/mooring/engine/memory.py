@@ -142,6 +142,18 @@ class MemoryEngine:
                 return None
             return Filling(disk.source.filled, disk.source.image.size)
 
+    def fork(self, disk_id: str, point_id: str, fork_id: str) -> None:
+        with self._lock:
+            disk = self._disk(disk_id)
+            if fork_id not in self._disks:
+                self._disks[fork_id] = disk.fork(point_id)
+
+    def stand_alone(
+        self, disk_id: str, progress: Callable[[Filling], None] = lambda told: None
+    ) -> None:
+        with self._lock:
+            self._disk(disk_id)
+
     def delete(self, disk_id: str) -> None:
         with self._lock:
             disk = self._disks.get(disk_id)

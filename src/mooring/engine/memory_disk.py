@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from mooring.engine.lineage import next_merge
-from mooring.model.errors import LineageLostError
+from mooring.model.errors import LineageLostError, PointNotFoundError
 from mooring.model.extents import BLOCK_SIZE, Extent, Image, joined
 
 Blocks = dict[int, bytes | None]
@@ -94,6 +94,19 @@ class MemoryDisk:
         """Read whole blocks, as they are now."""
         layers = [self.base, *(overlay.blocks for overlay in self.overlays)]
         return _read(layers, offset, length, self.source)
+
+    def fork(self, point: str) -> MemoryDisk:
+        """Another disk, with what this one holds at the point. Raises PointNotFoundError."""
+        if point not in self.points():
+            raise PointNotFoundError(f"there is no frozen point {point}")
+        below = self.overlays[: self.points().index(point)]
+        overlays = [Overlay(one.point, dict(one.blocks)) for one in below]
+        made = MemoryDisk(self.size, dict(self.base), [*overlays, Overlay(point)])
+        if self.source is not None:
+            made.source = LazySource(self.source.image)
+            made.source.filled = self.source.filled
+        made.released = dict.fromkeys(made.points(), False)
+        return made
 
     def points(self) -> list[str]:
         """The point right below each overlay, the origin first."""

@@ -59,8 +59,10 @@ class LiveDisk:
         points = [layer.point for layer in overlays]
         self.released = {p: stored for p, stored in self.released.items() if p in points}
         self.failed.intersection_update(points)
-        ready = base.source is None and not self.switch_due
-        due = next_merge(points, self.released, +self.pinned, base_ready=ready)
+        highest = self.layers.fixed()
+        ready = base.source is None and not self.switch_due and highest < 0
+        fixed = sum(layer.number <= highest for layer in overlays)
+        due = next_merge(points, self.released, +self.pinned, base_ready=ready, fixed=fixed)
         if due is None:
             return None
         bottom = base if due.bottom == BASE else overlays[due.bottom]

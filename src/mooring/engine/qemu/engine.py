@@ -21,7 +21,7 @@ from mooring.engine.interface import (
     never_shared,
 )
 from mooring.engine.lineage import ZERO_ORIGIN
-from mooring.engine.qemu import descriptions, filling
+from mooring.engine.qemu import descriptions, filling, forking
 from mooring.engine.qemu.adoption import adopt_all
 from mooring.engine.qemu.daemon import process
 from mooring.engine.qemu.daemon.qmp import QmpSilenceError
@@ -76,8 +76,9 @@ class QemuEngine:
             self._settings = fitting(settings or DaemonSettings(), self._root)
             self._trash = self._root / "trash"
             # Not the folder itself: on a full file system it could not be made again.
-            for doomed in self._trash.glob("*"):
-                shutil.rmtree(doomed, ignore_errors=True)
+            for folder in (self._trash, self._root / forking.STAGING):
+                for doomed in folder.glob("*"):
+                    shutil.rmtree(doomed, ignore_errors=True)
             disks_folder = self._root / "disks"
             disks_folder.mkdir(mode=0o700, exist_ok=True)
             self._locks = locks.pop_all()
@@ -141,10 +142,22 @@ class QemuEngine:
         filling.fill_base(self._registry, self._merger, disk_id, source, progress)
 
     def filling(self, disk_id: str) -> Filling | None:
-        return filling.status(self._registry.disk(disk_id))
+        disk = self._registry.disk(disk_id)
+        return filling.status(disk) or forking.status(disk)
+
+    def fork(self, disk_id: str, point_id: str, fork_id: str) -> None:
+        check_id(point_id)
+        staging = self._root / forking.STAGING
+        forking.fork(self._registry, self._merger, staging, disk_id, point_id, fork_id)
+
+    def stand_alone(
+        self, disk_id: str, progress: Callable[[Filling], None] = lambda told: None
+    ) -> None:
+        forking.stand_alone(self._registry, self._merger, disk_id, progress)
 
     def delete(self, disk_id: str) -> None:
         disk = self._registry.disk(disk_id)
+        forked = disk.layers.forked_from()
         with disk.lock:
             if disk.instance_id is not None:
                 raise EngineError(
@@ -153,6 +166,8 @@ class QemuEngine:
             self._merger.stop_offline(disk)
             disk.layers.check_unused()
             disk.layers.remove_all(self._trash)
+        if forked is not None:
+            self._merger.wake(forked)
 
     def describe(self, disk_id: str, text: bytes) -> None:
         descriptions.write(self._root / "disks", disk_id, text)

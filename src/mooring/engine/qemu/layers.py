@@ -28,6 +28,9 @@ from mooring.model.errors import (
 
 BASE_NAME = "base.raw"
 FILLING_NAME = "base.raw.filling"
+SHARED_NAME = "shared"
+FORKED_NAME = "forked"
+"""Among shared layers, the file that names the disk that they are of."""
 BASE_NUMBER = 0
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -40,13 +43,15 @@ class Layer:
     """A layer file: number 0 is the base, higher ones lie on top of lower ones.
 
     `point` is the id of the point right below the layer, empty for the base. A base that is
-    still being filled has a `source`, from which it is read instead.
+    still being filled has a `source`, from which it is read instead. A layer that is `shared`
+    is another disk's file, too, and only read.
     """
 
     number: int
     point: str
     path: Path
     source: BaseSource | None = None
+    shared: bool = False
 
 
 class DiskLayers:
@@ -60,9 +65,49 @@ class DiskLayers:
     @property
     def base(self) -> Layer:
         """The base, with its source if it is still being filled."""
-        path = self.folder / BASE_NAME
+        path, shared = self.folder / BASE_NAME, self.shared_folder / BASE_NAME
+        if not path.exists() and shared.exists():
+            return Layer(BASE_NUMBER, "", shared, shared=True)
         source = None if path.exists() else read_source(self.folder)
         return Layer(BASE_NUMBER, "", path, source)
+
+    @property
+    def shared_folder(self) -> Path:
+        """Where the layers are that a fork has not copied yet."""
+        return self.folder / SHARED_NAME
+
+    def shared(self) -> list[Layer]:
+        """The layers shared with another disk that have no copy of this disk's own yet."""
+        return [layer for layer in (self.base, *self.overlays()) if layer.shared]
+
+    def fixed(self) -> int:
+        """The number of the highest layer that another disk has, too, or had; -1 if none has.
+
+        Nothing may be written to it, nor to those below.
+        """
+        found = [_number(path) for path in _files(self.shared_folder)]
+        for layer in (self.base, *self.overlays()):
+            with contextlib.suppress(FileNotFoundError):
+                if layer.path.stat().st_nlink > 1:
+                    found.append(layer.number)
+        return max(found, default=-1)
+
+    def forked_from(self) -> str | None:
+        """The disk whose layers are shared; None if none are."""
+        with contextlib.suppress(OSError):
+            return (self.shared_folder / FORKED_NAME).read_text(encoding="ascii")
+        return None
+
+    def forget_shared(self) -> None:
+        """Let go of shared layers, if the disk has its own copies of all."""
+        if self.shared_folder.exists() and not self.shared():
+            with io_errors(self.disk_id):
+                shutil.rmtree(self.shared_folder)
+                sync(self.folder)
+
+    def own_path(self, layer: Layer) -> Path:
+        """Where the disk's own copy of a shared layer belongs."""
+        return self.folder / layer.path.name
 
     def exist(self) -> bool:
         """Whether the disk has been made completely."""
@@ -79,15 +124,14 @@ class DiskLayers:
 
     def overlays(self) -> list[Layer]:
         """The overlays by their names, lowest first; empty if the disk does not exist."""
-        try:
-            names = [path.name for path in self.folder.iterdir()]
-        except FileNotFoundError:
-            return []
-        found = (_OVERLAY.fullmatch(name) for name in names)
-        return sorted(
-            (Layer(int(match[1]), match[2], self.folder / match[0]) for match in found if match),
-            key=lambda layer: layer.number,
-        )
+        found: dict[int, Layer] = {}
+        # Its own copy of a layer counts before the one that it shares.
+        for shared, folder in ((True, self.shared_folder), (False, self.folder)):
+            for path in _files(folder):
+                if match := _OVERLAY.fullmatch(path.name):
+                    number = int(match[1])
+                    found[number] = Layer(number, match[2], path, shared=shared)
+        return [found[number] for number in sorted(found)]
 
     def make_base(self, size: int) -> None:
         """Make the folder and a base of zeros, for a disk that does not exist yet."""
@@ -243,7 +287,8 @@ class DiskLayers:
             overlay = qcow2.Overlay(layer.path)
             overlay.close()
             header = overlay.header
-            if (header.disk_id, header.point_id) != (self.disk_id, layer.point):
+            ours = layer.shared or header.disk_id == self.disk_id
+            if not ours or header.point_id != layer.point:
                 raise LayerDamagedError(
                     f"layer {layer.path} belongs to disk {header.disk_id}, point {header.point_id}"
                 )
@@ -291,6 +336,18 @@ class DiskLayers:
                 f"disk {self.disk_id} is in use by a QEMU process that this server does not know"
                 + (in_use_by(overlays[-1].path) or f": find out who has {overlays[-1].path} open")
             )
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _number(path: Path) -> int:
+    match = _OVERLAY.fullmatch(path.name)
+    return int(match[1]) if match else BASE_NUMBER
 
 
 def points(overlays: list[Layer]) -> list[str]:

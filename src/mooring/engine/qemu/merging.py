@@ -190,9 +190,12 @@ class Merger:
             daemon = self._registry.instance(disk.instance_id).daemon()
             if daemon.merges.status(disk_id) is not None:
                 return
-            base, lowest, *_ = disk.layers.check()
+            base, lowest, *upper = disk.layers.check()
             if base.source is None and daemon.layers.has_source(disk_id):
                 daemon.layers.switch_to_base(disk_id, base, lowest)
+            if daemon.layers.has_shared(disk_id) and not disk.layers.shared():
+                daemon.layers.switch_to_own(disk_id, [base, lowest, *upper])
+        disk.layers.forget_shared()
         disk.switch_due = False
         with self._changed:
             self._changed.notify_all()

@@ -118,6 +118,17 @@ def lay_on(path: Path, backing: str) -> None:
         os.close(fd)
 
 
+def belong_to(fd: int, disk_id: str) -> None:
+    """Make the header of a file that nobody uses say that the overlay is that disk's.
+
+    Raises LayerDamagedError, OSError.
+    """
+    place = _find_extension(os.pread(fd, _HEADER_BYTES, 0), _IDENTITY_EXTENSION)
+    if place is None:
+        raise LayerDamagedError("a layer that was copied is a qcow2 file, but not one of ours")
+    os.pwrite(fd, uuid.UUID(disk_id).bytes, place.start)
+
+
 def _format_of(name: str) -> bytes:
     return b"qcow2" if name.endswith(".qcow2") else b"raw"
 

@@ -11,6 +11,11 @@ def layer_node(disk_id: str, number: int | str) -> str:
     return f"d{_short(disk_id)}-{number}"
 
 
+def shared_node(disk_id: str, number: int | str) -> str:
+    """The node of a layer that is another disk's, too; with an empty number as above."""
+    return f"h{_short(disk_id)}-{number}"
+
+
 def source_node(disk_id: str) -> str:
     """The node that stands in for a base that is not filled yet."""
     return f"s{_short(disk_id)}"

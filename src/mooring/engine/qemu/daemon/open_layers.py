@@ -7,7 +7,7 @@ from typing import Any
 
 from mooring.engine.qemu.base_source import BaseSource
 from mooring.engine.qemu.daemon.connection import Connection
-from mooring.engine.qemu.daemon.nodes import layer_node, source_node
+from mooring.engine.qemu.daemon.nodes import layer_node, shared_node, source_node
 from mooring.engine.qemu.daemon.qmp import QmpError
 from mooring.engine.qemu.daemon.settings import DaemonSettings
 from mooring.engine.qemu.holders import in_use_by
@@ -28,16 +28,17 @@ class OpenLayers:
 
     def add(self, disk_id: str, layers: Sequence[Layer], *, writable: bool = True) -> None:
         """Open the layers, lowest first, each on the one before; the last takes the writes."""
-        known = self.numbers(disk_id)
+        known = self._nodes()
         below: str | None = None
         for layer in layers:
             if layer.source is not None:
                 below = self._open_source(disk_id, layer.source)
                 continue
-            if layer.number not in known:
+            node = _node(disk_id, layer)
+            if node not in known:
                 read_only = layer is not layers[-1] or not writable
                 self._open(disk_id, layer, below, read_only=read_only)
-            below = layer_node(disk_id, layer.number)
+            below = node
 
     def add_top(self, disk_id: str, layer: Layer) -> None:
         """Open an overlay that `snapshot` is to put on top."""
@@ -58,7 +59,7 @@ class OpenLayers:
         is_base = layer.number == BASE_NUMBER
         options: dict[str, object] = {
             "driver": "raw" if is_base else "qcow2",
-            "node-name": layer_node(disk_id, layer.number),
+            "node-name": _node(disk_id, layer),
             "read-only": read_only,
             "file": {
                 "driver": "file",
@@ -108,36 +109,70 @@ class OpenLayers:
         self._connection.call("blockdev-reopen", {"options": [options]})
         self._connection.call("blockdev-del", {"node-name": source_node(disk_id)})
 
+    def has_shared(self, disk_id: str) -> bool:
+        """Whether layers are open that are another disk's, too."""
+        prefix = shared_node(disk_id, "")
+        return any(name.startswith(prefix) for name in self._nodes())
+
+    def switch_to_own(self, disk_id: str, layers: Sequence[Layer]) -> None:
+        """Let the layers lie on the disk's own copies instead of those that were shared."""
+        known = self._nodes()
+        below: str | None = None
+        shared_below = False
+        for layer in layers:
+            node = layer_node(disk_id, layer.number)
+            if layer.source is not None:
+                below = source_node(disk_id)
+                continue
+            if node not in known:
+                self._open(disk_id, layer, below, read_only=True)
+            elif shared_below:
+                options = self._options(disk_id, layer, below, read_only=bool(known[node]["ro"]))
+                self._connection.call("blockdev-reopen", {"options": [options]})
+            shared_below = shared_node(disk_id, layer.number) in known
+            below = node
+        for layer in reversed(layers):
+            shared = shared_node(disk_id, layer.number)
+            if shared in known:
+                self._connection.call("blockdev-del", {"node-name": shared})
+
     def _nodes(self) -> dict[str, Any]:
         found = self._connection.call("query-named-block-nodes", {"flat": True})
         return {node["node-name"]: node for node in found}
 
     def numbers(self, disk_id: str) -> set[int]:
         """The layers of the disk that are open."""
-        prefix = layer_node(disk_id, "")
-        return {int(name[len(prefix) :]) for name in self._nodes() if name.startswith(prefix)}
+        return {number for number, _ in self._open_nodes(disk_id)}
+
+    def _open_nodes(self, disk_id: str) -> list[tuple[int, str]]:
+        """The open layers and their nodes, highest first."""
+        found = []
+        names = self._nodes()
+        for prefix in (layer_node(disk_id, ""), shared_node(disk_id, "")):
+            found += [(int(name[len(prefix) :]), name) for name in names if name.startswith(prefix)]
+        return sorted(found, reverse=True)
 
     def drop_unused(self, disk_id: str, top: int) -> set[int]:
         """Close layers that merges have emptied, never `top`; return those still in use."""
         kept = set()
         # Highest first, because each layer keeps the one below it in use.
-        for number in sorted(self.numbers(disk_id), reverse=True):
-            if number == top or not self._try_close(disk_id, number):
+        for number, node in self._open_nodes(disk_id):
+            if number == top or not self._try_close(node):
                 kept.add(number)
         return kept
 
     def drop_above(self, disk_id: str, top: int) -> None:
         """Close overlays that were opened but never put on top."""
-        for number in sorted(self.numbers(disk_id), reverse=True):
+        for number, node in self._open_nodes(disk_id):
             if number > top:
-                self._try_close(disk_id, number)
+                self._try_close(node)
 
     def drop(self, disk_id: str) -> None:
         """Flush and close all layers of a disk that is not exported any more."""
         deadline = self._clock.monotonic() + self._settings.answer_seconds
-        for number in sorted(self.numbers(disk_id), reverse=True):
+        for number, node in self._open_nodes(disk_id):
             # An export goes only when its requests under way are done.
-            while not self._try_close(disk_id, number):
+            while not self._try_close(node):
                 if self._clock.monotonic() > deadline:
                     raise EngineError(
                         f"layer {number} of disk {disk_id} stays in use in the storage daemon"
@@ -146,9 +181,9 @@ class OpenLayers:
         if self.has_source(disk_id):
             self._connection.call("blockdev-del", {"node-name": source_node(disk_id)})
 
-    def _try_close(self, disk_id: str, number: int) -> bool:
+    def _try_close(self, node: str) -> bool:
         try:
-            self._connection.call("blockdev-del", {"node-name": layer_node(disk_id, number)})
+            self._connection.call("blockdev-del", {"node-name": node})
         except QmpError:
             return False
         return True
@@ -172,6 +207,12 @@ class OpenLayers:
 
     def _may_discard(self) -> bool:
         return may_discard(self._connection.version())
+
+
+def _node(disk_id: str, layer: Layer) -> str:
+    """Layers that are shared have other names than the copies that take their place."""
+    name = shared_node if layer.shared else layer_node
+    return name(disk_id, layer.number)
 
 
 def may_discard(version: tuple[int, ...]) -> bool:

@@ -1,0 +1,243 @@
+"""Forking: a new disk of a frozen point of another one, usable at once.
+
+The fork gets the layers below the point, under the same names, and an overlay of its own on top;
+so it knows the same points, and changes are counted from them. Where the file system has reflinks
+each file is cloned, and the fork stands by itself. Elsewhere the files are linked into the
+folder `shared`, from which they are only read: as long as a file has two names nothing is merged
+into it or those below, in neither disk. Afterwards each file is copied, and the storage daemon
+changes the copies for the others. The disk that was forked may be deleted meanwhile.
+
+All of it is put together elsewhere and gets its name at the end. Killed before, nothing is left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from mooring.engine.interface import Filling
+from mooring.engine.qemu import qcow2
+from mooring.engine.qemu.base_source import REACHED_NAME, write_source
+from mooring.engine.qemu.disk import LiveDisk
+from mooring.engine.qemu.instances import end_merge
+from mooring.engine.qemu.layers import (
+    BASE_NUMBER,
+    FILLING_NAME,
+    FORKED_NAME,
+    DiskLayers,
+    Layer,
+    io_errors,
+)
+from mooring.engine.qemu.merging import Merger
+from mooring.engine.qemu.registry import Registry
+from mooring.files import appearing, sync
+from mooring.host.pace import Pace
+from mooring.host.room import check_room
+from mooring.host.rooms import DISKS
+from mooring.model.errors import EngineError, PointNotFoundError
+
+STAGING = "forks"
+"""The folder beside those of the disks in which forks are put together."""
+
+_FICLONE = 0x40049409
+_NO_REFLINKS = (errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS)
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
+_PIECE = 8 * 1024 * 1024
+
+
+def fork(
+    registry: Registry, merger: Merger, staging: Path, disk_id: str, point: str, fork_id: str
+) -> None:
+    """Make the disk `fork_id` of the disk's frozen point. Raises EngineError, DiskFullError."""
+    disk, made = registry.existing(disk_id), registry.disk(fork_id)
+    with contextlib.ExitStack() as locks:
+        for one in sorted((disk, made), key=lambda one: one.layers.disk_id):
+            locks.enter_context(one.lock)
+        if made.layers.exist():
+            return
+        layers = disk.layers.check()
+        places = [place for place, layer in enumerate(layers) if layer.point == point]
+        if not places:
+            raise PointNotFoundError(f"disk {disk_id} has no frozen point {point}")
+        below = layers[: places[-1]]
+        staged = DiskLayers(staging, fork_id)
+        shutil.rmtree(staged.folder, ignore_errors=True)
+        try:
+            with io_errors(fork_id):
+                staged.folder.mkdir(mode=0o700, parents=True)
+                _begin_base(disk.layers, staged, below[0])
+                if not _cloned(staged, below):
+                    _end_merge(registry, merger, disk)
+                    _link(disk.layers, staged, below)
+                staged.add_overlay(point)
+                sync(staged.folder)
+                staged.folder.rename(made.layers.folder)
+                sync(made.layers.folder.parent)
+        except BaseException:
+            shutil.rmtree(staged.folder, ignore_errors=True)
+            raise
+
+
+def _begin_base(layers: DiskLayers, staged: DiskLayers, base: Layer) -> None:
+    """A base that is not filled yet is not filled in the fork, either."""
+    if base.source is None:
+        return
+    os.close(staged.begin_base(layers.size()))
+    write_source(staged.folder, base.source)
+    # What is there already need not be read from the snapshot again.
+    source, target = layers.folder / FILLING_NAME, staged.folder / FILLING_NAME
+    reached = layers.folder / REACHED_NAME
+    if reached.exists() and _clone(source, target):
+        sync(target)
+        shutil.copy(reached, staged.folder / REACHED_NAME)
+
+
+def _cloned(staged: DiskLayers, layers: Sequence[Layer]) -> bool:
+    """Clone the files; False, and nothing is done, if the file system cannot."""
+    for layer in layers:
+        if layer.source is not None:
+            continue
+        target = staged.own_path(layer)
+        if not _clone(layer.path, target):
+            return False
+        with target.open("rb+") as file:
+            if layer.number != BASE_NUMBER:
+                qcow2.belong_to(file.fileno(), staged.disk_id)
+            os.fsync(file.fileno())
+    # A base with a source alone proves nothing, but then there is nothing to share.
+    return True
+
+
+def _clone(source: Path, target: Path) -> bool:
+    with source.open("rb") as read:
+        fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.ioctl(fd, _FICLONE, read.fileno())
+        except OSError as error:
+            if error.errno not in _NO_REFLINKS:
+                raise
+            if os.fstat(fd).st_size == 0:
+                target.unlink()
+            return False
+        finally:
+            os.close(fd)
+    return True
+
+
+def _end_merge(registry: Registry, merger: Merger, disk: LiveDisk) -> None:
+    """End a merge that may be writing to what is to be shared. The caller holds the lock."""
+    merger.stop_offline(disk)
+    merge = disk.merge
+    if merge is not None:
+        limit = registry.settings.answer_seconds
+        end_merge(merge.daemon, disk.layers.disk_id, registry.clock, limit)
+        disk.merge = None
+        # Perhaps it had just ended: then its layers go at the next try.
+        disk.unswept = True
+
+
+def _link(layers: DiskLayers, staged: DiskLayers, below: Sequence[Layer]) -> None:
+    staged.shared_folder.mkdir(mode=0o700)
+    for layer in below:
+        if layer.source is not None:
+            continue
+        try:
+            os.link(layer.path, staged.shared_folder / layer.path.name)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            raise EngineError(
+                f"{layers.folder} is on a file system with neither reflinks nor hard links, so "
+                "disks there cannot be forked: take a snapshot, and make a disk of that"
+            ) from error
+    (staged.shared_folder / FORKED_NAME).write_text(layers.disk_id, encoding="ascii")
+    sync(staged.shared_folder)
+
+
+def status(disk: LiveDisk) -> Filling | None:
+    """How far the copying of shared layers is, in bytes; None if all are the disk's own."""
+    if not disk.layers.shared_folder.exists():
+        return None
+    total = sum(_allocated(path) for path in disk.layers.shared_folder.iterdir())
+    left = sum(_allocated(layer.path) for layer in disk.layers.shared())
+    return Filling(min(total, total - left + disk.filled), total)
+
+
+def stand_alone(
+    registry: Registry, merger: Merger, disk_id: str, progress: Callable[[Filling], None]
+) -> None:
+    """Copy what the disk shares, and let it do without. Raises EngineError, DiskFullError."""
+    disk = registry.existing(disk_id)
+    if not disk.layers.shared_folder.exists():
+        return
+    pace = Pace(registry.clock, registry.settings.fill_bytes_per_second)
+    for layer in disk.layers.shared():
+
+        def tell(done: int, piece: int) -> None:
+            disk.filled = done
+            check_room(disk.layers.folder, DISKS, registry.settings.margin_bytes // 2)
+            now = status(disk)
+            if now is not None:
+                progress(now)
+            pace.spend(piece)
+
+        try:
+            _copy(disk, layer, tell)
+        finally:
+            disk.filled = 0
+    forked = disk.layers.forked_from()
+    with disk.lock:
+        disk.switch_due = True
+    merger.wake(disk_id)
+    if not merger.await_switch(disk, 3 * registry.settings.answer_seconds):
+        raise EngineError(
+            f"disk {disk_id} has its own layers, but its storage daemon still reads those of the "
+            f"disk that it was forked from: {disk.merge_problem or 'it is busy'}"
+        )
+    if forked is not None:
+        merger.wake(forked)
+
+
+def _copy(disk: LiveDisk, layer: Layer, tell: Callable[[int, int], None]) -> None:
+    """Copy one layer; it gets its name when it is whole and durable."""
+    layers = disk.layers
+    target = layers.own_path(layer)
+    with io_errors(layers.disk_id), layer.path.open("rb") as source, appearing(target) as file:
+        _copy_data(source.fileno(), file.fileno(), tell)
+        if layer.number != BASE_NUMBER:
+            qcow2.belong_to(file.fileno(), layers.disk_id)
+        if not layers.folder.exists():
+            raise EngineError(f"disk {layers.disk_id} was deleted while its layers were copied")
+
+
+def _copy_data(source: int, target: int, tell: Callable[[int, int], None]) -> None:
+    size = os.fstat(source).st_size
+    os.ftruncate(target, size)
+    done = position = 0
+    while position < size:
+        try:
+            position = os.lseek(source, position, os.SEEK_DATA)
+            end = os.lseek(source, position, os.SEEK_HOLE)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return
+            raise
+        while position < end:
+            length = min(_PIECE, end - position)
+            moved = os.copy_file_range(source, target, length, position, position)
+            if moved == 0:
+                return
+            position += moved
+            done += moved
+            tell(done, moved)
+
+
+def _allocated(path: Path) -> int:
+    with contextlib.suppress(OSError):
+        return path.stat().st_blocks * 512
+    return 0
