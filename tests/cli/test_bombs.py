@@ -63,4 +63,4 @@ def test_results_larger_than_memory() -> None:
     )
 
     assert (result.returncode, result.stdout) == (255, "")
-    assert "more memory than there is" in result.stderr
+    assert "more memory than is available" in result.stderr

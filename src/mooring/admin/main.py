@@ -136,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.set_defaults(run=_serve)
 
     stop = commands.add_parser(
-        "stop", parents=[settings], help="end the server; attached disks go on"
+        "stop", parents=[settings], help="end the server; attached disks keep working"
     )
     stop.set_defaults(run=_stop)
 

@@ -62,8 +62,8 @@ def _words(error: Exception) -> str:
         )
     if isinstance(error, MemoryError):
         return (
-            "This takes more memory than there is: ask for less at once, or of --query for a "
-            "smaller result."
+            "This takes more memory than is available: ask for less at a time, or for a smaller "
+            "result with --query."
         )
     return str(error)
 

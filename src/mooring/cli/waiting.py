@@ -73,7 +73,7 @@ def wait(
             if timeout is not None and clock.monotonic() - started + pause > timeout:
                 raise CommandError(
                     f"Waited {counted(timeout, 'second')}, but {title} is {words}. Wait again, or "
-                    "longer with --timeout SECONDS; the work itself goes on."
+                    "longer with --timeout SECONDS; the work itself continues."
                 )
             clock.sleep(pause)
             pause = min(pause * _GROWTH, _LONGEST_PAUSE)
@@ -194,7 +194,7 @@ def _stored(snapshot: Any, name: str, ready: str, stored: Callable[[], int | Non
     if state == "error":
         raise CommandError(
             f"The snapshot {name} failed. mooring get-operations-for-resource --resource-name "
-            f"{name} tells why."
+            f"{name} says why."
         )
     done = state == ready
     fraction = _fraction(snapshot.get("progress"), done)

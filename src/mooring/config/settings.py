@@ -22,7 +22,7 @@ class Listen:
 
     host: str = setting("127.0.0.1", "address to listen on; beyond loopback only with TLS")
     port: int = setting(8470, "TCP port; 0 takes a free one")
-    name: str = setting("", "host name that clients on this host are told; default: host")
+    name: str = setting("", "host name that is announced to clients on this host; default: host")
     certificate: str = setting("", "file with the server's certificate and its chain, in PEM")
     key: str = setting("", "file with the certificate's private key, in PEM, not encrypted")
     insecure: bool = setting(

@@ -1,4 +1,4 @@
-"""Numbers of things, as sentences tell them."""
+"""Numbers of things, as written in sentences."""
 
 
 def counted(number: float, noun: str) -> str:

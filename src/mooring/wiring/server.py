@@ -145,9 +145,11 @@ class Mooring:
         for region, server in self.backend.servers.items():
             server.release()
             if region in filling:
-                log.info("snapshots go on being served: disks are filled from them", region=region)
+                log.info(
+                    "snapshots continue to be served: disks are filled from them", region=region
+                )
             elif server.granted():
-                log.info("snapshots go on being served: they may be read", region=region)
+                log.info("snapshots continue to be served: they may be read", region=region)
             else:
                 server.end()
 

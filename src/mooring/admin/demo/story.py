@@ -263,7 +263,7 @@ class Story:
         """All chapters; True if every proof held."""
         self.begin()
         uri = self.make_disk()
-        self.title("A snapshot while the writer goes on")
+        self.title("A snapshot while the writer keeps going")
         ran = self.snapshot("first", "mooring")
         self.title("A new disk from the snapshot holds that instant")
         self.restore("first", ran, "from-first", "/dev/xvdg")

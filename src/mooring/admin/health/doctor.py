@@ -185,7 +185,7 @@ def _threads(told: Mapping[str, Any]) -> Iterator[Finding]:
     for problem in told["problems"]:
         yield Finding(False, f"{problem}; the server's log has the details")
     if not told["problems"]:
-        yield Finding(True, f"all {counted(told['threads'], 'thread')} of the server work")
+        yield Finding(True, f"all {counted(told['threads'], 'thread')} of the server are working")
 
 
 def _context(region: str) -> Context:

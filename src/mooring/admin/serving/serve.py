@@ -1,4 +1,4 @@
-"""mooringd serve: the server, until it is told to stop."""
+"""mooringd serve: the server, until it is asked to stop."""
 
 from __future__ import annotations
 

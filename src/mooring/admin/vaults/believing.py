@@ -59,7 +59,7 @@ def check(root: Root) -> None:
         if known.disk_path is not None:
             _matches(_PATH, "the disk's path", known.disk_path)
     elif EXTRA in info.extra:
-        raise ValueError("what it tells of an instance snapshot is not understood")
+        raise ValueError("what it says about an instance snapshot cannot be understood")
     elif "auto" not in info.extra:
         check_name(_text("the name", info.name))
     if info.disk_name or known is not None or "auto" in info.extra:

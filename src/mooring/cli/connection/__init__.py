@@ -1,1 +1,1 @@
-"""The way to a server: who asks, which server, over what."""
+"""The connection to a server: who asks, which server, over what."""

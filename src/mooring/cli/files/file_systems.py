@@ -1,4 +1,4 @@
-"""Which file systems can be read, how they are known, and what reads them."""
+"""Which file systems can be read, how they are recognised, and what reads them."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def _disk_state(client: Client, name: str, *, wanted: str) -> waiting.State:
     if state == "error":
         raise CommandError(
             f"The disk {name} failed. mooring get-operations-for-resource --resource-name {name} "
-            "tells why."
+            "says why."
         )
     return waiting.State(state == wanted, state)
 

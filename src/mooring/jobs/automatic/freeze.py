@@ -1,4 +1,4 @@
-"""The freeze of an automatic snapshot: what a request does at once, as a job.
+"""The freeze of an automatic snapshot: what a request does immediately, as a job.
 
     freeze   fix the disks' content at one instant; let the uploads begin
              undo: take the snapshot back

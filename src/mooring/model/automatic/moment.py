@@ -63,8 +63,8 @@ def read_auto_name(text: str) -> AutoName | None:
         )
     if found[2] not in (LATEST, TODAY, YESTERDAY) and not _is_moment(found[2]):
         raise InvalidInputException(
-            f"{text[:80]} is not the name of an automatic snapshot: {found[2]} is no date"
-            f"{' and time' if 'T' in found[2] else ''}."
+            f"{text[:80]} is not the name of an automatic snapshot: {found[2]} is not a "
+            f"date{' and time' if 'T' in found[2] else ''}."
         )
     return AutoName(found[1], found[2], found[3])
 

@@ -141,7 +141,7 @@ def decode_claim(data: bytes, claim_id: str, cipher: Cipher) -> ClaimRecord:
         for one in (claim_id, *shares):
             bytes.fromhex(one)
     except ValueError as error:
-        raise DamageError(f"{what} is damaged: it names what is no claim") from error
+        raise DamageError(f"{what} is damaged: it names something that is not a claim") from error
     return ClaimRecord(
         id=claim_id,
         purpose=text["purpose"],

@@ -60,7 +60,7 @@ def read_fields(text: bytes, what: str, kinds: Mapping[str, type | UnionType]) -
     except (ValueError, RecursionError) as error:
         raise DamageError(f"{what} is damaged: {error}") from error
     if not isinstance(found, dict):
-        raise DamageError(f"{what} is damaged: it tells nothing")
+        raise DamageError(f"{what} is damaged: it says nothing")
     check_fields(found, what, kinds)
     return found
 

@@ -1,4 +1,4 @@
-"""Doing again what failed at once: how often, how long, and what."""
+"""Retrying what failed: what, how often, and for how long."""
 
 from __future__ import annotations
 

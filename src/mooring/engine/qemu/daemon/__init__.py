@@ -1,1 +1,1 @@
-"""One qemu-storage-daemon: its process, the way to it, and what it is told to do."""
+"""One qemu-storage-daemon: its process, the connection to it, and its commands."""

@@ -1,4 +1,4 @@
-"""The way to one storage daemon: its process and its monitor, connected on demand."""
+"""The connection to one storage daemon: its process and its monitor, on demand."""
 
 from __future__ import annotations
 
