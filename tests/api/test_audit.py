@@ -77,6 +77,14 @@ def test_all_names_are_in_the_line(log: AuditLog) -> None:
     assert [one["resources"] for one in lines(log)] == [["d1", "w1"], ["w1", "w2"], ["d1"]]
 
 
+def test_an_import_is_there_with_its_place(log: AuditLog) -> None:
+    """What was read is not in the request: where the server read it from must be in the log."""
+    Door(audit_log=log).act("import", {"diskSnapshotName": "moved", "place": "3f", "sizeInGb": 8})
+
+    (line,) = lines(log)
+    assert line["resources"] == ["moved", "3f"]
+
+
 def test_a_change_that_failed_says_why(log: AuditLog) -> None:
     def missing(context: Context, params: Mapping[str, Any]) -> Mapping[str, Any]:
         raise NotFoundException("The Disk does not exist: data")
