@@ -264,6 +264,18 @@ def test_connections_that_wait_make_room_for_new_ones(service: Service) -> None:
             assert time.monotonic() < deadline
 
 
+def test_a_connection_that_cannot_be_let_in_keeps_no_other_out(
+    service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serving(service) as address:
+        with monkeypatch.context() as patch:
+            patch.setattr(Places, "take", lambda *_: bytes(1 << 62))  # MemoryError
+            with socket.create_connection(address, 10) as client:
+                assert everything(client) == b""
+        assert is_answered(address)
+    assert "a connection could not be let in" in caplog.text
+
+
 def test_monitors_are_told_that_nothing_can_be_recorded(service: Service) -> None:
     found: list[str | None] = [None]
     with serving(service, problem=lambda: found[0]) as address:

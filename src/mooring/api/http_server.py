@@ -97,24 +97,32 @@ class HttpServer(uvicorn.Server):
                     LOG.warning("connections wait: %s", error.strerror)
                     await asyncio.sleep(PAUSE_SECONDS)
                 continue  # else it was the client's connection that failed
-            client.setblocking(False)
-            host = str(address[0])
-            place = self.places.take(host, loop.time())
-            if place is not None:
-                _begin(self._enter(client, place), self._entering)
-            elif self.places.has_share(host):
-                try:
-                    while len(self._without_place) >= WITHOUT_PLACE:
-                        await asyncio.wait(self._without_place, return_when=asyncio.FIRST_COMPLETED)
-                except asyncio.CancelledError:
-                    client.close()
-                    raise
-                _begin(self._wait(client, host), self._without_place)
-            elif len(self._without_place) < WITHOUT_PLACE:
-                _begin(self._refuse(client), self._without_place)
-            else:
-                # Whoever takes more than a share keeps nobody else waiting.
+            try:
+                await self._admit(client, str(address[0]))
+            except Exception:
+                # Or nobody would be let in any more.
+                LOG.exception("a connection could not be let in")
                 client.close()
+
+    async def _admit(self, client: socket.socket, host: str) -> None:
+        """Let a connection have its place, wait for one, or be refused."""
+        client.setblocking(False)
+        place = self.places.take(host, asyncio.get_running_loop().time())
+        if place is not None:
+            _begin(self._enter(client, place), self._entering)
+        elif self.places.has_share(host):
+            try:
+                while len(self._without_place) >= WITHOUT_PLACE:
+                    await asyncio.wait(self._without_place, return_when=asyncio.FIRST_COMPLETED)
+            except asyncio.CancelledError:
+                client.close()
+                raise
+            _begin(self._wait(client, host), self._without_place)
+        elif len(self._without_place) < WITHOUT_PLACE:
+            _begin(self._refuse(client), self._without_place)
+        else:
+            # Whoever takes more than a share keeps nobody else waiting.
+            client.close()
 
     async def _wait(self, client: socket.socket, host: str) -> None:
         """Let the connection have the next place that comes free, or refuse it."""

@@ -12,6 +12,8 @@ from functools import partial
 from typing import TypeVar
 from weakref import WeakSet
 
+import structlog
+
 from mooring.model.clock import Clock
 from mooring.model.errors import (
     DamageError,
@@ -29,6 +31,8 @@ from mooring.vault.served.grants import Grant, Grants
 from mooring.vault.vault import Vault
 
 T = TypeVar("T")
+
+log = structlog.get_logger("mooring.vault")
 
 PATIENCE_SECONDS = 5.0
 """How long a read waits for a vault that is slow or away.
@@ -192,8 +196,12 @@ class GrantedExport:
         while self.may_read:
             self._use()
             await asyncio.sleep(pause)
-            with suppress(MooringError):
-                await self._inner.read(0, BLOCK_SIZE)
+            try:
+                with suppress(MooringError):  # whoever reads learns of it
+                    await self._inner.read(0, BLOCK_SIZE)
+            except Exception:
+                # Or what an idle client reads could be collected below it.
+                log.exception("an export could not be renewed", snapshot=self._grant.snapshot_id)
 
 
 class CheckedExport:
