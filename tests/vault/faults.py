@@ -55,6 +55,10 @@ class InterruptedStore(StoreWrapper):
         self.before("names", prefix)
         yield from list(super().names(prefix))
 
+    def marked(self, prefix: str) -> Iterator[tuple[str, str]]:
+        self.before("names", prefix)
+        yield from list(super().marked(prefix))
+
     def rename(self, old: str, new: str) -> None:
         self.before("rename", old)
         super().rename(old, new)

@@ -54,6 +54,7 @@ from mooring.vault.reading.reachable import Walk
 from mooring.vault.reading.reader import SnapshotReader
 from mooring.vault.reading.roots import Roots
 from mooring.vault.reading.workshop import Workshop
+from mooring.vault.store.abreast import Abreast
 from mooring.vault.store.interface import Store
 from mooring.vault.writing.digest_index import DigestIndex
 from mooring.vault.writing.sharing import Sharing
@@ -104,7 +105,8 @@ class Vault:
         self._workers = ThreadPoolExecutor(options.threads, "vault-frames", polite)
         self._sealers = ThreadPoolExecutor(2, "vault-segments", polite)
         frames = Frames(store, cipher)
-        self._roots = Roots(store, cipher)
+        self._abreast = Abreast(polite)
+        self._roots = Roots(store, cipher, self._abreast)
         self._claims = Claims(store, clock, ids, cipher, options.margins)
         self._workshop = Workshop(
             store=store,
@@ -114,6 +116,7 @@ class Vault:
             roots=self._roots,
             walk=Walk(frames),
             workers=self._workers,
+            abreast=self._abreast,
         )
         self._sharing = None
         if options.index_bytes:
@@ -170,6 +173,7 @@ class Vault:
         """Let go of threads and memory. Writers and readers must be done."""
         self._workers.shutdown(cancel_futures=True)
         self._sealers.shutdown()
+        self._abreast.close()
         if self._sharing is not None:
             self._sharing.close()
         self._store.close()
@@ -288,10 +292,13 @@ class Vault:
         """The root of a snapshot. Raises SnapshotNotInVaultError, DamageError."""
         return self._roots.get(snapshot_id)
 
-    def readable_roots(self) -> tuple[list[Root], dict[str, str]]:
-        """The roots in the order of their making; of those that are damaged, what is wrong."""
+    def readable_roots(self, *, anew: bool = False) -> tuple[list[Root], dict[str, str]]:
+        """The roots in the order of their making; of those that are damaged, what is wrong.
+
+        With `anew` even those are read that are known, to see whether they still can be.
+        """
         self._store.check()
-        roots, damaged = self._roots.readable()
+        roots, damaged = self._roots.readable(anew=anew)
         return sorted(roots, key=lambda root: (root.info.created_ms, root.id)), damaged
 
     def snapshot_ids(self) -> Iterator[str]:
@@ -326,7 +333,7 @@ class Vault:
         Maps and roots are always checked in full. Raises SnapshotNotInVaultError for an id that
         is not there.
         """
-        roots, broken = self.readable_roots() if ids is None else self._roots.readable(ids)
+        roots, broken = self.readable_roots(anew=True) if ids is None else self._roots.readable(ids)
         found = Verification(Frames(self._store, self._cipher), self._workers).run(roots, sample)
         # What was deleted meanwhile may have been collected meanwhile.
         return [*damaged_roots(broken), *(one for one in found if self.has(one.snapshot_id))]

@@ -139,6 +139,21 @@ def test_names_are_listed_by_folder(store: Store) -> None:
     assert list(store.names("nothing/")) == []
 
 
+def test_marks_tell_contents_apart(store: Store) -> None:
+    for name in ("a/b", "a/c", "d"):
+        store.put(name, b"first")
+
+    before = dict(store.marked("a/"))
+    assert sorted(before) == ["a/b", "a/c"]
+    assert dict(store.marked("a/")) == before
+    store.put("a/b", b"again")
+    after = dict(store.marked("a/"))
+    # Empty where the store cannot tell.
+    assert after["a/b"] != before["a/b"] or after["a/b"] == before["a/b"] == ""
+    assert after["a/c"] == before["a/c"]
+    assert list(store.marked("nothing/")) == []
+
+
 def test_names_may_change_while_they_are_listed(store: Store) -> None:
     for number in range(20):
         store.put(f"a/{number}", b"x")

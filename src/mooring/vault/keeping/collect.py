@@ -71,7 +71,6 @@ from mooring.vault.claims.collector_claim import ClaimedLateError, CollectorClai
 from mooring.vault.format.blocks import Array
 from mooring.vault.format.layout import (
     DELETED,
-    ROOTS,
     SEGMENTS,
     claim_name,
     segment_id,
@@ -120,7 +119,7 @@ class Collector:
         self._frames = workshop.frames
         self._cipher = workshop.cipher
         self._walk = workshop.walk
-        self._known_roots = workshop.roots
+        self._roots = workshop.roots
         self._known_claims = workshop.claims
         self._margins = workshop.claims.margins
         self._thinning = Thinning(workshop.store, workshop.frames, self._margins)
@@ -149,7 +148,7 @@ class Collector:
         claims = self._claims()
         if any(one.purpose == Purpose.COPY for one in claims):
             return _postponed(expired, len(listed))
-        roots, held = list(self._roots()), list(self._held_roots(claims))
+        roots, held = list(self._all_roots()), list(self._held_roots(claims))
         present = list(roots)
         if missing := expected - {root.id for root in present}:
             raise RootsMissingError(
@@ -221,11 +220,11 @@ class Collector:
                     ) from error
         return claims
 
-    def _roots(self) -> Iterable[Root]:
-        for snapshot_id in self._known_roots.ids():
-            # One that vanishes meanwhile is a snapshot deleted meanwhile.
-            with suppress(ObjectNotFoundError):
-                yield self._readable(self._store.get(ROOTS + snapshot_id), snapshot_id)
+    def _all_roots(self) -> Iterable[Root]:
+        for snapshot_id, found in self._roots.all():
+            if isinstance(found, DamageError):
+                raise _stopped(snapshot_id, found) from found
+            yield found
 
     def _newly_deleted(self, buried: set[str]) -> Iterable[Root]:
         for name in self._store.names(DELETED):
@@ -267,7 +266,7 @@ class Collector:
                         claim.keep()
                 except DamageError as error:
                     # A snapshot deleted meanwhile may have lost its map to another collector.
-                    if is_held or self._known_roots.has(root.id):
+                    if is_held or self._roots.has(root.id):
                         raise _stopped(root.id, error) from error
         return dict(self._walk.segments_in(live.sorted()))
 

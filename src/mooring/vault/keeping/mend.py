@@ -26,7 +26,7 @@ from mooring.model.extents import BLOCK_SIZE
 from mooring.vault.claims.claim import Claim
 from mooring.vault.claims.exclusive import without_collectors
 from mooring.vault.format.frame import Kind, packed_again
-from mooring.vault.format.layout import PAGE_BLOCKS, root_name, segment_name
+from mooring.vault.format.layout import PAGE_BLOCKS, is_snapshot_id, root_name, segment_name
 from mooring.vault.format.references import References
 from mooring.vault.format.root import Root, decode_root
 from mooring.vault.format.segment_table import GONE, SegmentTable
@@ -97,21 +97,25 @@ class Mender:
         """The roots, those that a copy has sound put in place; the problems of the others."""
         roots: list[Root] = []
         broken: dict[str, str] = {}
-        for snapshot_id in list(self._workshop.roots.ids()):
+        for snapshot_id, found in list(self._workshop.roots.all(anew=True)):
+            if not isinstance(found, DamageError):
+                roots.append(found)
+                continue
             with suppress(SnapshotNotInVaultError):
-                data = self._workshop.roots.stored(snapshot_id)
-                try:
-                    roots.append(decode_root(data, snapshot_id, self._cipher))
-                except DamageError as error:
-                    root = self._mend_root(snapshot_id, data)
-                    if root is None:
-                        broken[snapshot_id] = str(error)
-                    else:
-                        roots.append(root)
+                root = self._mend_root(snapshot_id)
+                if root is None:
+                    broken[snapshot_id] = str(found)
+                else:
+                    roots.append(root)
         return roots, broken
 
-    def _mend_root(self, snapshot_id: str, damaged: bytes) -> Root | None:
-        name = root_name(snapshot_id)
+    def _mend_root(self, snapshot_id: str) -> Root | None:
+        if not is_snapshot_id(snapshot_id):
+            return None
+        name, damaged = root_name(snapshot_id), self._workshop.roots.stored(snapshot_id)
+        with suppress(DamageError):
+            # A sound one has come meanwhile.
+            return decode_root(damaged, snapshot_id, self._cipher)
         for copy in self._copies:
             try:
                 data = copy.get(name)

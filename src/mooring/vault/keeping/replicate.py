@@ -138,7 +138,7 @@ class Replicator:
         self._frames = workshop.frames
         self._frames_there = Frames(target, workshop.cipher)
         self._roots = workshop.roots
-        self._roots_there = Roots(target, workshop.cipher)
+        self._roots_there = Roots(target, workshop.cipher, workshop.abreast)
         self._claims_there = workshop.claims.beside(target)
         self._walk = workshop.walk
         self._clock = workshop.clock

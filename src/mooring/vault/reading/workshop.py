@@ -11,12 +11,15 @@ from mooring.vault.format.cipher import Cipher
 from mooring.vault.reading.frames import Frames
 from mooring.vault.reading.reachable import Walk
 from mooring.vault.reading.roots import Roots
+from mooring.vault.store.abreast import Abreast
 from mooring.vault.store.interface import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workshop:
     """Safe to use from any thread. `workers` compress and decode; `walk` remembers what it walked.
+
+    `abreast` is for requests that wait for the store.
 
     The store, its claims, its frames and its roots are those of one place.
     """
@@ -28,6 +31,7 @@ class Workshop:
     roots: Roots
     walk: Walk
     workers: Executor
+    abreast: Abreast
 
     @property
     def cipher(self) -> Cipher:

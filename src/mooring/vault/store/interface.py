@@ -106,6 +106,13 @@ class Store(Protocol):
         """Yield the names below `prefix`, a folder ending in a slash or empty for all."""
         ...
 
+    def marked(self, prefix: str) -> Iterator[tuple[str, str]]:
+        """Yield the names below `prefix` as `names` does, each with a mark of its object.
+
+        An object of another content has another mark. Empty: this store cannot tell.
+        """
+        ...
+
     def rename(self, old: str, new: str) -> None:
         """Give an object another name; at no time is it without one. Durable after `barrier`.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 
+from blake3 import blake3
+
 from mooring.model.errors import (
     ObjectNotFoundError,
     StoreError,
@@ -67,6 +69,11 @@ class MemoryStore:
         with self._lock:
             found = [name for name in self.objects if name.startswith(prefix)]
         yield from found
+
+    def marked(self, prefix: str) -> Iterator[tuple[str, str]]:
+        with self._lock:
+            found = [(name, data) for name, data in self.objects.items() if name.startswith(prefix)]
+        return ((name, blake3(data).hexdigest()) for name, data in found)
 
     def rename(self, old: str, new: str) -> None:
         check_name(new)

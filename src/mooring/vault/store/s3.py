@@ -152,13 +152,16 @@ class S3Store:
             return self._insist(lambda: self._tail(path, length))
 
     def names(self, prefix: str) -> Iterator[str]:
+        return (name for name, _ in self.marked(prefix))
+
+    def marked(self, prefix: str) -> Iterator[tuple[str, str]]:
         folder = check_name(prefix.rstrip("/")) if prefix else None
         with self._errors("list", prefix):
             # In the order of names: what was cut short goes on behind the last one.
             last: str | None = None
             while batch := self._insist(lambda after=last: self._batch(folder, after)):  # type: ignore[misc]
                 yield from batch
-                last = batch[-1]
+                last = batch[-1][0]
 
     def rename(self, old: str, new: str) -> None:
         path, target = check_name(old), check_name(new)
@@ -198,11 +201,11 @@ class S3Store:
         found = obstore.get(self._bucket, path, options={"range": {"suffix": length}})
         return bytes(found.bytes()), int(found.meta["size"])
 
-    def _batch(self, folder: str | None, after: str | None) -> list[str]:
-        """The next names behind one; empty at the end."""
+    def _batch(self, folder: str | None, after: str | None) -> list[tuple[str, str]]:
+        """The next names behind one, with their ETags; empty at the end."""
         for batch in obstore.list(self._bucket, prefix=folder, offset=after, chunk_size=1000):
             if batch:
-                return [item["path"] for item in batch]
+                return [(item["path"], item["e_tag"] or "") for item in batch]
         return []
 
     def _clamped(self, path: str, offset: int, length: int | None) -> bytes:

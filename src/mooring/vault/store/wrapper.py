@@ -43,6 +43,9 @@ class StoreWrapper:
     def names(self, prefix: str) -> Iterator[str]:
         return self.inner.names(prefix)
 
+    def marked(self, prefix: str) -> Iterator[tuple[str, str]]:
+        return self.inner.marked(prefix)
+
     def rename(self, old: str, new: str) -> None:
         self.inner.rename(old, new)
 
