@@ -92,7 +92,7 @@ def roots(vault: Path) -> list[Path]:
 
 def objects(vault: Path) -> list[Path]:
     """All files but that which only holds room."""
-    return sorted(path for path in vault.rglob("*") if path.name != ".reserve")
+    return sorted(path for path in vault.rglob("*") if ".reserve" not in path.parts)
 
 
 def look(server: Server) -> None:

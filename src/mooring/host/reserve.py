@@ -1,21 +1,25 @@
-"""A file whose space is given up when there is none left."""
+"""Small files that are deleted when there is no room left."""
 
 from __future__ import annotations
 
 import ctypes
 import os
-import stat
+import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
 
-from mooring.host.room import MIB, room_at
+from mooring.host.room import MIB, may_take, room_at
 
 BYTES = 16 * MIB
 LARGEST_PART = 0.04
 """No more of a file system than this is set aside."""
+
+FILE_BYTES = 256 * 1024
+"""Of each file: deleted, it gives an inode as well, and takes no room, as btrfs needs for less."""
 
 SLICE = MIB
 """What is given up at once: the rest stays for next time."""
@@ -23,7 +27,12 @@ SLICE = MIB
 LOW_BYTES = 2 * MIB
 """Less than this free is none: disks in use may take it any moment."""
 
+LOW_FILES = SLICE // FILE_BYTES
+"""The same of inodes."""
+
 _KEEP_SIZE = 1
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _libc = ctypes.CDLL(None, use_errno=True)
 log = structlog.get_logger("mooring.room")
 
@@ -37,8 +46,9 @@ class Reserve:
     def __init__(
         self, path: Path, size: int = BYTES, *, ours: Callable[[], bool] = lambda: True
     ) -> None:
-        """`ours` says whether the directory is one to write to now: it may be a mount that is
-        away, or another that took its place. Nothing is set aside or given up while it is not."""
+        """`path` is the folder of the files. `ours` says whether the directory that it is in is
+        one to write to now: it may be a mount that is away, or another that took its place. Nothing
+        is set aside or given up while it is not."""
         self.path = path
         self._folder = path.parent
         self._size = size
@@ -49,11 +59,10 @@ class Reserve:
     def held(self) -> int:
         """Bytes that can be given up."""
         try:
-            found = self.path.lstat()
+            with self._opened() as folder:
+                return len(_numbers(folder)) * FILE_BYTES
         except OSError:
             return 0
-        # In a directory that others can write to, it might be a link to a file of theirs.
-        return found.st_blocks * 512 if stat.S_ISREG(found.st_mode) else 0
 
     def is_low(self) -> bool:
         """Whether the file system has next to nothing free."""
@@ -61,33 +70,35 @@ class Reserve:
             room = room_at(self._folder)
         except OSError:
             return False
-        return room.free < LOW_BYTES or room.files == 0
+        few = room.files is not None and room.files < LOW_FILES
+        return room.free < LOW_BYTES or few
 
     def give_up(self, size: int = SLICE) -> bool:
         """Free so many bytes, or what is left; False if nothing is."""
-        with self._lock:
-            held = self.held()
-            if not held or not self._ours():
-                return False
-            left = max(0, held - size)
-            try:
-                if left:
-                    fd = os.open(self.path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-                    try:
-                        os.ftruncate(fd, left)
-                    finally:
-                        os.close(fd)
-                else:
-                    self.path.unlink(missing_ok=True)
-            except OSError as error:
-                log.warning("the reserve cannot be given up", reason=str(error))
-                return False
+        try:
+            with self._lock, self._opened() as folder:
+                numbers = _numbers(folder) if self._ours() else []
+                if not numbers:
+                    return False
+                given = sorted(numbers)[-max(1, size // FILE_BYTES) :]
+                for number in given:
+                    os.unlink(str(number), dir_fd=folder)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            log.warning("the reserve cannot be given up", reason=str(error))
+            return False
+        left = (len(numbers) - len(given)) * FILE_BYTES
         log.warning("there is no space left: part of the reserve is given up", left_bytes=left)
         return True
 
     def make_way(self) -> None:
         """Before something small that must be written: see that there is room for it."""
-        if self.is_low():
+        try:
+            needed = self.is_low() or not may_take(self._folder)
+        except OSError:
+            return
+        if needed:
             self.give_up()
 
     def take(self) -> None:
@@ -97,25 +108,46 @@ class Reserve:
                 if not self._ours():
                     return
                 room = room_at(self._folder)
-                wanted = min(self._size, int(room.size * LARGEST_PART)) // MIB * MIB
-                missing = wanted - self.held()
-                if missing <= 0 or room.free < 2 * wanted:
-                    return
-                flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-                fd = os.open(self.path, flags, 0o600)
-                try:
-                    if not self._ours():
-                        # What was looked at before is not what the file was made in.
-                        self.path.unlink(missing_ok=True)
-                        return
-                    os.posix_fallocate(fd, 0, wanted)
-                    os.fsync(fd)
-                finally:
-                    os.close(fd)
+                wanted = min(self._size, int(room.size * LARGEST_PART)) // FILE_BYTES
+                missing = wanted - self.held() // FILE_BYTES
+                little = room.free < 2 * wanted * FILE_BYTES
+                few = room.files is not None and room.files < 2 * wanted
+                if missing > 0 and not little and not few:
+                    self._fill(wanted)
             except OSError as error:
                 if str(error) != self._problem:
                     self._problem = str(error)
                     log.warning("no reserve can be set aside", reason=self._problem)
+
+    def _fill(self, wanted: int) -> None:
+        if not self.path.is_symlink() and not self.path.is_dir():
+            self.path.unlink(missing_ok=True)  # earlier versions had one file
+            self.path.mkdir(mode=0o700)
+        with self._opened() as folder:
+            if not self._ours():
+                # What was looked at before is not what the folder was made in.
+                self.path.rmdir()
+                return
+            for number in range(wanted):
+                fd = os.open(str(number), _NEW, 0o600, dir_fd=folder)
+                try:
+                    os.posix_fallocate(fd, 0, FILE_BYTES)
+                    os.fsync(fd)
+                finally:
+                    os.close(fd)
+
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        """The folder: in a directory that others can write to, it might be a link to another."""
+        fd = os.open(self.path, _FOLDER)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+
+def _numbers(folder: int) -> list[int]:
+    return [int(name) for name in os.listdir(folder) if re.fullmatch("0|[1-9][0-9]{0,8}", name)]
 
 
 def allocate_beyond_end(path: Path, size: int) -> bool:

@@ -23,6 +23,7 @@ SHORT = 0.10
 PLENTY_BYTES = 64 << 30
 
 _BLOCK = 4096
+_UNNAMED = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC
 
 FEW_FILES = 64
 """Room for fewer files than this is none."""
@@ -59,15 +60,8 @@ class Room:
 
 def room_at(path: Path) -> Room:
     """The room at the path, or where it would be made. Raises OSError."""
-    place = path
-    while True:
-        try:
-            found = os.statvfs(place)
-            break
-        except (FileNotFoundError, NotADirectoryError):
-            if place == place.parent:
-                raise
-            place = place.parent
+    place = _existing(path)
+    found = os.statvfs(place)
     # btrfs counts no files; it has no limit of them.
     files = found.f_favail if found.f_files else None
     return Room(
@@ -79,14 +73,48 @@ def room_at(path: Path) -> Room:
     )
 
 
+def _existing(path: Path) -> Path:
+    while True:
+        try:
+            path.stat()
+            return path
+        except (FileNotFoundError, NotADirectoryError):
+            if path == path.parent:
+                raise
+            path = path.parent
+
+
 def check_room(path: Path, what: str, margin: int) -> None:
     """Raise DiskFullError if less than the margin is free there; 0 is no margin."""
-    if margin and not (room := room_at(path)).has(margin):
+    if not margin:
+        return
+    if not (room := room_at(path)).has(margin):
         raise DiskFullError(
             f"the file system of the {what}, {path}, has {room}. The rest is kept for disks in "
             "use: delete snapshots or disks, or free space there in another way. The setting "
             "room.margin_mib says how much is kept"
         )
+    if not may_take(path):
+        raise DiskFullError(
+            f"the file system of the {what}, {path}, has {room}, but none for the user of this "
+            "server: raise its quota there, or delete snapshots or disks"
+        )
+
+
+def may_take(path: Path) -> bool:
+    """Whether this user may take a little room there: what a file system has tells of no quota."""
+    place = _existing(path)
+    try:
+        fd = os.open(place if place.is_dir() else place.parent, _UNNAMED, 0o600)
+    except OSError as error:
+        return error.errno not in NO_ROOM
+    try:
+        os.posix_fallocate(fd, 0, MIB)
+    except OSError as error:
+        return error.errno not in NO_ROOM
+    finally:
+        os.close(fd)
+    return True
 
 
 @contextmanager

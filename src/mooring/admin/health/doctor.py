@@ -16,6 +16,7 @@ from mooring.admin.health.catalog import catalog_findings
 from mooring.admin.health.vaults import vault_findings
 from mooring.config.settings import Settings
 from mooring.engine.qemu.daemon.open_layers import may_discard
+from mooring.host.room import may_take
 from mooring.host.rooms import of_vault
 from mooring.model.clock import SystemClock
 from mooring.model.counts import counted
@@ -128,6 +129,9 @@ def _rooms(settings: Settings) -> Iterator[Finding]:
         text = f"{use}: {room.path}: {room}"
         if room.is_short:
             yield Finding(False, f"{text}; free some space, or writes and snapshots will fail")
+        elif not may_take(room.path):
+            quota = "none of it for this user: raise the quota, or writes and snapshots will fail"
+            yield Finding(False, f"{text}, but {quota}")
         else:
             yield Finding(True, text)
 
