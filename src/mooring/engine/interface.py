@@ -148,8 +148,8 @@ class Engine(Protocol):
         """Make a disk that has the source's content at once, and zeros after its end.
 
         It reads from the source what `fill` has not brought yet. The source's snapshot becomes
-        the point from which the disk's first own changes are counted. Raises DiskFullError,
-        EngineError.
+        the point from which the disk's first own changes are counted. One that is there already
+        may have grown since. Raises DiskFullError, EngineError.
         """
         ...
 
@@ -183,6 +183,15 @@ class Engine(Protocol):
 
         Either may be used as always meanwhile, and the other deleted. `progress` may raise to give
         up; called again, it goes on. A disk that shares nothing: nothing to do.
+        """
+        ...
+
+    def grow(self, disk_id: str, size: int) -> None:
+        """Make the disk larger: the rest reads as zeros. Frozen points keep their size.
+
+        The disk may be in use: its clients are cut off, and find the new size when they connect
+        again, as they do by themselves; no request is lost. Raises EngineError, also for a
+        smaller size, DiskFullError, DiskTooLargeError; then the disk has its former size.
         """
         ...
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 ZERO_ORIGIN = "00000000-0000-0000-0000-000000000000"
 """The origin of a disk that was made of zeros, in place of a snapshot's id."""
 
+GROWN = "00000000-0000-0000-0000-000000000001"
+"""The point below an overlay that was put on top to make the disk larger: nobody opens it."""
+
 SHORT_CHAIN = 8
 """Overlays up to which points that may still serve as `since` are all kept.
 
@@ -34,6 +37,7 @@ def next_merge(
     *,
     base_ready: bool = True,
     fixed: int = 0,
+    stuck: Container[int] = (),
 ) -> Merge | None:
     """Choose the merge to do next, or None.
 
@@ -42,6 +46,7 @@ def next_merge(
     tells for each released point whether it is stored; `pinned` are those open for reading.
     A base that is not ready, because it is still being filled, takes part in no merge; neither do
     the lowest `fixed` overlays, because another disk has them, too.
+    Overlays at `stuck` places go into the base only, not into the overlay below.
 
     The base takes in all that lies below the highest stored point which has no needed point
     at or below it. Elsewhere a point that nobody needs lets the overlay above it go into the
@@ -62,7 +67,7 @@ def next_merge(
 
     def superfluous(place: int) -> bool:
         point = points[place]
-        if point not in released or point in pinned:
+        if point not in released or point in pinned or place in stuck:
             return False
         return not released[point] or (place < newest_stored and count > SHORT_CHAIN)
 

@@ -19,7 +19,7 @@ from mooring.engine.interface import (
     Source,
     never_shared,
 )
-from mooring.engine.lineage import ZERO_ORIGIN
+from mooring.engine.lineage import GROWN, ZERO_ORIGIN
 from mooring.engine.memory_disk import Blocks, LazySource, MemoryDisk, Overlay
 from mooring.model.errors import DiskBusyError, EngineError, PointNotFoundError
 from mooring.model.extents import BLOCK_SIZE, Image
@@ -70,7 +70,7 @@ class MemoryEngine:
     def disconnect(self, disk_id: str, pid: int = 0) -> None:
         """Count one connection less."""
         with self._lock:
-            users = self._clients[disk_id]
+            users = self._clients.get(disk_id, Counter())
             users[pid] -= 1
             if users[pid] <= 0:
                 del users[pid]
@@ -80,7 +80,7 @@ class MemoryEngine:
     def create(self, disk_id: str, size: int) -> None:
         with self._lock:
             if not self._made_before(disk_id, size):
-                self._disks[disk_id] = MemoryDisk(size, {}, [Overlay(ZERO_ORIGIN)])
+                self._disks[disk_id] = MemoryDisk({}, [Overlay(ZERO_ORIGIN, size)])
 
     def clone(
         self,
@@ -105,14 +105,15 @@ class MemoryEngine:
                 done += BLOCK_SIZE
                 progress(done)
         with self._lock:
-            self._disks.setdefault(disk_id, MemoryDisk(size, base, [Overlay(origin)]))
+            self._disks.setdefault(disk_id, MemoryDisk(base, [Overlay(origin, size)]))
 
     def begin_clone(self, disk_id: str, size: int, source: Source) -> None:
         if source.size > size:
             raise EngineError(f"disk {disk_id} of {size} bytes cannot hold {source.size} bytes")
         with self._lock:
-            if not self._made_before(disk_id, size):
-                disk = self._disks[disk_id] = MemoryDisk(size, {}, [Overlay(source.snapshot_id)])
+            if not self._made_before(disk_id, size, may_have_grown=True):
+                overlays = [Overlay(source.snapshot_id, size)]
+                disk = self._disks[disk_id] = MemoryDisk({}, overlays)
                 disk.source = LazySource(source.open())
 
     def fill(
@@ -153,6 +154,18 @@ class MemoryEngine:
     ) -> None:
         with self._lock:
             self._disk(disk_id)
+
+    def grow(self, disk_id: str, size: int) -> None:
+        with self._lock:
+            disk = self._disk(disk_id)
+            if size < disk.size:
+                raise EngineError(
+                    f"disk {disk_id} has {disk.size} bytes: it cannot shrink to {size}"
+                )
+            if size > disk.size:
+                disk.put_on_top(GROWN, size)
+                disk.merge()
+            self._clients.pop(disk_id, None)
 
     def delete(self, disk_id: str) -> None:
         with self._lock:
@@ -242,17 +255,18 @@ class MemoryEngine:
                 raise EngineError("disks can be frozen together only if one instance has them all")
             for disk_id, point in points.items():
                 if point not in disks[disk_id].points():
-                    disks[disk_id].overlays.append(Overlay(point))
+                    disks[disk_id].put_on_top(point)
             return Freeze(0.0)
 
     def points(self, disk_id: str) -> Sequence[str]:
         with self._lock:
-            return [point for point in self._disk(disk_id).points() if point != ZERO_ORIGIN]
+            no_snapshot = (ZERO_ORIGIN, GROWN)
+            return [one for one in self._disk(disk_id).points() if one not in no_snapshot]
 
     def open_point(self, disk_id: str, point_id: str) -> FrozenImage:
         with self._lock:
             disk = self._disk(disk_id)
-            if point_id not in disk.points()[1:]:
+            if point_id not in disk.points()[1:] or point_id == GROWN:
                 raise PointNotFoundError(f"disk {disk_id} has no frozen point {point_id}")
             disk.pinned[point_id] += 1
             return disk.open_point(point_id, lambda: self._unpin(disk, point_id))
@@ -276,9 +290,9 @@ class MemoryEngine:
             disk.pinned[point] -= 1
             disk.merge()
 
-    def _made_before(self, disk_id: str, size: int) -> bool:
+    def _made_before(self, disk_id: str, size: int, *, may_have_grown: bool = False) -> bool:
         known = self._disks.get(disk_id)
-        if known is not None and known.size != size:
+        if known is not None and known.size != size and not (may_have_grown and known.size > size):
             raise EngineError(f"disk {disk_id} already exists with {known.size} bytes")
         return known is not None
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from mooring.engine.lineage import next_merge
+from mooring.engine.lineage import GROWN, next_merge
 from mooring.model.errors import LineageLostError, PointNotFoundError
 from mooring.model.extents import BLOCK_SIZE, Extent, Image, joined
 
@@ -18,9 +18,10 @@ ZEROS = bytes(BLOCK_SIZE)
 
 @dataclass
 class Overlay:
-    """What was written since `point`, which lies right below."""
+    """What was written since `point`, which lies right below, to a disk of `size` bytes."""
 
     point: str
+    size: int
     blocks: Blocks = field(default_factory=dict)
 
 
@@ -49,7 +50,6 @@ class LazySource:
 class MemoryDisk:
     """Overlays on a base, as docs/formats/layers.md has them; the last takes the writes."""
 
-    size: int
     base: Blocks
     overlays: list[Overlay]
     released: dict[str, bool] = field(default_factory=dict)
@@ -60,6 +60,14 @@ class MemoryDisk:
     source: LazySource | None = None
     """What stands below the base until it is filled."""
 
+    @property
+    def size(self) -> int:
+        return self.overlays[-1].size
+
+    def put_on_top(self, point: str, size: int | None = None) -> None:
+        """Fix what there is; the disk may be larger from then on."""
+        self.overlays.append(Overlay(point, size or self.size))
+
     def layer(self, place: int) -> Blocks:
         return self.base if place < 0 else self.overlays[place].blocks
 
@@ -67,12 +75,15 @@ class MemoryDisk:
         """Do all merges that are due."""
         while True:
             ready = self.source is None
-            due = next_merge(self.points(), self.released, +self.pinned, base_ready=ready)
+            released = self.released | {GROWN: False}
+            due = next_merge(self.points(), released, +self.pinned, base_ready=ready)
             if due is None:
                 break
             bottom = self.layer(due.bottom)
             for place in range(due.bottom + 1, due.top + 1):
                 bottom.update(self.layer(place))
+            if due.bottom >= 0:
+                self.overlays[due.bottom].size = self.overlays[due.top].size
             del self.overlays[due.bottom + 1 : due.top + 1]
         known = self.points()
         self.released = {point: stored for point, stored in self.released.items() if point in known}
@@ -100,8 +111,9 @@ class MemoryDisk:
         if point not in self.points():
             raise PointNotFoundError(f"there is no frozen point {point}")
         below = self.overlays[: self.points().index(point)]
-        overlays = [Overlay(one.point, dict(one.blocks)) for one in below]
-        made = MemoryDisk(self.size, dict(self.base), [*overlays, Overlay(point)])
+        overlays = [Overlay(one.point, one.size, dict(one.blocks)) for one in below]
+        overlays.append(Overlay(point, overlays[-1].size))
+        made = MemoryDisk(dict(self.base), overlays)
         if self.source is not None:
             made.source = LazySource(self.source.image)
             made.source.filled = self.source.filled
@@ -117,7 +129,7 @@ class MemoryDisk:
         below = self.overlays[: self.points().index(point)]
         # All that the source holds, so that the point outlives it.
         base = {} if self.source is None else self.source.blocks()
-        return FrozenBlocks(self.size, point, base | self.base, below, close)
+        return FrozenBlocks(below[-1].size, point, base | self.base, below, close)
 
 
 class FrozenBlocks:

@@ -68,6 +68,8 @@ def _adopt(registry: Registry, instance_id: str, exports: Sequence[Export], atta
         for export in exports:
             if export.disk_id in daemon.exports.served():
                 _keep(registry, instance, daemon, export)
+            else:
+                _close(registry, daemon, export.disk_id)
     except QmpClosedError:
         pass  # not running, or it has just died: attaching starts it
     except QmpSilenceError as error:
@@ -85,12 +87,16 @@ def _adopt(registry: Registry, instance_id: str, exports: Sequence[Export], atta
 
 
 def _drop_unwanted(registry: Registry, daemon: Daemon, exports: Sequence[Export]) -> None:
-    limit = registry.settings.answer_seconds
     for disk_id, served in daemon.exports.served().items():
         if served.export not in exports:
             daemon.exports.remove(served.export, force=True)
-            end_merge(daemon, disk_id, registry.clock, limit)
-            daemon.layers.drop(disk_id)
+            _close(registry, daemon, disk_id)
+
+
+def _close(registry: Registry, daemon: Daemon, disk_id: str) -> None:
+    """Close the layers of a disk that is not exported, or whose growth was cut short."""
+    end_merge(daemon, disk_id, registry.clock, registry.settings.answer_seconds)
+    daemon.layers.drop(disk_id)
 
 
 def _keep(registry: Registry, instance: Instance, daemon: Daemon, export: Export) -> None:

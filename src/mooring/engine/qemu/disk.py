@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import pairwise
 
-from mooring.engine.lineage import BASE, next_merge
+from mooring.engine.lineage import BASE, GROWN, next_merge
 from mooring.engine.qemu.daemon.daemon import Daemon
 from mooring.engine.qemu.layers import DiskLayers, Layer
 
@@ -62,8 +63,23 @@ class LiveDisk:
         highest = self.layers.fixed()
         ready = base.source is None and not self.switch_due and highest < 0
         fixed = sum(layer.number <= highest for layer in overlays)
-        due = next_merge(points, self.released, +self.pinned, base_ready=ready, fixed=fixed)
+        released = self.released | {GROWN: False}
+        pairs = enumerate(pairwise(overlays), start=1)
+        stuck = {place for place, (lower, upper) in pairs if not _can_hold(lower, upper)}
+        due = next_merge(points, released, +self.pinned, base_ready=ready, fixed=fixed, stuck=stuck)
         if due is None:
             return None
         bottom = base if due.bottom == BASE else overlays[due.bottom]
-        return LayerMerge(bottom, overlays[due.top], overlays[due.top + 1], overlays[-1])
+        first, top = due.bottom + 1, due.top
+        # Layers of one size at a time: QEMU would copy what lies past a shorter one's end as zeros.
+        while overlays[top].size > overlays[first].size:
+            top -= 1
+        return LayerMerge(bottom, overlays[top], overlays[top + 1], overlays[-1])
+
+
+def _can_hold(lower: Layer, upper: Layer) -> bool:
+    """Whether an overlay can take in the one above, which may be larger.
+
+    One that does not say how large the layer below is must keep its size, which says it.
+    """
+    return lower.size == upper.size or lower.below is not None

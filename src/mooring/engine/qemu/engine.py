@@ -20,7 +20,7 @@ from mooring.engine.interface import (
     Source,
     never_shared,
 )
-from mooring.engine.lineage import ZERO_ORIGIN
+from mooring.engine.lineage import GROWN, ZERO_ORIGIN
 from mooring.engine.qemu import descriptions, filling, forking
 from mooring.engine.qemu.adoption import adopt_all
 from mooring.engine.qemu.daemon import process
@@ -31,6 +31,7 @@ from mooring.engine.qemu.fill import fill
 from mooring.engine.qemu.folder_lock import only_one
 from mooring.engine.qemu.freezing import freeze
 from mooring.engine.qemu.frozen import QemuFrozenImage
+from mooring.engine.qemu.growing import grow
 from mooring.engine.qemu.instances import Watcher
 from mooring.engine.qemu.layers import check_id, io_errors, points
 from mooring.engine.qemu.merging import FOLDER_PREFIX, Merger
@@ -131,7 +132,7 @@ class QemuEngine:
         _check_fits(disk_id, size, source.size)
         disk = self._registry.disk(disk_id)
         with disk.lock:
-            if _made_before(disk, size):
+            if _made_before(disk, size, may_have_grown=True):
                 filling.renew(disk, source)
             else:
                 filling.begin(disk, size, source)
@@ -154,6 +155,16 @@ class QemuEngine:
         self, disk_id: str, progress: Callable[[Filling], None] = lambda told: None
     ) -> None:
         forking.stand_alone(self._registry, self._merger, disk_id, progress)
+
+    def grow(self, disk_id: str, size: int) -> None:
+        _check_size(disk_id, size)
+        disk = self._registry.existing(disk_id)
+        try:
+            with disk.lock:
+                grow(self._registry, disk, size)
+        finally:
+            self._watcher.wake()
+            self._merger.wake(disk_id)
 
     def delete(self, disk_id: str) -> None:
         disk = self._registry.disk(disk_id)
@@ -272,7 +283,7 @@ class QemuEngine:
         with disk.lock:
             layers = disk.layers.check()
             places = [n for n, layer in enumerate(layers) if layer.point == point_id]
-            if not places or places[-1] < 2:
+            if not places or places[-1] < 2 or point_id == GROWN:
                 raise PointNotFoundError(f"disk {disk_id} has no frozen point {point_id}")
             image = QemuFrozenImage(
                 layers[: places[-1]], point_id, lambda: self._unpin(disk, point_id)
@@ -308,11 +319,11 @@ class QemuEngine:
         self._merger.wake(disk.layers.disk_id)
 
 
-def _made_before(disk: LiveDisk, size: int) -> bool:
+def _made_before(disk: LiveDisk, size: int, *, may_have_grown: bool = False) -> bool:
     if not disk.layers.exist():
         return False
     known = disk.layers.size()
-    if known != size:
+    if known != size and not (may_have_grown and known > size):
         raise EngineError(f"disk {disk.layers.disk_id} already exists with {known} bytes")
     return True
 

@@ -87,7 +87,7 @@ def _begin_base(layers: DiskLayers, staged: DiskLayers, base: Layer) -> None:
     """A base that is not filled yet is not filled in the fork, either."""
     if base.source is None:
         return
-    os.close(staged.begin_base(layers.size()))
+    os.close(staged.begin_base(base.size))
     write_source(staged.folder, base.source)
     # What is there already need not be read from the snapshot again.
     source, target = layers.folder / FILLING_NAME, staged.folder / FILLING_NAME

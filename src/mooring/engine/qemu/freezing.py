@@ -14,6 +14,7 @@ import contextlib
 from collections.abc import Mapping
 
 from mooring.engine.interface import Freeze
+from mooring.engine.lineage import GROWN
 from mooring.engine.qemu.daemon.daemon import Daemon
 from mooring.engine.qemu.daemon.qmp import QmpClosedError, QmpSilenceError
 from mooring.engine.qemu.disk import LiveDisk
@@ -47,8 +48,26 @@ def freeze(registry: Registry, points: Mapping[str, str]) -> Freeze:
         return _freeze_attached(fresh, disks, registry.instance(instance_id))
 
 
+def enlarge(registry: Registry, disk: LiveDisk, size: int) -> None:
+    """Put a larger overlay on top, without a point. The caller holds the disk's lock.
+
+    Raises EngineError, DiskFullError, DiskTooLargeError; then the disk has its former size.
+    """
+    disk_id = disk.layers.disk_id
+    _check_layers(disk, registry.settings.most_layers)
+    disk.layers.check_possible(size)
+    if disk.instance_id is None:
+        _freeze_detached({disk_id: GROWN}, {disk_id: disk}, size)
+    else:
+        instance = registry.instance(disk.instance_id)
+        _freeze_attached({disk_id: GROWN}, {disk_id: disk}, instance, size)
+
+
 def _freeze_attached(
-    points: Mapping[str, str], disks: Mapping[str, LiveDisk], instance: Instance
+    points: Mapping[str, str],
+    disks: Mapping[str, LiveDisk],
+    instance: Instance,
+    size: int | None = None,
 ) -> Freeze:
     daemon = instance.daemon()
     for disk_id in points:
@@ -61,7 +80,7 @@ def _freeze_attached(
         for disk_id, point in points.items():
             layers = disks[disk_id].layers
             old = layers.overlays()[-1]
-            new = layers.add_overlay(point)
+            new = layers.add_overlay(point, size)
             tops[disk_id] = (old.number, new.number)
             daemon.layers.add_top(disk_id, new)
         pause = daemon.layers.snapshot(tops)
@@ -74,14 +93,16 @@ def _freeze_attached(
     return Freeze(pause)
 
 
-def _freeze_detached(points: Mapping[str, str], disks: Mapping[str, LiveDisk]) -> Freeze:
+def _freeze_detached(
+    points: Mapping[str, str], disks: Mapping[str, LiveDisk], size: int | None = None
+) -> Freeze:
     added = []
     try:
         for disk_id, point in points.items():
             disk = disks[disk_id]
             if disk.merge is None:
                 disk.layers.check_unused()
-            added.append((disk, disk.layers.add_overlay(point)))
+            added.append((disk, disk.layers.add_overlay(point, size)))
     except BaseException:
         for disk, layer in added:
             with contextlib.suppress(MooringError):

@@ -60,9 +60,9 @@ class QemuFrozenImage:
                 self._source = SourceReader(layers[0].source)
                 path = path.with_name(FILLING_NAME)
             self._base = os.open(path, os.O_RDONLY)
-            self._size = os.fstat(self._base).st_size
             for layer in layers[1:]:
                 self._overlays.append(Overlay(layer.path))
+            self._size = self._overlays[-1].header.size
         except FileNotFoundError as error:
             self._close_files()
             raise LayerDamagedError(f"layer {layers[0].path} is missing") from error

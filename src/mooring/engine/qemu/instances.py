@@ -13,6 +13,7 @@ from pathlib import Path
 import structlog
 
 from mooring.engine.interface import Export
+from mooring.engine.qemu.daemon import process
 from mooring.engine.qemu.daemon.daemon import Daemon
 from mooring.engine.qemu.daemon.settings import DaemonSettings
 from mooring.engine.qemu.layers import DiskLayers, Layer
@@ -109,6 +110,31 @@ class Instance:
             del self.exports[disk_id]
             self.problems.pop(disk_id, None)
             self.end_if_idle()
+
+    def serve_anew(self, disk_id: str) -> None:
+        """Serve a disk with the size that it has now; its clients are cut off, and come again.
+
+        NBD knows no other way to tell them. On an error it may not be served until it is
+        brought back. Raises EngineError.
+        """
+        with self._lock:
+            export, daemon = self.exports[disk_id], self.daemon()
+            # Whoever comes again meanwhile would give up if the export was not there.
+            process.withdraw(self.folder)
+            try:
+                daemon.exports.remove(export, force=True)
+                deadline = self._clock.monotonic() + self._settings.answer_seconds
+                while not daemon.exports.ended(export):
+                    if self._clock.monotonic() > deadline:
+                        raise EngineError(f"requests to disk {disk_id} do not end")
+                    self._clock.sleep(_CANCEL_PAUSE)
+                daemon.exports.add(export, self._layers_of(disk_id).overlays()[-1].number)
+                self.problems.pop(disk_id, None)
+            except BaseException as error:
+                self.problems[disk_id] = str(error)
+                raise
+            finally:
+                process.restore(self.folder)
 
     def bring_back(self) -> float | None:
         """Bring back the daemon if it died, and disks that it could not open.

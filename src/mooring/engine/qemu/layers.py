@@ -10,10 +10,11 @@ import re
 import shutil
 import struct
 from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 
-from mooring.engine.lineage import ZERO_ORIGIN
+from mooring.engine.lineage import GROWN, ZERO_ORIGIN
 from mooring.engine.qemu import qcow2
 from mooring.engine.qemu.base_source import BaseSource, forget_source, read_source, write_source
 from mooring.engine.qemu.holders import in_use_by
@@ -52,6 +53,10 @@ class Layer:
     path: Path
     source: BaseSource | None = None
     shared: bool = False
+    size: int = field(default=0, compare=False)
+    """Bytes, where `check` tells of the layer; 0 otherwise."""
+    below: int | None = field(default=None, compare=False)
+    """The least bytes of the layer below, likewise; None if the file does not say."""
 
 
 class DiskLayers:
@@ -114,7 +119,11 @@ class DiskLayers:
         return bool(self.overlays())
 
     def size(self) -> int:
-        """Bytes of the disk. Raises LayerDamagedError if the base is missing."""
+        """Bytes of the disk, which the newest overlay tells. Raises LayerDamagedError."""
+        overlays = self.overlays()
+        return qcow2.read_header(overlays[-1].path).size if overlays else self._base_size()
+
+    def _base_size(self) -> int:
         base = self.base
         path = base.path if base.source is None else self.folder / FILLING_NAME
         try:
@@ -178,16 +187,27 @@ class DiskLayers:
             sync(self.folder.parent)
             forget_source(self.folder)
 
-    def add_overlay(self, point_id: str) -> Layer:
-        """Put an empty overlay on top, durably, named after the point now below it."""
+    def check_possible(self, size: int) -> None:
+        """Raise DiskTooLargeError if the file system cannot hold a file of that size."""
+        probe = self.folder / f"size{WRITING}"
+        with io_errors(self.disk_id), probe.open("wb") as file:
+            probe.unlink()
+            file.truncate(size)
+
+    def add_overlay(self, point_id: str, size: int | None = None) -> Layer:
+        """Put an empty overlay on top, durably, named after the point now below it.
+
+        With `size` the disk is larger from then on.
+        """
         check_id(point_id)
         overlays = self.overlays()
         below = overlays[-1] if overlays else self.base
         number = below.number + 1
         path = self.folder / f"{number:06d}-{point_id}.qcow2"
         with io_errors(self.disk_id), appearing(path) as file:
-            content = self.size(), below.path.name, self.disk_id, point_id
-            qcow2.write_empty(file.fileno(), *content)
+            known = self.size()
+            content = size or known, below.path.name, self.disk_id, point_id
+            qcow2.write_empty(file.fileno(), *content, below=known)
         return Layer(number, point_id, path)
 
     def remove_top(self, layer: Layer) -> None:
@@ -281,24 +301,22 @@ class DiskLayers:
             if self.base.path.exists():
                 raise LayerDamagedError(f"disk {self.disk_id} has a base but no overlay on it")
             raise EngineError(f"disk {self.disk_id} does not exist")
-        size = self.size()
-        lies_on = {}
+        headers = {}
         for layer in overlays:
-            overlay = qcow2.Overlay(layer.path)
-            overlay.close()
-            header = overlay.header
+            header = qcow2.read_header(layer.path)
             ours = layer.shared or header.disk_id == self.disk_id
             if not ours or header.point_id != layer.point:
                 raise LayerDamagedError(
                     f"layer {layer.path} belongs to disk {header.disk_id}, point {header.point_id}"
                 )
-            if header.size != size:
-                raise LayerDamagedError(
-                    f"layer {layer.path} is for a disk of {header.size} bytes, "
-                    f"but {self.base.path} has {size}"
-                )
-            lies_on[layer.number] = header.backing
-        return self._chain(overlays, lies_on)
+            headers[layer.number] = header
+        chain = self._chain(overlays, {number: one.backing for number, one in headers.items()})
+        sized = [replace(chain[0], size=self._base_size())]
+        for layer in chain[1:]:
+            header = headers[layer.number]
+            sized.append(replace(layer, size=header.size, below=header.below))
+        _check_sizes(sized)
+        return sized
 
     def _chain(self, overlays: list[Layer], lies_on: Mapping[int, str]) -> list[Layer]:
         """Follow the headers from the newest overlay down; return it base first."""
@@ -351,8 +369,20 @@ def _number(path: Path) -> int:
 
 
 def points(overlays: list[Layer]) -> list[str]:
-    """The points that overlays are named after, without the origin of a disk of zeros."""
-    return [layer.point for layer in overlays if layer.point != ZERO_ORIGIN]
+    """The points that overlays are named after, without those that are no snapshot's."""
+    return [layer.point for layer in overlays if layer.point not in (ZERO_ORIGIN, GROWN)]
+
+
+def _check_sizes(chain: Sequence[Layer]) -> None:
+    """Raise LayerDamagedError if a layer is shorter than it was, or longer than the one above."""
+    for lower, upper in pairwise(chain):
+        least = upper.size if upper.below is None else upper.below
+        if not least <= lower.size <= upper.size:
+            wanted = f"{least}" if least == upper.size else f"{least} to {upper.size}"
+            raise LayerDamagedError(
+                f"layer {upper.path} lies on one of {wanted} bytes, "
+                f"but {lower.path} has {lower.size}"
+            )
 
 
 def check_id(text: str) -> None:

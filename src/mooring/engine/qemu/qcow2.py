@@ -36,6 +36,7 @@ _EXTENDED_L2 = 1 << 4
 _DIRTY_OR_CORRUPT = 0b11
 _FORMAT_EXTENSION = 0xE2792ACA
 _IDENTITY_EXTENSION = 0x4D4F4F52  # "MOOR"
+_BELOW_EXTENSION = 0x4D4F4F53
 _OFFSET_MASK = 0x00FFFFFFFFFFFE00
 _COPIED = 1 << 63
 _COMPRESSED = 1 << 62
@@ -55,15 +56,19 @@ class Header:
     backing: str
     disk_id: str
     point_id: str
+    below: int | None
+    """The least bytes of the layer below; None if that is not written down."""
 
 
-def write_empty(fd: int, size: int, backing: str, disk_id: str, point_id: str) -> None:
+def write_empty(
+    fd: int, size: int, backing: str, disk_id: str, point_id: str, *, below: int
+) -> None:
     """Write an overlay that holds nothing into the empty file `fd`.
 
-    `backing` is the name of the layer below, in the same directory. The file is laid out as
-    header, refcount table, refcount block, L1 table, one cluster each (the L1 table of a disk
-    above 16 TiB has more). The identity goes into a header extension of our own, which QEMU
-    keeps when it rewrites the header.
+    `backing` is the name of the layer below, in the same directory, and `below` its size. The
+    file is laid out as header, refcount table, refcount block, L1 table, one cluster each (the
+    L1 table of a disk above 16 TiB has more). The identity and `below` go into header extensions
+    of our own, which QEMU keeps when it rewrites the header.
     """
     tables = -(-size // WINDOW)
     table_clusters = -(-tables * 8 // CLUSTER)
@@ -72,6 +77,7 @@ def write_empty(fd: int, size: int, backing: str, disk_id: str, point_id: str) -
     extensions = (
         _extension(_FORMAT_EXTENSION, _format_of(backing))
         + _extension(_IDENTITY_EXTENSION, identity)
+        + _extension(_BELOW_EXTENSION, struct.pack(">Q", below))
         + bytes(8)
     )
     header = _HEADER.pack(
@@ -84,11 +90,16 @@ def write_empty(fd: int, size: int, backing: str, disk_id: str, point_id: str) -
     os.pwrite(fd, struct.pack(">H", 1) * (3 + table_clusters), 2 * CLUSTER)
 
 
-def lies_on(path: Path) -> str:
-    """The name of the layer that an overlay lies on. Raises LayerDamagedError."""
+def read_header(path: Path) -> Header:
+    """What an overlay says of itself. Raises LayerDamagedError, EngineError."""
     overlay = Overlay(path)
     overlay.close()
-    return overlay.header.backing
+    return overlay.header
+
+
+def lies_on(path: Path) -> str:
+    """The name of the layer that an overlay lies on. Raises LayerDamagedError."""
+    return read_header(path).backing
 
 
 def lay_on(path: Path, backing: str) -> None:
@@ -181,10 +192,9 @@ class Overlay:
         UNALLOCATED, DATA or ZERO, and for DATA the offset in the file. Blocks past the end of
         the disk are UNALLOCATED. Raises LayerDamagedError.
         """
-        table = int(self._tables[number])
-        if table == 0:
+        if number >= len(self._tables) or not self._tables[number]:
             return None
-        raw = self._pread(CLUSTER, table, "an L2 table")
+        raw = self._pread(CLUSTER, int(self._tables[number]), "an L2 table")
         entries = np.frombuffer(raw, dtype=">u8").reshape(-1, 2).astype(np.uint64)
         used = np.flatnonzero(entries[:, 1])
         state = np.zeros((TABLE_ENTRIES, SUBCLUSTERS), dtype=np.uint8)
@@ -236,8 +246,8 @@ class Overlay:
             3, CLUSTER_BITS, 0, 0, _EXTENDED_L2,
         ):  # fmt: skip
             raise LayerDamagedError(f"layer {self.path} is a qcow2 file, but not one of ours")
-        place = _find_extension(raw, _IDENTITY_EXTENSION)
-        identity = raw[place] if place else b""
+        identity = _read_extension(raw, _IDENTITY_EXTENSION)
+        below = _read_extension(raw, _BELOW_EXTENSION)
         if len(identity) != 32:
             raise LayerDamagedError(f"layer {self.path} is a qcow2 file, but not one of ours")
         return Header(
@@ -247,11 +257,13 @@ class Overlay:
             backing=raw[name_offset : name_offset + name_length].decode(errors="replace"),
             disk_id=str(uuid.UUID(bytes=identity[:16])),
             point_id=str(uuid.UUID(bytes=identity[16:])),
+            below=int.from_bytes(below, "big") if below else None,
         )
 
     def _read_tables(self) -> NDArray[np.int64]:
         header = self.header
-        if header.table_count != -(-header.size // WINDOW):
+        # It may be larger than needed: QEMU enlarges it before the size.
+        if header.table_count < -(-header.size // WINDOW):
             raise LayerDamagedError(f"layer {self.path} has an L1 table of the wrong size")
         raw = self._pread(header.table_count * 8, header.tables_offset, "the L1 table")
         entries = np.frombuffer(raw, dtype=">u8").astype(np.uint64) & np.uint64(_OFFSET_MASK)
@@ -269,6 +281,11 @@ class Overlay:
         if len(raw) < length:
             raise LayerDamagedError(f"layer {self.path} is truncated: {what} is cut off")
         return raw
+
+
+def _read_extension(raw: bytes, wanted: int) -> bytes:
+    place = _find_extension(raw, wanted)
+    return raw[place] if place else b""
 
 
 def _find_extension(raw: bytes | bytearray, wanted: int) -> slice | None:

@@ -36,6 +36,11 @@ class Exports:
                 found[disk_id] = Served(export, int(top))
         return found
 
+    def ended(self, export: Export) -> bool:
+        """Whether there is no such export, and no request to it under way, any more."""
+        found = self._connection.call("query-block-exports")
+        return _export_id(export) not in {entry["id"] for entry in found}
+
     def add(self, export: Export, top: int) -> None:
         """Export a disk whose layers are open."""
         options = {
