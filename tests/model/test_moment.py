@@ -112,7 +112,7 @@ def test_what_is_not_there_is_told_with_what_is() -> None:
     ],
 )
 def test_what_the_calendar_does_not_have_is_told(when: str, what: str) -> None:
-    with pytest.raises(InvalidInputException, match=rf"{when} is no {what}\."):
+    with pytest.raises(InvalidInputException, match=rf"{when} is not a {what}\."):
         read_auto_name(f"data@{when}")
     with pytest.raises(InvalidInputException, match=rf"{when} is not valid: there is no such"):
         check_date(when)
