@@ -6,7 +6,7 @@ serving a disk can each be repeated, so every procedure here has one step, which
 one transaction by the new states:
 
 Where the instance is this host, a disk that is served is a block device as well, and one that is
-in use as such is not taken away.
+in use as such is not removed.
 
     attach   serve the disk, if the instance runs      undo: do not serve it; disk `available`
     detach   stop serving the disk

@@ -7,17 +7,17 @@ CopySnapshot answers while the copy is `pending`. Then, for each part of an inst
 
 and in the transaction that records this the copy becomes `completed`. The job has the target
 region and the disk as its key, so that each copy of a disk finds the one before it. Killed
-before the root is durable, it begins anew; killed after, it finds the root.
+before the root is durable, it starts over; killed after, it finds the root.
 
-What the target lacks is told by the maps alone if there is a *twin*: a snapshot in the source's
+The maps alone show what the target lacks if there is a *twin*: a snapshot in the source's
 vault whose content the target has, as itself or as a copy. The nearest ancestor of the source is
 looked for first, then the snapshot of the same disk that is nearest in time. Without a twin,
 everything is read and compared with the newest snapshot of the disk that the target has.
 
 Every frame is checked as it is read. The source may be deleted meanwhile: its root stays until
 the job has ended (delete_snapshot.py), and a claim keeps what it names from being collected even
-if something else than this server deletes it. A copy deleted while pending is noticed at the next
-telling of progress.
+if something other than this server deletes it. A copy deleted while pending is noticed when
+progress is next recorded.
 """
 
 from __future__ import annotations

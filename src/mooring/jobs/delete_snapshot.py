@@ -2,11 +2,11 @@
 
 DeleteDiskSnapshot answers when the snapshot is gone from the catalog. Then:
 
-    release   wait until no disk is filled from it, no copy made and no export; release a frozen
-              point that may be left
-    delete    remove the root from the vault, and see to it that the vault is collected soon
+    release   wait until it is not being copied or exported and no disk is filled from it; release
+              its frozen point, if there still is one
+    delete    remove the root from the vault, and have the vault collected soon
 
-Several deletions share one collection: it is a job of its own, keyed by the region.
+Several deletions share one collection, a separate job keyed by the region.
 """
 
 from __future__ import annotations

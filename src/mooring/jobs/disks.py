@@ -6,11 +6,11 @@ CreateDisk and CreateDiskFromSnapshot answer while the disk is `pending`. Then:
     clone    the same, with the snapshot below it                   undo: delete them
 
 and in the transaction that records this the disk becomes `available` and the operation
-Succeeded. If it fails the disk stays as `error`, until somebody deletes it. What the disk has
-from the snapshot, a job of its own brings into it: fill_disk.py.
+Succeeded. If it fails, the disk stays in `error` until somebody deletes it. A separate job copies
+the snapshot's content into the disk: fill_disk.py.
 
 DeleteDisk answers when the disk is gone from the catalog. Its job has the disk's id as key,
-so it comes in line after the uploads of the disk's pending snapshots: none of them loses its
+so it queues behind the uploads of the disk's pending snapshots: none of them loses its
 frozen point.
 """
 

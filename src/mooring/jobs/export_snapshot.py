@@ -7,8 +7,8 @@ ExportSnapshot answers with a record that is `Started`. Then:
     publish   give it the destination's name
               undo: delete it
 
-and in the transaction that records this the record is `Succeeded`. So under the destination's
-name there is never a part of an image. Killed while writing, it begins anew. Until it is done
+and in the transaction that records this the record is `Succeeded`. So a partial
+image never has the destination's name. Killed while writing, the job starts over. Until it is done
 the snapshot is not deleted from the vault (delete_snapshot.py).
 """
 

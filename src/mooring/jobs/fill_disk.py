@@ -2,11 +2,11 @@
 
 CreateDiskFromSnapshot has made a disk that reads from the snapshot in the vault. Then:
 
-    fill   copy the snapshot into the disk's base, and let the disk do without the snapshot
+    fill   copy the snapshot into the disk's base, so that the disk no longer needs the snapshot
 
-The disk is used, snapshotted, attached and detached meanwhile, so the job has a key of its own.
-It never fails for good, because then the disk would need the snapshot for ever: while the vault
-is away or damaged it is put off, and goes on where it was. Until it is done the snapshot is not
+The disk is used, snapshotted, attached and detached meanwhile, so the job has its own key. It
+never fails for good, because then the disk would need the snapshot forever: while the vault is
+away or damaged the job is put off, and resumes where it was. Until it is done the snapshot is not
 deleted from the vault (delete_snapshot.py). It ends early if the disk is deleted.
 """
 

@@ -1,16 +1,16 @@
 """Making a snapshot from an image that the caller serves.
 
 `mooring import` serves an image file, read-only, over NBD on a Unix socket in a folder that the
-server has offered for it, so what the server gets to see is what that process may read. The
+server has offered for it, so the server only sees what that process may read. The
 snapshot is recorded as pending. Then:
 
     store      read the image, write it to the vault, the root last      undo: delete the root
     complete   say that the snapshot is completed
 
-Killed before the root is durable, `store` begins anew; killed after, it finds the root and goes
-on. When the image cannot be read any more, for example because `mooring import` was killed,
-the snapshot goes from the catalog, and its operation tells why. A snapshot deleted meanwhile is
-noticed at the next telling of progress.
+Killed before the root is durable, `store` starts over; killed after, it finds the root and
+continues. When the image can no longer be read, for example because `mooring import` was killed,
+the snapshot is removed from the catalog, and its operation says why. A snapshot deleted meanwhile
+is noticed when progress is next recorded.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Keeping a vault in order: collecting, verifying a sample, copying.
 
-    collect   free what no snapshot needs any more, and what dead processes left
+    collect   free what no snapshot needs any more, and what killed processes left
     verify    read back all maps and a sample of the data; damage is logged and counted
     replicate bring the copy of the vault up to date
 
-All are jobs of a region, keyed so that those of one kind run one after the other. Whatever
-they leave undone, the next one does.
+All are jobs of a region, keyed so that those of one kind run one after the other. The next one
+does whatever one leaves undone.
 """
 
 from __future__ import annotations

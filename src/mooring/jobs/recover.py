@@ -1,13 +1,13 @@
 """What a starting server does with what an earlier one left.
 
-1. Leases of the earlier server are void: every job can be taken.
+1. Leases of the earlier server are void: every job can be acquired.
 2. A snapshot that was recorded but not confirmed: if the engine has its frozen point, or those
    of all parts of an instance's, they hold all that was written before the request, so it is
-   confirmed; else, and if users of a disk had to be at rest, the request is taken back.
-   Its client had no answer either way, and asks again or looks.
-3. A disk that was being detached with no job to do it is attached still.
+   confirmed; otherwise, or if users of a disk had to be at rest, the request is taken back.
+   Its client had no reply either way, and asks again or checks.
+3. A disk that was being detached without a job for it is still attached.
 4. The snapshots that disks still read from are served; then the engines adopt the storage
-   daemons that went on, and start those that are missing; and so with the block devices of
+   daemons that kept running, and start those that are missing; likewise the block devices of
    this host.
 5. Frozen points that no pending snapshot needs are released.
 

@@ -6,8 +6,8 @@ CreateInstancesFromSnapshot answers while the instance and its disks are `pendin
              undo: serve none of them, and delete them
 
 and in the transaction that records this the instance runs, its disks are attached, and the
-operation Succeeded. If it fails nothing is left, neither instance nor disks: the operation says
-why. What the disks have from the snapshot, a job for each brings into it: fill_disk.py.
+operation Succeeded. If it fails, neither instance nor disks remain, and the operation says
+why. One job per disk copies the snapshot's content into it: fill_disk.py.
 """
 
 from __future__ import annotations

@@ -2,12 +2,12 @@
 
     missing    completed, and without a root: lost, or in another vault
     returned   were missing, and have their root again
-    unknown    a root that no snapshot of the catalog, and no job, has to do with
+    unknown    a root that belongs to no snapshot or job in the catalog
 
 A missing snapshot becomes `error`, and `completed` again when its root is back. As long as one is
 missing nothing is collected: what hid its root may have hidden others. If the newest of all is
 among them, the vault is an older copy of what it was; what would be stored in it would be lost
-again with the next exchange, so it is only read from until somebody accepts it.
+again when the vault is next replaced, so it is only read until somebody accepts it.
 """
 
 from __future__ import annotations

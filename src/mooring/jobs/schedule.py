@@ -1,8 +1,8 @@
 """What the server does periodically without being asked.
 
-The times are kept in memory, and a job is recorded only when it is due: a server that starts
-anew begins again with the first delays. Several servers on one catalog do no harm, for a job
-is not recorded while one like it waits.
+The times are kept in memory, and a job is recorded only when it is due: a restarted server begins
+with the first delays again. Several servers on one catalog do no harm, because a job is not
+recorded while one like it is waiting.
 """
 
 from __future__ import annotations

@@ -4,22 +4,22 @@ CreateDiskSnapshot answers as soon as the disk's content is fixed. The job has t
 key, so the snapshots of one disk are stored in the order in which they were taken, and each
 finds the one before it as its parent.
 
-    store     read what changed since the parent, write it to the vault, the root last; then tell
-              the engine that the point is stored: its layers merge into the base
-              undo: delete the root, let the frozen point go
+    store     read what changed since the parent, write it to the vault, the root last; then
+              release the point as stored: the engine merges its layers into the base
+              undo: delete the root, release the point
 
-With it the snapshot becomes `completed`. Killed before the root is durable, it begins anew, and
-what it had written is collected; killed after, it finds the root and goes on. One step, because
-each recorded one has to wait for the disk, and lets readers of the catalog wait.
+With that the snapshot becomes `completed`. Killed before the root is durable, the job starts over,
+and what it had written is collected; killed after, it finds the root and continues. It is one
+step, because recording a step waits for the disk, and makes readers of the catalog wait.
 
 The parent is the newest completed snapshot from which the engine can still count the changes.
 If there is none, everything is read and compared with the newest completed snapshot at hand:
 that costs time, but stores nothing twice and cannot be wrong.
 
-A snapshot deleted while pending is noticed at the next telling of progress.
+A snapshot deleted while pending is noticed when progress is next recorded.
 
-CreateInstanceSnapshot begins one such job for each attached disk; their roots also keep what is
-known of the whole, so that it can be found again without a catalog.
+CreateInstanceSnapshot starts one such job for each attached disk; their roots also describe the
+whole, so that it can be recovered without a catalog.
 """
 
 from __future__ import annotations

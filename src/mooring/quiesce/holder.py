@@ -1,7 +1,7 @@
 """The process that holds users at rest: it outlives the server and thaws them.
 
 It is told what to do in one line of JSON on its standard input, brings the users to rest, says
-so in one line, and lets them go when the next line comes, when its input closes because the
+so in one line, and thaws them when the next line comes, when its input closes because the
 server has ended, or when the limit has passed; then it says what came of it. Users that cannot
 be thawed are tried again for an hour.
 
