@@ -15,7 +15,7 @@ class GroupSync:
     """Syncs the write-ahead log of a database, whose own commits then need not.
 
     A commit is written within `committing`, by one writer at a time. `wait` returns when all that
-    was committed before is on the disk; who waits while another syncs goes along with the next.
+    was committed before is on the disk; whoever waits while another syncs joins the next.
     """
 
     def __init__(self, database: Path) -> None:

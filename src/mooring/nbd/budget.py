@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 
 
 class Budget:
-    """Lets tasks hold at most `total` bytes together; who comes first is served first."""
+    """Lets tasks hold at most `total` bytes together; first come, first served."""
 
     def __init__(self, total: int) -> None:
         self.total = total

@@ -1,13 +1,13 @@
 """The process that holds users at rest: it outlives the server and thaws them.
 
-It is told what to do in one line of JSON on its standard input, brings the users to rest, says
-so in one line, and thaws them when the next line comes, when its input closes because the
-server has ended, or when the limit has passed; then it says what came of it. Users that cannot
-be thawed are tried again for an hour.
+It gets its task as one line of JSON on its standard input, brings the users to rest, reports
+that in one line, and thaws them when the next line comes, when its input closes because the
+server has ended, or when the limit has passed; then it reports the result. Users that cannot
+be thawed are retried for an hour.
 
 The instance's file in the folder of holds is locked meanwhile, and names who is held. What it
-still names when nobody has it locked was held by a process that was killed: the next one lets
-go of that first.
+still names when nobody has it locked was held by a process that was killed: the next one thaws
+that first.
 """
 
 from __future__ import annotations

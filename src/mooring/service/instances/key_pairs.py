@@ -2,7 +2,7 @@
 
 Only the private half of a region's default key pair is kept, because it can be downloaded at any
 time; see default_keys.py. Answers with a private key are not remembered for clients that ask again,
-for that would store it: who has lost one deletes the key pair, and makes it anew.
+for that would store it: whoever has lost one deletes the key pair, and creates it again.
 """
 
 from __future__ import annotations

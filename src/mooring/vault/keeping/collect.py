@@ -1,55 +1,57 @@
 """Collects segments and frames that no snapshot names.
 
-The order makes it safe beside writers and readers in any process, with no lock:
+The order makes it safe beside writers and readers in any process, without a lock:
 
-0. The collector makes a claim of its own; if there is one of somebody who copies objects into this
-   vault, nothing is collected. Who copies makes a claim, and waits until no collector has one.
+0. The collector makes its own claim; if somebody who copies objects into this vault has a claim,
+   nothing is collected. Whoever copies makes a claim, and waits until no collector has one.
 1. Claims not renewed in time (`expires_ms`) are removed. Their writers find that out before and
    after they write their root, and fail.
 2. The segments are listed: only these can be deleted. What is written later is out of reach.
 3. The tombstones are listed: roots of snapshots that were deleted before.
 4. The claims are listed, then the roots read, then the tombstones listed again. Roots held by
-   claims and those of tombstones that are new since 3 count like all others.
-5. The maps of these roots are walked. If anything of them cannot be read, nothing is deleted.
+   claims, and those of tombstones that are new since 3, count like all others.
+5. The maps of these roots are walked. If any part of them cannot be read, nothing is deleted.
 6. A segment that no root names is deleted unless it was written under a claim listed in 4, or
    under one that such a claim `shares`. The frames that no root names are punched out of the
-   other segments, but for those written under shared claims; where the store cannot do that,
-   segments of which half is dead are written again without those frames. Right before each
-   deletion the collector's claim must still be there.
+   other segments, except those written under shared claims; where the store cannot do that,
+   segments of which half is dead are rewritten without those frames. Right before each deletion
+   the collector's claim must still be there.
 7. Tombstones older than `tombstone_kept_ms` are removed.
 
 Why that is enough: at any time a segment that is needed is covered by a claim or by a root without
 a tombstone. A writer makes its claim before its first segment and removes it after its root; it
-makes the claim that holds its parent's root before it looks that this root has no tombstone. So
-the cover can pass from claim to root and from root to claim, but when it passes during a
-collection to a claim made after the claims were listed, then from a root that was without a
+makes the claim that holds its parent's root before it checks that this root has no tombstone. So
+the cover can pass from claim to root and from root to claim. But if it passes, during a
+collection, to a claim made after the claims were listed, it comes from a root that had no
 tombstone after 3: that root is found in 4, or its new tombstone is. (Without tombstones, a parent
 deleted just then would be in neither list; a test with three servers found that within seconds.)
 
-Sharing (sharing.py) is the one way in which something comes to be needed that was not covered
-before: a writer refers to a frame of a segment S, written under claim K, that perhaps no root names
-any more. It puts K among the shares of its claim, then looks at all claims, and refers to S only if
-it finds neither K nor a collector's; then it reads the frame. Who could take the frame away then?
+Sharing (sharing.py) is the only way in which something that was not covered before comes to be
+needed: a writer refers to a frame of a segment S, written under claim K, that perhaps no root names
+any more. It adds K to the shares of its claim, then checks all claims, and refers to S only if it
+finds neither K nor a collector's; then it reads the frame. Who could remove the frame after that?
 
-- A collector whose claim is put after the writer's look. It lists the claims after that, so after
+- A collector whose claim is put after the writer's check. It lists the claims after that, so after
   the writer's shares were put: it finds them and spares S, or the writer's claim is gone and its
-  root there, or the root's tombstone, or a claim that holds the root, as above.
-- A collector whose claim was gone before the look. Its deletions were made before: the writer, who
-  reads the frame after the look, finds it gone or punched, and does not share it.
-- A collector whose claim was removed by another, because its process stood still or a clock jumped.
-  It sees that before the next deletion. What remains is a process that stands still for
-  `exclusive_expires_ms` between that look and the deletion itself.
-- The writer of K, who removes its segments when it fails. As long as its claim is there, nobody
-  shares them; it looks for its claim before each deletion, and leaves them when it is gone.
+  root is there, or the root's tombstone, or a claim that holds the root, as above.
+- A collector whose claim was gone before the check. It had made its deletions by then: the writer,
+  which reads the frame after the check, finds it gone or punched, and does not share it.
+- A collector whose claim was removed by another, because its process was suspended or a clock
+  jumped. It notices that before the next deletion. What remains is a process that is suspended for
+  `exclusive_expires_ms` between that check and the deletion itself.
+- The writer of K, which removes its segments when it fails. As long as its claim is there, nobody
+  shares them; it checks for its claim before each deletion, and leaves them if it is gone.
 - A collector on a disk too full for its claim. As long as that cannot be put, no writer can put
-  shares there either, and before each deletion it is tried again; once it is put, all starts over.
+  shares there either, and putting it is retried before each deletion; once it is put, everything
+  starts over.
 
-So from the look on, S is covered: by the shares of the writer's claim, then by its root.
+So from the check on, S is covered: by the shares of the writer's claim, then by its root.
 
-Each deletion stands for itself: a collection cut short is taken up by the next, and two at once
-do no harm. A segment that is written again appears whole under its name, with the same table:
-readers that looked for a frame where it was find that its digest does not fit, and look again
-where it is now (`Frames.stored`). Two who write it at once both write all that is needed.
+Each deletion is independent: a collection that is interrupted is continued by the next, and two
+at the same time do no harm. A segment that is rewritten appears whole under its name, with the
+same table: readers that look for a frame in its old place find that its digest does not match, and
+look again where it is now (`Frames.stored`). Two that rewrite it at the same time both write
+everything needed.
 """
 
 from __future__ import annotations

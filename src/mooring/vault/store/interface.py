@@ -42,7 +42,7 @@ class Upload(Protocol):
 class Store(Protocol):
     """Keeps immutable objects by name; safe to call from any thread.
 
-    What a store must guarantee: an object appears whole or not at all; who reads or lists after
+    What a store must guarantee: an object appears whole or not at all; whoever reads or lists after
     a change was made sees the change, also from another process; an object keeps its content
     until it is deleted or replaced. Clocks and orders of listings are not relied on.
 

@@ -37,7 +37,7 @@ _IN_MEMORY = 8 * 1024 * 1024
 class S3Store:
     """Objects below `s3://bucket/prefix`.
 
-    Relies on what S3 promises since 2020: who reads or lists after a change sees it; and on
+    Relies on what S3 promises since 2020: whoever reads or lists after a change sees it; and on
     conditional writes (`If-None-Match: *`). Credentials, and what `options` leave out, come from
     the environment (`AWS_ACCESS_KEY_ID` and so on) or the machine's role. Every object is put by
     one request, so that killed uploads leave nothing.

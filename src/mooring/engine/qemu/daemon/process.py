@@ -128,7 +128,7 @@ def publish(folder: Path) -> None:
 
 
 def withdraw(folder: Path) -> None:
-    """Take the NBD socket's name away, so that nobody new can connect; who is connected stays."""
+    """Remove the NBD socket's name, so that nobody new can connect; connections stay."""
     with contextlib.suppress(FileNotFoundError):
         (folder / NBD_SOCKET).rename(_withdrawn(folder))
 
