@@ -20,7 +20,6 @@ from mooring.vault.format.cipher import Clear
 from mooring.vault.format.layout import FRAME_BLOCKS, FRAME_BYTES, SEGMENTS
 from mooring.vault.keeping.replicate import read_copied
 from mooring.vault.keeping.scrub import scrub
-from mooring.vault.reading.reachable import Walk
 from mooring.vault.store.directory import DirectoryStore
 from mooring.vault.store.interface import Store
 from mooring.vault.store.memory import MemoryStore
@@ -245,7 +244,7 @@ def test_damage_is_told_and_not_copied(
 ) -> None:
     fill(vault, disks, "other", None, 8)
     flip(memory, "roots/b", 40)
-    walk = Walk(vault._workshop.frames)
+    walk = vault._workshop.walk
     (first, *_) = [segment for segment, _ in walk.segments_in(walk.frames_of(vault.root("a")))]
     flip(memory, next(name for name in memory.objects if name.endswith(first.hex())), 1000)
     target = MemoryStore()

@@ -114,7 +114,7 @@ class Vault:
             claims=self._claims,
             frames=frames,
             roots=self._roots,
-            walk=Walk(frames),
+            walk=Walk(frames, self._abreast),
             workers=self._workers,
             abreast=self._abreast,
         )
@@ -348,7 +348,7 @@ class Vault:
         ids = [root.id for root in roots]
         known = self._usage
         if known is None or [one.snapshot_id for one in known] != ids:
-            self._usage = known = UsageReport(self._workshop.frames).run(roots)
+            self._usage = known = UsageReport(self._workshop).run(roots)
         return list(known)
 
     def replicate(

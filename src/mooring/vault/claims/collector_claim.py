@@ -24,6 +24,11 @@ class CollectorClaim:
         self.dry_run = dry_run
         self._claim = None if dry_run else self._try()
 
+    @property
+    def is_made(self) -> bool:
+        """Whether there was room for the claim; then it may be asked by several threads at once."""
+        return self._claim is not None
+
     def keep(self) -> None:
         """To be called again and again. Raises VaultError if the claim is gone."""
         if self._claim is not None:

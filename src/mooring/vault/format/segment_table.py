@@ -74,10 +74,11 @@ class FrameEntry:
 class SegmentTable:
     """The frames of one segment. `claim` is the id under which it was written.
 
-    `places` says where they are now, in bytes from the segment's begin, or GONE.
+    `places` says where they are now, in bytes from the segment's begin, or GONE; `size` is that of
+    the whole segment.
     """
 
-    __slots__ = ("_entries", "claim", "created_ms", "ordinal", "places", "raw")
+    __slots__ = ("_entries", "claim", "created_ms", "ordinal", "places", "raw", "size")
 
     def __init__(
         self,
@@ -87,8 +88,10 @@ class SegmentTable:
         claim: bytes,
         ordinal: int,
         ms: int,
+        size: int,
     ) -> None:
         self.raw = raw
+        self.size = size
         self._entries = entries
         self.places: Array = self.written_places if places is None else places
         self.claim = claim
@@ -239,7 +242,7 @@ def read_ending(ending: bytes, segment_id: bytes, size: int) -> SegmentTable:
         raise DamageError("its table has a wrong shape")
     entries = np.frombuffer(table, _ENTRY, count, _HEAD.size)
     places = None if form == WHOLE else _read_places(table, ending[length : -END.size])
-    found = SegmentTable(table, entries, places, claim, ordinal, created_ms)
+    found = SegmentTable(table, entries, places, claim, ordinal, created_ms, size)
     there = found.places != GONE
     ends = (found.places + found.stored_bytes)[there]
     if count and (

@@ -121,10 +121,11 @@ class Collector:
         self._frames = workshop.frames
         self._cipher = workshop.cipher
         self._walk = workshop.walk
+        self._abreast = workshop.abreast
         self._roots = workshop.roots
         self._known_claims = workshop.claims
         self._margins = workshop.claims.margins
-        self._thinning = Thinning(workshop.store, workshop.frames, self._margins)
+        self._thinning = Thinning(workshop)
         self._spared = 0
 
     def run(self, *, dry_run: bool = False, expected: Iterable[str] = ()) -> Collection:
@@ -168,7 +169,9 @@ class Collector:
         deleted, freed = self._delete(dead, writers | shared, claim)
         named = [segment for segment in listed if segment in live]
         if shared:
-            named = [segment for segment in named if self._owner(segment) not in shared | {None}]
+            owners = self._abreast.map(self._owner, named)
+            spared = shared | {None}
+            named = [one for one, owner in zip(named, owners, strict=True) if owner not in spared]
         thinned, given_back = self._thinning.run(named, live, claim)
         if not claim.dry_run:
             self._forget(buried)
@@ -238,8 +241,8 @@ class Collector:
     def _forget(self, tombstones: Iterable[str]) -> None:
         before = self._clock.now_ms() - self._margins.tombstone_kept_ms
         old = [name for name in tombstones if (split_tombstone(name) or ("", before))[1] < before]
-        for name in old:
-            self._store.delete(name)
+        for _ in self._abreast.map(self._store.delete, old):
+            pass
         self._store.barrier(old)
 
     def _held_roots(self, claims: list[ClaimRecord]) -> Iterable[Root]:
@@ -260,41 +263,49 @@ class Collector:
         live = FrameSet()
         seen: set[FrameKey] = set()
         for is_held, some in ((False, roots), (True, held)):
-            for root in some:
+            for root in self._walk.ahead(some, seen):
                 claim.keep()
                 try:
-                    for frames in self._walk.frames_of_all([root], seen):
+                    for frames in self._walk.new_frames_of(root, seen):
                         live.add(frames)
                         claim.keep()
                 except DamageError as error:
                     # A snapshot deleted meanwhile may have lost its map to another collector.
                     if is_held or self._roots.has(root.id):
                         raise _stopped(root.id, error) from error
+        self._walk.forget(seen)
         return dict(self._walk.segments_in(live.sorted()))
 
     def _delete(
         self, dead: list[bytes], claimed: set[bytes], claim: CollectorClaim
     ) -> tuple[int, int]:
-        names: list[str] = []
-        count = freed = 0
-        self._spared = 0
-        for segment in dead:
+        def delete(segment: bytes) -> tuple[str, int, bool]:
+            """Its name and size, and whether it is spared; no name if it is gone already."""
             name = segment_name(segment)
             try:
                 size = self._store.tail(name, 0)[1]
-                if claimed and self._owner(segment) in claimed | {None}:
-                    self._spared += size
-                    continue
             except ObjectNotFoundError:
-                continue
-            count += 1
-            freed += size
-            if claim.may_delete():
+                return "", 0, False
+            spared = bool(claimed) and self._owner(segment) in claimed | {None}
+            if not spared and claim.may_delete():
                 self._store.delete(name)
+            return name, size, spared
+
+        names: list[str] = []
+        count = freed = 0
+        self._spared = 0
+        # Without a claim, none may be under way when there is room for one at last.
+        done = self._abreast.map(delete, dead) if claim.is_made else map(delete, dead)
+        for name, size, spared in done:
+            if spared:
+                self._spared += size
+            elif name:
+                count += 1
+                freed += size
                 names.append(name)
-                if len(names) == _BATCH:
-                    self._store.barrier(names)
-                    names.clear()
+            if len(names) == _BATCH:
+                self._store.barrier(names)
+                names.clear()
         self._store.barrier(names)
         return count, freed
 

@@ -170,7 +170,7 @@ class Replicator:
     ) -> None:
         chosen = {root.id for root in missing}
         good, live = FrameSet(), FrameSet()
-        for root in wanted:
+        for root in self._walk.ahead(wanted):
             try:
                 frames = self._walk.frames_of(root)
             except DamageError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -10,13 +11,11 @@ import numpy as np
 from mooring.model.errors import DamageError, ObjectNotFoundError
 from mooring.model.extents import BLOCK_SIZE
 from mooring.vault.claims.collector_claim import CollectorClaim
-from mooring.vault.claims.margins import Margins
 from mooring.vault.format.blocks import Array, runs
 from mooring.vault.format.layout import segment_name
 from mooring.vault.format.segment_table import GONE, SegmentTable
 from mooring.vault.keeping.segment_copy import read_frames, size_with, write_segment
-from mooring.vault.reading.frames import Frames
-from mooring.vault.store.interface import Store
+from mooring.vault.reading.workshop import Workshop
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +34,11 @@ class Thinning:
     room comes back later.
     """
 
-    def __init__(self, store: Store, frames: Frames, margins: Margins) -> None:
-        self._margins = margins
-        self._store = store
-        self._frames = frames
+    def __init__(self, workshop: Workshop) -> None:
+        self._margins = workshop.claims.margins
+        self._store = workshop.store
+        self._frames = workshop.frames
+        self._abreast = workshop.abreast
         self._looked: dict[bytes, _Looked] = {}
 
     def run(
@@ -65,15 +65,38 @@ class Thinning:
         """What is live of that."""
         return sum(one.live for one in self._looked.values())
 
+    def _tables(
+        self, named: list[bytes], live: dict[bytes, Array]
+    ) -> Iterator[tuple[bytes, SegmentTable]]:
+        """The tables, as they are now, of the segments that are not as before.
+
+        Not of those that another collector has deleted, or whose table is damaged.
+        """
+
+        def read(segment: bytes) -> tuple[bytes, SegmentTable | None]:
+            try:
+                return segment, self._frames.fresh_table(segment)
+            except DamageError:
+                return segment, None
+
+        new = (segment for segment in named if not self._is_as_before(segment, live[segment]))
+        for segment, table in self._abreast.map(read, new):
+            if table is not None:
+                yield segment, table
+
     def _is_as_before(self, segment: bytes, needed: Array) -> bool:
         known = self._looked.get(segment)
         return known is not None and known.count == len(needed)
 
     def _note(
-        self, segment: bytes, table: SegmentTable, needed: Array, claim: CollectorClaim
+        self,
+        segment: bytes,
+        table: SegmentTable,
+        needed: Array,
+        stored: int,
+        claim: CollectorClaim,
     ) -> None:
         if not claim.dry_run:
-            stored = self._store.allocated(segment_name(segment))
             live = int(table.stored_bytes[needed].sum())
             self._looked[segment] = _Looked(len(needed), stored, live)
 
@@ -81,21 +104,20 @@ class Thinning:
         self, named: list[bytes], live: dict[bytes, Array], claim: CollectorClaim
     ) -> tuple[int, int]:
         count = freed = 0
-        for segment in named:
-            if self._is_as_before(segment, live[segment]):
-                continue
-            # One that another collector has deleted, or whose table is damaged.
-            with suppress(ObjectNotFoundError, DamageError):
-                table = self._frames.fresh_table(segment)
+        for segment, table in self._tables(named, live):
+            # One that another collector has deleted.
+            with suppress(ObjectNotFoundError):
                 holes = _holes(table, live[segment])
                 size = sum(length for _, length in holes)
                 name = segment_name(segment)
-                if size >= self._margins.punch_at_least and not self._is_punched(name, size):
+                if size >= self._margins.punch_at_least and not self._is_punched(
+                    name, table.size, size
+                ):
                     count += 1
                     freed += size
                     if claim.may_delete():
                         self._store.punch(name, holes)
-                self._note(segment, table, live[segment], claim)
+                self._note(segment, table, live[segment], self._store.allocated(name), claim)
         return count, freed
 
     def _rewrite(
@@ -103,14 +125,13 @@ class Thinning:
     ) -> tuple[int, int]:
         count = freed = 0
         names: list[str] = []
-        for segment in named:
-            if self._is_as_before(segment, live[segment]):
-                continue
+        for segment, table in self._tables(named, live):
             # One that another collector has deleted, or of which a needed frame is damaged: it
             # stays as it is, because what is left of that frame may be of use to who mends it.
             with suppress(ObjectNotFoundError, DamageError):
-                saved = self._rewrite_one(segment, live[segment], claim)
-                self._note(segment, self._frames.table(segment), live[segment], claim)
+                saved = self._rewrite_one(segment, table, live[segment], claim)
+                stored = table.size - saved
+                self._note(segment, table, live[segment], stored, claim)
                 count += saved > 0
                 freed += saved
                 if saved and not claim.dry_run:
@@ -118,12 +139,12 @@ class Thinning:
         self._store.barrier(names)
         return count, freed
 
-    def _rewrite_one(self, segment: bytes, needed: Array, claim: CollectorClaim) -> int:
+    def _rewrite_one(
+        self, segment: bytes, table: SegmentTable, needed: Array, claim: CollectorClaim
+    ) -> int:
         """Write a segment without its dead frames if that is worth it; return what it saves."""
-        table = self._frames.fresh_table(segment)
-        size = self._store.tail(segment_name(segment), 0)[1]
-        saved = size - size_with(table, needed)
-        if saved < max(self._margins.rewrite_at_least, size * self._margins.rewrite_part):
+        saved = table.size - size_with(table, needed)
+        if saved < max(self._margins.rewrite_at_least, table.size * self._margins.rewrite_part):
             return 0
         if claim.may_delete():
             contents = read_frames(self._store, self._frames, segment, needed)
@@ -131,9 +152,8 @@ class Thinning:
             self._frames.fresh_table(segment)
         return saved
 
-    def _is_punched(self, name: str, holes: int) -> bool:
+    def _is_punched(self, name: str, size: int, holes: int) -> bool:
         """Whether so much was taken out already; file systems may round up a little."""
-        size = self._store.tail(name, 0)[1]
         return self._store.allocated(name) <= size - holes + self._margins.punch_at_least // 2
 
 

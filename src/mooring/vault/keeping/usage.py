@@ -10,8 +10,7 @@ import numpy as np
 from mooring.model.extents import BLOCK_SIZE
 from mooring.vault.format.blocks import Array
 from mooring.vault.format.root import Root
-from mooring.vault.reading.frames import Frames
-from mooring.vault.reading.reachable import Walk
+from mooring.vault.reading.workshop import Workshop
 
 _NOBODY, _MANY = -1, -2
 
@@ -49,14 +48,14 @@ class Totals:
 class UsageReport:
     """Notes for each frame whose it is, snapshot after snapshot."""
 
-    def __init__(self, frames: Frames) -> None:
-        self._frames = frames
-        self._walk = Walk(frames)
+    def __init__(self, workshop: Workshop) -> None:
+        self._frames = workshop.frames
+        self._walk = workshop.walk
         self._owners: dict[bytes, Array] = {}
 
     def run(self, roots: Sequence[Root]) -> list[Usage]:
         """Raises DamageError."""
-        totals = [self._enter(number, root) for number, root in enumerate(roots)]
+        totals = [self._enter(number, root) for number, root in enumerate(self._walk.ahead(roots))]
         unique = self._unique(len(roots))
         return [
             Usage(

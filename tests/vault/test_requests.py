@@ -1,0 +1,137 @@
+"""How many requests a collection takes, and that they are under way together."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import Counter
+from contextlib import closing
+
+import pytest
+
+from mooring.model.clock import ManualClock
+from mooring.model.extents import BLOCK_SIZE
+from mooring.vault.format.layout import PAGE_BLOCKS
+from mooring.vault.format.references import References
+from mooring.vault.reading.frames import FrameKey, Frames
+from mooring.vault.reading.reachable import Walk
+from mooring.vault.store.abreast import AT_ONCE, Abreast
+from mooring.vault.store.memory import MemoryStore
+from mooring.vault.vault import Root, Vault
+from tests.vault.conftest import SMALL
+from tests.vault.disks import store
+from tests.vault.requests import RequestStore
+
+DISKS = 4
+
+
+@pytest.fixture
+def bucket() -> MemoryStore:
+    return MemoryStore(can_punch=False)
+
+
+def fill(vault: Vault, snapshots: int) -> list[Root]:
+    """Store snapshots of some disks, each with one block that changed."""
+    rng = random.Random(1)
+    roots: list[Root] = []
+    for number in range(snapshots):
+        parent = f"s{number - DISKS}" if number >= DISKS else None
+        block = rng.randrange(4) * PAGE_BLOCKS + rng.randrange(100)
+        roots.append(store(vault, f"s{number}", {block: rng.randbytes(BLOCK_SIZE)}, parent))
+    return roots
+
+
+def collected(bucket: MemoryStore, clock: ManualClock) -> list[Counter[str]]:
+    """What it takes to collect in a process that knows nothing yet, and once more."""
+    counting = RequestStore(bucket, lambda *_: None)
+    found = []
+    with Vault.create_or_open(counting, clock, SMALL) as vault:
+        for _ in range(2):
+            with counting.counting():
+                vault.collect()
+            found.append(Counter(counting.counts))
+    return found
+
+
+def test_a_collection_asks_little_of_each_snapshot(bucket: MemoryStore, clock: ManualClock) -> None:
+    first, second = [], []
+    with Vault.create_or_open(bucket, clock, SMALL) as vault:
+        roots = fill(vault, 40)
+        for more in (40, 80):
+            if more == 80:
+                parent = roots[-1].id
+                for number in range(40):
+                    store(vault, f"t{number}", {number: b"y" * BLOCK_SIZE}, parent)
+            one, other = collected(bucket, clock)
+            first.append(one.total())
+            second.append(other.total())
+    # The root, the segment's table twice, a directory, a page; and some for the whole.
+    assert first[0] <= 40 * 5 + 15
+    assert first[1] <= 80 * 5 + 15
+    assert second[0] == second[1] <= 15
+
+
+def test_what_a_collection_asks_it_asks_together(bucket: MemoryStore, clock: ManualClock) -> None:
+    together = threading.Barrier(AT_ONCE, timeout=60)
+
+    def meet(operation: str, name: str) -> None:
+        # Goes on only when as many are under way.
+        if operation == "tail" or (operation == "get" and name.startswith("roots/")):
+            together.wait()
+
+    with Vault.create_or_open(bucket, clock, SMALL) as vault:
+        for number in range(3 * AT_ONCE):
+            # Nothing is alike, so that nobody shares.
+            store(vault, f"s{number}", {0: random.Random(number).randbytes(BLOCK_SIZE)})
+        for number in range(AT_ONCE):
+            vault.delete(f"s{number}")
+        clock.advance(3600)
+    counting = RequestStore(bucket, meet)
+    with Vault.create_or_open(counting, clock, SMALL) as vault:
+        done = vault.collect()
+    assert done.segments_deleted == AT_ONCE
+    assert done.segments_kept == 2 * AT_ONCE
+    assert counting.most_at_once >= AT_ONCE
+
+
+class CountingFrames(Frames):
+    """Counts how often it is asked for each page."""
+
+    pages: Counter[FrameKey]
+
+    def page(self, key: FrameKey) -> References:
+        self.pages[key] += 1
+        return super().page(key)
+
+
+def test_a_page_is_looked_at_once_in_however_many_snapshots(
+    vault: Vault, memory: MemoryStore
+) -> None:
+    roots = []
+    parent = None
+    for number in range(12):
+        page = number % 6
+        parent = store(vault, f"s{number}", {page * PAGE_BLOCKS: b"%4096d" % number}, parent).id
+        roots.append(vault.root(parent))
+    frames = CountingFrames(memory)
+    frames.pages = Counter()
+    with closing(Abreast()) as abreast:
+        walk = Walk(frames, abreast)
+        seen: set[FrameKey] = set()
+        for root in walk.ahead(roots, seen):
+            for _ in walk.new_frames_of(root, seen):
+                pass
+        assert [walk.used_blocks(root) for root in roots] == [min(n, 6) for n in range(1, 13)]
+        assert len(frames.pages) == frames.pages.total() == 12
+
+
+def test_blocks_are_counted_after_what_was_known_is_forgotten(
+    vault: Vault, memory: MemoryStore
+) -> None:
+    root = vault.root(store(vault, "a", {0: b"x" * BLOCK_SIZE * 3}).id)
+    with closing(Abreast()) as abreast:
+        walk = Walk(Frames(memory), abreast)
+        frames = walk.frames_of(root)
+        walk.forget(set())
+        assert walk.used_blocks(root) == 3
+        assert walk.frames_of(root).tolist() == frames.tolist()
