@@ -88,7 +88,7 @@ def test_an_attached_disk_is_not_attached_again(attached: World) -> None:
 
 def test_an_instance_takes_fifteen_disks_each_with_its_path(attached: World) -> None:
     attached.disk("again")
-    with pytest.raises(InvalidInputException, match="/dev/xvdf is in use"):
+    with pytest.raises(InvalidInputException, match="/dev/xvdf is already used"):
         attached.attach("again")
     for number in range(14):
         attached.disk(f"more-{number}")

@@ -185,7 +185,7 @@ def test_what_cannot_be_asked_for(saved: World) -> None:
         restore(saved, "one", instanceSnapshotName=None)
     with pytest.raises(InvalidInputException, match="instanceSnapshotName or sourceInstanceName"):
         restore(saved, "one", sourceInstanceName="web", useLatestRestorableAutoSnapshot=True)
-    with pytest.raises(InvalidInputException, match="sourceInstanceName: leave them out"):
+    with pytest.raises(InvalidInputException, match="sourceInstanceName: omit them"):
         restore(saved, "one", useLatestRestorableAutoSnapshot=True)
     automatic = {"instanceSnapshotName": None, "useLatestRestorableAutoSnapshot": True}
     with pytest.raises(InvalidInputException, match="data is not an instance but a disk"):
