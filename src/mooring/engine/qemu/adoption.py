@@ -1,9 +1,9 @@
 """Taking over, at the server's start, daemons that an earlier server left.
 
-Each daemon found is asked what it serves. What is wanted and served goes on untouched: only
-overlays that a freeze made but never used are taken away, and a merge that is running is waited
-for. What is served but not wanted ends; what is wanted but not served is attached. Daemons that
-were started for merges end, since nobody depends on them.
+Each daemon found is asked what it serves. What is wanted and served continues untouched: only
+overlays that a freeze made but never used are removed, and a running merge is waited for. What is
+served but not wanted ends; what is wanted but not served is attached. Daemons that were started
+for merges end, because nobody depends on them.
 """
 
 from __future__ import annotations

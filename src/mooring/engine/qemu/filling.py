@@ -1,9 +1,9 @@
 """Making a disk that is usable immediately, and filling it afterwards.
 
-The base of such a disk is `base.raw.filling`, which nobody reads; the daemon lays the lowest
-overlay on the source instead, over NBD. The filling copies the source into the file as if there
-were no disk on it. When it is done, the file gets its name, and the daemon changes the one for
-the other below the lowest overlay: both have the same content. docs/design/restore.md tells why.
+The base of such a disk is `base.raw.filling`, which nobody reads; instead the daemon puts the
+lowest overlay on the source, over NBD. The filling copies the source into the file as if there
+were no disk on it. When it is done, the file gets its name, and the daemon replaces the source by
+the file below the lowest overlay: both have the same content. docs/design/restore.md says why.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 The new overlays are made, durably, and opened before anything is held back. Then one QMP
 transaction puts them all on top: QEMU waits for the writes under way, flushes the old tops, and
 switches. Only that transaction is a pause for the disks' users. If anything fails before, the
-new overlays are taken away; if nobody can tell whether the transaction was done, because the
-daemon died or fell silent, the point counts as released, and daemon and files are compared the
+new overlays are removed; if it is unknown whether the transaction was done, because the daemon
+died or fell silent, the point counts as released, and daemon and files are compared the
 next time.
 """
 

@@ -1,12 +1,12 @@
 """Merging layers that nobody needs any more, in the background.
 
 A merge is a block-commit job in the daemon that has the disk open; for a detached disk a daemon
-is started for it. While the job runs the disk's lock is free: the disk is written, frozen,
-attached and detached as always, and the last two cancel the merge, which is begun again later.
-When the job is done, the merged layers are closed, and what it wrote is made durable; then the
-header of the layer above is changed, and the files are removed. A crash at any place leaves files
-that give the same content, and the next server finishes the work: a job in a daemon that it takes
-over, or layers that are merged already.
+is started. While the job runs the disk's lock is free: the disk is written, frozen, attached and
+detached as usual, and the last two cancel the merge, which is started again later. When the job is
+done, the merged layers are closed, and what it wrote is made durable; then the header of the layer
+above is changed, and the files are removed. A crash at any point leaves files with the same
+content, and the next server finishes the work: a job in a daemon that it takes over, or layers
+that are already merged.
 """
 
 from __future__ import annotations

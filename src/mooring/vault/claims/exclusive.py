@@ -1,9 +1,9 @@
 """Keeps collectors away from a vault while objects are copied into it.
 
-A collector deletes segments that nothing named when it looked; a segment that is copied in has
-the name that it always had, so a slow collector could delete the copy. Both make a claim first
-and look for the other's then: at least one of them sees the other. The collector gives way. Two
-who copy must not meet either: the slower one could put an older state of a segment in place.
+A collector deletes segments that nothing named when it checked; a segment that is copied in has
+the name that it always had, so a slow collector could delete the copy. Both first make a claim and
+then look for the other's: at least one of them sees the other. The collector yields. Two copiers
+must not meet either: the slower one could put an older state of a segment in place.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """Mends damaged objects of a vault from sound ones elsewhere; only right digests count.
 
-    roots     taken whole from a copy of the vault
+    roots     taken from a copy of the vault
     frames    of data and of maps: the stored bytes from a copy; or, for data, content that a disk
               still has at the same place, packed again until the stored bytes have their digest
-    segments  written again whole: what is sound in them stays, what was found takes its place
+    segments  rewritten as a whole: what is sound stays, and what was found replaces the damage
 
-All snapshots are verified before, again after each round, because what a damaged map names is
-known only when it is mended, and in the end. An object is replaced whole or not at all. Collections
-stay away meanwhile (exclusive.py). What could not be mended stays as it is.
+All snapshots are verified before, after each round, because what a damaged map names is known only
+when it is mended, and at the end. An object is replaced completely or not at all. Collections stay
+away meanwhile (exclusive.py). What could not be mended is left as it is.
 """
 
 from __future__ import annotations

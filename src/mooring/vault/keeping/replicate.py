@@ -6,15 +6,15 @@
 
 Segments have the same names in the copy, and hold the frames that some snapshot names: all of
 them, byte for byte, or some, in the form that vaults in buckets have. Each frame's digest is
-checked between the two stores. A run cut short is taken up by the next: what is in a segment
-of the copy that no root of it names yet is read back rather than trusted.
+checked between the two stores. The next run continues an interrupted one: what is in a segment of
+the copy that none of its roots names yet is read back rather than trusted.
 
 In the copy the object `copied` lists the snapshots that came this way. Only those are ever
-deleted there, and only on request; what was stored in the copy by a server of its own stays.
+deleted there, and only on request; what another server stored in the copy stays.
 
 Safe beside everything on both sides: on the source because a snapshot deleted meanwhile is
-passed over; on the copy because collections stay away (exclusive.py), and all else is in the
-order of any writer.
+skipped; on the copy because collections stay away (exclusive.py), and everything else happens in
+the order of any writer.
 """
 
 from __future__ import annotations

@@ -1,18 +1,17 @@
 """Finds content that is already in the vault, and makes it safe to share.
 
 Before a writer refers to a frame that is not its own or its parent's, three things happen in this
-order (why they are enough is told in collect.py):
+order (collect.py says why they are enough):
 
 1. It puts the claim under which the frame was written among the `shares` of its own claim.
-2. It looks at the claims that there are. If the frame's is one of them, its writer may still
-   remove it; if one is that of a collection, that may not have seen the shares. Either way the
-   frame is not shared.
+2. It checks the existing claims. If the frame's is one of them, its writer may still remove it;
+   if one is a collection's, that may not have seen the shares. Either way the frame is not shared.
 3. It reads the frame.
 
-So what is shared was found whole, and equal byte for byte, after nobody could remove it any more.
-The digest would do: 256 bits of BLAKE3 do not collide. But the frame has to be read anyway, to see
-that it was not punched out and is not damaged, or one bad frame would spoil snapshot after
-snapshot; and then to compare is nearly free.
+So what is shared was found intact, and equal byte for byte, at a time when nobody could remove it
+any more. The digest would do: 256 bits of BLAKE3 do not collide. But the frame must be read anyway,
+to see that it was not punched out and is not damaged, or one bad frame would spoil snapshot after
+snapshot; then comparing is nearly free.
 """
 
 from __future__ import annotations
