@@ -196,7 +196,7 @@ class HttpServer(uvicorn.Server):
 
 
 def _begin(work: Coroutine[None, None, None], among: set[asyncio.Task[None]]) -> None:
-    """Let it go on by itself, as one of those that the end waits for."""
+    """Let it continue by itself, as one of those that the end waits for."""
     task = asyncio.get_running_loop().create_task(work)
     among.add(task)
     task.add_done_callback(among.discard)

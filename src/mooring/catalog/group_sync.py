@@ -46,7 +46,7 @@ class GroupSync:
     def wait(self, wanted: int | None = None) -> None:
         """Return when so many commits are durable, or all until now.
 
-        Raises CatalogError if they cannot be made so. After a failed fsync that is for ever: what
+        Raises CatalogError if they cannot be made so. After a failed fsync that is forever: what
         the system has not written once it may have forgotten, so that a later success would mean
         nothing. Short of descriptors or memory it is for now, and the next call tries again.
         """

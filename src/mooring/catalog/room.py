@@ -14,7 +14,7 @@ from mooring.host.room import MIB, room_at
 from mooring.model.errors import NO_ROOM, CatalogFullError
 
 LOG_BYTES = 8 * MIB
-"""Blocks that the write-ahead log has at least; SQLite begins it anew after 4 MiB."""
+"""Blocks that the write-ahead log has at least; SQLite restarts it after 4 MiB."""
 
 LARGEST_PART = 0.02
 """No more of a file system than this is given to the log."""

@@ -15,7 +15,7 @@ _TRUNCATED = "boto_truncate_amount"
 
 
 class Pages:
-    """The pages of one operation. Iterate once; then `resume_token` tells where to go on."""
+    """The pages of one operation. Iterate once; then `resume_token` says where to continue."""
 
     def __init__(
         self,

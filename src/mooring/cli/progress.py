@@ -27,7 +27,7 @@ _ROUNDING = 1e-9
 
 
 class Progress:
-    """Draws on standard error while work goes on. Call `show` as often as you like."""
+    """Draws on standard error while work continues. Call `show` as often as you like."""
 
     def __init__(self, title: str, clock: Clock, stream: TextIO | None = None) -> None:
         self.title = title

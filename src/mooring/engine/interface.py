@@ -139,7 +139,7 @@ class Engine(Protocol):
 
         `origin` is the id of the snapshot that the source is: it becomes the point from
         which the disk's first own changes are counted. `progress` is told the bytes copied
-        so far, and may raise to give up, which leaves nothing behind. A clone cut short by
+        so far, and may raise to give up, which leaves nothing behind. A clone interrupted by
         a crash is begun again when called again.
         """
         ...
@@ -160,7 +160,7 @@ class Engine(Protocol):
 
         When it returns, the source given to `begin_clone` is not needed any more, by a frozen
         point either. The disk is used as always meanwhile. `progress` may raise to give up;
-        called again, it goes on where it was. A disk that is full already: nothing to do.
+        called again, it continues where it was. A disk that is full already: nothing to do.
         """
         ...
 
@@ -182,7 +182,7 @@ class Engine(Protocol):
         """Let a fork do without the files of the disk that it was made of.
 
         Either may be used as always meanwhile, and the other deleted. `progress` may raise to give
-        up; called again, it goes on. A disk that shares nothing: nothing to do.
+        up; called again, it continues. A disk that shares nothing: nothing to do.
         """
         ...
 
@@ -247,7 +247,7 @@ class Engine(Protocol):
         """Take over at the server's start what an earlier server left running.
 
         `wanted` maps the id of each running instance to its attached disks. What is served
-        already goes on undisturbed; what is missing is served; what is not wanted stops.
+        already continues undisturbed; what is missing is served; what is not wanted stops.
         Raises nothing for a single broken disk: `health` tells about it.
         """
         ...
@@ -279,7 +279,7 @@ class Engine(Protocol):
         """The point needs no longer be readable; its layers may be merged, in the background.
 
         `stored` says that the snapshot is safe in the vault, so that later changes are
-        counted from this point; otherwise they go on being counted from an earlier one.
+        counted from this point; otherwise they continue to be counted from an earlier one.
         Points not yet released after a restart are kept until released again.
         """
         ...
@@ -289,5 +289,5 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go at the server's end. Attached disks go on being served."""
+        """Close everything at the server's end. Attached disks continue to be served."""
         ...

@@ -21,8 +21,8 @@ class Devices(Protocol):
     def attach(self, disk_id: str, uri: str) -> str:
         """Make a device of what is served at the URI; returns its path.
 
-        One that is there stays; one that is broken is made anew. Raises HostError, and
-        DiskBusyError if the broken one is in use, so that it cannot be made anew yet.
+        One that is there stays; one that is broken is recreated. Raises HostError, and
+        DiskBusyError if the broken one is in use, so that it cannot be recreated yet.
         """
         ...
 
@@ -52,6 +52,6 @@ class Devices(Protocol):
     def adopt(self, wanted: Mapping[str, str]) -> Mapping[str, str]:
         """Bring what an earlier process left and what is wanted, disk id to URI, together.
 
-        Those that work go on undisturbed. Returns what could not be done, by the disk's id.
+        Those that work continue undisturbed. Returns what could not be done, by the disk's id.
         """
         ...

@@ -59,7 +59,7 @@ class LastingProcess:
             self.kill(kill_patience)
 
     def close(self) -> None:
-        """Let go of it; it runs on."""
+        """Drop it; it keeps running."""
         if self.pidfd >= 0:
             os.close(self.pidfd)
             self.pidfd = -1

@@ -34,7 +34,7 @@ class Pace:
 
 
 def lower_priority(nice: int) -> None:
-    """Let the calling thread give way to others by so much; its I/O priority follows from that."""
+    """Let the calling thread yield to others by so much; its I/O priority follows from that."""
     thread = threading.get_native_id()
     # A process that gives way even more stays like that: only root could take it back.
     if nice > os.getpriority(os.PRIO_PROCESS, thread):

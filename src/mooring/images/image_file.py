@@ -130,7 +130,7 @@ class ImagePart:
         self.path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Let go of it; further calls do nothing."""
+        """Close it; further calls do nothing."""
         fd, self.fd = self.fd, -1
         if fd >= 0:
             os.close(fd)

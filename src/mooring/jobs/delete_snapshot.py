@@ -21,7 +21,7 @@ from mooring.model.resources.job_kind import JobKind
 
 
 def release(work: Work) -> None:
-    """Let go of the frozen point, once nobody needs the snapshot."""
+    """Release the frozen point, once nobody needs the snapshot."""
     snapshot_id = work.given(DeleteSnapshot).snapshot
     with work.catalog.read() as transaction:
         read = transaction.jobs.is_read(snapshot_id)

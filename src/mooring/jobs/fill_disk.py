@@ -28,7 +28,7 @@ from mooring.model.sizes import size_in_bytes
 from mooring.observe import metrics
 
 AGAIN_SECONDS = 15.0
-"""When a filling that failed goes on."""
+"""When a filling that failed continues."""
 
 log = structlog.get_logger("mooring.jobs")
 

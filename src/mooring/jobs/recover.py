@@ -55,7 +55,7 @@ def recover(backend: Backend) -> None:
     for whole_id in dict.fromkeys(one.part_of or one.id for one in pending if not one.frozen):
         with backend.catalog.read() as transaction:
             whole = transaction.snapshot(whole_id)
-        # An automatic one is not the request of a client that waited: its job goes on.
+        # An automatic one is not the request of a client that waited: its job continues.
         if whole is not None and whole.auto is None:
             _confirm(backend, whole)
     for disk in disks:

@@ -89,7 +89,7 @@ def completed(work: Work) -> dict[str, Any]:
 
 
 def begin(work: Work, info: SnapshotInfo, plan: Plan) -> SnapshotWriter:
-    """Begin to store; raises PostponedError, to plan anew, if the parent has just been deleted."""
+    """Start storing; raises PostponedError, to plan again, if the parent has just been deleted."""
     try:
         return work.vault.begin(info, plan.parent)
     except SnapshotNotInVaultError as error:
@@ -99,7 +99,7 @@ def begin(work: Work, info: SnapshotInfo, plan: Plan) -> SnapshotWriter:
 def copy(work: Work, image: Image, plan: Plan, writer: SnapshotWriter) -> None:
     """Write what the plan says, telling the progress. Raises CanceledError as soon as it can.
 
-    Raises DiskFullError before the vault has taken what disks in use need to go on.
+    Raises DiskFullError before the vault has taken what disks in use need to continue.
     """
 
     total = sum(extent.length for extent in plan.extents() if not extent.zero)

@@ -261,7 +261,7 @@ class NbdDisconnectedError(NbdError):
 
 
 class NbdRequestError(NbdError):
-    """An NBD server refused or failed one request; the connection goes on."""
+    """An NBD server refused or failed one request; the connection continues."""
 
     def __init__(self, message: str, errno: int) -> None:
         super().__init__(message)
@@ -309,7 +309,7 @@ class MissingRowError(CanceledError):
 
 
 class PostponedError(MooringError):
-    """The job cannot go on yet; it is tried again later, without counting as a failure.
+    """The job cannot continue yet; it is tried again later, without counting as a failure.
 
     `seconds` says when; None soon.
     """

@@ -110,5 +110,5 @@ class Image(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of files and memory; further calls do nothing."""
+        """Close files and free memory; further calls do nothing."""
         ...

@@ -131,7 +131,7 @@ class Loop:
         while not self._stop.is_set():
             try:
                 pause = self._body()
-            except BaseException as error:  # noqa: BLE001 - it is told, and the thread goes on
+            except BaseException as error:  # noqa: BLE001 - it is told, and the thread continues
                 pause = self._failed(error)
             else:
                 self._succeeded()

@@ -17,7 +17,7 @@ WRITTEN = 5
 """So many of the same kind are written in a window; the next window's first tells of the rest."""
 
 MOST_KINDS = 1000
-"""Kinds remembered at once; beyond that all are forgotten, and begin anew."""
+"""Kinds remembered at once; beyond that all are forgotten, and start over."""
 
 _OWN = {"request_id", "timestamp", "level"}
 """Fields that differ in lines that say the same."""

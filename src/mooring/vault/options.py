@@ -24,7 +24,7 @@ class VaultOptions:
     """Those that compress and decode."""
 
     nice: int = 0
-    """How much the threads that compress, decode and store give way to others."""
+    """How much the threads that compress, decode and store yield to others."""
 
     segment_bytes: int = SEGMENT_BYTES
     """What a segment is sealed at; never above what the format allows."""

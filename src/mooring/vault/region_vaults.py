@@ -29,7 +29,7 @@ class RegionVaults(Mapping[str, Vault]):
     """The vaults by region. A region is always among the keys, whether its vault is there or not.
 
     `[region]` raises VaultAwayError, or whatever else keeps the vault from being opened, as long
-    as that lasts; a vault that has come back, or another that is accepted now, is opened anew.
+    as that lasts; a vault that has come back, or another that is accepted now, is opened again.
     """
 
     def __init__(

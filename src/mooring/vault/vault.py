@@ -170,7 +170,7 @@ class Vault:
         return cls(vault_id, store, clock, ids, cipher, options)
 
     def close(self) -> None:
-        """Let go of threads and memory. Writers and readers must be done."""
+        """End threads and free memory. Writers and readers must be done."""
         self._workers.shutdown(cancel_futures=True)
         self._sealers.shutdown()
         self._abreast.close()
@@ -203,7 +203,7 @@ class Vault:
     # --- storing
 
     def begin(self, info: SnapshotInfo, parent: str | None = None) -> SnapshotWriter:
-        """Begin to store a snapshot; what is not written is as in `parent`, or zeros without.
+        """Start storing a snapshot; what is not written is as in `parent`, or zeros without.
 
         Raises VaultError if the snapshot is in the vault already or the disk was larger in the
         parent, SnapshotNotInVaultError if the parent is not there, DamageError if its root
@@ -246,7 +246,7 @@ class Vault:
         """Remove a snapshot, durably. Its space is freed by `collect`. Not there: nothing."""
         name = root_name(snapshot_id)
         names = [name]
-        # Without this a vault that is away would have no such snapshot, and keep it for ever.
+        # Without this a vault that is away would have no such snapshot, and keep it forever.
         self.check(writes=True)
         try:
             claim = decode_root(self._store.get(name), snapshot_id, self._cipher).claim

@@ -16,7 +16,7 @@ from mooring.wiring.catalog_copies import catalog_file
 from mooring.wiring.vaults import replica_place, vault_place
 
 VAULT_RESERVE_BYTES = 2 * MIB
-"""For a collection's claim and its lists of what it takes away."""
+"""For a collection's claim and its lists of what it removes."""
 
 COPY_OF = "copy of the "
 """Comes before the use of a vault for that of its copy."""

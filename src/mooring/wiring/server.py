@@ -69,7 +69,7 @@ log = structlog.get_logger("mooring.server")
 
 
 class _Running(Protocol):
-    """What goes on by itself until it is stopped, also when it was not started in full."""
+    """What continues by itself until it is stopped, also when it was not started in full."""
 
     def start(self) -> None: ...
 
@@ -121,7 +121,7 @@ class Mooring:
             self._begin(one)
 
     def stop(self) -> None:
-        """Let go of everything; attached disks go on being served.
+        """Close everything; attached disks continue to be served.
 
         What cannot be closed keeps nothing else from it, and is raised in the end.
         """
@@ -134,7 +134,7 @@ class Mooring:
     def _open_vaults(self) -> None:
         """Open the vaults that are there; raises what is wrong with one for good."""
         for region in self.backend.vaults:
-            # One that is away keeps nobody from starting: all else goes on without it.
+            # One that is away keeps nobody from starting: all else continues without it.
             with suppress(StoreError):
                 _ = self.backend.vaults[region]
         self.schedule.vaults.look()

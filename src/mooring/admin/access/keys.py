@@ -176,7 +176,7 @@ def _hand_over(
 
 
 def _edit(settings: Settings, edit: Callable[[list[Key]], list[Key]]) -> None:
-    """Write the file anew. What has ended goes; an administrator must remain."""
+    """Rewrite the file. What has ended goes; an administrator must remain."""
     path = _file(settings)
     # A key that must go has to go from a full disk, too.
     Reserve(Paths(settings.data_directory).reserve).make_way()

@@ -113,7 +113,7 @@ def _free_name(transaction: Transaction, entered: Entered, resource: Disk | Inst
 
 
 def _follow(transaction: Transaction, backend: Backend, resource: Disk | Instance) -> None:
-    """Let the automatic snapshots of a resource go on."""
+    """Let the automatic snapshots of a resource continue."""
     now = backend.clock.now_ms()
     if resource.add_on is not None:
         run = add_on_run(resource.id, resource.region, resource.add_on.time_of_day, now)

@@ -127,7 +127,7 @@ def _sort(
 
     Where a part is missing, because it was not stored yet or is deleted already, the others are
     of no one instant any more as a set; each is recovered as a snapshot of its disk. What was
-    taken automatically of a disk or instance that the catalog has stays so: it goes on being
+    taken automatically of a disk or instance that the catalog has stays so: it continues to be
     retained, and is found by that. Without it nobody would find it, so it becomes a manual one.
     """
     snapshots = {root.id: _snapshot(transaction, root) for root in roots}

@@ -123,7 +123,7 @@ async def _serve_outside(exports: SnapshotExports, run: Path, tcp: Tcp) -> NbdSe
         outer = NbdServer(exports.granted_only(), limits=TCP_LIMITS, tls=context)
         port = await outer.listen_tcp(tcp.host, tcp.port)
     except ConfigurationError as error:
-        # The disks of this host go on.
+        # The disks of this host continue.
         log.error("snapshots are not served to other hosts", error=str(error))
         return None
     (run / TCP_NAME).write_text(json.dumps({"host": tcp.host, "port": port}))

@@ -16,7 +16,7 @@ from mooring.wiring.vaults import make_vault, open_vault, vault_place
 def accept(settings: Settings, region: str) -> int:
     """Make what is there the region's vault, or a new one where nothing is.
 
-    Snapshots that it lacks are `error` from then on, and collection goes on without them; should
+    Snapshots that it lacks are `error` from then on, and collection continues without them; should
     their roots come back, they are completed again. A running server takes it up by itself.
     Raises ConfigurationError, VaultError; VaultAwayError if it is the vault of another region.
     """

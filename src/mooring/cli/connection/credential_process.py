@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Keys = tuple[str, str, str | None]
 
-# As in botocore: keys that end sooner are asked for anew, and sooner still, must be.
+# As in botocore: keys that end sooner are asked for again, and sooner still, must be.
 _ADVISORY_SECONDS = 15 * 60
 _MANDATORY_SECONDS = 10 * 60
 

@@ -170,7 +170,7 @@ def _secure(
         return context.wrap_socket(connection, server_hostname=parts.host)
     except ssl.SSLError as error:
         connection.close()
-        # A connection cut short says nothing of the next one; a certificate stays as it is.
+        # A broken connection says nothing about the next one; a certificate stays as it is.
         passing = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
         raise TransportError(
             f"SSL validation failed for {url} {error}", lasting=not isinstance(error, passing)

@@ -33,7 +33,7 @@ _LONGEST_LINK = 4095
 
 
 class _Cursor(tree.Cursor):  # type: ignore[misc]
-    """Goes through a tree, of which the keys have to rise: dissect follows circles for ever."""
+    """Goes through a tree, of which the keys have to rise: dissect follows circles forever."""
 
     _left = _MOST_NODES
 

@@ -227,7 +227,7 @@ class ExtFileSystem:
     def _extents(self, node: bytes, depth: int | None, upto: list[int]) -> Iterator[Run]:
         """The runs of an extent tree's node; `upto` is the file's block that comes next."""
         magic, entries, _, level = struct.unpack_from("<HHHH", node)
-        # Only the root may be empty: empty nodes could lead anywhere, and for ever.
+        # Only the root may be empty: empty nodes could lead anywhere, and forever.
         fits = 12 * (entries + 1) <= len(node) and (entries or depth is None)
         if magic != _EXTENT_MAGIC or level > _DEEPEST or not fits or depth not in (None, level):
             raise UnreadableFileError("is damaged: its extent tree is not one")

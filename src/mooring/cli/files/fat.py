@@ -20,7 +20,7 @@ _LARGEST_DIRECTORY = 65536 * 32
 
 
 class _Chains(FAT):  # type: ignore[misc]
-    """Where files lie: dissect follows circles for ever, and takes 5, 4 for 5, 6."""
+    """Where files lie: dissect follows circles forever, and takes 5, 4 for 5, 6."""
 
     def __init__(self, found: FAT, kind: Any) -> None:
         super().__init__(found.fh, kind)

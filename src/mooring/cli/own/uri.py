@@ -20,7 +20,7 @@ def run_uri(invocation: Invocation, parsed: Namespace) -> int:
 
 
 def run_device(invocation: Invocation, parsed: Namespace) -> int:
-    """Run `mooring device`: an action, since a device that was broken is made anew."""
+    """Run `mooring device`: an action, since a device that was broken is recreated."""
     client = invocation.client()
     told = client.act("device", {"diskName": parsed.disk_name}, "the device")
     return _show(client, told.get("device"))

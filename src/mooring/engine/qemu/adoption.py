@@ -94,7 +94,7 @@ def _drop_unwanted(registry: Registry, daemon: Daemon, exports: Sequence[Export]
 
 
 def _close(registry: Registry, daemon: Daemon, disk_id: str) -> None:
-    """Close the layers of a disk that is not exported, or whose growth was cut short."""
+    """Close the layers of a disk that is not exported, or whose growth was interrupted."""
     end_merge(daemon, disk_id, registry.clock, registry.settings.answer_seconds)
     daemon.layers.drop(disk_id)
 

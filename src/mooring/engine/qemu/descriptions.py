@@ -21,7 +21,7 @@ def write(disks: Path, disk_id: str, text: bytes) -> None:
     check_id(disk_id)
     folder = disks / disk_id
     with io_errors(disk_id):
-        # Not where leftovers of layers are taken away, by whoever has the lock of the disk.
+        # Not where leftovers of layers are removed, by whoever has the lock of the disk.
         write_whole(folder / NAME, text, writing=folder / f"{NAME}.writing")
 
 

@@ -143,7 +143,7 @@ def _check_layers(disk: LiveDisk, most: int) -> None:
 def reconcile(disk: LiveDisk, daemon: Daemon) -> None:
     """Take away overlays that were made for a freeze but never put on top.
 
-    The daemon is the judge: it goes on writing to the top that it has. The caller holds the
+    The daemon is the judge: it keeps writing to the top that it has. The caller holds the
     disk's lock. Raises LayerDamagedError if the daemon's top has no file any more.
     """
     disk_id = disk.layers.disk_id

@@ -40,7 +40,7 @@ class _Window:
 class QemuFrozenImage:
     """The content below an overlay. The files stay open, so that a merge cannot take them away.
 
-    A merge that goes on meanwhile changes only what the layers held open here lie over.
+    A merge that continues meanwhile changes only what the layers held open here lie over.
     """
 
     def __init__(self, layers: Sequence[Layer], point: str, on_close: Callable[[], None]) -> None:

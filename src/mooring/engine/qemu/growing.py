@@ -2,7 +2,7 @@
 
 A larger overlay is put on top, as for a freeze; the layers below keep their size, and read as
 zeros after their end. What was frozen before is as large as it was. An export has the size that
-it had when it was made, so the disk is then served anew: its clients are cut off, connect again,
+it had when it was made, so the disk is then served again: its clients are cut off, connect again,
 and find the new size. docs/design/engine.md tells why.
 """
 
@@ -17,7 +17,7 @@ from mooring.model.errors import EngineError
 def grow(registry: Registry, disk: LiveDisk, size: int) -> None:
     """Make the disk larger. The caller holds its lock.
 
-    One that has the size already is only served anew: perhaps a growth was cut short. Raises
+    One that has the size already is only served again: perhaps a growth was interrupted. Raises
     EngineError, DiskFullError, DiskTooLargeError.
     """
     disk_id = disk.layers.disk_id

@@ -180,7 +180,7 @@ class Instance:
         return pidfd if pidfd >= 0 else None
 
     def forget(self) -> None:
-        """Let go of the daemon, which runs on."""
+        """Disconnect from the daemon, which keeps running."""
         with self._lock:
             if self._daemon is not None:
                 self._daemon.forget()

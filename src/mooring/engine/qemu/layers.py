@@ -104,7 +104,7 @@ class DiskLayers:
         return None
 
     def forget_shared(self) -> None:
-        """Let go of shared layers, if the disk has its own copies of all."""
+        """Release shared layers, if the disk has its own copies of all."""
         if self.shared_folder.exists() and not self.shared():
             with io_errors(self.disk_id):
                 shutil.rmtree(self.shared_folder)

@@ -72,7 +72,7 @@ class Merger:
             return True
 
     def close(self) -> None:
-        """Stop; jobs in the daemons of instances go on."""
+        """Stop; jobs in the daemons of instances continue."""
         self._closing.set()
         for loop in self._loops:
             loop.signal()
@@ -219,7 +219,7 @@ class Merger:
             try:
                 self._check_room(disk, going_on=True)
             except DiskFullError:
-                # What it has written so far takes no room again when it is begun anew.
+                # What it has written so far takes no room again when it is started again.
                 with disk.lock:
                     if disk.merge is merge and not merge.offline:
                         limit = self._registry.settings.answer_seconds

@@ -43,7 +43,7 @@ class SourceReader:
         return sys.maxsize if change is None else change
 
     def close(self) -> None:
-        """Let go of the connection; what comes after connects again."""
+        """Close the connection; what comes after connects again."""
         with self._lock:
             client, self._client = self._client, None
         if client is not None:

@@ -3,7 +3,7 @@
     freeze   fix the disks' content at one instant; let the uploads begin
              undo: take the snapshot back
 
-Killed at any moment, the job goes on: what is frozen already is not frozen again. What cannot be
+Killed at any moment, the job continues: what is frozen already is not frozen again. What cannot be
 frozen is tried again within five minutes; so it is when other disks are attached by then than the
 instance had, for a snapshot of some of them is none of it.
 """

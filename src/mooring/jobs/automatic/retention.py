@@ -14,7 +14,7 @@ from mooring.taking import recording
 
 
 def expire(backend: Backend, transaction: Transaction, stored: Snapshot) -> None:
-    """Delete what its disk or instance keeps no more, now that this one is stored.
+    """Delete what its disk or instance no longer keeps, now that this one is stored.
 
     What was taken by the add-on and what by rhythms do not count together. Nothing is deleted
     once the add-on, or the rhythms, are no more.
@@ -49,7 +49,7 @@ def expire(backend: Backend, transaction: Transaction, stored: Snapshot) -> None
 
 
 def expire_after(backend: Backend, transaction: Transaction, one: DiskSnapshot) -> None:
-    """Delete what is kept no more, if an automatic snapshot is stored now that this one is.
+    """Delete what is no longer kept, if an automatic snapshot is stored now that this one is.
 
     It may be the last part of one of an instance.
     """

@@ -74,7 +74,7 @@ class Step:
 class Procedure:
     """The steps of one kind of job, and what the catalog says when they failed.
 
-    `version` grows when the steps change so that a job under way cannot go on with them.
+    `version` grows when the steps change so that a job under way cannot continue with them.
     """
 
     kind: JobKind

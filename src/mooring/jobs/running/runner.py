@@ -35,7 +35,7 @@ POLL_SECONDS = 5.0
 GIVE_WAY_SECONDS = 0.02
 """How long a job that moves data waits, at most, for requests under way before it begins.
 
-So that storing goes on whatever the traffic: two threads begin a hundred such jobs a second.
+So that storing continues whatever the traffic: two threads begin a hundred such jobs a second.
 """
 
 NEWER_SECONDS = 60.0
@@ -339,7 +339,7 @@ class Runner:
         with self._backend.catalog.write() as transaction:
             change(transaction, job)
             now = self._backend.clock.now_ms()
-            # Of a group the first to fail decides; the others go on, each for itself.
+            # Of a group the first to fail decides; the others continue, each for itself.
             transaction.operations.finish(job.waited_for, now, job.error_code, job.error_details)
             transaction.jobs.remove(job)
 

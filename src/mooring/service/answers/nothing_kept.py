@@ -1,6 +1,6 @@
 """Replies about what Mooring does not have: always empty.
 
-So clients that list everything, before they clean up for example, go on. Each operation is here
+So clients that list everything, before they clean up for example, continue. Each operation is here
 that gets something, is not served, and needs no argument.
 """
 

@@ -200,7 +200,7 @@ def _view_of_failure(failure: AutoFailure, date_of: _Dates) -> View:
 
 
 def _is_shown(failure: AutoFailure, taken: Iterable[Snapshot]) -> bool:
-    """Whether a snapshot that could not be stored, or is tried anew, stands for the failure."""
+    """Whether a snapshot that could not be stored, or is tried again, stands for the failure."""
     return any(
         one.auto is failure.source
         and (

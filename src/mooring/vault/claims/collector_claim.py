@@ -9,7 +9,7 @@ from mooring.vault.claims.claim import Claim
 
 
 class ClaimedLateError(Exception):
-    """There is room for the claim only now: what was found out before must be found out anew."""
+    """There is room for the claim only now: what was found out before must be found out again."""
 
 
 class CollectorClaim:

@@ -30,7 +30,7 @@ def without_collectors(claims: Claims) -> Iterator[Claim]:
     try:
         began = clock.monotonic()
         while other := _other(claims, claim.id):
-            # Two who copy must not wait for each other; for a collector it is worth it.
+            # Two copiers must not wait for each other; for a collector it is worth it.
             if other == Purpose.COPY or clock.monotonic() - began > patience:
                 copying = other == Purpose.COPY
                 what = "somebody is copying into" if copying else "a collection is running on"

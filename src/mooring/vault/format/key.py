@@ -74,7 +74,7 @@ def open_key(store: Store, secret: bytes) -> VaultKey:
 
 
 def change_secret(store: Store, old: bytes, new: bytes) -> None:
-    """Wrap the key with another secret; no data is written anew.
+    """Wrap the key with another secret; no data is rewritten.
 
     The old secret opens older copies of the key still. Raises WrongKeyError, DamageError.
     """

@@ -212,7 +212,7 @@ class _OnDisks:
                     self._note(number, references, bad)
 
     def stored(self, key: FrameKey, table: SegmentTable, damaged: bytes) -> bytes | None:
-        """The stored bytes of a frame, made anew; None if no disk has the content."""
+        """The stored bytes of a frame, recreated; None if no disk has the content."""
         entry = table.entry(key[1])
         places = self._places.get(key, {})
         count = entry.plain // BLOCK_SIZE

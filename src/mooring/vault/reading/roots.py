@@ -23,7 +23,7 @@ REMEMBERED_BYTES = 32 * 1024 * 1024
 
 
 class Roots:
-    """Lists them anew each time: other processes store and delete snapshots meanwhile.
+    """Lists them again each time: other processes store and delete snapshots meanwhile.
 
     A root never changes, but its name may come to another: a writer that lost its claim removes
     what it has just put, and tries again. So `all` believes what it remembers only where the

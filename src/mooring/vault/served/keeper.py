@@ -38,7 +38,7 @@ class Keeper:
         self._loop.start()
 
     def stop(self) -> None:
-        """Look after them no more; they go on."""
+        """Look after them no more; they continue."""
         self._loop.stop()
 
     def _round(self) -> float:

@@ -41,5 +41,5 @@ class Abreast:
             wait(queue)
 
     def close(self) -> None:
-        """Let go of the threads."""
+        """End the threads."""
         self._threads.shutdown(cancel_futures=True)

@@ -36,7 +36,7 @@ PATIENCE = Patience()
 
 
 class Retrying:
-    """Does again what failed at once, as obstore does not when an answer was cut short."""
+    """Does again what failed at once, as obstore does not when an answer was interrupted."""
 
     def __init__(
         self,

@@ -157,7 +157,7 @@ class S3Store:
     def marked(self, prefix: str) -> Iterator[tuple[str, str]]:
         folder = check_name(prefix.rstrip("/")) if prefix else None
         with self._errors("list", prefix):
-            # In the order of names: what was cut short goes on behind the last one.
+            # In the order of names: what was interrupted continues behind the last one.
             last: str | None = None
             while batch := self._insist(lambda after=last: self._batch(folder, after)):  # type: ignore[misc]
                 yield from batch

@@ -41,7 +41,7 @@ class Connection:
         return self.process is not None and self.process.alive()
 
     def close(self) -> None:
-        """Let go of the daemon; it runs on."""
+        """Disconnect from the daemon; it keeps running."""
         with self._lock:
             monitor, self._monitor = self._monitor, None
         if monitor is not None:

@@ -85,7 +85,7 @@ class Daemon:
         return self._connection.alive()
 
     def forget(self) -> None:
-        """Let go of the daemon; it runs on."""
+        """Disconnect from the daemon; it keeps running."""
         self._connection.close()
 
     def quit(self) -> None:

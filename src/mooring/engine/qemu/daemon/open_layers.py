@@ -171,7 +171,7 @@ class OpenLayers:
         """Flush and close all layers of a disk that is not exported any more."""
         deadline = self._clock.monotonic() + self._settings.answer_seconds
         for number, node in self._open_nodes(disk_id):
-            # An export goes only when its requests under way are done.
+            # An export disappears only when its requests under way are done.
             while not self._try_close(node):
                 if self._clock.monotonic() > deadline:
                     raise EngineError(

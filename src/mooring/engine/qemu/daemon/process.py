@@ -113,7 +113,7 @@ def clear(folder: Path) -> None:
 
 
 def bound_at(folder: Path) -> Path:
-    """The path at which the NBD socket was bound: the kernel goes on telling that one."""
+    """The path at which the NBD socket was bound: the kernel keeps reporting that one."""
     return _fresh(folder / NBD_SOCKET)
 
 

@@ -19,7 +19,7 @@ from mooring.engine.qemu.daemon.process import TRACED
 from mooring.engine.qemu.users.sockets import Link
 
 LOG_LIMIT = 1 << 20
-"""Bytes above which a daemon's log is begun anew."""
+"""Bytes above which a daemon's log is started again."""
 
 _BEGIN, _REQUEST, _SUCCESS = (event.encode() for event in TRACED)
 _NAME = re.compile(rb"Client requested export '(.*)'$")
