@@ -118,16 +118,16 @@ def test_what_is_refused(deployment: Deployment) -> None:
         ("laid", "qcow2", [], "has a backing file"),
         ("out", "qcow2", [], "stores its data in another file"),
         ("flat", "vmdk", [], "only describes other files"),
-        ("qcow2", "qcow2", [], "has 1 snapshot of its own"),
-        ("huge", "qcow2", [], "disks have 16384 GB at most"),
+        ("qcow2", "qcow2", [], "contains 1 internal snapshot"),
+        ("huge", "qcow2", [], "disks have at most 16384 GB"),
         ("fifo", "raw", [], "is not a regular file"),
         ("none", "raw", [], "No such file"),
         ("empty", "raw", [], "is empty"),
         ("raw", "qcow2", [], "is not a qcow2 image"),
         ("raw", "qed", [], "does not read 'qed'"),
-        ("raw", "raw", ["--disk-size-in-gb", "7"], "7 is not possible: disks have 8 GB at least"),
-        ("large", "raw", ["--disk-size-in-gb", "8"], "large needs 9 GB at least"),
-        ("raw", "raw", ["--disk-size-in-gb", "16385"], "disks have 16384 GB at most"),
+        ("raw", "raw", ["--disk-size-in-gb", "7"], "7 is not possible: disks have at least 8 GB"),
+        ("large", "raw", ["--disk-size-in-gb", "8"], "large needs at least 9 GB"),
+        ("raw", "raw", ["--disk-size-in-gb", "16385"], "disks have at most 16384 GB"),
     ):
         done = run(deployment, folder / name, image_format, "refused", *options)
         assert done.returncode, name

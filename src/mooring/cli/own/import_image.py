@@ -79,13 +79,17 @@ def _size_gb(path: str, size: int, wanted: int | None) -> int:
         raise CommandError(f"{path} is empty.")
     if needed > _MOST_GB:
         raise CommandError(
-            f"{path} is of a disk of {needed} GB, and disks have {_MOST_GB} GB at most."
+            f"{path} is the image of a disk of {needed} GB, but disks have at most {_MOST_GB} GB."
         )
     if wanted is None:
         return needed
     if not needed <= wanted <= _MOST_GB:
-        why = f"{path} needs {needed} GB" if needed > _LEAST_GB else f"disks have {_LEAST_GB} GB"
-        limit = f"{why} at least" if wanted < needed else f"disks have {_MOST_GB} GB at most"
+        least = f"{path} needs" if needed > _LEAST_GB else "disks have"
+        limit = (
+            f"{least} at least {needed} GB"
+            if wanted < needed
+            else f"disks have at most {_MOST_GB} GB"
+        )
         raise CommandError(f"--disk-size-in-gb {wanted} is not possible: {limit}.")
     return wanted
 
