@@ -174,7 +174,7 @@ def test_export_into_a_file_goes_on(deployment: Deployment) -> None:
         part.mark({"snapshot": known["id"], "size": 8192 * MIB}, 4 * MIB)
     done = to_file(deployment, output)
     assert done.returncode == 0
-    told = f"{output}.part goes on at 4.0 MiB, where an earlier try was interrupted.\n"
+    told = f"{output}.part resumes at 4.0 MiB, where an earlier attempt was interrupted.\n"
     assert done.stderr == told
     check_file(output)
 
