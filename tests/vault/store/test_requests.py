@@ -76,6 +76,30 @@ def test_a_put_that_keeps_failing_leaves_nothing(running: Service) -> None:
         assert [path for _, path in handler.seen if "upload" in path] == []
 
 
+def test_a_snapshot_that_is_cut_off_halfway_leaves_nothing(running: Service) -> None:
+    """By whoever stores it, or by a service that takes no segment to its end."""
+    hasty = Patience(retry_seconds=0.2, pauses=(0,))
+    content = random.Random(4).randbytes(10 * MIB)
+    with (
+        between(running, (), hasty) as (handler, store),
+        Vault.create_or_open(store, ManualClock()) as vault,
+    ):
+        with vault.begin(info("a")) as writer:
+            writer.write(0, content)
+        assert list(store.names("")) == ["vault"]
+        handler.planned[:] = ["halfway"] * 100
+        with vault.begin(info("a")) as writer:
+            writer.write(0, content)
+            with pytest.raises(StoreError, match="could not write segments/"):
+                writer.commit()
+        assert list(store.names("")) == ["vault"]
+        handler.planned.clear()
+        with vault.begin(info("a")) as writer:
+            writer.write(0, content)
+            writer.commit()
+        assert vault.verify() == []
+
+
 class Draining(BaseHTTPRequestHandler):
     """Takes what is put without keeping it; notes the memory that this process has meanwhile."""
 
