@@ -20,6 +20,7 @@ SAMPLES: dict[JobKind, Arguments] = {
         arguments.CreateDisk(disk="id-data"),
         arguments.CloneDisk(disk="id-data", snapshot="snap"),
         arguments.FillDisk(disk="id-data", snapshot="snap"),
+        arguments.GrowDisk(disk="id-data", size_gb=16),
         arguments.DeleteDisk(disk="id-data"),
         arguments.AttachDisk(disk="id-data", instance="id-web"),
         arguments.DetachDisk(disk="id-data", instance="id-web"),

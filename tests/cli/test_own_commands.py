@@ -64,7 +64,7 @@ def test_options_that_a_command_does_not_have_are_refused(name: str, bare: Run) 
         words.append(first[0])
     for one in (*(first[1] if first else ()), *command.options):
         if one.required:
-            words += [one.name, "x"] if one.is_named else ["x"]
+            words += [one.name, "1"] if one.is_named else ["1"]
     result = bare(*words, "--no-such-option")
 
     assert result.status != 0

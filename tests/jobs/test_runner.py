@@ -22,6 +22,7 @@ from mooring.model.resources.job import Job
 from mooring.model.resources.job_arguments import ReplicateVault, VerifyVault
 from mooring.model.resources.job_kind import JobKind
 from tests.nbd.exports import SparseImage
+from tests.service.test_growth import grow
 from tests.service.test_imports import ask as import_image
 from tests.service.test_imports import offered
 from tests.service.test_imports import serve as serve_image
@@ -172,6 +173,7 @@ def run_everything(world: World) -> None:
         world.instance,
         world.attach,
         lambda: world.snapshot("first"),
+        lambda: grow(world, "data", 9),
         lambda: world.call("TagResource", resourceName="data", tags=hourly),
         lambda: take_automatic(world),
         lambda: world.call(

@@ -41,7 +41,7 @@ from mooring.jobs.storing import (
     pending_snapshot,
 )
 from mooring.model.errors import LineageLostError
-from mooring.model.extents import BLOCK_SIZE, with_gaps
+from mooring.model.extents import BLOCK_SIZE, GIB, with_gaps
 from mooring.model.resources.job import Job
 from mooring.model.resources.job_arguments import UploadSnapshot
 from mooring.model.resources.job_kind import JobKind
@@ -74,6 +74,8 @@ def store(work: Work) -> Change:
         kept = transaction.snapshots.change_if_there(
             snapshot.id,
             parent_id=parent,
+            # The disk may have been larger than the catalog knew yet.
+            size_gb=root.info.size // GIB,
             changed_bytes=changed_bytes,
             stored_bytes=statistics.stored_bytes,
             **completed(work),

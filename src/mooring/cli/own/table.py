@@ -83,6 +83,22 @@ OWN_COMMANDS: dict[str, Command] = {
         "The path may change when the host is rebooted.",
         options=(Option("--disk-name", "<string>", "The name of the disk.", required=True),),
     ),
+    "grow": Command(
+        ("growing", "run"),
+        "Make a disk larger, in use or not.",
+        "Makes a disk larger; what is added reads as zeros. Snapshots keep the size that the disk "
+        "had. Disks do not shrink.",
+        "NBD clients learn of a size only when they connect, so those of the disk are cut off and "
+        "find the new size when they connect again. QEMU does that by itself, and no request is "
+        "lost, if its drive has a reconnect-delay; then tell it the size: block_resize in its "
+        "monitor, after a read or a write. Clients that do not connect again get an error.",
+        "A file system does not grow by itself: resize2fs, xfs_growfs.",
+        options=(
+            Option("--disk-name", "<string>", "The name of the disk.", required=True),
+            Option("--size-in-gb", "<integer>", "The new size, up to 16384.", required=True),
+            Option("--wait", help="Return when the disk has its new size."),
+        ),
+    ),
     "export": Command(
         ("export", "run"),
         "Serve a snapshot read-only for a while, and print the NBD URI.",

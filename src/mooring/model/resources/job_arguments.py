@@ -70,6 +70,14 @@ class CreateDisk(OfDisk):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GrowDisk(OfDisk):
+    """The disk is to have `size_gb`."""
+
+    kind = JobKind.GROW_DISK
+    size_gb: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteDisk(OfDisk):
     kind = JobKind.DELETE_DISK
 
@@ -251,6 +259,7 @@ ARGUMENTS: Mapping[JobKind, type[Arguments]] = {
         CreateDisk,
         CloneDisk,
         FillDisk,
+        GrowDisk,
         DeleteDisk,
         AttachDisk,
         DetachDisk,

@@ -11,6 +11,7 @@ class JobKind(StrEnum):
     CREATE_DISK = "create_disk"
     CLONE_DISK = "clone_disk"
     FILL_DISK = "fill_disk"
+    GROW_DISK = "grow_disk"
     DELETE_DISK = "delete_disk"
     ATTACH_DISK = "attach_disk"
     DETACH_DISK = "detach_disk"

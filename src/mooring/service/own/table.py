@@ -12,6 +12,7 @@ from mooring.service.context import Context
 from mooring.service.entry import Entry, Takes, Use, administers, changes, reads
 from mooring.service.own.automatic import automatic
 from mooring.service.own.disks import device, disk, disks, uri
+from mooring.service.own.growth import grow
 from mooring.service.own.imports import import_place, import_snapshot
 from mooring.service.own.own_request import (
     FLAG,
@@ -61,6 +62,9 @@ OWN_REQUESTS: dict[str, OwnRequest] = {
     "absent": asks(administers(absent_places)),
     "threads": asks(administers(threads)),
     "device": acts(changes(device, on=["diskName"]), diskName=TEXT),
+    "grow": acts(
+        changes(grow, on=["diskName"], takes=[Takes.DISKS]), diskName=TEXT, sizeInGb=NUMBER
+    ),
     "grant": acts(
         changes(grant, on=["diskSnapshotName"], through=Through.AUTOMATIC, vault=Use.READ),
         diskSnapshotName=TEXT,

@@ -1,0 +1,42 @@
+"""Making a disk larger, in use or not.
+
+    grow   the engine makes it larger
+
+and in the transaction that records this the disk has its new size. Growths of one disk stand in
+a line of their own, so that none waits for a snapshot to be stored, or the disk to be filled.
+There is no undo: the engine changes nothing if it fails, and a disk whose growth was not recorded
+is larger than it says, until the growth is asked for again. A snapshot taken between the two has
+the size that the disk had then (upload_snapshot.py).
+"""
+
+from __future__ import annotations
+
+from mooring.catalog.database import Transaction
+from mooring.jobs.running.procedure import Change, Procedure, Step, Work
+from mooring.model.errors import CanceledError
+from mooring.model.resources.job import Job
+from mooring.model.resources.job_arguments import GrowDisk
+from mooring.model.resources.job_kind import JobKind
+from mooring.model.sizes import size_in_bytes
+
+
+def grow(work: Work) -> Change:
+    """Make the disk larger."""
+    given = work.given(GrowDisk)
+    with work.catalog.read() as transaction:
+        disk = transaction.disks.by_id(given.disk)
+    if disk is None:
+        raise CanceledError(f"the disk {given.disk} was deleted")
+    work.engine.grow(disk.id, size_in_bytes(given.size_gb))
+
+    def change(transaction: Transaction) -> None:
+        transaction.disks.change(disk.id, size_gb=given.size_gb)
+
+    return change
+
+
+def nothing_to_tell(_transaction: Transaction, _job: Job) -> None:
+    """The disk has the size that it had."""
+
+
+GROW = Procedure(JobKind.GROW_DISK, (Step("grow", grow),), nothing_to_tell)
