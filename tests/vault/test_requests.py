@@ -94,6 +94,17 @@ def test_what_a_collection_asks_it_asks_together(bucket: MemoryStore, clock: Man
     assert counting.most_at_once >= AT_ONCE
 
 
+def test_verification_reads_everything_once(bucket: MemoryStore, clock: ManualClock) -> None:
+    with Vault.create_or_open(bucket, clock, SMALL) as vault:
+        fill(vault, 40)
+    counting = RequestStore(bucket, lambda *_: None)
+    with Vault.create_or_open(counting, clock, SMALL) as vault, counting.counting():
+        assert vault.verify() == []
+        # Of each snapshot the root, a directory, a page and a frame of data.
+        assert counting.counts["get"] == 40 * 4
+        assert counting.counts.total() <= 40 * 5 + 5
+
+
 class CountingFrames(Frames):
     """Counts how often it is asked for each page."""
 

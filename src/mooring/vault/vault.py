@@ -122,7 +122,7 @@ class Vault:
         if options.index_bytes:
             folder = options.index and options.index / vault_id
             index = DigestIndex(folder, options.index_bytes)
-            self._sharing = Sharing(self._claims, frames, index)
+            self._sharing = Sharing(self._claims, frames, index, self._abreast)
         self._tools = WriterTools(
             packer=Packer(options.level, cipher),
             sealers=self._sealers,
@@ -171,11 +171,11 @@ class Vault:
 
     def close(self) -> None:
         """End threads and free memory. Writers and readers must be done."""
+        if self._sharing is not None:
+            self._sharing.close()
         self._workers.shutdown(cancel_futures=True)
         self._sealers.shutdown()
         self._abreast.close()
-        if self._sharing is not None:
-            self._sharing.close()
         self._store.close()
 
     def __enter__(self) -> Vault:
@@ -334,7 +334,8 @@ class Vault:
         is not there.
         """
         roots, broken = self.readable_roots(anew=True) if ids is None else self._roots.readable(ids)
-        found = Verification(Frames(self._store, self._cipher), self._workers).run(roots, sample)
+        frames = Frames(self._store, self._cipher)
+        found = Verification(frames, self._abreast).run(roots, sample)
         # What was deleted meanwhile may have been collected meanwhile.
         return [*damaged_roots(broken), *(one for one in found if self.has(one.snapshot_id))]
 

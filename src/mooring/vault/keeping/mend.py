@@ -81,7 +81,7 @@ class Mender:
             while True:
                 roots, broken = self._roots()
                 frames = Frames(self._store, self._cipher)
-                verification = Verification(frames, self._workshop.workers)
+                verification = Verification(frames, self._workshop.abreast)
                 found = verification.run(roots, 1.0)
                 claim.renew()
                 bad = dict(verification.bad)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 
@@ -19,8 +17,7 @@ from mooring.vault.format.references import References
 from mooring.vault.format.root import Root
 from mooring.vault.reading.frames import FrameKey, Frames
 from mooring.vault.reading.slots import frame_numbers, numbered_frames, used, walk_pages
-
-_BATCH = 64
+from mooring.vault.store.abreast import Abreast
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +32,10 @@ class Damage:
 class Verification:
     """One run over a number of snapshots; what they share is read once."""
 
-    def __init__(self, frames: Frames, workers: Executor) -> None:
+    def __init__(self, frames: Frames, abreast: Abreast) -> None:
+        """`frames` have read nothing yet: what is checked is what the store has now."""
         self._frames = frames
-        self._workers = workers
+        self._abreast = abreast
         self._bad: dict[FrameKey, str] = {}
 
     def run(self, roots: Sequence[Root], sample: float) -> list[Damage]:
@@ -47,11 +45,9 @@ class Verification:
             # Not for secrecy: any even choice does.
             keys = random.sample(keys, max(1, round(len(keys) * sample))) if keys else []
         keys.sort()
-        batches = iter(keys)
-        while batch := list(islice(batches, _BATCH)):
-            for key, problem in zip(batch, self._workers.map(self._check, batch), strict=True):
-                if problem:
-                    self._bad[key] = problem
+        for key, problem in zip(keys, self._abreast.map(self._check, keys), strict=True):
+            if problem:
+                self._bad[key] = problem
         if not self._bad:
             return []
         return [damage for root in roots if (damage := self._damage(root)) is not None]
@@ -94,9 +90,6 @@ class Verification:
         if seen is not None:
             seen.add(key)
         try:
-            if seen is not None:
-                # Past the caches: what is checked is what the store has now.
-                self._frames.load(key, kind)
             is_page = kind == Kind.PAGE
             return self._frames.page(key) if is_page else self._frames.directory(key)
         except DamageError as error:

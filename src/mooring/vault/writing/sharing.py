@@ -17,8 +17,6 @@ snapshot; then comparing is nearly free.
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 
 import numpy as np
 import structlog
@@ -33,6 +31,7 @@ from mooring.vault.format.frame import Kind
 from mooring.vault.format.layout import SEGMENTS, segment_id, segment_name
 from mooring.vault.format.segment_table import SegmentTable
 from mooring.vault.reading.frames import FrameKey, Frames
+from mooring.vault.store.abreast import Abreast
 from mooring.vault.writing.digest_index import DigestIndex
 
 MAX_SHARES = 1024
@@ -52,19 +51,19 @@ ASK_AGAIN_SECONDS = 1.0
 
 log = structlog.get_logger("mooring.vault")
 
-_BATCH = 256
-_READERS = 4
-
 
 class Sharing:
     """The index of one vault, kept up to date while snapshots are written."""
 
-    def __init__(self, claims: Claims, frames: Frames, index: DigestIndex) -> None:
+    def __init__(
+        self, claims: Claims, frames: Frames, index: DigestIndex, abreast: Abreast
+    ) -> None:
         self._store = claims.store
         self._clock = claims.clock
         self._claims = claims
         self._frames = frames
         self._index = index
+        self._abreast = abreast
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._due = -1.0
@@ -88,12 +87,12 @@ class Sharing:
         began = self._clock.monotonic()
         found = [one for name in self._store.names(SEGMENTS) if (one := segment_id(name))]
         self._index.retain(found)
-        fresh = iter(self._index.unknown(found))
-        with ThreadPoolExecutor(_READERS, "vault-index") as readers:
-            while (batch := list(islice(fresh, _BATCH))) and not self._closing:
-                for segment, table in zip(batch, readers.map(self._table, batch), strict=True):
-                    if table is not None:
-                        self.sealed(segment, table)
+        fresh = self._index.unknown(found)
+        for segment, table in zip(fresh, self._abreast.map(self._table, fresh), strict=True):
+            if table is not None:
+                self.sealed(segment, table)
+            if self._closing:
+                break
         took = self._clock.monotonic() - began
         self._due = self._clock.monotonic() + max(REFRESH_SECONDS, took / REFRESH_SHARE)
         self._ready.set()
