@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from mooring.api import http_server, places
-from mooring.api.connections import HEAD_BYTES
+from mooring.api.connections import HEAD_BYTES, QUEUED
 from mooring.api.places import KEPT_SECONDS, LEAST_WAIT_SECONDS, Places, client_of
 from tests.api.test_server import LIMITS, Service, is_answered, serving
 
@@ -130,6 +130,22 @@ def test_a_head_that_is_too_large_gets_the_reason(service: Service) -> None:
         answer = everything(client)
         assert answer.startswith(b"HTTP/1.1 431 ")
         assert b"larger than 65536 bytes" in answer
+
+
+def test_requests_that_wait_on_a_connection_are_few(service: Service) -> None:
+    """Each takes a hundred times what it has in bytes, so a few MiB would take all memory."""
+    with serving(service) as address:
+        with socket.create_connection(address, 10) as client:
+            pour(client, GET * 2000, 50)
+            assert everything(client).count(b"HTTP/1.1 200") <= QUEUED + 1
+        assert is_answered(address)
+
+
+def test_some_requests_may_wait_on_a_connection(service: Service) -> None:
+    with serving(service) as address, socket.create_connection(address, 10) as client:
+        last = GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+        client.sendall(GET * (QUEUED - 1) + last)
+        assert everything(client).count(b"HTTP/1.1 200") == QUEUED
 
 
 @pytest.mark.parametrize("beginning", [b"", b"G", GET[:-2], b"\r\n", GET + b"G", GET + GET[:-1]])

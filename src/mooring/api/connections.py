@@ -16,6 +16,9 @@ HEAD_BYTES = 64 * 1024
 FRAMING = 8
 """Bytes that may surround each byte of a body: enough for chunks of one byte."""
 
+QUEUED = 32
+"""Requests that may wait on one connection for the answers to those before; each takes some KiB."""
+
 LINGER_SECONDS = 5.0
 """How long a client has to read the last answer of a connection that is closed."""
 
@@ -112,6 +115,10 @@ class Connection(HttpToolsProtocol):
         if size > HEAD_BYTES:
             self._too_large = True
             raise ValueError("the head is too large")
+        if len(self.pipeline) >= QUEUED:
+            # No answer would come in its turn. Clients of AWS send one request after the other.
+            self.transport.abort()
+            raise ValueError("too many requests wait on this connection")
         self._in_head = self._between = False
         self._heads += 1
         self._head_bytes = self._raw_bytes = self._body_bytes = 0
@@ -142,6 +149,8 @@ class Connection(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         if self._too_large:
             self._refuse(_TOO_LARGE, _too_large())
+            return
+        if self.transport.is_closing():
             return
         super().send_400_response(msg)
         self._linger()
