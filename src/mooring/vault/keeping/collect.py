@@ -8,8 +8,9 @@ The order makes it safe beside writers and readers in any process, without a loc
    after they write their root, and fail.
 2. The segments are listed: only these can be deleted. What is written later is out of reach.
 3. The tombstones are listed: roots of snapshots that were deleted before.
-4. The claims are listed, then the roots read, then the tombstones listed again. Roots held by
-   claims, and those of tombstones that are new since 3, count like all others.
+4. The claims are listed, then the roots listed and read, then the tombstones listed again. Roots
+   held by claims, and those of tombstones that are new since 3, count like all others. A root
+   that was read before is not read again if its mark in this listing is the same.
 5. The maps of these roots are walked. If any part of them cannot be read, nothing is deleted.
 6. A segment that no root names is deleted unless it was written under a claim listed in 4, or
    under one that such a claim `shares`. The frames that no root names are punched out of the
