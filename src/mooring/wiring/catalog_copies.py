@@ -47,6 +47,22 @@ def catalog_file(settings: Settings, paths: Paths) -> Path | None:
     return Path(name) if name and name != ":memory:" else None
 
 
+def check_catalog_is_there(settings: Settings, paths: Paths) -> None:
+    """Raise ConfigurationError if the catalog that the setting names is away, and disks are here.
+
+    A new one would come into an empty mount point, and know nothing of them.
+    """
+    file = catalog_file(settings, paths)
+    if not settings.catalog or file is None or file.exists():
+        return
+    if any(paths.zones.glob("*/disks/*/")):
+        raise ConfigurationError(
+            f"the catalog {file} is not there, and {paths.data} is in use: mount its file system, "
+            "or name it rightly in the setting catalog. If it is lost, `mooringd restore-catalog` "
+            "brings a copy back, and `mooringd recover` makes a new one"
+        )
+
+
 def catalog_copies(settings: Settings, paths: Paths, clock: Clock) -> CatalogCopies:
     """The copies of the catalog, by the settings."""
     named = settings.catalog_copies.directory

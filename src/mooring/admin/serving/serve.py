@@ -22,10 +22,12 @@ from mooring.api.http_server import HttpServer
 from mooring.config.settings import Settings
 from mooring.jobs.running.runner import Observer, unobserved
 from mooring.model.errors import ConfigurationError
+from mooring.model.paths import Paths
 from mooring.observe import logs, loop
 from mooring.protocol import service_model
 from mooring.service.own.table import OWN_REQUESTS, own_handlers
 from mooring.service.table import OPERATIONS, handlers
+from mooring.wiring.catalog_copies import check_catalog_is_there
 from mooring.wiring.server import Mooring, build_server
 
 log = structlog.get_logger("mooring.server")
@@ -70,6 +72,7 @@ def serve(
     tls = server_context(settings.listen) if settings.listen.uses_tls else None
     listener = _listen(settings)
     try:
+        check_catalog_is_there(settings, Paths(settings.data_directory))
         mooring = build_server(settings, observer)
     except BaseException:
         listener.close()
