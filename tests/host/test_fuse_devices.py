@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -154,3 +157,59 @@ def stat_works(file: Path) -> bool:
 def test_a_device_that_is_none() -> None:
     with pytest.raises(HostError, match="no block device"):
         mounts_of("/dev/nothing-of-that-name")
+
+
+def _reached(written: list[int], count: int) -> bool:
+    return len(written) >= count
+
+
+def test_a_mounted_device_grows_under_a_writer(fuse: FuseSite) -> None:
+    disk_id, uri = fuse.disk()
+    device = fuse.devices.attach(disk_id, uri)
+    mount = fuse.mount(disk_id)
+    before = os.statvfs(mount)
+    (mount / "kept").write_bytes(noise(1, MIB))
+    written: list[int] = []
+    go_on = threading.Event()
+    go_on.set()
+
+    def write() -> None:
+        with (mount / "growing").open("wb") as file:
+            while go_on.is_set() and len(written) < 20000:
+                os.pwrite(file.fileno(), noise(len(written), 4096), (len(written) % 1024) * 4096)
+                os.fsync(file.fileno())
+                written.append(1)
+
+    with ThreadPoolExecutor(1) as pool:
+        writer = pool.submit(write)
+        try:
+            until(partial(_reached, written, 10), "writes")
+            for size in (128 * MIB, 256 * MIB):
+                fuse.harness.engine.grow(disk_id, size)
+                fuse.devices.grow(disk_id, size)
+                fuse.devices.grow(disk_id, size)
+                more = len(written) + 5
+                until(partial(_reached, written, more), "writes after a growth")
+        finally:
+            go_on.clear()
+        writer.result()
+    with Path(device).open("rb", buffering=0) as file:
+        assert file.seek(0, os.SEEK_END) == 256 * MIB
+    # Growing a mounted file system needs CAP_SYS_RESOURCE, which root in a container may lack.
+    fuse.unmount(mount)
+    run("e2fsck", "-fp", device)
+    run("resize2fs", device)
+    run("mount", device, str(mount))
+
+    after = os.statvfs(mount)
+    assert after.f_blocks * after.f_frsize > 3 * before.f_blocks * before.f_frsize
+    assert (mount / "kept").read_bytes() == noise(1, MIB)
+    (mount / "more").write_bytes(noise(2, 100 * MIB))
+    os.sync()
+    fuse.unmount(mount)
+    run("e2fsck", "-fn", device)
+    fuse.devices.detach(disk_id)
+    fuse.devices.grow(disk_id, 256 * MIB)
+    client = BlockingNbdClient(uri)
+    assert client.info.size == 256 * MIB
+    client.close()

@@ -14,6 +14,7 @@ import ctypes
 import json
 import os
 import shutil
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,10 +26,13 @@ from mooring.host.lasting_process import LastingProcess
 from mooring.host.mounts import users_of
 from mooring.model.clock import Clock
 from mooring.model.errors import DiskBusyError, HostError
+from mooring.model.extents import BLOCK_SIZE
 
 PROGRAM = "qemu-storage-daemon"
 FUSE = Path("/dev/fuse")
 
+_MONITOR = "qmp"
+_ANSWER_SECONDS = 30.0
 _PR_SET_IO_FLUSHER = 57
 _MNT_DETACH = 2
 _START_SECONDS = 30.0
@@ -73,6 +77,23 @@ class FuseDevices:
             except BaseException:
                 self._clear(disk_id)
                 raise
+
+    def grow(self, disk_id: str, size: int) -> None:
+        with self._locked(disk_id):
+            found = self._find(disk_id)
+            if found is None or self._broken(disk_id):
+                return
+            try:
+                # QEMU connects again, and learns of the size, when something is asked of it.
+                with (self._folder / disk_id / "disk").open("rb", buffering=0) as file:
+                    file.read(BLOCK_SIZE)
+                _resize(self._folder / disk_id / _MONITOR, size)
+                loop.follow_file(found)
+            except (OSError, ValueError) as error:
+                raise HostError(
+                    f"{found.path} cannot get the new size of its disk: {error}; "
+                    "detach the disk and attach it again"
+                ) from error
 
     def device(self, disk_id: str) -> str | None:
         found = self._find(disk_id)
@@ -155,6 +176,8 @@ class FuseDevices:
             "allow-other": "off",
         }
         command = [PROGRAM, "--daemonize", "--pidfile", str(folder / "pid")]
+        monitor = f"socket,id=qmp,path={folder / _MONITOR},server=on,wait=off"
+        command += ["--chardev", monitor, "--monitor", "chardev=qmp"]
         command += ["--blockdev", json.dumps(node), "--export", json.dumps(export)]
         with (
             (folder / "log").open("wb") as log,
@@ -230,6 +253,26 @@ class FuseDevices:
 
 def _name(disk_id: str) -> str:
     return f"mooring:{disk_id}"
+
+
+def _resize(monitor: Path, size: int) -> None:
+    """Let QEMU take the size that it has learned of. Raises OSError, ValueError."""
+    commands = (
+        {"execute": "qmp_capabilities"},
+        {"execute": "block_resize", "arguments": {"node-name": "disk", "size": size}},
+    )
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(_ANSWER_SECONDS)
+        connection.connect(str(monitor))
+        with connection.makefile("rb") as answers:
+            answers.readline()  # its greeting
+            for command in commands:
+                connection.sendall(json.dumps(command).encode())
+                answer = json.loads(answers.readline())
+                while "event" in answer:
+                    answer = json.loads(answers.readline())
+                if "error" in answer:
+                    raise OSError(answer["error"]["desc"])
 
 
 def _is_mounted(file: Path) -> bool:

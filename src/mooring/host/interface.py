@@ -26,6 +26,13 @@ class Devices(Protocol):
         """
         ...
 
+    def grow(self, disk_id: str, size: int) -> None:
+        """Let the device have the size, in bytes, to which its disk has grown, mounted or not.
+
+        No device, or one that does not work: nothing to do. Raises HostError.
+        """
+        ...
+
     def device(self, disk_id: str) -> str | None:
         """The path of the disk's device, also of a broken one; None if there is none."""
         ...

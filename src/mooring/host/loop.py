@@ -20,6 +20,7 @@ CONTROL = Path("/dev/loop-control")
 _LOOP_CLR_FD = 0x4C01
 _LOOP_SET_STATUS64 = 0x4C04
 _LOOP_GET_STATUS64 = 0x4C05
+_LOOP_SET_CAPACITY = 0x4C07
 _LOOP_CONFIGURE = 0x4C0A
 _LOOP_CTL_GET_FREE = 0x4C82
 
@@ -80,6 +81,12 @@ def find(name: str, file: Path) -> LoopDevice | None:
         if _is_bound(device):
             return device
     return None
+
+
+def follow_file(device: LoopDevice) -> None:
+    """Let the device be as large as its file is now, in use or not. Raises OSError."""
+    with Path(device.path).open("rb", buffering=0) as opened:
+        fcntl.ioctl(opened, _LOOP_SET_CAPACITY)
 
 
 def release(device: LoopDevice) -> bool:

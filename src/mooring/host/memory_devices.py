@@ -8,11 +8,15 @@ from mooring.model.errors import DiskBusyError, HostError
 
 
 class MemoryDevices:
-    """`mounts` tells where devices are mounted, by the disk's id; `broken` which do not work."""
+    """`mounts` tells where devices are mounted, by the disk's id; `broken` which do not work.
+
+    `sizes` has those of devices that have grown.
+    """
 
     def __init__(self, why_not: str = "") -> None:
         self.reason = why_not
         self.uris: dict[str, str] = {}
+        self.sizes: dict[str, int] = {}
         self.mounts: dict[str, str] = {}
         self.broken: set[str] = set()
         self._paths: dict[str, str] = {}
@@ -28,6 +32,10 @@ class MemoryDevices:
         self.broken.discard(disk_id)
         self.uris.setdefault(disk_id, uri)
         return self._paths.setdefault(disk_id, f"/dev/mem{len(self._paths)}")
+
+    def grow(self, disk_id: str, size: int) -> None:
+        if disk_id in self.uris:
+            self.sizes[disk_id] = size
 
     def device(self, disk_id: str) -> str | None:
         return self._paths[disk_id] if disk_id in self.uris else None

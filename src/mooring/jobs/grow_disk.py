@@ -1,12 +1,12 @@
 """Making a disk larger, in use or not.
 
-    grow   the engine makes it larger
+    grow   the engine makes it larger, and then its block device, if it has one on this host
 
 and in the transaction that records this the disk has its new size. Growths of one disk stand in
 a line of their own, so that none waits for a snapshot to be stored, or the disk to be filled.
-There is no undo: the engine changes nothing if it fails, and a disk whose growth was not recorded
-is larger than it says, until the growth is asked for again. A snapshot taken between the two has
-the size that the disk had then (upload_snapshot.py).
+There is no undo: a disk cannot shrink. The engine changes nothing if it fails, and a disk whose
+growth was not recorded is larger than it says, until the growth is asked for again. A snapshot
+taken between the two has the size that the disk had then (upload_snapshot.py).
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ def grow(work: Work) -> Change:
         disk = transaction.disks.by_id(given.disk)
     if disk is None:
         raise CanceledError(f"the disk {given.disk} was deleted")
-    work.engine.grow(disk.id, size_in_bytes(given.size_gb))
+    size = size_in_bytes(given.size_gb)
+    work.engine.grow(disk.id, size)
+    work.backend.devices.grow(disk.id, size)
 
     def change(transaction: Transaction) -> None:
         transaction.disks.change(disk.id, size_gb=given.size_gb)
