@@ -26,6 +26,7 @@ from tests.e2e.processes import until
 pytestmark = pytest.mark.full
 
 MIB = 1024 * 1024
+MANY = 100
 OURS = [sys.executable, "-m", "mooring.admin.main"]
 
 
@@ -237,3 +238,31 @@ def test_a_full_run_directory_delays_what_needs_a_socket(deployment: Deployment)
 
 def _segments(vault: Path) -> int:
     return sum(path.stat().st_blocks for path in (vault / "segments").rglob("*"))
+
+
+def test_many_deletions_fit_into_no_room(deployment: Deployment) -> None:
+    """Of snapshots, of a disk, and of its add-on."""
+    names = [f"s{number}" for number in range(MANY)]
+    add_on = {
+        "addOnType": "AutoSnapshot",
+        "autoSnapshotAddOnRequest": {"snapshotTimeOfDay": "03:00"},
+    }
+    with file_system(deployment.data, "ext4") as mount:
+        deployment.start()
+        uri = deployment.used_disk()
+        deployment.disk("spare")
+        deployment.call("EnableAddOn", resourceName="spare", addOnRequest=add_on)
+        for begin in range(0, MANY, 5):  # as many as may be pending
+            for name in names[begin : begin + 5]:
+                write(uri, 0, os.urandom(4096))
+                deployment.snapshot(name)
+            assert set(deployment.ended(*names[begin : begin + 5])) == {"completed"}
+        with Ballast(mount):
+            refused(deployment, "CreateDiskSnapshot", diskName="data", diskSnapshotName="new")
+            for name in names:
+                deployment.call("DeleteDiskSnapshot", diskSnapshotName=name)
+            deployment.call("DisableAddOn", resourceName="spare", addOnType="AutoSnapshot")
+            deployment.call("DeleteDisk", diskName="spare")
+            until(lambda: deployment.states() == {}, "all to be gone")
+            until(lambda: set(deployment.statuses("spare")) == {"Succeeded"}, "spare to be gone")
+        deployment.close()
