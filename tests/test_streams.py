@@ -28,7 +28,9 @@ LINES = {
 
 @pytest.fixture(params=["", "1"], ids=["buffered", "unbuffered"])
 def environment(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
-    (tmp_path / "server.json").write_text('{"url": "http://127.0.0.1:1", "region": "us-east-2"}')
+    (tmp_path / "server.json").write_text(
+        '{"url": "http://127.0.0.1:1", "region": "us-east-2", "pid": 1}'
+    )
     (tmp_path / "credentials").write_text(
         f"[default]\naws_access_key_id = AKIAEXAMPLEEXAMPLE00\naws_secret_access_key = {'s' * 40}\n"
     )

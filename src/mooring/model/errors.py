@@ -99,7 +99,7 @@ class MethodNotAllowedException(ServiceError):
     code = "MethodNotAllowed"
     status = 405
 
-    def __init__(self, message: str, allowed: str) -> None:
+    def __init__(self, message: str, allowed: str = "") -> None:
         super().__init__(message)
         self.allowed = allowed
 
