@@ -21,6 +21,7 @@ SAMPLES: dict[JobKind, Arguments] = {
         arguments.CloneDisk(disk="id-data", snapshot="snap"),
         arguments.FillDisk(disk="id-data", snapshot="snap"),
         arguments.GrowDisk(disk="id-data", size_gb=16),
+        arguments.ForkDisk(disk="id-fork", source="id-data", point="point"),
         arguments.DeleteDisk(disk="id-data"),
         arguments.AttachDisk(disk="id-data", instance="id-web"),
         arguments.DetachDisk(disk="id-data", instance="id-web"),

@@ -405,7 +405,7 @@ def test_a_fork_that_cannot_be_made_leaves_nothing(
     point, made = new_id(), new_id()
     qemu.engine.freeze({export.disk_id: point})
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:

@@ -22,6 +22,7 @@ from mooring.model.resources.job import Job
 from mooring.model.resources.job_arguments import ReplicateVault, VerifyVault
 from mooring.model.resources.job_kind import JobKind
 from tests.nbd.exports import SparseImage
+from tests.service.test_forks import fork
 from tests.service.test_growth import grow
 from tests.service.test_imports import ask as import_image
 from tests.service.test_imports import offered
@@ -174,6 +175,7 @@ def run_everything(world: World) -> None:
         world.attach,
         lambda: world.snapshot("first"),
         lambda: grow(world, "data", 9),
+        lambda: fork(world),
         lambda: world.call("TagResource", resourceName="data", tags=hourly),
         lambda: take_automatic(world),
         lambda: world.call(

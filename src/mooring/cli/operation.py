@@ -43,7 +43,7 @@ def run(
         return _show_sample_input(model, operation, skeleton)
     client = open_client(model, options, session, read_time, v2)
     renderer = Renderer(
-        _output(options, session, v2),
+        output_format(options, session, v2),
         options.query,
         options.color,
     )
@@ -100,7 +100,8 @@ def time_reader(session: Session, v2: bool) -> Callable[[Any], Any]:
     )
 
 
-def _output(options: Options, session: Session, v2: bool) -> str:
+def output_format(options: Options, session: Session, v2: bool) -> str:
+    """What answers are printed as. Raises ValueError for a type that is not known."""
     if options.output is not None:
         return options.output
     setting = session.text("output", "AWS_DEFAULT_OUTPUT")

@@ -24,6 +24,7 @@ from mooring.model.resources.disk import Disk
 from mooring.model.resources.job import Job
 from mooring.model.resources.job_arguments import FillDisk
 from mooring.model.resources.job_kind import JobKind
+from mooring.model.resources.snapshot_jobs import filling
 from mooring.model.sizes import size_in_bytes
 from mooring.observe import metrics
 
@@ -35,14 +36,7 @@ log = structlog.get_logger("mooring.jobs")
 
 def fill_job(backend: Backend, disk: Disk, snapshot_id: str) -> Job:
     """The job that fills a disk that was made from a snapshot."""
-    return Job(
-        id=backend.ids.new_id(),
-        key=f"fill {disk.id}",
-        region=disk.region,
-        created_ms=backend.clock.now_ms(),
-        zone=disk.zone,
-        arguments=FillDisk(disk=disk.id, snapshot=snapshot_id),
-    )
+    return filling(disk, snapshot_id, backend.ids.new_id(), backend.clock.now_ms())
 
 
 def source_of(backend: Backend, region: str, snapshot_id: str) -> Source:

@@ -26,8 +26,11 @@ from mooring.model.errors import EngineError, VaultError
 from mooring.model.resources.disk import Attachment, Disk, DiskState
 from mooring.model.resources.instance import InstanceState
 from mooring.model.resources.instance_snapshot import Snapshot
+from mooring.model.resources.job import HELD_MS
+from mooring.model.resources.job_arguments import ForkDisk
+from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.snapshot import SnapshotState
-from mooring.taking import freezing, recording
+from mooring.taking import forking, freezing, recording
 from mooring.taking.freezing import Left
 from mooring.taking.verdict import NOT_RECORDED, refusal
 
@@ -58,6 +61,7 @@ def recover(backend: Backend) -> None:
         # An automatic one is not the request of a client that waited: its job continues.
         if whole is not None and whole.auto is None:
             _confirm(backend, whole)
+    _take_back_forks(backend)
     for disk in disks:
         served = disk.zone in backend.engines and disk.region in backend.vaults
         if served and disk.state in (DiskState.AVAILABLE, DiskState.IN_USE):
@@ -100,11 +104,33 @@ def _confirm(backend: Backend, whole: Snapshot) -> None:
             log.info("took back a snapshot that was not frozen", snapshot=whole.id)
 
 
+def _take_back_forks(backend: Backend) -> None:
+    """Forget forks whose requests were not answered."""
+    with backend.catalog.read() as transaction:
+        jobs = transaction.jobs.of_kind(JobKind.FORK_DISK)
+    for job in jobs:
+        if job.not_before_ms != HELD_MS or job.zone not in backend.engines:
+            continue
+        disk_id = job.given(ForkDisk).disk
+        try:
+            backend.engines[job.zone].delete(disk_id)
+        except EngineError as error:
+            log.warning("what a fork left could not be removed", disk=disk_id, error=str(error))
+            continue
+        with backend.catalog.write() as transaction:
+            disk = transaction.disks.by_id(disk_id)
+            if disk is None:
+                transaction.jobs.remove_all(job.id)
+            else:
+                forking.forget(transaction, disk)
+        log.info("took back a fork that was being made", disk=disk_id)
+
+
 def _release(backend: Backend, disk: Disk) -> None:
     for point in _points(backend, disk.id, disk.zone):
         with backend.catalog.read() as transaction:
             snapshot = transaction.snapshots.by_id(point)
-        if snapshot is not None and snapshot.state is SnapshotState.PENDING:
+        if snapshot is not None and snapshot.is_pending and snapshot.disk_id == disk.id:
             continue
         # A clone's origin counts as stored while its root can still be a parent.
         try:

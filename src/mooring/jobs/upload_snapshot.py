@@ -103,9 +103,10 @@ def failed(transaction: Transaction, job: Job) -> None:
 
 def _plan(work: Work, snapshot: DiskSnapshot, image: FrozenImage) -> Plan:
     ancestors = _ancestors(work, snapshot)
-    known = set(work.engine.points(snapshot.disk_id))
-    for ancestor in ancestors:
-        if ancestor in known and work.vault.has(ancestor):
+    known = work.engine.points(snapshot.disk_id)
+    # A fork knows points of the disk that it was made of, too.
+    for ancestor in dict.fromkeys([*(one for one in ancestors if one in known), *reversed(known)]):
+        if ancestor != snapshot.id and work.vault.has(ancestor):
             try:
                 next(image.changes(ancestor), None)
             except LineageLostError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from mooring.cli.own.ending import tidy_up_when_ended
+from mooring.cli.own.tags import read_tags
 from mooring.model.errors import CommandError
 
 TYPE_CHECKING = False
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
     from mooring.cli.connection.client import Client
     from mooring.cli.own.invocation import Invocation
-    from mooring.protocol.service_model import ServiceModel
 
 _GIB = 1024**3
 _LEAST_GB = 8
@@ -32,7 +32,7 @@ def run(invocation: Invocation, parsed: Namespace) -> int:
         raise CommandError(
             f"Mooring does not read {parsed.format!r}: choose one of {known}.", "usage"
         )
-    tags = _tags(invocation.model, parsed.tags)
+    tags = read_tags(invocation.model, parsed.tags)
     client = invocation.client()
     tidy_up_when_ended()
     import os
@@ -59,17 +59,6 @@ def run(invocation: Invocation, parsed: Namespace) -> int:
         f"create-disk-from-snapshot --disk-snapshot-name {parsed.disk_snapshot_name} ...\n"
     )
     return 0
-
-
-def _tags(model: ServiceModel, words: list[str] | None) -> dict[str, Any]:
-    """The member `tags` of the request, as other commands take them; nothing without any."""
-    if words is None:
-        return {}
-    from mooring.cli.input import arguments
-
-    creation = model.shape(model.operations["CreateDiskSnapshot"].input)
-    shape = model.shape(creation.members["tags"])
-    return {"tags": arguments.unpack(model, shape, "--tags", words)}
 
 
 def _size_gb(path: str, size: int, wanted: int | None) -> int:

@@ -6,6 +6,8 @@ from mooring.cli import operation, style
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from mooring.cli.connection.client import Client
     from mooring.cli.connection.session import Session
     from mooring.cli.options import Options
@@ -21,6 +23,14 @@ class Invocation:
         self.model = model
         self.options = options
         self.session = session
+
+    def show(self, name: str, answer: dict[str, Any]) -> None:
+        """Print an answer as those of operations are printed. Raises ValueError."""
+        from mooring.cli.output.render import Renderer
+
+        v2 = style.is_v2(self.session.environ, self.session)
+        output = operation.output_format(self.options, self.session, v2)
+        Renderer(output, self.options.query, self.options.color).show(name, answer)
 
     def client(self) -> Client:
         """A client for the server that is meant. Raises CommandError."""

@@ -99,6 +99,37 @@ OWN_COMMANDS: dict[str, Command] = {
             Option("--wait", help="Return when the disk has its new size."),
         ),
     ),
+    "fork": Command(
+        ("fork", "run"),
+        "Make a new disk of a disk that may be in use, at once.",
+        "Makes a disk with what another disk holds at this moment, which may be attached and "
+        "written to. The new disk can be used when the command returns, whatever the size and "
+        "however much has changed since the last snapshot: nothing goes through the vault. From "
+        "then on the two are independent; either may be deleted.",
+        "Where the data directory is on a file system with reflinks (XFS, btrfs), the new disk "
+        "stands by itself at once. Elsewhere it reads what it has not copied yet from layers that "
+        "both disks share, and layers of the first are not merged until the copy is done. --wait "
+        "waits for that; so does mooring wait disk-filled.",
+        "The first snapshot of the new disk reads and stores only what differs from the newest "
+        "stored snapshot of the disks that it comes from. Users of the disk are brought to rest "
+        "as for a snapshot.",
+        options=(
+            Option("--disk-name", "<string>", "The disk to fork.", required=True),
+            Option("--new-disk-name", "<string>", "The name of the new disk.", required=True),
+            Option(
+                "--availability-zone",
+                "<string>",
+                "The zone of the new disk: that of the disk, which is the default.",
+            ),
+            Option(
+                "--disk-snapshot-name",
+                "<string>",
+                "Keep the same instant as a snapshot of the disk with this name, too.",
+            ),
+            Option("--tags", "<list>", "Tags of the new disk, as for create-disk."),
+            Option("--wait", help="Return when the new disk shares nothing any more."),
+        ),
+    ),
     "export": Command(
         ("export", "run"),
         "Serve a snapshot read-only for a while, and print the NBD URI.",

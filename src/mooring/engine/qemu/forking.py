@@ -24,7 +24,6 @@ from mooring.engine.interface import Filling
 from mooring.engine.qemu import qcow2
 from mooring.engine.qemu.base_source import REACHED_NAME, write_source
 from mooring.engine.qemu.disk import LiveDisk
-from mooring.engine.qemu.instances import end_merge
 from mooring.engine.qemu.layers import (
     BASE_NUMBER,
     FILLING_NAME,
@@ -60,11 +59,7 @@ def fork(
             locks.enter_context(one.lock)
         if made.layers.exist():
             return
-        layers = disk.layers.check()
-        places = [place for place, layer in enumerate(layers) if layer.point == point]
-        if not places:
-            raise PointNotFoundError(f"disk {disk_id} has no frozen point {point}")
-        below = layers[: places[-1]]
+        below = _below(disk.layers, point)
         staged = DiskLayers(staging, fork_id)
         shutil.rmtree(staged.folder, ignore_errors=True)
         try:
@@ -72,8 +67,9 @@ def fork(
                 staged.folder.mkdir(mode=0o700, parents=True)
                 _begin_base(disk.layers, staged, below[0])
                 if not _cloned(staged, below):
-                    _end_merge(registry, merger, disk)
-                    _link(disk.layers, staged, below)
+                    # Nothing may write to what is shared, not even to a header.
+                    merger.end(disk)
+                    _link(disk.layers, staged, _below(disk.layers, point))
                 staged.add_overlay(point)
                 sync(staged.folder)
                 staged.folder.rename(made.layers.folder)
@@ -81,6 +77,15 @@ def fork(
         except BaseException:
             shutil.rmtree(staged.folder, ignore_errors=True)
             raise
+
+
+def _below(layers: DiskLayers, point: str) -> list[Layer]:
+    """The layers below the point, lowest first. Raises PointNotFoundError."""
+    found = layers.check()
+    places = [place for place, layer in enumerate(found) if layer.point == point]
+    if not places:
+        raise PointNotFoundError(f"disk {layers.disk_id} has no frozen point {point}")
+    return found[: places[-1]]
 
 
 def _begin_base(layers: DiskLayers, staged: DiskLayers, base: Layer) -> None:
@@ -127,18 +132,6 @@ def _clone(source: Path, target: Path) -> bool:
         finally:
             os.close(fd)
     return True
-
-
-def _end_merge(registry: Registry, merger: Merger, disk: LiveDisk) -> None:
-    """End a merge that may be writing to what is to be shared. The caller holds the lock."""
-    merger.stop_offline(disk)
-    merge = disk.merge
-    if merge is not None:
-        limit = registry.settings.answer_seconds
-        end_merge(merge.daemon, disk.layers.disk_id, registry.clock, limit)
-        disk.merge = None
-        # Perhaps it had just ended: then its layers go at the next try.
-        disk.unswept = True
 
 
 def _link(layers: DiskLayers, staged: DiskLayers, below: Sequence[Layer]) -> None:

@@ -233,7 +233,9 @@ class DiskLayers:
         with io_errors(self.disk_id):
             for layer in self.overlays():
                 if layer.number in numbers:
-                    qcow2.lay_on(layer.path, below.path.name)
+                    # Of what another disk has, too, the header stays as it is.
+                    if layer.path.stat().st_nlink == 1:
+                        qcow2.lay_on(layer.path, below.path.name)
                     below = layer
 
     def remove(self, merged: Sequence[Layer]) -> contextlib.ExitStack:

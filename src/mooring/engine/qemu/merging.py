@@ -88,6 +88,24 @@ class Merger:
             limit = self._registry.settings.answer_seconds
             end_offline(merge.daemon, disk.layers.disk_id, self._clock, limit)
 
+    def end(self, disk: LiveDisk) -> None:
+        """End the merge of a disk, and finish one that has ended. The caller holds the lock."""
+        self.stop_offline(disk)
+        if disk.instance_id is None:
+            return
+        disk_id = disk.layers.disk_id
+        daemon = self._registry.instance(disk.instance_id).daemon()
+        running = daemon.merges.status(disk_id) is not None
+        if not running and disk.merge is None and not disk.unswept:
+            return
+        if running:
+            end_merge(daemon, disk_id, self._clock, self._registry.settings.answer_seconds)
+        merge = disk.merge = RunningMerge(daemon, offline=False)
+        try:
+            self._retire(disk_id, disk, merge)
+        finally:
+            disk.merge = None
+
     # --- the threads
 
     def _round(self) -> None:

@@ -104,6 +104,19 @@ class FillDisk(FromSnapshot):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ForkDisk(OfDisk):
+    """`disk` is made of the disk `source` as it was at the frozen `point`.
+
+    `snapshot` is that of the same instant, empty if there is none.
+    """
+
+    kind = JobKind.FORK_DISK
+    source: str
+    point: str
+    snapshot: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OfAttachment(OfInstance):
     """What attaches or detaches a disk."""
 
@@ -260,6 +273,7 @@ ARGUMENTS: Mapping[JobKind, type[Arguments]] = {
         CloneDisk,
         FillDisk,
         GrowDisk,
+        ForkDisk,
         DeleteDisk,
         AttachDisk,
         DetachDisk,

@@ -12,6 +12,7 @@ class JobKind(StrEnum):
     CLONE_DISK = "clone_disk"
     FILL_DISK = "fill_disk"
     GROW_DISK = "grow_disk"
+    FORK_DISK = "fork_disk"
     DELETE_DISK = "delete_disk"
     ATTACH_DISK = "attach_disk"
     DETACH_DISK = "detach_disk"
@@ -43,5 +44,7 @@ BULK = frozenset(
 )
 """Jobs that move a disk's data. They have threads of their own, so that none of the rest waits."""
 
-FILLING = frozenset({JobKind.FILL_DISK, JobKind.EXPORT_SNAPSHOT, JobKind.REPLICATE_VAULT})
+FILLING = frozenset(
+    {JobKind.FILL_DISK, JobKind.FORK_DISK, JobKind.EXPORT_SNAPSHOT, JobKind.REPLICATE_VAULT}
+)
 """Jobs that may take hours; neither snapshots nor anything quick waits for them."""

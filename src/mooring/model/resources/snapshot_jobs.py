@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from mooring.model.resources.disk import Disk
 from mooring.model.resources.job import HELD_MS, Job
-from mooring.model.resources.job_arguments import CopySnapshot, DeleteSnapshot, UploadSnapshot
+from mooring.model.resources.job_arguments import (
+    CopySnapshot,
+    DeleteSnapshot,
+    FillDisk,
+    UploadSnapshot,
+)
 from mooring.model.resources.snapshot import DiskSnapshot, SnapshotState
 
 
@@ -18,6 +24,18 @@ def uploading(snapshot: DiskSnapshot, now_ms: int) -> Job:
         arguments=UploadSnapshot(snapshot=snapshot.id, disk=snapshot.disk_id),
         not_before_ms=HELD_MS,
         group=snapshot.part_of,
+    )
+
+
+def filling(disk: Disk, snapshot_id: str, job_id: str, now_ms: int) -> Job:
+    """The job that fills a disk that was made from a snapshot."""
+    return Job(
+        id=job_id,
+        key=f"fill {disk.id}",
+        region=disk.region,
+        created_ms=now_ms,
+        zone=disk.zone,
+        arguments=FillDisk(disk=disk.id, snapshot=snapshot_id),
     )
 
 

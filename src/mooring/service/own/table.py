@@ -12,6 +12,7 @@ from mooring.service.context import Context
 from mooring.service.entry import Entry, Takes, Use, administers, changes, reads
 from mooring.service.own.automatic import automatic
 from mooring.service.own.disks import device, disk, disks, uri
+from mooring.service.own.forks import fork
 from mooring.service.own.growth import grow
 from mooring.service.own.imports import import_place, import_snapshot
 from mooring.service.own.own_request import (
@@ -64,6 +65,14 @@ OWN_REQUESTS: dict[str, OwnRequest] = {
     "device": acts(changes(device, on=["diskName"]), diskName=TEXT),
     "grow": acts(
         changes(grow, on=["diskName"], takes=[Takes.DISKS]), diskName=TEXT, sizeInGb=NUMBER
+    ),
+    "fork": acts(
+        changes(fork, on=["diskName"], makes="newDiskName", takes=[Takes.DISKS]),
+        diskName=TEXT,
+        newDiskName=TEXT,
+        availabilityZone=TEXT,
+        diskSnapshotName=TEXT,
+        tags=TAGS,
     ),
     "grant": acts(
         changes(grant, on=["diskSnapshotName"], through=Through.AUTOMATIC, vault=Use.READ),

@@ -117,8 +117,10 @@ class OpenLayers:
     def switch_to_own(self, disk_id: str, layers: Sequence[Layer]) -> None:
         """Let the layers lie on the disk's own copies instead of those that were shared."""
         known = self._nodes()
+        prefix = shared_node(disk_id, "")
+        shared = sorted(int(name[len(prefix) :]) for name in known if name.startswith(prefix))
         below: str | None = None
-        shared_below = False
+        moved = False
         for layer in layers:
             node = layer_node(disk_id, layer.number)
             if layer.source is not None:
@@ -126,15 +128,14 @@ class OpenLayers:
                 continue
             if node not in known:
                 self._open(disk_id, layer, below, read_only=True)
-            elif shared_below:
+            elif below is not None and not moved:
                 options = self._options(disk_id, layer, below, read_only=bool(known[node]["ro"]))
                 self._connection.call("blockdev-reopen", {"options": [options]})
-            shared_below = shared_node(disk_id, layer.number) in known
+            # The lowest above all that was shared is the last that lay on any of it.
+            moved = moved or layer.number > shared[-1]
             below = node
-        for layer in reversed(layers):
-            shared = shared_node(disk_id, layer.number)
-            if shared in known:
-                self._connection.call("blockdev-del", {"node-name": shared})
+        for number in reversed(shared):
+            self._connection.call("blockdev-del", {"node-name": shared_node(disk_id, number)})
 
     def _nodes(self) -> dict[str, Any]:
         found = self._connection.call("query-named-block-nodes", {"flat": True})

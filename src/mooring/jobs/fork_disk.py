@@ -1,0 +1,86 @@
+"""Letting a fork do without the disk that it was made of.
+
+`mooring fork` answers when the fork can be used. Then:
+
+    stand alone   copy the layers that it shares with the other disk, if it shares any; release
+                  the points that it has from there
+
+The fork is used, snapshotted, attached and detached meanwhile, so the job has a key of its own. It
+never fails for good, because then both disks would hold layers for ever: it is put off, and goes
+on where it was. It ends early if the fork is deleted.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from mooring.catalog.database import Transaction
+from mooring.engine.interface import Filling
+from mooring.jobs.running.procedure import Procedure, Step, Work
+from mooring.jobs.running.progress import Progress
+from mooring.model.errors import CanceledError, MooringError, PostponedError
+from mooring.model.resources.disk import Disk
+from mooring.model.resources.job import Job
+from mooring.model.resources.job_arguments import ForkDisk
+from mooring.model.resources.job_kind import JobKind
+
+AGAIN_SECONDS = 15.0
+"""When copying that failed goes on."""
+
+log = structlog.get_logger("mooring.jobs")
+
+
+def stand_alone(work: Work) -> None:
+    """Copy what is shared, and release what came with it."""
+    disk = _disk(work)
+
+    def tell(filling: Filling) -> None:
+        progress.reached(filling.done)
+
+    try:
+        filling = work.engine.filling(disk.id)
+        total = filling.total if filling else 0
+        progress = Progress(work.backend.clock, total, lambda _percent: _check_wanted(work))
+        work.engine.stand_alone(disk.id, tell)
+    except (CanceledError, PostponedError):
+        raise
+    except MooringError as error:
+        _check_wanted(work)
+        log.warning("a fork is copied later", disk=disk.id, error=str(error))
+        raise PostponedError(str(error), AGAIN_SECONDS) from error
+    _release(work, disk)
+
+
+def nothing_to_tell(_transaction: Transaction, _job: Job) -> None:
+    """The fork was deleted."""
+
+
+def _release(work: Work, disk: Disk) -> None:
+    """Let points go that are no snapshots of its own; changes are counted from those stored."""
+    given = work.given(ForkDisk)
+    with work.catalog.read() as transaction:
+        kept = transaction.snapshots.by_id(given.snapshot) if given.snapshot else None
+        points = work.engine.points(disk.id)
+        found = [(point, transaction.snapshots.by_id(point)) for point in points]
+    if kept is not None and kept.is_pending:
+        # Once it is stored, the fork's own snapshots build on it.
+        raise PostponedError(f"the snapshot {kept.name} is being stored")
+    for point, snapshot in found:
+        if snapshot is None or snapshot.disk_id != disk.id:
+            work.engine.release(disk.id, point, stored=work.vault.has(point))
+
+
+def _check_wanted(work: Work) -> None:
+    _disk(work)
+
+
+def _disk(work: Work) -> Disk:
+    disk_id = work.given(ForkDisk).disk
+    with work.catalog.read() as transaction:
+        disk = transaction.disks.by_id(disk_id)
+    if disk is None:
+        raise CanceledError(f"the disk {disk_id} was deleted")
+    return disk
+
+
+FORK = Procedure(JobKind.FORK_DISK, (Step("stand alone", stand_alone),), nothing_to_tell)

@@ -1,0 +1,241 @@
+"""Forks of disks: usable with the answer, independent, incremental, and nothing left on failure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from mooring.jobs.recover import recover
+from mooring.model.errors import (
+    EngineError,
+    InvalidInputException,
+    NotFoundException,
+    OperationFailureException,
+)
+from mooring.model.extents import BLOCK_SIZE
+from mooring.service.context import Context
+from mooring.service.own.table import own_handlers
+from tests.service.world import REGION, World
+
+DATA, OTHER = b"d" * BLOCK_SIZE, b"o" * BLOCK_SIZE
+
+
+@pytest.fixture
+def world() -> World:
+    world = World()
+    world.disk()
+    return world
+
+
+def fork(world: World, name: str = "fork", **more: Any) -> Mapping[str, Any]:
+    context = Context(REGION, "AKIATEST", "request", more.pop("invocation", None), 0)
+    params = {"diskName": "data", "newDiskName": name, **more}
+    return own_handlers(world.backend)["fork"](context, params)
+
+
+def disk(world: World, name: str = "fork") -> Mapping[str, Any]:
+    return dict(world.call("GetDisk", diskName=name)["disk"])
+
+
+def points(world: World, name: str) -> list[str]:
+    return list(world.engine.points(world.disk_id(name)))
+
+
+def test_a_fork_can_be_used_when_it_is_answered(world: World) -> None:
+    world.write(world.disk_id("data"), 0, DATA)
+
+    answer = fork(world, tags=[{"key": "for", "value": "tests"}])
+    world.write(world.disk_id("data"), 0, OTHER)
+
+    assert [one["operationType"] for one in answer["operations"]] == ["ForkDisk"] * 2
+    assert {one["status"] for one in answer["operations"]} == {"Succeeded"}
+    found = disk(world)
+    assert (found["state"], found["sizeInGb"]) == ("available", 8)
+    assert found["tags"] == [{"key": "for", "value": "tests"}]
+    assert world.read(world.disk_id("fork"), 0, BLOCK_SIZE) == DATA
+    world.write(world.disk_id("fork"), BLOCK_SIZE, OTHER)
+    assert world.read(world.disk_id("data"), 0, 2 * BLOCK_SIZE) == OTHER + bytes(BLOCK_SIZE)
+
+
+def test_its_first_snapshot_stores_what_differs_from_the_last_one_of_the_disk(
+    world: World,
+) -> None:
+    world.write(world.disk_id("data"), 0, DATA * 8)
+    world.snapshot("before")
+    world.settle()
+    world.write(world.disk_id("data"), 16 * BLOCK_SIZE, OTHER)
+
+    fork(world)
+    world.settle()
+    world.write(world.disk_id("fork"), 32 * BLOCK_SIZE, OTHER * 2)
+    world.snapshot("after", "fork")
+    world.settle()
+
+    with world.catalog.read() as transaction:
+        after = transaction.snapshots.by_name(REGION, "after")
+        before = transaction.snapshots.by_name(REGION, "before")
+    assert after is not None
+    assert before is not None
+    assert after.parent_id == before.id
+    assert after.changed_bytes == 3 * BLOCK_SIZE
+    assert points(world, "fork") == [after.id]
+
+
+def test_the_same_instant_can_be_kept_as_a_snapshot(world: World) -> None:
+    world.write(world.disk_id("data"), 0, DATA)
+
+    answer = fork(world, diskSnapshotName="kept")
+    world.write(world.disk_id("data"), 0, OTHER)
+    assert [one["status"] for one in answer["operations"]] == ["Succeeded"] * 2 + ["Started"] * 2
+    assert world.state("kept")["state"] == "pending"
+    world.settle()
+
+    assert world.state("kept")["state"] == "completed"
+    image = world.vault.open(points(world, "fork")[0])
+    assert image.read(0, BLOCK_SIZE) == DATA
+    image.close()
+    world.write(world.disk_id("fork"), 0, OTHER)
+    world.snapshot("next", "fork")
+    world.settle()
+    with world.catalog.read() as transaction:
+        following = transaction.snapshots.by_name(REGION, "next")
+        kept = transaction.snapshots.by_name(REGION, "kept")
+    assert following is not None
+    assert kept is not None
+    assert (following.parent_id, following.changed_bytes) == (kept.id, BLOCK_SIZE)
+
+
+def test_forks_of_forks_and_deletions_in_between(world: World) -> None:
+    world.write(world.disk_id("data"), 0, DATA)
+    fork(world, "one")
+    context = Context(REGION, "AKIATEST", "request", None, 0)
+    own_handlers(world.backend)["fork"](context, {"diskName": "one", "newDiskName": "two"})
+    world.call("DeleteDisk", diskName="one")
+    world.settle()
+
+    assert world.read(world.disk_id("two"), 0, BLOCK_SIZE) == DATA
+    # The newest layer is never merged, so one name stays until the next freeze.
+    assert len(points(world, "data")) == len(points(world, "two")) == 1
+
+
+def test_a_fork_of_a_disk_that_is_being_filled(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.write(world.disk_id("data"), 0, DATA)
+    world.snapshot("snap")
+    world.settle()
+
+    def away(*_: object) -> None:
+        raise EngineError("not now")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.engine, "fill", away)
+        world.call(
+            "CreateDiskFromSnapshot",
+            diskName="clone",
+            diskSnapshotName="snap",
+            availabilityZone="us-east-2a",
+            sizeInGb=8,
+        )
+        world.runner.drain()
+        fork(world, diskName="clone")
+    world.call("DeleteDisk", diskName="clone")
+    world.call("DeleteDiskSnapshot", diskSnapshotName="snap")
+    assert world.engine.filling(world.disk_id("fork")) is not None
+    world.settle()
+
+    assert world.engine.filling(world.disk_id("fork")) is None
+    assert world.read(world.disk_id("fork"), 0, BLOCK_SIZE) == DATA
+    with world.catalog.read() as transaction:
+        assert transaction.jobs.all() == []
+
+
+def test_asked_again_it_is_the_same_fork(world: World) -> None:
+    first = fork(world, invocation="again")
+
+    assert fork(world, invocation="again") == first
+    assert len(world.call("GetDisks")["disks"]) == 2
+
+
+def test_what_cannot_be_forked(world: World) -> None:
+    with pytest.raises(NotFoundException):
+        fork(world, diskName="none")
+    with pytest.raises(InvalidInputException, match="already in use"):
+        fork(world, "data")
+    with pytest.raises(InvalidInputException, match="a fork is where its disk is"):
+        fork(world, availabilityZone="us-east-2b")
+    with pytest.raises(InvalidInputException, match="cannot have the same name"):
+        fork(world, "same", diskSnapshotName="same")
+    with pytest.raises(InvalidInputException, match="newDiskName is required"):
+        own_handlers(world.backend)["fork"](
+            Context(REGION, "AKIATEST", "request", None, 0), {"diskName": "data"}
+        )
+    world.call("CreateDisk", diskName="fresh", availabilityZone="us-east-2a", sizeInGb=8)
+    with pytest.raises(OperationFailureException, match="state of this disk is: pending"):
+        fork(world, "late", diskName="fresh")
+
+
+@pytest.mark.parametrize("step", ["freeze", "fork"])
+def test_a_fork_that_fails_leaves_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise EngineError("no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.engine, step, fail)
+        with pytest.raises(OperationFailureException, match="data could not be forked: no room"):
+            fork(world, diskSnapshotName="kept")
+
+    with world.catalog.read() as transaction:
+        assert [one.name for one in transaction.disks.all()] == ["data"]
+        assert not transaction.snapshots.all()
+        assert not transaction.jobs.all()
+    fork(world, diskSnapshotName="kept")
+    world.settle()
+    assert world.state("kept")["state"] == "completed"
+
+
+@pytest.mark.parametrize("kept", [None, "kept"])
+@pytest.mark.parametrize("moment", ["before the freeze", "after the freeze", "after the fork"])
+def test_a_server_killed_on_the_way(
+    world: World, monkeypatch: pytest.MonkeyPatch, moment: str, kept: str | None
+) -> None:
+    """The client had no answer: the fork is taken back, and a frozen snapshot is kept."""
+    world.write(world.disk_id("data"), 0, DATA)
+    freeze, made = world.engine.freeze, world.engine.fork
+
+    def killed_freezing(wanted: Mapping[str, str]) -> None:
+        if moment == "after the freeze":
+            freeze(wanted)
+        raise KeyboardInterrupt
+
+    def killed_forking(disk_id: str, point: str, fork_id: str) -> None:
+        made(disk_id, point, fork_id)
+        raise KeyboardInterrupt
+
+    more = {} if kept is None else {"diskSnapshotName": kept}
+    with monkeypatch.context() as patch:
+        if moment == "after the fork":
+            patch.setattr(world.engine, "fork", killed_forking)
+        else:
+            patch.setattr(world.engine, "freeze", killed_freezing)
+        # A real kill leaves no time to take the request back.
+        patch.setattr("mooring.taking.forking._take_back", lambda *_: None)
+        with pytest.raises(KeyboardInterrupt):
+            fork(world, **more)
+
+    recover(world.backend)
+    world.settle()
+
+    with world.catalog.read() as transaction:
+        assert [one.name for one in transaction.disks.all()] == ["data"]
+        assert transaction.jobs.all() == []
+        found = [(one.name, one.state) for one in transaction.snapshots.all()]
+    frozen = moment != "before the freeze"
+    assert found == ([("kept", "completed")] if kept and frozen else [])
+    fork(world)
+    world.settle()
+    assert world.read(world.disk_id("fork"), 0, BLOCK_SIZE) == DATA
