@@ -40,6 +40,22 @@ def test_it_serves_when_the_command_returns(data: Path) -> None:
     assert (data / "server.log").stat().st_mode & 0o077 == 0
 
 
+def test_what_it_says_to_type_can_be_pasted(run_dir: Path) -> None:
+    """Also in a directory with blanks and what else a shell takes for something."""
+    data = run_dir / "my 'data' $HOME"
+    said = start(data).stdout
+    told = ("for aws, bot", "to stop it: ")
+    commands = [line[16:] for line in said.splitlines() if line[:12] in told]
+    assert len(commands) == 2
+    program = f'mooringd() {{ "{sys.executable}" -m mooring.admin.main "$@"; }}'
+    script = "\n".join([program, "set -e", *commands[:1], "echo $AWS_REGION", *commands[1:]])
+
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("us-east-2\nThe server has stopped")
+
+
 def test_stopped_it_has_ended_when_the_command_returns(data: Path) -> None:
     start(data)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -54,7 +55,8 @@ def serve_in_background(
         server.terminate()
         raise
     print(_announced(paths.log, begin), end="")
-    print(f"log             {paths.log}\nto stop it:     mooringd stop --data {paths.data}")
+    place = shlex.quote(str(paths.data.absolute()))
+    print(f"log             {paths.log.absolute()}\nto stop it:     mooringd stop --data {place}")
     return 0
 
 

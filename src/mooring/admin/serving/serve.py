@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import signal
 import socket
 import ssl
@@ -182,7 +183,7 @@ def _announce(mooring: Mooring, url: str, config: str | None) -> None:
         f"Mooring serves {', '.join(mooring.settings.regions)} at {url}\n"
         f"data directory  {mooring.paths.data}\n"
         f"access keys     {mooring.paths.credentials}\n"
-        f'for aws, boto3: eval "$(mooringd env --data {mooring.paths.data})"',
+        f'for aws, boto3: eval "$(mooringd env --data {shlex.quote(str(mooring.paths.data))})"',
         file=sys.stderr,
         flush=True,
     )
