@@ -248,10 +248,11 @@ def test_own_requests_reach_nothing_of_others(shared: Shared, name: str) -> None
     handlers = own_handlers(shared.world.backend)
     context = Context(REGION, "AKIATEST", "request", None, 0, DB)
     entry = OWN_REQUESTS[name].entry
+    known = {"diskSnapshotName": "our-snap", "sizeInGb": 16}
     for member in entry.on:
         for foreign in FOREIGN:
             with pytest.raises(AccessDeniedException) as caught:
-                handlers[name](context, {"diskSnapshotName": "our-snap", member: foreign})
+                handlers[name](context, {**known, member: foreign})
             assert not any(one in caught.value.message for one in shared.ids)
     if not entry.on and entry.need is Need.READ:
         try:
