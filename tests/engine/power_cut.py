@@ -153,8 +153,8 @@ class Recorder:
             make_base(disk, size)
             self._event("made", BASE_NAME, bytes(size))
 
-        def recorded_add(disk: DiskLayers, point: str) -> Layer:
-            layer = add(disk, point)
+        def recorded_add(disk: DiskLayers, point: str, size: int | None = None) -> Layer:
+            layer = add(disk, point, size)
             self._event("made", layer.path.name, layer.path.read_bytes())
             return layer
 

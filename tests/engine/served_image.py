@@ -64,9 +64,11 @@ class ServedImage:
     @staticmethod
     async def _end() -> None:
         """See connections that were just being made to their end, or they would be left open."""
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0)
+        # One that is accepted makes a task, which makes a transport, which closes in a later round.
+        for _ in range(5):
+            tasks = asyncio.all_tasks() - {asyncio.current_task()}
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.sleep(0)
 
     def close(self) -> None:
         self.pause()
