@@ -19,7 +19,6 @@ from __future__ import annotations
 from mooring.catalog.database import Transaction
 from mooring.jobs.fill_disk import fill_job, source_of
 from mooring.jobs.running.procedure import Change, Procedure, Step, Work
-from mooring.model.errors import CanceledError
 from mooring.model.resources.disk import Disk, DiskState
 from mooring.model.resources.job import Job
 from mooring.model.resources.job_arguments import CloneDisk, OfDisk
@@ -29,14 +28,14 @@ from mooring.model.sizes import size_in_bytes
 
 def create(work: Work) -> Change:
     """Make a disk of zeros."""
-    disk = _disk(work)
+    disk = work.disk()
     work.engine.create(disk.id, size_in_bytes(disk.size_gb))
     return _available(disk)
 
 
 def clone(work: Work) -> Change:
     """Make a disk with a snapshot's content, which is still in the vault."""
-    disk = _disk(work)
+    disk = work.disk()
     work.backend.server(disk.region).ensure()
     source = source_of(work.backend, disk.region, work.given(CloneDisk).snapshot)
     work.engine.begin_clone(disk.id, size_in_bytes(disk.size_gb), source)
@@ -60,14 +59,6 @@ def failed(transaction: Transaction, job: Job) -> None:
 
 def nothing_to_tell(_transaction: Transaction, _job: Job) -> None:
     """The disk is gone from the catalog already."""
-
-
-def _disk(work: Work) -> Disk:
-    with work.catalog.read() as transaction:
-        disk = transaction.disks.by_id(work.given(OfDisk).disk)
-    if disk is None:
-        raise CanceledError(f"the disk {work.given(OfDisk).disk} was deleted")
-    return disk
 
 
 def _available(disk: Disk) -> Change:

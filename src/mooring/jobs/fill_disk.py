@@ -52,7 +52,7 @@ def source_of(backend: Backend, region: str, snapshot_id: str) -> Source:
 
 def fill(work: Work) -> None:
     """Bring the snapshot into the disk."""
-    disk = _disk(work)
+    disk = work.disk()
     try:
         work.backend.server(disk.region).ensure()
         image = work.vault.open(work.given(FillDisk).snapshot)
@@ -61,7 +61,7 @@ def fill(work: Work) -> None:
             told = before.done if before else 0
 
             def still_wanted(_percent: int) -> None:
-                _disk(work)
+                work.disk()
 
             def tell(filling: Filling) -> None:
                 nonlocal told
@@ -76,7 +76,7 @@ def fill(work: Work) -> None:
     except CanceledError:
         raise
     except MooringError as error:
-        _disk(work)
+        work.disk()
         log.warning("filling a disk is put off", disk=disk.id, error=str(error))
         raise PostponedError(str(error), AGAIN_SECONDS) from error
 
@@ -88,7 +88,7 @@ def resume(backend: Backend) -> None:
     for job in jobs:
         try:
             backend.server(job.region).ensure()
-            disk = _disk(Work(job, backend))
+            disk = Work(job, backend).disk()
             source = source_of(backend, job.region, job.given(FillDisk).snapshot)
             # The place of the server's socket may be another than before.
             size = size_in_bytes(disk.size_gb)
@@ -109,14 +109,6 @@ def regions_filling(backend: Backend) -> set[str]:
 
 def nothing_to_tell(_transaction: Transaction, _job: Job) -> None:
     """The disk was deleted."""
-
-
-def _disk(work: Work) -> Disk:
-    with work.catalog.read() as transaction:
-        disk = transaction.disks.by_id(work.given(FillDisk).disk)
-    if disk is None:
-        raise CanceledError(f"the disk {work.given(FillDisk).disk} was deleted")
-    return disk
 
 
 FILL = Procedure(JobKind.FILL_DISK, (Step("fill", fill),), nothing_to_tell)

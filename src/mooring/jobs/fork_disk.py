@@ -32,7 +32,10 @@ log = structlog.get_logger("mooring.jobs")
 
 def stand_alone(work: Work) -> None:
     """Copy what is shared, and release what came with it."""
-    disk = _disk(work)
+    disk = work.disk()
+
+    def still_wanted(_percent: int) -> None:
+        work.disk()
 
     def tell(filling: Filling) -> None:
         progress.reached(filling.done)
@@ -40,12 +43,12 @@ def stand_alone(work: Work) -> None:
     try:
         filling = work.engine.filling(disk.id)
         total = filling.total if filling else 0
-        progress = Progress(work.backend.clock, total, lambda _percent: _check_wanted(work))
+        progress = Progress(work.backend.clock, total, still_wanted)
         work.engine.stand_alone(disk.id, tell)
     except (CanceledError, PostponedError):
         raise
     except MooringError as error:
-        _check_wanted(work)
+        work.disk()
         log.warning("a fork is copied later", disk=disk.id, error=str(error))
         raise PostponedError(str(error), AGAIN_SECONDS) from error
     _release(work, disk)
@@ -68,19 +71,6 @@ def _release(work: Work, disk: Disk) -> None:
     for point, snapshot in found:
         if snapshot is None or snapshot.disk_id != disk.id:
             work.engine.release(disk.id, point, stored=work.vault.has(point))
-
-
-def _check_wanted(work: Work) -> None:
-    _disk(work)
-
-
-def _disk(work: Work) -> Disk:
-    disk_id = work.given(ForkDisk).disk
-    with work.catalog.read() as transaction:
-        disk = transaction.disks.by_id(disk_id)
-    if disk is None:
-        raise CanceledError(f"the disk {disk_id} was deleted")
-    return disk
 
 
 FORK = Procedure(JobKind.FORK_DISK, (Step("stand alone", stand_alone),), nothing_to_tell)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from mooring.catalog.database import Transaction
 from mooring.jobs.running.procedure import Change, Procedure, Step, Work
-from mooring.model.errors import CanceledError
 from mooring.model.resources.job import Job
 from mooring.model.resources.job_arguments import GrowDisk
 from mooring.model.resources.job_kind import JobKind
@@ -23,10 +22,7 @@ from mooring.model.sizes import size_in_bytes
 def grow(work: Work) -> Change:
     """Make the disk larger."""
     given = work.given(GrowDisk)
-    with work.catalog.read() as transaction:
-        disk = transaction.disks.by_id(given.disk)
-    if disk is None:
-        raise CanceledError(f"the disk {given.disk} was deleted")
+    disk = work.disk()
     size = size_in_bytes(given.size_gb)
     work.engine.grow(disk.id, size)
     work.backend.devices.grow(disk.id, size)

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from mooring.backend.backend import Backend
 from mooring.catalog.database import Catalog, Transaction
 from mooring.engine.interface import Engine
-from mooring.model.errors import PostponedError, ZoneAbsentError
+from mooring.model.errors import CanceledError, PostponedError, ZoneAbsentError
+from mooring.model.resources.disk import Disk
 from mooring.model.resources.job import Given, Job
+from mooring.model.resources.job_arguments import OfDisk
 from mooring.model.resources.job_kind import JobKind
 from mooring.vault.vault import Vault
 
@@ -46,6 +48,15 @@ class Work:
         if region not in self.backend.vaults:
             raise PostponedError(f"the region {region} is not in the settings", ABSENT_SECONDS)
         return self.backend.vaults[region]
+
+    def disk(self) -> Disk:
+        """The disk that the job is of. Raises CanceledError if it was deleted."""
+        disk_id = self.given(OfDisk).disk
+        with self.catalog.read() as transaction:
+            disk = transaction.disks.by_id(disk_id)
+        if disk is None:
+            raise CanceledError(f"the disk {disk_id} was deleted")
+        return disk
 
     def given(self, of: type[Given]) -> Given:
         """The job's arguments, which are of that class, or of one below it."""
