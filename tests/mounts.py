@@ -13,24 +13,24 @@ import pytest
 MIB = 1024 * 1024
 
 _MAKE = {
-    "ext4": ("mkfs.ext4", "-q", "-F"),
+    "ext4": ("mkfs.ext4", "-q", "-F", "-m", "0", "-b", "4096"),
     "xfs": ("mkfs.xfs", "-q", "-m", "reflink=1"),
 }
 
 
 @contextmanager
-def file_system(kind: str, at: Path, mib: int = 512) -> Iterator[Path]:
-    """Mount a new one at the folder `at`; skips the test without root."""
-    if os.geteuid():
-        pytest.skip("needs root to mount")
-    image = at.with_name(f"{at.name}.image")
+def file_system(folder: Path, kind: str, size: int = 320 * MIB) -> Iterator[Path]:
+    """A real one, mounted at the folder, which is made; skips the test without root."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    image = folder.with_name(f"{folder.name}.img")
     with image.open("wb") as file:
-        file.truncate(mib * MIB)
-    subprocess.run([*_MAKE[kind], str(image)], check=True)
-    at.mkdir()
-    subprocess.run(["mount", "-o", "loop", str(image), str(at)], check=True)
+        file.truncate(size)
+    subprocess.run([*_MAKE[kind], image], check=True)
+    folder.mkdir(parents=True)
+    subprocess.run(["mount", "-o", "loop", image, folder], check=True)
     try:
-        yield at
+        yield folder
     finally:
-        subprocess.run(["umount", "--lazy", str(at)], check=True)
+        subprocess.run(["umount", "--lazy", folder], check=True)
         image.unlink()

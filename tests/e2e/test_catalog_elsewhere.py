@@ -10,7 +10,8 @@ import pytest
 from tests.e2e.client import RefusedError
 from tests.e2e.deployment import ZONE, Deployment
 from tests.e2e.processes import until
-from tests.e2e.test_full_file_systems import MIB, Ballast, content, file_system, noise, write
+from tests.e2e.test_full_file_systems import Ballast, content, noise, write
+from tests.mounts import MIB, file_system
 
 pytestmark = pytest.mark.full
 

@@ -15,7 +15,7 @@ import pytest
 from mooring.admin.demo.server import DemoError
 from tests.e2e.crew import Asked, Crew
 from tests.e2e.deployment import Deployment
-from tests.mounts import file_system
+from tests.mounts import MIB, file_system
 
 pytestmark = [pytest.mark.full, pytest.mark.requires("mkfs.ext4", "mkfs.xfs")]
 
@@ -27,7 +27,7 @@ TAGS = ["--tags", "key=mooring:shared,value=true"]
 @pytest.fixture(params=["ext4", "xfs"])
 def deployment(request: pytest.FixtureRequest, run_dir: Path) -> Iterator[Deployment]:
     """On a file system without reflinks, and on one with them."""
-    with file_system(request.param, run_dir / "m", mib=2048) as folder:
+    with file_system(run_dir / "m", request.param, 2048 * MIB) as folder:
         deployment = Deployment(folder)
         try:
             yield deployment

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,31 +21,12 @@ from tests.e2e import processes
 from tests.e2e.client import RefusedError
 from tests.e2e.deployment import ZONE, Deployment
 from tests.e2e.processes import until
+from tests.mounts import MIB, file_system
 
 pytestmark = pytest.mark.full
 
-MIB = 1024 * 1024
 MANY = 100
 OURS = [sys.executable, "-m", "mooring.admin.main"]
-
-
-@contextlib.contextmanager
-def file_system(folder: Path, kind: str, size: int = 320 * MIB) -> Iterator[Path]:
-    """A real file system on a loop device."""
-    if os.geteuid() != 0:
-        pytest.skip("mounting needs root")
-    image = folder.with_name(f"{folder.name}.img")
-    with image.open("wb") as file:
-        file.truncate(size)
-    make = {"ext4": ["mkfs.ext4", "-q", "-F", "-m", "0", "-b", "4096"], "xfs": ["mkfs.xfs", "-q"]}
-    subprocess.run([*make[kind], image], check=True)
-    folder.mkdir(parents=True)
-    subprocess.run(["mount", "-o", "loop", image, folder], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", folder], check=True)
-        image.unlink()
 
 
 class Ballast:

@@ -14,7 +14,8 @@ import pytest
 from tests.e2e.client import RefusedError
 from tests.e2e.deployment import ZONE, Deployment
 from tests.e2e.processes import until
-from tests.e2e.test_full_file_systems import MIB, content, mooringd, noise, temporary, write
+from tests.e2e.test_full_file_systems import content, mooringd, noise, temporary, write
+from tests.mounts import MIB
 
 pytestmark = pytest.mark.full
 

@@ -14,7 +14,8 @@ from tests.e2e import processes
 from tests.e2e.client import RefusedError
 from tests.e2e.deployment import ZONE, Deployment
 from tests.e2e.processes import until
-from tests.e2e.test_full_file_systems import MIB, content, file_system, mooringd, noise
+from tests.e2e.test_full_file_systems import content, mooringd, noise
+from tests.mounts import MIB, file_system
 
 pytestmark = pytest.mark.full
 

@@ -45,7 +45,7 @@ def harness(request: pytest.FixtureRequest, run_dir: Path, tmp_path: Path) -> It
         yield MemoryHarness()
         return
     kind = {"links": "ext4", "reflinks": "xfs"}[request.param]
-    with file_system(kind, tmp_path / "mount") as folder:
+    with file_system(tmp_path / "mount", kind) as folder:
         harness = QemuHarness(folder / "data", run_dir / "run")
         try:
             yield harness
@@ -333,7 +333,7 @@ def test_a_server_killed_while_it_copies(harness: Harness, copied: int) -> None:
 def test_a_server_killed_between_the_last_copy_and_the_change(
     run_dir: Path, tmp_path: Path
 ) -> None:
-    with file_system("ext4", tmp_path / "mount") as folder:
+    with file_system(tmp_path / "mount", "ext4") as folder:
         harness = QemuHarness(folder / "data", run_dir / "run")
         try:
             instance, export = attached(harness, SIZE)
@@ -376,7 +376,7 @@ def read_again(harness: QemuHarness, instance: str, export: Export) -> bytes:
 
 @pytest.mark.full
 def test_a_daemon_killed_while_layers_are_shared(run_dir: Path, tmp_path: Path) -> None:
-    with file_system("ext4", tmp_path / "mount") as folder:
+    with file_system(tmp_path / "mount", "ext4") as folder:
         harness = QemuHarness(folder / "data", run_dir / "run")
         try:
             instance, export = attached(harness, SIZE)
