@@ -15,7 +15,8 @@ import structlog
 import uvicorn
 import uvloop
 
-from mooring.admin.running_server import RunningServer, announce
+from mooring.admin.running_server import RunningServer
+from mooring.admin.serving.announcement import Announcement
 from mooring.admin.serving.descriptors import raise_limit
 from mooring.admin.serving.tls import renew, server_context
 from mooring.api.app import create_app
@@ -84,9 +85,14 @@ def serve(
         # Whoever reads the announcement connects at once, and waits until uvicorn answers.
         listener.listen(BACKLOG)
         url = f"{scheme}://{_host(settings)}:{listener.getsockname()[1]}"
-        _announce(mooring, url, None if config is None else os.path.realpath(config))
+        region = next(iter(settings.regions))
+        read = None if config is None else os.path.realpath(config)
+        told = RunningServer(url, region, os.getpid(), read)
+        announcement = Announcement(mooring.paths.server, told, mooring.reserve)
+        announcement.write()
+        _say_where(mooring, url)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(mooring, listener, tls))
+            runner.run(_serve(mooring, listener, tls, announcement))
     finally:
         mooring.paths.server.unlink(missing_ok=True)
         mooring.stop()
@@ -98,7 +104,12 @@ def _leave(_number: int, _frame: object) -> None:
     raise SystemExit(0)
 
 
-async def _serve(mooring: Mooring, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
+async def _serve(
+    mooring: Mooring,
+    listener: socket.socket,
+    tls: ssl.SSLContext | None,
+    announcement: Announcement,
+) -> None:
     settings = mooring.settings
     app = create_app(
         model=service_model.load(),
@@ -137,7 +148,9 @@ async def _serve(mooring: Mooring, listener: socket.socket, tls: ssl.SSLContext 
             renew(tls, settings.listen)
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, refresh)
+    announcing = asyncio.create_task(announcement.until_written())
     await server.serve(sockets=[listener])
+    announcing.cancel()
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -170,15 +183,8 @@ def _host(settings: Settings) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _announce(mooring: Mooring, url: str, config: str | None) -> None:
-    """Write down for clients on this host where the server is, and tell whoever looks on."""
-    region = next(iter(mooring.settings.regions))
-    mooring.reserve.make_way()
-    try:
-        announce(mooring.paths.server, RunningServer(url, region, os.getpid(), config))
-    except OSError as error:
-        # It serves all the same; whoever knows where, reaches it.
-        log.error("clients on this host cannot find the server", reason=str(error))
+def _say_where(mooring: Mooring, url: str) -> None:
+    """Tell whoever looks on."""
     print(
         f"Mooring serves {', '.join(mooring.settings.regions)} at {url}\n"
         f"data directory  {mooring.paths.data}\n"
