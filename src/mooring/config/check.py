@@ -43,6 +43,7 @@ def check(settings: Settings) -> None:
     _check_vault(settings.vault)
     _at_least("room.margin_mib", settings.room.margin_mib, 0)
     _check_snapshots(settings.snapshots)
+    _at_least("operations.keep_days", settings.operations.keep_days, 0)
     _check_nbd(settings.nbd, len(settings.regions))
     _check_limits(settings.limits)
     _check_quiesce(settings.quiesce)

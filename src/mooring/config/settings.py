@@ -143,6 +143,15 @@ class SnapshotSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class OperationSettings:
+    """What is remembered of requests that have ended."""
+
+    keep_days: float = setting(
+        90.0, "days for which operations are kept after their end; 0 keeps them for ever"
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class S3Settings:
     """The service that holds vaults in buckets. Credentials come from the environment."""
 
@@ -273,6 +282,7 @@ class Settings:
     vault: VaultSettings = field(default_factory=VaultSettings)
     room: RoomSettings = field(default_factory=RoomSettings)
     snapshots: SnapshotSettings = field(default_factory=SnapshotSettings)
+    operations: OperationSettings = field(default_factory=OperationSettings)
     s3: S3Settings = field(default_factory=S3Settings)
     nbd: NbdSettings = field(default_factory=NbdSettings)
     limits: Limits = field(default_factory=Limits)

@@ -14,6 +14,7 @@ from mooring.backend.backend import Backend
 from mooring.jobs.automatic import outcomes
 from mooring.jobs.automatic.due import take_due
 from mooring.jobs.keep_vault import enqueue
+from mooring.jobs.old_operations import OldOperations
 from mooring.jobs.watching.vaults import VaultWatch
 from mooring.model.operation import ResourceType
 from mooring.model.resources.job_arguments import CollectVault, OfVault, ReplicateVault, VerifyVault
@@ -48,15 +49,17 @@ class Schedule:
         tasks: Sequence[Task],
         rhythms: str = "",
         instance_rhythms: str = "",
+        keep_operations_days: float = 0,
     ) -> None:
         """`rhythms` and `instance_rhythms` are those of automatic snapshots of all disks, and of
-        all instances, without a tag of their own."""
+        all instances, without a tag of their own; operations are kept so long, 0: for ever."""
         self._backend = backend
         self.vaults = VaultWatch(backend)
         self._rhythms = {ResourceType.DISK: rhythms, ResourceType.INSTANCE: instance_rhythms}
         now = backend.clock.monotonic()
         self._due = {task.arguments.kind: now + task.first_seconds for task in tasks}
         self._tasks = tasks
+        self._old_operations = OldOperations(backend, keep_operations_days)
         self._looked_ms: int | None = None
         self._tell_at = now
         self._loop = Loop("jobs-schedule", self._round)
@@ -72,6 +75,7 @@ class Schedule:
         """Record the jobs that are due now, and begin the automatic snapshots that are."""
         self.vaults.look()
         self._look_for_tasks()
+        self._old_operations.look()
         now = self._backend.clock.now_ms()
         of_disks = self._rhythms[ResourceType.DISK]
         of_instances = self._rhythms[ResourceType.INSTANCE]

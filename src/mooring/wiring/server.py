@@ -238,6 +238,7 @@ def _build(
         ),
         settings.snapshots.rhythms,
         settings.snapshots.instance_rhythms,
+        settings.operations.keep_days,
     )
     keep = [reserve.take, *(one.take for one in rooms.reserves.values())]
     if beside is not None and beside is not reserve:

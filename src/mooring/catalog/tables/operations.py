@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import fields
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Integer,
+    Row,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
 
 from mooring.catalog.tables import schema
 from mooring.model.operation import Operation, OperationStatus, ResourceType
@@ -17,7 +27,28 @@ _FINISH = update(_table).where(
     _table.c.job_id == bindparam("of_job"), _table.c.status == OperationStatus.STARTED
 )
 
+_ENDED = (OperationStatus.SUCCEEDED, OperationStatus.FAILED)
+_NEXT = (
+    select(_table.c.seq, _table.c.status, _table.c.created_ms, _table.c.changed_ms)
+    .where(_table.c.seq > bindparam("after", type_=BigInteger))
+    .order_by(_table.c.seq)
+    .limit(bindparam("limit", type_=Integer))
+)
+_FORGET = delete(_table).where(_table.c.seq.in_(bindparam("seqs", expanding=True)))
+
 _COLUMNS = [one.name for one in fields(Operation)]
+
+
+@dataclass(frozen=True, slots=True)
+class OldOperations:
+    """Some rows looked at in the order of their making: the last, and those to forget.
+
+    `more`: others that follow may be old, too.
+    """
+
+    last: int
+    seqs: Sequence[int]
+    more: bool
 
 
 class Operations:
@@ -77,6 +108,20 @@ class Operations:
         rows = self._connection.execute(query.order_by(table.c.seq.desc()).limit(limit + 1)).all()
         more = rows[limit - 1].seq if len(rows) > limit else None
         return [_value(row) for row in rows[:limit]], more
+
+    def old(self, after: int, limit: int, before_ms: int) -> OldOperations:
+        """Which of the next rows after a seq ended before a moment.
+
+        None are old any more after so many in a row that were begun later.
+        """
+        rows = self._connection.execute(_NEXT, {"after": after, "limit": limit}).all()
+        seqs = [row.seq for row in rows if row.status in _ENDED and row.changed_ms < before_ms]
+        more = len(rows) == limit and any(row.created_ms < before_ms for row in rows)
+        return OldOperations(rows[-1].seq if rows else after, seqs, more)
+
+    def forget(self, seqs: Sequence[int]) -> None:
+        """Forget rows that `old` has found."""
+        self._connection.execute(_FORGET, {"seqs": list(seqs)})
 
 
 def _value(row: Row[Any]) -> Operation:
