@@ -23,6 +23,7 @@ from mooring.engine.qemu.registry import Registry
 from mooring.model.errors import EngineError, MooringError
 
 _WORKERS = 8
+_ADOPTION = "adoption"
 
 Attach = Callable[[str, Export], None]
 
@@ -69,20 +70,29 @@ def _adopt(registry: Registry, instance_id: str, exports: Sequence[Export], atta
             if export.disk_id in daemon.exports.served():
                 _keep(registry, instance, daemon, export)
             else:
+                # Clients come again, and would give up if this one was not there yet.
+                instance.door.close(_ADOPTION)
                 _close(registry, daemon, export.disk_id)
     except QmpClosedError:
-        pass  # not running, or it has just died: attaching starts it
+        # Not running, or it has just died: attaching starts it.
+        instance.door.close(_ADOPTION)
     except QmpSilenceError as error:
         instance.take(daemon)
         for export in exports:
             _note(registry, instance, export, str(error))
         return
-    for export in exports:
-        if export.disk_id not in instance.exports:
-            try:
-                attach(instance_id, export)
-            except MooringError as error:
-                _note(registry, instance, export, str(error))
+    try:
+        for export in exports:
+            if export.disk_id not in instance.exports:
+                try:
+                    attach(instance_id, export)
+                except MooringError as error:
+                    _note(registry, instance, export, str(error))
+    finally:
+        instance.door.open(_ADOPTION)
+    # Also what a server before this one has kept closed: for a growth, or to keep somebody off.
+    if instance.exports:
+        instance.door.publish()
     instance.end_if_idle()
 
 
@@ -112,7 +122,6 @@ def _keep(registry: Registry, instance: Instance, daemon: Daemon, export: Export
             raise
         except MooringError as error:
             instance.problems[export.disk_id] = str(error)
-        daemon.publish()
 
 
 def _note(registry: Registry, instance: Instance, export: Export, problem: str) -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 import structlog
 
 from mooring.engine.interface import Export
-from mooring.engine.qemu.daemon import process
 from mooring.engine.qemu.daemon.daemon import Daemon
+from mooring.engine.qemu.daemon.door import Door
 from mooring.engine.qemu.daemon.settings import DaemonSettings
 from mooring.engine.qemu.layers import DiskLayers, Layer
 from mooring.model.clock import Clock
@@ -48,6 +48,7 @@ class Instance:
         """`started` is called whenever the daemon has been started."""
         self.instance_id = instance_id
         self.folder = folder
+        self.door = Door(folder)
         self.exports: dict[str, Export] = {}
         self.problems: dict[str, str] = {}
         """Why disks are not served although they are attached, by disk id."""
@@ -96,7 +97,7 @@ class Instance:
                     raise
             self.exports[export.disk_id] = export
             self.problems.pop(export.disk_id, None)
-            daemon.publish()
+            self.door.publish()
 
     def unserve(self, disk_id: str, *, force: bool) -> None:
         """Flush one disk and stop serving it. Raises DiskBusyError, EngineError."""
@@ -120,21 +121,19 @@ class Instance:
         with self._lock:
             export, daemon = self.exports[disk_id], self.daemon()
             # Whoever comes again meanwhile would give up if the export was not there.
-            process.withdraw(self.folder)
-            try:
-                daemon.exports.remove(export, force=True)
-                deadline = self._clock.monotonic() + self._settings.answer_seconds
-                while not daemon.exports.ended(export):
-                    if self._clock.monotonic() > deadline:
-                        raise EngineError(f"requests to disk {disk_id} do not end")
-                    self._clock.sleep(_CANCEL_PAUSE)
-                daemon.exports.add(export, self._layers_of(disk_id).overlays()[-1].number)
-                self.problems.pop(disk_id, None)
-            except BaseException as error:
-                self.problems[disk_id] = str(error)
-                raise
-            finally:
-                process.restore(self.folder)
+            with self.door.closed("growth"):
+                try:
+                    daemon.exports.remove(export, force=True)
+                    deadline = self._clock.monotonic() + self._settings.answer_seconds
+                    while not daemon.exports.ended(export):
+                        if self._clock.monotonic() > deadline:
+                            raise EngineError(f"requests to disk {disk_id} do not end")
+                        self._clock.sleep(_CANCEL_PAUSE)
+                    daemon.exports.add(export, self._layers_of(disk_id).overlays()[-1].number)
+                    self.problems.pop(disk_id, None)
+                except BaseException as error:
+                    self.problems[disk_id] = str(error)
+                    raise
 
     def bring_back(self) -> float | None:
         """Bring back the daemon if it died, and disks that it could not open.
@@ -213,7 +212,7 @@ class Instance:
                 # The other disks of the instance need not suffer from this one.
                 self._is_not_served(export, error)
         if self.exports:
-            daemon.publish()
+            self.door.publish()
         if self._has_died:
             self._has_died = False
             log.warning(

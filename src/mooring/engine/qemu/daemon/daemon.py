@@ -71,10 +71,6 @@ class Daemon:
         """Find the running daemon and connect. Raises QmpClosedError, QmpSilenceError."""
         self._connection.open()
 
-    def publish(self) -> None:
-        """Let clients connect."""
-        process.publish(self.folder)
-
     @property
     def process(self) -> LastingProcess | None:
         """Its process, as far as it was found."""

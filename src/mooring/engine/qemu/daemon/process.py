@@ -56,13 +56,13 @@ def spawn(program: str, folder: Path, arguments: Sequence[str]) -> None:
 
     The sockets are bound here and handed over listening, so that nobody has to wait for them,
     and a daemon that fails to start shows as a closed connection. The NBD socket gets its name
-    only by `publish`.
+    only when its `Door` publishes it.
     """
     with told_when_full(folder, RUN):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     try_room(folder, RUN)
     (folder / PID_FILE).unlink(missing_ok=True)
-    _withdrawn(folder).unlink(missing_ok=True)
+    withdrawn(folder).unlink(missing_ok=True)
     with (
         _listen(_fresh(folder / QMP_SOCKET)) as qmp,
         _listen(_fresh(folder / NBD_SOCKET)) as nbd,
@@ -109,7 +109,7 @@ def clear(folder: Path) -> None:
         _fresh(path).unlink(missing_ok=True)
     (folder / PID_FILE).unlink(missing_ok=True)
     (folder / CLIENTS_FILE).unlink(missing_ok=True)
-    _withdrawn(folder).unlink(missing_ok=True)
+    withdrawn(folder).unlink(missing_ok=True)
 
 
 def bound_at(folder: Path) -> Path:
@@ -117,29 +117,8 @@ def bound_at(folder: Path) -> Path:
     return _fresh(folder / NBD_SOCKET)
 
 
-def publish(folder: Path) -> None:
-    """Give the NBD socket its name, in place of one that a dead daemon has left.
-
-    Until then clients that reconnect are refused and try again; they would give up if they
-    found a daemon that does not yet have their export.
-    """
-    with contextlib.suppress(FileNotFoundError):
-        _fresh(folder / NBD_SOCKET).rename(folder / NBD_SOCKET)
-
-
-def withdraw(folder: Path) -> None:
-    """Remove the NBD socket's name, so that nobody new can connect; connections stay."""
-    with contextlib.suppress(FileNotFoundError):
-        (folder / NBD_SOCKET).rename(_withdrawn(folder))
-
-
-def restore(folder: Path) -> None:
-    """Give a socket whose name was taken away its name again."""
-    with contextlib.suppress(FileNotFoundError):
-        _withdrawn(folder).rename(folder / NBD_SOCKET)
-
-
-def _withdrawn(folder: Path) -> Path:
+def withdrawn(folder: Path) -> Path:
+    """Where the NBD socket is while nobody new shall connect."""
     return folder / f"{NBD_SOCKET}.off"
 
 

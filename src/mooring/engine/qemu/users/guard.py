@@ -37,6 +37,7 @@ log = structlog.get_logger("mooring.engine")
 _FIRST_PAUSE = 0.001
 _LONGEST_PAUSE = 0.05
 _KEPT_OFF_PAUSE = 0.1
+_KEEPING_OFF = "guard"
 _UNSEEN_SECONDS = 5.0
 """How long a process is kept off of which cannot be seen whether it lives."""
 
@@ -175,8 +176,6 @@ class Guard:
         except OSError as error:
             self._note_blind(instance, error)
             return None
-        # A server before this one may have kept somebody off.
-        process.restore(instance.folder)
         users = Users(instance.folder, sockets)
         return _Watched(instance, running, users, watch, due=self._clock.monotonic())
 
@@ -185,6 +184,8 @@ class Guard:
         if watched is not None:
             self._changes.forget(watched.watch)
             watched.process.close()
+            if not self._closed:
+                watched.instance.door.open(_KEEPING_OFF)
 
     def _check(self, watched: _Watched, now: float) -> None:
         settled = watched.since is not None and now - watched.since > _SETTLED_SECONDS
@@ -218,7 +219,7 @@ class Guard:
                 if peer == links[0].peer:
                     continue
                 watched.kept_off[peer] = _KeptOff(export.name, links[0].peer, now)
-                process.withdraw(instance.folder)
+                instance.door.close(_KEEPING_OFF)
                 watched.users.cut(link for link in links if link.peer == peer)
                 text = f"{told(peer)} was cut off: {told(links[0].peer)} uses the disk"
                 watched.refused[export.name] = text
@@ -235,7 +236,7 @@ class Guard:
             if not lives or (kept.name, kept.user) not in using:
                 del watched.kept_off[peer]
         if not watched.kept_off:
-            process.restore(watched.instance.folder)
+            watched.instance.door.open(_KEEPING_OFF)
 
     def _note_blind(self, instance: Instance, error: OSError) -> None:
         if self._blind.get(instance.instance_id) != str(error):
