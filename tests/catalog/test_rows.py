@@ -41,6 +41,7 @@ def test_a_disk_comes_back_as_it_was(catalog: Catalog) -> None:
         path="/dev/xvdf",
         origin_id="id-snap",
         auto_mounting=True,
+        is_system=True,
         tags={"a": "1", "b": None, "ключ": ""},
     )
 

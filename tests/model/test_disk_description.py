@@ -41,6 +41,7 @@ DISK = Disk(
     path="/dev/xvdf",
     origin_id="s",
     auto_mounting=True,
+    is_system=True,
     add_on=AddOn("06:00", 0),
     tags={"k": None},
 )
@@ -62,6 +63,7 @@ def test_a_disk_on_its_way_is_described_as_it_stands() -> None:
         instance_id=None,
         instance_name=None,
         path=None,
+        is_system=False,
     )
     assert decode(encode(replace(DISK, attachment=Attachment.ATTACHING), INSTANCE)).disk == free
     leaving = decode(encode(replace(DISK, attachment=Attachment.DETACHING), INSTANCE))

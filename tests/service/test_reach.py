@@ -233,7 +233,7 @@ def test_what_acts_on_an_instances_disks_is_declared(operation: str) -> None:
     """Whatever changes an instance's disks says so in the table, or is known to leave them."""
     leaves = {
         "AttachDisk", "AttachStaticIp", "CloseInstancePublicPorts", "CreateDiskFromSnapshot",
-        "CreateDiskSnapshot", "DeleteDisk", "DeleteDiskSnapshot", "DeleteInstanceSnapshot",
+        "DeleteDisk", "DeleteDiskSnapshot", "DeleteInstanceSnapshot",
         "DeleteKeyPair", "DetachDisk", "DetachStaticIp", "ExportSnapshot",
         "OpenInstancePublicPorts", "PutInstancePublicPorts", "ReleaseStaticIp",
         "SetIpAddressType", "UpdateInstanceMetadataOptions",

@@ -304,7 +304,7 @@ def test_what_cannot_be_asked_for(world: World) -> None:
         world.call(
             "CreateDiskSnapshot", diskSnapshotName="first", diskName="data", instanceName="web"
         )
-    with pytest.raises(InvalidInputException, match="give diskName instead"):
+    with pytest.raises(NotFoundException, match="The Instance does not exist: web"):
         world.call("CreateDiskSnapshot", diskSnapshotName="first", instanceName="web")
 
 

@@ -15,6 +15,7 @@ from mooring.model.resources.consistency import CONSISTENCY
 from mooring.model.resources.instance_snapshot import remembered
 from mooring.model.resources.job_arguments import OfSnapshot
 from mooring.model.resources.snapshot import DiskSnapshot, SnapshotState
+from mooring.model.resources.snapshot_origin import tell_origin
 from mooring.vault.vault import SnapshotInfo, SnapshotWriter
 
 CHUNK = 4 * 1024 * 1024
@@ -50,6 +51,7 @@ def information(snapshot: DiskSnapshot, size: int, extra: Mapping[str, str]) -> 
     told = dict(extra)
     if snapshot.consistency is not None:
         told[CONSISTENCY] = snapshot.consistency
+    told |= tell_origin(snapshot)
     return SnapshotInfo(
         id=snapshot.id,
         name=snapshot.name,

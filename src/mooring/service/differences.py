@@ -20,8 +20,8 @@ DIFFERENCES: dict[str, str] = {
     "AttachStaticIp": "The address is the instance's `publicIpAddress`; nothing is routed.",
     "CopySnapshot": "Only what the target region lacks of the disk is read and stored.",
     "CreateDiskFromSnapshot": "The disk is usable immediately, before all its data is copied.",
-    "CreateDiskSnapshot": "Refused with `instanceName`: instances have no system disk here; "
-    "CreateInstanceSnapshot takes all disks of an instance. The snapshot has the tag "
+    "CreateDiskSnapshot": "With `instanceName` it takes the disk that the instance's tag "
+    "`mooring:system-disk` names, and is refused without one. The snapshot has the tag "
     "`mooring:consistency` in addition to those of the request; it is ignored if a client gives "
     "it.",
     "CreateInstanceSnapshot": "It holds only the attached disks: there is no system disk. One of "
@@ -56,7 +56,8 @@ DIFFERENCES: dict[str, str] = {
     "GetExportSnapshotRecords": "`destinationInfo` has the path of the file or directory.",
     "GetBlueprints": "In addition to Lightsail's there are `external` and `host`.",
     "GetBundles": "In addition to Lightsail's there is `external`. Nothing is charged.",
-    "GetInstance": "There is no system disk and no health. Addresses are from documentation ranges "
+    "GetInstance": "Only a disk that the tag `mooring:system-disk` names has `isSystemDisk`. "
+    "There is no health. Addresses are from documentation ranges "
     "and only reported; the instance's tag `mooring:address` sets the machine's real one. "
     "`username` is the blueprint's; `external` and `host` have none.",
     "GetKeyPair": "`LightsailDefaultKeyPair` exists once it has been downloaded.",

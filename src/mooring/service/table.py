@@ -63,6 +63,7 @@ OPERATIONS: dict[str, Entry[Function]] = {
         snapshots.create_disk_snapshot,
         on=["diskName", "instanceName"],
         makes="diskSnapshotName",
+        through=Through.DISKS,
         takes=[Takes.DISKS, Takes.VAULT],
         vault=Use.WRITE,
     ),

@@ -31,8 +31,9 @@ def of_disk(
     *,
     tags: Tags = NO_TAGS,
     auto: AutoSource | None = None,
+    instance: Instance | None = None,
 ) -> DiskSnapshot:
-    """A new snapshot of the disk as a value."""
+    """A new snapshot of the disk as a value; `instance` is named if it stood for the disk."""
     return DiskSnapshot(
         id=backend.ids.new_id(),
         region=disk.region,
@@ -43,6 +44,9 @@ def of_disk(
         disk_id=disk.id,
         disk_name=disk.name,
         disk_zone=disk.zone,
+        from_instance_id=None if instance is None else instance.id,
+        from_instance_name=None if instance is None else instance.name,
+        is_system=disk.is_system,
         auto=auto,
         tags=tags,
     )

@@ -21,6 +21,7 @@ from mooring.model.resources.instance_snapshot import InstanceSnapshot, Snapshot
 from mooring.model.resources.job_arguments import DeleteSnapshot
 from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.snapshot import DiskSnapshot, SnapshotState
+from mooring.model.resources.snapshot_origin import with_origin
 from mooring.vault.store.place import is_bucket
 from mooring.vault.vault import Root
 from mooring.wiring.server import build_server
@@ -223,7 +224,7 @@ def _snapshot(transaction: Transaction, root: Root) -> DiskSnapshot:
         name = naming(info.disk_name, info.created_ms)
     if whole is not None and whole.auto is not None:
         name = part_name(_as_manual(whole).name, info.disk_name)
-    return DiskSnapshot(
+    found = DiskSnapshot(
         id=info.id,
         region=info.region,
         name=name,
@@ -250,6 +251,7 @@ def _snapshot(transaction: Transaction, root: Root) -> DiskSnapshot:
         or (whole is not None and (whole.from_auto or whole.auto is not None)),
         tags={} if known is not None else dict(info.tags),
     )
+    return with_origin(found, info.extra)
 
 
 def _report_disks(entered: Entered) -> None:

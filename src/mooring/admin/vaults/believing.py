@@ -15,6 +15,7 @@ from mooring.model.resources.disk_description import Description
 from mooring.model.resources.firewall import Ports, opened, read_ports
 from mooring.model.resources.instance import Instance
 from mooring.model.resources.instance_snapshot import EXTRA, InstanceSnapshot, recall
+from mooring.model.resources.snapshot_origin import INSTANCE_NAME
 from mooring.model.sizes import check_disk_size
 from mooring.model.tags import read_tags
 from mooring.vault.vault import Root, SnapshotInfo
@@ -146,7 +147,9 @@ def _check_info(info: SnapshotInfo) -> None:
     check_disk_size(info.size // GIB)
     _check_tags(info.tags)
     for key, value in info.extra.items():
-        if key != EXTRA:
+        if key == INSTANCE_NAME:
+            check_name(_text("the instance's name", value))
+        elif key != EXTRA:
             _matches(_ID, "what is kept besides", value)
 
 

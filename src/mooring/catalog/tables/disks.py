@@ -43,6 +43,7 @@ class Disks(ResourceRows[Disk]):
             path=row.path,
             origin_id=row.origin_id,
             auto_mounting=bool(row.auto_mounting),
+            is_system=bool(row.is_system),
             add_on=read_add_on(row),
             tags=tags,
         )

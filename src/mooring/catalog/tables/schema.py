@@ -59,6 +59,7 @@ disks = _resources(
     Column("path", Text),
     Column("origin_id", Text),
     Column("auto_mounting", Boolean),
+    Column("is_system", Boolean),
 )
 
 disk_snapshots = _resources(
@@ -81,6 +82,9 @@ disk_snapshots = _resources(
     Column("completed_ms", BigInteger),
     Column("part_of", Text),
     Column("disk_path", Text),
+    Column("from_instance_id", Text),
+    Column("from_instance_name", Text),
+    Column("is_system", Boolean),
     Column("content_id", Text),
     Column("from_auto", Boolean),
     Column("auto", Text),

@@ -10,9 +10,10 @@ from typing import Any
 from mooring.model.addresses import ADDRESS_TAG, check_address_tag
 from mooring.model.automatic.rhythm import RHYTHMS_TAG
 from mooring.model.errors import InvalidInputException
-from mooring.model.names import shown
+from mooring.model.names import is_name, shown
 from mooring.model.operation import ResourceType
 from mooring.model.resources.disk import SHARED_TAG
+from mooring.model.resources.system_disk import SYSTEM_DISK_TAG
 from mooring.model.tags import Tags, read_tags
 
 QUIESCE_TAG = "mooring:quiesce"
@@ -115,6 +116,10 @@ def _check_own_tags(kind: ResourceType, tags: Tags) -> None:
             _check_socket(value or "")
         if key == ADDRESS_TAG:
             check_address_tag(value or "")
+        if key == SYSTEM_DISK_TAG and not is_name(value or ""):
+            raise InvalidInputException(
+                f'The tag {key} must be the name of a disk that is attached; it is "{found}".'
+            )
 
 
 def without_own(tags: Tags) -> dict[str, str | None]:
@@ -128,6 +133,7 @@ _KNOWN: Mapping[str, Sequence[ResourceType]] = {
     AGENT_TAG: [ResourceType.INSTANCE],
     SHARED_TAG: [ResourceType.DISK],
     ADDRESS_TAG: [ResourceType.INSTANCE],
+    SYSTEM_DISK_TAG: [ResourceType.INSTANCE],
 }
 
 

@@ -48,6 +48,7 @@ class Disk:
     """A disk. `origin_id` is the snapshot that it was made from; times are milliseconds.
 
     `auto_mounting` says that whoever attached it wished it to be mounted.
+    `is_system` says that it is the instance's own: made with it, never detached, deleted with it.
     `add_on` is that of automatic snapshots, None if it never was enabled.
     """
 
@@ -65,5 +66,6 @@ class Disk:
     path: str | None = None
     origin_id: str | None = None
     auto_mounting: bool = False
+    is_system: bool = False
     add_on: AddOn | None = None
     tags: Tags = field(default_factory=dict)

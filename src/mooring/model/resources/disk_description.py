@@ -58,6 +58,7 @@ def encode(disk: Disk, instance: Instance | None) -> bytes:
             "path": disk.path if attached else None,
             "originId": disk.origin_id,
             "autoMounting": disk.auto_mounting,
+            **({"isSystem": True} if disk.is_system and attached else {}),
             **_tell_add_on(disk.add_on),
             "tags": dict(disk.tags),
         },
@@ -125,6 +126,7 @@ def _read_disk(told: Mapping[str, Any], instance: Instance | None) -> Disk:
         path=told["path"],
         origin_id=told["originId"],
         auto_mounting=bool(told["autoMounting"]),
+        is_system=bool(told.get("isSystem")) and instance is not None,
         add_on=_read_add_on(told),
         tags=_read_tags(told),
     )

@@ -146,6 +146,7 @@ def part(whole: InstanceSnapshot, disk: Disk, snapshot_id: str, support_code: st
         disk_zone=disk.zone,
         part_of=whole.id,
         disk_path=disk.path,
+        is_system=disk.is_system,
         tags={} if whole.auto is None else disk.tags,
     )
 

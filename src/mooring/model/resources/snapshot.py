@@ -41,6 +41,8 @@ class DiskSnapshot:
     `parent_id` is the snapshot whose map it was built on, None if it was stored in full.
     `part_of` is the instance snapshot that it is a part of, if it is; then `disk_path` is where
     the instance had the disk.
+    `from_instance_id` is the instance by which it was asked for, if it was: then the disk was the
+    instance's system disk. `is_system` says that the disk was an instance's own.
     `content_id` is, for a copy, the snapshot that was taken of the disk, however many copies lie
     between; `from_auto` says that it was an automatic one. `auto` says why this one was taken
     automatically, None if it was not: then nobody gave it its name.
@@ -69,6 +71,9 @@ class DiskSnapshot:
     completed_ms: int | None = None
     part_of: str | None = None
     disk_path: str | None = None
+    from_instance_id: str | None = None
+    from_instance_name: str | None = None
+    is_system: bool = False
     content_id: str | None = None
     from_auto: bool = False
     auto: AutoSource | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from mooring.model.resources.instance_snapshot import InstanceSnapshot, Instance
 from mooring.model.resources.key_pair import DEFAULT_KEY_PAIR, KeyPair
 from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.model.resources.static_ip import StaticIp
+from mooring.model.resources.system_disk import system_disk
 from mooring.model.sizes import iops
 from mooring.model.tags import Tags
 from mooring.protocol.serialize import Settled
@@ -66,7 +67,7 @@ def disk_view(backend: Backend, disk: Disk) -> View:
         "tags": _tags(disk.tags),
         "addOns": _add_ons(disk),
         "sizeInGb": disk.size_gb,
-        "isSystemDisk": False,
+        "isSystemDisk": disk.is_system,
         "iops": iops(disk.size_gb),
         "path": disk.path,
         # The service's word for what cannot be said: nobody can look at the disk.
@@ -99,6 +100,17 @@ def snapshot_view(backend: Backend, snapshot: DiskSnapshot) -> View:
 
 
 def _from_disk(backend: Backend, snapshot: DiskSnapshot) -> View:
+    """What it was taken of, by the name that the request gave: a disk, or an instance."""
+    if snapshot.from_instance_id is not None:
+        return {
+            "fromInstanceName": snapshot.from_instance_name,
+            "fromInstanceArn": arn(
+                backend,
+                backend.region_of(snapshot.disk_zone, snapshot.region),
+                ResourceType.INSTANCE,
+                snapshot.from_instance_id,
+            ),
+        }
     if not snapshot.disk_name:
         return {}  # made from an image file
     return {
@@ -222,7 +234,7 @@ def instance_view(backend: Backend, instance: Instance, disks: Iterable[Disk]) -
         "ipAddressType": instance.ip_address_type,
         "hardware": {
             "cpuCount": bundle.get("cpuCount", 0),
-            "disks": [disk_view(backend, disk) for disk in disks],
+            "disks": _hardware_disks(backend, instance, list(disks)),
             "ramSizeInGb": bundle.get("ramSizeInGb", 0.0),
         },
         "networking": {
@@ -234,6 +246,17 @@ def instance_view(backend: Backend, instance: Instance, disks: Iterable[Disk]) -
         "username": blueprints.username(instance.blueprint_id),
         "sshKeyName": instance.key_pair or DEFAULT_KEY_PAIR,
     }
+
+
+def _hardware_disks(backend: Backend, instance: Instance, disks: Sequence[Disk]) -> list[View]:
+    """The disks, with the system disk marked: the instance's own, or the one that its tag names."""
+    chosen = system_disk(instance, disks)
+    return [
+        {**disk_view(backend, disk), "isSystemDisk": True}
+        if disk is chosen and not disk.is_system
+        else disk_view(backend, disk)
+        for disk in disks
+    ]
 
 
 def static_ip_view(backend: Backend, one: StaticIp) -> View:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
-from mooring.model.errors import InvalidInputException
-from mooring.model.names import check_name, name_taken, shown
+from mooring.model.errors import InvalidInputException, OperationFailureException
+from mooring.model.names import check_name, name_taken
 from mooring.model.operation import ResourceType
 from mooring.model.resources.consistency import read_given_tags
-from mooring.model.resources.disk import Disk
+from mooring.model.resources.disk import Attachment, Disk
+from mooring.model.resources.instance import Instance
 from mooring.model.resources.snapshot import DiskSnapshot
+from mooring.model.resources.system_disk import SYSTEM_DISK_TAG, named_by_tag, system_disk
 from mooring.service.answers import operations, pages
 from mooring.service.answers.views import snapshot_view
 from mooring.service.call import Call, Result
-from mooring.service.finding import find_disk, find_snapshot
+from mooring.service.finding import find_disk, find_instance, find_snapshot
 from mooring.service.snapshots.checks import check_freezable, check_frozen
 from mooring.taking import freezing, recording
 
@@ -26,8 +28,8 @@ def create_disk_snapshot(backend: Backend, call: Call) -> Result:
     """
     snapshot_name = _check_source(call)
     with backend.catalog.write() as transaction:
-        disk = find_disk(transaction, call.region, call.params["diskName"])
-        snapshot, result = _reserve(backend, transaction, call, disk, snapshot_name)
+        disk, instance = _source(transaction, call)
+        snapshot, result = _reserve(backend, transaction, call, disk, instance, snapshot_name)
     return freezing.freeze_or_take_back(
         backend, snapshot, lambda transaction: call.remember(backend, transaction, result)
     )
@@ -68,28 +70,61 @@ def _check_source(call: Call) -> str:
         raise InvalidInputException(
             "Give either diskName or instanceName: the disk to take the snapshot of."
         )
-    if "instanceName" in params:
-        raise InvalidInputException(
-            "Mooring's instances have no system disk to take a snapshot of: give diskName "
-            f"instead of instanceName {shown(params['instanceName'])}, or take one of all its "
-            "disks with create-instance-snapshot.",
-            "UnsupportedOperation",
-        )
     return name
 
 
+def _source(transaction: Transaction, call: Call) -> tuple[Disk, Instance | None]:
+    """The disk to take the snapshot of, and the instance whose system disk it is asked for as."""
+    params = call.params
+    if "diskName" in params:
+        return find_disk(transaction, call.region, params["diskName"]), None
+    instance = find_instance(transaction, call.region, params["instanceName"])
+    disk = system_disk(instance, transaction.disks.of_instance(instance.id))
+    if disk is None:
+        raise _no_system_disk(instance)
+    if disk.attachment is not Attachment.ATTACHED:
+        raise OperationFailureException(
+            f"The disk {disk.name} is {disk.attachment} at the instance {instance.name} right now. "
+            "Please try again in a few minutes."
+        )
+    return disk, instance
+
+
+def _no_system_disk(instance: Instance) -> InvalidInputException:
+    named = named_by_tag(instance)
+    if named is not None:
+        return InvalidInputException(
+            f"The tag {SYSTEM_DISK_TAG} of the instance {instance.name} names the disk {named}, "
+            "which is not attached to it: attach that disk, or change the tag."
+        )
+    return InvalidInputException(
+        f"The instance {instance.name} has no system disk here to take a snapshot of. If its "
+        f"machine boots from a disk that is attached to it, name that disk in the instance's tag "
+        f"{SYSTEM_DISK_TAG}. Otherwise give diskName instead of instanceName, or take a snapshot "
+        "of all its disks with create-instance-snapshot.",
+        "UnsupportedOperation",
+    )
+
+
 def _reserve(
-    backend: Backend, transaction: Transaction, call: Call, disk: Disk, name: str
+    backend: Backend,
+    transaction: Transaction,
+    call: Call,
+    disk: Disk,
+    instance: Instance | None,
+    name: str,
 ) -> tuple[DiskSnapshot, Result]:
     """Record the snapshot, its operations and its job, which waits for the freeze."""
     if taken := transaction.names.taken(call.region, [name]):
         raise name_taken(taken)
     check_freezable(backend, transaction, disk)
     tags = read_given_tags(ResourceType.DISK_SNAPSHOT, call.params.get("tags") or [])
-    snapshot = recording.of_disk(backend, disk, name, backend.clock.now_ms(), tags=tags)
+    now = backend.clock.now_ms()
+    snapshot = recording.of_disk(backend, disk, name, now, tags=tags, instance=instance)
     recording.reserve(transaction, snapshot)
+    source = disk if instance is None else instance
     begun = [
-        operations.begin(backend, call, snapshot, details=disk.name),
-        operations.begin(backend, call, disk, details=snapshot.name),
+        operations.begin(backend, call, snapshot, details=source.name),
+        operations.begin(backend, call, source, details=snapshot.name),
     ]
     return snapshot, operations.record(transaction, operations.waiting(begun, snapshot.id))
