@@ -11,10 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mooring.files import appearing, sync
+from mooring.host.mount_points import MountPoints
 from mooring.model.clock import Clock
 from mooring.model.errors import ConfigurationError
 
 _NAME = re.compile(r"catalog-(\d{8}T\d{6}Z)(-before-(\d+))?\.sqlite")
+_WHAT = "directory for copies of the catalog"
 _WRITING = "catalog.writing"
 _TIME = "%Y%m%dT%H%M%SZ"
 
@@ -31,8 +33,12 @@ class Copy:
 class CatalogCopies:
     """The copies in a directory: at most `keep` regular ones, and as many before migrations."""
 
-    def __init__(self, folder: Path, keep: int, clock: Clock) -> None:
+    def __init__(
+        self, folder: Path, keep: int, clock: Clock, mounts: MountPoints | None = None
+    ) -> None:
+        """`mounts` says whether the folder is on a file system that is not mounted."""
         self.folder = folder
+        self._mounts = mounts
         self._keep = keep
         self._clock = clock
 
@@ -47,6 +53,10 @@ class CatalogCopies:
         ]
         return sorted(copies, key=lambda one: (one.made_ms, one.path.name))
 
+    def problem(self) -> str | None:
+        """Why no copy can be made now: its directory is away. None if it is not."""
+        return None if self._mounts is None else self._mounts.problem(self.folder, _WHAT)
+
     def newest_ms(self) -> int | None:
         """When the newest regular one was made; None if there is none."""
         return max((one.made_ms for one in self.found() if one.before is None), default=None)
@@ -55,11 +65,14 @@ class CatalogCopies:
         """Copy the catalog as it is this moment; None if no copies are to be kept.
 
         It may be in use. The copy appears whole, checked and durable, or not at all; then older
-        ones go. Raises OSError, sqlite3.Error.
+        ones go. Raises OSError, sqlite3.Error, PlaceAwayError.
         """
         if not self._keep:
             return None
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._mounts is not None:
+            self._mounts.make(self.folder, _WHAT)
+        else:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         writing = self.folder / _WRITING
         moment = datetime.fromtimestamp(self._clock.now_ms() / 1000, UTC).strftime(_TIME)
         ending = "" if before is None else f"-before-{before:04d}"

@@ -51,8 +51,8 @@ def mounts_of(device: str) -> list[Mount]:
     for root, lines in _mount_tables():
         for line in lines:
             fields = line.split(" ")
-            number, point = fields[2], _unescape(fields[4])
-            source = _unescape(fields[fields.index("-") + 2])
+            number, point = fields[2], unescape(fields[4])
+            source = unescape(fields[fields.index("-") + 2])
             # btrfs and the like have numbers of their own, and only name the device.
             name = numbers.get(number) or sources.get(source) or ""
             if name and number not in found:
@@ -122,7 +122,8 @@ def _openers(device: str) -> list[str]:
     return found
 
 
-def _unescape(text: str) -> str:
+def unescape(text: str) -> str:
+    """A path as it is, from a table of mounts."""
     for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
         text = text.replace(code, character)
     return text

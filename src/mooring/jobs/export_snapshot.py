@@ -37,8 +37,9 @@ def write(work: Work) -> None:
     """Write all disks into a directory that has no name of its own yet."""
     record = _record(work)
     part = _part(record)
+    work.backend.rooms.check_there(IMAGE_FILES)
     shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(mode=0o700, parents=True)
+    work.backend.rooms.make_folder(IMAGE_FILES, part)
     with ExitStack() as stack:
         images = []
         for disk in record.disks:
@@ -64,6 +65,7 @@ def publish(work: Work) -> Change:
     """Give the directory its name, or of one disk's the file in it."""
     record = _record(work)
     part, destination = _part(record), Path(record.destination)
+    work.backend.rooms.check_there(IMAGE_FILES)
     if not os.path.lexists(destination):
         if not part.is_dir():
             raise StoreError(f"{part}, which was to become {destination}, is gone")
@@ -82,11 +84,13 @@ def publish(work: Work) -> Change:
 
 def undo_write(work: Work) -> None:
     """Leave nothing of what was written."""
+    work.backend.rooms.check_there(IMAGE_FILES)
     shutil.rmtree(_part(_record(work)), ignore_errors=True)
 
 
 def undo_publish(work: Work) -> None:
     """The same under its name: nobody has been told that it is there."""
+    work.backend.rooms.check_there(IMAGE_FILES)
     destination = Path(_record(work).destination)
     if destination.is_dir():
         shutil.rmtree(destination)

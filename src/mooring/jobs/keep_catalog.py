@@ -11,7 +11,7 @@ from mooring.catalog.copies import CatalogCopies
 from mooring.catalog.database import Catalog
 from mooring.engine.zones import Engines
 from mooring.model.clock import Clock
-from mooring.model.errors import MooringError
+from mooring.model.errors import MooringError, PlaceAwayError
 from mooring.model.resources.disk_description import describes, encode
 from mooring.observe import metrics
 from mooring.observe.loop import Loop
@@ -24,6 +24,9 @@ SHARE = 50
 
 RETRY_MS = 10 * 60 * 1000
 """When a copy that failed is tried again."""
+
+AWAY_MS = 30 * 1000
+"""When it is looked for the directory of copies again that was away."""
 
 log = structlog.get_logger("mooring.jobs")
 
@@ -113,16 +116,24 @@ class CatalogKeeper:
             if newest is not None and newest <= now < newest + self._every_ms:
                 return None
             made = self._copies.make(self._catalog)
+        except PlaceAwayError as error:
+            if self.problem != str(error):
+                self._failed(str(error))
+            self._not_before_ms = now + AWAY_MS
+            return None
         except (OSError, sqlite3.Error) as error:
-            self.problem = str(error)
+            self._failed(str(error))
             self._not_before_ms = now + RETRY_MS
-            metrics.catalog_copy_failed()
-            log.error("the catalog could not be copied", why=str(error))
             return None
         self.problem = ""
         if made is not None:
             metrics.catalog_copied(now / 1000)
         return made
+
+    def _failed(self, why: str) -> None:
+        self.problem = why
+        metrics.catalog_copy_failed()
+        log.error("the catalog could not be copied", why=why)
 
     def _round(self) -> float:
         began = self._clock.monotonic()

@@ -204,6 +204,10 @@ class HostError(MooringError):
     """The kernel of this host refused something; the message names the device or the mount."""
 
 
+class PlaceAwayError(MooringError):
+    """A directory's file system is not mounted; it may be later."""
+
+
 class QuiesceError(MooringError):
     """Users of disks could not be brought to rest, or thawed again; the message says who."""
 

@@ -48,6 +48,8 @@ class Paths:
         """Who changed what, or was denied."""
         self.reserve = data / "reserve"
         """Room that is given up when there is none left."""
+        self.mount_points = data / "mount-points"
+        """Where something must be mounted before anything is written below it."""
         self.server = data / "server.json"
         """Where the running server listens."""
         self.log = data / "server.log"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,18 @@ class AuditLog:
     these `kept` stay; a `size` of 0 leaves all in one file.
     """
 
-    def __init__(self, path: Path, *, sync: bool, size: int = 0, kept: int = 1) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        sync: bool,
+        size: int = 0,
+        kept: int = 1,
+        away: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        """`away` says why no file may be made there now, if that is so."""
         self.path = path
+        self._away = away
         self.syncs = sync
         self._size, self._kept = size, kept
         self._descriptor = -1
@@ -83,7 +94,9 @@ class AuditLog:
                 self._move_on()
         except OSError as error:
             metrics.audit_failed(count)
-            log.error("audit log not written", file=str(self.path), reason=str(error), lines=count)
+            log.error(
+                "audit log not written", file=str(self.path), reason=error.strerror, lines=count
+            )
 
     def _move_on(self) -> None:
         """Begin a new file; another server that writes to this one may do it first.
@@ -115,11 +128,16 @@ class AuditLog:
 
     def _follow(self) -> None:
         """Open the file, again if it is not the one under that name any more."""
+        if self._descriptor >= 0 and self._is_named():
+            return
+        problem = self._away()
         if self._descriptor >= 0:
-            if self._is_named():
-                return
+            if problem is not None:
+                return  # the file is still on the file system that was taken away
             os.close(self._descriptor)
             self._descriptor = -1
+        if problem is not None:
+            raise OSError(errno.ENODEV, problem)
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         self._descriptor = os.open(self.path, flags, 0o600)
         size = os.fstat(self._descriptor).st_size

@@ -88,6 +88,11 @@ _VAULT_AWAY = Gauge(
     "1 while a region's vault is away, not the right one, older than the catalog, or read-only.",
     ["region"],
 )
+_PLACE_AWAY = Gauge(
+    "mooring_file_system_away",
+    "1 while the file system that something is on is not mounted.",
+    ["use"],
+)
 _MISSING_ROOTS = Gauge(
     "mooring_vault_missing_snapshots",
     "Snapshots that were completed and have no root in the vault, by region.",
@@ -214,6 +219,11 @@ def room_left(use: str, free_bytes: int, size_bytes: int) -> None:
     """How much room the file system of a use has."""
     _FREE_BYTES.labels(use).set(free_bytes)
     _SIZE_BYTES.labels(use).set(size_bytes)
+
+
+def place_there(use: str, there: bool) -> None:
+    """Whether the file system of a use is mounted."""
+    _PLACE_AWAY.labels(use).set(0 if there else 1)
 
 
 def verified(region: str, damaged: int) -> None:

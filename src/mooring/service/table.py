@@ -181,7 +181,7 @@ def handlers(backend: Backend) -> dict[str, Handler]:
             result = call.recall(backend)
             if result is None:
                 check_vaults(backend, entry, context.region, params)
-                check_room(backend, entry, context.region)
+                check_room(backend, entry, context.region, params)
                 result = entry.function(admitted, call)
             return result
 

@@ -11,8 +11,9 @@ from mooring.catalog.copies import CatalogCopies
 from mooring.catalog.database import Catalog
 from mooring.catalog.room import CatalogRoom
 from mooring.config.settings import Settings
+from mooring.host.mount_points import MountPoints
 from mooring.model.clock import Clock
-from mooring.model.errors import ConfigurationError
+from mooring.model.errors import ConfigurationError, PlaceAwayError
 from mooring.model.paths import Paths
 
 
@@ -27,7 +28,7 @@ def open_catalog(
             return
         try:
             catalog_copies(settings, paths, clock).make(file, before=last)
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, sqlite3.Error, PlaceAwayError) as error:
             raise ConfigurationError(
                 f"the catalog {file} must be copied before this program changes it, and cannot be: "
                 f"{error}. Free some space, or name another catalog_copies.directory; with "
@@ -65,6 +66,11 @@ def check_catalog_is_there(settings: Settings, paths: Paths) -> None:
 
 def catalog_copies(settings: Settings, paths: Paths, clock: Clock) -> CatalogCopies:
     """The copies of the catalog, by the settings."""
+    folder, mounts = catalog_copies_directory(settings, paths), MountPoints(paths.mount_points)
+    return CatalogCopies(folder, settings.catalog_copies.keep, clock, mounts)
+
+
+def catalog_copies_directory(settings: Settings, paths: Paths) -> Path:
+    """Where copies of the catalog go."""
     named = settings.catalog_copies.directory
-    folder = Path(named).expanduser().absolute() if named else paths.catalog_copies
-    return CatalogCopies(folder, settings.catalog_copies.keep, clock)
+    return Path(named).expanduser().absolute() if named else paths.catalog_copies

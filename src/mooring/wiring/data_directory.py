@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from mooring.config.settings import Settings
+from mooring.host.mount_points import not_mounted
 from mooring.model.errors import NO_ROOM, ConfigurationError, ServerRunningError
 from mooring.model.paths import Paths, run_directory
 
@@ -37,8 +38,20 @@ def make_run_directory(settings: Settings, data: Path) -> Path:
 
 
 def make_data_directory(data: Path) -> None:
-    """Make it for this user alone if it is not there. Raises ConfigurationError."""
+    """Make it for this user alone if it is not there. Raises ConfigurationError.
+
+    In a mount point where nothing is mounted a new one would serve none of the disks there are.
+    """
+    if (problem := away(data)) is not None:
+        raise ConfigurationError(problem)
     _make(data, "data directory", "with --data, or as data in the settings")
+
+
+def away(data: Path) -> str | None:
+    """Why there may be a data directory that cannot be seen now; None if that is not so."""
+    if (problem := not_mounted(data)) is None:
+        return None
+    return f"the data directory {data} is away: {problem}; or name another place with --data"
 
 
 def make_own_run_directory(settings: Settings, run: Path) -> None:

@@ -7,16 +7,20 @@ from functools import partial
 from pathlib import Path
 
 from mooring.config.settings import Settings
+from mooring.host.mount_points import MountPoints
 from mooring.host.reserve import Reserve
 from mooring.host.room import MIB
-from mooring.host.rooms import DISKS, IMAGE_FILES, Rooms, of_vault
+from mooring.host.rooms import DISKS, IMAGE_FILES, Rooms, of_vault, of_zone
+from mooring.model.errors import ConfigurationError
 from mooring.model.paths import Paths
 from mooring.vault.store.place import is_bucket
-from mooring.wiring.catalog_copies import catalog_file
+from mooring.wiring.catalog_copies import catalog_copies_directory, catalog_file
 from mooring.wiring.vaults import replica_place, vault_place
 
 VAULT_RESERVE_BYTES = 2 * MIB
 """For a collection's claim and its lists of what it removes."""
+
+CATALOG, CATALOG_COPIES, AUDIT_LOG = "catalog", "copies of the catalog", "audit log"
 
 COPY_OF = "copy of the "
 """Comes before the use of a vault for that of its copy."""
@@ -36,10 +40,21 @@ def file_systems(
         "run directory": paths.run,
         IMAGE_FILES: image_files_directory(settings, paths),
     }
-    if settings.catalog and (catalog := catalog_file(settings, paths)) is not None:
-        places["catalog"] = catalog.parent
+    mounts = MountPoints(paths.mount_points)
+    mounted = [DISKS, IMAGE_FILES]
+    for one in settings.regions.values():
+        for zone in one.zones:
+            if mounts.differ(paths.zones, paths.engine(zone)):
+                places[of_zone(zone)] = paths.engine(zone)
+                mounted.append(of_zone(zone))
+    if (catalog := catalog_file(settings, paths)) is not None:
+        if settings.catalog:
+            places[CATALOG] = catalog.parent
+        if settings.catalog_copies.keep:
+            places[CATALOG_COPIES] = catalog_copies_directory(settings, paths)
     if settings.audit.enabled:
-        places["audit log"] = audit_file(settings, paths)
+        places[AUDIT_LOG] = audit_file(settings, paths)
+    mounted += [CATALOG, CATALOG_COPIES, AUDIT_LOG]
     reserves = {}
     for region in settings.regions:
         for use, place in (
@@ -52,7 +67,17 @@ def file_systems(
             reserves[of_vault(region)] = Reserve(
                 path / ".reserve", VAULT_RESERVE_BYTES, ours=partial(may_write, region)
             )
-    return Rooms(places, settings.room.margin_mib * MIB, reserves)
+    return Rooms(places, settings.room.margin_mib * MIB, reserves, mounts, mounted)
+
+
+def check_mounted(rooms: Rooms) -> None:
+    """Raise ConfigurationError if that is away without which a server must not start.
+
+    What it would make instead, in the mount point, would know nothing of what there is.
+    """
+    for use, problem in rooms.away().items():
+        if use == CATALOG or use.startswith(DISKS):
+            raise ConfigurationError(problem)
 
 
 def catalog_reserve(settings: Settings, paths: Paths, reserve: Reserve) -> Reserve | None:

@@ -26,6 +26,7 @@ from mooring.host.fuse_devices import FuseDevices
 from mooring.host.interface import Devices
 from mooring.host.lasting_process import kept_from_cleaning
 from mooring.host.memory_devices import MemoryDevices
+from mooring.host.mount_points import MountPoints
 from mooring.host.reserve import Reserve
 from mooring.host.room import MIB
 from mooring.jobs.fill_disk import regions_filling
@@ -56,8 +57,10 @@ from mooring.wiring.data_directory import (
     make_run_directory,
 )
 from mooring.wiring.file_systems import (
+    AUDIT_LOG,
     audit_file,
     catalog_reserve,
+    check_mounted,
     file_systems,
     image_files_directory,
 )
@@ -172,6 +175,7 @@ def _build(
     settings: Settings, paths: Paths, observer: Observer, reserve: Reserve, opened: ExitStack
 ) -> Mooring:
     clock, ids = SystemClock(), RandomIds()
+    check_mounted(file_systems(settings, paths))
     audit = _audit_log(settings, paths)
     if audit is not None:
         opened.callback(audit.close)
@@ -266,11 +270,13 @@ def _build(
 def _audit_log(settings: Settings, paths: Paths) -> AuditLog | None:
     if not settings.audit.enabled:
         return None
+    file, mounts = audit_file(settings, paths), MountPoints(paths.mount_points)
     return AuditLog(
-        audit_file(settings, paths),
+        file,
         sync=settings.audit.sync,
         size=settings.audit.mebibytes * 1024 * 1024,
         kept=settings.audit.files,
+        away=lambda: mounts.problem(file, AUDIT_LOG),
     )
 
 

@@ -23,6 +23,8 @@ def catalog_findings(settings: Settings) -> Iterator[tuple[bool, str]]:
         return
     copies = catalog_copies(settings, paths, clock)
     where = f"copies of the catalog in {copies.folder}"
+    if copies.problem() is not None:
+        return  # which is told with the file systems
     try:
         newest = copies.newest_ms()
     except OSError as error:

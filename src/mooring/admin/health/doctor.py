@@ -27,7 +27,7 @@ from mooring.service.absence import absent_places
 from mooring.service.context import Context
 from mooring.service.own.automatic import automatic
 from mooring.service.own.disks import disks
-from mooring.wiring.data_directory import obstacle, run_place
+from mooring.wiring.data_directory import away, obstacle, run_place
 from mooring.wiring.file_systems import COPY_OF, file_systems
 from mooring.wiring.server import Mooring, build_server
 
@@ -63,6 +63,8 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     if settings.engine.kind == "qemu" and (text := _trims()):
         yield Finding(True, text)
     paths = Paths(settings.data_directory)
+    if (problem := away(paths.data)) is not None:
+        raise ConfigurationError(problem)
     if not paths.data.is_dir():
         if (problem := obstacle(paths.data)) is not None:
             raise ConfigurationError(f"{problem}: name another place with --data")
@@ -122,7 +124,10 @@ def _rooms(settings: Settings) -> Iterator[Finding]:
     data = settings.data_directory.absolute()
     seen: set[int] = set()
     vaults = {of_vault(region) for region in settings.regions}
-    for use, room in file_systems(settings, Paths(data, run_place(settings, data))).look():
+    rooms = file_systems(settings, Paths(data, run_place(settings, data)))
+    for problem in rooms.away().values():
+        yield Finding(False, problem)
+    for use, room in rooms.look():
         if room.device in seen or use.removeprefix(COPY_OF) in vaults:
             continue
         seen.add(room.device)

@@ -12,6 +12,7 @@ from mooring.model.errors import (
     ImageUnreadableError,
     LayerDamagedError,
     MooringError,
+    PlaceAwayError,
     PointNotFoundError,
     ServiceError,
     SnapshotNotInVaultError,
@@ -26,7 +27,7 @@ MAX_ATTEMPTS = 6
 """Tries of a step: they span about 16 seconds."""
 
 AWAY_SECONDS = 3.0
-"""When a job looks again whether the vault is back; it waits as long as that takes."""
+"""When a job looks again whether its vault or file system is back; it waits as long as it takes."""
 
 FULL_DELAY_SECONDS = 5.0
 MAX_FULL_ATTEMPTS = 60
@@ -46,7 +47,7 @@ def delay(error: Exception, attempts: int) -> float | None:
     """Seconds until the next try, after so many have failed before; None to give up."""
     if isinstance(error, _FINAL):
         return None
-    if isinstance(error, VaultAwayError):
+    if isinstance(error, (VaultAwayError, PlaceAwayError)):
         return AWAY_SECONDS
     if is_full(error):
         return FULL_DELAY_SECONDS if attempts + 1 < MAX_FULL_ATTEMPTS else None

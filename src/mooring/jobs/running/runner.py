@@ -17,6 +17,7 @@ from mooring.jobs.running.procedure import Change, Procedure, Step, Work
 from mooring.model.errors import (
     CanceledError,
     LeaseLostError,
+    PlaceAwayError,
     PostponedError,
     VaultAwayError,
 )
@@ -257,7 +258,7 @@ class Runner:
                 )
                 self._put_back(later)
                 return
-            except VaultAwayError as error:
+            except (VaultAwayError, PlaceAwayError) as error:
                 # It is no failure of the job's: what it works on stays, and so does the job.
                 again = replace(
                     job, not_before_ms=self._after(retry.AWAY_SECONDS), error_details=str(error)

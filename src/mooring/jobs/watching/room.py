@@ -23,6 +23,7 @@ class RoomWatch:
         self._rooms = rooms
         self._keep = list(keep)
         self._short: set[str] = set()
+        self._away: dict[str, str] = {}
         self._loop = Loop("room-watch", self._round)
 
     def start(self) -> None:
@@ -36,7 +37,9 @@ class RoomWatch:
         self._loop.stop(LOOK_SECONDS)
 
     def look(self) -> None:
-        """Tell of what is short now, and was not before; do what waits for room."""
+        """Tell of what is away or short now, and was not before; do what waits for room."""
+        self._rooms.note_mounts()
+        self._look_for_away()
         for use, room in self._rooms.look():
             metrics.room_left(use, room.free, room.size)
             if room.is_short and use not in self._short:
@@ -47,6 +50,17 @@ class RoomWatch:
                 log.info("there is space again", use=use, path=str(room.path), has=str(room))
         for keep in self._keep:
             keep()
+
+    def _look_for_away(self) -> None:
+        away = self._rooms.away()
+        for use in away.keys() | self._away.keys():
+            metrics.place_there(use, use not in away)
+        for use, problem in away.items():
+            if use not in self._away:
+                log.error("a file system is not mounted", use=use, problem=problem)
+        for use in self._away.keys() - away.keys():
+            log.info("a file system is back, and everything continues", use=use)
+        self._away = away
 
     def _round(self) -> float:
         self.look()

@@ -106,7 +106,7 @@ def own_handlers(backend: Backend) -> dict[str, Callable[[Context, Params], Answ
         def handle(context: Context, params: Params) -> Answer:
             admitted = admit(backend, Request(context, f"mooring:{name}", entry, params))
             check_vaults(backend, entry, context.region, params)
-            check_room(backend, entry, context.region)
+            check_room(backend, entry, context.region, params)
             return entry.function(admitted, context, params)
 
         return handle

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from mooring.host.mount_points import not_mounted
 from mooring.model.errors import ConfigurationError, VaultAwayError
 from mooring.vault.store.directory import DirectoryStore
 from mooring.vault.store.interface import Store
@@ -29,9 +30,9 @@ def open_place(
 ) -> Store:
     """Open the store in a directory, which is made if need be, or in a bucket.
 
-    Without `make` the directory must be there, or VaultAwayError is raised.
-
-    `options` and `patience` are those of S3Store. Raises ConfigurationError, StoreError.
+    Without `make` the directory must be there. `options` and `patience` are those of S3Store.
+    Raises ConfigurationError, StoreError; VaultAwayError if the directory is not there, or its
+    file system is not mounted.
     """
     if is_bucket(place):
         # Its library is an extra, and takes its time to load.
@@ -40,6 +41,8 @@ def open_place(
         return S3Store(place, options, patience=patience)
     if not make and not Path(place).is_dir():
         raise VaultAwayError(f"{place} is away: mount it, or put it back")
+    if (problem := not_mounted(Path(place))) is not None:
+        raise VaultAwayError(f"{place} is away: {problem}")
     return DirectoryStore(Path(place))
 
 
