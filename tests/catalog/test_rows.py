@@ -145,7 +145,7 @@ def test_automatic_snapshots_have_no_place_in_names_and_lists(catalog: Catalog) 
         assert transaction.automatic_of("id-web") == [whole]
         assert transaction.automatic_of("id-data") == [alone]
         assert [transaction.snapshot(one.id) for one in (whole, alone)] == [whole, alone]
-        assert transaction.snapshots.auto_pending() == 2
+        assert transaction.snapshots.pending().automatic == 2
         assert transaction.instance_snapshots.page(REGION, 0, 9) == ([copy], None)
         assert transaction.snapshots.page(REGION, 0, 9) == ([], None)
         assert transaction.names.page(REGION, "", 9) == ["copy"]

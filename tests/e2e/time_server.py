@@ -14,7 +14,7 @@ from typing import Any
 from mooring.admin.serving import serve
 from mooring.api import app
 from mooring.config.load import load
-from mooring.jobs import schedule
+from mooring.jobs.automatic import timetable
 from mooring.model.automatic.rhythm import HOUR_MS
 from mooring.model.clock import SystemClock
 from mooring.wiring import server
@@ -58,7 +58,7 @@ def main() -> int:
     changed: dict[tuple[object, str], object] = {
         (server, "SystemClock"): lambda: clock,
         (serve, "create_app"): create_app_of_today,
-        (schedule, "LOOK_SECONDS"): LOOK_SECONDS,
+        (timetable, "LONGEST_SECONDS"): LOOK_SECONDS,
     }
     for (module, name), value in changed.items():
         setattr(module, name, value)

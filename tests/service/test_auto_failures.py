@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mooring.jobs.automatic import outcomes
-from mooring.jobs.schedule import Schedule
+from mooring.jobs.automatic.timetable import Timetable
 from mooring.model.automatic.health import KEPT_FAILURES, every, span
 from mooring.model.automatic.rhythm import DAY_MS, HOUR_MS, MINUTE_MS
 from mooring.model.errors import CanceledError, EngineError, NotFoundException
@@ -151,11 +151,11 @@ def test_days_on_which_no_server_ran(world: World) -> None:
 
 def test_what_waited_was_not_missed(world: World) -> None:
     world.disk(tags=[{"key": TAG, "value": "hourly keep 1 day"}])
-    schedule = Schedule(world.backend, [])
-    schedule.look()
+    timetable = Timetable(world.backend)
+    timetable.look()
     for _ in range(5 * 6):
         world.clock.advance(600)
-        schedule.look()  # nothing runs the jobs: the first one stays pending
+        timetable.look()  # nothing runs the jobs: the first one stays pending
 
     assert [status for _, status in told(world)] == ["InProgress"]
     assert "due since" in health(world)[0][1]

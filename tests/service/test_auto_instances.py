@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mooring.jobs.automatic.due import take_due
-from mooring.jobs.schedule import Schedule
+from mooring.jobs.automatic.timetable import Timetable
 from mooring.model.automatic.rhythm import DAY_MS, HOUR_MS, MINUTE_MS
 from mooring.model.errors import (
     EngineError,
@@ -375,12 +375,12 @@ def test_rhythms_of_the_configuration(world: World) -> None:
     world.call("TagResource", resourceName="own", tags=[{"key": TAG, "value": "none"}])
 
     def passes(rhythms: str, instance_rhythms: str) -> dict[str, int]:
-        schedule = Schedule(world.backend, [], rhythms, instance_rhythms)
-        schedule.forget_old_rhythms()
+        timetable = Timetable(world.backend, rhythms, instance_rhythms)
+        timetable.forget_old_rhythms()
         before = {name: len(autos(world, name)) for name in ("web", "own", "data")}
         for _ in range(6 * 4):
             world.clock.advance(15 * 60)
-            schedule.look()
+            timetable.look()
             world.settle()
         return {name: len(autos(world, name)) - count for name, count in before.items()}
 

@@ -10,8 +10,8 @@ import pytest
 
 from mooring.jobs.automatic import due
 from mooring.jobs.automatic.due import take_due
+from mooring.jobs.automatic.timetable import Timetable
 from mooring.jobs.recover import recover
-from mooring.jobs.schedule import Schedule
 from mooring.jobs.table import PROCEDURES
 from mooring.model.automatic.rhythm import DAY_MS, HOUR_MS, MINUTE_MS
 from mooring.model.automatic.rules import day
@@ -52,17 +52,17 @@ def enable(world: World, time: str | None = None, name: str = "data") -> Mapping
 
 
 def live(world: World, milliseconds: int, rhythms: str = "") -> None:
-    """Let time pass, from one due run to the next; what the schedule begins is done at once."""
-    schedule = Schedule(world.backend, [], rhythms)
+    """Let time pass, from one due run to the next; what is begun is done at once."""
+    timetable = Timetable(world.backend, rhythms)
     end = world.clock.now_ms() + milliseconds
-    schedule.look()
+    timetable.look()
     while (now := world.clock.now_ms()) < end:
         with world.catalog.read() as transaction:
             due = [run.next_ms for run in transaction.auto_runs.due(end + 9 * DAY_MS)]
-        # The schedule is ten seconds late; what could not be taken it tries again soon.
+        # The server is ten seconds late; what could not be taken it tries again soon.
         step = max(MINUTE_MS, min(due, default=end) + 10_000 - now)
         world.clock.advance(min(step, end - now) / 1000)
-        schedule.look()
+        timetable.look()
         world.settle()
 
 

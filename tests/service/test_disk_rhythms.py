@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from mooring.jobs.automatic.due import take_due
-from mooring.jobs.schedule import Schedule
+from mooring.jobs.automatic.timetable import Timetable
 from mooring.model.automatic.rhythm import DAY_MS, HOUR_MS, MINUTE_MS
 from mooring.model.errors import InvalidInputException
 from mooring.model.extents import BLOCK_SIZE
@@ -21,11 +21,11 @@ __all__ = ["world"]
 
 
 def seconds(world: World, count: int) -> None:
-    """Let time pass second by second; what the schedule begins is done at once."""
-    schedule = Schedule(world.backend, [])
+    """Let time pass second by second; what is begun is done at once."""
+    timetable = Timetable(world.backend)
     for _ in range(count):
         world.clock.advance(1)
-        schedule.look()
+        timetable.look()
         world.runner.drain()
 
 
@@ -216,8 +216,8 @@ def test_rhythms_of_the_configuration_are_for_disks_without_a_tag(world: World) 
     assert counts["own"] in (2, 3)
     assert counts["none"] == 0
     # A server that starts with other ones follows these.
-    schedule = Schedule(world.backend, [], "")
-    schedule.forget_old_rhythms()
+    timetable = Timetable(world.backend)
+    timetable.forget_old_rhythms()
     live(world, 6 * HOUR_MS)
     assert len(autos(world, "plain")) == counts["plain"]
     world.call("UntagResource", resourceName="own", tagKeys=[TAG])

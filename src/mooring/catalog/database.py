@@ -108,6 +108,13 @@ class Transaction:
             *self.instance_snapshots.auto_of_instance(resource_id),
         ]
 
+    def failed_automatic_of(self, resource_id: str) -> Sequence[Snapshot]:
+        """The automatic snapshots of a disk or of an instance that could not be stored."""
+        return [
+            *self.snapshots.failed_of_disk(resource_id),
+            *self.instance_snapshots.failed_of_instance(resource_id),
+        ]
+
     def enter(self, snapshot: Snapshot) -> None:
         """Record a snapshot of a disk or of an instance, with its parts."""
         if isinstance(snapshot, InstanceSnapshot):
@@ -151,10 +158,15 @@ class Catalog:
         self._hold: Hold | None = None
         self._checks: dict[bool, Check] = {}
         self._listener: Listener = lambda _kinds: None
+        self._runs_listener: Callable[[], None] = lambda: None
 
     def tell(self, listener: Listener) -> None:
         """Tell who runs jobs of those that can be run, whenever a transaction has made some so."""
         self._listener = listener
+
+    def tell_of_runs(self, listener: Callable[[], None]) -> None:
+        """Tell who takes automatic snapshots when one may be due sooner than was known."""
+        self._runs_listener = listener
 
     def hold(self) -> None:
         """Use the catalog alone until it is closed, as a server does that runs its jobs.
@@ -225,6 +237,8 @@ class Catalog:
             yield self._checked(transaction, True)
         if transaction.jobs.runnable:
             self._listener(transaction.jobs.runnable)
+        if transaction.auto_runs.stirred:
+            self._runs_listener()
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:

@@ -1,4 +1,4 @@
-"""What the server does periodically without being asked.
+"""What the server does periodically without being asked; not automatic snapshots.
 
 The times are kept in memory, and a job is recorded only when it is due: a restarted server begins
 with the first delays again. Several servers on one catalog do no harm, because a job is not
@@ -11,20 +11,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from mooring.backend.backend import Backend
-from mooring.jobs.automatic import outcomes
-from mooring.jobs.automatic.due import take_due
 from mooring.jobs.keep_vault import enqueue
 from mooring.jobs.old_operations import OldOperations
 from mooring.jobs.watching.vaults import VaultWatch
-from mooring.model.operation import ResourceType
 from mooring.model.resources.job_arguments import CollectVault, OfVault, ReplicateVault, VerifyVault
 from mooring.observe.loop import Loop
 
 LOOK_SECONDS = 10.0
 """How often the schedule looks whether something is due."""
-
-TELL_SECONDS = 60.0
-"""How often the metrics of automatic snapshots are set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,21 +41,15 @@ class Schedule:
         self,
         backend: Backend,
         tasks: Sequence[Task],
-        rhythms: str = "",
-        instance_rhythms: str = "",
         keep_operations_days: float = 0,
     ) -> None:
-        """`rhythms` and `instance_rhythms` are those of automatic snapshots of all disks, and of
-        all instances, without a tag of their own; operations are kept so long, 0: for ever."""
+        """Operations are kept for so many days; 0: for ever."""
         self._backend = backend
         self.vaults = VaultWatch(backend)
-        self._rhythms = {ResourceType.DISK: rhythms, ResourceType.INSTANCE: instance_rhythms}
         now = backend.clock.monotonic()
         self._due = {task.arguments.kind: now + task.first_seconds for task in tasks}
         self._tasks = tasks
         self._old_operations = OldOperations(backend, keep_operations_days)
-        self._looked_ms: int | None = None
-        self._tell_at = now
         self._loop = Loop("jobs-schedule", self._round)
 
     def start(self) -> None:
@@ -72,24 +60,10 @@ class Schedule:
         self._loop.stop()
 
     def look(self) -> None:
-        """Record the jobs that are due now, and begin the automatic snapshots that are."""
+        """Record the jobs that are due now, and look after vaults and old operations."""
         self.vaults.look()
         self._look_for_tasks()
         self._old_operations.look()
-        now = self._backend.clock.now_ms()
-        of_disks = self._rhythms[ResourceType.DISK]
-        of_instances = self._rhythms[ResourceType.INSTANCE]
-        take_due(self._backend, of_disks, of_instances, self._looked_ms)
-        self._looked_ms = now
-        if self._tell_at <= self._backend.clock.monotonic():
-            self._tell_at = self._backend.clock.monotonic() + TELL_SECONDS
-            outcomes.tell(self._backend)
-
-    def forget_old_rhythms(self) -> None:
-        """At the start: runs by rhythms that the configuration does not have any more."""
-        with self._backend.catalog.write() as transaction:
-            for kind, policy in self._rhythms.items():
-                transaction.auto_runs.forget_policy_other_than(kind, policy)
 
     def _look_for_tasks(self) -> None:
         now = self._backend.clock.monotonic()

@@ -29,6 +29,7 @@ from mooring.host.memory_devices import MemoryDevices
 from mooring.host.mount_points import MountPoints
 from mooring.host.reserve import Reserve
 from mooring.host.room import MIB
+from mooring.jobs.automatic.timetable import Timetable
 from mooring.jobs.fill_disk import regions_filling
 from mooring.jobs.keep_catalog import CatalogKeeper, Describer
 from mooring.jobs.recover import recover
@@ -94,6 +95,7 @@ class Mooring:
     traffic: Traffic
     runner: Runner
     schedule: Schedule
+    timetable: Timetable
     keeper: Keeper
     reserve: Reserve
     room_watch: RoomWatch
@@ -117,10 +119,16 @@ class Mooring:
         )
         self._open_vaults()
         recover(self.backend)
-        self.schedule.forget_old_rhythms()
+        self.timetable.forget_old_rhythms()
         self._opened.callback(self._end_servers)
         # The keeper of the catalog ends after those who change it.
-        for one in (self.catalog_keeper, self.runner, self.schedule, self.keeper):
+        for one in (
+            self.catalog_keeper,
+            self.runner,
+            self.schedule,
+            self.timetable,
+            self.keeper,
+        ):
             self._begin(one)
 
     def stop(self) -> None:
@@ -240,10 +248,9 @@ def _build(
             replicate_minutes=settings.vault.replicate_minutes,
             replicated=backend.replicas.keys(),
         ),
-        settings.snapshots.rhythms,
-        settings.snapshots.instance_rhythms,
         settings.operations.keep_days,
     )
+    timetable = Timetable(backend, settings.snapshots.rhythms, settings.snapshots.instance_rhythms)
     keep = [reserve.take, *(one.take for one in rooms.reserves.values())]
     if beside is not None and beside is not reserve:
         keep.insert(0, beside.take)
@@ -258,6 +265,7 @@ def _build(
         traffic=traffic,
         runner=runner,
         schedule=schedule,
+        timetable=timetable,
         keeper=keeper,
         catalog_keeper=catalog_keeper,
         reserve=reserve,

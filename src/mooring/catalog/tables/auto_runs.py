@@ -11,6 +11,7 @@ from sqlalchemy import (
     Select,
     and_,
     delete,
+    func,
     insert,
     or_,
     select,
@@ -27,13 +28,22 @@ _TABLES = {ResourceType.DISK: schema.disks, ResourceType.INSTANCE: schema.instan
 
 
 class AutoRuns:
-    """When the next automatic snapshot of each resource is due, by resource and source."""
+    """When the next automatic snapshot of each resource is due, by resource and source.
+
+    `stirred`: since this transaction one may be due, or possible, sooner than was known.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self.stirred = False
+
+    def stir(self) -> None:
+        """Let whoever takes what is due look again once this transaction has ended."""
+        self.stirred = True
 
     def put(self, run: AutoRun) -> None:
         """Enter a run in place of the one of the same resource and source."""
+        self.stir()
         self.remove(run.resource_id, run.source)
         self._connection.execute(
             insert(schema.auto_runs).values(
@@ -70,13 +80,13 @@ class AutoRuns:
             query = query.where(table.c.source.in_(sources))
         self._connection.execute(query)
 
-    def move(self, resource_id: str, source: AutoSource, next_ms: int) -> None:
-        """Let the next one be due at another time; nothing if there is none to come."""
+    def move(self, run: AutoRun) -> None:
+        """Let it be due as it says; nothing if there is none to come any more."""
         table = schema.auto_runs
         self._connection.execute(
             update(table)
-            .where(table.c.resource_id == resource_id, table.c.source == source)
-            .values(next_ms=next_ms)
+            .where(table.c.resource_id == run.resource_id, table.c.source == run.source)
+            .values(next_ms=run.next_ms, within_ms=run.within_ms)
         )
 
     def find(self, resource_id: str, source: AutoSource) -> AutoRun | None:
@@ -100,6 +110,12 @@ class AutoRuns:
             .order_by(table.c.next_ms, table.c.resource_id, table.c.source)
         )
         return [run_of(row) for row in rows]
+
+    def next_ms(self, after_ms: int) -> int | None:
+        """When the next one is due after a moment."""
+        table = schema.auto_runs
+        query = select(func.min(table.c.next_ms)).where(table.c.enabled, table.c.next_ms > after_ms)
+        return self._connection.execute(query).scalar()
 
     def without_rhythms(self, kind: ResourceType) -> list[tuple[str, str]]:
         """The ids of those resources that follow neither a tag nor the configuration, and where

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row
+from sqlalchemy import ColumnElement, Connection, Integer, Row, bindparam, select
 
 from mooring.catalog.tables import schema
 from mooring.catalog.tables.rows import ResourceRows
@@ -14,7 +14,16 @@ from mooring.catalog.tables.snapshots import Snapshots
 from mooring.model.automatic.rules import AutoSource
 from mooring.model.operation import ResourceType
 from mooring.model.resources.instance_snapshot import InstanceSnapshot
+from mooring.model.resources.snapshot import SnapshotState
 from mooring.model.tags import Tags
+
+_table = schema.instance_snapshots
+_NEWEST = (
+    select(_table.c.created_ms, _table.c.auto)
+    .where(_table.c.instance_id == bindparam("of"), _table.c.auto.is_not(None))
+    .order_by(_table.c.seq.desc())
+    .limit(bindparam("limit", type_=Integer))
+)
 
 
 class InstanceSnapshots(ResourceRows[InstanceSnapshot]):
@@ -68,6 +77,20 @@ class InstanceSnapshots(ResourceRows[InstanceSnapshot]):
     def auto_of_instance(self, instance_id: str) -> list[InstanceSnapshot]:
         """The instance's automatic snapshots in any state, oldest first."""
         return self.where(self.table.c.instance_id == instance_id, self.table.c.auto.is_not(None))
+
+    def newest(self, instance_id: str, limit: int) -> list[tuple[int, AutoSource]]:
+        """When the instance's newest automatic snapshots were taken, and why; newest first."""
+        rows = self.connection.execute(_NEWEST, {"of": instance_id, "limit": limit})
+        return [(row.created_ms, AutoSource(row.auto)) for row in rows]
+
+    def failed_of_instance(self, instance_id: str) -> list[InstanceSnapshot]:
+        """The instance's automatic snapshots of which a disk could not be stored."""
+        parts = schema.disk_snapshots.c
+        failed = select(parts.part_of).where(
+            parts.state == SnapshotState.ERROR, parts.part_of.is_not(None), parts.lost.is_(None)
+        )
+        c = self.table.c
+        return self.where(c.instance_id == instance_id, c.auto.is_not(None), c.id.in_(failed))
 
     def values(self, rows: Iterable[Row[Any]]) -> list[InstanceSnapshot]:
         found = super().values(rows)

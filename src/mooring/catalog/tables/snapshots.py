@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, bindparam, func, or_, select
+from sqlalchemy import ColumnElement, Integer, Row, bindparam, or_, select
 
 from mooring.catalog.tables import schema
 from mooring.catalog.tables.rows import ResourceRows
@@ -22,6 +24,41 @@ _STORED_OF_DISK = (
     .where(_table.c.disk_id == bindparam("of"), _table.c.state == SnapshotState.COMPLETED)
     .order_by(_table.c.content_id.is_not(None), _table.c.seq.desc())
 )
+_wholes = schema.instance_snapshots
+_PENDING = (
+    select(
+        _table.c.disk_id,
+        _table.c.auto,
+        _table.c.content_id,
+        _wholes.c.instance_id,
+        _wholes.c.auto.label("whole_auto"),
+    )
+    .outerjoin(_wholes, _wholes.c.id == _table.c.part_of)
+    .where(_table.c.state == SnapshotState.PENDING)
+)
+_NEWEST_STORED = (
+    select(_table.c.created_ms, _table.c.auto)
+    .where(
+        _table.c.disk_id == bindparam("of"),
+        _table.c.state == SnapshotState.COMPLETED,
+        _table.c.auto.is_not(None),
+    )
+    .order_by(_table.c.seq.desc())
+    .limit(bindparam("limit", type_=Integer))
+)
+
+
+@dataclass(slots=True)
+class Pending:
+    """The snapshots of all disks that are pending.
+
+    `automatic` counts those that are automatic, or part of one that is; `resources` has the ids of
+    the disks and instances that these are of; `of_disks` counts all but copies, by disk.
+    """
+
+    automatic: int = 0
+    resources: set[str] = field(default_factory=set)
+    of_disks: Counter[str] = field(default_factory=Counter)
 
 
 class Snapshots(ResourceRows[DiskSnapshot]):
@@ -89,16 +126,29 @@ class Snapshots(ResourceRows[DiskSnapshot]):
         """The disk's automatic snapshots in any state, oldest first."""
         return self.where(self.table.c.disk_id == disk_id, self.table.c.auto.is_not(None))
 
-    def auto_pending(self) -> int:
-        """How many snapshots of all disks are pending that are automatic, or part of one."""
-        wholes = schema.instance_snapshots
-        of_auto = select(wholes.c.id).where(wholes.c.auto.is_not(None))
-        return self.connection.execute(
-            select(func.count()).where(
-                self.table.c.state == SnapshotState.PENDING,
-                or_(self.table.c.auto.is_not(None), self.table.c.part_of.in_(of_auto)),
-            )
-        ).scalar_one()
+    def pending(self) -> Pending:
+        """Which snapshots of all disks are pending: enough to say what has to wait for them."""
+        found = Pending()
+        for row in self.connection.execute(_PENDING):
+            if row.content_id is None:
+                found.of_disks[row.disk_id] += 1
+            if row.auto is not None or row.whole_auto is not None:
+                found.automatic += 1
+                found.resources.add(row.disk_id if row.auto is not None else row.instance_id)
+        return found
+
+    def newest_stored(self, disk_id: str, limit: int) -> list[tuple[int, AutoSource]]:
+        """When the disk's newest stored automatic snapshots were taken, and why; newest first."""
+        rows = self.connection.execute(_NEWEST_STORED, {"of": disk_id, "limit": limit})
+        return [(row.created_ms, AutoSource(row.auto)) for row in rows]
+
+    def failed_of_disk(self, disk_id: str) -> list[DiskSnapshot]:
+        """The disk's automatic snapshots that could not be stored."""
+        return [
+            one
+            for one in self.of_disk(disk_id, SnapshotState.ERROR)
+            if one.auto is not None and one.lost is None
+        ]
 
     def of_disk(self, disk_id: str, state: SnapshotState) -> list[DiskSnapshot]:
         """The disk's snapshots in that state, oldest first."""

@@ -1,6 +1,6 @@
 """Automatic snapshots that are due: taken, or left due until they can be.
 
-They are of disks and of instances. The schedule looks now and then which runs are due (rows of
+They are of disks and of instances. The timetable (timetable.py) wakes when a run is due (a row of
 the catalog, so that of several servers one takes each). In one transaction a run is moved to its
 next time and a snapshot is recorded, of an instance with a part for each disk that is attached,
 and with the jobs that every snapshot has in one form or another: freeze.py, then
@@ -17,24 +17,26 @@ from __future__ import annotations
 
 from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
+from mooring.catalog.tables.snapshots import Pending
 from mooring.jobs.automatic import outcomes
 from mooring.jobs.automatic.retention import expire
 from mooring.model.automatic import rules
 from mooring.model.automatic.health import NOT_LOOKED, missed
-from mooring.model.automatic.rules import AutoRun, AutoSource, next_run, rhythm_run
+from mooring.model.automatic.rules import AutoRun, AutoSource, following, rhythm_run
 from mooring.model.operation import ResourceType
 from mooring.model.resources.disk import Disk, DiskState
 from mooring.model.resources.instance import Instance
 from mooring.model.resources.instance_snapshot import Snapshot, in_motion
 from mooring.model.resources.job import Job
 from mooring.model.resources.job_arguments import Freeze
-from mooring.model.resources.snapshot import SnapshotState
 from mooring.taking import recording
-from mooring.taking.recording import has_too_many_pending
 
 MAX_PENDING = 64
 """Snapshots of disks, automatic or part of an automatic one, that may be pending before more
 are taken; the others stay due."""
+
+AT_ONCE = 16
+"""Snapshots begun in one transaction: it waits for the disk, and requests wait for it."""
 
 
 def take_due(
@@ -51,16 +53,18 @@ def take_due(
     _follow_configuration(backend, ResourceType.INSTANCE, instance_policy, now)
     with backend.catalog.read() as transaction:
         due = transaction.auto_runs.due(now)
-        room = MAX_PENDING - transaction.snapshots.auto_pending() if due else 0
+        pending = transaction.snapshots.pending() if due else Pending()
+    # Most of those that are due and wait, wait for their own last one.
+    free = [run for run in due if run.resource_id not in pending.resources]
     begun = 0
-    for run in due:
-        if room <= 0:
+    for start in range(0, len(free), AT_ONCE):
+        if pending.automatic >= MAX_PENDING:
             break
         with backend.catalog.write() as transaction:
-            taken = _take(backend, transaction, run, looked_ms)
-        if taken is not None:
-            begun += 1
-            room -= len(taken.members)
+            pending = transaction.snapshots.pending()
+            for run in free[start : start + AT_ONCE]:
+                if pending.automatic < MAX_PENDING:
+                    begun += _take(backend, transaction, run, pending, looked_ms)
     return begun
 
 
@@ -77,35 +81,46 @@ def _follow_configuration(backend: Backend, kind: ResourceType, policy: str, now
 
 
 def _take(
-    backend: Backend, transaction: Transaction, seen: AutoRun, looked_ms: int | None
-) -> Snapshot | None:
-    """Begin a snapshot and return it, if it is still due and can be taken."""
+    backend: Backend,
+    transaction: Transaction,
+    seen: AutoRun,
+    pending: Pending,
+    looked_ms: int | None,
+) -> bool:
+    """Begin a snapshot, and count it as pending, if it is still due and can be taken."""
     now = backend.clock.now_ms()
     run = transaction.auto_runs.find(seen.resource_id, seen.source)
     if run is None or run.next_ms != seen.next_ms:
-        return None  # another server was quicker
+        return False  # another server was quicker
     resource: Disk | Instance | None = transaction.disks.by_id(run.resource_id)
     resource = resource or transaction.instances.by_id(run.resource_id)
     if resource is None:
         transaction.auto_runs.remove(run.resource_id)
         transaction.auto_failures.remove(run.resource_id)
-        return None
+        return False
     disks = _disks(transaction, resource)
     if resource.zone not in backend.engines or resource.region not in backend.vaults:
-        return None  # the settings do not name its place any more
-    if disks is None or _must_wait(backend, transaction, run, disks, now):
-        return None
-    transaction.auto_runs.move(resource.id, run.source, next_run(run, now))
+        return False  # the settings do not name its place any more
+    if disks is None or _must_wait(backend, transaction, resource, disks, pending, now):
+        return False
+    transaction.auto_runs.move(following(run, now))
     set_back = run.next_ms > now
     for moment in () if set_back else missed(run, now, looked_ms):
         outcomes.record(transaction, run, moment, NOT_LOOKED)
     if set_back or _has_this_day(transaction, run, now):
-        return None
+        return False
     broken = next((disk for disk in disks if disk.state is DiskState.ERROR), None)
     if broken is not None:
         outcomes.record(transaction, run, now, f"the disk {broken.name} could not be made")
-        return None
-    return _begin(backend, transaction, resource, disks, run, now)
+        return False
+    # What is known of those that failed is kept beside: however often it fails, no row is left.
+    for failed in transaction.failed_automatic_of(resource.id):
+        recording.discard(transaction, failed, backend.ids, now)
+    whole = _begin(backend, transaction, resource, disks, run, now)
+    pending.automatic += len(whole.members)
+    pending.resources.add(resource.id)
+    pending.of_disks.update(one.disk_id for one in whole.members)
+    return True
 
 
 def _disks(transaction: Transaction, resource: Disk | Instance) -> list[Disk] | None:
@@ -117,17 +132,20 @@ def _disks(transaction: Transaction, resource: Disk | Instance) -> list[Disk] | 
 
 
 def _must_wait(
-    backend: Backend, transaction: Transaction, run: AutoRun, disks: list[Disk], now: int
+    backend: Backend,
+    transaction: Transaction,
+    resource: Disk | Instance,
+    disks: list[Disk],
+    pending: Pending,
+    now: int,
 ) -> bool:
-    for one in transaction.automatic_of(run.resource_id):
-        # Of one moment there is one, for it has its name from that.
-        if one.is_pending or one.created_ms == now:
-            return True
-    for disk in disks:
-        pending = transaction.snapshots.of_disk(disk.id, SnapshotState.PENDING)
-        if has_too_many_pending(pending, backend.max_pending_snapshots):
-            return True
-    return False
+    if resource.id in pending.resources:
+        return True
+    if any(pending.of_disks[disk.id] >= backend.max_pending_snapshots for disk in disks):
+        return True
+    # Of one moment there is one, for it has its name from that.
+    rows = transaction.snapshots if isinstance(resource, Disk) else transaction.instance_snapshots
+    return rows.by_name(resource.region, rules.name_of(resource.name, now)) is not None
 
 
 def _has_this_day(transaction: Transaction, run: AutoRun, now: int) -> bool:

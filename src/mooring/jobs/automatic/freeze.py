@@ -56,8 +56,8 @@ def failed(transaction: Transaction, job: Job) -> None:
     recording.take_back(transaction, whole)
     run = transaction.auto_runs.find(whole.resource_id, AutoSource(job.given(Freeze).source))
     if run is not None:
-        again = job.created_ms + rules.retry_ms(run)
-        transaction.auto_runs.move(run.resource_id, run.source, again)
+        transaction.auto_runs.move(rules.again(run, job.created_ms))
+        transaction.auto_runs.stir()
 
 
 def _freeze(work: Work, whole: Snapshot) -> Frozen | None:

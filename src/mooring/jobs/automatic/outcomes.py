@@ -6,6 +6,7 @@ import structlog
 
 from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
+from mooring.model.automatic import rules
 from mooring.model.automatic.health import AutoFailure, failures_end, piece_of
 from mooring.model.automatic.rules import AutoRun
 from mooring.model.operation import ResourceType
@@ -41,12 +42,18 @@ def not_stored(transaction: Transaction, job: Job) -> None:
     """What the job should have stored could not be, if it is automatic or part of one that is."""
     one = transaction.snapshots.by_id(job.given(OfSnapshot).snapshot)
     whole = None if one is None else transaction.snapshot(one.part_of or one.id)
-    if whole is not None and whole.auto is not None:
-        _failed(transaction, whole, "an automatic snapshot was not stored", job.error_details)
+    if whole is None or whole.auto is None:
+        return
+    run = _failed(transaction, whole, "an automatic snapshot was not stored", job.error_details)
+    if run is not None and run.next_ms < (again := rules.again(run, job.created_ms)).next_ms:
+        # A quick rhythm that fails is slowed down, as after a freeze that failed.
+        transaction.auto_runs.move(again)
+    transaction.auto_runs.stir()
 
 
 def stored(transaction: Transaction, run: AutoRun, taken: Snapshot, now_ms: int) -> None:
     """Its piece of time has a snapshot now; forget what is too old to be told."""
+    transaction.auto_runs.stir()
     piece = piece_of(run, taken.created_ms)
     transaction.auto_failures.forget(run.resource_id, run.source, piece)
     transaction.auto_failures.forget_before(run.resource_id, run.source, failures_end(run, now_ms))
@@ -66,7 +73,10 @@ def tell(backend: Backend) -> None:
     metrics.auto_snapshots(newest, due)
 
 
-def _failed(transaction: Transaction, whole: Snapshot, what: str, reason: str | None) -> None:
+def _failed(
+    transaction: Transaction, whole: Snapshot, what: str, reason: str | None
+) -> AutoRun | None:
+    """Tell the log, and keep it; returns the run that it is of, if there still is one."""
     kind = "instance" if isinstance(whole, InstanceSnapshot) else "disk"
     of = whole.instance_name if isinstance(whole, InstanceSnapshot) else whole.disk_name
     log.warning(what, region=whole.region, snapshot=whole.name, reason=reason, **{kind: of})
@@ -74,3 +84,4 @@ def _failed(transaction: Transaction, whole: Snapshot, what: str, reason: str | 
     run = next((one for one in runs if one.source is whole.auto), None)
     if run is not None:
         record(transaction, run, whole.created_ms, reason or "the reason is not known")
+    return run

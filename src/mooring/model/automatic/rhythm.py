@@ -14,6 +14,7 @@ import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from mooring.model.counts import counted
 from mooring.model.errors import InvalidInputException
@@ -77,6 +78,7 @@ class Rhythm:
         return _MONDAY_MS + offset_ms + (self.piece(time_ms, offset_ms) + 1) * self.period_ms
 
 
+@lru_cache(maxsize=1024)
 def parse_rhythms(text: str) -> tuple[Rhythm, ...]:
     """Read rhythms, the most frequent first. Raises InvalidInputException, which says why.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -31,6 +31,8 @@ RETRY_MS = 5 * MINUTE_MS
 
 SOONEST_RETRY_MS = MINUTE_MS
 """The same for rhythms that are more frequent than that."""
+
+_ADD_ON_WITHIN_MS = 2 * DAY_MS
 
 _TIME = re.compile(r"([01][0-9]|2[0-3]):00", re.ASCII)
 
@@ -112,7 +114,7 @@ def add_on_run(resource_id: str, region: str, time: str, now_ms: int) -> AutoRun
         region=region,
         policy=time,
         next_ms=hour + offset_of(resource_id),
-        within_ms=2 * DAY_MS,
+        within_ms=_ADD_ON_WITHIN_MS,
         since_ms=now_ms,
     )
 
@@ -131,6 +133,20 @@ def rhythm_run(
         within_ms=rhythms[0].period_ms,
         since_ms=now_ms,
     )
+
+
+def following(run: AutoRun, now_ms: int) -> AutoRun:
+    """The run after this moment."""
+    within = _ADD_ON_WITHIN_MS
+    if run.source is not AutoSource.ADD_ON:
+        within = parse_rhythms(run.policy)[0].period_ms
+    return replace(run, next_ms=next_run(run, now_ms), within_ms=within)
+
+
+def again(run: AutoRun, tried_ms: int) -> AutoRun:
+    """The run by which one that failed is tried again."""
+    wait = retry_ms(run)
+    return replace(run, next_ms=tried_ms + wait, within_ms=max(run.within_ms, wait))
 
 
 def next_run(run: AutoRun, now_ms: int) -> int:

@@ -85,6 +85,8 @@ def follow_tags(
 ) -> None:
     """Let the resource have the rhythms that its tags say. Raises InvalidInputException."""
     policy = tagged(tags)
+    # Without a tag it may follow the configuration from now on.
+    transaction.auto_runs.stir()
     known = transaction.auto_runs.find(resource.id, AutoSource.TAG)
     if known is not None and known.policy == policy:
         return
