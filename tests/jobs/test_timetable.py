@@ -81,8 +81,12 @@ def test_new_rhythms_and_ended_snapshots_wake_the_thread(world: World) -> None:
         world.call("TagResource", resourceName="data", tags=[{"key": TAG, "value": EVERY_SECOND}])
         until(lambda: len(taken(world, quick)) == 1, "what is due to be taken", 5)
         world.clock.advance(1.0)
-        until(lambda: world.runner.drain() or len(taken(world, slow)) == 1, "the next", 5)
-        until(lambda: world.runner.drain() or len(taken(world, quick)) == 2, "the next", 5)
+
+        def stored_and_taken() -> bool:
+            world.runner.drain()
+            return (len(taken(world, slow)), len(taken(world, quick))) == (1, 2)
+
+        until(stored_and_taken, "what was due meanwhile to be taken", 5)
     finally:
         timetable.stop()
 

@@ -80,13 +80,15 @@ class AutoRuns:
             query = query.where(table.c.source.in_(sources))
         self._connection.execute(query)
 
-    def move(self, run: AutoRun) -> None:
-        """Let it be due as it says; nothing if there is none to come any more."""
+    def move(
+        self, resource_id: str, source: AutoSource, next_ms: int, within_ms: int | None = None
+    ) -> None:
+        """Let the next one be due at another time; nothing if there is none to come."""
         table = schema.auto_runs
         self._connection.execute(
             update(table)
-            .where(table.c.resource_id == run.resource_id, table.c.source == run.source)
-            .values(next_ms=run.next_ms, within_ms=run.within_ms)
+            .where(table.c.resource_id == resource_id, table.c.source == source)
+            .values({"next_ms": next_ms} | ({} if within_ms is None else {"within_ms": within_ms}))
         )
 
     def find(self, resource_id: str, source: AutoSource) -> AutoRun | None:

@@ -103,7 +103,8 @@ def _take(
         return False  # the settings do not name its place any more
     if disks is None or _must_wait(backend, transaction, resource, disks, pending, now):
         return False
-    transaction.auto_runs.move(following(run, now))
+    later = following(run, now)
+    transaction.auto_runs.move(run.resource_id, run.source, later.next_ms, later.within_ms)
     set_back = run.next_ms > now
     for moment in () if set_back else missed(run, now, looked_ms):
         outcomes.record(transaction, run, moment, NOT_LOOKED)

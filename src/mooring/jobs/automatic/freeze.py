@@ -56,7 +56,8 @@ def failed(transaction: Transaction, job: Job) -> None:
     recording.take_back(transaction, whole)
     run = transaction.auto_runs.find(whole.resource_id, AutoSource(job.given(Freeze).source))
     if run is not None:
-        transaction.auto_runs.move(rules.again(run, job.created_ms))
+        again = rules.again(run, job.created_ms)
+        transaction.auto_runs.move(run.resource_id, run.source, again.next_ms, again.within_ms)
         transaction.auto_runs.stir()
 
 

@@ -47,7 +47,7 @@ def not_stored(transaction: Transaction, job: Job) -> None:
     run = _failed(transaction, whole, "an automatic snapshot was not stored", job.error_details)
     if run is not None and run.next_ms < (again := rules.again(run, job.created_ms)).next_ms:
         # A quick rhythm that fails is slowed down, as after a freeze that failed.
-        transaction.auto_runs.move(again)
+        transaction.auto_runs.move(run.resource_id, run.source, again.next_ms, again.within_ms)
     transaction.auto_runs.stir()
 
 
