@@ -1,4 +1,4 @@
-"""When automatic snapshots are taken: a thread that wakes exactly when the next one is due."""
+"""The thread that takes automatic snapshots: it wakes when the next is due."""
 
 from __future__ import annotations
 
