@@ -90,13 +90,15 @@ class Merger:
 
     def end(self, disk: LiveDisk) -> None:
         """End the merge of a disk, and finish one that has ended. The caller holds the lock."""
+        ended = disk.merge is not None
         self.stop_offline(disk)
         if disk.instance_id is None:
             return
         disk_id = disk.layers.disk_id
         daemon = self._registry.instance(disk.instance_id).daemon()
         running = daemon.merges.status(disk_id) is not None
-        if not running and disk.merge is None and not disk.unswept:
+        # One whose job is over may have left the daemon already, but not the headers.
+        if not running and not ended and not disk.unswept:
             return
         if running:
             end_merge(daemon, disk_id, self._clock, self._registry.settings.answer_seconds)
@@ -276,6 +278,9 @@ class Merger:
             overlays = disk.layers.overlays()
             # Overlays put on top in the meantime are not known to be used, but are.
             used |= {layer.number for layer in overlays if layer.number > top}
+            # Headers of layers that another disk has, too, stay, and so does what they name.
+            fixed = disk.layers.fixed()
+            used |= {layer.number for layer in overlays if layer.number <= fixed}
             disk.layers.relink(used)
             freed = disk.layers.remove([layer for layer in overlays if layer.number not in used])
         freed.close()
