@@ -6,7 +6,8 @@ import contextlib
 import errno
 import os
 import random
-from collections.abc import Iterator
+import threading
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from mooring.engine.interface import Export, Filling
 from mooring.engine.lineage import SHORT_CHAIN
 from mooring.engine.qemu import forking, qcow2
+from mooring.engine.qemu.layers import DiskLayers
 from mooring.model.errors import DiskFullError, EngineError, NbdError, PointNotFoundError
 from mooring.model.extents import BLOCK_SIZE, Extent
 from tests.engine.harness import (
@@ -216,6 +218,52 @@ def test_a_fork_of_a_disk_that_is_being_filled(harness: Harness) -> None:
     assert read(harness, made, 2 * MIB) == noise(1, MIB) + noise(2, MIB)
 
 
+LARGER = SIZE + 16 * MIB
+
+
+def test_a_fork_may_be_larger(harness: Harness) -> None:
+    """It has zeros after what the disk held, whatever is merged in either afterwards."""
+    instance, export = attached(harness, SIZE)
+    client = harness.client(instance, export)
+    client.write(SIZE - MIB, noise(1, MIB))
+    stored, made, point = new_id(), Export(new_id(), "fork"), new_id()
+    harness.engine.freeze({export.disk_id: stored})
+    harness.engine.freeze({export.disk_id: point})
+
+    assert harness.engine.fork(export.disk_id, point, made.disk_id, LARGER) == LARGER
+    assert harness.engine.fork(export.disk_id, point, made.disk_id, LARGER) == LARGER
+    harness.engine.release(export.disk_id, point, stored=False)
+    harness.engine.release(export.disk_id, stored, stored=True)
+    other = new_id()
+    harness.engine.attach(other, made)
+    second = harness.client(other, made)
+    assert second.read(SIZE - MIB, 2 * MIB) == noise(1, MIB) + bytes(MIB)
+    second.write(LARGER - MIB, noise(2, MIB))
+    own = new_id()
+    harness.engine.freeze({made.disk_id: own})
+
+    image = harness.engine.open_point(made.disk_id, own)
+    assert image.size == LARGER
+    assert list(image.changes(stored)) == [Extent(LARGER - MIB, MIB)]
+    image.close()
+    harness.engine.stand_alone(made.disk_id)
+    for one in harness.engine.points(made.disk_id):
+        harness.engine.release(made.disk_id, one, stored=True)
+    assert harness.engine.settle()
+    whole = bytes(SIZE - MIB) + noise(1, MIB) + bytes(LARGER - SIZE - MIB) + noise(2, MIB)
+    assert second.read(0, LARGER) == whole
+    assert client.read(SIZE - MIB, MIB) == noise(1, MIB)
+    assert harness.engine.health(made.disk_id).layers <= 3
+
+
+def test_a_fork_is_never_smaller_than_the_disk(harness: Harness) -> None:
+    _, export = attached(harness, SIZE)
+    point, made = new_id(), new_id()
+    harness.engine.freeze({export.disk_id: point})
+
+    assert harness.engine.fork(export.disk_id, point, made, SIZE - MIB) == SIZE
+
+
 def test_a_fork_that_is_there_already_is_done(harness: Harness) -> None:
     instance, export = attached(harness, SIZE)
     client = harness.client(instance, export)
@@ -327,6 +375,52 @@ def test_a_server_killed_while_it_copies(harness: Harness, copied: int) -> None:
     assert second.read(0, 5 * MIB) == whole
     assert client.read(0, 3 * MIB) == whole[: 3 * MIB]
     assert not shared(harness, made)
+
+
+@pytest.mark.full
+def test_a_fork_while_a_merge_is_being_written_down(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its job is over, and the daemon has closed its layers, but headers still name them."""
+    with file_system(tmp_path / "mount", "ext4") as folder:
+        harness = QemuHarness(folder / "data", run_dir / "run")
+        under_way, go_on = threading.Event(), threading.Event()
+        sync = DiskLayers.sync
+
+        def held(layers: DiskLayers, numbers: Container[int]) -> None:
+            if threading.current_thread() is not threading.main_thread():
+                under_way.set()
+                go_on.wait(10)
+            sync(layers, numbers)
+
+        monkeypatch.setattr(DiskLayers, "sync", held)
+        try:
+            instance, export = attached(harness, SIZE)
+            client = harness.client(instance, export)
+            client.write(0, noise(1, MIB))
+            point = new_id()
+            harness.engine.freeze({export.disk_id: point})
+            client.write(MIB, noise(2, MIB))
+            harness.engine.release(export.disk_id, point, stored=True)
+            assert under_way.wait(10)
+
+            _, made = fork(harness, export.disk_id)
+            go_on.set()
+            for turn in range(3):
+                client.write(2 * MIB, noise(turn, MIB))
+                later = new_id()
+                harness.engine.freeze({export.disk_id: later})
+                harness.engine.release(export.disk_id, later, stored=False)
+            assert harness.engine.settle()
+
+            assert harness.engine.health(export.disk_id).ok
+            harness.engine.stand_alone(made.disk_id)
+            assert read(harness, made, 2 * MIB) == noise(1, MIB) + noise(2, MIB)
+            harness.kill_daemon(instance)
+            assert read_again(harness, instance, export) == noise(1, MIB) + noise(2, MIB)
+        finally:
+            go_on.set()
+            harness.close()
 
 
 @pytest.mark.full

@@ -92,10 +92,14 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """How far the filling of a disk is: bytes of the source's range, `done` of `total`."""
+    """How far the filling of a disk is: bytes of the source's range, `done` of `total`.
+
+    One that is `forked` needs no source: it copies layers of another disk.
+    """
 
     done: int
     total: int
+    forked: bool = False
 
 
 class FrozenImage(Image, Protocol):
@@ -168,11 +172,13 @@ class Engine(Protocol):
         """How far the filling is; None for a disk that stands by itself, or does not exist."""
         ...
 
-    def fork(self, disk_id: str, point_id: str, fork_id: str) -> None:
+    def fork(self, disk_id: str, point_id: str, fork_id: str, size: int = 0) -> int:
         """Make the detached disk `fork_id` with what the disk held at the frozen point.
 
         It can be used at once, and knows the points of the other up to that one, of which none is
-        needed to be readable. Raises EngineError, PointNotFoundError, DiskFullError.
+        needed to be readable. It has at least `size` bytes, zeros after what the disk held, and
+        never fewer than that; the result says how many. Raises EngineError, PointNotFoundError,
+        DiskFullError, DiskTooLargeError.
         """
         ...
 

@@ -143,11 +143,12 @@ class MemoryEngine:
                 return None
             return Filling(disk.source.filled, disk.source.image.size)
 
-    def fork(self, disk_id: str, point_id: str, fork_id: str) -> None:
+    def fork(self, disk_id: str, point_id: str, fork_id: str, size: int = 0) -> int:
         with self._lock:
             disk = self._disk(disk_id)
             if fork_id not in self._disks:
-                self._disks[fork_id] = disk.fork(point_id)
+                self._disks[fork_id] = disk.fork(point_id, size)
+            return self._disks[fork_id].size
 
     def stand_alone(
         self, disk_id: str, progress: Callable[[Filling], None] = lambda told: None

@@ -106,13 +106,16 @@ class MemoryDisk:
         layers = [self.base, *(overlay.blocks for overlay in self.overlays)]
         return _read(layers, offset, length, self.source)
 
-    def fork(self, point: str) -> MemoryDisk:
-        """Another disk, with what this one holds at the point. Raises PointNotFoundError."""
+    def fork(self, point: str, size: int) -> MemoryDisk:
+        """Another disk, with what this one holds at the point, and at least `size` bytes.
+
+        Raises PointNotFoundError.
+        """
         if point not in self.points():
             raise PointNotFoundError(f"there is no frozen point {point}")
         below = self.overlays[: self.points().index(point)]
         overlays = [Overlay(one.point, one.size, dict(one.blocks)) for one in below]
-        overlays.append(Overlay(point, overlays[-1].size))
+        overlays.append(Overlay(point, max(size, overlays[-1].size)))
         made = MemoryDisk(dict(self.base), overlays)
         if self.source is not None:
             made.source = LazySource(self.source.image)

@@ -146,10 +146,12 @@ class QemuEngine:
         disk = self._registry.disk(disk_id)
         return filling.status(disk) or forking.status(disk)
 
-    def fork(self, disk_id: str, point_id: str, fork_id: str) -> None:
+    def fork(self, disk_id: str, point_id: str, fork_id: str, size: int = 0) -> int:
         check_id(point_id)
+        if size:
+            _check_size(fork_id, size)
         staging = self._root / forking.STAGING
-        forking.fork(self._registry, self._merger, staging, disk_id, point_id, fork_id)
+        return forking.fork(self._registry, self._merger, staging, disk_id, point_id, fork_id, size)
 
     def stand_alone(
         self, disk_id: str, progress: Callable[[Filling], None] = lambda told: None

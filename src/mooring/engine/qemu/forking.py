@@ -50,15 +50,24 @@ _PIECE = 8 * 1024 * 1024
 
 
 def fork(
-    registry: Registry, merger: Merger, staging: Path, disk_id: str, point: str, fork_id: str
-) -> None:
-    """Make the disk `fork_id` of the disk's frozen point. Raises EngineError, DiskFullError."""
+    registry: Registry,
+    merger: Merger,
+    staging: Path,
+    disk_id: str,
+    point: str,
+    fork_id: str,
+    size: int,
+) -> int:
+    """Make the disk `fork_id` of the disk's frozen point, with at least `size` bytes.
+
+    Returns how many it has. Raises EngineError, DiskFullError, DiskTooLargeError.
+    """
     disk, made = registry.existing(disk_id), registry.disk(fork_id)
     with contextlib.ExitStack() as locks:
         for one in sorted((disk, made), key=lambda one: one.layers.disk_id):
             locks.enter_context(one.lock)
         if made.layers.exist():
-            return
+            return made.layers.size()
         below = _below(disk.layers, point)
         staged = DiskLayers(staging, fork_id)
         shutil.rmtree(staged.folder, ignore_errors=True)
@@ -70,13 +79,17 @@ def fork(
                     # Nothing may write to what is shared, not even to a header.
                     merger.end(disk)
                     _link(disk.layers, staged, _below(disk.layers, point))
-                staged.add_overlay(point)
+                size = max(size, below[-1].size)
+                if size > below[-1].size:
+                    staged.check_possible(size)
+                staged.add_overlay(point, size)
                 sync(staged.folder)
                 staged.folder.rename(made.layers.folder)
                 sync(made.layers.folder.parent)
         except BaseException:
             shutil.rmtree(staged.folder, ignore_errors=True)
             raise
+        return size
 
 
 def _below(layers: DiskLayers, point: str) -> list[Layer]:
@@ -158,7 +171,7 @@ def status(disk: LiveDisk) -> Filling | None:
         return None
     total = sum(_allocated(path) for path in disk.layers.shared_folder.iterdir())
     left = sum(_allocated(layer.path) for layer in disk.layers.shared())
-    return Filling(min(total, total - left + disk.filled), total)
+    return Filling(min(total, total - left + disk.filled), total, forked=True)
 
 
 def stand_alone(
