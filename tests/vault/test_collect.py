@@ -458,3 +458,26 @@ def test_a_killed_upload_leaves_nothing_for_long(tmp_path: Path) -> None:
     assert report.claims_expired == 1
     assert report.files_swept >= 1
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["vault"]
+
+
+def test_a_claim_from_the_future_expires_once_it_is_seen_unchanged(
+    vault: Vault, memory: MemoryStore, clock: ManualClock
+) -> None:
+    ahead = ManualClock(clock.now_ms() + 10 * 365 * 86_400_000)
+    with Vault.create_or_open(memory, ahead, SMALL) as elsewhere:
+        writer = elsewhere.begin(info("a"))
+        writer.write(0, rng.randbytes(600 * BLOCK_SIZE))
+        assert vault.collect().claims_expired == 0
+        # One whose process renews it stays, for however long.
+        for _ in range(30):
+            for one in (ahead, clock):
+                one.advance(MARGINS.claim_renewed_seconds)
+            writer.write(0, rng.randbytes(BLOCK_SIZE))
+            assert vault.collect().claims_expired == 0
+
+        clock.advance(MARGINS.claim_expires_ms / 1000 - 1)
+        assert vault.collect().claims_expired == 0
+        clock.advance(2)
+        assert vault.collect().claims_expired == 1
+        assert objects(memory) == ["vault"]
+        writer.abort()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 from mooring.model.clock import Clock
@@ -24,6 +25,9 @@ class Claims:
         self.margins = margins
         self._ids = ids
         self._cipher = cipher
+        self._ahead: dict[str, tuple[int, float]] = {}
+        """When claims from the future were first seen as they are, by the steady clock."""
+        self._lock = threading.Lock()
 
     def beside(self, store: Store) -> Claims:
         """Those in another store with the same vault."""
@@ -55,8 +59,28 @@ class Claims:
         return decode_claim(self.store.get(claim_name(claim_id)), claim_id, self._cipher)
 
     def is_dead(self, record: ClaimRecord) -> bool:
-        """Whether nothing was heard of its process for too long."""
-        return record.renewed_ms + self.expires_ms(record.purpose) < self.clock.now_ms()
+        """Whether nothing was heard of its process for too long.
+
+        The clock of its host may be ahead, by years: such a claim is dead once it has been seen
+        unchanged for as long as it lasts.
+        """
+        lasts = self.expires_ms(record.purpose)
+        if not self.is_ahead(record):
+            return record.renewed_ms + lasts < self.clock.now_ms()
+        now = self.clock.monotonic()
+        with self._lock:
+            # Those that are gone by now are not asked for again.
+            oldest = now - 2 * self.margins.claim_expires_ms / 1000
+            self._ahead = {one: seen for one, seen in self._ahead.items() if seen[1] > oldest}
+            renewed_ms, since = self._ahead.get(record.id, (record.renewed_ms, now))
+            if renewed_ms != record.renewed_ms:
+                since = now
+            self._ahead[record.id] = record.renewed_ms, since
+        return now - since > lasts / 1000
+
+    def is_ahead(self, record: ClaimRecord) -> bool:
+        """Whether it was renewed at a time that is yet to come."""
+        return record.renewed_ms > self.clock.now_ms()
 
     def expires_ms(self, purpose: str) -> int:
         """How long a claim for that lasts if it is not renewed."""

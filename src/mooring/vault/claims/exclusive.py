@@ -13,8 +13,9 @@ from contextlib import contextmanager, suppress
 
 from mooring.model.counts import counted
 from mooring.model.errors import ObjectNotFoundError, VaultBusyError
-from mooring.vault.claims.claim import Claim, Purpose
+from mooring.vault.claims.claim import Claim, ClaimRecord, Purpose
 from mooring.vault.claims.claims import Claims
+from mooring.vault.format.layout import claim_name
 
 _LOOK_SECONDS = 0.2
 
@@ -29,26 +30,34 @@ def without_collectors(claims: Claims) -> Iterator[Claim]:
     claim = claims.to_copy()
     try:
         began = clock.monotonic()
-        while other := _other(claims, claim.id):
+        while (other := _other(claims, claim.id)) is not None:
             # Two copiers must not wait for each other; for a collector it is worth it.
-            if other == Purpose.COPY or clock.monotonic() - began > patience:
-                copying = other == Purpose.COPY
-                what = "somebody is copying into" if copying else "a collection is running on"
-                raise VaultBusyError(
-                    f"{what} the vault {claims.store.description}, or was killed less than "
-                    f"{counted(claims.expires_ms(other) // 60000, 'minute')} ago: try again later"
-                )
+            if other.purpose == Purpose.COPY or clock.monotonic() - began > patience:
+                raise _busy(claims, other)
             clock.sleep(_LOOK_SECONDS)
         yield claim
     finally:
         claim.release()
 
 
-def _other(claims: Claims, own: str) -> str:
-    """The purpose of somebody else's claim that stands in the way; empty if there is none."""
+def _busy(claims: Claims, other: ClaimRecord) -> VaultBusyError:
+    copying = other.purpose == Purpose.COPY
+    what = "somebody is copying into" if copying else "a collection is running on"
+    text = f"{what} the vault {claims.store.description}, or was killed"
+    if claims.is_ahead(other):
+        return VaultBusyError(
+            f"{text}, on a host whose clock is ahead of this one's. If nobody is, delete the "
+            f"object {claim_name(other.id)}; a running server does in an hour or two"
+        )
+    minutes = counted(claims.expires_ms(other.purpose) // 60000, "minute")
+    return VaultBusyError(f"{text} less than {minutes} ago: try again later")
+
+
+def _other(claims: Claims, own: str) -> ClaimRecord | None:
+    """Somebody else's claim that stands in the way."""
     for claim_id in claims.ids(besides=own):
         with suppress(ObjectNotFoundError):
             found = claims.read(claim_id)
             if found.purpose in (Purpose.COLLECT, Purpose.COPY) and not claims.is_dead(found):
-                return found.purpose
-    return ""
+                return found
+    return None
