@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 import threading
@@ -138,3 +139,15 @@ def test_a_service_that_fails_now_and_then() -> None:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def test_a_temporary_file_that_cannot_be_read_fails_the_upload_alone(running: Service) -> None:
+    store = running.store()
+    upload = store.upload()
+    upload.write(bytes(9 * 1024 * 1024))
+    # A read error of its disk ends a process that has mapped it, as the end of the file does.
+    assert upload._file is not None
+    os.truncate(upload._file.fileno(), 1024 * 1024)
+    with pytest.raises(StoreError, match="lost a part"):
+        upload.commit("segments/a")
+    assert list(store.names("")) == []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
+import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -31,7 +33,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 _IN_MEMORY = 8 * 1024 * 1024
-"""What is larger waits in an unnamed temporary file, and is sent out of it without a copy."""
+"""What is larger waits in an unnamed temporary file until it is sent."""
 
 
 class S3Store:
@@ -271,14 +273,22 @@ class S3Upload:
 
 
 def _content(file: IO[bytes]) -> Buffer:
-    """What was written; of a large file the kernel keeps in memory only what there is room for."""
+    """What was written, in memory for as long as it is being sent. Raises OSError."""
     size = file.tell()
     if size <= _IN_MEMORY:
         file.seek(0)
         return file.read()
     file.flush()
-    # It is unmapped with the last reference: a request that failed may hold one a little longer.
-    return memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ))
+    # Not the file itself is mapped: where its disk cannot be read, the kernel would end the server.
+    content = memoryview(mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+    done = 0
+    while done < size:
+        read = os.preadv(file.fileno(), [content[done:]], done)
+        if not read:
+            raise OSError(errno.EIO, f"{tempfile.gettempdir()} has lost a part of what it held")
+        done += read
+    # It is given back with the last reference: a request that failed may hold one a little longer.
+    return content
 
 
 def _first_line(error: BaseException) -> str:
