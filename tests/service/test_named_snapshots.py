@@ -149,9 +149,23 @@ def test_a_disk_of_another_shuts_the_instances_automatic_ones(world: World) -> N
 
 
 def test_the_operations_of_lightsail_take_no_such_names(world: World) -> None:
-    for operation in ("GetDiskSnapshot", "DeleteDiskSnapshot"):
-        with pytest.raises(InvalidInputException, match="not a valid resource name"):
-            world.call(operation, diskSnapshotName="data@latest")
+    place = {"availabilityZone": "us-east-2a"}
+    size = {**place, "diskName": "again", "sizeInGb": 8}
+    for operation, when, given in (
+        ("DeleteDiskSnapshot", "latest", {"diskSnapshotName": "data@latest"}),
+        ("CreateDiskFromSnapshot", "latest", {"diskSnapshotName": "data@latest", **size}),
+        ("CreateDiskFromSnapshot", "date", {"diskSnapshotName": "data@2026-11-24", **size}),
+        ("ExportSnapshot", "latest", {"sourceSnapshotName": "data@latest"}),
+    ):
+        with pytest.raises(
+            InvalidInputException, match="names an automatic snapshot only"
+        ) as found:
+            world.call(operation, **given)
+        wanted = "--use-latest-restorable" if when == "latest" else "--restore-date"
+        assert "--source-disk-name" in str(found.value)
+        assert wanted in str(found.value)
+    with pytest.raises(InvalidInputException, match="is not a valid resource name"):
+        world.call("DeleteDiskSnapshot", diskSnapshotName="data@noon")
 
 
 def test_it_is_the_disk_of_the_name_now(world: World) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from mooring.catalog.database import Transaction
 from mooring.catalog.tables.rows import ResourceRows, Value
+from mooring.model.automatic.moment import LATEST, AutoName, read_auto_name
 from mooring.model.errors import InvalidInputException, NotFoundException
-from mooring.model.names import check_name
+from mooring.model.names import check_name, is_name
 from mooring.model.operation import ResourceType
 from mooring.model.resources.disk import Disk
 from mooring.model.resources.instance import Instance
@@ -48,7 +49,7 @@ def find_static_ip(transaction: Transaction, region: str, name: str) -> StaticIp
 
 def find_of_either_kind(transaction: Transaction, region: str, name: str) -> Snapshot:
     """The snapshot of a disk, or of an instance, with that name. Raises as `find_disk`."""
-    found = transaction.names.find(region, check_name(name))
+    found = transaction.names.find(region, _check(name))
     snapshot = None if found is None else transaction.snapshot(found[1])
     if snapshot is None:
         raise NotFoundException(f"The snapshot does not exist: {name}")
@@ -75,10 +76,30 @@ def find_resource(
 
 
 def _named(rows: ResourceRows[Value], region: str, name: str) -> Value:
-    found = rows.by_name(region, check_name(name))
+    found = rows.by_name(region, _check(name))
     if found is None:
         raise NotFoundException(f"The {rows.kind} does not exist: {name}")
     return found
+
+
+def _check(name: str) -> str:
+    """The name; InvalidInputException says what names automatic snapshots instead."""
+    if not is_name(name) and (chosen := _automatic(name)) is not None:
+        latest = chosen.when == LATEST
+        choice = "--use-latest-restorable-auto-snapshot" if latest else "--restore-date DATE"
+        raise InvalidInputException(
+            f"{name} names an automatic snapshot only for Mooring's own commands. To start from it "
+            f"or copy it, name {chosen.of} with --source-disk-name, --source-instance-name or "
+            f"--source-resource-name, and give {choice}; delete-auto-snapshot deletes it."
+        )
+    return check_name(name)
+
+
+def _automatic(name: str) -> AutoName | None:
+    try:
+        return read_auto_name(name)
+    except InvalidInputException:
+        return None
 
 
 def _by_id(transaction: Transaction, kind: ResourceType, resource_id: str) -> Resource | None:
