@@ -439,7 +439,7 @@ def test_a_server_killed_between_the_last_copy_and_the_change(
             second = harness.client(other, made)
             disk = harness.qemu._registry.disk(made.disk_id)
             for layer in disk.layers.shared():
-                forking._copy(disk, layer, lambda *_: None)
+                forking._copy(disk.layers, layer, lambda *_: None)
             harness.restart()
 
             harness.engine.adopt({instance: [export], other: [made]})

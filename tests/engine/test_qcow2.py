@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from mooring.engine.lineage import ZERO_ORIGIN
 from mooring.engine.qemu import qcow2
-from mooring.engine.qemu.frozen import QemuFrozenImage
 from mooring.engine.qemu.layers import DiskLayers
+from mooring.engine.qemu.reading.frozen import QemuFrozenImage
 from mooring.model.errors import EngineError, LayerDamagedError
 from mooring.model.extents import BLOCK_SIZE, GIB, Extent
 from tests.engine.harness import MIB, check_extents, content, new_id

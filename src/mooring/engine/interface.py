@@ -102,6 +102,17 @@ class Filling:
     forked: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What is left of what a disk held before it was reverted, last at `point`.
+
+    `points` are those of then that may still be needed, oldest first. They are nowhere else.
+    """
+
+    point: str
+    points: Sequence[str]
+
+
 class FrozenImage(Image, Protocol):
     """A frozen point, open for reading. Stays readable until closed."""
 
@@ -158,13 +169,20 @@ class Engine(Protocol):
         ...
 
     def fill(
-        self, disk_id: str, source: Image, progress: Callable[[Filling], None] = lambda told: None
+        self,
+        disk_id: str,
+        source: Image,
+        progress: Callable[[Filling], None] = lambda told: None,
+        *,
+        snapshot_id: str | None = None,
     ) -> None:
         """Bring what the source holds into the disk, so that it stands by itself.
 
-        When it returns, the source given to `begin_clone` is not needed any more, by a frozen
-        point either. The disk is used as always meanwhile. `progress` may raise to give up;
-        called again, it continues where it was. A disk that is full already: nothing to do.
+        When it returns, the source given to `begin_clone` or `revert` is not needed any more, by
+        a frozen point either, except by those of before a revert. The disk is used as always
+        meanwhile. `progress` may raise to give up; called again, it continues where it was. A
+        disk that is full already: nothing to do. `snapshot_id` is that of the source: EngineError
+        is raised if the disk is to be filled from another one, because it was reverted.
         """
         ...
 
@@ -199,6 +217,24 @@ class Engine(Protocol):
         again, as they do by themselves; no request is lost. Raises EngineError, also for a
         smaller size, DiskFullError, DiskTooLargeError; then the disk has its former size.
         """
+        ...
+
+    def revert(
+        self, disk_id: str, source: Source, point_id: str, *, size: int, keep: bool = True
+    ) -> None:
+        """Let the disk hold what the source holds, and zeros after that, at once.
+
+        It is like a disk made by `begin_clone` from then on, but attached as before. It gets
+        `size` bytes, or keeps its own if that is larger. What it held is the frozen point
+        `point_id`, unless `keep` is false; all points that are not released stay readable, and
+        other snapshots are no longer counted from them. Raises DiskBusyError if a client is
+        connected, EngineError, DiskFullError; then the disk holds what it held. If it was
+        reverted last with this very `point_id`: nothing to do.
+        """
+        ...
+
+    def past(self, disk_id: str) -> Past | None:
+        """What is left of before the disk's reverts; None if it was never reverted."""
         ...
 
     def delete(self, disk_id: str) -> None:

@@ -16,6 +16,7 @@ from mooring.engine.interface import (
     Freeze,
     FrozenImage,
     MayShare,
+    Past,
     Source,
     never_shared,
 )
@@ -117,16 +118,28 @@ class MemoryEngine:
                 disk.source = LazySource(source.open())
 
     def fill(
-        self, disk_id: str, source: Image, progress: Callable[[Filling], None] = lambda told: None
+        self,
+        disk_id: str,
+        source: Image,
+        progress: Callable[[Filling], None] = lambda told: None,
+        *,
+        snapshot_id: str | None = None,
     ) -> None:
         with self._lock:
-            lazy = self._disk(disk_id).source
-        if lazy is None:
-            return
+            disk = self._disk(disk_id)
+            lazy = disk.source
+            if lazy is None:
+                return
+            if snapshot_id not in (None, disk.points()[0]):
+                raise EngineError(
+                    f"disk {disk_id} is not made from the snapshot {snapshot_id} any more"
+                )
         for extent in source.extents():
             for offset in range(max(extent.offset, lazy.filled), extent.end, BLOCK_SIZE):
                 block = None if extent.zero else bytes(source.read(offset, BLOCK_SIZE))
                 with self._lock:
+                    if self._disk(disk_id).source is not lazy:
+                        raise EngineError(f"disk {disk_id} was reverted while it was being filled")
                     self._disk(disk_id).base[offset // BLOCK_SIZE] = block
                     lazy.filled = offset + BLOCK_SIZE
                 progress(Filling(lazy.filled, source.size))
@@ -167,6 +180,25 @@ class MemoryEngine:
                 disk.put_on_top(GROWN, size)
                 disk.merge()
             self._clients.pop(disk_id, None)
+
+    def revert(
+        self, disk_id: str, source: Source, point_id: str, *, size: int, keep: bool = True
+    ) -> None:
+        with self._lock:
+            disk = self._disk(disk_id)
+            if disk.reverted_at == point_id:
+                return
+            if source.size > max(size, disk.size):
+                raise EngineError(f"disk {disk_id} cannot hold {source.size} bytes")
+            if self._clients.get(disk_id):
+                raise DiskBusyError(f"a client is connected to disk {disk_id}")
+            disk.revert(source, point_id, size=max(size, disk.size), keep=keep)
+
+    def past(self, disk_id: str) -> Past | None:
+        with self._lock:
+            disk = self._disk(disk_id)
+            at = disk.reverted_at
+            return None if at is None else Past(at, disk.past_points())
 
     def delete(self, disk_id: str) -> None:
         with self._lock:
@@ -261,16 +293,18 @@ class MemoryEngine:
 
     def points(self, disk_id: str) -> Sequence[str]:
         with self._lock:
-            no_snapshot = (ZERO_ORIGIN, GROWN)
-            return [one for one in self._disk(disk_id).points() if one not in no_snapshot]
+            disk = self._disk(disk_id)
+            known = dict.fromkeys([*disk.past_points(), *disk.points()])
+            return [one for one in known if one not in (ZERO_ORIGIN, GROWN)]
 
     def open_point(self, disk_id: str, point_id: str) -> FrozenImage:
         with self._lock:
             disk = self._disk(disk_id)
-            if point_id not in disk.points()[1:] or point_id == GROWN:
-                raise PointNotFoundError(f"disk {disk_id} has no frozen point {point_id}")
-            disk.pinned[point_id] += 1
-            return disk.open_point(point_id, lambda: self._unpin(disk, point_id))
+            for one in (disk, *reversed(disk.past)):
+                if point_id in one.points()[1:] and point_id != GROWN:
+                    disk.pinned[point_id] += 1
+                    return one.open_point(point_id, lambda: self._unpin(disk, point_id))
+            raise PointNotFoundError(f"disk {disk_id} has no frozen point {point_id}")
 
     def release(self, disk_id: str, point_id: str, *, stored: bool) -> None:
         with self._lock:
@@ -278,6 +312,8 @@ class MemoryEngine:
             if disk is None:
                 return
             disk.released[point_id] = stored or disk.released.get(point_id, False)
+            for past in disk.past:
+                past.released[point_id] = stored
             disk.merge()
 
     def settle(self, timeout: float = 30.0) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from mooring.engine.interface import Source
 from mooring.engine.lineage import GROWN, next_merge
 from mooring.model.errors import LineageLostError, PointNotFoundError
 from mooring.model.extents import BLOCK_SIZE, Extent, Image, joined
@@ -59,6 +60,9 @@ class MemoryDisk:
     description: bytes | None = None
     source: LazySource | None = None
     """What stands below the base until it is filled."""
+    past: list[MemoryDisk] = field(default_factory=list)
+    """What it held before reverts, as long as snapshots need that, oldest first."""
+    reverted_at: str | None = None
 
     @property
     def size(self) -> int:
@@ -85,6 +89,7 @@ class MemoryDisk:
             if due.bottom >= 0:
                 self.overlays[due.bottom].size = self.overlays[due.top].size
             del self.overlays[due.bottom + 1 : due.top + 1]
+        self.past = [one for one in self.past if one.is_needed(+self.pinned)]
         known = self.points()
         self.released = {point: stored for point, stored in self.released.items() if point in known}
 
@@ -122,6 +127,29 @@ class MemoryDisk:
             made.source.filled = self.source.filled
         made.released = dict.fromkeys(made.points(), False)
         return made
+
+    def revert(self, source: Source, point: str, *, size: int, keep: bool) -> None:
+        """Hold what the source holds; what it held is kept as the point, if that is wished."""
+        before = MemoryDisk(self.base, self.overlays, self.released, source=self.source)
+        if keep:
+            before.put_on_top(point)
+        self.past.append(before)
+        self.base, self.overlays = {}, [Overlay(source.snapshot_id, size)]
+        self.released, self.reverted_at = {}, point
+        self.source = LazySource(source.open())
+        self.merge()
+
+    def is_needed(self, pinned: Container[str]) -> bool:
+        """Whether a point of the past may still be opened, or is open: it is among `pinned`."""
+        return any(one in pinned or one not in self.released for one in self.own_points())
+
+    def own_points(self) -> list[str]:
+        """The points that can be opened, oldest first."""
+        return [point for point in self.points()[1:] if point != GROWN]
+
+    def past_points(self) -> list[str]:
+        """The points that can be opened, of before reverts."""
+        return [point for before in self.past for point in before.own_points()]
 
     def points(self) -> list[str]:
         """The point right below each overlay, the origin first."""

@@ -9,7 +9,9 @@ from itertools import pairwise
 
 from mooring.engine.lineage import BASE, GROWN, next_merge
 from mooring.engine.qemu.daemon.daemon import Daemon
-from mooring.engine.qemu.layers import DiskLayers, Layer
+from mooring.engine.qemu.layers import DiskLayers, Layer, points
+from mooring.engine.qemu.past import PastLayers
+from mooring.model.errors import PointNotFoundError
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class LiveDisk:
     """One disk. `lock` is held to change its layers or anything here, never for long."""
 
     layers: DiskLayers
+    past: list[PastLayers] = field(default_factory=list)
+    """What the disk held before reverts and snapshots may still need, oldest first."""
     lock: threading.RLock = field(default_factory=threading.RLock)
     instance_id: str | None = None
     released: dict[str, bool] = field(default_factory=dict)
@@ -54,19 +58,52 @@ class LiveDisk:
     merge: RunningMerge | None = None
     merge_problem: str = ""
 
+    def below(self, point: str) -> list[Layer]:
+        """The layers that hold what the disk held at a frozen point, lowest first.
+
+        Raises PointNotFoundError, LayerDamagedError.
+        """
+        for layers in (self.layers, *(past.layers for past in reversed(self.past))):
+            if layers is not self.layers and point not in points(layers.overlays()[1:]):
+                continue
+            chain = layers.check()
+            places = [place for place, layer in enumerate(chain) if layer.point == point]
+            if places and places[-1] >= 2 and point != GROWN:
+                return chain[: places[-1]]
+        raise PointNotFoundError(f"disk {self.layers.disk_id} has no frozen point {point}")
+
+    def drop_past(self) -> list[str]:
+        """Remove what the disk held before reverts and nobody needs any more.
+
+        Returns the disks that had the same layers, and may merge them now. Raises EngineError.
+        """
+        freed = []
+        for past in list(self.past):
+            with self.lock:
+                if past.needed(+self.pinned):
+                    continue
+            forked = past.layers.forked_from()
+            past.remove()
+            if forked is not None:
+                freed.append(forked)
+            with self.lock:
+                if past in self.past:
+                    self.past.remove(past)
+        return freed
+
     def due_merge(self) -> LayerMerge | None:
         """The merge to do next; forgets released points that are gone."""
         base, *overlays = self.layers.check()
-        points = [layer.point for layer in overlays]
-        self.released = {p: stored for p, stored in self.released.items() if p in points}
-        self.failed.intersection_update(points)
+        below = [layer.point for layer in overlays]
+        self.released = {p: stored for p, stored in self.released.items() if p in below}
+        self.failed.intersection_update(below)
         highest = self.layers.fixed()
         ready = base.source is None and not self.switch_due and highest < 0
         fixed = sum(layer.number <= highest for layer in overlays)
         released = self.released | {GROWN: False}
         pairs = enumerate(pairwise(overlays), start=1)
         stuck = {place for place, (lower, upper) in pairs if not _can_hold(lower, upper)}
-        due = next_merge(points, released, +self.pinned, base_ready=ready, fixed=fixed, stuck=stuck)
+        due = next_merge(below, released, +self.pinned, base_ready=ready, fixed=fixed, stuck=stuck)
         if due is None:
             return None
         bottom = base if due.bottom == BASE else overlays[due.bottom]

@@ -17,11 +17,12 @@ from mooring.engine.interface import (
     Freeze,
     FrozenImage,
     MayShare,
+    Past,
     Source,
     never_shared,
 )
-from mooring.engine.lineage import GROWN, ZERO_ORIGIN
-from mooring.engine.qemu import descriptions, filling, forking
+from mooring.engine.lineage import ZERO_ORIGIN
+from mooring.engine.qemu import descriptions, filling, forking, reverting
 from mooring.engine.qemu.adoption import adopt_all
 from mooring.engine.qemu.daemon import process
 from mooring.engine.qemu.daemon.qmp import QmpSilenceError
@@ -30,11 +31,11 @@ from mooring.engine.qemu.disk import LiveDisk
 from mooring.engine.qemu.fill import fill
 from mooring.engine.qemu.folder_lock import only_one
 from mooring.engine.qemu.freezing import freeze
-from mooring.engine.qemu.frozen import QemuFrozenImage
 from mooring.engine.qemu.growing import grow
 from mooring.engine.qemu.instances import Watcher
 from mooring.engine.qemu.layers import check_id, io_errors, points
 from mooring.engine.qemu.merging import FOLDER_PREFIX, Merger
+from mooring.engine.qemu.reading.frozen import QemuFrozenImage
 from mooring.engine.qemu.registry import Registry
 from mooring.engine.qemu.users.guard import Guard
 from mooring.model.clock import Clock
@@ -42,11 +43,11 @@ from mooring.model.errors import (
     EngineError,
     LayerDamagedError,
     MooringError,
-    PointNotFoundError,
 )
 from mooring.model.extents import BLOCK_SIZE, Image
 
 _UUID_LENGTH = 36
+_STAGING = (forking.STAGING, reverting.STAGING)
 
 
 class QemuEngine:
@@ -77,7 +78,7 @@ class QemuEngine:
             self._settings = fitting(settings or DaemonSettings(), self._root)
             self._trash = self._root / "trash"
             # Not the folder itself: on a full file system it could not be made again.
-            for folder in (self._trash, self._root / forking.STAGING):
+            for folder in (self._trash, *(self._root / name for name in _STAGING)):
                 for doomed in folder.glob("*"):
                     shutil.rmtree(doomed, ignore_errors=True)
             disks_folder = self._root / "disks"
@@ -138,9 +139,15 @@ class QemuEngine:
                 filling.begin(disk, size, source)
 
     def fill(
-        self, disk_id: str, source: Image, progress: Callable[[Filling], None] = lambda told: None
+        self,
+        disk_id: str,
+        source: Image,
+        progress: Callable[[Filling], None] = lambda told: None,
+        *,
+        snapshot_id: str | None = None,
     ) -> None:
-        filling.fill_base(self._registry, self._merger, disk_id, source, progress)
+        disk = self._registry.existing(disk_id)
+        filling.fill_base(self._registry, self._merger, disk, source, snapshot_id, progress)
 
     def filling(self, disk_id: str) -> Filling | None:
         disk = self._registry.disk(disk_id)
@@ -168,6 +175,37 @@ class QemuEngine:
             self._watcher.wake()
             self._merger.wake(disk_id)
 
+    def revert(
+        self, disk_id: str, source: Source, point_id: str, *, size: int, keep: bool = True
+    ) -> None:
+        check_id(point_id)
+        _check_size(disk_id, size)
+        _check_fits(disk_id, size, source.size)
+        disk = self._registry.existing(disk_id)
+        place = filling.place_of(source)
+        try:
+            with disk.lock:
+                reverting.revert(
+                    self._registry,
+                    self._merger,
+                    disk,
+                    source,
+                    place,
+                    point_id,
+                    size=size,
+                    keep=keep,
+                )
+        finally:
+            self._watcher.wake()
+            self._merger.wake(disk_id)
+
+    def past(self, disk_id: str) -> Past | None:
+        disk = self._registry.existing(disk_id)
+        with disk.lock:
+            point = disk.layers.reverted_at
+            left = [one for past in disk.past for one in past.points()]
+            return None if point is None else Past(point, left)
+
     def delete(self, disk_id: str) -> None:
         disk = self._registry.disk(disk_id)
         forked = disk.layers.forked_from()
@@ -179,6 +217,7 @@ class QemuEngine:
             self._merger.stop_offline(disk)
             disk.layers.check_unused()
             disk.layers.remove_all(self._trash)
+            disk.past.clear()
         if forked is not None:
             self._merger.wake(forked)
 
@@ -278,18 +317,15 @@ class QemuEngine:
 
     def points(self, disk_id: str) -> Sequence[str]:
         disk = self._registry.existing(disk_id)
-        return points(disk.layers.overlays())
+        with disk.lock:
+            past = [one for before in disk.past for one in before.points()]
+            return list(dict.fromkeys([*past, *points(disk.layers.overlays())]))
 
     def open_point(self, disk_id: str, point_id: str) -> FrozenImage:
         disk = self._registry.existing(disk_id)
         with disk.lock:
-            layers = disk.layers.check()
-            places = [n for n, layer in enumerate(layers) if layer.point == point_id]
-            if not places or places[-1] < 2 or point_id == GROWN:
-                raise PointNotFoundError(f"disk {disk_id} has no frozen point {point_id}")
-            image = QemuFrozenImage(
-                layers[: places[-1]], point_id, lambda: self._unpin(disk, point_id)
-            )
+            layers = disk.below(point_id)
+            image = QemuFrozenImage(layers, point_id, lambda: self._unpin(disk, point_id))
             disk.pinned[point_id] += 1
             return image
 
@@ -297,9 +333,12 @@ class QemuEngine:
         check_id(point_id)
         disk = self._registry.disk(disk_id)
         with disk.lock:
-            if point_id not in points(disk.layers.overlays()):
+            if point_id in points(disk.layers.overlays()):
+                disk.released[point_id] = stored or disk.released.get(point_id, False)
+            elif not disk.past:
                 return
-            disk.released[point_id] = stored or disk.released.get(point_id, False)
+            for past in disk.past:
+                past.released.add(point_id)
         self._merger.wake(disk_id)
 
     def settle(self, timeout: float = 30.0) -> bool:

@@ -16,7 +16,7 @@ from mooring.engine.interface import Filling, Source
 from mooring.engine.qemu.base_source import BaseSource, read_reached, write_reached, write_source
 from mooring.engine.qemu.disk import LiveDisk
 from mooring.engine.qemu.fill import fill
-from mooring.engine.qemu.layers import FILLING_NAME, io_errors
+from mooring.engine.qemu.layers import FILLING_NAME, DiskLayers, io_errors
 from mooring.engine.qemu.merging import Merger
 from mooring.engine.qemu.registry import Registry
 from mooring.host.pace import Pace
@@ -30,7 +30,7 @@ from mooring.nbd.uri import parse_uri
 def begin(disk: LiveDisk, size: int, source: Source) -> None:
     """Make the layers of a disk that reads from `source`. The caller holds the disk's lock."""
     try:
-        disk.layers.begin_lazy_base(size, _place(source))
+        disk.layers.begin_lazy_base(size, place_of(source))
         disk.layers.add_overlay(source.snapshot_id)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -39,14 +39,26 @@ def begin(disk: LiveDisk, size: int, source: Source) -> None:
 
 
 def renew(disk: LiveDisk, source: Source) -> None:
-    """Read from another place than before, if the disk is not filled and not served yet."""
-    known, place = disk.layers.base.source, _place(source)
-    if known is not None and known != place:
-        with io_errors(disk.layers.disk_id):
-            write_source(disk.layers.folder, place)
+    """Read from another place than before what is not filled and not served yet.
+
+    Of a disk that was reverted the past may be made from one snapshot, the present from another.
+    """
+    place = place_of(source)
+    for layers in (disk.layers, *(past.layers for past in disk.past)):
+        known = layers.base.source
+        if known not in (None, place) and origin(layers) == source.snapshot_id:
+            with io_errors(layers.disk_id):
+                write_source(layers.folder, place)
 
 
-def _place(source: Source) -> BaseSource:
+def origin(layers: DiskLayers) -> str | None:
+    """The snapshot that the layers of a disk that is not filled are made from."""
+    overlays = layers.overlays()
+    return overlays[0].point if overlays else None
+
+
+def place_of(source: Source) -> BaseSource:
+    """Where the layers of a disk read the source. Raises EngineError."""
     place = parse_uri(source.uri)
     if place.socket is None:
         raise EngineError(f"{source.uri} is not on a Unix socket, so disks cannot be based on it")
@@ -65,14 +77,18 @@ def status(disk: LiveDisk) -> Filling | None:
 def fill_base(
     registry: Registry,
     merger: Merger,
-    disk_id: str,
+    disk: LiveDisk,
     image: Image,
+    snapshot: str | None,
     progress: Callable[[Filling], None],
 ) -> None:
     """Fill the base and have the daemon use it. Raises EngineError, DiskFullError."""
-    disk = registry.existing(disk_id)
-    if disk.layers.base.source is not None:
-        _copy(registry, disk, image, progress)
+    # A revert gives the disk others: these stay where they are.
+    layers, disk_id = disk.layers, disk.layers.disk_id
+    if layers.base.source is not None:
+        if snapshot not in (None, origin(layers)):
+            raise EngineError(f"disk {disk_id} is not made from the snapshot {snapshot} any more")
+        _copy(registry, disk, layers, image, progress)
     with disk.lock:
         disk.switch_due = True
     merger.wake(disk_id)
@@ -84,20 +100,25 @@ def fill_base(
 
 
 def _copy(
-    registry: Registry, disk: LiveDisk, image: Image, progress: Callable[[Filling], None]
+    registry: Registry,
+    disk: LiveDisk,
+    layers: DiskLayers,
+    image: Image,
+    progress: Callable[[Filling], None],
 ) -> None:
-    layers = disk.layers
     pace = Pace(registry.clock, registry.settings.fill_bytes_per_second)
-    start = disk.filled = read_reached(layers.folder)
+    start = read_reached(layers.folder)
     paid = 0
 
     def reached(position: int, durable: bool) -> None:
-        disk.filled = position
+        disk.filled = position if disk.layers is layers else 0
         if durable and layers.folder.exists():
             write_reached(layers.folder, position)
 
     def tell(done: int) -> None:
         nonlocal paid
+        if disk.layers is not layers:
+            raise EngineError(f"disk {layers.disk_id} was reverted while it was being filled")
         check_room(layers.folder, DISKS, registry.settings.margin_bytes // 2)
         progress(Filling(disk.filled, image.size))
         pace.spend(done - paid)
@@ -110,10 +131,13 @@ def _copy(
             os.fdatasync(fd)
         with disk.lock:
             if not _is(fd, disk):
-                raise EngineError(f"disk {layers.disk_id} was deleted while it was being filled")
+                raise EngineError(
+                    f"disk {layers.disk_id} was deleted or reverted while it was being filled"
+                )
             layers.finish_base()
     finally:
-        disk.filled = 0
+        if disk.layers is layers:
+            disk.filled = 0
         os.close(fd)
 
 

@@ -179,21 +179,25 @@ def stand_alone(
 ) -> None:
     """Copy what the disk shares, and let it do without. Raises EngineError, DiskFullError."""
     disk = registry.existing(disk_id)
-    if not disk.layers.shared_folder.exists():
+    # A revert gives the disk others: these stay where they are.
+    layers = disk.layers
+    if not layers.shared_folder.exists():
         return
     pace = Pace(registry.clock, registry.settings.fill_bytes_per_second)
-    for layer in disk.layers.shared():
+    for layer in layers.shared():
 
         def tell(done: int, piece: int) -> None:
+            if disk.layers is not layers:
+                raise EngineError(f"disk {disk_id} was reverted while its layers were copied")
             disk.filled = done
-            check_room(disk.layers.folder, DISKS, registry.settings.margin_bytes // 2)
+            check_room(layers.folder, DISKS, registry.settings.margin_bytes // 2)
             now = status(disk)
             if now is not None:
                 progress(now)
             pace.spend(piece)
 
         try:
-            _copy(disk, layer, tell)
+            _copy(layers, layer, tell)
         finally:
             disk.filled = 0
     forked = disk.layers.forked_from()
@@ -209,9 +213,8 @@ def stand_alone(
         merger.wake(forked)
 
 
-def _copy(disk: LiveDisk, layer: Layer, tell: Callable[[int, int], None]) -> None:
+def _copy(layers: DiskLayers, layer: Layer, tell: Callable[[int, int], None]) -> None:
     """Copy one layer; it gets its name when it is whole and durable."""
-    layers = disk.layers
     target = layers.own_path(layer)
     with io_errors(layers.disk_id), layer.path.open("rb") as source, appearing(target) as file:
         _copy_data(source.fileno(), file.fileno(), tell)

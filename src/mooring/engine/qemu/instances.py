@@ -6,7 +6,7 @@ import contextlib
 import os
 import select
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -134,6 +134,32 @@ class Instance:
                 except BaseException as error:
                     self.problems[disk_id] = str(error)
                     raise
+
+    @contextlib.contextmanager
+    def closed(self, disk_id: str) -> Iterator[None]:
+        """Let the block change a disk's layers, which nobody has open meanwhile.
+
+        It is served again afterwards, or brought back. Raises DiskBusyError if a client is
+        connected, EngineError; then the block is not entered.
+        """
+        with self._lock:
+            export, daemon = self.exports[disk_id], self.daemon()
+            # Whoever comes meanwhile would give up if the export was not there.
+            process.withdraw(self.folder)
+            try:
+                daemon.exports.remove(export, force=False)
+                try:
+                    end_merge(daemon, disk_id, self._clock, self._settings.answer_seconds)
+                    daemon.layers.drop(disk_id)
+                    yield
+                finally:
+                    try:
+                        self._open(daemon, export)
+                        self.problems.pop(disk_id, None)
+                    except (MooringError, OSError) as error:
+                        self._is_not_served(export, error)
+            finally:
+                process.restore(self.folder)
 
     def bring_back(self) -> float | None:
         """Bring back the daemon if it died, and disks that it could not open.

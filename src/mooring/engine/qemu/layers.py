@@ -35,6 +35,7 @@ FORKED_NAME = "forked"
 BASE_NUMBER = 0
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_REVERTED = re.compile(r"reverted-(\d{6,})-([0-9a-f-]{36})")
 _OVERLAY = re.compile(r"(\d{6,})-([0-9a-f-]{36})\.qcow2")
 _QEMU_LOCK_BYTES = (100, 200)
 
@@ -60,12 +61,24 @@ class Layer:
 
 
 class DiskLayers:
-    """The folder of one disk. Callers see to it that only one changes it at a time."""
+    """The layers of one disk. Callers see to it that only one changes them at a time.
 
-    def __init__(self, disks: Path, disk_id: str) -> None:
+    `home` is the disk's folder, and `folder` where these layers are: there, or, since the disk
+    was reverted, in a folder below.
+    """
+
+    def __init__(self, disks: Path, disk_id: str, folder: Path | None = None) -> None:
+        """Without `folder` those that the disk has now."""
         check_id(disk_id)
         self.disk_id = disk_id
-        self.folder = disks / disk_id
+        self.home = disks / disk_id
+        self.folder = layer_folders(self.home)[-1] if folder is None else folder
+
+    @property
+    def reverted_at(self) -> str | None:
+        """The point that the last revert left behind; None if there was none."""
+        match = _REVERTED.fullmatch(self.folder.name)
+        return match[2] if match else None
 
     @property
     def base(self) -> Layer:
@@ -194,15 +207,15 @@ class DiskLayers:
             probe.unlink()
             file.truncate(size)
 
-    def add_overlay(self, point_id: str, size: int | None = None) -> Layer:
+    def add_overlay(self, point_id: str, size: int | None = None, *, first: int = 1) -> Layer:
         """Put an empty overlay on top, durably, named after the point now below it.
 
-        With `size` the disk is larger from then on.
+        With `size` the disk is larger from then on. `first` is the number that the first one has.
         """
         check_id(point_id)
         overlays = self.overlays()
         below = overlays[-1] if overlays else self.base
-        number = below.number + 1
+        number = below.number + 1 if overlays else first
         path = self.folder / f"{number:06d}-{point_id}.qcow2"
         with io_errors(self.disk_id), appearing(path) as file:
             known = self.size()
@@ -271,7 +284,7 @@ class DiskLayers:
             shutil.rmtree(doomed, ignore_errors=True)
             try:
                 trash.mkdir(mode=0o700, exist_ok=True)
-                self.folder.rename(doomed)
+                self.home.rename(doomed)
             except FileNotFoundError:
                 return
             except OSError as error:
@@ -279,15 +292,15 @@ class DiskLayers:
                     raise
                 self._remove_in_place()
                 return
-            sync(self.folder.parent)
+            sync(self.home.parent)
             shutil.rmtree(doomed)
 
     def _remove_in_place(self) -> None:
         """Remove the disk where there is no room for a name elsewhere: what says it is, first."""
         for layer in reversed(self.overlays()):
             layer.path.unlink(missing_ok=True)
-        shutil.rmtree(self.folder)
-        sync(self.folder.parent)
+        shutil.rmtree(self.home)
+        sync(self.home.parent)
 
     def check(self) -> list[Layer]:
         """Return base and overlays if they fit together, without what merges have left over.
@@ -363,6 +376,17 @@ def _files(folder: Path) -> list[Path]:
         return list(folder.iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def layer_folders(home: Path) -> list[Path]:
+    """Where a disk has layers: its own folder, then one for each revert; the last one counts."""
+    reverted = [path for path in _files(home) if _REVERTED.fullmatch(path.name)]
+    return [home, *sorted(reverted, key=lambda path: int(path.name.split("-")[1]))]
+
+
+def reverted_folder(home: Path, number: int, point: str) -> Path:
+    """Where the layers go whose first overlay has that number, after a revert."""
+    return home / f"reverted-{number:06d}-{point}"
 
 
 def _number(path: Path) -> int:

@@ -150,6 +150,8 @@ class Merger:
         return None
 
     def _merge_all(self, disk_id: str, disk: LiveDisk) -> None:
+        for freed in disk.drop_past():
+            self.wake(freed)
         if disk.unswept:
             self._sweep(disk_id, disk)
         while not self._closing.is_set():

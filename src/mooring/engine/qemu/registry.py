@@ -12,6 +12,7 @@ from mooring.engine.qemu.daemon.settings import DaemonSettings
 from mooring.engine.qemu.disk import LiveDisk
 from mooring.engine.qemu.instances import Instance
 from mooring.engine.qemu.layers import DiskLayers, check_id
+from mooring.engine.qemu.past import past_layers
 from mooring.model.clock import Clock
 from mooring.model.errors import EngineError
 
@@ -35,7 +36,10 @@ class Registry:
         with self._lock:
             disk = self._disks.get(disk_id)
             if disk is None:
-                disk = self._disks[disk_id] = LiveDisk(DiskLayers(self.disks_folder, disk_id))
+                layers = DiskLayers(self.disks_folder, disk_id)
+                disk = self._disks[disk_id] = LiveDisk(
+                    layers, past_layers(self.disks_folder, layers)
+                )
             return disk
 
     def existing(self, disk_id: str) -> LiveDisk:

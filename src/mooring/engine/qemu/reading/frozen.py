@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mooring.engine.qemu.layers import FILLING_NAME, Layer
 from mooring.engine.qemu.qcow2 import DATA, WINDOW, WINDOW_BLOCKS, ZERO, Overlay
-from mooring.engine.qemu.source_reader import SourceReader
+from mooring.engine.qemu.reading.source_reader import SourceReader
 from mooring.model.errors import EngineError, LayerDamagedError, LineageLostError
 from mooring.model.extents import BLOCK_SIZE, Extent, joined
 

@@ -1,0 +1,1 @@
+"""Reading frozen points: from layer files, and from what a base is filled from."""
