@@ -145,21 +145,14 @@ class Instance:
         with self._lock:
             export, daemon = self.exports[disk_id], self.daemon()
             # Whoever comes meanwhile would give up if the export was not there.
-            process.withdraw(self.folder)
-            try:
+            with self.door.closed("revert"):
                 daemon.exports.remove(export, force=False)
                 try:
                     end_merge(daemon, disk_id, self._clock, self._settings.answer_seconds)
                     daemon.layers.drop(disk_id)
                     yield
                 finally:
-                    try:
-                        self._open(daemon, export)
-                        self.problems.pop(disk_id, None)
-                    except (MooringError, OSError) as error:
-                        self._is_not_served(export, error)
-            finally:
-                process.restore(self.folder)
+                    self._reopen(daemon, export)
 
     def bring_back(self) -> float | None:
         """Bring back the daemon if it died, and disks that it could not open.
@@ -271,6 +264,13 @@ class Instance:
             except (MooringError, OSError) as error:
                 self._is_not_served(self.exports[disk_id], error)
         return _OPEN_AGAIN_SECONDS if self.problems else None
+
+    def _reopen(self, daemon: Daemon, export: Export) -> None:
+        try:
+            self._open(daemon, export)
+            self.problems.pop(export.disk_id, None)
+        except (MooringError, OSError) as error:
+            self._is_not_served(export, error)
 
     def _open(self, daemon: Daemon, export: Export) -> None:
         layers: list[Layer] = self._layers_of(export.disk_id).check()
