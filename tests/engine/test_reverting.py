@@ -106,10 +106,11 @@ def test_removal_of_the_past_that_was_cut_short_is_begun_again(qemu: QemuHarness
     source = qemu.source(BytesImage(THEN), new_id())
     qemu.engine.revert(export.disk_id, source, kept, size=SIZE)
     folder = qemu.folder(export.disk_id)
+    qemu.qemu.close()
     for overlay in folder.glob("*.qcow2"):
         overlay.unlink()
 
-    qemu.restart()
+    qemu.engine = qemu.qemu = qemu.open()
     assert list(qemu.engine.points(export.disk_id)) == [source.snapshot_id]
     qemu.engine.release(export.disk_id, source.snapshot_id, stored=True)
     assert qemu.engine.settle()

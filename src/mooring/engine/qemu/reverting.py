@@ -1,4 +1,4 @@
-"""Reverting: a disk gets the content of a snapshot at once, and keeps what it held.
+"""Reverting: a disk gets a snapshot's content at once, and keeps what it held.
 
 New layers, a base that is read from the snapshot and an overlay named after it, are put together
 elsewhere, and get their name in a folder below the disk's own: from then on they are the disk,
