@@ -11,8 +11,10 @@ import pytest
 
 from mooring.admin.main import main
 from mooring.config.settings import EngineSettings, Settings
-from mooring.model.errors import ConfigurationError
-from mooring.wiring.data_directory import make_data_directory, make_own_run_directory
+from mooring.model.errors import ConfigurationError, ServerRunningError
+from mooring.wiring.data_directory import make_data_directory, make_run_directory, run_place
+from mooring.wiring.server import build_server
+from tests.admin.servers import running, settings_at
 
 COMMANDS = ["doctor", "verify", "usage", "collect", "recover", "keys list", "env"]
 
@@ -95,7 +97,7 @@ def test_what_is_in_the_way_of_a_directory_is_named(
     with pytest.raises(ConfigurationError, match=f"data directory {words}--data"):
         make_data_directory(Path(place))
     with pytest.raises(ConfigurationError, match=f"directory of sockets {words}engine.run"):
-        make_own_run_directory(Settings(engine=EngineSettings(run=place)), Path(place))
+        make_run_directory(Settings(engine=EngineSettings(run=place)), Path("data"))
     assert not Path("nowhere").exists()
 
 
@@ -138,3 +140,33 @@ def test_an_address_space_that_is_too_small(more: int, tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert "raise its limits (ulimit -v, " in done.stderr.splitlines()[-1]
+
+
+def test_a_short_run_directory_goes_with_its_server(tmp_path: Path) -> None:
+    data = tmp_path / ("a-long-name" * 10)
+    settings = settings_at(data, data / "vault")
+    run = run_place(settings, data)
+    assert run.parent != data
+    for _ in range(2):
+        with running(settings):
+            assert run.is_dir()
+            # Another one leaves it alone.
+            with pytest.raises(ServerRunningError):
+                build_server(settings)
+            assert run.is_dir()
+        assert not run.exists()
+
+
+@pytest.mark.full
+@pytest.mark.requires("qemu-storage-daemon")
+def test_a_short_run_directory_goes_when_nothing_uses_it(tmp_path: Path) -> None:
+    data = tmp_path / ("a-long-name" * 10)
+    settings = Settings(data=str(data))
+    run = run_place(settings, data)
+    program = [sys.executable, "-m", "mooring.admin.main"]
+    for _ in range(2):
+        serve = [*program, "serve", "--background", "--port", "0", "--data", str(data)]
+        subprocess.run(serve, check=True, capture_output=True)
+        assert run.is_dir()
+        subprocess.run([*program, "stop", "--data", str(data)], check=True, capture_output=True)
+        assert not run.exists()

@@ -6,10 +6,12 @@ import errno
 import fcntl
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 from mooring.config.settings import Settings
+from mooring.engine.qemu.folder_lock import FOLDER_LOCK
 from mooring.host.mount_points import not_mounted
 from mooring.model.errors import NO_ROOM, ConfigurationError, ServerRunningError
 from mooring.model.paths import Paths, run_directory
@@ -23,10 +25,15 @@ def run_place(settings: Settings, data: Path) -> Path:
     return run_directory(data, zones, os.getuid())
 
 
-def make_run_directory(settings: Settings, data: Path) -> Path:
-    """The run directory, made for this user alone if it is not under data."""
+def make_run_directory(settings: Settings, data: Path) -> None:
+    """Make the run directory for this user alone, if it is not under data.
+
+    Raises ConfigurationError.
+    """
     run = run_place(settings, data)
-    if not settings.engine.run and run.parent != data:
+    if settings.engine.run:
+        _make(run, "directory of sockets", "as engine.run in the settings")
+    elif _is_short_place(settings, data, run):
         run.mkdir(mode=0o700, exist_ok=True)
         found = run.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
@@ -34,7 +41,27 @@ def make_run_directory(settings: Settings, data: Path) -> Path:
                 f"{run}, where the sockets of {data} would be, is somebody else's: "
                 "name a short directory of your own as engine.run in the settings"
             )
-    return run
+
+
+def leave_run_directory(settings: Settings, data: Path) -> None:
+    """Remove the one that `make_run_directory` made, unless a process still has something there.
+
+    Only for whoever holds the data directory, and has let go of its engines.
+    """
+    run = run_place(settings, data)
+    if not _is_short_place(settings, data, run):
+        return
+    with suppress(OSError):
+        for folder in run.iterdir():
+            if [one.name for one in folder.iterdir()] == [FOLDER_LOCK]:
+                (folder / FOLDER_LOCK).unlink()
+            with suppress(OSError):
+                folder.rmdir()
+        run.rmdir()
+
+
+def _is_short_place(settings: Settings, data: Path, run: Path) -> bool:
+    return not settings.engine.run and run.parent != data
 
 
 def make_data_directory(data: Path) -> None:
@@ -52,12 +79,6 @@ def away(data: Path) -> str | None:
     if (problem := not_mounted(data)) is None:
         return None
     return f"the data directory {data} is away: {problem}; or name another place with --data"
-
-
-def make_own_run_directory(settings: Settings, run: Path) -> None:
-    """Make the one that the settings name, if they do. Raises ConfigurationError."""
-    if settings.engine.run:
-        _make(run, "directory of sockets", "as engine.run in the settings")
 
 
 def _make(folder: Path, what: str, how: str) -> None:

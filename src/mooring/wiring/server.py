@@ -53,9 +53,10 @@ from mooring.vault.served.keeper import Keeper
 from mooring.wiring.catalog_copies import catalog_copies, catalog_file, open_catalog
 from mooring.wiring.data_directory import (
     hold_directory,
+    leave_run_directory,
     make_data_directory,
-    make_own_run_directory,
     make_run_directory,
+    run_place,
 )
 from mooring.wiring.file_systems import (
     AUDIT_LOG,
@@ -168,13 +169,14 @@ class Mooring:
 def build_server(settings: Settings, observer: Observer = unobserved) -> Mooring:
     """Put the server together. Raises ConfigurationError; ServerRunningError if one runs there."""
     data = settings.data_directory.absolute()
-    paths = Paths(data, make_run_directory(settings, data))
-    make_data_directory(paths.data)
-    make_own_run_directory(settings, paths.run)
+    make_data_directory(data)
+    paths = Paths(data, run_place(settings, data))
     reserve = Reserve(paths.reserve)
     reserve.make_way()
     with ExitStack() as opened:
         opened.callback(hold_directory(paths).close)
+        make_run_directory(settings, data)
+        opened.callback(leave_run_directory, settings, data)
         opened.enter_context(kept_from_cleaning(paths.run))
         return _build(settings, paths, observer, reserve, opened)
 

@@ -15,7 +15,7 @@ from mooring.vault.served.grants import Grants
 from mooring.vault.served.interface import SnapshotServer
 from mooring.vault.served.process import ServingProcess
 from mooring.vault.vault import Vault
-from mooring.wiring.data_directory import make_run_directory
+from mooring.wiring.data_directory import run_place
 from mooring.wiring.vaults import s3_options, vault_place
 
 
@@ -46,7 +46,7 @@ def snapshot_servers(
 def grants_of(settings: Settings, clock: Clock) -> dict[str, Grants]:
     """Who may read snapshots over NBD, by region, whether or not a server runs."""
     data = settings.data_directory.absolute()
-    paths = Paths(data, make_run_directory(settings, data))
+    paths = Paths(data, run_place(settings, data))
     return {name: Grants(paths.snapshots_run(name).absolute(), clock) for name in settings.regions}
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from mooring.model.errors import ConfigurationError
 
+FOLDER_LOCK = "lock"
+
 
 @contextlib.contextmanager
 def only_one(folder: Path) -> Iterator[None]:
@@ -17,7 +19,7 @@ def only_one(folder: Path) -> Iterator[None]:
     It ends with this process: daemons that were started do not inherit it.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (folder / "lock").open("a") as file:
+    with (folder / FOLDER_LOCK).open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
