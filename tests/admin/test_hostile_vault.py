@@ -91,6 +91,8 @@ def whole(part: str, **told: Any) -> dict[str, str]:
         {"disk_zone": "a\x1b"},
         {"support_code": "a\nb"},
         {"extra": {"content": "../x"}},
+        {"extra": {"instance-id": "i", "instance-name": "../x"}},
+        {"extra": {"blueprint": "linux"}, "name": "wordpress"},
         {"extra": {"auto": "add-on"}, "disk_name": CLIMBING},
         {"extra": {"instance_snapshot": "[" * 100_000}, "name": CLIMBING},
         {"extra": {"instance_snapshot": "null"}, "name": ESCAPES},

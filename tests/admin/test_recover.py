@@ -15,9 +15,12 @@ from mooring.config.settings import Region, Settings
 from mooring.engine.interface import Export
 from mooring.engine.memory import MemoryEngine
 from mooring.jobs.automatic.due import take_due
+from mooring.model.access import UNBOUND
 from mooring.model.automatic.rules import AutoSource
 from mooring.model.errors import ConfigurationError, ServerRunningError
 from mooring.model.resources.instance_snapshot import InstanceSnapshot
+from mooring.service.context import Context
+from mooring.service.own.table import own_handlers
 from tests.admin.servers import REGION, ZONE, Server, blocks, running, settings_at, store
 
 TAGS = [{"key": "team", "value": "blue"}, {"key": "alone"}]
@@ -82,6 +85,46 @@ def test_all_comes_back_and_can_be_restored(
             (disk,) = transaction.disks.all()
         engine_of(server).attach("client", Export(disk.id, disk.id))
         assert engine_of(server).read(disk.id, 0, len(blocks(0, 3))) == blocks(0, 3)
+
+
+def test_blueprints_and_snapshots_of_system_disks_come_back(
+    tmp_path: Path, vault: Path, fresh: Settings
+) -> None:
+    known = {"availabilityZone": ZONE, "bundleId": "external"}
+    with running(settings_at(tmp_path / "lost", vault)) as server:
+        server.call("CreateDisk", diskName="golden", availabilityZone=ZONE, sizeInGb=8)
+        server.settle()
+        server.call("CreateDiskSnapshot", diskName="golden", diskSnapshotName="g1")
+        server.settle()
+        asked = {"blueprintId": "debian-13", "diskSnapshotName": "g1", "platform": "windows"}
+        context = Context(REGION, "AKIATEST", "r", None, 0, UNBOUND)
+        own_handlers(server.mooring.backend)["blueprint"](context, asked)
+        server.settle()
+        server.call("CreateInstances", instanceNames=["web"], blueprintId="debian-13", **known)
+        server.settle()
+        server.call("CreateDiskSnapshot", instanceName="web", diskSnapshotName="first")
+        server.call("CreateInstanceSnapshot", instanceName="web", instanceSnapshotName="all")
+        server.settle()
+        before = snapshots(server)
+        listed = server.call("GetBlueprints")
+
+    assert recover(fresh, str(vault)) == 0
+
+    with running(fresh) as server:
+        assert snapshots(server) == before
+        assert server.call("GetBlueprints") == listed
+        server.call("CreateInstances", instanceNames=["web2"], blueprintId="debian-13", **known)
+        server.call(
+            "CreateInstancesFromSnapshot",
+            instanceNames=["web3"],
+            instanceSnapshotName="all",
+            **known,
+        )
+        server.settle()
+        for name in ("web2", "web3"):
+            found = server.call("GetInstance", instanceName=name)["instance"]
+            (disk,) = found["hardware"]["disks"]
+            assert (disk["name"], disk["isSystemDisk"]) == (f"{name}-system", True)
 
 
 def test_copies_and_automatic_snapshots_come_back(

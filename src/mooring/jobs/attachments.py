@@ -28,7 +28,12 @@ from mooring.model.errors import DiskBusyError
 from mooring.model.resources.disk import Attachment, Disk, DiskState
 from mooring.model.resources.instance import InstanceState
 from mooring.model.resources.job import Job
-from mooring.model.resources.job_arguments import DeleteInstance, OfAttachment, OfInstance
+from mooring.model.resources.job_arguments import (
+    DeleteDisk,
+    DeleteInstance,
+    OfAttachment,
+    OfInstance,
+)
 from mooring.model.resources.job_kind import JobKind
 
 DETACHED = {
@@ -143,7 +148,7 @@ def stop_failed(transaction: Transaction, job: Job) -> None:
 
 
 def delete(work: Work) -> Change:
-    """Stop serving the disks of an instance that is gone, and set them free."""
+    """Stop serving the disks of an instance that is gone; set them free, or have them deleted."""
     withdraw(work, work.given(DeleteInstance).disks)
     work.engine.stop(work.given(OfInstance).instance)
 
@@ -159,8 +164,22 @@ def delete_failed(transaction: Transaction, job: Job) -> None:
 
 
 def _free(transaction: Transaction, job: Job) -> None:
-    for disk_id in job.given(DeleteInstance).disks:
-        transaction.disks.change_if_there(disk_id, **DETACHED)
+    """Set the disks free; what was the instance's own is deleted, after its uploads."""
+    given = job.given(DeleteInstance)
+    for disk_id in given.disks:
+        if disk_id not in given.own:
+            transaction.disks.change_if_there(disk_id, **DETACHED)
+    for disk_id in given.own:
+        transaction.jobs.add(
+            Job(
+                id=disk_id,
+                key=disk_id,
+                region=job.region,
+                zone=job.zone,
+                created_ms=job.created_ms,
+                arguments=DeleteDisk(disk=disk_id),
+            )
+        )
 
 
 def serve(work: Work, disk: Disk) -> None:

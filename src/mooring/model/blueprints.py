@@ -78,8 +78,9 @@ def is_known_bundle(bundle_id: str) -> bool:
 
 
 def username(blueprint_id: str) -> str | None:
-    """Who logs in on an instance made from the blueprint; None for a machine of the user's own."""
-    if blueprint_id in ("external", HOST):
+    """Who logs in on an instance made from the blueprint; None for machines and blueprints of the
+    user's own."""
+    if blueprint_id in ("external", HOST) or not is_known_blueprint(blueprint_id):
         return None
     found = (name for family, name in _USERS.items() if blueprint_id.startswith(family))
     return next(found, "bitnami")

@@ -20,55 +20,61 @@ DIFFERENCES: dict[str, str] = {
     "AttachStaticIp": "The address is the instance's `publicIpAddress`; nothing is routed.",
     "CopySnapshot": "Only what the target region lacks of the disk is read and stored.",
     "CreateDiskFromSnapshot": "The disk is usable immediately, before all its data is copied.",
-    "CreateDiskSnapshot": "With `instanceName` it takes the disk that the instance's tag "
-    "`mooring:system-disk` names, and is refused without one. The snapshot has the tag "
+    "CreateDiskSnapshot": "With `instanceName` it takes the system disk that the instance has from "
+    "a blueprint of one's own, or the disk that its tag `mooring:system-disk` names; without "
+    "either it is refused. The snapshot has the tag "
     "`mooring:consistency` in addition to those of the request; it is ignored if a client gives "
     "it.",
-    "CreateInstanceSnapshot": "It holds only the attached disks: there is no system disk. One of "
-    "an instance without disks is available immediately. `sizeInGb` is the sum of its disks. For "
-    "its tags see CreateDiskSnapshot.",
-    "CreateInstances": "Nothing is booted: an instance is a place to attach disks to. The "
-    "blueprint `external` is Mooring's own. `userData` has no effect. `keyPairName` is stored, "
-    "and need not name an existing key pair; no default key pair is made.",
+    "CreateInstanceSnapshot": "It holds the attached disks, and a system disk only of an instance "
+    "of a blueprint of one's own. One of an instance without disks is available immediately. "
+    "`sizeInGb` is the sum of its disks. For its tags see CreateDiskSnapshot.",
+    "CreateInstances": "Nothing is booted: an instance is a place to attach disks to. It has a "
+    "system disk, `NAME-system`, if its blueprint is one's own; those of Lightsail have nothing "
+    "to make one of. The blueprint `external` is Mooring's own. `userData` has no effect. "
+    "`keyPairName` is stored, and need not name an existing key pair; no default key pair is made.",
     "CreateKeyPair": "The private key is in the reply and nowhere else: a client that lost the "
     "reply and asks again is told that the name is in use. Key pairs are lost with the catalog.",
     "CreateInstancesFromSnapshot": "Disks are usable immediately. Without `attachedDiskMapping` "
-    "they are named after the new instance and the old disk. If one cannot be made, nothing of its "
-    "instance remains.",
+    "they are named after the new instance and the old disk, a system disk `NAME-system`. If one "
+    "cannot be made, nothing of its instance remains.",
     "DeleteAutoSnapshot": "If a day has several, name one by more of its moment: "
     "`2026-11-24T12:15`, or `2026-11-24T12:15:10`.",
+    "DeleteDiskSnapshot": "Refused for a blueprint of one's own: `mooring delete-blueprint`.",
     "DeleteDisk": "Refused without `forceDeleteAddOns` while the disk has the add-on, or the tag "
     "`mooring:snapshots`.",
-    "DeleteInstance": "Its disks are detached and kept, as on the real service. Refused without "
+    "DeleteInstance": "Its disks are detached and kept, and a system disk is deleted, as on the "
+    "real service. Refused without "
     "`forceDeleteAddOns` while the instance has the add-on, or the tag `mooring:snapshots`.",
     "DetachStaticIp": "The instance gets its former public address back.",
     "DisableAddOn": "The add-on is still shown, as `Disabled`, with its time of day.",
     "DownloadDefaultKeyPair": "Not for keys that are bound to tags. The private key is a file in "
     "the data directory that only the server can read.",
     "DetachDisk": "Possible while the instance runs, unless a client uses the disk.",
-    "EnableAddOn": "Only AutoSnapshot. For an instance it takes all attached disks at one instant: "
-    "there is no system disk. The tag `mooring:snapshots` sets other rhythms.",
+    "EnableAddOn": "Only AutoSnapshot. For an instance it takes all attached disks at one instant. "
+    "The tag `mooring:snapshots` sets other rhythms.",
     "GetAutoSnapshots": "Includes those of the tag `mooring:snapshots`, with the minute in their "
     "date.",
     "ExportSnapshot": "Written to raw image files on the server's host, sparse and compared with "
     "the snapshot: one file, or for an instance snapshot one per disk. Nothing goes to Amazon.",
     "GetDistributionLatestCacheReset": "The reply is empty: there are no distributions.",
     "GetExportSnapshotRecords": "`destinationInfo` has the path of the file or directory.",
-    "GetBlueprints": "In addition to Lightsail's there are `external` and `host`.",
+    "GetBlueprints": "In addition to Lightsail's there are `external`, `host`, and those of one's "
+    "own, which `mooring import` makes.",
     "GetBundles": "In addition to Lightsail's there is `external`. Nothing is charged.",
-    "GetInstance": "Only a disk that the tag `mooring:system-disk` names has `isSystemDisk`. "
-    "There is no health. Addresses are from documentation ranges "
-    "and only reported; the instance's tag `mooring:address` sets the machine's real one. "
-    "`username` is the blueprint's; `external` and `host` have none.",
+    "GetInstance": "There is no health. In `hardware.disks` a system disk has a name; "
+    "`isSystemDisk` is also told of the disk that the tag `mooring:system-disk` names. Addresses "
+    "are from documentation ranges and only reported; the instance's tag `mooring:address` sets "
+    "the machine's real one. `username` is the blueprint's; `external`, `host` and those of one's "
+    "own have none.",
     "GetKeyPair": "`LightsailDefaultKeyPair` exists once it has been downloaded.",
     "ImportKeyPair": "Without tags in the request it gets those that bind the caller's key.",
     "GetInstancePortStates": "No port is shown until one is opened: Mooring has no firewall.",
     "GetDiskSnapshot": "Among its tags is `mooring:consistency`: see CreateDiskSnapshot.",
     "GetDiskSnapshots": "Among their tags is `mooring:consistency`: see CreateDiskSnapshot.",
-    "GetInstanceSnapshot": "There is no system disk: see CreateInstanceSnapshot. Among its tags is "
-    "`mooring:consistency`.",
-    "GetInstanceSnapshots": "There is no system disk: see CreateInstanceSnapshot. Among their tags "
-    "is `mooring:consistency`.",
+    "GetDisks": "System disks are among them: here they have names.",
+    "GetInstanceSnapshot": "Among its tags is `mooring:consistency`: see CreateInstanceSnapshot.",
+    "GetInstanceSnapshots": "Among their tags is `mooring:consistency`: see "
+    "CreateInstanceSnapshot.",
     "GetOperation": "`operationType` is the name of the operation that was called. Eight of "
     "these are not in the model's enumeration, CopySnapshot among them, as in the answers of the "
     "real service: see docs/design/api.md.",

@@ -68,6 +68,11 @@ def delete_disk(backend: Backend, call: Call) -> Result:
     with backend.catalog.write() as transaction:
         disk = find_disk(transaction, call.region, call.params["diskName"])
         backend.engine(disk.zone)
+        if disk.is_system and disk.instance_name is not None:
+            raise OperationFailureException(
+                f"The disk {disk.name} is the system disk of the instance {disk.instance_name}: "
+                "delete-instance deletes both."
+            )
         if disk.attachment is not Attachment.DETACHED:
             raise OperationFailureException(
                 "You can't perform this operation because the disk is still attached "

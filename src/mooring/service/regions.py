@@ -8,6 +8,7 @@ from mooring.backend.backend import Backend
 from mooring.model import blueprints
 from mooring.service.answers import pages
 from mooring.service.call import Call, Result
+from mooring.service.instances.own_blueprints import blueprint_view
 
 _PLACES = {
     "us-east-1": ("NA", "Virginia"),
@@ -40,8 +41,11 @@ def get_regions(backend: Backend, call: Call) -> Result:
 
 
 def get_blueprints(backend: Backend, call: Call) -> Result:
-    """GetBlueprints."""
-    found = blueprints.blueprints()
+    """GetBlueprints: the caller's own come first."""
+    with backend.catalog.read() as transaction:
+        own = transaction.snapshots.blueprints(call.region)
+    reached = [one for one in own if call.context.access.reaches(one.tags)]
+    found = [*map(blueprint_view, reached), *blueprints.blueprints()]
     return _listing(call, "blueprints", found, "appCategory")
 
 

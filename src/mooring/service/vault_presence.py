@@ -13,14 +13,15 @@ def check_vaults(backend: Backend, entry: AnyEntry, region: str, params: Params)
     """See that the vaults are there that the request needs. Raises OperationFailureException."""
     if entry.vault is None:
         return
-    _check(backend, region, writes=entry.vault is Use.WRITE)
+    check_vault(backend, region, writes=entry.vault is Use.WRITE)
     # What is copied comes from there.
     source = params.get(entry.region) if entry.region else None
     if source not in (None, region):
-        _check(backend, str(source), writes=False)
+        check_vault(backend, str(source), writes=False)
 
 
-def _check(backend: Backend, region: str, *, writes: bool) -> None:
+def check_vault(backend: Backend, region: str, *, writes: bool) -> None:
+    """See that the region's vault is there. Raises OperationFailureException."""
     vaults = backend.vaults
     if not isinstance(vaults, RegionVaults) or region not in vaults:
         return

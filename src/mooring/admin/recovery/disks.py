@@ -16,7 +16,7 @@ from mooring.model.names import MAX_NAME_LENGTH
 from mooring.model.resources.disk import Disk
 from mooring.model.resources.disk_description import Description, decode
 from mooring.model.resources.instance import Instance
-from mooring.model.resources.job_arguments import DeleteDisk
+from mooring.model.resources.job_arguments import DeleteDisk, DeleteInstance
 from mooring.model.resources.job_kind import JobKind
 
 _LIVE = ("state", "attachment", "instance_id", "path", "auto_mounting")
@@ -73,6 +73,8 @@ def enter_disks(
     """Enter disks and instances that are missing; what is attached where follows the disks."""
     entered = Entered()
     leaving = {job.given(DeleteDisk).disk for job in transaction.jobs.of_kind(JobKind.DELETE_DISK)}
+    for job in transaction.jobs.of_kind(JobKind.DELETE_INSTANCE):
+        leaving.update(job.given(DeleteInstance).own)
     for one in descriptions:
         if one.disk.id in leaving:
             continue

@@ -15,7 +15,8 @@ from mooring.model.resources.disk_description import Description
 from mooring.model.resources.firewall import Ports, opened, read_ports
 from mooring.model.resources.instance import Instance
 from mooring.model.resources.instance_snapshot import EXTRA, InstanceSnapshot, recall
-from mooring.model.resources.snapshot_origin import INSTANCE_NAME
+from mooring.model.resources.own_blueprint import check_blueprint_id
+from mooring.model.resources.snapshot_origin import BLUEPRINT, INSTANCE_NAME
 from mooring.model.sizes import check_disk_size
 from mooring.model.tags import read_tags
 from mooring.vault.vault import Root, SnapshotInfo
@@ -63,6 +64,8 @@ def check(root: Root) -> None:
         raise ValueError("what it says about an instance snapshot cannot be understood")
     elif "auto" not in info.extra:
         check_name(_text("the name", info.name))
+    if BLUEPRINT in info.extra:
+        check_blueprint_id(info.name)
     if info.disk_name or known is not None or "auto" in info.extra:
         check_name(_text("the disk's name", info.disk_name))
     _check_info(info)

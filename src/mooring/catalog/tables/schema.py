@@ -85,6 +85,7 @@ disk_snapshots = _resources(
     Column("from_instance_id", Text),
     Column("from_instance_name", Text),
     Column("is_system", Boolean),
+    Column("blueprint", Text),
     Column("content_id", Text),
     Column("from_auto", Boolean),
     Column("auto", Text),

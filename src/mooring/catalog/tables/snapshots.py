@@ -15,6 +15,7 @@ from mooring.catalog.tables.tags import STATEMENT_IDS
 from mooring.model.automatic.rules import AutoSource
 from mooring.model.operation import ResourceType
 from mooring.model.resources.consistency import Consistency
+from mooring.model.resources.own_blueprint import Platform
 from mooring.model.resources.snapshot import DiskSnapshot, Lost, SnapshotState
 from mooring.model.tags import Tags
 
@@ -98,6 +99,7 @@ class Snapshots(ResourceRows[DiskSnapshot]):
             from_instance_id=row.from_instance_id,
             from_instance_name=row.from_instance_name,
             is_system=bool(row.is_system),
+            blueprint=None if row.blueprint is None else Platform(row.blueprint),
             content_id=row.content_id,
             from_auto=bool(row.from_auto),
             auto=None if row.auto is None else AutoSource(row.auto),
@@ -170,6 +172,11 @@ class Snapshots(ResourceRows[DiskSnapshot]):
         same = or_(self.table.c.id == content, self.table.c.content_id == content)
         completed = self.table.c.state == SnapshotState.COMPLETED
         return self.where(self.table.c.region == region, completed, same)
+
+    def blueprints(self, region: str) -> list[DiskSnapshot]:
+        """The region's snapshots that are blueprints, in any state, oldest first."""
+        c = self.table.c
+        return self.where(c.region == region, c.blueprint.is_not(None))
 
     def with_roots(self, region: str) -> list[DiskSnapshot]:
         """The region's snapshots that have, or had, a root in its vault, oldest first."""

@@ -38,14 +38,15 @@ OPERATIONS: dict[str, tuple[str, str]] = {
     "CreateInstanceSnapshot": (
         "Fix all disks of an instance at one point in time.",
         "All attached disks are frozen at the same instant, so that data spanning several of them "
-        "is consistent when restored. Instances have no system disk here; without disks there is "
+        "is consistent when restored. A system disk is among them; without disks there is "
         "nothing to store. The command returns immediately; the snapshot goes from `pending` to "
         "`available` in the background.",
     ),
     "CreateInstances": (
         "Register instances, the places where disks are used.",
         "Mooring boots no machines. The blueprint `external` makes a place that serves its disks "
-        "over NBD; `host` attaches them to the server's own host as block devices. "
+        "over NBD; `host` attaches them to the server's own host as block devices. An instance of "
+        "a blueprint of your own, made with `mooring import`, has a system disk at once. "
         "`mooring get-blueprints` lists what this server knows.",
     ),
     "CreateInstancesFromSnapshot": (

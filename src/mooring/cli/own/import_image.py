@@ -1,4 +1,4 @@
-"""mooring import: makes a snapshot from an image file."""
+"""mooring import: makes a snapshot, or a blueprint, from an image file."""
 
 from __future__ import annotations
 
@@ -23,15 +23,23 @@ _MOST_GB = 16384
 
 def run(invocation: Invocation, parsed: Namespace) -> int:
     """Run the command; the exit code is returned."""
+    name = _name(parsed)
+    if parsed.file is None:
+        from mooring.cli.own import blueprints
+
+        return blueprints.of_snapshot(invocation, parsed)
     from mooring.cli.images import image_check
     from mooring.cli.images.served_file import Place, ServedFile
 
     driver = image_check.FORMATS.get(parsed.format)
     if driver is None:
         known = ", ".join(image_check.FORMATS)
-        raise CommandError(
-            f"Mooring does not read {parsed.format!r}: choose one of {known}.", "usage"
+        problem = (
+            "Name the format of the image with --format"
+            if parsed.format is None
+            else f"Mooring does not read {parsed.format!r}"
         )
+        raise CommandError(f"{problem}: choose one of {known}.", "usage")
     tags = read_tags(invocation.model, parsed.tags)
     client = invocation.client()
     tidy_up_when_ended()
@@ -46,19 +54,60 @@ def run(invocation: Invocation, parsed: Namespace) -> int:
         with ServedFile(fd, parsed.file, driver, place) as served:
             size_gb = _size_gb(parsed.file, served.size, parsed.disk_size_in_gb)
             members = {
-                "diskSnapshotName": parsed.disk_snapshot_name,
+                "diskSnapshotName": name,
                 "place": str(told["place"]),
                 "sizeInGb": size_gb,
                 **tags,
             }
+            if parsed.blueprint_id is not None:
+                members["blueprintPlatform"] = parsed.platform or "linux"
             _import(client, members)
     finally:
         os.close(fd)
+    if parsed.blueprint_id is not None:
+        from mooring.cli.own import blueprints
+
+        sys.stdout.write(blueprints.told(parsed.file, name))
+        return 0
     sys.stdout.write(
-        f"{parsed.file} is the snapshot {parsed.disk_snapshot_name} of {size_gb} GB: mooring "
-        f"create-disk-from-snapshot --disk-snapshot-name {parsed.disk_snapshot_name} ...\n"
+        f"{parsed.file} is the snapshot {name} of {size_gb} GB: mooring "
+        f"create-disk-from-snapshot --disk-snapshot-name {name} ...\n"
     )
     return 0
+
+
+def _name(parsed: Namespace) -> str:
+    """The name of what is made. Raises CommandError unless the options go together."""
+    snapshot, blueprint = parsed.disk_snapshot_name, parsed.blueprint_id
+    if blueprint is None:
+        if parsed.platform is not None:
+            raise CommandError("--platform is for blueprints: give --blueprint-id, too.", "usage")
+        if parsed.file is None:
+            raise CommandError("Name the image file to read.", "usage")
+        if snapshot is None:
+            raise CommandError(
+                "Name what is made: --disk-snapshot-name, or --blueprint-id for a blueprint.",
+                "usage",
+            )
+        return str(snapshot)
+    if parsed.file is None:
+        if snapshot is None:
+            raise CommandError(
+                "Name what the blueprint is made of: an image file, or --disk-snapshot-name.",
+                "usage",
+            )
+        if parsed.format is not None or parsed.disk_size_in_gb is not None:
+            raise CommandError(
+                "--format and --disk-size-in-gb are for image files; a snapshot has its size.",
+                "usage",
+            )
+    elif snapshot is not None:
+        raise CommandError(
+            "An image file becomes a snapshot or a blueprint: give --disk-snapshot-name or "
+            "--blueprint-id, not both.",
+            "usage",
+        )
+    return str(blueprint)
 
 
 def _size_gb(path: str, size: int, wanted: int | None) -> int:
@@ -107,6 +156,9 @@ def _import(client: Client, members: dict[str, Any]) -> None:
     try:
         waiting.wait(name, ask, SystemClock(), None, heard=True)
     except KeyboardInterrupt:
-        client.call(client.model.operations["DeleteDiskSnapshot"], {"diskSnapshotName": name})
+        if "blueprintPlatform" in members:
+            client.act("delete-blueprint", {"blueprintId": name}, "the deletion")
+        else:
+            client.call(client.model.operations["DeleteDiskSnapshot"], {"diskSnapshotName": name})
         sys.stderr.write(f"canceled: there is no snapshot {name}\n")
         raise

@@ -175,7 +175,7 @@ OWN_COMMANDS: dict[str, Command] = {
     ),
     "import": Command(
         ("import_image", "run"),
-        "Make a snapshot from an image file.",
+        "Make a snapshot or a blueprint from an image file.",
         "Reads an image file into the vault as a snapshot, from which disks can be made. It is "
         "read with your rights, not the server's: qemu-storage-daemon, started by this command, "
         "serves the file read-only on a Unix socket in a folder that the server offers for this "
@@ -187,12 +187,25 @@ OWN_COMMANDS: dict[str, Command] = {
         "and so is anything but a regular file.",
         "On a terminal the progress is shown. Ctrl-C cancels it and leaves nothing behind. The "
         "size is rounded up to whole GB, at least 8.",
+        "With --blueprint-id it becomes a blueprint of your own, which get-blueprints lists: "
+        "instances that create-instances makes of it have a system disk with this content. "
+        "Without an image file, a blueprint is made of the snapshot that --disk-snapshot-name "
+        "names, which it then no longer needs.",
         options=(
-            Option("file", "<file>", "The image file.", required=True),
+            Option("file", "<file>", "The image file.", count="?"),
             Option(
-                "--disk-snapshot-name", "<string>", "The name of the new snapshot.", required=True
+                "--disk-snapshot-name",
+                "<string>",
+                "The name of the new snapshot; without an image file, the snapshot to make a "
+                "blueprint of.",
             ),
-            Option("--format", "<string>", "raw, qcow2, vmdk, vdi, vhdx or vhd.", required=True),
+            Option("--blueprint-id", "<string>", "The id of the new blueprint, like debian-13."),
+            Option("--platform", "<string>", "Of the blueprint: linux (default) or windows."),
+            Option(
+                "--format",
+                "<string>",
+                "raw, qcow2, vmdk, vdi, vhdx or vhd; needed for an image file.",
+            ),
             Option(
                 "--disk-size-in-gb",
                 "<integer>",
@@ -200,6 +213,22 @@ OWN_COMMANDS: dict[str, Command] = {
             ),
             Option("--tags", "<list>", "Tags for the snapshot, as key=...,value=..."),
         ),
+        forms=(
+            "<file> --disk-snapshot-name <string> --format <string> [--disk-size-in-gb <integer>] "
+            "[--tags <list>]",
+            "<file> --blueprint-id <string> --format <string> [--platform <string>] "
+            "[--disk-size-in-gb <integer>] [--tags <list>]",
+            "--disk-snapshot-name <string> --blueprint-id <string> [--platform <string>] "
+            "[--tags <list>]",
+        ),
+    ),
+    "delete-blueprint": Command(
+        ("blueprints", "run_delete"),
+        "Delete a blueprint of your own.",
+        "Deletes a blueprint that mooring import made, with its snapshot. Instances made of it "
+        "stay as they are, and so do snapshots of them. It is refused while system disks are still "
+        "being filled from the blueprint, or while it is being copied.",
+        options=(Option("--blueprint-id", "<string>", "The id of the blueprint.", required=True),),
     ),
     "ls": Command(
         ("file_commands", "run_ls"),

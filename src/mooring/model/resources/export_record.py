@@ -33,6 +33,7 @@ class ExportedDisk:
     name: str
     size_gb: int
     path: str | None = None
+    is_system: bool = False
 
     @property
     def file_name(self) -> str:

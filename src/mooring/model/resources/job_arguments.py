@@ -155,10 +155,14 @@ class StopInstance(OfInstance):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteInstance(OfInstance):
-    """`disks` are those that were attached: the instance is gone from the catalog."""
+    """`disks` are those that were attached: the instance is gone from the catalog.
+
+    `own` are those of them that are gone from it, too, because they were the instance's own.
+    """
 
     kind = JobKind.DELETE_INSTANCE
     disks: tuple[str, ...]
+    own: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from mooring.model.automatic.rules import AutoSource
 from mooring.model.resources.consistency import Consistency
+from mooring.model.resources.own_blueprint import Platform
 from mooring.model.tags import Tags
 
 
@@ -43,6 +44,8 @@ class DiskSnapshot:
     the instance had the disk.
     `from_instance_id` is the instance by which it was asked for, if it was: then the disk was the
     instance's system disk. `is_system` says that the disk was an instance's own.
+    `blueprint` says that instances can be made of it, for which platform; its name is the
+    blueprint's id then.
     `content_id` is, for a copy, the snapshot that was taken of the disk, however many copies lie
     between; `from_auto` says that it was an automatic one. `auto` says why this one was taken
     automatically, None if it was not: then nobody gave it its name.
@@ -74,6 +77,7 @@ class DiskSnapshot:
     from_instance_id: str | None = None
     from_instance_name: str | None = None
     is_system: bool = False
+    blueprint: Platform | None = None
     content_id: str | None = None
     from_auto: bool = False
     auto: AutoSource | None = None

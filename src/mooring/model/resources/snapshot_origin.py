@@ -1,10 +1,11 @@
-"""What a root keeps of where a snapshot comes from, beside its disk: docs/formats/vault.md."""
+"""What a root tells of a snapshot beside its disk: docs/formats/vault.md."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
 
+from mooring.model.resources.own_blueprint import Platform
 from mooring.model.resources.snapshot import DiskSnapshot
 
 INSTANCE_ID, INSTANCE_NAME = "instance-id", "instance-name"
@@ -12,6 +13,9 @@ INSTANCE_ID, INSTANCE_NAME = "instance-id", "instance-name"
 
 SYSTEM_DISK = "system-disk"
 """That the disk was an instance's own system disk."""
+
+BLUEPRINT = "blueprint"
+"""That it is a blueprint, for which platform."""
 
 
 def tell_origin(snapshot: DiskSnapshot) -> dict[str, str]:
@@ -24,6 +28,8 @@ def tell_origin(snapshot: DiskSnapshot) -> dict[str, str]:
         }
     if snapshot.is_system:
         told[SYSTEM_DISK] = "yes"
+    if snapshot.blueprint is not None:
+        told[BLUEPRINT] = snapshot.blueprint
     return told
 
 
@@ -37,4 +43,12 @@ def with_origin(snapshot: DiskSnapshot, extra: Mapping[str, str]) -> DiskSnapsho
         from_instance_id=instance_id,
         from_instance_name=instance_name,
         is_system=SYSTEM_DISK in extra,
+        blueprint=_platform(extra.get(BLUEPRINT)),
     )
+
+
+def _platform(told: str | None) -> Platform | None:
+    """A later version may know more of them."""
+    if told is None:
+        return None
+    return Platform(told) if told in list(Platform) else Platform.LINUX

@@ -139,7 +139,10 @@ def instance_snapshot_view(backend: Backend, snapshot: InstanceSnapshot) -> View
         # The service tells it only while it counts.
         "progress": None if available else f"{snapshot.progress}%",
         "fromAttachedDisks": [
-            _attached_disk_view(backend, snapshot, part) for part in snapshot.parts
+            _attached_disk_view(backend, snapshot, part)
+            for part in snapshot.parts
+            # On the service it is what the snapshot is of, and not among these.
+            if not part.is_system
         ],
         "fromInstanceName": snapshot.instance_name,
         "fromInstanceArn": arn(
@@ -172,7 +175,7 @@ def export_record_view(backend: Backend, record: ExportRecord) -> View:
                     "name": disk.name,
                     "path": disk.path,
                     "sizeInGb": disk.size_gb,
-                    "isSystemDisk": False,
+                    "isSystemDisk": disk.is_system,
                 }
                 for disk in record.disks
             ],

@@ -135,9 +135,10 @@ def _check_attach(transaction: Transaction, disk: Disk, instance: Instance, path
             f"The state of this instance is: {instance.state.label}"
         )
     attached = transaction.disks.of_instance(instance.id)
-    if len(attached) >= MAX_DISKS_PER_INSTANCE:
+    count = sum(not other.is_system for other in attached)
+    if count >= MAX_DISKS_PER_INSTANCE:
         raise InvalidInputException(
-            f"The instance {instance.name} has {counted(len(attached), 'disk')} attached; "
+            f"The instance {instance.name} has {counted(count, 'disk')} attached; "
             f"{MAX_DISKS_PER_INSTANCE} is the limit. Detach one first."
         )
     if path in [other.path for other in attached]:
@@ -149,6 +150,12 @@ def _check_attach(transaction: Transaction, disk: Disk, instance: Instance, path
 def _check_detach(disk: Disk) -> str:
     if disk.attachment is Attachment.DETACHED or disk.instance_id is None:
         raise OperationFailureException(f"The disk {disk.name} is not attached to an instance.")
+    if disk.is_system:
+        raise OperationFailureException(
+            f"The disk {disk.name} is the system disk of the instance {disk.instance_name} and "
+            "cannot be detached. To use its content elsewhere, fork it, or take a snapshot and "
+            "make a disk of that."
+        )
     if disk.attachment is not Attachment.ATTACHED:
         raise _in_use(disk)
     return disk.instance_id

@@ -21,14 +21,23 @@ from mooring.model.resources.job_arguments import (
     DeleteInstance,
     OfInstance,
     RebootInstance,
+    RestoreInstance,
     StartInstance,
     StopInstance,
 )
+from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.service.answers import operations, pages
 from mooring.service.answers.views import instance_view, state_view
 from mooring.service.automatic.add_ons import begin_with, end_with, read_add_ons
 from mooring.service.call import Call, Result
 from mooring.service.finding import find_instance
+from mooring.service.instances.own_blueprints import (
+    add_system_disk,
+    check_places,
+    check_stored,
+    find_blueprint,
+    system_disk_name,
+)
 from mooring.service.instances.static_ip_attachment import detach
 from mooring.service.using import cut_off
 from mooring.taking.rest import check_agent
@@ -38,19 +47,26 @@ MAX_NAMES = 20
 
 
 def create_instances(backend: Backend, call: Call) -> Result:
-    """CreateInstances: registers a place for each name; nothing is booted."""
+    """CreateInstances: registers a place for each name; nothing is booted.
+
+    Of a blueprint of one's own each has a system disk.
+    """
     params = call.params
     names = check_new_names(params["instanceNames"])
-    check_blueprint(backend, params["blueprintId"])
     check_bundle(params["bundleId"])
     read_add_ons(params, call.region)
     zone = backend.check_zone(call.region, params["availabilityZone"])
     tags = read_given_tags(ResourceType.INSTANCE, params.get("tags") or [])
     check_agent(backend, tags)
     key_pair = params.get("keyPairName")
+    with backend.catalog.read() as transaction:
+        own = _blueprint(backend, transaction, call)
+    if own is not None:
+        check_places(backend, call.region)
     with backend.catalog.write() as transaction:
-        if taken := transaction.names.taken(call.region, names):
-            raise name_taken(taken)
+        own = _blueprint(backend, transaction, call)
+        disk_names = {} if own is None else {name: system_disk_name(name) for name in names}
+        check_free(transaction, call.region, [*names, *disk_names.values()])
         started = []
         for name in names:
             instance = Instance(
@@ -68,14 +84,13 @@ def create_instances(backend: Backend, call: Call) -> Result:
             )
             transaction.instances.add(instance)
             begin_with(backend, transaction, call, instance)
-            started += _enqueue(
-                backend,
-                transaction,
-                call,
-                CreateInstance(instance=instance.id),
-                instance,
-                "CreateInstance",
-            )
+            arguments: OfInstance = CreateInstance(instance=instance.id)
+            if own is not None:
+                disk = add_system_disk(backend, transaction, instance, own, disk_names[name])
+                arguments = RestoreInstance(
+                    instance=instance.id, disks=(disk.id,), snapshots=(own.id,)
+                )
+            started += _enqueue(backend, transaction, call, arguments, instance, "CreateInstance")
         return operations.reply(backend, transaction, call, started)
 
 
@@ -146,8 +161,8 @@ def reboot_instance(backend: Backend, call: Call) -> Result:
 def delete_instance(backend: Backend, call: Call) -> Result:
     """DeleteInstance: gone for clients at once; its disks are detached, and kept.
 
-    Its automatic snapshots go with it. A static IP is detached, and kept. The operation's details
-    name whoever is cut off.
+    Only its own system disk is deleted with it, and its automatic snapshots are. A static IP is
+    detached, and kept. The operation's details name whoever is cut off.
     """
     with backend.catalog.write() as transaction:
         instance = find_instance(transaction, call.region, call.params["instanceName"])
@@ -163,7 +178,18 @@ def delete_instance(backend: Backend, call: Call) -> Result:
         end_with(backend, transaction, call, instance)
         left = cut_off(backend, disks)
         begun = []
+        own = [disk for disk in disks if disk.is_system]
+        for disk in own:
+            end_with(backend, transaction, call, disk)
+            transaction.disks.remove(disk)
+            begun.append(
+                operations.begin(
+                    backend, call, disk, details=instance.name, kind="DeleteDisk", ended=True
+                )
+            )
         for disk in disks:
+            if disk.is_system:
+                continue
             transaction.disks.change(disk.id, attachment=Attachment.DETACHING, instance_id=None)
             for resource, details in ((disk, instance.name), (instance, disk.name)):
                 begun.append(
@@ -176,7 +202,11 @@ def delete_instance(backend: Backend, call: Call) -> Result:
         begun = operations.enqueue(
             backend,
             transaction,
-            DeleteInstance(instance=instance.id, disks=tuple(disk.id for disk in disks)),
+            DeleteInstance(
+                instance=instance.id,
+                disks=tuple(disk.id for disk in disks),
+                own=tuple(disk.id for disk in own),
+            ),
             instance.id,
             instance.region,
             begun,
@@ -207,6 +237,17 @@ def check_new_names(asked: Sequence[str]) -> list[str]:
     return names
 
 
+def check_free(transaction: Transaction, region: str, names: Sequence[str]) -> None:
+    """Raise InvalidInputException unless new instances and disks can have these names."""
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InvalidInputException(
+            f"The names of the new instances and disks must differ: {', '.join(twice)}."
+        )
+    if taken := transaction.names.taken(region, names):
+        raise name_taken(taken)
+
+
 def check_bundle(bundle_id: str) -> None:
     """Raise InvalidInputException if there is no such bundle."""
     if not blueprints.is_known_bundle(bundle_id):
@@ -215,13 +256,24 @@ def check_bundle(bundle_id: str) -> None:
         )
 
 
-def check_blueprint(backend: Backend, blueprint_id: str) -> None:
-    """Raise InvalidInputException if there is no such blueprint, or it cannot be had here."""
+def _blueprint(backend: Backend, transaction: Transaction, call: Call) -> DiskSnapshot | None:
+    """The caller's own blueprint that the request names; None for one that has no system disk."""
+    blueprint_id = call.params["blueprintId"]
+    own = find_blueprint(transaction, call.context.access, call.region, blueprint_id)
+    if own is not None:
+        check_stored(own)
+        return own
     if not blueprints.is_known_blueprint(blueprint_id):
         raise InvalidInputException(
             f"The blueprint {shown(blueprint_id)} does not exist. "
             "Use external to register a machine of your own; get-blueprints lists all."
         )
+    check_host(backend, blueprint_id)
+    return None
+
+
+def check_host(backend: Backend, blueprint_id: str) -> None:
+    """Raise InvalidInputException for an instance that is this host, if that cannot be had."""
     if blueprint_id == blueprints.HOST and (reason := backend.devices.why_not()):
         raise InvalidInputException(
             f"Disks cannot be attached to Mooring's own host: {reason}. Use the blueprint external "

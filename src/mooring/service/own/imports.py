@@ -9,6 +9,7 @@ from mooring.model.names import check_name, name_taken
 from mooring.model.operation import ResourceType
 from mooring.model.resources.consistency import read_given_tags
 from mooring.model.resources.job_arguments import ImportSnapshot
+from mooring.model.resources.own_blueprint import check_blueprint_id, read_platform
 from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.model.sizes import check_disk_size, size_in_bytes
 from mooring.nbd.blocking import BlockingNbdClient
@@ -39,6 +40,7 @@ def import_place(backend: Backend, context: Context, params: Params) -> Answer:
 def import_snapshot(backend: Backend, context: Context, params: Params) -> Answer:
     """Make the snapshot `diskSnapshotName` of `sizeInGb`, with `tags`, of what `place` serves.
 
+    With `blueprintPlatform`, linux or windows, it is a blueprint with that name as its id.
     A process of the server's own user serves the image there, see `import_place`; it goes on until
     the operation, which is the answer, has ended.
     """
@@ -46,6 +48,10 @@ def import_snapshot(backend: Backend, context: Context, params: Params) -> Answe
     if (known := call.recall(backend)) is not None:
         return known
     name = check_name(member(params, "diskSnapshotName"))
+    blueprint = None
+    if (platform := params.get("blueprintPlatform")) is not None:
+        blueprint = read_platform(platform)
+        check_blueprint_id(name)
     place = member(params, "place")
     tags = read_given_tags(ResourceType.DISK_SNAPSHOT, params.get("tags") or [])
     size_gb = check_disk_size(_size(params))
@@ -63,6 +69,7 @@ def import_snapshot(backend: Backend, context: Context, params: Params) -> Answe
         disk_name="",
         disk_zone="",
         frozen=True,
+        blueprint=blueprint,
         tags=tags,
     )
     with backend.catalog.write() as transaction:

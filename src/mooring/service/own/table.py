@@ -11,6 +11,7 @@ from mooring.service.call import Params
 from mooring.service.context import Context
 from mooring.service.entry import Entry, Takes, Use, administers, changes, reads
 from mooring.service.own.automatic import automatic
+from mooring.service.own.blueprints import create_blueprint, delete_blueprint
 from mooring.service.own.disks import device, disk, disks, uri
 from mooring.service.own.forks import fork
 from mooring.service.own.growth import grow
@@ -94,7 +95,26 @@ OWN_REQUESTS: dict[str, OwnRequest] = {
         diskSnapshotName=TEXT,
         place=TEXT,
         sizeInGb=NUMBER,
+        blueprintPlatform=TEXT,
         tags=TAGS,
+    ),
+    "blueprint": acts(
+        changes(
+            create_blueprint,
+            on=["diskSnapshotName"],
+            makes="blueprintId",
+            through=Through.AUTOMATIC,
+            takes=[Takes.VAULT],
+            vault=Use.WRITE,
+        ),
+        blueprintId=TEXT,
+        diskSnapshotName=TEXT,
+        platform=TEXT,
+        tags=TAGS,
+    ),
+    "delete-blueprint": acts(
+        changes(delete_blueprint, on=["blueprintId"]),
+        blueprintId=TEXT,
     ),
 }
 

@@ -15,6 +15,7 @@ from mooring.model.names import check_name, name_taken, shown
 from mooring.model.operation import Operation
 from mooring.model.resources.consistency import CONSISTENCY_TAG
 from mooring.model.resources.instance_snapshot import InstanceSnapshot, Snapshot, part_name
+from mooring.model.resources.own_blueprint import Platform, check_blueprint_id
 from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.model.resources.snapshot_jobs import copying
 from mooring.model.tags import Tags
@@ -27,7 +28,8 @@ from mooring.service.finding import find_of_either_kind
 def copy_snapshot(backend: Backend, call: Call) -> Result:
     """CopySnapshot: into the region asked, from `sourceRegion`; the copy is filled after this.
 
-    An instance snapshot is copied with all its parts, also an automatic one.
+    An instance snapshot is copied with all its parts, also an automatic one. A copy of a blueprint
+    is a blueprint.
     """
     params = call.params
     name = check_name(params["targetSnapshotName"])
@@ -54,12 +56,31 @@ def copy_snapshot(backend: Backend, call: Call) -> Result:
             ended = not pairs
             begun = [operations.begin(backend, call, whole, details=details, ended=ended)]
         else:
+            if source.blueprint is not None:
+                check_blueprint_id(name)
             copy = _copy(backend, call, source, name)
             transaction.snapshots.add(copy)
             pairs = [(copy, source)]
             begun = [operations.begin(backend, call, copy, details=details)]
         begun = _enqueue(backend, transaction, pairs, begun)
         return operations.reply(backend, transaction, call, begun)
+
+
+def blueprint_of(
+    backend: Backend,
+    transaction: Transaction,
+    call: Call,
+    source: DiskSnapshot,
+    blueprint_id: str,
+    platform: Platform,
+    tags: Tags,
+) -> list[Operation]:
+    """Record a blueprint: a copy of a snapshot of the same region, which is filled after this."""
+    copy = _copy(backend, call, source, blueprint_id)
+    copy = replace(copy, blueprint=platform, tags={**tags, **copy.tags})
+    transaction.snapshots.add(copy)
+    begun = [operations.begin(backend, call, copy, details=source.name)]
+    return _enqueue(backend, transaction, [(copy, source)], begun)
 
 
 def _enqueue(
@@ -103,6 +124,7 @@ def _copy(backend: Backend, call: Call, source: DiskSnapshot, name: str) -> Disk
         from_instance_id=source.from_instance_id,
         from_instance_name=source.from_instance_name,
         is_system=source.is_system,
+        blueprint=source.blueprint,
         frozen=True,
         consistency=source.consistency,
         content_id=source.content,

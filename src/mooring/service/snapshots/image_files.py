@@ -97,5 +97,9 @@ def _record(backend: Backend, source: Snapshot) -> ExportRecord:
 
 def _disk(one: DiskSnapshot) -> ExportedDisk:
     return ExportedDisk(
-        snapshot_id=one.id, name=one.disk_name, size_gb=one.size_gb, path=one.disk_path
+        snapshot_id=one.id,
+        name=one.disk_name,
+        size_gb=one.size_gb,
+        path=one.disk_path,
+        is_system=one.is_system,
     )

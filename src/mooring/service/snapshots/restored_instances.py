@@ -9,7 +9,7 @@ from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
 from mooring.model.access import Access
 from mooring.model.errors import InvalidInputException, OperationFailureException
-from mooring.model.names import MAX_NAME_LENGTH, check_name, name_taken, shown
+from mooring.model.names import MAX_NAME_LENGTH, check_name, shown
 from mooring.model.operation import ResourceType
 from mooring.model.resources.consistency import read_given_tags
 from mooring.model.resources.disk import Attachment, Disk
@@ -21,7 +21,13 @@ from mooring.service.automatic.add_ons import begin_with, read_add_ons
 from mooring.service.automatic.taken import find_auto_snapshot_of_instance, refuse_choice
 from mooring.service.call import Call, Result
 from mooring.service.finding import find_instance_snapshot
-from mooring.service.instances.instances import check_blueprint, check_bundle, check_new_names
+from mooring.service.instances.instances import (
+    check_bundle,
+    check_free,
+    check_host,
+    check_new_names,
+)
+from mooring.service.instances.own_blueprints import system_disk_name, tags_of_system_disk
 from mooring.taking.rest import check_agent
 
 
@@ -40,7 +46,7 @@ def create_instances_from_snapshot(backend: Backend, call: Call) -> Result:
                 f"The state of this snapshot is: {whole.state}"
             )
         disk_names = _disk_names(whole, names, params.get("attachedDiskMapping") or {})
-        _check_free(transaction, call.region, [*names, *_all(disk_names)])
+        check_free(transaction, call.region, [*names, *_all(disk_names)])
         started = []
         for name in names:
             instance = _new_instance(backend, call, whole, name)
@@ -89,7 +95,8 @@ def _disk_names(
 ) -> dict[str, list[str]]:
     """For each instance the names of its disks, in the order of the snapshot's parts.
 
-    A disk that the mapping does not name is called after its instance and the disk of old.
+    A disk that the mapping does not name is called after its instance and the disk of old, a system
+    disk after its instance.
     """
     for name in mapping:
         if name not in names:
@@ -113,7 +120,8 @@ def _of_instance(
             )
     found = []
     for part in whole.parts:
-        disk_name = asked.get(part.disk_path) or f"{name}-{part.disk_name}"
+        called = system_disk_name(name) if part.is_system else f"{name}-{part.disk_name}"
+        disk_name = asked.get(part.disk_path) or called
         if part.disk_path not in asked and len(disk_name) > MAX_NAME_LENGTH:
             raise InvalidInputException(
                 f"The disk {part.disk_name} of the snapshot needs a new name, because {name} and "
@@ -127,20 +135,10 @@ def _all(disk_names: Mapping[str, Sequence[str]]) -> list[str]:
     return [name for names in disk_names.values() for name in names]
 
 
-def _check_free(transaction: Transaction, region: str, names: Sequence[str]) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise InvalidInputException(
-            f"The names of the new instances and disks must differ: {', '.join(twice)}."
-        )
-    if taken := transaction.names.taken(region, names):
-        raise name_taken(taken)
-
-
 def _new_instance(backend: Backend, call: Call, whole: InstanceSnapshot, name: str) -> Instance:
     params = call.params
     key_pair = params.get("keyPairName")
-    check_blueprint(backend, whole.blueprint_id)
+    check_host(backend, whole.blueprint_id)
     tags = read_given_tags(ResourceType.INSTANCE, params.get("tags") or [])
     check_agent(backend, tags)
     return Instance(
@@ -179,7 +177,8 @@ def _new_disks(
             instance_id=instance.id,
             path=part.disk_path,
             origin_id=part.id,
-            tags=dict(access.tags),
+            is_system=part.is_system,
+            tags=tags_of_system_disk(instance) if part.is_system else dict(access.tags),
         )
         for part, name in zip(whole.parts, names, strict=True)
     ]

@@ -57,6 +57,11 @@ def delete_disk_snapshot(backend: Backend, call: Call) -> Result:
     """DeleteDiskSnapshot: gone for clients at once; a pending one is cancelled."""
     with backend.catalog.write() as transaction:
         snapshot = find_snapshot(transaction, call.region, call.params["diskSnapshotName"])
+        if snapshot.blueprint is not None:
+            raise OperationFailureException(
+                f"The snapshot {snapshot.name} is a blueprint, of which instances are made. To "
+                f"delete it: mooring delete-blueprint --blueprint-id {snapshot.name}"
+            )
         check_frozen(snapshot)
         recording.discard(transaction, snapshot, backend.ids, backend.clock.now_ms())
         ended = [operations.begin(backend, call, snapshot, ended=True)]
