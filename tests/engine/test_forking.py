@@ -492,6 +492,61 @@ def test_a_daemon_killed_while_layers_are_shared(run_dir: Path, tmp_path: Path) 
 
 
 @pytest.mark.full
+def test_a_fork_made_before_a_merge_that_has_ended_is_seen_to(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A header must not lead to a merged layer, for it cannot be changed once it is shared."""
+    merged, forked = threading.Event(), threading.Event()
+    sync = DiskLayers.sync
+
+    def hesitate(layers: DiskLayers, numbers: Container[int]) -> None:
+        if not merged.is_set():
+            merged.set()
+            assert forked.wait(30)
+        sync(layers, numbers)
+
+    monkeypatch.setattr(DiskLayers, "sync", hesitate)
+    with file_system(tmp_path / "mount", "ext4") as folder:
+        harness = QemuHarness(folder / "data", run_dir / "run")
+        try:
+            instance, export = attached(harness, SIZE)
+            client = harness.client(instance, export)
+            client.write(0, noise(1, MIB))
+            stored, point, made = new_id(), new_id(), new_id()
+            harness.engine.freeze({export.disk_id: stored})
+            client.write(MIB, noise(2, MIB))
+            harness.engine.freeze({export.disk_id: point})
+            harness.engine.release(export.disk_id, stored, stored=True)
+            assert merged.wait(30)
+            harness.engine.fork(export.disk_id, point, made)
+            forked.set()
+            harness.restart()
+            harness.engine.adopt({instance: [export]})
+            assert harness.engine.settle()
+
+            harness.kill_daemon(instance)
+
+            assert read_again(harness, instance, export) == noise(1, MIB) + noise(2, MIB)
+            assert harness.engine.health(export.disk_id).ok
+            assert read(harness, Export(made, "fork"), 2 * MIB) == noise(1, MIB) + noise(2, MIB)
+        finally:
+            harness.close()
+
+
+def test_both_are_deleted_while_they_share(harness: Harness) -> None:
+    """Nobody goes on looking after the layers of a disk that is not there any more."""
+    instance, export = attached(harness, SIZE)
+    harness.client(instance, export).write(0, noise(1, MIB))
+    _, made = fork(harness, export.disk_id)
+    harness.engine.detach(instance, export.disk_id, force=True)
+
+    harness.engine.delete(export.disk_id)
+    harness.engine.delete(made.disk_id)
+
+    assert harness.engine.settle(10)
+
+
+@pytest.mark.full
 def test_a_fork_that_cannot_be_made_leaves_nothing(
     qemu: QemuHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:

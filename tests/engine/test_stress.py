@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import itertools
 import os
 import random
 from dataclasses import dataclass, field
@@ -24,7 +26,9 @@ from tests.engine.harness import (
 )
 
 SIZE = 4 * MIB
-BLOCKS = SIZE // BLOCK_SIZE
+LARGEST = 8 * MIB
+LEAST_DISKS, MOST_DISKS = 3, 5
+MOST_POINTS = 6
 STEPS = int(os.environ.get("MOORING_STRESS_STEPS", "400"))
 
 
@@ -40,9 +44,20 @@ class ModelDisk:
     client: Client | None = None
     attached: bool = True
 
+    @property
+    def blocks(self) -> int:
+        return len(self.whole) // BLOCK_SIZE
+
+    def leave(self) -> None:
+        """Drop the connection, whole or cut off."""
+        if self.client is not None:
+            with contextlib.suppress(NbdError):
+                self.client.close()
+            self.client = None
+
 
 class Stress:
-    """Random actions on some disks of one instance, each checked where it can be."""
+    """Random actions on some disks and forks of one instance, each checked where it can be."""
 
     def __init__(self, harness: Harness, seed: int) -> None:
         self.harness = harness
@@ -52,12 +67,14 @@ class Stress:
         for disk in self.disks:
             harness.engine.create(disk.export.disk_id, SIZE)
             harness.engine.attach(self.instance, disk.export)
-        self.lineage_kept = 0
+        self.numbers = itertools.count(len(self.disks))
+        self.lineage_kept = self.grown = self.forked = 0
 
     def run(self, steps: int) -> None:
         actions = [self.write] * 10 + [self.zero] * 4 + [self.freeze] * 4 + [
             self.freeze_all, self.release, self.release, self.release, self.check_point,
             self.check_point, self.check_live, self.detach_or_attach, self.restart,
+            self.grow, self.grow, self.fork, self.stand_alone, self.delete,
         ]  # fmt: skip
         if isinstance(self.harness, QemuHarness):
             actions.append(self.kill)
@@ -79,9 +96,9 @@ class Stress:
             disk.client = self.harness.client(self.instance, disk.export)
         return disk.client
 
-    def span(self) -> tuple[int, int]:
-        first = self.random.randrange(BLOCKS)
-        return first, min(BLOCKS - first, self.random.choice([1, 1, 2, 5, 40, 200]))
+    def span(self, disk: ModelDisk) -> tuple[int, int]:
+        first = self.random.randrange(disk.blocks)
+        return first, min(disk.blocks - first, self.random.choice([1, 1, 2, 5, 40, 200]))
 
     def change(self, disk: ModelDisk, first: int, data: bytes) -> None:
         disk.whole[first * BLOCK_SIZE : first * BLOCK_SIZE + len(data)] = data
@@ -91,19 +108,19 @@ class Stress:
 
     def write(self, disk: ModelDisk) -> None:
         if disk.attached:
-            first, count = self.span()
+            first, count = self.span(disk)
             data = self.random.randbytes(count * BLOCK_SIZE)
             self.client(disk).write(first * BLOCK_SIZE, data)
             self.change(disk, first, data)
 
     def zero(self, disk: ModelDisk) -> None:
         if disk.attached:
-            first, count = self.span()
+            first, count = self.span(disk)
             self.client(disk).write_zeroes(first * BLOCK_SIZE, count * BLOCK_SIZE)
             self.change(disk, first, bytes(count * BLOCK_SIZE))
 
     def freeze(self, *disks: ModelDisk) -> None:
-        points = {disk.export.disk_id: new_id() for disk in disks if len(disk.points) < 6}
+        points = {disk.export.disk_id: new_id() for disk in disks if len(disk.points) < MOST_POINTS}
         self.harness.engine.freeze(points)
         for disk in disks:
             if disk.export.disk_id in points:
@@ -129,7 +146,7 @@ class Stress:
         image = self.harness.engine.open_point(disk.export.disk_id, point)
         expected = disk.points[point]
         assert content(image) == expected
-        check_extents(list(image.extents()), SIZE)
+        check_extents(list(image.extents()), len(expected))
         for since in disk.written:
             self.check_changes(disk, image, point, since)
         image.close()
@@ -142,7 +159,7 @@ class Stress:
             changes = list(image.changes(since))  # type: ignore[attr-defined]
         except LineageLostError:
             return
-        check_extents(changes, SIZE)
+        check_extents(changes, len(disk.points[point]))
         self.lineage_kept += 1
         told = {
             block
@@ -157,15 +174,56 @@ class Stress:
 
     def check_live(self, disk: ModelDisk) -> None:
         if disk.attached:
-            assert self.client(disk).read(0, SIZE) == disk.whole
+            assert self.client(disk).read(0, len(disk.whole)) == disk.whole
 
     def detach_or_attach(self, disk: ModelDisk) -> None:
         if disk.attached:
             self.harness.engine.detach(self.instance, disk.export.disk_id, force=True)
-            disk.client = None
+            disk.leave()
         else:
             self.harness.engine.attach(self.instance, disk.export)
         disk.attached = not disk.attached
+
+    def grow(self, disk: ModelDisk) -> None:
+        more = self.random.choice([BLOCK_SIZE, 100 * BLOCK_SIZE, MIB])
+        size = min(LARGEST, len(disk.whole) + more)
+        self.harness.engine.grow(disk.export.disk_id, size)
+        disk.leave()
+        disk.whole.extend(bytes(size - len(disk.whole)))
+        self.grown += 1
+
+    def fork(self, disk: ModelDisk) -> None:
+        if len(disk.points) >= MOST_POINTS:
+            return
+        if len(self.disks) == MOST_DISKS:
+            self.delete(disk)
+        self.freeze(disk)
+        point = list(disk.points)[-1]
+        made = ModelDisk(Export(new_id(), f"disk-{next(self.numbers)}"), attached=False)
+        self.harness.engine.fork(disk.export.disk_id, point, made.export.disk_id)
+        made.whole = bytearray(disk.points[point])
+        made.written = {since: set(written) for since, written in disk.written.items()}
+        self.disks.append(made)
+        self.forked += 1
+        self.detach_or_attach(made)
+
+    def stand_alone(self, disk: ModelDisk) -> None:
+        """Let it do without the disk that it was made of, and forget that one's points."""
+        engine, disk_id = self.harness.engine, disk.export.disk_id
+        engine.stand_alone(disk_id)
+        for point in engine.points(disk_id):
+            if point not in disk.points:
+                engine.release(disk_id, point, stored=self.random.random() < 0.5)
+
+    def delete(self, spared: ModelDisk) -> None:
+        """Delete another one, perhaps with forks that still read its layers."""
+        if len(self.disks) <= LEAST_DISKS:
+            return
+        disk = self.random.choice([one for one in self.disks if one is not spared])
+        if disk.attached:
+            self.detach_or_attach(disk)
+        self.harness.engine.delete(disk.export.disk_id)
+        self.disks.remove(disk)
 
     def restart(self, _: ModelDisk) -> None:
         self.harness.restart()
@@ -179,7 +237,7 @@ class Stress:
             return
         for disk in attached:
             self.client(disk).flush()
-            disk.client = None
+            disk.leave()
         self.harness.kill_daemon(self.instance)
         # A freeze, like any call, finds the daemon or starts it.
         self.freeze(*attached)
@@ -201,3 +259,5 @@ def test_everything_at_random(harness: Harness, seed: int) -> None:
     stress.run(STEPS)
 
     assert stress.lineage_kept > 0
+    assert stress.grown > 0
+    assert stress.forked > 0

@@ -156,6 +156,8 @@ class Merger:
             self._sweep(disk_id, disk)
         while not self._closing.is_set():
             with disk.lock:
+                if not disk.layers.exist():
+                    return  # deleted since
                 self._switch(disk_id, disk)
                 merge = disk.merge = self._begin(disk_id, disk)
             if merge is None:
