@@ -398,3 +398,18 @@ def test_stat_wants_one_name(mooring: Run) -> None:
         result = mooring("stat", *words)
         assert result.status == 255
         assert "Name one of --disk-snapshot-name" in result.stderr
+
+
+def test_fork_wants_a_disk_or_an_instance(mooring: Run) -> None:
+    disk, instance = ("--disk-name", "a"), ("--instance-name", "web")
+    made, twin = ("--new-disk-name", "b"), ("--new-instance-name", "twin")
+    for words in (
+        (),
+        disk,
+        (*disk, *twin),
+        (*disk, *made, *instance),
+        (*instance, *twin, "--size-in-gb", "16"),
+    ):
+        result = mooring("fork", *words)
+        assert result.status == 255
+        assert "Give --disk-name and --new-disk-name, or --instance-name" in result.stderr

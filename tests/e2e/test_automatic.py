@@ -13,8 +13,8 @@ import pytest
 from tests.e2e import time_server
 from tests.e2e.crew import Asked
 from tests.e2e.deployment import ZONE, Deployment
+from tests.e2e.ordered_writer import DISKS, uris, writer_on
 from tests.e2e.processes import PATIENCE, until
-from tests.e2e.test_instance_snapshots import DISKS, uris, writer_on
 from tests.e2e.test_snapshot_files import bring, file_system, mooring
 
 pytestmark = [pytest.mark.full, pytest.mark.usefixtures("importable_tests")]

@@ -7,6 +7,8 @@ import json
 import os
 import random
 import signal
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import pytest
 from mooring.admin.demo.server import DemoError
 from tests.e2e.crew import Asked, Crew
 from tests.e2e.deployment import Deployment
+from tests.e2e.ordered_writer import DISKS, uris, writer_on
 from tests.mounts import MIB, file_system
 
 pytestmark = [pytest.mark.full, pytest.mark.requires("mkfs.ext4", "mkfs.xfs")]
@@ -123,3 +126,67 @@ def test_the_disk_is_deleted_while_the_fork_copies(deployment: Deployment) -> No
     waited(deployment, "fork")
     deployment.snapshot("last", "fork")
     assert deployment.ended("last") == ["completed"]
+
+
+def fork_instance(deployment: Deployment, name: str, *more: str) -> Asked:
+    """Fork the instance of the ordered writer by command."""
+    names = ["--instance-name", "host", "--new-instance-name", name]
+    ran = deployment.server.run("mooring", "fork", *names, *more)
+    made = json.loads(ran.output)["disks"]
+    assert [one["diskName"] for one in made] == [f"{name}-{disk}" for disk in DISKS]
+    return Asked(name, ran.began, ran.ended)
+
+
+def test_forks_of_an_instance_in_use_are_of_one_instant(deployment: Deployment) -> None:
+    deployment.start()
+    writer = writer_on(deployment)
+    try:
+        first = fork_instance(deployment, "first")
+        writer.go_on()
+        second = fork_instance(deployment, "second", "--instance-snapshot-name", "kept", "--wait")
+        writer.go_on()
+    finally:
+        writer.stop()
+
+    lasts = [writer.check(uris(deployment, one.name), one) for one in (first, second)]
+    assert 0 < lasts[0] < lasts[1]
+    command = ["wait", "instance-snapshot-available", "--instance-snapshot-name", "kept"]
+    deployment.server.run("mooring", *command)
+    # An instance that is a fork is forked as well.
+    again = ["--instance-name", "first", "--new-instance-name", "again", "--wait"]
+    deployment.server.run("mooring", "fork", *again)
+    assert writer.check(uris(deployment, "again"), first) == lasts[0]
+
+
+def test_a_server_killed_while_an_instance_is_forked(deployment: Deployment) -> None:
+    """Whenever it dies, there is all of the fork, which then is of one instant, or nothing."""
+    chance = random.Random(11)
+    deployment.start()
+    writer = writer_on(deployment)
+    kept = []
+    try:
+        for number in range(5):
+            killer = threading.Timer(chance.random() * 1.5, deployment.server.kill)
+            killer.start()
+            requested = time.monotonic()
+            with contextlib.suppress(DemoError):
+                fork_instance(deployment, f"fork{number}")
+            killer.join()
+            asked = Asked(f"fork{number}", requested, time.monotonic())
+            deployment.start()
+            instances = {one["name"] for one in deployment.call("GetInstances")["instances"]}
+            if asked.name in instances:
+                kept.append(asked)
+            writer.go_on()
+    finally:
+        writer.stop()
+
+    for asked in kept:
+        writer.check(uris(deployment, asked.name), asked)
+    made = {f"{asked.name}-{disk}" for asked in kept for disk in DISKS}
+    names = {one["name"] for one in deployment.call("GetDisks")["disks"]}
+    assert names == {*DISKS, *made}
+    folders = list((deployment.data / "zones").glob("*/disks/*"))
+    assert len(folders) == len(names), "files are left of what was taken back"
+    daemons = [name for name in deployment.daemons() if not name.startswith("merge-")]
+    assert len(daemons) == 1 + len(kept)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from mooring.model.errors import (
     NotFoundException,
     OperationFailureException,
 )
-from mooring.model.extents import BLOCK_SIZE
+from mooring.model.extents import BLOCK_SIZE, GIB
 from mooring.service.context import Context
 from mooring.service.own.table import own_handlers
 from tests.service.world import REGION, World
@@ -81,6 +82,37 @@ def test_its_first_snapshot_stores_what_differs_from_the_last_one_of_the_disk(
     assert after.parent_id == before.id
     assert after.changed_bytes == 3 * BLOCK_SIZE
     assert points(world, "fork") == [after.id]
+
+
+def test_a_fork_may_be_larger(world: World) -> None:
+    world.write(world.disk_id("data"), 0, DATA)
+    world.snapshot("before")
+    world.settle()
+
+    fork(world, sizeInGb=16)
+
+    assert disk(world)["sizeInGb"] == 16
+    assert world.read(world.disk_id("fork"), 0, BLOCK_SIZE) == DATA
+    end = 16 * GIB - BLOCK_SIZE
+    assert world.read(world.disk_id("fork"), end, BLOCK_SIZE) == bytes(BLOCK_SIZE)
+    world.write(world.disk_id("fork"), end, OTHER)
+    world.settle()
+    world.snapshot("after", "fork")
+    world.settle()
+    assert world.state("after")["sizeInGb"] == 16
+    with world.catalog.read() as transaction:
+        after = transaction.snapshots.by_name(REGION, "after")
+    assert after is not None
+    assert after.changed_bytes == BLOCK_SIZE
+
+
+def test_a_fork_is_as_large_as_its_disk_was_before_the_catalog_knew(world: World) -> None:
+    """The growth of the disk was not recorded: killed between the two."""
+    world.engine.grow(world.disk_id("data"), 16 * GIB)
+
+    fork(world)
+
+    assert disk(world)["sizeInGb"] == 16
 
 
 def test_the_same_instant_can_be_kept_as_a_snapshot(world: World) -> None:
@@ -166,6 +198,13 @@ def test_what_cannot_be_forked(world: World) -> None:
         fork(world, "data")
     with pytest.raises(InvalidInputException, match="a fork is where its disk is"):
         fork(world, availabilityZone="us-east-2b")
+    with pytest.raises(InvalidInputException, match="is not in the region us-east-2"):
+        fork(world, availabilityZone="us-west-2a")
+    world.disk("large", size=16)
+    with pytest.raises(InvalidInputException, match="large has 16 GB, so a fork of it cannot"):
+        fork(world, diskName="large", sizeInGb=8)
+    with pytest.raises(InvalidInputException, match="must be between 8 and 16384 GB"):
+        fork(world, sizeInGb=16385)
     with pytest.raises(InvalidInputException, match="cannot have the same name"):
         fork(world, "same", diskSnapshotName="same")
     with pytest.raises(InvalidInputException, match="newDiskName is required"):
@@ -212,8 +251,8 @@ def test_a_server_killed_on_the_way(
             freeze(wanted)
         raise KeyboardInterrupt
 
-    def killed_forking(disk_id: str, point: str, fork_id: str) -> None:
-        made(disk_id, point, fork_id)
+    def killed_forking(*what: Any) -> None:
+        made(*what)
         raise KeyboardInterrupt
 
     more = {} if kept is None else {"diskSnapshotName": kept}
@@ -223,7 +262,7 @@ def test_a_server_killed_on_the_way(
         else:
             patch.setattr(world.engine, "freeze", killed_freezing)
         # A real kill leaves no time to take the request back.
-        patch.setattr("mooring.taking.forking._take_back", lambda *_: None)
+        patch.setattr("mooring.taking.forking.attempt", lambda *_: nullcontext())
         with pytest.raises(KeyboardInterrupt):
             fork(world, **more)
 

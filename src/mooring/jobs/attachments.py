@@ -21,10 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from mooring.catalog.database import Transaction
-from mooring.engine.interface import Export
 from mooring.jobs.running.procedure import Change, Procedure, Step, Work
-from mooring.model.blueprints import HOST
-from mooring.model.errors import DiskBusyError
 from mooring.model.resources.disk import Attachment, Disk, DiskState
 from mooring.model.resources.instance import InstanceState
 from mooring.model.resources.job import Job
@@ -35,6 +32,7 @@ from mooring.model.resources.job_arguments import (
     OfInstance,
 )
 from mooring.model.resources.job_kind import JobKind
+from mooring.taking import serving
 
 DETACHED = {
     "state": DiskState.AVAILABLE,
@@ -184,25 +182,15 @@ def _free(transaction: Transaction, job: Job) -> None:
 
 def serve(work: Work, disk: Disk) -> None:
     """Serve a disk at the instance that the job names."""
-    if work.engine.filling(disk.id) is not None:
-        work.backend.server(disk.region).ensure()
     instance_id = work.given(OfInstance).instance
-    work.engine.attach(instance_id, Export(disk.id, disk.name))
     with work.catalog.read() as transaction:
         instance = transaction.instances.by_id(instance_id)
-    if instance is not None and instance.blueprint_id == HOST:
-        work.backend.devices.attach(disk.id, work.engine.uri(instance_id, disk.name))
+    serving.serve(work.backend, instance_id, instance, disk)
 
 
 def withdraw(work: Work, disk_ids: Iterable[str]) -> None:
     """Take away the disks' block devices: all, or none if one is in use."""
-    devices = work.backend.devices
-    known = list(disk_ids)
-    for disk_id in known:
-        if users := devices.users(disk_id):
-            raise DiskBusyError(f"{devices.device(disk_id)} is {users}")
-    for disk_id in known:
-        devices.detach(disk_id)
+    serving.withdraw(work.backend, disk_ids)
 
 
 def _attached(work: Work) -> list[Disk]:

@@ -108,22 +108,18 @@ def _take_back_forks(backend: Backend) -> None:
     """Forget forks whose requests were not answered."""
     with backend.catalog.read() as transaction:
         jobs = transaction.jobs.of_kind(JobKind.FORK_DISK)
-    for job in jobs:
-        if job.not_before_ms != HELD_MS or job.zone not in backend.engines:
-            continue
-        disk_id = job.given(ForkDisk).disk
+    held = [job for job in jobs if job.not_before_ms == HELD_MS and job.zone in backend.engines]
+    for waited_for in dict.fromkeys(job.waited_for for job in held):
+        together = [job for job in held if job.waited_for == waited_for]
         try:
-            backend.engines[job.zone].delete(disk_id)
+            for job in together:
+                backend.engines[job.zone].delete(job.given(ForkDisk).disk)
         except EngineError as error:
-            log.warning("what a fork left could not be removed", disk=disk_id, error=str(error))
+            log.warning("what a fork left could not be removed", fork=waited_for, error=str(error))
             continue
         with backend.catalog.write() as transaction:
-            disk = transaction.disks.by_id(disk_id)
-            if disk is None:
-                transaction.jobs.remove_all(job.id)
-            else:
-                forking.forget(transaction, disk)
-        log.info("took back a fork that was being made", disk=disk_id)
+            forking.forget(transaction, together)
+        log.info("took back a fork that was being made", fork=waited_for)
 
 
 def _release(backend: Backend, disk: Disk) -> None:

@@ -1,113 +1,189 @@
-"""Forking disks: what is recorded, and the new disk that is usable at once."""
+"""Forking disks: what is recorded, and the new disks that are usable at once."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
 from typing import TypeVar
 
-import structlog
-
 from mooring.backend.backend import Backend
-from mooring.catalog.database import CATALOG_ERRORS, Transaction
-from mooring.model.errors import MooringError, OperationFailureException, ServiceError
-from mooring.model.resources.disk import Disk, DiskState
+from mooring.catalog.database import Transaction
+from mooring.engine.interface import Engine
+from mooring.model.errors import MooringError
+from mooring.model.extents import GIB
+from mooring.model.resources.disk import Attachment, Disk, DiskState
+from mooring.model.resources.instance import Instance, InstanceState
+from mooring.model.resources.instance_snapshot import Snapshot
 from mooring.model.resources.job import HELD_MS, Job
 from mooring.model.resources.job_arguments import ForkDisk
 from mooring.model.resources.snapshot import DiskSnapshot
+from mooring.model.resources.snapshot_jobs import filling
+from mooring.model.sizes import size_in_bytes
 from mooring.taking import freezing, recording
-
-log = structlog.get_logger("mooring.service")
+from mooring.taking.attempt import attempt
+from mooring.taking.serving import serve, withdraw
 
 Answer = TypeVar("Answer")
 
 
+class Instant(Enum):
+    """What becomes of the snapshot whose instant forks have."""
+
+    PASSED = "it is frozen for the forks, and nobody keeps it"
+    KEPT = "it is frozen for the forks, and kept"
+    GIVEN = "it was frozen before, for itself"
+
+
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """The disk `made` of `disk`, as it is when `snapshot` is frozen; `kept` if that is recorded."""
+    """The disks `made`, of what the members of `snapshot` are of, in the same order.
 
-    disk: Disk
-    made: Disk
-    snapshot: DiskSnapshot
-    kept: bool
+    `instance` is a new one that has them attached; None if they are attached to nothing.
+    """
+
+    snapshot: Snapshot
+    made: Sequence[Disk]
+    instant: Instant = Instant.PASSED
+    instance: Instance | None = None
 
     @property
-    def job(self) -> Job:
-        """What lets the fork stand alone; held until there is one."""
-        return Job(
-            id=self.made.id,
-            key=f"fork {self.made.id}",
-            region=self.made.region,
-            zone=self.made.zone,
-            created_ms=self.made.created_ms,
-            arguments=ForkDisk(
-                disk=self.made.id,
-                source=self.disk.id,
-                point=self.snapshot.id,
-                snapshot=self.snapshot.id if self.kept else "",
-            ),
-            not_before_ms=HELD_MS,
-        )
+    def zone(self) -> str:
+        return self.made[0].zone
+
+    @property
+    def of(self) -> str:
+        """What is forked, in words."""
+        return freezing.source_of(self.snapshot)
+
+    @property
+    def waited_for(self) -> str:
+        """What is confirmed, or removed, with all the jobs."""
+        return self.made[0].id if self.instance is None else self.instance.id
+
+    def pairs(self) -> Iterator[tuple[DiskSnapshot, Disk]]:
+        """Each point that is forked, and what is made of it."""
+        return zip(self.snapshot.members, self.made, strict=True)
+
+    def jobs(self) -> Iterator[Job]:
+        """What lets the forks stand alone; held until all of them are there."""
+        for point, made in self.pairs():
+            yield Job(
+                id=made.id,
+                key=f"fork {made.id}",
+                region=made.region,
+                zone=made.zone,
+                created_ms=made.created_ms,
+                arguments=ForkDisk(
+                    disk=made.id,
+                    source=point.disk_id,
+                    point=point.id,
+                    snapshot="" if self.instant is Instant.PASSED else point.id,
+                ),
+                not_before_ms=HELD_MS,
+                group=None if self.instance is None else self.instance.id,
+            )
 
 
 def reserve(transaction: Transaction, fork: Fork) -> None:
-    """Record the disk that is to be made, and the snapshot that is to be kept."""
-    if fork.kept:
+    """Record what is to be made, and the snapshot that is to be kept."""
+    if fork.instant is Instant.KEPT:
         recording.reserve(transaction, fork.snapshot)
-    transaction.disks.add(fork.made)
-    transaction.jobs.add(fork.job)
+    if fork.instance is not None:
+        transaction.instances.add(fork.instance)
+    for made, job in zip(fork.made, fork.jobs(), strict=True):
+        transaction.disks.add(made)
+        transaction.jobs.add(job)
 
 
 def fork_or_take_back(
-    backend: Backend, fork: Fork, answer: Callable[[Transaction], Answer]
+    backend: Backend, fork: Fork, answer: Callable[[Transaction, Fork], Answer]
 ) -> Answer:
-    """Freeze the disk and make the fork that was reserved; on a failure nothing of it is left.
+    """Freeze the disks, and make what was reserved; on a failure nothing of it is left.
 
-    Returns what `answer` makes in the transaction that confirms. Raises
-    OperationFailureException.
+    Returns what `answer` makes, in the transaction that confirms, of the fork as it came out.
+    Raises OperationFailureException.
     """
-    engine = backend.engine(fork.disk.zone)
-    try:
-        frozen = freezing.freeze(backend, fork.snapshot)
-        engine.fork(fork.disk.id, fork.snapshot.id, fork.made.id)
-    except BaseException as error:
-        _take_back(backend, fork)
-        if isinstance(error, ServiceError) or not isinstance(error, MooringError):
-            raise
-        raise OperationFailureException(
-            f"The disk {fork.disk.name} could not be forked: {error}"
-        ) from error
-    if not fork.kept:
-        # Nobody needs to read it; what cannot be released now is at the next start.
-        with contextlib.suppress(MooringError):
-            engine.release(fork.disk.id, fork.snapshot.id, stored=False)
+    engine = backend.engine(fork.zone)
+
+    def forget_all(transaction: Transaction) -> None:
+        if fork.instant is Instant.KEPT:
+            recording.take_back(transaction, fork.snapshot)
+        forget(transaction, list(fork.jobs()))
+
+    failure = f"The {fork.of} could not be forked"
+    with attempt(backend, failure, forget_all, lambda: _undo(backend, engine, fork)):
+        frozen = None
+        if fork.instant is not Instant.GIVEN:
+            frozen = freezing.freeze(backend, fork.snapshot)
+        fork = replace(fork, made=[_make(backend, engine, fork, *pair) for pair in fork.pairs()])
+    if fork.instant is Instant.PASSED:
+        _release(engine, fork)
     with backend.catalog.write() as transaction:
-        if fork.kept:
+        if fork.instant is Instant.KEPT:
             recording.confirm(transaction, fork.snapshot, frozen)
-        transaction.disks.change(fork.made.id, state=DiskState.AVAILABLE)
-        transaction.jobs.confirm(fork.made.id)
-        return answer(transaction)
+        _confirm(backend, transaction, engine, fork)
+        return answer(transaction, fork)
 
 
-def forget(transaction: Transaction, made: Disk) -> None:
-    """Forget a disk that was to be a fork, with its job and operations."""
-    transaction.auto_runs.remove(made.id)
-    transaction.disks.remove(made)
-    transaction.operations.remove_of_job(made.id)
-    transaction.jobs.remove_all(made.id)
+def forget(transaction: Transaction, jobs: Sequence[Job]) -> None:
+    """Forget forks that were to be made together, with their instance, jobs and operations."""
+    instances = {}
+    for job in jobs:
+        made = transaction.disks.by_id(job.given(ForkDisk).disk)
+        if made is not None:
+            if made.instance_id is not None:
+                instances[made.instance_id] = transaction.instances.by_id(made.instance_id)
+            transaction.auto_runs.remove(made.id)
+            transaction.disks.remove(made)
+        transaction.operations.remove_of_job(job.id)
+        transaction.jobs.remove_all(job.waited_for)
+    for instance in instances.values():
+        if instance is not None:
+            transaction.auto_runs.remove(instance.id)
+            transaction.instances.remove(instance)
 
 
-def _take_back(backend: Backend, fork: Fork) -> None:
-    """Leave nothing of the fork; where that fails, the next start does it."""
-    engine = backend.engines[fork.disk.zone]
-    with contextlib.suppress(MooringError):
-        engine.delete(fork.made.id)
-        engine.release(fork.disk.id, fork.snapshot.id, stored=False)
-    try:
-        with backend.catalog.write() as transaction:
-            if fork.kept:
-                recording.take_back(transaction, fork.snapshot)
-            forget(transaction, fork.made)
-    except CATALOG_ERRORS as error:
-        log.warning("a fork was not taken back", disk=fork.made.name, why=str(error))
+def _make(backend: Backend, engine: Engine, fork: Fork, point: DiskSnapshot, made: Disk) -> Disk:
+    """Make one disk, and serve it if it has an instance; it may be larger than the catalog knew."""
+    size = engine.fork(point.disk_id, point.id, made.id, size_in_bytes(made.size_gb))
+    if fork.instance is not None:
+        serve(backend, fork.instance.id, fork.instance, made)
+    return replace(made, size_gb=size // GIB)
+
+
+def _confirm(backend: Backend, transaction: Transaction, engine: Engine, fork: Fork) -> None:
+    attached = fork.instance is not None
+    if fork.instance is not None:
+        transaction.instances.change(fork.instance.id, state=InstanceState.RUNNING.label)
+    for made in fork.made:
+        transaction.disks.change(
+            made.id,
+            state=DiskState.IN_USE if attached else DiskState.AVAILABLE,
+            attachment=Attachment.ATTACHED if attached else Attachment.DETACHED,
+            size_gb=made.size_gb,
+        )
+        left, origin = engine.filling(made.id), made.origin_id
+        # What it has not got from a snapshot yet, it gets as the disk does that it is made of.
+        if left is not None and not left.forked and origin and transaction.jobs.is_read(origin):
+            job_id = backend.ids.new_id()
+            transaction.jobs.add(filling(made, origin, job_id, made.created_ms))
+    transaction.jobs.confirm(fork.waited_for)
+
+
+def _undo(backend: Backend, engine: Engine, fork: Fork) -> None:
+    if fork.instance is not None:
+        withdraw(backend, [made.id for made in fork.made])
+        engine.stop(fork.instance.id)
+    for made in fork.made:
+        engine.delete(made.id)
+    if fork.instant is not Instant.GIVEN:
+        _release(engine, fork)
+
+
+def _release(engine: Engine, fork: Fork) -> None:
+    """Nobody needs to read the points; what cannot be released now is at the next start."""
+    for point in fork.snapshot.members:
+        with contextlib.suppress(MooringError):
+            engine.release(point.disk_id, point.id, stored=False)

@@ -6,18 +6,15 @@ from collections.abc import Callable, Collection
 from enum import Enum
 from typing import TypeVar
 
-import structlog
-
 from mooring.backend.backend import Backend
-from mooring.catalog.database import CATALOG_ERRORS, Transaction
-from mooring.model.errors import MooringError, OperationFailureException, ServiceError
+from mooring.catalog.database import Transaction
+from mooring.model.errors import OperationFailureException
 from mooring.model.resources.instance_snapshot import InstanceSnapshot, Snapshot
 from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.taking import recording
+from mooring.taking.attempt import attempt
 from mooring.taking.rest import freeze_at_rest
 from mooring.taking.verdict import Frozen
-
-log = structlog.get_logger("mooring.service")
 
 Answer = TypeVar("Answer")
 
@@ -55,15 +52,9 @@ def freeze_or_take_back(
     Returns what `answer` makes in the transaction that confirms. Raises
     OperationFailureException.
     """
-    try:
+    failure = f"The {source_of(whole)} could not be frozen, so no snapshot was taken"
+    with attempt(backend, failure, lambda transaction: recording.take_back(transaction, whole)):
         frozen = freeze(backend, whole)
-    except BaseException as error:
-        _take_back(backend, whole)
-        if isinstance(error, ServiceError) or not isinstance(error, MooringError):
-            raise
-        raise OperationFailureException(
-            f"The {_named(whole)} could not be frozen, so no snapshot was taken: {error}"
-        ) from error
     with backend.catalog.write() as transaction:
         recording.confirm(transaction, whole, frozen)
         return answer(transaction)
@@ -77,17 +68,8 @@ def left(whole: Snapshot, points: Callable[[DiskSnapshot], Collection[str]]) -> 
     return Left.ALL if len(frozen) == len(whole.members) else Left.SOME
 
 
-def _take_back(backend: Backend, whole: Snapshot) -> None:
-    """Forget the snapshot; where even that fails, the next start does it."""
-    try:
-        with backend.catalog.write() as transaction:
-            recording.take_back(transaction, whole)
-    except CATALOG_ERRORS as error:
-        # Whatever hindered the freeze is what the client is to hear.
-        log.warning("a snapshot was not taken back", snapshot=whole.name, why=str(error))
-
-
-def _named(whole: Snapshot) -> str:
+def source_of(whole: Snapshot) -> str:
+    """What the snapshot is of, in words."""
     if isinstance(whole, InstanceSnapshot):
         return f"disks of the instance {whole.instance_name}"
     return f"disk {whole.disk_name}"

@@ -101,7 +101,7 @@ OWN_COMMANDS: dict[str, Command] = {
     ),
     "fork": Command(
         ("fork", "run"),
-        "Make a new disk of a disk that may be in use, at once.",
+        "Make a new disk of a disk that may be in use, or of all of an instance, at once.",
         "Makes a disk with what another disk holds at this moment, which may be attached and "
         "written to. The new disk can be used when the command returns, whatever the size and "
         "however much has changed since the last snapshot: nothing goes through the vault. From "
@@ -113,9 +113,21 @@ OWN_COMMANDS: dict[str, Command] = {
         "The first snapshot of the new disk reads and stores only what differs from the newest "
         "stored snapshot of the disks that it comes from. Users of the disk are brought to rest "
         "as for a snapshot.",
+        "With --instance-name, makes a new instance with forks of all disks of another one, as all "
+        "of them are at one instant. It is of the same blueprint, bundle and zone, runs, and has "
+        "the disks attached under the same paths. Each is called after the new instance and the "
+        "old disk: NEW-DISK; of a disk that is called OLD-DISK, after the old instance, NEW-DISK, "
+        "too. The answer lists them under `disks`. Tags of the old disks are not taken over.",
         options=(
-            Option("--disk-name", "<string>", "The disk to fork.", required=True),
-            Option("--new-disk-name", "<string>", "The name of the new disk.", required=True),
+            Option("--disk-name", "<string>", "The disk to fork."),
+            Option("--new-disk-name", "<string>", "The name of the new disk."),
+            Option("--instance-name", "<string>", "The instance to fork, with all its disks."),
+            Option("--new-instance-name", "<string>", "The name of the new instance."),
+            Option(
+                "--size-in-gb",
+                "<integer>",
+                "A larger size of the new disk; what is added reads as zeros.",
+            ),
             Option(
                 "--availability-zone",
                 "<string>",
@@ -126,8 +138,20 @@ OWN_COMMANDS: dict[str, Command] = {
                 "<string>",
                 "Keep the same instant as a snapshot of the disk with this name, too.",
             ),
-            Option("--tags", "<list>", "Tags of the new disk, as for create-disk."),
-            Option("--wait", help="Return when the new disk shares nothing any more."),
+            Option(
+                "--instance-snapshot-name",
+                "<string>",
+                "Keep the same instant as a snapshot of the instance with this name, too.",
+            ),
+            Option("--tags", "<list>", "Tags of the new disk or instance, as for create-disk."),
+            Option("--wait", help="Return when what is new shares nothing any more."),
+        ),
+        forms=(
+            "--disk-name <string> --new-disk-name <string> [--size-in-gb <integer>] "
+            "[--availability-zone <string>] [--disk-snapshot-name <string>] [--tags <list>] "
+            "[--wait]",
+            "--instance-name <string> --new-instance-name <string> "
+            "[--instance-snapshot-name <string>] [--tags <list>] [--wait]",
         ),
     ),
     "export": Command(

@@ -2,48 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
 from mooring.model.errors import InvalidInputException
-from mooring.model.names import check_name, name_taken, shown
-from mooring.model.operation import ResourceType
+from mooring.model.names import MAX_NAME_LENGTH, check_name, name_taken, shown
+from mooring.model.operation import Operation, ResourceType
 from mooring.model.resources.consistency import read_given_tags
-from mooring.model.resources.disk import Disk
-from mooring.model.resources.snapshot_jobs import filling
+from mooring.model.resources.disk import Attachment, Disk
+from mooring.model.resources.instance import Instance
+from mooring.model.sizes import check_disk_size
 from mooring.service.answers import operations
 from mooring.service.automatic.add_ons import begin_with
 from mooring.service.call import Call, Params
 from mooring.service.context import Context
-from mooring.service.finding import find_disk
+from mooring.service.finding import find_disk, find_instance
 from mooring.service.own.own_request import Answer, member
-from mooring.service.snapshots.checks import check_freezable
+from mooring.service.snapshots.checks import check_freezable, check_instance_freezable
 from mooring.taking import recording
-from mooring.taking.forking import Fork, fork_or_take_back, reserve
+from mooring.taking.forking import Fork, Instant, fork_or_take_back, reserve
+from mooring.taking.rest import check_agent
 
-OPERATION = "ForkDisk"
-"""The type of the operations that a fork has in the lists of operations."""
+DISK, INSTANCE = "ForkDisk", "ForkInstance"
+"""The types of the operations that forks have in the lists of operations."""
 
-SNAPSHOT = "CreateDiskSnapshot"
+OF_DISK, OF_INSTANCE = "CreateDiskSnapshot", "CreateInstanceSnapshot"
+"""Those of the snapshot that is kept of the same instant."""
 
 
 def fork(backend: Backend, context: Context, params: Params) -> Answer:
     """Make the disk `newDiskName` of the disk `diskName` as it is now, which may be in use.
 
     It is usable when this returns. `diskSnapshotName` names a snapshot of the same instant to be
-    kept as well. It is in the same zone; `tags` are its tags.
+    kept as well, `sizeInGb` a larger size. It is in the same zone; `tags` are its tags.
     """
-    call = Call(context, OPERATION, dict(params))
+    call = Call(context, DISK, dict(params))
     if (known := call.recall(backend)) is not None:
         return known
     name = check_name(member(params, "newDiskName"))
     kept = params.get("diskSnapshotName")
-    names = [name] if kept is None else [name, check_name(kept)]
-    if len(set(names)) < len(names):
-        raise InvalidInputException("The new disk and the snapshot cannot have the same name.")
+    names = _names(name, kept)
     tags = read_given_tags(ResourceType.DISK, params.get("tags") or [])
     with backend.catalog.write() as transaction:
         disk = find_disk(transaction, call.region, member(params, "diskName"))
-        _check_zone(disk, params.get("availabilityZone"))
+        _check_zone(backend, disk, params.get("availabilityZone"))
+        size_gb = _size(disk, params.get("sizeInGb"))
         if taken := transaction.names.taken(call.region, names):
             raise name_taken(taken)
         check_freezable(backend, transaction, disk)
@@ -55,51 +59,174 @@ def fork(backend: Backend, context: Context, params: Params) -> Answer:
             name=name,
             created_ms=now,
             support_code=backend.support_code("vol"),
-            size_gb=disk.size_gb,
+            size_gb=size_gb,
             origin_id=disk.origin_id,
             tags=tags,
         )
         snapshot = recording.of_disk(backend, disk, kept or name, now)
-        forked = Fork(disk, made, snapshot, kept is not None)
+        forked = Fork(snapshot, [made], _instant(kept))
         reserve(transaction, forked)
         begin_with(backend, transaction, call, made)
-    return fork_or_take_back(
-        backend, forked, lambda transaction: _answer(backend, transaction, call, forked)
+
+    def answer(transaction: Transaction, forked: Fork) -> Answer:
+        begun = [
+            operations.begin(backend, call, made, details=disk.name, ended=True),
+            operations.begin(backend, call, disk, details=made.name, ended=True),
+            *_kept(backend, call, forked, disk, OF_DISK),
+        ]
+        return operations.reply(backend, transaction, call, begun)
+
+    return fork_or_take_back(backend, forked, answer)
+
+
+def fork_instance(backend: Backend, context: Context, params: Params) -> Answer:
+    """Make the instance `newInstanceName` with forks of all disks of the instance `instanceName`.
+
+    They are as all of them are at one instant, attached under the same paths, and called after the
+    new instance and the old disks; the answer names them. `instanceSnapshotName` names a
+    snapshot of the same instant to be kept as well; `tags` are those of the new instance.
+    """
+    call = Call(context, INSTANCE, dict(params))
+    if (known := call.recall(backend)) is not None:
+        return known
+    name = check_name(member(params, "newInstanceName"))
+    kept = params.get("instanceSnapshotName")
+    names = _names(name, kept)
+    tags = read_given_tags(ResourceType.INSTANCE, params.get("tags") or [])
+    check_agent(backend, tags)
+    with backend.catalog.write() as transaction:
+        instance = find_instance(transaction, call.region, member(params, "instanceName"))
+        disks = transaction.disks.of_instance(instance.id)
+        if not disks:
+            raise InvalidInputException(
+                f"The instance {instance.name} has no disks, so there is nothing to fork. Make an "
+                "instance with create-instances."
+            )
+        made_names = _made_names(name, instance, disks)
+        if taken := transaction.names.taken(call.region, [*names, *made_names]):
+            raise name_taken(taken)
+        check_instance_freezable(backend, transaction, instance, disks)
+        now = backend.clock.now_ms()
+        made = Instance(
+            id=backend.ids.new_id(),
+            region=instance.region,
+            zone=instance.zone,
+            name=name,
+            created_ms=now,
+            support_code=backend.support_code("i"),
+            blueprint_id=instance.blueprint_id,
+            bundle_id=instance.bundle_id,
+            key_pair=instance.key_pair,
+            ip_address_type=instance.ip_address_type,
+            tags=tags,
+        )
+        whole = recording.of_instance(backend, instance, disks, kept or name, now)
+        named = zip(disks, made_names, strict=True)
+        copies = [_attached(backend, call, made, disk, called) for disk, called in named]
+        forked = Fork(whole, copies, _instant(kept), made)
+        reserve(transaction, forked)
+        begin_with(backend, transaction, call, made)
+
+    def answer(transaction: Transaction, forked: Fork) -> Answer:
+        begun = [
+            operations.begin(backend, call, made, details=instance.name, ended=True),
+            operations.begin(backend, call, instance, details=made.name, ended=True),
+        ]
+        for disk, copy in zip(disks, forked.made, strict=True):
+            details = {"details": disk.name, "kind": DISK}
+            begun.append(operations.begin(backend, call, copy, **details, ended=True))
+        begun += _kept(backend, call, forked, instance, OF_INSTANCE)
+        told = {
+            **operations.record(transaction, begun),
+            "disks": [
+                {"diskName": copy.name, "sourceDiskName": disk.name, "diskPath": copy.path}
+                for disk, copy in zip(disks, forked.made, strict=True)
+            ],
+        }
+        return call.remember(backend, transaction, told)
+
+    return fork_or_take_back(backend, forked, answer)
+
+
+def _names(name: str, kept: str | None) -> list[str]:
+    """The names that must be free. Raises InvalidInputException."""
+    names = [name] if kept is None else [name, check_name(kept)]
+    if len(set(names)) < len(names):
+        raise InvalidInputException(
+            "What is made and the snapshot cannot have the same name: "
+            f"both are to be called {name}."
+        )
+    return names
+
+
+def _made_names(name: str, instance: Instance, disks: Sequence[Disk]) -> list[str]:
+    """What the forks of the disks are called. Raises InvalidInputException.
+
+    Disks that are called after the instance are called after the new one instead.
+    """
+    own = [disk.name.removeprefix(f"{instance.name}-") for disk in disks]
+    if len(set(own)) < len(own):
+        own = [disk.name for disk in disks]
+    made = [f"{name}-{one}" for one in own]
+    longest = max(made, key=len)
+    if len(longest) > MAX_NAME_LENGTH:
+        raise InvalidInputException(
+            f"A fork of a disk would be called {longest}, which has {len(longest)} characters; "
+            f"{MAX_NAME_LENGTH} is the limit. Choose a shorter newInstanceName."
+        )
+    return made
+
+
+def _instant(kept: str | None) -> Instant:
+    return Instant.PASSED if kept is None else Instant.KEPT
+
+
+def _attached(backend: Backend, call: Call, instance: Instance, disk: Disk, name: str) -> Disk:
+    """A fork of the disk; whoever makes it can reach it: the request has no tags for it."""
+    return Disk(
+        id=backend.ids.new_id(),
+        region=instance.region,
+        zone=instance.zone,
+        name=name,
+        created_ms=instance.created_ms,
+        support_code=backend.support_code("vol"),
+        size_gb=disk.size_gb,
+        attachment=Attachment.ATTACHING,
+        instance_id=instance.id,
+        path=disk.path,
+        origin_id=disk.origin_id,
+        is_system=disk.is_system,
+        tags=dict(call.context.access.tags),
     )
 
 
-def _answer(backend: Backend, transaction: Transaction, call: Call, forked: Fork) -> Answer:
-    if backend.engine(forked.made.zone).filling(forked.made.id) is not None:
-        # What it has not got from the snapshot yet, it gets as the other disk does.
-        _fill(backend, transaction, forked)
+def _kept(
+    backend: Backend, call: Call, forked: Fork, source: Disk | Instance, kind: str
+) -> Sequence[Operation]:
+    """The operations of the snapshot that is kept, if one is."""
+    whole = forked.snapshot
+    if forked.instant is not Instant.KEPT:
+        return []
     begun = [
-        operations.begin(backend, call, forked.made, details=forked.disk.name, ended=True),
-        operations.begin(backend, call, forked.disk, details=forked.made.name, ended=True),
+        operations.begin(backend, call, whole, details=source.name, kind=kind),
+        operations.begin(backend, call, source, details=whole.name, kind=kind),
     ]
-    if forked.kept:
-        begun += operations.waiting(
-            [
-                operations.begin(
-                    backend, call, forked.snapshot, details=forked.disk.name, kind=SNAPSHOT
-                ),
-                operations.begin(
-                    backend, call, forked.disk, details=forked.snapshot.name, kind=SNAPSHOT
-                ),
-            ],
-            forked.snapshot.id,
+    return operations.waiting(begun, whole.id)
+
+
+def _size(disk: Disk, size_gb: int | None) -> int:
+    if size_gb is None:
+        return disk.size_gb
+    if check_disk_size(size_gb) < disk.size_gb:
+        raise InvalidInputException(
+            f"The disk {disk.name} has {disk.size_gb} GB, so a fork of it cannot have {size_gb} "
+            "GB: disks only grow. For a smaller one, create a disk and copy the files."
         )
-    return operations.reply(backend, transaction, call, begun)
+    return size_gb
 
 
-def _fill(backend: Backend, transaction: Transaction, forked: Fork) -> None:
-    """Fill the fork of a disk that is being filled, from the same snapshot."""
-    if forked.disk.origin_id is not None and transaction.jobs.is_read(forked.disk.origin_id):
-        job_id, now = backend.ids.new_id(), backend.clock.now_ms()
-        transaction.jobs.add(filling(forked.made, forked.disk.origin_id, job_id, now))
-
-
-def _check_zone(disk: Disk, zone: str | None) -> None:
-    if zone is not None and zone != disk.zone:
+def _check_zone(backend: Backend, disk: Disk, zone: str | None) -> None:
+    if zone is not None and backend.check_zone(disk.region, zone) != disk.zone:
         raise InvalidInputException(
             f"The disk {disk.name} is in {disk.zone}, and a fork is where its disk is. For one in "
             f"{shown(zone)}, take a snapshot and use create-disk-from-snapshot."

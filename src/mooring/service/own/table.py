@@ -13,7 +13,7 @@ from mooring.service.entry import Entry, Takes, Use, administers, changes, reads
 from mooring.service.own.automatic import automatic
 from mooring.service.own.blueprints import create_blueprint, delete_blueprint
 from mooring.service.own.disks import device, disk, disks, uri
-from mooring.service.own.forks import fork
+from mooring.service.own.forks import fork, fork_instance
 from mooring.service.own.growth import grow
 from mooring.service.own.imports import import_place, import_snapshot
 from mooring.service.own.own_request import (
@@ -73,6 +73,20 @@ OWN_REQUESTS: dict[str, OwnRequest] = {
         newDiskName=TEXT,
         availabilityZone=TEXT,
         diskSnapshotName=TEXT,
+        sizeInGb=NUMBER,
+        tags=TAGS,
+    ),
+    "fork-instance": acts(
+        changes(
+            fork_instance,
+            on=["instanceName"],
+            makes="newInstanceName",
+            takes=[Takes.DISKS],
+            through=Through.DISKS,
+        ),
+        instanceName=TEXT,
+        newInstanceName=TEXT,
+        instanceSnapshotName=TEXT,
         tags=TAGS,
     ),
     "grant": acts(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
 from mooring.model.counts import counted
 from mooring.model.errors import InvalidInputException, OperationFailureException
 from mooring.model.resources.disk import Disk, DiskState
-from mooring.model.resources.instance_snapshot import Snapshot
+from mooring.model.resources.instance import Instance
+from mooring.model.resources.instance_snapshot import Snapshot, in_motion
 from mooring.model.resources.snapshot import SnapshotState
 from mooring.service.automatic.taken import check_none_pending
 from mooring.taking.recording import has_too_many_pending
@@ -32,10 +35,36 @@ def check_freezable(backend: Backend, transaction: Transaction, disk: Disk) -> N
         )
 
 
+def check_instance_freezable(
+    backend: Backend, transaction: Transaction, instance: Instance, disks: Sequence[Disk]
+) -> None:
+    """Raise if a snapshot of the instance, which has these disks, cannot be taken now."""
+    backend.engine(instance.zone)
+    _check_at_rest(instance, disks)
+    check_none_pending(instance, transaction.automatic_of(instance.id))
+    for disk in disks:
+        check_freezable(backend, transaction, disk)
+
+
 def check_frozen(snapshot: Snapshot) -> None:
     """Raise if the request that takes the snapshot is still under way."""
     if not snapshot.frozen:
         raise OperationFailureException(
             f"The snapshot {snapshot.name} is being taken right now. Please try again in a few "
             "minutes."
+        )
+
+
+def _check_at_rest(instance: Instance, disks: Sequence[Disk]) -> None:
+    """Only while nothing comes or goes it is clear which disks belong to the snapshot."""
+    moving = in_motion(instance, disks)
+    if isinstance(moving, Instance):
+        raise OperationFailureException(
+            "You can't create a snapshot of this instance right now. "
+            f"The state of this instance is: {instance.state.label}"
+        )
+    if moving is not None:
+        raise OperationFailureException(
+            f"The disk {moving.name} of the instance {instance.name} is {moving.attachment}. "
+            "Please try again in a few minutes."
         )

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from mooring.backend.backend import Backend
-from mooring.model.errors import OperationFailureException
 from mooring.model.names import check_name, name_taken
 from mooring.model.operation import ResourceType
 from mooring.model.resources.consistency import read_given_tags
-from mooring.model.resources.disk import Disk
-from mooring.model.resources.instance import Instance
-from mooring.model.resources.instance_snapshot import in_motion
 from mooring.service.answers import operations, pages
 from mooring.service.answers.views import instance_snapshot_view
-from mooring.service.automatic.taken import check_none_pending
 from mooring.service.call import Call, Result
 from mooring.service.finding import find_instance, find_instance_snapshot
-from mooring.service.snapshots.checks import check_freezable, check_frozen
+from mooring.service.snapshots.checks import check_frozen, check_instance_freezable
 from mooring.taking import freezing, recording
 
 
@@ -31,12 +26,8 @@ def create_instance_snapshot(backend: Backend, call: Call) -> Result:
         instance = find_instance(transaction, call.region, call.params["instanceName"])
         if taken := transaction.names.taken(call.region, [name]):
             raise name_taken(taken)
-        backend.engine(instance.zone)
         disks = transaction.disks.of_instance(instance.id)
-        _check_at_rest(instance, disks)
-        check_none_pending(instance, transaction.automatic_of(instance.id))
-        for disk in disks:
-            check_freezable(backend, transaction, disk)
+        check_instance_freezable(backend, transaction, instance, disks)
         now = backend.clock.now_ms()
         whole = recording.of_instance(backend, instance, disks, name, now, tags=tags)
         recording.reserve(transaction, whole)
@@ -81,18 +72,3 @@ def delete_instance_snapshot(backend: Backend, call: Call) -> Result:
         recording.discard(transaction, found, backend.ids, backend.clock.now_ms())
         ended = [operations.begin(backend, call, found, ended=True)]
         return operations.reply(backend, transaction, call, ended)
-
-
-def _check_at_rest(instance: Instance, disks: list[Disk]) -> None:
-    """Only while nothing comes or goes it is clear which disks belong to the snapshot."""
-    moving = in_motion(instance, disks)
-    if isinstance(moving, Instance):
-        raise OperationFailureException(
-            "You can't create a snapshot of this instance right now. "
-            f"The state of this instance is: {instance.state.label}"
-        )
-    if moving is not None:
-        raise OperationFailureException(
-            f"The disk {moving.name} of the instance {instance.name} is {moving.attachment}. "
-            "Please try again in a few minutes."
-        )

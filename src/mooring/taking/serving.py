@@ -1,0 +1,34 @@
+"""Serving disks at instances: over NBD, and on this host as block devices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mooring.backend.backend import Backend
+from mooring.engine.interface import Export
+from mooring.model.blueprints import HOST
+from mooring.model.errors import DiskBusyError
+from mooring.model.resources.disk import Disk
+from mooring.model.resources.instance import Instance
+
+
+def serve(backend: Backend, instance_id: str, instance: Instance | None, disk: Disk) -> None:
+    """Serve a disk at an instance, which may be gone from the catalog."""
+    engine = backend.engines[disk.zone]
+    filling = engine.filling(disk.id)
+    if filling is not None and not filling.forked:
+        backend.server(disk.region).ensure()
+    engine.attach(instance_id, Export(disk.id, disk.name))
+    if instance is not None and instance.blueprint_id == HOST:
+        backend.devices.attach(disk.id, engine.uri(instance_id, disk.name))
+
+
+def withdraw(backend: Backend, disk_ids: Iterable[str]) -> None:
+    """Take away the disks' block devices: all, or none if one is in use."""
+    devices = backend.devices
+    known = list(disk_ids)
+    for disk_id in known:
+        if users := devices.users(disk_id):
+            raise DiskBusyError(f"{devices.device(disk_id)} is {users}")
+    for disk_id in known:
+        devices.detach(disk_id)
