@@ -1,4 +1,4 @@
-"""mooring fork: makes a copy of a disk, or of an instance, as it is now."""
+"""mooring fork: makes a copy of a disk or an instance as it is now."""
 
 from __future__ import annotations
 
