@@ -7,6 +7,7 @@ initramfs made here. The test speaks with a shell in the guest over a serial lin
         guest.run("mkfs.ext4 -q /dev/vda && mount /dev/vda /mnt")
 
 With `agent=True` the guest runs QEMU's guest agent, whose socket on this host is `agent_socket`.
+With `from_disk=True` the initramfs hands over to the system on the first disk: system_image.py.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from mooring.nbd.uri import parse_uri
 from tests.conftest import CHECKOUT, find_tool
 from tests.e2e.initramfs import Initramfs, modules
 from tests.e2e.processes import until
+from tests.e2e.system_image import ENTRY
 
 FILES = CHECKOUT / ".guest"
 AGENT_PORT = "org.qemu.guest_agent.0"
@@ -35,7 +37,7 @@ _PROGRAMS = ("mkfs.ext4", "e2fsck")
 _BOOT_SECONDS = 120.0
 _COMMAND_SECONDS = 120.0
 _MEMORY_MIB = 256
-_READY = "guest-is-ready"
+READY = "guest-is-ready"
 
 _INIT = """\
 #!/bin/busybox sh
@@ -79,24 +81,33 @@ class GuestError(Exception):
 class Guest:
     """A running guest; its disks are /dev/vda, /dev/vdb and so on, in the order given."""
 
-    def __init__(self, folder: Path, disks: Mapping[str, str], *, agent: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        disks: Mapping[str, str],
+        *,
+        agent: bool = False,
+        from_disk: bool = False,
+    ) -> None:
         """`folder` is made, and must be short enough for sockets; `disks` are NBD URIs."""
         self._folder = folder
         self._disks = disks
         self._agent = agent
+        self._from_disk = from_disk
         self.agent_socket = folder / "agent"
         self._console = folder / "console.log"
         self._unread = b""
 
     def __enter__(self) -> Guest:
         self._folder.mkdir()
-        _initramfs(agent=self._agent).write(self._folder / "initrd")
+        made = _initramfs(agent=self._agent, from_disk=self._from_disk)
+        made.write(self._folder / "initrd")
         with (self._folder / "qemu.log").open("wb") as log:
             self._process = subprocess.Popen(self._command(), stdout=log, stderr=log)
         try:
             self._line = self._connect()
             # What is sent before there is a shell is lost.
-            while self.read_line(_BOOT_SECONDS).strip() != _READY:
+            while self.read_line(_BOOT_SECONDS).strip() != READY:
                 pass
         except BaseException:
             self._end()
@@ -226,7 +237,7 @@ class Guest:
             self._line.close()
 
 
-def _initramfs(*, agent: bool) -> Initramfs:
+def _initramfs(*, agent: bool, from_disk: bool) -> Initramfs:
     made = Initramfs()
     for folder in ("dev", "proc", "sys", "etc"):
         made.folder(folder)
@@ -237,5 +248,6 @@ def _initramfs(*, agent: bool) -> Initramfs:
         made.program(Path(find_tool(name)), f"usr/sbin/{name}")
     if agent:
         made.program(FILES / "usr" / "sbin" / "qemu-ga", "usr/sbin/qemu-ga")
-    made.file("init", _INIT.format(agent_port=AGENT_PORT, ready=_READY).encode())
+    entry = ENTRY if from_disk else _INIT.format(agent_port=AGENT_PORT, ready=READY)
+    made.file("init", entry.encode())
     return made
