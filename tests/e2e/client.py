@@ -42,6 +42,11 @@ class Client:
         headers = {"Content-Type": CONTENT_TYPE, "X-Amz-Target": f"{TARGET}.{operation}"}
         return self.send("POST", "/", headers, body)
 
+    def act(self, action: str, **members: object) -> Any:
+        """The same for one of Mooring's own requests that change something."""
+        headers = {"Content-Type": "application/json"}
+        return self.send("POST", f"/mooring/{action}", headers, json.dumps(members).encode())
+
     def send(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Any:
         """Sign and send a request."""
         headers = {"Host": self._address, **headers}

@@ -75,6 +75,11 @@ class Deployment:
         assert self._client is not None
         return self._client.call(operation, **members)
 
+    def act(self, action: str, **members: object) -> Any:
+        """As Client.act."""
+        assert self._client is not None
+        return self._client.act(action, **members)
+
     def disk(self, name: str) -> None:
         """Make a disk."""
         self.call("CreateDisk", diskName=name, availabilityZone=ZONE, sizeInGb=8, tags=SHARED)
@@ -110,6 +115,11 @@ class Deployment:
         self.instance(instance)
         return self.attach(disk, instance)
 
+    def grow(self, disk: str, size_gb: int) -> None:
+        """Make a disk larger, and wait until it is."""
+        self.act("grow", diskName=disk, sizeInGb=size_gb)
+        self.until_disk(disk, "sizeInGb", size_gb)
+
     def detach(self, disk: str) -> None:
         """Detach a disk, as soon as the clients that have just left are gone."""
 
@@ -126,7 +136,7 @@ class Deployment:
         self._paths.pop(disk, None)
         self.until_disk(disk, "state", "available")
 
-    def until_disk(self, name: str, member: str, wanted: str) -> None:
+    def until_disk(self, name: str, member: str, wanted: str | int) -> None:
         """Wait until a disk is as wanted."""
 
         def reached() -> bool:
@@ -175,7 +185,7 @@ class Deployment:
         return [one["status"] for one in found]
 
     @contextlib.contextmanager
-    def restored(self, *snapshots: str) -> Iterator[Sequence[str]]:
+    def restored(self, *snapshots: str, size_gb: int = 8) -> Iterator[Sequence[str]]:
         """Disks made from snapshots and attached, as NBD URIs; deleted at the end."""
         self.instance("reader")
         disks = [f"from-{snapshot}" for snapshot in snapshots]
@@ -185,7 +195,7 @@ class Deployment:
                 diskName=disk,
                 diskSnapshotName=snapshot,
                 availabilityZone=ZONE,
-                sizeInGb=8,
+                sizeInGb=size_gb,
                 tags=SHARED,
             )
         for disk in disks:
@@ -195,9 +205,9 @@ class Deployment:
             self.detach(disk)
             self.call("DeleteDisk", diskName=disk)
 
-    def check(self, crew: Crew, *snapshots: Asked) -> None:
+    def check(self, crew: Crew, *snapshots: Asked, size_gb: int = 8) -> None:
         """Restore snapshots and compare each with what the crew had written."""
-        with self.restored(*[one.name for one in snapshots]) as uris:
+        with self.restored(*[one.name for one in snapshots], size_gb=size_gb) as uris:
             for asked, uri in zip(snapshots, uris, strict=True):
                 verdict = crew.compare(uri, asked)
                 assert verdict.ok, f"{asked.name}: {verdict.wrong}"
