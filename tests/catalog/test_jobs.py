@@ -285,15 +285,31 @@ def test_how_far_a_job_is_outlives_its_owner(catalog: Catalog) -> None:
     )
 
 
-def test_whether_a_job_of_a_key_waits(catalog: Catalog) -> None:
-    add(catalog, job("a1", "a"))
+def test_a_job_that_waits_is_begun_sooner(catalog: Catalog) -> None:
+    told: list[JobKind] = []
+    catalog.tell(told.extend)
+    add(catalog, job("a1", "a", not_before_ms=1000))
+    told.clear()
 
-    with catalog.read() as transaction:
-        assert transaction.jobs.waiting("a")
-        assert not transaction.jobs.waiting("b")
-    take(catalog)
-    with catalog.read() as transaction:
-        assert not transaction.jobs.waiting("a")
+    def hasten(key: str, not_before_ms: int) -> bool:
+        with catalog.write() as transaction:
+            return transaction.jobs.hasten(key, not_before_ms)
+
+    assert not hasten("b", 0)
+    assert hasten("a", 2000)
+    assert take(catalog, now_ms=999) is None
+    assert told == []
+    assert hasten("a", 500)
+    assert told == [JobKind.CREATE_DISK]
+    assert take(catalog, now_ms=499) is None
+    # What runs does not wait; what is tried again has its own time.
+    mine = taken(catalog, now_ms=500)
+    assert mine is not None
+    assert not hasten("a", 0)
+    with catalog.write() as transaction:
+        transaction.jobs.record(replace(mine, not_before_ms=700), release=True)
+    assert hasten("a", 0)
+    assert take(catalog, now_ms=699) is None
 
 
 def test_who_runs_jobs_is_told_of_those_that_can_be_run(catalog: Catalog) -> None:

@@ -37,6 +37,7 @@ SAMPLES: dict[JobKind, Arguments] = {
         arguments.CopySnapshot(snapshot="b", disk="id-data", source="a", source_region="r"),
         arguments.ExportSnapshot(record="record", snapshots=("a", "b")),
         arguments.DeleteSnapshot(snapshot="snap", disk="id-data"),
+        arguments.ExpireSnapshots(snapshots=("a", "b"), disks=("c", "d"), soon=True),
         arguments.CollectVault(),
         arguments.VerifyVault(percent=2.5),
         arguments.ReplicateVault(),

@@ -163,6 +163,12 @@ def take_automatic(world: World) -> None:
     assert take_due(world.backend) == 1
 
 
+def expire_automatic(world: World) -> None:
+    """The one of `take_automatic`, when the next is stored."""
+    world.clock.advance(3 * 24 * 3600)
+    take_automatic(world)
+
+
 def run_everything(world: World) -> None:
     """Each kind of job at least once; errors of the requests themselves do not matter here."""
     hourly = [{"key": "mooring:snapshots", "value": "hourly keep 1 day"}]
@@ -178,6 +184,7 @@ def run_everything(world: World) -> None:
         lambda: fork(world),
         lambda: world.call("TagResource", resourceName="data", tags=hourly),
         lambda: take_automatic(world),
+        lambda: expire_automatic(world),
         lambda: world.call(
             "CreateDiskFromSnapshot",
             diskName="copy",

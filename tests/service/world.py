@@ -135,9 +135,10 @@ class World:
     def settle(self, seconds: float = 60.0) -> None:
         """Run all jobs, also those that wait to be tried again within so many seconds."""
         self.runner.drain()
+        end = self.clock.now_ms() + round(seconds * 1000)
         for _ in range(round(seconds)):
             with self.catalog.read() as transaction:
-                if not transaction.jobs.all():
+                if all(job.not_before_ms > end for job in transaction.jobs.all()):
                     return
             self.clock.advance(1.0)
             self.runner.drain()

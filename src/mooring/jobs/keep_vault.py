@@ -42,10 +42,16 @@ def enqueue(
     backend: Backend,
     arguments: OfVault,
     region: str,
+    *,
+    after_seconds: float = 0,
 ) -> bool:
-    """Record the job unless one like it waits to begin already; says whether it did."""
+    """Record the job, to be begun by then, unless one like it waits already; says whether it did.
+
+    The one that waits is begun sooner if need be.
+    """
     key = f"{_KEYS[arguments.kind]} {region}"
-    if transaction.jobs.waiting(key):
+    not_before = backend.clock.now_ms() + round(after_seconds * 1000) if after_seconds else 0
+    if transaction.jobs.hasten(key, not_before):
         return False
     transaction.jobs.add(
         Job(
@@ -54,6 +60,7 @@ def enqueue(
             region=region,
             created_ms=backend.clock.now_ms(),
             arguments=arguments,
+            not_before_ms=not_before,
         )
     )
     return True

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from mooring.catalog.database import Catalog, Transaction
 from mooring.model.counts import counted
 from mooring.model.resources.job import Job
-from mooring.model.resources.job_arguments import OfSnapshot
+from mooring.model.resources.job_arguments import ExpireSnapshots, OfSnapshot
 from mooring.model.resources.snapshot import DiskSnapshot, Lost, SnapshotState
 from mooring.vault.vault import Vault
 
@@ -93,7 +93,8 @@ def _snapshots_of(job: Job) -> frozenset[str]:
     """The snapshots that the job reads, makes or deletes."""
     arguments = job.arguments
     made = {arguments.snapshot} if isinstance(arguments, OfSnapshot) else set()
-    return arguments.reads | made
+    expired = arguments.snapshots if isinstance(arguments, ExpireSnapshots) else ()
+    return arguments.reads | made | set(expired)
 
 
 def record(transaction: Transaction, found: Comparison, lost: Lost = Lost.MISSING) -> None:

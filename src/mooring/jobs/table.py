@@ -14,6 +14,7 @@ from mooring.jobs import (
     restore_instance,
     upload_snapshot,
 )
+from mooring.jobs.automatic.expire_snapshots import EXPIRE
 from mooring.jobs.automatic.freeze import FREEZE
 from mooring.jobs.running.procedure import Procedure
 from mooring.model.resources.job_kind import JobKind
@@ -39,6 +40,7 @@ _ALL = (
     copy_snapshot.COPY,
     export_snapshot.EXPORT,
     delete_snapshot.DELETE,
+    EXPIRE,
     keep_vault.COLLECT,
     keep_vault.VERIFY,
     keep_vault.REPLICATE,

@@ -16,9 +16,12 @@ from mooring.model.resources.disk import Disk
 from mooring.model.resources.instance import Instance
 from mooring.model.resources.instance_snapshot import InstanceSnapshot, Snapshot, part
 from mooring.model.resources.snapshot import DiskSnapshot
-from mooring.model.resources.snapshot_jobs import deletion, uploading
+from mooring.model.resources.snapshot_jobs import deletion, expiry, uploading
 from mooring.model.tags import Tags
 from mooring.taking.verdict import Frozen
+
+TOGETHER = 500
+"""Snapshots that one job deletes: a step should not take longer than a few seconds."""
 
 NO_TAGS: Mapping[str, str | None] = {}
 
@@ -127,6 +130,30 @@ def discard(transaction: Transaction, snapshot: Snapshot, ids: Ids, now_ms: int)
     _forget(transaction, snapshot)
     for one in snapshot.members:
         transaction.jobs.add(deletion(one, ids.new_id(), now_ms))
+
+
+def discard_automatic(
+    transaction: Transaction,
+    snapshots: Sequence[Snapshot],
+    ids: Ids,
+    now_ms: int,
+    *,
+    soon: bool = False,
+) -> None:
+    """Forget automatic snapshots of one disk or instance, and have those stored deleted together.
+
+    `soon`: somebody waits for the room.
+    """
+    stored = [one for one in snapshots if one.is_stored]
+    for snapshot in stored:
+        _forget(transaction, snapshot)
+    members = [one for snapshot in stored for one in snapshot.members]
+    for start in range(0, len(members), TOGETHER):
+        some = members[start : start + TOGETHER]
+        transaction.jobs.add(expiry(some, ids.new_id(), now_ms, soon=soon))
+    for snapshot in snapshots:
+        if not snapshot.is_stored:
+            discard(transaction, snapshot, ids, now_ms)
 
 
 def _forget(transaction: Transaction, snapshot: Snapshot) -> None:

@@ -244,10 +244,19 @@ class Vault:
 
     def delete(self, snapshot_id: str) -> None:
         """Remove a snapshot, durably. Its space is freed by `collect`. Not there: nothing."""
-        name = root_name(snapshot_id)
-        names = [name]
+        self.delete_all([snapshot_id])
+
+    def delete_all(self, snapshot_ids: Iterable[str]) -> None:
+        """The same for many, which become durable together."""
         # Without this a vault that is away would have no such snapshot, and keep it forever.
         self.check(writes=True)
+        names = [name for some in map(self._bury, snapshot_ids) for name in some]
+        self._store.barrier(names)
+
+    def _bury(self, snapshot_id: str) -> list[str]:
+        """Let a root become a tombstone; returns the names that are not durable yet."""
+        name = root_name(snapshot_id)
+        names = [name]
         try:
             claim = decode_root(self._store.get(name), snapshot_id, self._cipher).claim
             names.append(tombstone_name(snapshot_id, claim, self._clock.now_ms()))
@@ -258,7 +267,7 @@ class Vault:
             # No writer begins on a root that cannot be read, nor on a full disk: nobody needs the
             # tombstone, and a full disk can be emptied.
             self._store.delete(name)
-        self._store.barrier(names)
+        return names
 
     # --- reading
 

@@ -18,7 +18,7 @@ from mooring.model.extents import BLOCK_SIZE, GIB
 from mooring.model.names import MAX_NAME_LENGTH
 from mooring.model.resources.consistency import consistency_told
 from mooring.model.resources.instance_snapshot import InstanceSnapshot, Snapshot, part_name, recall
-from mooring.model.resources.job_arguments import DeleteSnapshot
+from mooring.model.resources.job_arguments import DeleteSnapshot, ExpireSnapshots
 from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.snapshot import DiskSnapshot, SnapshotState
 from mooring.model.resources.snapshot_origin import with_origin
@@ -114,6 +114,8 @@ def _missing(transaction: Transaction, roots: Iterable[Root]) -> list[Root]:
     """Those that the catalog does not have, and is not about to delete."""
     jobs = transaction.jobs.of_kind(JobKind.DELETE_SNAPSHOT)
     leaving = {job.given(DeleteSnapshot).snapshot for job in jobs}
+    for job in transaction.jobs.of_kind(JobKind.EXPIRE_SNAPSHOTS):
+        leaving |= set(job.given(ExpireSnapshots).snapshots)
     return [
         root
         for root in roots

@@ -190,13 +190,19 @@ class Jobs:
             update(schema.jobs).values(owner=None, lease_until_ms=0, generation=generation)
         )
 
-    def waiting(self, key: str) -> bool:
-        """Whether a job of that key has not been begun."""
+    def hasten(self, key: str, not_before_ms: int) -> bool:
+        """Whether a job of that key waits; one never begun may then be taken by that time."""
         table = schema.jobs
-        found = self._connection.execute(
-            select(table.c.id).where(table.c.key == key, table.c.lease_until_ms == 0).limit(1)
+        waiting = [table.c.key == key, table.c.lease_until_ms == 0]
+        later = [table.c.generation == 0, table.c.not_before_ms > not_before_ms]
+        done = self._connection.execute(
+            update(table)
+            .where(*waiting, *later)
+            .values(not_before_ms=not_before_ms)
+            .returning(table.c.kind)
         )
-        return found.first() is not None
+        self.runnable += map(JobKind, done.scalars())
+        return self._connection.execute(select(table.c.id).where(*waiting)).first() is not None
 
     def of_kind(self, kind: JobKind) -> list[Job]:
         return self.of_kinds([kind])

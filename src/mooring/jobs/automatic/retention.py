@@ -1,4 +1,7 @@
-"""Retention of automatic snapshots: what is deleted once the next one is stored."""
+"""Retention of automatic snapshots: what is deleted once the next one is stored.
+
+Of rhythms of seconds once a minute: then many go together, with one job and few syncs.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,22 @@ from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
 from mooring.jobs.automatic import outcomes
 from mooring.model.automatic import rules
-from mooring.model.automatic.rhythm import offset_of, parse_rhythms, superfluous
+from mooring.model.automatic.rhythm import MINUTE_MS, offset_of, parse_rhythms, superfluous
 from mooring.model.automatic.rules import AutoSource
 from mooring.model.resources.instance_snapshot import Snapshot
 from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.taking import recording
+
+_LOOKED_AT = 4
+"""The newest ones among which that of the same minute is looked for."""
 
 
 def expire(backend: Backend, transaction: Transaction, stored: Snapshot) -> None:
     """Delete what its disk or instance no longer keeps, now that this one is stored.
 
     What was taken by the add-on and what by rhythms do not count together. Nothing is deleted
-    once the add-on, or the rhythms, are no more.
+    once the add-on, or the rhythms, are no more. Of several stored in the same minute only the
+    first has this done.
     """
     runs = transaction.auto_runs.of(stored.resource_id)
     run = next((one for one in runs if _is_add_on(one.source) == _is_add_on(stored.auto)), None)
@@ -25,6 +32,8 @@ def expire(backend: Backend, transaction: Transaction, stored: Snapshot) -> None
         return
     now = backend.clock.now_ms()
     outcomes.stored(transaction, run, stored, now)
+    if _has_minute(transaction, stored):
+        return
     of_group = [
         one
         for one in transaction.automatic_of(stored.resource_id)
@@ -44,8 +53,7 @@ def expire(backend: Backend, transaction: Transaction, stored: Snapshot) -> None
         rhythms = parse_rhythms(run.policy)
         expired = superfluous(rhythms, moments, now, offset_of(stored.resource_id, rhythms))
         gone += [one for one in completed if one.created_ms in expired]
-    for one in gone:
-        recording.discard(transaction, one, backend.ids, now)
+    recording.discard_automatic(transaction, gone, backend.ids, now)
 
 
 def expire_after(backend: Backend, transaction: Transaction, one: DiskSnapshot) -> None:
@@ -58,6 +66,21 @@ def expire_after(backend: Backend, transaction: Transaction, one: DiskSnapshot) 
     whole = transaction.snapshot(one.part_of or one.id)
     if whole is not None and whole.auto is not None and whole.is_stored:
         expire(backend, transaction, whole)
+
+
+def _has_minute(transaction: Transaction, stored: Snapshot) -> bool:
+    """Whether another one of its group was taken in the same minute before it."""
+    if isinstance(stored, DiskSnapshot):
+        newest = transaction.snapshots.newest_stored(stored.disk_id, _LOOKED_AT)
+    else:
+        newest = transaction.instance_snapshots.newest(stored.instance_id, _LOOKED_AT)
+    minute = stored.created_ms // MINUTE_MS
+    return any(
+        _is_add_on(source) == _is_add_on(stored.auto)
+        and moment // MINUTE_MS == minute
+        and moment < stored.created_ms
+        for moment, source in newest
+    )
 
 
 def _is_add_on(source: str | None) -> bool:

@@ -240,6 +240,23 @@ class DeleteSnapshot(OfSnapshot):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExpireSnapshots(Arguments):
+    """What was stored and is kept no longer; `disks`, in the same order, are what they are of.
+
+    `soon`: somebody waits for the room.
+    """
+
+    kind = JobKind.EXPIRE_SNAPSHOTS
+    snapshots: tuple[str, ...]
+    disks: tuple[str, ...]
+    soon: bool = False
+
+    @property
+    def reads(self) -> frozenset[str]:
+        return NOTHING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExportSnapshot(Arguments):
     """`record` is the export record; `snapshots` are those of its disks."""
 
@@ -293,6 +310,7 @@ ARGUMENTS: Mapping[JobKind, type[Arguments]] = {
         CopySnapshot,
         ExportSnapshot,
         DeleteSnapshot,
+        ExpireSnapshots,
         CollectVault,
         VerifyVault,
         ReplicateVault,

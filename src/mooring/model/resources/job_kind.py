@@ -28,6 +28,7 @@ class JobKind(StrEnum):
     COPY_SNAPSHOT = "copy_snapshot"
     EXPORT_SNAPSHOT = "export_snapshot"
     DELETE_SNAPSHOT = "delete_snapshot"
+    EXPIRE_SNAPSHOTS = "expire_snapshots"
     COLLECT_VAULT = "collect_vault"
     VERIFY_VAULT = "verify_vault"
     REPLICATE_VAULT = "replicate_vault"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mooring.model.resources.disk import Disk
 from mooring.model.resources.job import HELD_MS, Job
 from mooring.model.resources.job_arguments import (
     CopySnapshot,
     DeleteSnapshot,
+    ExpireSnapshots,
     FillDisk,
     UploadSnapshot,
 )
@@ -72,6 +75,27 @@ def deletion(snapshot: DiskSnapshot, job_id: str, now_ms: int) -> Job:
         # A copy is in no engine.
         zone=snapshot.disk_zone if snapshot.content_id is None else "",
         arguments=DeleteSnapshot(snapshot=snapshot.id, disk=snapshot.disk_id),
+    )
+
+
+def expiry(
+    snapshots: Sequence[DiskSnapshot], job_id: str, now_ms: int, *, soon: bool = False
+) -> Job:
+    """The job that removes stored snapshots, of disks of one zone, from the vault together.
+
+    `soon`: with a collection right after that, as for those that somebody deletes.
+    """
+    return Job(
+        id=job_id,
+        key=f"expire {snapshots[0].disk_id}",
+        region=snapshots[0].region,
+        created_ms=now_ms,
+        zone=snapshots[0].disk_zone,
+        arguments=ExpireSnapshots(
+            snapshots=tuple(one.id for one in snapshots),
+            disks=tuple(one.disk_id for one in snapshots),
+            soon=soon,
+        ),
     )
 
 

@@ -115,8 +115,8 @@ def end_with(
         _check_none_to_come(transaction, resource)
     transaction.auto_runs.remove(resource.id)
     transaction.auto_failures.remove(resource.id)
-    for snapshot in transaction.automatic_of(resource.id):
-        recording.discard(transaction, snapshot, backend.ids, backend.clock.now_ms())
+    taken, now = transaction.automatic_of(resource.id), backend.clock.now_ms()
+    recording.discard_automatic(transaction, taken, backend.ids, now, soon=True)
 
 
 def _check_none_to_come(transaction: Transaction, resource: Disk | Instance) -> None:
