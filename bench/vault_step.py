@@ -34,7 +34,7 @@ def run_step(
         secret=key,
     ) as vault:
         if step == "restore":
-            restore(vault, image.with_name("out"))
+            restore_to(vault, "next", image.with_name("out"))
             return
         extents = [Extent(0, image.stat().st_size)]
         if step == "next" and changes is not None:
@@ -64,9 +64,9 @@ def info(name: str, size: int) -> SnapshotInfo:
     )
 
 
-def restore(vault: Vault, target: Path) -> None:
+def restore_to(vault: Vault, name: str, target: Path) -> None:
     """As a new disk is filled: past the page cache, durable in the end."""
-    with vault.open("next") as reader, target.open("wb") as file:
+    with vault.open(name) as reader, target.open("wb") as file:
         file.truncate(reader.size)
         fill(file.fileno(), reader, lambda done: None)
         os.fdatasync(file.fileno())

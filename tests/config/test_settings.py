@@ -193,7 +193,7 @@ def test_a_whole_number_is_a_number_too(write: Any) -> None:
         ("account", ["'012345678901'"], ["''", "'1'", "'0123456789012'", "'٠١٢٣٤٥٦٧٨٩٠١'"]),
         ("listen.port", ["0", "65535"], ["-1", "65536"]),
         ("engine.kind", ["'qemu'", "'memory'"], ["''", "'QEMU'", "'rbd'"]),
-        ("vault.level", ["1", "19"], ["0", "20", "-1"]),
+        ("vault.level", ["-7", "-1", "1", "19"], ["-8", "0", "20"]),
         ("vault.threads", ["0", "256"], ["-1", "257"]),
         ("vault.collect_minutes", ["0", "0.5"], ["-1", "-0.5"]),
         ("vault.verify_hours", ["0", "24"], ["-1"]),
@@ -222,8 +222,15 @@ def test_ranges(name: str, good: Sequence[str], bad: Sequence[str], write: Any) 
         assert name.rpartition(".")[2] in wrong(write(toml(name, value)))
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if type(ALL[name][0]) in (int, float)])
-def test_no_number_is_negative(name: str, write: Any) -> None:
+# Where -1 is something else: a fast level of zstd.
+NEGATIVE = {"vault.level"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name for name in ALL if type(ALL[name][0]) in (int, float) and name not in NEGATIVE],
+)
+def test_no_other_number_is_negative(name: str, write: Any) -> None:
     told = wrong(write(toml(name, "-1")))
 
     assert re.match(rf"{re.escape(name)} must be .*; it is -1\b", told)

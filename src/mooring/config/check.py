@@ -97,7 +97,8 @@ def _check_engine(engine: EngineSettings) -> None:
 
 
 def _check_vault(vault: VaultSettings) -> None:
-    _in_range("vault.level", vault.level, 1, 19)
+    _in_range("vault.level", vault.level, -7, 19)
+    _require(vault.level != 0, "vault.level must be -7 to -1, or 1 to 19; there is no level 0")
     _in_range("vault.threads", vault.threads, 0, 256)
     _in_range("vault.nice", vault.nice, 0, 19)
     _in_range("vault.consolidate_frames", vault.consolidate_frames, 0, 128)

@@ -81,7 +81,10 @@ class EngineSettings:
 class VaultSettings:
     """How snapshots are stored."""
 
-    level: int = setting(1, "zstd compression level, 1 to 19")
+    level: int = setting(
+        1,
+        "zstd compression level, 1 to 19; -1 to -7 compress less and take less time",
+    )
     threads: int = setting(0, "threads that compress one snapshot; 0 means one per core")
     nice: int = setting(
         10,
