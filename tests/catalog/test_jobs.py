@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from mooring.catalog.database import Catalog
+from mooring.model.clock import SystemClock
 from mooring.model.errors import LeaseLostError
 from mooring.model.resources.job import HELD_MS, Job
 from mooring.model.resources.job_arguments import DeleteInstance
@@ -371,3 +374,53 @@ def test_two_servers_never_take_the_same_job(catalog: Catalog, second: Catalog) 
         each = list(pool.map(work, [catalog, second] * 2, "abcd"))
 
     assert sorted(name for taken in each for name in taken) == names
+
+
+@on_shared_ones
+def test_of_two_that_add_to_a_line_the_first_is_first(catalog: Catalog, second: Catalog) -> None:
+    """Whoever comes second waits, or its job would be run while the first is not to be seen."""
+    added, committed = threading.Event(), threading.Event()
+
+    def add_slowly() -> None:
+        with catalog.write() as transaction:
+            transaction.jobs.add(job("first", key="line"))
+            added.set()
+            SystemClock().sleep(0.2)
+            committed.set()
+
+    def add_next() -> bool:
+        added.wait(30)
+        with second.write() as transaction:
+            transaction.jobs.add(job("next", key="line"))
+            return committed.is_set()
+
+    with ThreadPoolExecutor(2) as pool:
+        slowly, after = pool.submit(add_slowly), pool.submit(add_next)
+        slowly.result(60)
+        assert after.result(60)
+
+    with catalog.read() as transaction:
+        assert [one.id for one in transaction.jobs.all()] == ["first", "next"]
+
+
+@on_shared_ones
+def test_of_two_of_a_group_that_end_at_once_one_is_the_last(
+    catalog: Catalog, second: Catalog
+) -> None:
+    add(catalog, job("a", key="a", group="all"), job("b", key="b", group="all"))
+    held = [one for _ in range(2) if (one := taken(catalog)) is not None]
+    together = threading.Barrier(2)
+
+    def end(which: Catalog, one: Job) -> bool:
+        with which.write() as transaction:
+            with suppress(threading.BrokenBarrierError):
+                # Where there is one writer, the other never comes here.
+                together.wait(0.2)
+            transaction.jobs.remove(one)
+            SystemClock().sleep(0.05)
+            return not transaction.jobs.left("all")
+
+    with ThreadPoolExecutor(2) as pool:
+        last = list(pool.map(end, (catalog, second), held))
+
+    assert sorted(last) == [False, True]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy.exc import IntegrityError
 
 from mooring.catalog.database import Catalog
 from mooring.model.automatic.rhythm import RHYTHMS_TAG
 from mooring.model.automatic.rules import AutoSource, add_on_run, rhythm_run
-from mooring.model.errors import MissingRowError
+from mooring.model.errors import InvalidInputException, MissingRowError
 from mooring.model.ids import SequentialIds
 from mooring.model.operation import OperationStatus, ResourceType
 from mooring.model.resources.disk import Attachment, DiskState
@@ -228,7 +227,7 @@ def test_names_are_one_space_for_all_types(catalog: Catalog) -> None:
     with catalog.write() as transaction:
         transaction.disks.add(disk("shared"))
 
-    with pytest.raises(IntegrityError), catalog.write() as transaction:
+    with pytest.raises(InvalidInputException), catalog.write() as transaction:
         transaction.instances.add(instance("shared", id="other"))
 
     with catalog.write() as transaction:

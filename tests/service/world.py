@@ -50,11 +50,12 @@ class World:
         imports: Path = Path("/nowhere/imports"),
         default_keys: Path | None = None,
         rooms: Rooms = Rooms({}, 0),  # noqa: B008 - it does not change
+        catalog: Catalog | None = None,
     ) -> None:
         folder = Path(mkdtemp(prefix="m-"))
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         self.clock = ManualClock()
-        self.catalog = Catalog(MEMORY)
+        self.catalog = catalog or Catalog(MEMORY)
         # Most tests leave that to whoever collects the world.
         weakref.finalize(self, self.catalog.close)
         self.catalog.migrate()

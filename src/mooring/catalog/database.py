@@ -5,12 +5,12 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, select
 from sqlalchemy.exc import (
     ArgumentError,
     DatabaseError,
@@ -25,6 +25,7 @@ from sqlalchemy.pool import StaticPool
 
 from mooring.catalog.group_sync import GroupSync
 from mooring.catalog.hold import FileHold, Hold, SessionHold
+from mooring.catalog.locks import LOCKS_ROWS, alone
 from mooring.catalog.migrate import is_current, migrate
 from mooring.catalog.room import CatalogRoom, LackOfRoom
 from mooring.catalog.tables.answers import Answers
@@ -72,9 +73,6 @@ MAPPED_BYTES = 1 << 28
 
 WAL_ATTEMPTS, WAL_PAUSE_SECONDS = 600, 0.05
 """How often a new SQLite file is tried that another program is making, for half a minute."""
-
-_WRITER = 0x6D6F6F72696E67
-"""The advisory lock of PostgreSQL that the one writer holds."""
 
 
 class Transaction:
@@ -150,9 +148,11 @@ class Catalog:
         self._place = self._engine.url.render_as_string(hide_password=True)
         self._lack_of_room = LackOfRoom(self._place, room)
         self._sqlite = self._engine.dialect.name == "sqlite"
-        # There is one writer at a time; queueing here is fairer than SQLite's busy loop and
-        # takes no connection. An in-memory database has but one.
-        self._lock = threading.RLock()
+        # SQLite has one writer at a time; queueing here is fairer than its busy loop and takes no
+        # connection. An in-memory database has but one.
+        self._lock: AbstractContextManager[object] = threading.RLock()
+        if not self._sqlite:
+            self._lock = nullcontext()
         self._shared = isinstance(self._engine.pool, StaticPool)
         self._sync = None if self._shared or not self._sqlite else _group_sync(self._engine)
         self._hold: Hold | None = None
@@ -199,6 +199,7 @@ class Catalog:
                 self._engine.connect() as connection,
                 self._begin(connection, True),
             ):
+                alone(connection, "migrations")
                 return migrate(connection, self._before_migration)
         except DatabaseError as error:
             raise self._unusable(error) from error
@@ -304,11 +305,10 @@ class Catalog:
         if writes and self._hold is not None:
             self._hold.check()
         if not self._sqlite:
-            # Writers wait for each other, so none has to be told to try again.
+            # Writers wait for each other's rows, so none has to be told to try again.
             level = "READ COMMITTED" if writes else "REPEATABLE READ"
-            with connection.execution_options(isolation_level=level).begin():
-                if writes:
-                    connection.execute(select(func.pg_advisory_xact_lock(_WRITER)))
+            options = {"isolation_level": level, LOCKS_ROWS: writes}
+            with connection.execution_options(**options).begin():
                 if not durable:
                     connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
                 yield

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import Row, Select, bindparam, func, select
 
 from mooring.catalog.tables import schema
 from mooring.catalog.tables.auto_runs import read_add_on, with_add_on
@@ -50,7 +50,9 @@ class Disks(ResourceRows[Disk]):
 
     def of_instance(self, instance_id: str) -> list[Disk]:
         """The disks attached to the instance, or on the way there or back."""
-        return self.where(self.table.c.instance_id == instance_id)
+        column = self.table.c.instance_id
+        asked = {"instance": instance_id}
+        return self.held("instance", lambda: [column == bindparam("instance")], asked)
 
     def total_gb(self, region: str) -> int:
         """The sum of the sizes of all disks of the region."""

@@ -76,7 +76,9 @@ class InstanceSnapshots(ResourceRows[InstanceSnapshot]):
 
     def auto_of_instance(self, instance_id: str) -> list[InstanceSnapshot]:
         """The instance's automatic snapshots in any state, oldest first."""
-        return self.where(self.table.c.instance_id == instance_id, self.table.c.auto.is_not(None))
+        c = self.table.c
+        of = [c.instance_id == bindparam("instance"), c.auto.is_not(None)]
+        return self.held("auto", lambda: of, {"instance": instance_id})
 
     def newest(self, instance_id: str, limit: int) -> list[tuple[int, AutoSource]]:
         """When the instance's newest automatic snapshots were taken, and why; newest first."""

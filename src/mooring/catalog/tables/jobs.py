@@ -22,6 +22,7 @@ from sqlalchemy import (
     update,
 )
 
+from mooring.catalog.locks import alone
 from mooring.catalog.tables import schema
 from mooring.catalog.tables.job_rows import UNTYPED, columns_of, job_of
 from mooring.model.errors import LeaseLostError
@@ -55,6 +56,8 @@ _TAKE = (
     )
     .order_by(_table.c.seq)
     .limit(1)
+    # Whoever else is about to take it, or to record it, has it.
+    .with_for_update(of=_table, skip_locked=True)
 )
 _NEXT_DUE = select(func.min(_table.c.not_before_ms)).where(
     _of_kinds, _table.c.lease_until_ms == 0, ~_waits
@@ -88,6 +91,9 @@ class Jobs:
         self.runnable: list[JobKind] = []
 
     def add(self, job: Job) -> None:
+        """Add a job behind those of its key."""
+        # Whoever has added one before has committed, so the order of seq is that of the commits.
+        alone(self._connection, f"jobs of {job.key}")
         if job.not_before_ms != HELD_MS:
             self.runnable.append(job.kind)
         self._connection.execute(_ADD, columns_of(job))
@@ -152,6 +158,9 @@ class Jobs:
 
     def remove(self, job: Job) -> None:
         """Forget a job that has ended. Raises LeaseLostError as `record` does."""
+        if job.group is not None:
+            # The last one of a group ends what waits for it, and must know that it is the last.
+            alone(self._connection, f"group {job.group}")
         done = self._connection.execute(_REMOVE, {"job_id": job.id, "taken": job.generation})
         _check_ours(job, done.rowcount)
         if job.arguments.reads:

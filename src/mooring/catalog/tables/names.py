@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sqlalchemy import Connection, Text, bindparam, delete, insert, select
+from sqlalchemy.exc import IntegrityError
 
 from mooring.catalog.tables import schema
+from mooring.model.names import name_taken
 from mooring.model.operation import ResourceType
 
 _table = schema.names
@@ -36,10 +38,12 @@ class Names:
         return [name for name in names if name in found]
 
     def take(self, region: str, name: str, kind: ResourceType, resource_id: str) -> None:
-        self._connection.execute(
-            _TAKE,
-            {"region": region, "name": name, "resource_type": kind, "resource_id": resource_id},
-        )
+        """Raises InvalidInputException if another has taken the name meanwhile."""
+        row = {"region": region, "name": name, "resource_type": kind, "resource_id": resource_id}
+        try:
+            self._connection.execute(_TAKE, row)
+        except IntegrityError:
+            raise name_taken([name]) from None
 
     def find(self, region: str, name: str) -> tuple[ResourceType, str] | None:
         """The type and id of the resource with that name."""

@@ -23,6 +23,7 @@ from sqlalchemy import (
     update,
 )
 
+from mooring.catalog.locks import locks_rows
 from mooring.catalog.tables.names import Names
 from mooring.catalog.tables.tags import TagRows, read_tags_column, tags_column
 from mooring.model.errors import MissingRowError
@@ -64,12 +65,13 @@ class ResourceRows(Generic[Value]):
 
     _remembered: ClassVar[dict[tuple[Any, ...], Any]]
     _prepared: ClassVar[dict[tuple[str, str], Select[Any]]]
+    _locking: ClassVar[dict[str, Select[Any]]]
     _insert: ClassVar[Insert]
     _change: ClassVar[Update]
     _delete: ClassVar[Delete]
 
     def __init_subclass__(cls) -> None:
-        cls._remembered, cls._prepared = {}, {}
+        cls._remembered, cls._prepared, cls._locking = {}, {}, {}
         this = cls.table.c.id == bindparam("this_id")
         cls._insert = insert(cls.table)
         cls._change = update(cls.table).where(this)
@@ -129,14 +131,14 @@ class ResourceRows(Generic[Value]):
 
     def by_name(self, region: str, name: str) -> Value | None:
         c = self.table.c
-        statement = self._statement(
-            "name", lambda: [c.region == bindparam("region"), c.name == bindparam("name")]
+        return self._one(
+            "name",
+            lambda: [c.region == bindparam("region"), c.name == bindparam("name")],
+            {"region": region, "name": name},
         )
-        return self._one(statement, {"region": region, "name": name})
 
     def by_id(self, resource_id: str) -> Value | None:
-        statement = self._statement("id", lambda: [self.table.c.id == bindparam("id")])
-        return self._one(statement, {"id": resource_id})
+        return self._one("id", lambda: [self.table.c.id == bindparam("id")], {"id": resource_id})
 
     def page(self, region: str, after: int, limit: int) -> tuple[list[Value], int | None]:
         """The next values in the order of their making, and where the page after them begins."""
@@ -158,7 +160,30 @@ class ResourceRows(Generic[Value]):
     def all(self) -> list[Value]:
         return self.where()
 
-    def _one(self, statement: Select[Any], asked: Mapping[str, Any]) -> Value | None:
+    def held(self, purpose: str, conditions: Conditions, asked: Mapping[str, Any]) -> list[Value]:
+        """All values that meet the conditions, as `where` returns them.
+
+        In a transaction that writes nobody else changes them before it ends.
+        """
+        self._lock(purpose, conditions, asked)
+        statement = self._statement(purpose, conditions, limited=False)
+        return self.values(self.connection.execute(statement, asked).all())
+
+    def _lock(self, purpose: str, conditions: Conditions, asked: Mapping[str, Any]) -> None:
+        """Let nobody change the rows that meet the conditions before this transaction ends.
+
+        In a statement of its own: one that had to wait would read what other tables had before.
+        """
+        if locks_rows(self.connection):
+            statement = self._locking.get(purpose)
+            if statement is None:
+                ids = select(self.table.c.id).where(*conditions()).order_by(self.table.c.id)
+                statement = self._locking[purpose] = ids.with_for_update()
+            self.connection.execute(statement, asked).all()
+
+    def _one(self, purpose: str, conditions: Conditions, asked: Mapping[str, Any]) -> Value | None:
+        self._lock(purpose, conditions, asked)
+        statement = self._statement(purpose, conditions)
         found = self.values(self.connection.execute(statement, {**asked, "limit": 1}).all())
         return found[0] if found else None
 

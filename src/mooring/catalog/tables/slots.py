@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, func, literal, select, union_all
 
+from mooring.catalog.locks import alone
 from mooring.catalog.tables import schema
 from mooring.model.addresses import SLOTS
 from mooring.model.errors import OperationFailureException
+
+SLOTS_LOCK = "slots of addresses"
+"""What whoever takes one has alone."""
 
 _instances, _static_ips = schema.instances, schema.static_ips
 _before = union_all(
@@ -20,10 +24,11 @@ _FREE = select(func.min(_next)).where(
 
 
 def free_slot(connection: Connection) -> int:
-    """The lowest slot that nothing has; within a transaction that writes, so nobody else gets it.
+    """The lowest slot that nothing has; nobody else gets it before this transaction ends.
 
     Raises OperationFailureException if there is none.
     """
+    alone(connection, SLOTS_LOCK)
     slot = int(connection.execute(_FREE).scalar_one())
     if slot >= SLOTS:
         raise OperationFailureException(

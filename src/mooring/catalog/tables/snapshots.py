@@ -126,7 +126,9 @@ class Snapshots(ResourceRows[DiskSnapshot]):
 
     def auto_of_disk(self, disk_id: str) -> list[DiskSnapshot]:
         """The disk's automatic snapshots in any state, oldest first."""
-        return self.where(self.table.c.disk_id == disk_id, self.table.c.auto.is_not(None))
+        c = self.table.c
+        of = [c.disk_id == bindparam("disk"), c.auto.is_not(None)]
+        return self.held("auto", lambda: of, {"disk": disk_id})
 
     def pending(self) -> Pending:
         """Which snapshots of all disks are pending: enough to say what has to wait for them."""

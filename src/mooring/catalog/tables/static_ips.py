@@ -6,9 +6,10 @@ from typing import Any
 
 from sqlalchemy import Row, Select, func, select
 
+from mooring.catalog.locks import alone
 from mooring.catalog.tables import schema
 from mooring.catalog.tables.rows import ResourceRows
-from mooring.catalog.tables.slots import free_slot
+from mooring.catalog.tables.slots import SLOTS_LOCK, free_slot
 from mooring.model.operation import ResourceType
 from mooring.model.resources.static_ip import StaticIp
 from mooring.model.tags import Tags
@@ -45,7 +46,8 @@ class StaticIps(ResourceRows[StaticIp]):
         return free_slot(self.connection)
 
     def count(self, region: str) -> int:
-        """How many the region has."""
+        """How many the region has; nobody else adds one before a transaction that writes ends."""
+        alone(self.connection, SLOTS_LOCK)
         table = self.table
         query = select(func.count()).select_from(table).where(table.c.region == region)
         return int(self.connection.execute(query).scalar_one())

@@ -32,8 +32,9 @@ def attach_disk(backend: Backend, call: Call) -> Result:
     """AttachDisk: the instance serves the disk over NBD as soon as both run."""
     params = call.params
     with backend.catalog.write() as transaction:
-        disk = find_disk(transaction, call.region, params["diskName"])
+        # The instance first, as whoever deletes it has it.
         instance = find_instance(transaction, call.region, params["instanceName"])
+        disk = find_disk(transaction, call.region, params["diskName"])
         backend.engine(disk.zone)
         _check_attach(transaction, disk, instance, params["diskPath"])
         transaction.disks.change(
@@ -56,9 +57,9 @@ def detach_disk(backend: Backend, call: Call) -> Result:
     instance_id = _check_detach(disk)
     _stop_serving(backend, disk, instance_id)
     with backend.catalog.write() as transaction:
+        instance = transaction.instances.by_id(instance_id)
         disk = find_disk(transaction, call.region, disk.name)
         _check_detach(disk)
-        instance = transaction.instances.by_id(instance_id)
         if instance is None or disk.instance_id != instance_id:
             raise _in_use(disk)
         transaction.disks.change(disk.id, attachment=Attachment.DETACHING)

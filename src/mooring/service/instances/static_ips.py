@@ -44,8 +44,8 @@ def allocate_static_ip(backend: Backend, call: Call) -> Result:
 def attach_static_ip(backend: Backend, call: Call) -> Result:
     """AttachStaticIp: it is the instance's public address from now on."""
     with backend.catalog.write() as transaction:
-        one = find_static_ip(transaction, call.region, call.params["staticIpName"])
         instance = find_instance(transaction, call.region, call.params["instanceName"])
+        one = find_static_ip(transaction, call.region, call.params["staticIpName"])
         if one.instance_id is not None:
             raise OperationFailureException(
                 f"The static IP {one.name} is already attached to the instance "
