@@ -23,6 +23,8 @@ from types import TracebackType
 
 import pytest
 
+from mooring.engine.qemu.daemon.qmp import Monitor
+from mooring.model.clock import SystemClock
 from mooring.nbd.uri import parse_uri
 from tests.conftest import CHECKOUT, find_tool
 from tests.e2e.initramfs import Initramfs, modules
@@ -33,9 +35,10 @@ FILES = CHECKOUT / ".guest"
 AGENT_PORT = "org.qemu.guest_agent.0"
 
 _DRIVERS = ("virtio_pci", "virtio_blk", "virtio_console")
-_PROGRAMS = ("mkfs.ext4", "e2fsck")
+_PROGRAMS = ("mkfs.ext4", "e2fsck", "resize2fs")
 _BOOT_SECONDS = 120.0
 _COMMAND_SECONDS = 120.0
+_MONITOR_SECONDS = 30.0
 _MEMORY_MIB = 256
 READY = "guest-is-ready"
 
@@ -153,6 +156,15 @@ class Guest:
         """The next line that the command under way prints."""
         return self._read_line(time.monotonic() + seconds)
 
+    def resize(self, number: int, size: int) -> None:
+        """Tell the emulator how large a disk is now, as `virsh blockresize` does."""
+        monitor = Monitor(self._folder / "qmp", SystemClock(), _MONITOR_SECONDS)
+        try:
+            arguments: dict[str, object] = {"node-name": f"disk{number}", "size": size}
+            monitor.execute("block_resize", arguments, timeout=_MONITOR_SECONDS)
+        finally:
+            monitor.close()
+
     def kill(self) -> None:
         """Cut the guest's power."""
         self._process.kill()
@@ -176,6 +188,7 @@ class Guest:
             command += [option, value]
         command += ["-serial", f"file:{self._console}"]
         command += ["-serial", f"unix:{self._folder / 'shell'},server=on,wait=off"]
+        command += ["-qmp", f"unix:{self._folder / 'qmp'},server=on,wait=off"]
         for number, uri in enumerate(self._disks.values()):
             place = parse_uri(uri)
             command += [

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from mooring.model.extents import GIB
 from tests.e2e.crew import Asked
 from tests.e2e.deployment import Deployment
 from tests.e2e.guest import Guest, require_guest
@@ -14,6 +15,9 @@ pytestmark = [pytest.mark.full, pytest.mark.timeout(300)]
 
 SNAPSHOTS = 3
 BATCH = 30
+SIZE_GB = 16
+"""The size that a disk of 8 GB gets."""
+
 BEFORE = 10
 """Of a batch of files, how many are durable before the snapshot is asked for."""
 
@@ -64,6 +68,36 @@ def test_snapshots_of_a_guest_at_work(deployment: Deployment) -> None:
                 f"/dev/vd{chr(ord('a') + SNAPSHOTS)}",
                 Taken(last.asked, last.last, last.last),
             )
+
+
+def test_the_disk_of_a_guest_at_work_grows(deployment: Deployment) -> None:
+    deployment.start()
+    uri = deployment.used_disk()
+    with Guest(deployment.folder / "g", {"data": uri}) as guest:
+        guest.run("mkfs.ext4 -q -E nodiscard /dev/vda && mount /dev/vda /mnt")
+        before = take(deployment, guest, 0)
+        guest.begin(WRITE.format(first=BATCH + 1, last=2 * BATCH))
+        guest.read_line()
+        deployment.grow("data", SIZE_GB)
+        assert guest.result().split()[-1:] == [str(2 * BATCH)], "a write has failed"
+        guest.resize(0, SIZE_GB * GIB)
+        assert int(guest.run("cat /sys/class/block/vda/size")) * 512 == SIZE_GB * GIB
+
+        guest.run("resize2fs /dev/vda")
+        after = take(deployment, guest, 2)
+        (line,) = [line for line in guest.run("df -k").splitlines() if line.endswith(" /mnt")]
+        assert int(line.split()[1]) * 1024 > 0.9 * SIZE_GB * GIB
+        assert "I/O error" not in guest.run("dmesg")
+        guest.kill()
+    names = [before.asked.name, after.asked.name]
+    assert deployment.ended(*names) == ["completed", "completed"]
+
+    with (
+        deployment.restored(*names, size_gb=SIZE_GB) as uris,
+        Guest(deployment.folder / "r", dict(zip(names, uris, strict=True))) as reader,
+    ):
+        check(reader, "/dev/vda", before)
+        check(reader, "/dev/vdb", after)
 
 
 def take(deployment: Deployment, guest: Guest, number: int) -> Taken:
