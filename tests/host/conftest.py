@@ -41,11 +41,11 @@ class FuseSite:
         self.instances[export.disk_id] = instance_id
         return export.disk_id, self.harness.qemu.uri(instance_id, name)
 
-    def mount(self, disk_id: str) -> Path:
+    def mount(self, disk_id: str, make: str = "mkfs.ext4") -> Path:
         """Make a file system on the device, and mount it."""
         device = self.devices.device(disk_id)
         assert device is not None
-        run("mkfs.ext4", "-q", device)
+        run(make, "-q", device)
         mount = self.mounts / disk_id
         mount.mkdir(parents=True)
         run("mount", device, str(mount))

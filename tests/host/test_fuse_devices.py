@@ -213,3 +213,24 @@ def test_a_mounted_device_grows_under_a_writer(fuse: FuseSite) -> None:
     client = BlockingNbdClient(uri)
     assert client.info.size == 256 * MIB
     client.close()
+
+
+@pytest.mark.requires("mkfs.xfs", "xfs_growfs")
+def test_a_mounted_xfs_grows_with_its_device(fuse: FuseSite) -> None:
+    disk_id, uri = fuse.disk()
+    fuse.harness.engine.grow(disk_id, 512 * MIB)
+    device = fuse.devices.attach(disk_id, uri)
+    mount = fuse.mount(disk_id, "mkfs.xfs")
+    (mount / "kept").write_bytes(noise(1, MIB))
+
+    for size in (1024 * MIB, 2048 * MIB):
+        fuse.harness.engine.grow(disk_id, size)
+        fuse.devices.grow(disk_id, size)
+        run("xfs_growfs", str(mount))
+        now = os.statvfs(mount)
+        assert now.f_blocks * now.f_frsize > 0.8 * size
+
+    (mount / "more").write_bytes(noise(2, 20 * MIB))
+    assert (mount / "kept").read_bytes() == noise(1, MIB)
+    fuse.unmount(mount)
+    run("xfs_repair", "-n", device)

@@ -88,6 +88,7 @@ class FuseDevices:
                 with (self._folder / disk_id / "disk").open("rb", buffering=0) as file:
                     file.read(BLOCK_SIZE)
                 _resize(self._folder / disk_id / _MONITOR, size)
+                self._await_size(self._folder / disk_id / "disk", size)
                 loop.follow_file(found)
             except (OSError, ValueError) as error:
                 raise HostError(
@@ -137,6 +138,17 @@ class FuseDevices:
         return problems
 
     # ---
+
+    def _await_size(self, file: Path, size: int) -> None:
+        """Wait until the kernel, which remembers attributes for a second, knows the size.
+
+        The loop device takes what is remembered. Raises OSError.
+        """
+        deadline = self._clock.monotonic() + _ANSWER_SECONDS
+        while file.stat().st_size < size:
+            if self._clock.monotonic() > deadline:
+                raise OSError(f"{file} stays at {file.stat().st_size} bytes")
+            self._clock.sleep(_SETTLE_PAUSE)
 
     @contextlib.contextmanager
     def _locked(self, disk_id: str) -> Iterator[None]:
