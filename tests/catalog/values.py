@@ -22,6 +22,7 @@ SAMPLES: dict[JobKind, Arguments] = {
         arguments.FillDisk(disk="id-data", snapshot="snap"),
         arguments.GrowDisk(disk="id-data", size_gb=16),
         arguments.ForkDisk(disk="id-fork", source="id-data", point="point"),
+        arguments.RevertDisk(disk="id-data", snapshot="snap", point="point", kept=True),
         arguments.DeleteDisk(disk="id-data"),
         arguments.AttachDisk(disk="id-data", instance="id-web"),
         arguments.DetachDisk(disk="id-data", instance="id-web"),

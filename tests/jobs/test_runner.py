@@ -27,6 +27,7 @@ from tests.service.test_growth import grow
 from tests.service.test_imports import ask as import_image
 from tests.service.test_imports import offered
 from tests.service.test_imports import serve as serve_image
+from tests.service.test_reverts import revert
 from tests.service.test_snapshots import restore
 from tests.service.world import World
 
@@ -214,6 +215,7 @@ def run_everything(world: World) -> None:
             sourceSnapshotName="all",
             targetSnapshotName="all-twice",
         ),
+        lambda: revert(world, "first"),
         lambda: world.call("StopInstance", instanceName="web"),
         lambda: world.call("StartInstance", instanceName="web"),
         lambda: world.call("DetachDisk", diskName="data"),

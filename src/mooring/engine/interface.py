@@ -309,7 +309,8 @@ class Engine(Protocol):
         """The ids of the points that the disk still knows, oldest first.
 
         The oldest may be the origin of the disk, or a point whose layers are committed
-        already: it can serve as `since`, but only those above it can be opened.
+        already: it can serve as `since`, but only those above it can be opened. Those of before
+        a revert come first, as long as they are there.
         """
         ...
 

@@ -294,7 +294,7 @@ class MemoryEngine:
     def points(self, disk_id: str) -> Sequence[str]:
         with self._lock:
             disk = self._disk(disk_id)
-            known = dict.fromkeys([*disk.past_points(), *disk.points()])
+            known = dict.fromkeys(one for of in (*disk.past, disk) for one in of.points())
             return [one for one in known if one not in (ZERO_ORIGIN, GROWN)]
 
     def open_point(self, disk_id: str, point_id: str) -> FrozenImage:

@@ -16,8 +16,9 @@ frozen point.
 
 from __future__ import annotations
 
+from mooring.backend.sources import source_of
 from mooring.catalog.database import Transaction
-from mooring.jobs.fill_disk import fill_job, source_of
+from mooring.jobs.fill_disk import fill_job
 from mooring.jobs.running.procedure import Change, Procedure, Step, Work
 from mooring.model.resources.disk import Disk, DiskState
 from mooring.model.resources.job import Job

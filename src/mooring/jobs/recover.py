@@ -5,6 +5,9 @@
    of all parts of an instance's, they hold all that was written before the request, so it is
    confirmed; otherwise, or if users of a disk had to be at rest, the request is taken back.
    Its client had no reply either way, and asks again or checks.
+   Before that, reverts that were recorded but not confirmed: if the engine has reverted the disk,
+   that and the snapshot of what it held are confirmed; otherwise both are taken back. A revert is
+   never done now: the disk may have been written to since.
 3. A disk that was being detached without a job for it is still attached.
 4. The snapshots that disks still read from are served; then the engines adopt the storage
    daemons that kept running, and start those that are missing; likewise the block devices of
@@ -26,11 +29,11 @@ from mooring.model.errors import EngineError, VaultError
 from mooring.model.resources.disk import Attachment, Disk, DiskState
 from mooring.model.resources.instance import InstanceState
 from mooring.model.resources.instance_snapshot import Snapshot
-from mooring.model.resources.job import HELD_MS
-from mooring.model.resources.job_arguments import ForkDisk
+from mooring.model.resources.job import HELD_MS, Job
+from mooring.model.resources.job_arguments import ForkDisk, RevertDisk
 from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.snapshot import SnapshotState
-from mooring.taking import forking, freezing, recording
+from mooring.taking import forking, freezing, recording, reverting
 from mooring.taking.freezing import Left
 from mooring.taking.verdict import NOT_RECORDED, refusal
 
@@ -53,6 +56,8 @@ def recover(backend: Backend) -> None:
     for zone, engine in backend.engines.items():
         engine.adopt(_wanted(disks, zone, running))
     _adopt_devices(backend, disks, [one.id for one in instances if one.blueprint_id == HOST])
+    for job in _held(backend, JobKind.REVERT_DISK):
+        _settle_revert(backend, job)
     with backend.catalog.read() as transaction:
         pending = transaction.snapshots.in_state(SnapshotState.PENDING)
     for whole_id in dict.fromkeys(one.part_of or one.id for one in pending if not one.frozen):
@@ -106,9 +111,7 @@ def _confirm(backend: Backend, whole: Snapshot) -> None:
 
 def _take_back_forks(backend: Backend) -> None:
     """Forget forks whose requests were not answered."""
-    with backend.catalog.read() as transaction:
-        jobs = transaction.jobs.of_kind(JobKind.FORK_DISK)
-    held = [job for job in jobs if job.not_before_ms == HELD_MS and job.zone in backend.engines]
+    held = _held(backend, JobKind.FORK_DISK)
     for waited_for in dict.fromkeys(job.waited_for for job in held):
         together = [job for job in held if job.waited_for == waited_for]
         try:
@@ -120,6 +123,24 @@ def _take_back_forks(backend: Backend) -> None:
         with backend.catalog.write() as transaction:
             forking.forget(transaction, together)
         log.info("took back a fork that was being made", fork=waited_for)
+
+
+def _held(backend: Backend, kind: JobKind) -> list[Job]:
+    """Jobs of requests that were not confirmed, of disks in zones that there are."""
+    with backend.catalog.read() as transaction:
+        jobs = transaction.jobs.of_kind(kind)
+    return [job for job in jobs if job.not_before_ms == HELD_MS and job.zone in backend.engines]
+
+
+def _settle_revert(backend: Backend, job: Job) -> None:
+    disk = job.given(RevertDisk).disk
+    try:
+        with backend.catalog.write() as transaction:
+            done = reverting.settle(backend, transaction, job)
+    except EngineError as error:
+        log.warning("what became of a revert is not known", disk=disk, error=str(error))
+    else:
+        log.info("settled a revert that was not answered", disk=disk, done=done)
 
 
 def _release(backend: Backend, disk: Disk) -> None:

@@ -12,6 +12,7 @@ from mooring.jobs import (
     import_snapshot,
     keep_vault,
     restore_instance,
+    revert_disk,
     upload_snapshot,
 )
 from mooring.jobs.automatic.expire_snapshots import EXPIRE
@@ -26,6 +27,7 @@ _ALL = (
     fill_disk.FILL,
     grow_disk.GROW,
     fork_disk.FORK,
+    revert_disk.REVERT,
     attachments.ATTACH,
     attachments.DETACH,
     attachments.CREATE,

@@ -16,6 +16,9 @@ The parent is the newest completed snapshot from which the engine can still coun
 If there is none, everything is read and compared with the newest completed snapshot at hand:
 that costs time, but stores nothing twice and cannot be wrong.
 
+What a disk held before it was reverted is nowhere else, so storing it never fails for good: it is
+put off and tried again, until somebody deletes the snapshot.
+
 A snapshot deleted while pending is noticed when progress is next recorded.
 
 CreateInstanceSnapshot starts one such job for each attached disk; their roots also describe the
@@ -25,6 +28,8 @@ whole, so that it can be recovered without a catalog.
 from __future__ import annotations
 
 from functools import partial
+
+import structlog
 
 from mooring.catalog.database import Transaction
 from mooring.engine.interface import FrozenImage
@@ -40,7 +45,13 @@ from mooring.jobs.storing import (
     information,
     pending_snapshot,
 )
-from mooring.model.errors import LineageLostError
+from mooring.model.errors import (
+    CanceledError,
+    EngineError,
+    LineageLostError,
+    MooringError,
+    PostponedError,
+)
 from mooring.model.extents import BLOCK_SIZE, GIB, with_gaps
 from mooring.model.resources.job import Job
 from mooring.model.resources.job_arguments import UploadSnapshot
@@ -48,9 +59,40 @@ from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.snapshot import DiskSnapshot, SnapshotState
 from mooring.observe import metrics
 
+AGAIN_SECONDS = 15.0
+"""When storing goes on that failed and must not be given up."""
+
+log = structlog.get_logger("mooring.jobs")
+
 
 def store(work: Work) -> Change:
     """Write the frozen point to the vault, and let its layers merge."""
+    try:
+        return _store(work)
+    except (CanceledError, PostponedError):
+        raise
+    except (MooringError, OSError) as error:
+        if not _only_here(work):
+            raise
+        log.warning(
+            "what a disk held before it was reverted is stored later",
+            snapshot=work.given(UploadSnapshot).snapshot,
+            error=str(error),
+        )
+        raise PostponedError(str(error), AGAIN_SECONDS) from error
+
+
+def _only_here(work: Work) -> bool:
+    """Whether nothing else has what is to be stored: the disk was reverted since."""
+    given = work.given(UploadSnapshot)
+    try:
+        past = work.engine.past(given.disk)
+    except EngineError:
+        return False
+    return past is not None and given.snapshot in past.points
+
+
+def _store(work: Work) -> Change:
     snapshot = pending_snapshot(work)
     root = work.vault.confirm(snapshot.id)
     if root is None:
@@ -110,7 +152,7 @@ def _plan(work: Work, snapshot: DiskSnapshot, image: FrozenImage) -> Plan:
             try:
                 next(image.changes(ancestor), None)
             except LineageLostError:
-                break
+                continue  # it may be of before the disk was reverted
             changes = partial(image.changes, ancestor)
             return Plan(changes, ancestor, compare=False, consolidate=True)
     nearest = next(filter(work.vault.has, ancestors), None)

@@ -154,6 +154,39 @@ OWN_COMMANDS: dict[str, Command] = {
             "[--instance-snapshot-name <string>] [--tags <list>] [--wait]",
         ),
     ),
+    "revert": Command(
+        ("revert", "run"),
+        "Set a disk back to one of its snapshots, in place, at once.",
+        "The disk holds what the snapshot holds when the command returns, whatever its size. It "
+        "stays the same disk: name, tags, attachment and URI do not change. Blocks that have not "
+        "been copied yet are read from the vault, as in a disk made from a snapshot; --wait waits "
+        "until all are copied, and what the disk held before is stored.",
+        "The disk must not be in use: detached, or attached to an instance that is stopped, or "
+        "without connected clients; on this host it must not be mounted. Otherwise the command "
+        "fails and tells who uses it.",
+        "What the disk held before is kept as a snapshot, whose name is printed: reverting to that "
+        "one undoes the revert. --discard gives it up. The next snapshot of the disk stores only "
+        "what differs from the snapshot reverted to. A disk that has grown since then keeps its "
+        "size, and reads as zeros after the snapshot's end.",
+        options=(
+            Option("--disk-name", "<string>", "The disk to set back.", required=True),
+            Option(
+                "--disk-snapshot-name",
+                "<string>",
+                "One of its snapshots, or the one that it was made from. Automatic ones: "
+                "DISK@latest, DISK@yesterday, DISK@2026-11-26, or more of the moment, as `mooring "
+                "usage` shows it; a disk in an instance's snapshot: NAME/DISK.",
+                required=True,
+            ),
+            Option(
+                "--kept-snapshot-name",
+                "<string>",
+                "The name of the snapshot that keeps what the disk held before.",
+            ),
+            Option("--discard", help="Keep nothing of what the disk held before."),
+            Option("--wait", help="Return when the disk is filled and the kept snapshot stored."),
+        ),
+    ),
     "export": Command(
         ("export", "run"),
         "Serve a snapshot read-only for a while, and print the NBD URI.",

@@ -318,8 +318,8 @@ class QemuEngine:
     def points(self, disk_id: str) -> Sequence[str]:
         disk = self._registry.existing(disk_id)
         with disk.lock:
-            past = [one for before in disk.past for one in before.points()]
-            return list(dict.fromkeys([*past, *points(disk.layers.overlays())]))
+            times = [*(past.layers for past in disk.past), disk.layers]
+            return list(dict.fromkeys(one for of in times for one in points(of.overlays())))
 
     def open_point(self, disk_id: str, point_id: str) -> FrozenImage:
         disk = self._registry.existing(disk_id)

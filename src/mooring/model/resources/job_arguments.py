@@ -117,6 +117,25 @@ class ForkDisk(OfDisk):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RevertDisk(OfDisk):
+    """`disk` is reverted to `snapshot`; `point` is where it leaves what it held.
+
+    `kept` says that this is a snapshot. `former` is the snapshot that the disk was being filled
+    from, empty if it was not.
+    """
+
+    kind = JobKind.REVERT_DISK
+    snapshot: str
+    point: str
+    kept: bool
+    former: str = ""
+
+    @property
+    def reads(self) -> frozenset[str]:
+        return frozenset({self.snapshot, self.former} - {""})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OfAttachment(OfInstance):
     """What attaches or detaches a disk."""
 
@@ -295,6 +314,7 @@ ARGUMENTS: Mapping[JobKind, type[Arguments]] = {
         FillDisk,
         GrowDisk,
         ForkDisk,
+        RevertDisk,
         DeleteDisk,
         AttachDisk,
         DetachDisk,

@@ -13,6 +13,7 @@ class JobKind(StrEnum):
     FILL_DISK = "fill_disk"
     GROW_DISK = "grow_disk"
     FORK_DISK = "fork_disk"
+    REVERT_DISK = "revert_disk"
     DELETE_DISK = "delete_disk"
     ATTACH_DISK = "attach_disk"
     DETACH_DISK = "detach_disk"

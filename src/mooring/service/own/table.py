@@ -27,6 +27,7 @@ from mooring.service.own.own_request import (
     acts,
     asks,
 )
+from mooring.service.own.reverts import revert
 from mooring.service.own.snapshots import (
     export_record,
     grant,
@@ -88,6 +89,21 @@ OWN_REQUESTS: dict[str, OwnRequest] = {
         newInstanceName=TEXT,
         instanceSnapshotName=TEXT,
         tags=TAGS,
+    ),
+    "revert": acts(
+        changes(
+            revert,
+            on=["diskName", "diskSnapshotName"],
+            makes="keptSnapshotName",
+            inherits=True,
+            through=Through.AUTOMATIC,
+            takes=[Takes.DISKS],
+            vault=Use.READ,
+        ),
+        diskName=TEXT,
+        diskSnapshotName=TEXT,
+        keptSnapshotName=TEXT,
+        discard=FLAG,
     ),
     "grant": acts(
         changes(grant, on=["diskSnapshotName"], through=Through.AUTOMATIC, vault=Use.READ),

@@ -1,0 +1,39 @@
+"""mooring revert: sets a disk back to one of its snapshots."""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from typing import Any
+
+    from mooring.cli.own.invocation import Invocation
+
+
+def run(invocation: Invocation, parsed: Namespace) -> int:
+    """Run the command; the exit code is returned."""
+    name = parsed.disk_name
+    members: dict[str, Any] = {"diskName": name, "diskSnapshotName": parsed.disk_snapshot_name}
+    if parsed.kept_snapshot_name is not None:
+        members["keptSnapshotName"] = parsed.kept_snapshot_name
+    if parsed.discard:
+        members["discard"] = True
+    client = invocation.client()
+    answer = client.act("revert", members, "the revert", ("operations", "keptSnapshotName"))
+    kept = answer["keptSnapshotName"]
+    if kept is None:
+        told = f"What {name} held before was given up.\n"
+    else:
+        told = f"What {name} held before is kept as the snapshot {kept}.\n"
+    sys.stderr.write(told)
+    if parsed.wait:
+        from mooring.cli import waiting
+        from mooring.model.clock import SystemClock
+
+        clock = SystemClock()
+        answer = waiting.wait_for_answer(client, answer, clock)
+        waiting.wait(name, lambda: waiting.filling_state(client, name), clock, None)
+    invocation.show("RevertDisk", answer)
+    return 0
