@@ -285,7 +285,7 @@ def test_a_client_that_comes_at_the_last_moment(
         done(*given, **named)
 
     monkeypatch.setattr(world.engine, "revert", late)
-    with pytest.raises(OperationFailureException, match="process 78.* is connected"):
+    with pytest.raises(OperationFailureException, match=r"process 78.* is connected"):
         revert(world, keptSnapshotName="kept")
 
     nothing_left(world)
