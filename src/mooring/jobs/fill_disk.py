@@ -61,9 +61,7 @@ def fill(work: Work) -> None:
                 progress.reached(filling.done)
 
             progress = Progress(work.backend.clock, image.size, still_wanted)
-            work.engine.fill(
-                disk.id, image, tell, snapshot_id=work.given(FillDisk).snapshot
-            )
+            work.engine.fill(disk.id, image, tell, snapshot_id=work.given(FillDisk).snapshot)
         finally:
             image.close()
     except CanceledError:

@@ -44,9 +44,7 @@ def revert(backend: Backend, context: Context, params: Params) -> Answer:
     with backend.catalog.write() as transaction:
         disk = find_disk(transaction, call.region, disk.name)
         now = backend.clock.now_ms()
-        snapshot = named_snapshot(
-            transaction, call.region, member(params, "diskSnapshotName"), now
-        )
+        snapshot = named_snapshot(transaction, call.region, member(params, "diskSnapshotName"), now)
         _check(disk, snapshot)
         if kept is not None:
             check_freezable(backend, transaction, disk)
