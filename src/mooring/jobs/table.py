@@ -7,16 +7,14 @@ from mooring.jobs import (
     disks,
     export_snapshot,
     fill_disk,
-    fork_disk,
-    grow_disk,
     import_snapshot,
     keep_vault,
     restore_instance,
-    revert_disk,
     upload_snapshot,
 )
 from mooring.jobs.automatic.expire_snapshots import EXPIRE
 from mooring.jobs.automatic.freeze import FREEZE
+from mooring.jobs.live import fork_disk, grow_disk, revert_disk
 from mooring.jobs.running.procedure import Procedure
 from mooring.model.resources.job_kind import JobKind
 

@@ -84,7 +84,7 @@ OWN_COMMANDS: dict[str, Command] = {
         options=(Option("--disk-name", "<string>", "The name of the disk.", required=True),),
     ),
     "grow": Command(
-        ("growing", "run"),
+        ("in_place", "run_grow"),
         "Make a disk larger, in use or not.",
         "Makes a disk larger; what is added reads as zeros. Snapshots keep the size that the disk "
         "had. Disks do not shrink.",
@@ -155,7 +155,7 @@ OWN_COMMANDS: dict[str, Command] = {
         ),
     ),
     "revert": Command(
-        ("revert", "run"),
+        ("in_place", "run_revert"),
         "Set a disk back to one of its snapshots, in place, at once.",
         "The disk holds what the snapshot holds when the command returns, whatever its size. It "
         "stays the same disk: name, tags, attachment and URI do not change. Blocks that have not "

@@ -1,4 +1,4 @@
-"""mooring revert: sets a disk back to one of its snapshots."""
+"""mooring grow and mooring revert: change a disk in place."""
 
 from __future__ import annotations
 
@@ -12,8 +12,29 @@ if TYPE_CHECKING:
     from mooring.cli.own.invocation import Invocation
 
 
-def run(invocation: Invocation, parsed: Namespace) -> int:
-    """Run the command; the exit code is returned."""
+def run_grow(invocation: Invocation, parsed: Namespace) -> int:
+    """Run `mooring grow`; the exit code is returned."""
+    client = invocation.client()
+    name, size_gb = parsed.disk_name, parsed.size_in_gb
+    members = {"diskName": name, "sizeInGb": size_gb}
+    answer = client.act("grow", members, "the growth", ("operations",))
+    if parsed.wait:
+        from mooring.cli import waiting
+        from mooring.model.clock import SystemClock
+
+        waiting.wait_for_answer(client, answer, SystemClock())
+        sys.stdout.write(f"{name} has {size_gb} GB.\n")
+    else:
+        operation_id = answer["operations"][0]["id"]
+        sys.stdout.write(
+            f"{name} grows to {size_gb} GB: mooring wait operation-succeeded "
+            f"--operation-id {operation_id}\n"
+        )
+    return 0
+
+
+def run_revert(invocation: Invocation, parsed: Namespace) -> int:
+    """Run `mooring revert`; the exit code is returned."""
     name = parsed.disk_name
     members: dict[str, Any] = {"diskName": name, "diskSnapshotName": parsed.disk_snapshot_name}
     if parsed.kept_snapshot_name is not None:

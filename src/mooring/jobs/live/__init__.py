@@ -1,0 +1,1 @@
+"""What is done with disks that may be in use: forks, growth, reverts."""
