@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,10 +15,12 @@ from mooring.model.errors import (
     InvalidInputException,
     NotFoundException,
     OperationFailureException,
+    PointNotFoundError,
 )
 from mooring.model.extents import BLOCK_SIZE, GIB
 from mooring.service.context import Context
 from mooring.service.own.table import own_handlers
+from mooring.service.table import handlers
 from tests.service.world import REGION, World
 
 DATA, OTHER = b"d" * BLOCK_SIZE, b"o" * BLOCK_SIZE
@@ -278,3 +281,122 @@ def test_a_server_killed_on_the_way(
     fork(world)
     world.settle()
     assert world.read(world.disk_id("fork"), 0, BLOCK_SIZE) == DATA
+
+
+def made_of(world: World, snapshot: str, name: str = "made", **more: Any) -> Mapping[str, Any]:
+    place = {"availabilityZone": "us-east-2a", "sizeInGb": 8, **more}
+    return world.call(
+        "CreateDiskFromSnapshot", diskName=name, diskSnapshotName=snapshot, **place
+    )
+
+
+def test_pending_snapshots_make_no_disks_unless_the_settings_say_so(world: World) -> None:
+    world.snapshot("snap")
+
+    with pytest.raises(OperationFailureException, match="is: pending. .* mooring fork; .*= true"):
+        made_of(world, "snap")
+    world.settle()
+    made_of(world, "snap")
+
+
+@pytest.fixture
+def allowing(world: World) -> World:
+    world.backend = replace(world.backend, disks_of_pending=True)
+    world._handlers = handlers(world.backend)
+    return world
+
+
+def test_a_disk_of_a_pending_snapshot_can_be_used_at_once(allowing: World) -> None:
+    world = allowing
+    world.write(world.disk_id("data"), 0, DATA)
+    world.snapshot("snap")
+    world.write(world.disk_id("data"), 0, OTHER)
+
+    answer = made_of(world, "snap", sizeInGb=16)
+
+    (operation,) = answer["operations"]
+    assert (operation["operationType"], operation["status"]) == (
+        "CreateDiskFromSnapshot",
+        "Succeeded",
+    )
+    found = disk(world, "made")
+    assert (found["state"], found["sizeInGb"]) == ("available", 16)
+    assert world.read(world.disk_id("made"), 0, BLOCK_SIZE) == DATA
+    world.write(world.disk_id("made"), 2 * BLOCK_SIZE, OTHER)
+    world.call("DeleteDisk", diskName="data")
+    world.settle()
+    assert world.state("snap")["state"] == "completed"
+    world.snapshot("next", "made")
+    world.settle()
+    with world.catalog.read() as transaction:
+        following = transaction.snapshots.by_name(REGION, "next")
+        snap = transaction.snapshots.by_name(REGION, "snap")
+        assert transaction.jobs.all() == []
+    assert following is not None
+    assert snap is not None
+    assert (following.parent_id, following.changed_bytes) == (snap.id, BLOCK_SIZE)
+
+
+def test_pending_snapshots_of_which_no_disk_is_made(
+    allowing: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = allowing
+    world.snapshot("snap")
+    with pytest.raises(OperationFailureException, match="in us-east-2a only, where its content is"):
+        made_of(world, "snap", availabilityZone="us-east-2b")
+    with pytest.raises(InvalidInputException, match="already in use"):
+        made_of(world, "snap", "data")
+
+    def stored(*_: object) -> None:
+        raise PointNotFoundError("merged")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.engine, "fork", stored)
+        with pytest.raises(OperationFailureException, match="was stored, or deleted, just now"):
+            made_of(world, "snap")
+    with world.catalog.read() as transaction:
+        assert [one.name for one in transaction.disks.all()] == ["data"]
+    world.call("DeleteDiskSnapshot", diskSnapshotName="snap")
+    world.settle()
+    with world.catalog.read() as transaction:
+        assert transaction.jobs.all() == []
+
+
+def test_a_pending_snapshot_is_deleted_after_a_disk_was_made_of_it(allowing: World) -> None:
+    world = allowing
+    world.write(world.disk_id("data"), 0, DATA)
+    world.snapshot("snap")
+    made_of(world, "snap")
+
+    world.call("DeleteDiskSnapshot", diskSnapshotName="snap")
+    world.settle()
+
+    assert world.read(world.disk_id("made"), 0, BLOCK_SIZE) == DATA
+    world.snapshot("own", "made")
+    world.settle()
+    assert world.state("own")["state"] == "completed"
+
+
+def test_a_server_killed_while_it_makes_a_disk_of_a_pending_snapshot(
+    allowing: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = allowing
+    world.write(world.disk_id("data"), 0, DATA)
+    world.snapshot("snap")
+    made = world.engine.fork
+
+    def killed(*what: Any) -> None:
+        made(*what)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.engine, "fork", killed)
+        patch.setattr("mooring.taking.forking.attempt", lambda *_: nullcontext())
+        with pytest.raises(KeyboardInterrupt):
+            made_of(world, "snap")
+
+    recover(world.backend)
+    with world.catalog.read() as transaction:
+        assert [one.name for one in transaction.disks.all()] == ["data"]
+    world.settle()
+    assert world.state("snap")["state"] == "completed"

@@ -32,7 +32,8 @@ class Backend:
 
     `engines` by zone; by region `vaults`, `servers` of snapshots, and `replicas`: where a copy of
     the vault is kept. `image_files` is where ExportSnapshot writes, `imports` are where images come
-    from; `views` are kept by views.py.
+    from; `views` are kept by views.py. `disks_of_pending` says that disks can be made of snapshots
+    that are not stored yet.
     """
 
     catalog: Catalog
@@ -49,6 +50,7 @@ class Backend:
     image_files: Path
     imports: ImportPlaces
     default_keys: DefaultKeys
+    disks_of_pending: bool = False
     servers: Mapping[str, SnapshotServer] = field(default_factory=dict)
     replicas: Mapping[str, Replica] = field(default_factory=dict)
     views: dict[int, tuple[object, Settled]] = field(default_factory=dict)

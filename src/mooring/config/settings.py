@@ -131,7 +131,7 @@ class RoomSettings:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotSettings:
-    """Which snapshots are taken automatically."""
+    """Which snapshots are taken automatically, and what can be made of pending ones."""
 
     rhythms: str = setting(
         "",
@@ -142,6 +142,11 @@ class SnapshotSettings:
         "",
         "the same for every instance without the tag, each with all its disks at one instant; "
         "default: none",
+    )
+    disks_of_pending: bool = setting(
+        False,
+        "whether create-disk-from-snapshot takes pending snapshots, too: the disk is a fork then, "
+        "usable at once; Lightsail refuses them",
     )
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
 from mooring.model.errors import (
     InvalidInputException,
     OperationFailureException,
+    PointNotFoundError,
 )
 from mooring.model.names import check_name, name_taken
 from mooring.model.operation import ResourceType
@@ -21,6 +24,8 @@ from mooring.service.automatic.add_ons import begin_with, end_with, read_add_ons
 from mooring.service.automatic.taken import find_auto_snapshot_of_disk, refuse_choice
 from mooring.service.call import Call, Params, Result
 from mooring.service.finding import find_disk, find_snapshot
+from mooring.service.snapshots.pending_source import check_source, fork_of_pending
+from mooring.taking.forking import Fork, fork_or_take_back, reserve
 
 
 def create_disk(backend: Backend, call: Call) -> Result:
@@ -31,18 +36,35 @@ def create_disk(backend: Backend, call: Call) -> Result:
 
 
 def create_disk_from_snapshot(backend: Backend, call: Call) -> Result:
-    """CreateDiskFromSnapshot."""
-    params = call.params
+    """CreateDiskFromSnapshot; of a pending one, if the settings allow it, it is a fork."""
     with backend.catalog.write() as transaction:
-        snapshot, name = _source(transaction, call.region, params)
-        if snapshot.state is not SnapshotState.COMPLETED:
-            raise OperationFailureException(
-                f"You can't create a disk from the snapshot {name} right now. "
-                f"The state of this snapshot is: {snapshot.state}"
-            )
+        snapshot, name = _source(transaction, call.region, call.params)
+        check_source(backend, snapshot, name)
         disk = _new_disk(backend, call, origin=snapshot)
-        arguments = CloneDisk(disk=disk.id, snapshot=snapshot.id)
-        return _add(backend, transaction, call, disk, arguments)
+        if snapshot.state is SnapshotState.COMPLETED:
+            arguments = CloneDisk(disk=disk.id, snapshot=snapshot.id)
+            return _add(backend, transaction, call, disk, arguments)
+        _check_free(transaction, disk)
+        source = transaction.disks.by_id(snapshot.disk_id)
+        if source is not None and backend.engine(disk.zone).filling(source.id) is not None:
+            # What it lacks, it gets from the snapshot that its source is made from.
+            disk = replace(disk, origin_id=source.origin_id)
+        fork = fork_of_pending(backend, snapshot, name, disk)
+        reserve(transaction, fork)
+        begin_with(backend, transaction, call, disk)
+
+    def answer(transaction: Transaction, _fork: Fork) -> Result:
+        ended = [operations.begin(backend, call, disk, ended=True)]
+        return operations.reply(backend, transaction, call, ended)
+
+    try:
+        return fork_or_take_back(backend, fork, answer)
+    except OperationFailureException as error:
+        if not isinstance(error.__cause__, PointNotFoundError):
+            raise
+    raise OperationFailureException(
+        f"The snapshot {name} was stored, or deleted, just now: please try again."
+    )
 
 
 def get_disk(backend: Backend, call: Call) -> Result:
@@ -125,6 +147,11 @@ def _new_disk(backend: Backend, call: Call, origin: DiskSnapshot | None) -> Disk
     )
 
 
+def _check_free(transaction: Transaction, disk: Disk) -> None:
+    if taken := transaction.names.taken(disk.region, [disk.name]):
+        raise name_taken(taken)
+
+
 def _add(
     backend: Backend,
     transaction: Transaction,
@@ -132,8 +159,7 @@ def _add(
     disk: Disk,
     arguments: OfDisk,
 ) -> Result:
-    if taken := transaction.names.taken(disk.region, [disk.name]):
-        raise name_taken(taken)
+    _check_free(transaction, disk)
     transaction.disks.add(disk)
     begin_with(backend, transaction, call, disk)
     started = operations.enqueue(

@@ -216,6 +216,7 @@ def _build(
         ids=ids,
         account_id=settings.account,
         max_pending_snapshots=settings.limits.pending_snapshots,
+        disks_of_pending=settings.snapshots.disks_of_pending,
         rooms=rooms,
         quiescer=quiescer,
         devices=_devices(settings, paths, clock),
