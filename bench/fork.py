@@ -3,14 +3,15 @@
     .venv/bin/python -m bench.fork --folder /var/tmp --sizes 8 1024 --changed-mib 16 1024 20480
 
 For each file system (on a loop device in `--folder`), size in GB and amount changed since the
-last snapshot: the disk is attached, and half of what has changed is compressible. By turns, from the
-start of the command until the first 4 KiB are read: `mooring fork`, `attach-disk --wait` to an
-instance that has no disk yet, and the read; `mooring fork --instance-name`, and the read; and what
-others have to do at least: `qemu-img create -b` on a file as large, a storage daemon, and the read.
-Forks are deleted after each round, before they are copied. Once, up to `--vault-mib`, the way through
-the vault: create-disk-snapshot, create-disk-from-snapshot, attach-disk, each waited for. Seconds,
-medians of the rounds. At the end, of the largest: I/O of the disk and of its fork while that is
-being copied, and before and after, 4 KiB at random at queue depth 16.
+last snapshot, half of which is compressible: a disk in use is forked. By turns, from the start of
+the command until the first 4 KiB are read: `mooring fork`, `attach-disk --wait` to an instance
+without other disks, and the read; `mooring fork --instance-name`, and the read; and what others do
+at least: `qemu-img create -b` on a file as large, a storage daemon, and the read. Forks are
+deleted after each round. Once, up to `--vault-mib`, the way through the vault:
+create-disk-snapshot, create-disk-from-snapshot, attach-disk, each waited for. Seconds, medians of
+the rounds; beside them what the client takes that does nothing. At the end, with the last size and
+amount: I/O of the disk and of its fork while that is being copied, before, and after: 4 KiB at
+random at queue depth 16.
 """
 
 from __future__ import annotations
@@ -120,10 +121,10 @@ def serving(folder: Path) -> Iterator[ServerProcess]:
         shutil.rmtree(run)
 
 
-def measure(
-    server: ServerProcess, folder: Path, kind: str, options: argparse.Namespace
-) -> None:
-    print(f"{kind}: size GB, changed MiB: total (the command + the first read, worst)", flush=True)
+def measure(server: ServerProcess, folder: Path, kind: str, options: argparse.Namespace) -> None:
+    idle = statistics.median(server.run("mooring", "--version").seconds for _ in range(9))
+    print(f"{kind}: a client that does nothing takes {idle:.3f}", flush=True)
+    print("size GB, changed MiB: total (the command + the first read, worst)", flush=True)
     floor = Floor(folder / "floor")
     for size in options.sizes:
         for changed in options.changed_mib:

@@ -285,15 +285,13 @@ def test_a_server_killed_on_the_way(
 
 def made_of(world: World, snapshot: str, name: str = "made", **more: Any) -> Mapping[str, Any]:
     place = {"availabilityZone": "us-east-2a", "sizeInGb": 8, **more}
-    return world.call(
-        "CreateDiskFromSnapshot", diskName=name, diskSnapshotName=snapshot, **place
-    )
+    return world.call("CreateDiskFromSnapshot", diskName=name, diskSnapshotName=snapshot, **place)
 
 
 def test_pending_snapshots_make_no_disks_unless_the_settings_say_so(world: World) -> None:
     world.snapshot("snap")
 
-    with pytest.raises(OperationFailureException, match="is: pending. .* mooring fork; .*= true"):
+    with pytest.raises(OperationFailureException, match=r"is: pending. .* mooring fork; .*= true"):
         made_of(world, "snap")
     world.settle()
     made_of(world, "snap")

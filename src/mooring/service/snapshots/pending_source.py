@@ -38,9 +38,9 @@ def fork_of_pending(backend: Backend, snapshot: DiskSnapshot, name: str, made: D
     """The disk as a fork of the snapshot's point. Raises OperationFailureException."""
     if made.zone != snapshot.disk_zone:
         raise OperationFailureException(
-            f"You can't create a disk from the snapshot {name} in {made.zone} right now. The state "
-            f"of this snapshot is: {snapshot.state}, and until it is completed disks can be made of "
-            f"it in {snapshot.disk_zone} only, where its content is."
+            f"You can't create a disk from the snapshot {name} in {made.zone} right now. "
+            f"The state of this snapshot is: {snapshot.state}, and until it is completed disks can "
+            f"be made of it in {snapshot.disk_zone} only, where its content is."
         )
     backend.engine(made.zone)
     return Fork(snapshot, [made], Instant.GIVEN)
