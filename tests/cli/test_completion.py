@@ -39,6 +39,13 @@ def test_names_come_from_the_server(mooring: Run, server: RecordingServer) -> No
     assert complete(mooring, "get-disk", "--disk-name", "my") == ["my-disk"]
 
 
+def test_blueprints_are_named_by_their_ids(mooring: Run, server: RecordingServer) -> None:
+    known = [{"blueprintId": "debian-13", "name": "debian-13"}, {"blueprintId": "wordpress"}]
+    scripted(server, {"blueprints": known})
+
+    assert complete(mooring, "delete-blueprint", "--blueprint-id", "d") == ["debian-13"]
+
+
 COMMANDS_OF_SHELLS = {
     "bash": """
         eval "$(mooring completion bash)"

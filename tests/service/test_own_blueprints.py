@@ -16,6 +16,8 @@ from mooring.model.errors import (
     NotFoundException,
     OperationFailureException,
 )
+from mooring.model.resources.job import Job
+from mooring.model.resources.job_kind import JobKind
 from tests.service.blueprints import SYSTEM, add_blueprint, held, own, system_disk
 from tests.service.test_snapshots import content
 from tests.service.world import REGION, ZONE, World
@@ -90,6 +92,9 @@ def test_its_instances_have_a_system_disk_at_once(
     assert held(ready, "web-system") == SYSTEM
     uri = own(ready, "uri", diskName="web-system")
     assert uri["uri"]
+    assert own(ready, "uri", instanceName="web") == uri
+    with pytest.raises(InvalidInputException, match="either diskName or instanceName"):
+        own(ready, "uri", diskName="web-system", instanceName="web")
 
 
 def test_the_bundle_says_how_large_it_is(ready: World) -> None:
@@ -446,3 +451,60 @@ def test_it_is_there_again_when_a_server_starts(ready: World) -> None:
     recover(ready.backend)
     ready.settle()
     assert held(ready, "web-system") == SYSTEM
+
+
+class Killed(BaseException):
+    """Ends the job's thread as a kill would end the server."""
+
+
+class Killer:
+    """Kills once, at one moment of one kind of job."""
+
+    at: tuple[JobKind, str] | None = None
+
+    def __call__(self, job: Job, _step: str, moment: str) -> None:
+        if (job.kind, moment) == self.at:
+            self.at = None
+            raise Killed
+
+
+@pytest.mark.parametrize("moment", ["begin", "done", "recorded"])
+@pytest.mark.parametrize("kind", [JobKind.DELETE_INSTANCE, JobKind.DELETE_DISK])
+def test_killed_at_any_moment_it_goes_with_the_instance(kind: JobKind, moment: str) -> None:
+    killer = Killer()
+    world = World(killer)
+    add_blueprint(world)
+    world.instance(blueprint="debian-13")
+    world.settle()
+    disk_id = world.disk_id("web-system")
+    world.call("CreateDiskSnapshot", instanceName="web", diskSnapshotName="last")
+    world.call("DeleteInstance", instanceName="web")
+    killer.at = kind, moment
+    with pytest.raises(Killed):
+        world.settle()
+
+    recover(world.backend)
+    world.settle()
+
+    assert world.state("last")["state"] == "completed"
+    with pytest.raises(EngineError):
+        world.engine.points(disk_id)
+    with world.catalog.read() as transaction:
+        assert transaction.jobs.all() == []
+    world.close()
+
+
+def test_a_fork_of_the_instance_has_one_of_its_own(booted: World) -> None:
+    changed = content(6)
+    booted.engine.write(booted.disk_id("web-system"), 0, changed)
+    own(booted, "fork-instance", instanceName="web", newInstanceName="web2", tags=[MINE])
+    disk = system_disk(booted, "web2")
+    assert (disk["name"], disk["path"], disk["tags"]) == ("web2-system", "/dev/xvda", [MINE])
+    assert held(booted, "web2-system") == changed
+    # Before it stands by itself.
+    booted.call("DeleteInstance", instanceName="web2")
+    booted.settle()
+    assert [one["name"] for one in booted.call("GetDisks")["disks"]] == ["web-system"]
+    with booted.catalog.read() as transaction:
+        assert transaction.jobs.all() == []
+    assert held(booted, "web-system") == changed

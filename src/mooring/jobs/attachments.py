@@ -167,10 +167,11 @@ def _free(transaction: Transaction, job: Job) -> None:
     for disk_id in given.disks:
         if disk_id not in given.own:
             transaction.disks.change_if_there(disk_id, **DETACHED)
-    for disk_id in given.own:
+    for number, disk_id in enumerate(given.own):
         transaction.jobs.add(
             Job(
-                id=disk_id,
+                # A fork's own job has the disk's id.
+                id=f"{job.id}-{number}",
                 key=disk_id,
                 region=job.region,
                 zone=job.zone,

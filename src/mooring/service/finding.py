@@ -14,6 +14,7 @@ from mooring.model.resources.instance_snapshot import InstanceSnapshot, Snapshot
 from mooring.model.resources.key_pair import KeyPair
 from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.model.resources.static_ip import StaticIp
+from mooring.model.resources.system_disk import SYSTEM_DISK_TAG, named_by_tag, system_disk
 from mooring.service.answers.operations import Resource
 
 
@@ -30,6 +31,30 @@ def find_snapshot(transaction: Transaction, region: str, name: str) -> DiskSnaps
 def find_instance(transaction: Transaction, region: str, name: str) -> Instance:
     """The instance with that name. Raises as `find_disk`."""
     return _named(transaction.instances, region, name)
+
+
+def find_system_disk(transaction: Transaction, region: str, name: str) -> tuple[Instance, Disk]:
+    """The instance with that name, and its system disk, attached or on the way there or back.
+
+    Raises as `find_disk`; InvalidInputException also if it has none.
+    """
+    instance = find_instance(transaction, region, name)
+    disk = system_disk(instance, transaction.disks.of_instance(instance.id))
+    if disk is not None:
+        return instance, disk
+    named = named_by_tag(instance)
+    if named is not None:
+        raise InvalidInputException(
+            f"The tag {SYSTEM_DISK_TAG} of the instance {name} names the disk {named}, which is "
+            "not attached to it: attach that disk, or change the tag."
+        )
+    raise InvalidInputException(
+        f"The instance {name} has no system disk here. If its machine boots from a disk that is "
+        f"attached to it, name that disk in the instance's tag {SYSTEM_DISK_TAG}. Otherwise give "
+        "diskName instead of instanceName. For a snapshot of all its disks there is "
+        "create-instance-snapshot.",
+        "UnsupportedOperation",
+    )
 
 
 def find_instance_snapshot(transaction: Transaction, region: str, name: str) -> InstanceSnapshot:

@@ -26,6 +26,7 @@ _PATIENCE = 1.0
 
 # Options whose values are names, and where the server lists those.
 _NAME_SOURCES = {
+    "--blueprint-id": ("GetBlueprints", "blueprints"),
     "--disk-name": ("GetDisks", "disks"),
     "--source-disk-name": ("GetDisks", "disks"),
     "--disk-snapshot-name": ("GetDiskSnapshots", "diskSnapshots"),
@@ -127,4 +128,8 @@ def _names(model: ServiceModel, option: str, words: list[str]) -> list[str]:
     client.connection.settings.connect_timeout = _PATIENCE
     client.connection.settings.read_timeout = _PATIENCE
     items = client.call(model.operations[operation_to_call], {}).get(key, [])
-    return [item if isinstance(item, str) else item["name"] for item in items]
+    return [
+        # Of blueprints, the name is what people call them.
+        item if isinstance(item, str) else item.get("blueprintId") or item["name"]
+        for item in items
+    ]

@@ -72,7 +72,11 @@ OWN_COMMANDS: dict[str, Command] = {
         "Prints the NBD URI of a disk that is attached to a running instance. Anything that speaks "
         'NBD can use it: nbdinfo "$(mooring uri --disk-name my-disk)", nbdcopy, nbdfuse, '
         "QEMU's -drive file=...",
-        options=(Option("--disk-name", "<string>", "The name of the disk.", required=True),),
+        options=(
+            Option("--disk-name", "<string>", "The name of the disk."),
+            Option("--instance-name", "<string>", "The name of the instance: its system disk."),
+        ),
+        forms=("--disk-name <string>", "--instance-name <string>"),
     ),
     "device": Command(
         ("uri", "run_device"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from mooring.model.errors import CommandError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -15,8 +17,16 @@ if TYPE_CHECKING:
 
 def run_uri(invocation: Invocation, parsed: Namespace) -> int:
     """Run `mooring uri`; the exit code is returned."""
+    if (parsed.disk_name is None) == (parsed.instance_name is None):
+        raise CommandError(
+            "Name the disk with --disk-name, or with --instance-name an instance for its system "
+            "disk.",
+            "usage",
+        )
+    members = {"diskName": parsed.disk_name, "instanceName": parsed.instance_name}
+    given = {member: name for member, name in members.items() if name is not None}
     client = invocation.client()
-    return _show(client, client.ask("uri", {"diskName": parsed.disk_name}, "the URI").get("uri"))
+    return _show(client, client.ask("uri", given, "the URI").get("uri"))
 
 
 def run_device(invocation: Invocation, parsed: Namespace) -> int:

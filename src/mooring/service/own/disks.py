@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from mooring.backend.backend import Backend
+from mooring.catalog.database import Transaction
 from mooring.engine.interface import DiskHealth
 from mooring.model.blueprints import HOST
 from mooring.model.errors import (
     DiskBusyError,
     HostError,
+    InvalidInputException,
     OperationFailureException,
     ZoneAbsentError,
 )
@@ -18,7 +20,7 @@ from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.snapshot import SnapshotState
 from mooring.service.call import Params
 from mooring.service.context import Context
-from mooring.service.finding import find_disk
+from mooring.service.finding import find_disk, find_system_disk
 from mooring.service.own.automatic import health
 from mooring.service.own.own_request import Answer, member
 from mooring.service.using import clients_of
@@ -27,6 +29,7 @@ from mooring.service.using import clients_of
 def uri(backend: Backend, context: Context, params: Params) -> Answer:
     """The NBD URI of the disk `diskName`, which must be attached to a running instance.
 
+    `instanceName` instead stands for the instance's system disk.
     Not of one that is this host's block device: a second writer beside it would be cut off.
     """
     disk, instance = _served(backend, context, params)
@@ -70,9 +73,18 @@ def _health(backend: Backend, disk: Disk) -> DiskHealth:
         return DiskHealth(ok=False, problem=str(error))
 
 
+def _named(transaction: Transaction, context: Context, params: Params) -> Disk:
+    instance_name = params.get("instanceName")
+    if instance_name is None:
+        return find_disk(transaction, context.region, member(params, "diskName"))
+    if params.get("diskName") is not None:
+        raise InvalidInputException("Give either diskName or instanceName, not both.")
+    return find_system_disk(transaction, context.region, instance_name)[1]
+
+
 def _served(backend: Backend, context: Context, params: Params) -> tuple[Disk, Instance]:
     with backend.catalog.read() as transaction:
-        disk = find_disk(transaction, context.region, member(params, "diskName"))
+        disk = _named(transaction, context, params)
         instance = transaction.instances.by_id(disk.instance_id) if disk.instance_id else None
     if instance is None or disk.attachment is not Attachment.ATTACHED:
         raise OperationFailureException(

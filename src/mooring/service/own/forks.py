@@ -18,6 +18,7 @@ from mooring.service.automatic.add_ons import begin_with
 from mooring.service.call import Call, Params
 from mooring.service.context import Context
 from mooring.service.finding import find_disk, find_instance
+from mooring.service.instances.own_blueprints import tags_of_system_disk
 from mooring.service.own.own_request import Answer, member
 from mooring.service.snapshots.checks import check_freezable, check_instance_freezable
 from mooring.taking import recording
@@ -196,7 +197,7 @@ def _attached(backend: Backend, call: Call, instance: Instance, disk: Disk, name
         path=disk.path,
         origin_id=disk.origin_id,
         is_system=disk.is_system,
-        tags=dict(call.context.access.tags),
+        tags=tags_of_system_disk(instance) if disk.is_system else dict(call.context.access.tags),
     )
 
 

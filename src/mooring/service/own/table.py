@@ -43,7 +43,11 @@ from mooring.service.vault_presence import check_vaults
 
 OWN_REQUESTS: dict[str, OwnRequest] = {
     # It opens a way to the data, which is more than to tell.
-    "uri": asks(changes(uri, on=["diskName"]), "diskName"),
+    "uri": asks(
+        changes(uri, on=["diskName", "instanceName"], through=Through.DISKS),
+        "diskName",
+        "instanceName",
+    ),
     "disk": asks(reads(disk, on=["diskName"]), "diskName"),
     "disks": asks(administers(disks)),
     "automatic": asks(administers(automatic)),

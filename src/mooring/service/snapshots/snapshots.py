@@ -11,11 +11,10 @@ from mooring.model.resources.consistency import read_given_tags
 from mooring.model.resources.disk import Attachment, Disk
 from mooring.model.resources.instance import Instance
 from mooring.model.resources.snapshot import DiskSnapshot
-from mooring.model.resources.system_disk import SYSTEM_DISK_TAG, named_by_tag, system_disk
 from mooring.service.answers import operations, pages
 from mooring.service.answers.views import snapshot_view
 from mooring.service.call import Call, Result
-from mooring.service.finding import find_disk, find_instance, find_snapshot
+from mooring.service.finding import find_disk, find_snapshot, find_system_disk
 from mooring.service.snapshots.checks import check_freezable, check_frozen
 from mooring.taking import freezing, recording
 
@@ -83,32 +82,13 @@ def _source(transaction: Transaction, call: Call) -> tuple[Disk, Instance | None
     params = call.params
     if "diskName" in params:
         return find_disk(transaction, call.region, params["diskName"]), None
-    instance = find_instance(transaction, call.region, params["instanceName"])
-    disk = system_disk(instance, transaction.disks.of_instance(instance.id))
-    if disk is None:
-        raise _no_system_disk(instance)
+    instance, disk = find_system_disk(transaction, call.region, params["instanceName"])
     if disk.attachment is not Attachment.ATTACHED:
         raise OperationFailureException(
             f"The disk {disk.name} is {disk.attachment} at the instance {instance.name} right now. "
             "Please try again in a few minutes."
         )
     return disk, instance
-
-
-def _no_system_disk(instance: Instance) -> InvalidInputException:
-    named = named_by_tag(instance)
-    if named is not None:
-        return InvalidInputException(
-            f"The tag {SYSTEM_DISK_TAG} of the instance {instance.name} names the disk {named}, "
-            "which is not attached to it: attach that disk, or change the tag."
-        )
-    return InvalidInputException(
-        f"The instance {instance.name} has no system disk here to take a snapshot of. If its "
-        f"machine boots from a disk that is attached to it, name that disk in the instance's tag "
-        f"{SYSTEM_DISK_TAG}. Otherwise give diskName instead of instanceName, or take a snapshot "
-        "of all its disks with create-instance-snapshot.",
-        "UnsupportedOperation",
-    )
 
 
 def _reserve(
