@@ -31,16 +31,19 @@ def find_binaries() -> Path | None:
 class PostgreSQL:
     """A server that keeps nothing. It refuses to run as root, so then another user runs it."""
 
-    def __init__(self, binaries: Path) -> None:
+    def __init__(self, binaries: Path, data: Path | None = None) -> None:
+        """`data` is where its files are, by default among its own."""
+        self._binaries = binaries
         self._user = "postgres" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
         # Not under the tests' own root: that is closed to other users.
         self._home = Path(tempfile.mkdtemp(prefix="m-pg-", dir="/tmp"))
+        self._data = data or self._home / "data"
         self._schemas = 0
         self._process: subprocess.Popen[bytes] | None = None
         try:
             shutil.chown(self._home, self._user)
-            self._make(binaries)
-            self._start(binaries)
+            self._make()
+            self.start()
         except BaseException:
             self.close()
             raise
@@ -52,7 +55,8 @@ class PostgreSQL:
         self._execute(f"CREATE SCHEMA {name}")
         return f"{self._server_url}&options={quote(f'-csearch_path={name}')}"
 
-    def close(self) -> None:
+    def stop(self) -> None:
+        """End it, as for an upgrade; its clients are cut off."""
         if self._process is not None:
             # The fast shutdown; the polite one waits for clients.
             self._process.send_signal(signal.SIGINT)
@@ -61,18 +65,22 @@ class PostgreSQL:
             except subprocess.TimeoutExpired:
                 self._process.send_signal(signal.SIGQUIT)
                 self._process.wait(30)
+        self._process = None
+
+    def close(self) -> None:
+        self.stop()
         shutil.rmtree(self._home)
 
     @property
     def _server_url(self) -> str:
         return f"postgresql+psycopg:///postgres?host={quote(str(self._home))}&user=mooring"
 
-    def _make(self, binaries: Path) -> None:
+    def _make(self) -> None:
         # Sorts as people do, so that whatever relies on the order of bytes shows.
         language = ["--locale-provider=icu", "--icu-locale=en", "--encoding=UTF8"]
         options = ["--no-sync", "--auth=trust", "--username=mooring"]
         subprocess.run(
-            [binaries / "initdb", *options, *language, "--pgdata", self._home / "data"],
+            [self._binaries / "initdb", *options, *language, "--pgdata", self._data],
             user=self._user,
             cwd=self._home,
             check=True,
@@ -80,7 +88,8 @@ class PostgreSQL:
             capture_output=True,
         )
 
-    def _start(self, binaries: Path) -> None:
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
         settings = {
             "listen_addresses": "",
             "unix_socket_directories": str(self._home),
@@ -91,7 +100,7 @@ class PostgreSQL:
         log = self._home / "log"
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                [binaries / "postgres", "-D", self._home / "data", *options],
+                [self._binaries / "postgres", "-D", self._data, *options],
                 user=self._user,
                 cwd=self._home,
                 stdin=subprocess.DEVNULL,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -144,3 +145,35 @@ def test_whoever_lost_the_catalog_to_another_records_nothing(
     second.close()
     add(first, "two")
     assert first.problem() is None
+
+
+def test_a_file_that_was_moved_is_not_written_to(tmp_path: Path) -> None:
+    file, aside = tmp_path / "catalog.sqlite", tmp_path / "aside"
+    catalog = Catalog(f"sqlite:///{file}")
+    catalog.hold()
+    catalog.migrate()
+    add(catalog, "one")
+
+    file.rename(aside)
+    with pytest.raises(CatalogError, match=r"is away \(No such file or directory\).*put it back"):
+        add(catalog, "lost")
+    told = catalog.problem()
+    assert told is not None
+    assert "is away" in told
+    # As many as are not in the pool yet: each would make an empty database.
+    with contextlib.ExitStack() as readers:
+        readers.enter_context(catalog.read())
+        with pytest.raises(CatalogError, match="is away"):
+            readers.enter_context(catalog.read())
+    assert not file.exists()
+
+    file.write_bytes(b"")
+    with pytest.raises(CatalogError, match="is another file now"):
+        add(catalog, "lost")
+
+    aside.rename(file)
+    add(catalog, "two")
+    assert catalog.problem() is None
+    with catalog.read() as transaction:
+        assert [one.id for one in transaction.jobs.all()] == ["one", "two"]
+    catalog.close()

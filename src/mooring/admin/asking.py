@@ -19,6 +19,18 @@ ANSWER_SECONDS = 300.0
 """A server that looks after many disks whose daemons hang takes its time."""
 
 
+def unwell(environment: Mapping[str, str]) -> str | None:
+    """What the server reports to monitors that is wrong; None if nothing is, or it is silent."""
+    try:
+        url = f"{environment['AWS_ENDPOINT_URL_LIGHTSAIL']}/healthz"
+        with urllib.request.urlopen(url, timeout=ANSWER_SECONDS, context=_trusted(environment)):
+            return None
+    except urllib.error.HTTPError as error:
+        return error.read().decode(errors="replace").strip() if error.code == 503 else None
+    except OSError:
+        return None
+
+
 def ask(
     environment: Mapping[str, str], question: str, clock: Clock, **members: str
 ) -> dict[str, Any]:
@@ -42,10 +54,8 @@ def ask(
         amz_date=moment.strftime("%Y%m%dT%H%M%SZ"),
     )
     request = urllib.request.Request(url + target, headers=headers)
-    trusted = ssl.create_default_context()
     try:
-        if environment.get("AWS_CA_BUNDLE"):
-            trusted.load_verify_locations(environment["AWS_CA_BUNDLE"])
+        trusted = _trusted(environment)
         with urllib.request.urlopen(request, timeout=ANSWER_SECONDS, context=trusted) as reply:
             return dict(json.load(reply))
     except urllib.error.HTTPError as error:
@@ -53,3 +63,11 @@ def ask(
         raise ConfigurationError(f"{target}: {told}") from error
     except OSError as error:
         raise ConfigurationError(f"the server at {url} does not answer: {error}") from error
+
+
+def _trusted(environment: Mapping[str, str]) -> ssl.SSLContext:
+    """Raises OSError if the certificates cannot be read."""
+    trusted = ssl.create_default_context()
+    if environment.get("AWS_CA_BUNDLE"):
+        trusted.load_verify_locations(environment["AWS_CA_BUNDLE"])
+    return trusted

@@ -177,7 +177,9 @@ class Catalog:
         if self._hold is not None or self._shared:
             return
         if self._sqlite:
-            self._hold = FileHold(Path(self._engine.url.database or ""))
+            held = self._hold = FileHold(Path(self._engine.url.database or ""))
+            # SQLite would make a new file where one is away.
+            event.listen(self._engine, "do_connect", lambda *_: held.check())
             return
         try:
             self._hold = SessionHold(self._engine, self._place)

@@ -47,11 +47,15 @@ class FileHold:
 
     Beside it, because to close the database's own file anywhere would end SQLite's locks.
     Raises ConfigurationError when another server has it.
+
+    SQLite itself goes on in a file that was moved or removed, and nobody would find it again.
     """
 
     def __init__(self, database: Path) -> None:
         # By whatever link it is named.
         real = database.resolve()
+        self._database = real
+        self._known: tuple[int, int] | None = None
         path = real.with_name(f"{real.name}.lock")
         try:
             self._file: IO[str] = path.open("a")
@@ -67,7 +71,24 @@ class FileHold:
             raise _refused(str(database), "") from None
 
     def check(self) -> None:
-        """Nobody can take it away."""
+        """That the database is the file that it was at first, under its name. Cheap."""
+        try:
+            found = self._database.stat()
+            there = (found.st_dev, found.st_ino)
+        except OSError as error:
+            if self._known is None and isinstance(error, FileNotFoundError):
+                return  # it is to be made
+            raise CatalogError(
+                f"the catalog {self._database} is away ({error.strerror}), so nothing can be "
+                "recorded: put it back, or mount its file system"
+            ) from error
+        if self._known is None:
+            self._known = there
+        elif self._known != there:
+            raise CatalogError(
+                f"the catalog {self._database} is another file now, so nothing can be recorded: "
+                "put the right one back, or restart the server if this is it"
+            )
 
     def close(self) -> None:
         self._file.close()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mooring.admin.access.env import variables
-from mooring.admin.asking import ask
+from mooring.admin.asking import ask, unwell
 from mooring.admin.health.catalog import catalog_findings
 from mooring.admin.health.vaults import vault_findings
 from mooring.config.settings import Settings
@@ -175,6 +175,8 @@ def _of_server(settings: Settings) -> Iterator[Finding]:
     try:
         bundle = os.environ.get("AWS_CA_BUNDLE") or settings.listen.certificate
         environment = {**variables(settings), "AWS_CA_BUNDLE": bundle}
+        if problem := unwell(environment):
+            yield Finding(False, f"the server reports: {problem}")
         for region in settings.regions:
             asking = {**environment, "AWS_DEFAULT_REGION": region}
             yield from _disks(ask(asking, "disks", SystemClock())["disks"])
