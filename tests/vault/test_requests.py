@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
 from collections import Counter
-from contextlib import closing
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 
 import pytest
 
 from mooring.model.clock import ManualClock
 from mooring.model.extents import BLOCK_SIZE
-from mooring.vault.format.layout import PAGE_BLOCKS
+from mooring.vault.format.layout import CLAIMS, FRAME_BYTES, PAGE_BLOCKS, SEGMENTS
 from mooring.vault.format.references import References
 from mooring.vault.reading.frames import FrameKey, Frames
 from mooring.vault.reading.reachable import Walk
 from mooring.vault.store.abreast import AT_ONCE, Abreast
 from mooring.vault.store.memory import MemoryStore
-from mooring.vault.vault import Root, Vault
+from mooring.vault.vault import Root, Vault, VaultOptions
 from tests.vault.conftest import SMALL
-from tests.vault.disks import store
+from tests.vault.disks import MIB, store
 from tests.vault.requests import RequestStore
 
 DISKS = 4
@@ -103,6 +105,78 @@ def test_verification_reads_everything_once(bucket: MemoryStore, clock: ManualCl
         # Of each snapshot the root, a directory, a page and a frame of data.
         assert counting.counts["get"] == 40 * 4
         assert counting.counts.total() <= 40 * 5 + 5
+
+
+def meeting(first: int, matters: Callable[[str, str], bool]) -> Callable[[str, str], None]:
+    """Lets requests that matter, from the `first` on, go on only when as many are under way."""
+    together = threading.Barrier(AT_ONCE, timeout=60)
+    numbers = itertools.count()
+
+    def meet(operation: str, name: str) -> None:
+        if matters(operation, name) and first <= next(numbers) < first + AT_ONCE:
+            together.wait()
+
+    return meet
+
+
+def test_the_pages_of_one_disk_are_verified_together(
+    bucket: MemoryStore, clock: ManualClock
+) -> None:
+    with Vault.create_or_open(bucket, clock, SMALL) as vault:
+        store(vault, "a", {page * PAGE_BLOCKS: b"%4096d" % page for page in range(2 * AT_ONCE)})
+    # The directory comes before them.
+    meet = meeting(1, lambda operation, name: operation == "get" and name.startswith(SEGMENTS))
+    counting = RequestStore(bucket, meet)
+    with Vault.create_or_open(counting, clock, SMALL) as vault:
+        assert vault.verify() == []
+    assert counting.most_at_once >= AT_ONCE
+
+
+def test_claims_are_read_together(bucket: MemoryStore, clock: ManualClock) -> None:
+    meet = meeting(0, lambda operation, name: operation == "get" and name.startswith(CLAIMS))
+    with Vault.create_or_open(bucket, clock, SMALL) as vault, ExitStack() as readers:
+        store(vault, "a", {0: b"x" * BLOCK_SIZE})
+        for _ in range(AT_ONCE):
+            readers.enter_context(vault.open("a", claim=True))
+        counting = RequestStore(bucket, meet)
+        with Vault.create_or_open(counting, clock, SMALL) as other:
+            assert other.collect().segments_kept == 1
+    assert counting.most_at_once >= AT_ONCE
+
+
+def puts_to_store(
+    bucket: MemoryStore, clock: ManualClock, data: bytes, options: VaultOptions
+) -> tuple[int, Root]:
+    counting = RequestStore(bucket, lambda *_: None)
+    with Vault.create_or_open(counting, clock, options) as vault, counting.counting():
+        root = store(vault, "all", {0: data})
+        assert vault.verify(["all"]) == []
+        return counting.counts["put"], root
+
+
+def test_content_of_many_disks_is_shared_with_few_puts(
+    bucket: MemoryStore, clock: ManualClock
+) -> None:
+    frames = [random.Random(number).randbytes(FRAME_BYTES) for number in range(70)]
+    with Vault.create_or_open(bucket, clock) as vault:
+        for number, frame in enumerate(frames):
+            store(vault, f"s{number}", {0: frame})
+    puts, root = puts_to_store(bucket, clock, b"".join(frames), VaultOptions())
+    assert root.statistics.shared_bytes == 70 * FRAME_BYTES
+    assert puts <= root.statistics.stored_bytes / (64 * MIB) + 5
+
+
+def test_a_snapshot_takes_a_put_for_each_segment_and_few_more(
+    bucket: MemoryStore, clock: ManualClock
+) -> None:
+    old, new = (random.Random(seed).randbytes(20 * FRAME_BYTES) for seed in (1, 2))
+    with Vault.create_or_open(bucket, clock) as vault:
+        store(vault, "a", {0: old})
+    options = VaultOptions(segment_bytes=4 * FRAME_BYTES)
+    puts, root = puts_to_store(bucket, clock, new + old, options)
+    assert root.statistics.shared_bytes == len(old)
+    # A segment is ended when the next frame would not fit.
+    assert puts <= root.statistics.stored_bytes / (3 * FRAME_BYTES) + 5
 
 
 class CountingFrames(Frames):

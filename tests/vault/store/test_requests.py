@@ -13,11 +13,12 @@ import pytest
 
 from mooring.model.clock import ManualClock
 from mooring.model.errors import StoreError
-from mooring.vault.format.layout import SEGMENT_BYTES
+from mooring.vault.format.layout import FRAME_BYTES, SEGMENT_BYTES
 from mooring.vault.store.retrying import Patience
 from mooring.vault.store.s3 import S3Store
 from mooring.vault.vault import Vault
 from tests.vault.disks import MIB, info
+from tests.vault.disks import store as store_snapshot
 from tests.vault.store.between import between
 from tests.vault.store.buckets import Service, service
 
@@ -45,6 +46,20 @@ def test_a_snapshot_takes_one_put_for_each_segment(running: Service) -> None:
         # The claim, three segments, the root.
         assert len(puts) == len(set(puts)) == 5
         assert [path for _, path in handler.seen if "upload" in path] == []
+
+
+@pytest.mark.full
+def test_a_snapshot_that_shares_with_many_disks_takes_few_puts(running: Service) -> None:
+    frames = [random.Random(number).randbytes(FRAME_BYTES) for number in range(60)]
+    with between(running, ()) as (handler, store):
+        with Vault.create_or_open(store, ManualClock()) as vault:
+            for number, frame in enumerate(frames):
+                store_snapshot(vault, f"s{number}", {0: frame})
+            handler.seen.clear()
+            root = store_snapshot(vault, "all", {0: b"".join(frames)})
+        puts = [path for method, path in handler.seen if method == "PUT"]
+    assert root.statistics.shared_bytes == 60 * FRAME_BYTES
+    assert len(puts) <= root.statistics.stored_bytes / SEGMENT_BYTES + 5
 
 
 @pytest.mark.parametrize("size", [MIB, 20 * MIB])

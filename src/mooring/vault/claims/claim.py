@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import threading
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -79,12 +80,11 @@ class Claim:
                 self.check()
                 self._put(self._record.shares)
 
-    def share(self, claim_id: str) -> None:
-        """Keep what was written under another claim, too. Raises as `renew` does."""
+    def share(self, claim_ids: Iterable[str]) -> None:
+        """Keep what was written under other claims, too. Raises as `renew` does."""
         with self._lock:
-            if claim_id not in self._record.shares:
-                self.check()
-                self._put(self._record.shares | {claim_id})
+            self.check()
+            self._put(self._record.shares.union(claim_ids))
 
     def check(self) -> None:
         """Raises VaultError if the collector took this process for dead."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from mooring.model.clock import Clock
+from mooring.model.errors import DamageError, ObjectNotFoundError
 from mooring.model.ids import Ids
 from mooring.vault.claims.claim import Claim, ClaimRecord, Purpose, decode_claim, expires_ms
 from mooring.vault.claims.margins import MARGINS, Margins
 from mooring.vault.format.cipher import Cipher
 from mooring.vault.format.layout import CLAIMS, claim_name
+from mooring.vault.store.abreast import Abreast
 from mooring.vault.store.interface import Store
 
 
@@ -57,6 +59,26 @@ class Claims:
     def read(self, claim_id: str) -> ClaimRecord:
         """Raises ObjectNotFoundError if it is gone, DamageError, VaultError."""
         return decode_claim(self.store.get(claim_name(claim_id)), claim_id, self._cipher)
+
+    def records(
+        self, claim_ids: Iterable[str], abreast: Abreast
+    ) -> Iterator[tuple[str, ClaimRecord | DamageError]]:
+        """Yield the claims, read side by side, or what is wrong with one; not those that are gone.
+
+        Raises VaultError for one of another format.
+        """
+
+        def read(claim_id: str) -> tuple[str, ClaimRecord | DamageError | None]:
+            try:
+                return claim_id, self.read(claim_id)
+            except DamageError as error:
+                return claim_id, error
+            except ObjectNotFoundError:
+                return claim_id, None
+
+        for claim_id, found in abreast.map(read, claim_ids):
+            if found is not None:
+                yield claim_id, found
 
     def is_dead(self, record: ClaimRecord) -> bool:
         """Whether nothing was heard of its process for too long.

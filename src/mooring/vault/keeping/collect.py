@@ -30,7 +30,8 @@ deleted just then would be in neither list; a test with three servers found that
 Sharing (sharing.py) is the only way in which something that was not covered before comes to be
 needed: a writer refers to a frame of a segment S, written under claim K, that perhaps no root names
 any more. It adds K to the shares of its claim, then checks all claims, and refers to S only if it
-finds neither K nor a collector's; then it reads the frame. Who could remove the frame after that?
+finds neither K nor a collector's; then it reads the frame. (It may add many claims at once; each of
+them is K then.) Who could remove the frame after that?
 
 - A collector whose claim is put after the writer's check. It lists the claims after that, so after
   the writer's shares were put: it finds them and spares S, or the writer's claim is gone and its
@@ -214,16 +215,15 @@ class Collector:
 
     def _claims(self) -> list[ClaimRecord]:
         claims = []
-        for claim_id in self._known_claims.ids():
-            # One that vanishes meanwhile: its root, if it has one, is there already.
-            with suppress(ObjectNotFoundError):
-                try:
-                    claims.append(self._known_claims.read(claim_id))
-                except DamageError as error:
-                    raise DamageError(
-                        f"{error}; nothing was collected. Remove the object "
-                        f"{claim_name(claim_id)} if no upload and no restore is running"
-                    ) from error
+        ids = self._known_claims.ids()
+        # One that vanishes meanwhile: its root, if it has one, is there already.
+        for claim_id, found in self._known_claims.records(ids, self._abreast):
+            if isinstance(found, DamageError):
+                raise DamageError(
+                    f"{found}; nothing was collected. Remove the object {claim_name(claim_id)} if "
+                    "no upload and no restore is running"
+                ) from found
+            claims.append(found)
         return claims
 
     def _all_roots(self) -> Iterable[Root]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -16,8 +17,11 @@ from mooring.vault.format.layout import DIRECTORY_BYTES, PAGE_BLOCKS, PAGE_BYTES
 from mooring.vault.format.references import References
 from mooring.vault.format.root import Root
 from mooring.vault.reading.frames import FrameKey, Frames
-from mooring.vault.reading.slots import frame_numbers, numbered_frames, used, walk_pages
+from mooring.vault.reading.slots import frame_numbers, numbered_frames, used
 from mooring.vault.store.abreast import Abreast
+
+Ranges = list[tuple[int, int, str]]
+"""Where something cannot be read: begin and end in bytes, and why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +41,7 @@ class Verification:
         self._frames = frames
         self._abreast = abreast
         self._bad: dict[FrameKey, str] = {}
+        self._bad_in: dict[FrameKey, Ranges] = {}
 
     def run(self, roots: Sequence[Root], sample: float) -> list[Damage]:
         """Check the maps of all snapshots, and the given part (0 to 1) of their frames of data."""
@@ -65,32 +70,30 @@ class Verification:
         return ""
 
     def _data_keys(self, roots: Iterable[Root]) -> Iterator[FrameKey]:
+        """Yield the frames of data, each once; read directories and pages side by side."""
         seen: set[FrameKey] = set()
-        for root in roots:
-            for _, page in self._pages(root.table, seen):
-                for _, key in numbered_frames(page, frame_numbers(page)):
-                    if key not in seen:
-                        seen.add(key)
-                        yield key
 
-    def _pages(
-        self, table: References, seen: set[FrameKey] | None
-    ) -> Iterator[tuple[int, References]]:
-        """Yield the readable pages, those not seen yet, with their numbers; note the others."""
-        walk = walk_pages(
-            table,
-            lambda key: self._load(key, Kind.DIRECTORY, seen),
-            lambda key: self._load(key, Kind.PAGE, seen),
-        )
-        return ((number, page) for number, _, page in walk)
+        def new(keys: Iterable[tuple[int, FrameKey]]) -> Iterator[FrameKey]:
+            for _, key in keys:
+                if key not in seen:
+                    seen.add(key)
+                    yield key
 
-    def _load(self, key: FrameKey, kind: Kind, seen: set[FrameKey] | None) -> References | None:
-        if key in self._bad or (seen is not None and key in seen):
+        directories = self._read((key for root in roots for key in new(used(root.table))), False)
+        pages = self._read((key for one in directories for key in new(used(one))), True)
+        for page in pages:
+            yield from new(numbered_frames(page, frame_numbers(page)))
+
+    def _read(self, keys: Iterable[FrameKey], are_pages: bool) -> Iterator[References]:
+        """Yield the readable of these directories or pages; note the others."""
+        for found in self._abreast.map(partial(self._load, are_pages), keys):
+            if found is not None:
+                yield found
+
+    def _load(self, is_page: bool, key: FrameKey) -> References | None:
+        if key in self._bad:
             return None
-        if seen is not None:
-            seen.add(key)
         try:
-            is_page = kind == Kind.PAGE
             return self._frames.page(key) if is_page else self._frames.directory(key)
         except DamageError as error:
             self._bad[key] = str(error)
@@ -109,20 +112,34 @@ class Verification:
 
     def _bad_ranges(self, root: Root) -> Iterator[tuple[int, int, str]]:
         for upper, key in used(root.table):
-            start = upper * DIRECTORY_BYTES
-            directory = self._load(key, Kind.DIRECTORY, None)
-            if directory is None:
-                yield start, start + DIRECTORY_BYTES, self._bad[key]
-                continue
-            for lower, page_key in used(directory):
-                page_start = start + lower * PAGE_BYTES
-                page = self._load(page_key, Kind.PAGE, None)
-                if page is None:
-                    yield page_start, page_start + PAGE_BYTES, self._bad[page_key]
-                else:
-                    yield from self._bad_blocks(page, page_start)
+            yield from _shifted(upper * DIRECTORY_BYTES, self._bad_in_directory(key))
 
-    def _bad_blocks(self, page: References, base: int) -> Iterator[tuple[int, int, str]]:
+    def _bad_in_directory(self, key: FrameKey) -> Ranges:
+        """What cannot be read of a directory's part of a disk, from its beginning on.
+
+        Like that of a page it is remembered: most snapshots have it from the one before.
+        """
+        found = self._bad_in.get(key)
+        if found is None:
+            directory = self._load(False, key)
+            if directory is None:
+                found = [(0, DIRECTORY_BYTES, self._bad[key])]
+            else:
+                found = []
+                for lower, page in used(directory):
+                    found += _shifted(lower * PAGE_BYTES, self._bad_in_page(page))
+            self._bad_in[key] = found
+        return found
+
+    def _bad_in_page(self, key: FrameKey) -> Ranges:
+        found = self._bad_in.get(key)
+        if found is None:
+            page = self._load(True, key)
+            found = [(0, PAGE_BYTES, self._bad[key])] if page is None else self._bad_blocks(page)
+            self._bad_in[key] = found
+        return found
+
+    def _bad_blocks(self, page: References) -> Ranges:
         bad = np.zeros(PAGE_BLOCKS, bool)
         problems = []
         numbers = frame_numbers(page)
@@ -130,8 +147,12 @@ class Verification:
             if key in self._bad:
                 bad |= numbers == number
                 problems.append(self._bad[key])
-        for start, end in (runs(bad) * BLOCK_SIZE + base).tolist():
-            yield start, end, "; ".join(problems)
+        ranges = (runs(bad) * BLOCK_SIZE).tolist()
+        return [(start, end, "; ".join(problems)) for start, end in ranges]
+
+
+def _shifted(by: int, ranges: Ranges) -> Ranges:
+    return [(start + by, end + by, problem) for start, end, problem in ranges]
 
 
 def damaged_roots(problems: Mapping[str, str]) -> list[Damage]:

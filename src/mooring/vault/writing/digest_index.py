@@ -115,6 +115,18 @@ class DigestIndex:
                 fresh &= run.known[at] != wanted if len(run.known) else True
         return [segments[number] for number in np.flatnonzero(fresh).tolist()]
 
+    def largest_claims(self) -> list[bytes]:
+        """The claims under which segments were written, those with most of them first."""
+        with self._lock:
+            tables = [run.segments for run in self._runs]
+            if self._rows:
+                tables.append(_rows_of(self._rows))
+        if not tables:
+            return []
+        owners = np.concatenate([table[:, ID_BYTES:] for table in tables])
+        ids, counts = np.unique(owners, axis=0, return_counts=True)
+        return [ids[number].tobytes() for number in np.argsort(-counts, kind="stable").tolist()]
+
     def retain(self, segments: Sequence[bytes]) -> None:
         """Forget, in time, what is not among these: all segments that there are."""
         ids = np.frombuffer(b"".join(segments), "u1").reshape(-1, ID_BYTES)
@@ -155,12 +167,12 @@ class DigestIndex:
     def _known_recent(self) -> Array:
         if not self._rows:
             return _NONE
-        return prefixes(np.frombuffer(b"".join(self._rows), "u1").reshape(-1, 2 * ID_BYTES))
+        return prefixes(_rows_of(self._rows))
 
     def _flush(self) -> None:
         if not self._rows:
             return
-        rows = np.frombuffer(b"".join(self._rows), "u1").reshape(-1, 2 * ID_BYTES)
+        rows = _rows_of(self._rows)
         lists = self._recent.values()
         keys = np.repeat(np.fromiter(self._recent, "<u8"), [len(places) for places in lists])
         places = np.array([place for places in lists for place in places], "<u8")
@@ -197,3 +209,8 @@ class DigestIndex:
     def _new_path(self) -> Path | None:
         self._serial += 1
         return None if self._folder is None else self._folder / f"{self._serial:016x}{SUFFIX}"
+
+
+def _rows_of(rows: list[bytes]) -> Array:
+    """Segments with their claims, one in each row."""
+    return np.frombuffer(b"".join(rows), "u1").reshape(-1, 2 * ID_BYTES)

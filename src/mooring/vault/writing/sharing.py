@@ -8,6 +8,11 @@ order (collect.py says why they are enough):
    if one is a collection's, that may not have seen the shares. Either way the frame is not shared.
 3. It reads the frame.
 
+The first two are done for many claims at once, because each put is a request to a bucket: the
+first time for all that the frames at hand need, the second and last time also for those under which
+most was written. So a snapshot puts its claim at most twice more, however many disks it shares
+with. What such a claim keeps needlessly is collected when the upload is over.
+
 So what is shared was found intact, and equal byte for byte, at a time when nobody could remove it
 any more. The digest would do: 256 bits of BLAKE3 do not collide. But the frame must be read anyway,
 to see that it was not punched out and is not damaged, or one bad frame would spoil snapshot after
@@ -17,11 +22,12 @@ snapshot; then comparing is nearly free.
 from __future__ import annotations
 
 import threading
+from collections.abc import Set
 
 import numpy as np
 import structlog
 
-from mooring.model.errors import DamageError, ObjectNotFoundError
+from mooring.model.errors import DamageError
 from mooring.model.extents import Buffer
 from mooring.observe import metrics
 from mooring.observe.loop import Repeats
@@ -36,6 +42,9 @@ from mooring.vault.writing.digest_index import DigestIndex
 
 MAX_SHARES = 1024
 """Claims whose segments one snapshot may refer to: 34 KiB in its own claim."""
+
+MAX_ASKS = 2
+"""How often one snapshot puts more among its shares."""
 
 REFRESH_SECONDS = 60.0
 """How often the segments are listed at most, to find what other servers have written."""
@@ -73,7 +82,7 @@ class Sharing:
 
     def shares(self, claim: Claim) -> Shares:
         """What a writer with that claim finds content with."""
-        return Shares(self, self._claims, self._frames, self._index, claim)
+        return Shares(self, self._claims, self._frames, self._index, self._abreast, claim)
 
     def sealed(self, segment: bytes, table: SegmentTable) -> None:
         """Enter a segment that a writer of this process has ended."""
@@ -138,7 +147,7 @@ class Sharing:
 
 
 class Shares:
-    """Finds content for one writer; `find` may be called by several threads at once."""
+    """Finds content for one writer; only `ask` is for one thread at a time."""
 
     def __init__(
         self,
@@ -146,6 +155,7 @@ class Shares:
         claims: Claims,
         frames: Frames,
         index: DigestIndex,
+        abreast: Abreast,
         claim: Claim,
     ) -> None:
         self._sharing = sharing
@@ -153,12 +163,15 @@ class Shares:
         self._claims = claims
         self._frames = frames
         self._index = index
+        self._abreast = abreast
         self._claim = claim
-        self._own = bytes.fromhex(claim.id)
         self._lock = threading.Lock()
         self._prepared = False
-        self._allowed: set[bytes] = set()
-        self._refused: dict[bytes, float] = {}
+        own = bytes.fromhex(claim.id)
+        self._put: Set[bytes] = frozenset((own,))
+        self._allowed: Set[bytes] = self._put
+        self._asks = 0
+        self._looked = claims.clock.monotonic()
         self._harmless: set[str] = set()
         self._names: set[str] = set()
 
@@ -181,20 +194,64 @@ class Shares:
     def find(self, content: Buffer, digest: bytes) -> FrameKey | None:
         """A frame with this content to which the writer may refer; None if there is none.
 
-        Raises StoreError, VaultError (the writer's claim expired).
+        Raises StoreError.
         """
         for segment, frame, claim in self._index.find(digest):
             key = (segment, frame)
-            if self._is_whole(key, claim, content, digest):
+            if claim in self._allowed and self._is_whole(key, content, digest):
                 with self._lock:
                     self._names.add(segment_name(segment))
                 return key
         return None
 
-    def _is_whole(self, key: FrameKey, claim: bytes, content: Buffer, digest: bytes) -> bool:
+    def unasked(self, digest: bytes) -> Set[bytes]:
+        """The claims to `ask` for, because more of this content might be found then."""
+        return {
+            claim
+            for segment, frame, claim in self._index.find(digest)
+            if self._may_ask(claim) and self._is_named((segment, frame), digest)
+        }
+
+    def ask(self, claims: Set[bytes]) -> None:
+        """Have `find` look at what was written under these claims, too, where that is safe.
+
+        Raises StoreError, VaultError (the writer's claim expired).
+        """
+        if claims - self._put and self._asks < MAX_ASKS:
+            self._asks += 1
+            wanted = list(claims)
+            if self._asks == MAX_ASKS:
+                # Nothing can be added later.
+                wanted += self._index.largest_claims()
+            new = [one for one in dict.fromkeys(wanted) if one not in self._put]
+            put = self._put | set(new[: MAX_SHARES + 1 - len(self._put)])
+            self._claim.share(one.hex() for one in put - self._put)
+            self._put = put
+        running = set(self._claims.ids(besides=self._claim.id))
+        if not self._has_collection(running):
+            # What was found to be safe once remains so as long as it is among the shares.
+            safe = {one for one in self._put if one.hex() not in running}
+            self._allowed = self._allowed | safe
+        self._looked = self._clock.monotonic()
+
+    def _may_ask(self, claim: bytes) -> bool:
+        if claim in self._allowed:
+            return False
+        if claim in self._put:
+            return self._clock.monotonic() - self._looked >= ASK_AGAIN_SECONDS
+        return self._asks < MAX_ASKS and len(self._put) <= MAX_SHARES
+
+    def _is_named(self, key: FrameKey, digest: bytes) -> bool:
+        """Whether the frame has this content, as far as its table says."""
+        try:
+            return self._frames.entry(key).content_digest == digest
+        except DamageError:
+            return False
+
+    def _is_whole(self, key: FrameKey, content: Buffer, digest: bytes) -> bool:
         try:
             # A table of this segment may be at hand although the segment is gone.
-            if self._frames.entry(key).content_digest != digest or not self._may_share(claim):
+            if self._frames.entry(key).content_digest != digest:
                 return False
             found = self._frames.load(key, Kind.DATA)
         except DamageError:
@@ -203,45 +260,18 @@ class Shares:
             np.frombuffer(found, np.uint64), np.frombuffer(content, np.uint64)
         )
 
-    def _may_share(self, claim: bytes) -> bool:
-        if claim == self._own:
-            return True
-        with self._lock:
-            if claim in self._allowed:
-                return True
-            now = self._clock.monotonic()
-            if now - self._refused.get(claim, -ASK_AGAIN_SECONDS) < ASK_AGAIN_SECONDS:
-                return False
-            full = len(self._allowed) + len(self._refused) >= MAX_SHARES
-            if full and claim not in self._refused:
-                return False
-            self._claim.share(claim.hex())
-            if self._is_being_removed(claim):
-                self._refused[claim] = now
-                return False
-            self._refused.pop(claim, None)
-            self._allowed.add(claim)
-            return True
+    def _has_collection(self, claims: Set[str]) -> bool:
+        """Whether one of these claims is a collection's.
 
-    def _is_being_removed(self, claim: bytes) -> bool:
-        """Whether there is somebody who may remove what was written under that claim."""
-        return any(
-            claim_id == claim.hex() or self._is_collection(claim_id)
-            for claim_id in self._claims.ids(besides=self._claim.id)
-        )
-
-    def _is_collection(self, claim_id: str) -> bool:
-        """Whether a claim is a collection's; one that vanishes meanwhile has done all it does."""
-        if claim_id in self._harmless:
-            return False
-        try:
-            record = self._claims.read(claim_id)
-        except ObjectNotFoundError:
-            return False
-        except DamageError:
-            return True
-        if record.purpose == Purpose.COLLECT:
-            return True
+        One that vanishes meanwhile has done all it does.
+        """
+        harmless = set()
+        found = False
+        for claim_id, record in self._claims.records(claims - self._harmless, self._abreast):
+            if isinstance(record, DamageError) or record.purpose == Purpose.COLLECT:
+                found = True
+            else:
+                harmless.add(claim_id)
         # What a claim is for never changes.
-        self._harmless.add(claim_id)
-        return False
+        self._harmless = harmless | (self._harmless & claims)
+        return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from concurrent.futures import Executor, Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -41,7 +41,18 @@ from mooring.vault.writing.sharing import Shares, Sharing
 IN_FLIGHT = 24
 """Frames between the caller and the segment: 12 MiB of data, and what it is compressed to."""
 
-_Frame = tuple[Array, "Future[PackedFrame | FrameKey]"]
+
+@dataclass(frozen=True, slots=True)
+class _Unasked:
+    """Content that might be found if it was safe to share what was written under these claims."""
+
+    data: Buffer
+    digest: bytes
+    claims: Set[bytes]
+
+
+_Packed = PackedFrame | FrameKey | _Unasked
+_Frame = tuple[Array, "Future[_Packed]"]
 _Zeros = tuple[int, int]
 
 
@@ -289,22 +300,43 @@ class SnapshotWriter:
         self._queue.append((blocks, self._packers.submit(self._pack, data, shares)))
         self._drain(IN_FLIGHT)
 
-    def _pack(self, data: Buffer, shares: Shares | None) -> PackedFrame | FrameKey:
+    def _pack(self, data: Buffer, shares: Shares | None) -> _Packed:
         """Find the content in the vault, or pack it."""
         digest = self._cipher.digest(data)
         if shares is not None:
             found = shares.find(data, digest)
             if found is not None:
                 return found
+            if claims := shares.unasked(digest):
+                return _Unasked(data, digest, claims)
         return self._packer.pack(data, Kind.DATA, digest)
+
+    def _pack_after(self, shares: Shares, asked: _Unasked) -> _Packed:
+        """Find it, now that was asked for, or pack it."""
+        found = shares.find(asked.data, asked.digest)
+        return self._packer.pack(asked.data, Kind.DATA, asked.digest) if found is None else found
+
+    def _ask(self, shares: Shares) -> None:
+        """Ask for all frames under way that have to, and have them packed then."""
+        under_way = [item[1] for item in self._queue if isinstance(item[1], Future)]
+        waiting = {future: one for future in under_way if (one := _unasked(future)) is not None}
+        shares.ask(frozenset().union(*(one.claims for one in waiting.values())))
+        for number, (blocks, future) in enumerate(self._queue):
+            if isinstance(future, Future) and future in waiting:
+                again = self._packers.submit(self._pack_after, shares, waiting[future])
+                self._queue[number] = (np.asarray(blocks), again)
 
     def _drain(self, limit: int) -> None:
         """Enter the oldest results into segment and map until at most `limit` are under way."""
         while len(self._queue) > limit or (self._queue and not _is_frame(self._queue[0])):
+            first = self._queue[0][1]
+            if self._shares is not None and isinstance(first, Future) and _unasked(first):
+                self._ask(self._shares)
             item = self._queue.popleft()
             if isinstance(item[1], Future):
                 blocks = np.asarray(item[0])
                 frame = item[1].result()
+                assert not isinstance(frame, _Unasked)
                 if isinstance(frame, tuple):
                     self._shared += len(blocks) * BLOCK_SIZE
                     self._map.assign(blocks, *frame)
@@ -323,3 +355,8 @@ def _may_meet_again(blocks: Array) -> bool:
 
 def _is_frame(item: Any) -> bool:
     return isinstance(item[1], Future)
+
+
+def _unasked(future: Future[_Packed]) -> _Unasked | None:
+    result = future.result()
+    return result if isinstance(result, _Unasked) else None
