@@ -1,4 +1,4 @@
-"""The server, which dies at one moment of a restore; run as a process.
+"""The server, which dies at one moment of a restore or a revert; run as a process.
 
 Armed by a file in the data directory, it kills itself, or also what serves the snapshots and the
 disks, when a job gets to the moment named on the command line.
@@ -15,12 +15,14 @@ from pathlib import Path
 
 from mooring.admin.serving.serve import serve
 from mooring.config.load import load
-from mooring.engine.qemu import filling
+from mooring.engine.qemu import filling, reverting
 from mooring.engine.qemu.daemon.open_layers import OpenLayers
+from mooring.engine.qemu.engine import QemuEngine
 from mooring.engine.qemu.layers import DiskLayers
 from mooring.host.pace import Pace
 from mooring.model.resources.job import Job
 from mooring.model.resources.job_kind import JobKind
+from mooring.service.own import reverts as own_reverts
 from tests.e2e import processes
 from tests.e2e.moments import ARMED, surround
 
@@ -39,6 +41,20 @@ JOB_MOMENTS = (
 )
 """`made`: the base is there, the overlay is not; `half`: of the data; `copied`: all of them, but
 the base has not its name; `named`: it has, but the daemon does not use it; `switched`: it does."""
+
+REVERT_MOMENTS = (
+    "revert:begin",
+    "revert:staged",
+    "revert:closed",
+    "revert:frozen",
+    "revert:switched",
+    "revert:opened",
+    "revert:done",
+    "revert:confirmed",
+)
+"""`staged`: the new layers are there, but not the disk's; `closed`: nobody has the old ones open;
+`frozen`: what they hold is a point; `switched`: the new ones are the disk's; `opened`: and served;
+`confirmed`: this is recorded, but not answered."""
 
 VICTIMS = ("server", "all")
 
@@ -70,7 +86,7 @@ class Death:
 def main() -> int:
     """Serve on a free port."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--moment", default="", choices=["", *JOB_MOMENTS])
+    parser.add_argument("--moment", default="", choices=["", *JOB_MOMENTS, *REVERT_MOMENTS])
     parser.add_argument("--victim", default="server", choices=VICTIMS)
     parser.add_argument("--fill-mib", type=int, default=0)
     parser.add_argument("--key-file", default="")
@@ -80,6 +96,13 @@ def main() -> int:
     surround(death.at, DiskLayers, "begin_lazy_base", None, "clone:made")
     surround(death.at, DiskLayers, "finish_base", "fill:copied", "fill:named")
     surround(death.at, OpenLayers, "switch_to_base", None, "fill:switched")
+    surround(death.at, DiskLayers, "begin_lazy_base", None, "revert:staged")
+    surround(death.at, OpenLayers, "drop", None, "revert:closed")
+    surround(death.at, reverting, "_freeze", None, "revert:frozen")
+    surround(death.at, reverting, "_switch", None, "revert:switched")
+    surround(death.at, OpenLayers, "add", None, "revert:opened")
+    surround(death.at, QemuEngine, "revert", "revert:begin", "revert:done")
+    surround(death.at, own_reverts, "revert_or_take_back", None, "revert:confirmed")
     pieces = 0
 
     class MortalPace(Pace):
