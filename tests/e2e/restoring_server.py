@@ -1,4 +1,4 @@
-"""The server, which dies at one moment of a restore or revert; run as a process.
+"""The server, which dies at one moment of a restore or revert; a process.
 
 Armed by a file in the data directory, it kills itself, or also what serves the snapshots and the
 disks, when a job gets to the moment named on the command line.
