@@ -27,7 +27,9 @@ whole, so that it can be recovered without a catalog.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
+from itertools import islice
 
 import structlog
 
@@ -62,6 +64,9 @@ from mooring.observe import metrics
 AGAIN_SECONDS = 15.0
 """When storing goes on that failed and must not be given up."""
 
+FEW = 1000
+"""Ranges of changes that are remembered while they are stored; of more the disk is asked again."""
+
 log = structlog.get_logger("mooring.jobs")
 
 
@@ -94,7 +99,8 @@ def _only_here(work: Work) -> bool:
 
 def _store(work: Work) -> Change:
     snapshot = pending_snapshot(work)
-    root = work.vault.confirm(snapshot.id)
+    # Whoever is the first to take the job has left no root: in a bucket that is one request less.
+    root = work.vault.confirm(snapshot.id) if work.job.generation > 1 else None
     if root is None:
         image = work.engine.open_point(snapshot.disk_id, snapshot.id)
         try:
@@ -144,32 +150,36 @@ def failed(transaction: Transaction, job: Job) -> None:
 
 
 def _plan(work: Work, snapshot: DiskSnapshot, image: FrozenImage) -> Plan:
-    ancestors = _ancestors(work, snapshot)
     known = work.engine.points(snapshot.disk_id)
+    ancestors = _ancestors(work, snapshot, known)
     # A fork knows points of the disk that it was made of, too.
-    for ancestor in dict.fromkeys([*(one for one in ancestors if one in known), *reversed(known)]):
+    for ancestor in dict.fromkeys([*ancestors, *reversed(known)]):
         if ancestor != snapshot.id and work.vault.has(ancestor):
             try:
-                next(image.changes(ancestor), None)
+                few = list(islice(image.changes(ancestor), FEW + 1))
             except LineageLostError:
                 continue  # it may be of before the disk was reverted
-            changes = partial(image.changes, ancestor)
+            changes = partial(image.changes, ancestor) if len(few) > FEW else partial(iter, few)
             return Plan(changes, ancestor, compare=False, consolidate=True)
-    nearest = next(filter(work.vault.has, ancestors), None)
+    nearest = next(filter(work.vault.has, _ancestors(work, snapshot)), None)
     if nearest is None:
         return Plan(image.extents, None, compare=False)
     # What the disk leaves out reads as zeros; the parent may hold data there.
     return Plan(lambda: with_gaps(image.extents(), image.size), nearest, compare=True)
 
 
-def _ancestors(work: Work, snapshot: DiskSnapshot) -> list[str]:
-    """Completed snapshots that the disk's content comes from, the newest first."""
+def _ancestors(work: Work, snapshot: DiskSnapshot, among: Sequence[str] | None = None) -> list[str]:
+    """Completed snapshots that the disk's content comes from, the newest first.
+
+    All of them, of which a disk may have thousands, or those `among` some ids.
+    """
     with work.catalog.read() as transaction:
         # A copy holds what an older snapshot holds, so it comes last, for want of anything better.
-        ids = transaction.snapshots.stored_of_disk(snapshot.disk_id)
+        ids = transaction.snapshots.stored_of_disk(snapshot.disk_id, among)
         disk = transaction.disks.by_id(snapshot.disk_id)
-    if disk is not None and disk.origin_id is not None:
-        ids.append(disk.origin_id)
+    origin = None if disk is None else disk.origin_id
+    if origin is not None and (among is None or origin in among):
+        ids.append(origin)
     return ids
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Row, bindparam, or_, select
+from sqlalchemy import ColumnElement, Integer, Row, Text, bindparam, or_, select
 
 from mooring.catalog.tables import schema
 from mooring.catalog.tables.rows import ResourceRows
@@ -24,6 +24,9 @@ _STORED_OF_DISK = (
     select(_table.c.id)
     .where(_table.c.disk_id == bindparam("of"), _table.c.state == SnapshotState.COMPLETED)
     .order_by(_table.c.content_id.is_not(None), _table.c.seq.desc())
+)
+_STORED_AMONG = _STORED_OF_DISK.where(
+    _table.c.id.in_(bindparam("among", expanding=True, type_=Text))
 )
 _wholes = schema.instance_snapshots
 _PENDING = (
@@ -165,9 +168,16 @@ class Snapshots(ResourceRows[DiskSnapshot]):
         asked = {"disk_id": disk_id, "state": state}
         return self.values(self.connection.execute(statement, asked).all())
 
-    def stored_of_disk(self, disk_id: str) -> list[str]:
-        """The ids of the disk's completed snapshots, newest first, copies after all others."""
-        return list(self.connection.execute(_STORED_OF_DISK, {"of": disk_id}).scalars())
+    def stored_of_disk(self, disk_id: str, among: Sequence[str] | None = None) -> list[str]:
+        """The ids of the disk's completed snapshots, newest first, copies after all others.
+
+        Only those `among` some ids, if any are given.
+        """
+        asked: dict[str, object] = {"of": disk_id}
+        if among is None:
+            return list(self.connection.execute(_STORED_OF_DISK, asked).scalars())
+        asked["among"] = list(among)
+        return list(self.connection.execute(_STORED_AMONG, asked).scalars())
 
     def with_content(self, region: str, content: str) -> list[DiskSnapshot]:
         """The region's completed snapshots that hold the same because they are copies."""
