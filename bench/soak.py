@@ -3,9 +3,10 @@
     .venv/bin/python -m bench.soak --minutes 20 --seed 1
 
 A server with several disks on two instances. Writers write, zero, trim and flush all the time;
-snapshots of one disk and of all are taken, several at once, compared whole and deleted; disks are
-detached and attached; the server, the storage daemons, or both are killed. It ends with an error
-when a snapshot or a disk holds what it must not, a write is lost, or a snapshot fails.
+snapshots of one disk and of all are taken, several at once, compared whole and deleted; disks grow,
+are forked, detached and attached; the server, the storage daemons, or both are killed. It ends with
+an error when a snapshot, a fork or a disk holds what it must not, a write is lost, or any of it
+fails.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.soak_changes import LARGEST_GB, Forks, Growths
 from bench.soak_model import Kill
 from bench.soak_snapshots import Snapshots, Taken
 from bench.soak_writer import PART, Part, SoakError, Stage, sequences
@@ -56,6 +58,8 @@ class Soak:
         self._problems: list[str] = []
         self._parts: list[Part] = []
         self._snapshots = Snapshots(self.deployment, self.stage, DISKS)
+        self._growths = Growths(self.deployment, self.stage)
+        self._forks = Forks(self.deployment, self.stage)
 
     # --- the whole
 
@@ -81,6 +85,7 @@ class Soak:
             finally:
                 self.stage.stopping.set()
                 self._snapshots.close()
+                self._forks.close()
                 for part in self._parts:
                     part.join()
         self._end()
@@ -93,6 +98,7 @@ class Soak:
         actions = [
             *[self.take_one] * 8, *[self.take_all] * 2, *[self.check] * 6, *[self.remove] * 3,
             self.burst, self.move, self.kill_server, self.kill_daemons, self.kill_both,
+            *[self.grow] * 2, *[self.fork] * 2,
         ]  # fmt: skip
         # Each once, however short the time is.
         waiting = self._random.sample(list(dict.fromkeys(actions)), len(set(actions)))
@@ -114,7 +120,7 @@ class Soak:
     def _look(self) -> None:
         if self._problems:
             raise SoakError("; ".join(self._problems))
-        before = self._snapshots.oldest()
+        before = min(self._snapshots.oldest(), self._forks.oldest())
         for part in self._parts:
             part.history.fold(before, time.monotonic())
 
@@ -164,28 +170,49 @@ class Soak:
             self._snapshots.gather(wait=True)
             self.stage.uris[disk] = self.deployment.attach(disk, DISKS[disk])
 
+    def grow(self) -> None:
+        """Make a disk larger, with a snapshot under way."""
+        disk = self._random.choice(list(DISKS))
+        self._snapshots.ask(disk)
+        self._growths.begin(disk, self._random)
+        self._snapshots.ask(disk)
+        self._growths.finish()
+
+    def fork(self) -> None:
+        """Fork a disk, and compare what was forked before."""
+        self._forks.ask(self._random.choice(list(DISKS)))
+        self._check_forks()
+
     def kill_server(self) -> None:
         self._wait_a_moment()
         self.deployment.server.kill()
         self._restart()
+        self._growths.finish()
 
     def kill_daemons(self) -> None:
         self._wait_a_moment()
         self._kill(both=False)
         self._snapshots.gather(wait=True)
+        self._forks.gather()
         until(self._well, "the storage daemons to be back")
+        self._growths.finish()
 
     def kill_both(self) -> None:
         self._wait_a_moment()
         self._kill(both=True)
         self._restart()
         until(self._well, "the storage daemons to be back")
+        self._growths.finish()
 
     # ---
 
     def _wait_a_moment(self) -> None:
         if self._random.random() < 0.7:
             self._snapshots.ask(self._random.choice(list(DISKS)))
+        if self._random.random() < 0.4:
+            self._forks.ask(self._random.choice(list(DISKS)))
+        if self._random.random() < 0.4:
+            self._growths.begin(self._random.choice(list(DISKS)), self._random)
         time.sleep(self._random.choice((0.0, 0.005, 0.02, 0.1, 0.5)))
 
     def _kill(self, *, both: bool) -> None:
@@ -204,8 +231,10 @@ class Soak:
 
     def _restart(self) -> None:
         self._snapshots.end_asking()
+        self._forks.end_asking()
         self.deployment.start()
         self._snapshots.gather(wait=True)
+        self._forks.gather()
 
     def _well(self) -> bool:
         """Whether all disks are served; clients may still be on their way back."""
@@ -229,9 +258,38 @@ class Soak:
                 self._compare_rest(taken, disk, image)
             self.counts["compared"] += 1
         if restored and taken.instance is None:
-            with self.deployment.restored(taken.name) as (uri,), BlockingNbdClient(uri) as client:
+            with (
+                self.deployment.restored(taken.name, size_gb=LARGEST_GB) as (uri,),
+                BlockingNbdClient(uri) as client,
+            ):
                 self._compare_parts(taken, taken.disks[0], client)
             self.counts["restored"] += 1
+
+    def _check_forks(self) -> None:
+        """Compare forks, at times whole in a snapshot of them, and delete them, filled or not."""
+        self._forks.gather()
+        while self._forks.kept:
+            forked = self._forks.kept.pop()
+            (disk,) = forked.disks
+            self.deployment.instance("reader")
+            with BlockingNbdClient(self.deployment.attach(forked.name, "reader")) as client:
+                self._compare_parts(forked, disk, client)
+            if self._random.random() < 0.5:
+                self._compare_whole(forked, disk)
+            self.deployment.detach(forked.name)
+            self.deployment.call("DeleteDisk", diskName=forked.name)
+            self.counts["forks compared"] += 1
+
+    def _compare_whole(self, forked: Taken, disk: str) -> None:
+        name = f"of-{forked.name}"
+        self.deployment.snapshot(name, forked.name)
+        if self.deployment.ended(name) != ["completed"]:
+            raise SoakError(f"the snapshot of the fork {forked.name} is not completed")
+        vault, root = find_snapshot([(REGION, self._vault)], name)
+        with vault.open(root.id) as image:
+            self._compare_parts(forked, disk, image)
+            self._compare_rest(forked, disk, image)
+        self.deployment.call("DeleteDiskSnapshot", diskSnapshotName=name)
 
     def _compare_parts(self, taken: Taken, disk: str, image: Image | BlockingNbdClient) -> None:
         for part in self._parts:
@@ -258,6 +316,7 @@ class Soak:
         for part in self._parts:
             part.join()
         self._snapshots.gather(wait=True)
+        self._check_forks()
         while self._snapshots.kept:
             taken = self._snapshots.kept.pop()
             self._compare(taken, restored=False)

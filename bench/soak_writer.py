@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import random
 import threading
 import time
@@ -30,17 +31,30 @@ class SoakError(Exception):
 
 
 @dataclass
+class Growth:
+    """A growth of a disk, which cuts its writers off once."""
+
+    disk: str
+    begun: float
+    ended: float = math.inf
+
+
+@dataclass
 class Stage:
     """What all writers of a soak share."""
 
     fail: Callable[[str], None]
     uris: dict[str, str] = field(default_factory=dict)
     kills: list[Kill] = field(default_factory=list)
+    growths: list[Growth] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def kills_after(self, moment: float) -> bool:
         return any(kill.ended > moment for kill in self.kills)
+
+    def grown_after(self, disk: str, moment: float) -> bool:
+        return any(one.disk == disk and one.ended > moment for one in self.growths)
 
 
 class Part:
@@ -92,8 +106,9 @@ class Part:
         try:
             self._change(self._client)
         except NbdError as error:
-            if not (self.cut_off or self.stage.kills_after(self._began)):
-                raise SoakError(f"without a kill: {error}") from error
+            grown = self.stage.grown_after(self.disk, self._began)
+            if not (self.cut_off or grown or self.stage.kills_after(self._began)):
+                raise SoakError(f"without a kill or a growth: {error}") from error
             with contextlib.suppress(NbdError):
                 self._client.close()
             self._client = None

@@ -23,3 +23,5 @@ def test_everything_at_once(run_dir: Path) -> None:
     assert counts["kill_server"] + counts["kill_both"] > 0
     assert counts["kill_daemons"] + counts["kill_both"] > 0
     assert counts["restored"] > 0
+    assert counts["growths"] > 0
+    assert counts["forks compared"] > 0

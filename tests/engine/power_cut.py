@@ -41,6 +41,8 @@ class Event:
     data: bytes = b""
     durable: Positions = field(default_factory=dict)
     note: object = None
+    length: int = 0
+    """Of a file that was made durable: its size, which the logs do not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +104,10 @@ class Recorder:
         data: bytes = b"",
         durable: Positions | None = None,
         note: object = None,
+        length: int = 0,
     ) -> None:
         with self._lock:
-            event = Event(kind, self._positions(), name, data, durable or {}, note)
+            event = Event(kind, self._positions(), name, data, durable or {}, note, length)
             self.events.append(event)
 
     def _log_daemons(self) -> None:
@@ -167,8 +170,9 @@ class Recorder:
 
         def recorded_sync(path: Path) -> None:
             before = self._positions()
+            length = path.stat().st_size
             sync_data(path)
-            self._event("synced", path.name, durable=before)
+            self._event("synced", path.name, durable=before, length=length)
 
         def recorded_remove_top(disk: DiskLayers, layer: Layer) -> None:
             remove_top(disk, layer)
@@ -239,6 +243,7 @@ class Recorder:
         for event in past:
             if event.name == name and event.kind == "synced":
                 advance(event.durable)
+                steps.append(Step(event.length, b"", True, True))
                 steps.append(Step(0, event.data, True, True))
         advance(positions)
         return steps

@@ -27,11 +27,11 @@ from tests.engine.power_cut import Positions, Recorder
 pytestmark = [
     pytest.mark.full,
     pytest.mark.requires("qemu-storage-daemon", "qemu-img"),
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(300),
 ]
 
 SIZE = MIB
-BLOCKS = SIZE // BLOCK_SIZE
+LARGEST = 2 * MIB
 STEPS = 100
 WHOLE_RUNS = 8
 HANGS_SECONDS = 70
@@ -57,7 +57,7 @@ class Writer:
         self.random = random.Random(seed)
         self.export, self.instance = Export(new_id(), "disk"), new_id()
         self.disk = self.export.disk_id
-        self.blocks = [bytes(BLOCK_SIZE)] * BLOCKS
+        self.blocks = [bytes(BLOCK_SIZE)] * (SIZE // BLOCK_SIZE)
         self.flushed: Blocks = tuple(self.blocks)
         self.dirty: set[int] = set()
         self.needed: list[str] = []
@@ -70,9 +70,10 @@ class Writer:
         self.client = self.harness.client(self.instance, self.export)
         self.note()
         actions = [self.write] * 8 + [self.flush] * 4 + [self.freeze] * 2 + [self.release] * 3
+        actions += [self.settle, self.grow]
         for _ in range(steps):
             with unhung(lambda: self.harness.kill_daemon(self.instance)):
-                self.random.choice([*actions, self.settle])()
+                self.random.choice(actions)()
         self.release()
         self.settle()
 
@@ -80,8 +81,8 @@ class Writer:
         self.recorder.note(Promise(self.flushed, frozenset(self.dirty), frozenset(self.needed)))
 
     def write(self) -> None:
-        first = self.random.randrange(BLOCKS)
-        count = min(self.random.choice([1, 1, 2, 8, 30]), BLOCKS - first)
+        first = self.random.randrange(len(self.blocks))
+        count = min(self.random.choice([1, 1, 2, 8, 30]), len(self.blocks) - first)
         zero = self.random.random() < 0.3
         data = bytes(count * BLOCK_SIZE) if zero else self.random.randbytes(count * BLOCK_SIZE)
         self.dirty.update(range(first, first + count))
@@ -104,6 +105,14 @@ class Writer:
             self.needed.append(point)
             self.frozen[point] = tuple(self.blocks)
             self.all_is_durable()
+
+    def grow(self) -> None:
+        more = self.random.choice([1, 20, 60])
+        size = min(LARGEST, (len(self.blocks) + more) * BLOCK_SIZE)
+        self.harness.engine.grow(self.disk, size)
+        self.blocks += [bytes(BLOCK_SIZE)] * (size // BLOCK_SIZE - len(self.blocks))
+        self.client = self.harness.client(self.instance, self.export)
+        self.all_is_durable()
 
     def all_is_durable(self) -> None:
         self.flushed = tuple(self.blocks)
@@ -193,6 +202,7 @@ def test_power_cut_at_every_flush_loses_nothing_flushed(
     # The test is worth nothing if there was nothing to lose.
     assert len(cuts) > STEPS
     assert any(event.kind == "removed" for event in recorder.events)
+    assert len(writer.blocks) > SIZE // BLOCK_SIZE
     assert len(checker.clean) > STEPS // 2
 
 
@@ -256,7 +266,9 @@ class Checker:
                 for extent in changes
                 for block in range(extent.offset // BLOCK_SIZE, extent.end // BLOCK_SIZE)
             }
-            assert {n for n in range(BLOCKS) if before[n] != now[n]} <= told
+            grown = [bytes(BLOCK_SIZE)] * (len(now) - len(before))
+            pairs = zip([*before, *grown], now, strict=True)
+            assert {n for n, (was, block) in enumerate(pairs) if was != block} <= told
 
     def check_overlay(self, layer: Layer) -> None:
         """Clusters that nothing refers to are no harm; everything else would be."""
@@ -282,7 +294,8 @@ class Checker:
             engine.adopt({self.writer.instance: [self.writer.export]})
             assert engine.health(disk).ok, engine.health(disk).problem
             client = harness.client(self.writer.instance, self.writer.export)
-            live = client.read(0, SIZE)
+            live = client.read(0, client.info.size)
+            assert len(live) >= len(promise.flushed) * BLOCK_SIZE
             for number, block in enumerate(promise.flushed):
                 if number not in promise.dirty:
                     assert live[number * BLOCK_SIZE :][:BLOCK_SIZE] == block
@@ -294,7 +307,7 @@ class Checker:
             for old in engine.points(disk):
                 engine.release(disk, old, stored=True)
             assert engine.settle(30)
-            assert client.read(0, SIZE) == live
+            assert client.read(0, len(live)) == live
         finally:
             harness.close()
             end_daemons(self.run_dir)

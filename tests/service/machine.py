@@ -20,7 +20,9 @@ from mooring.model.resources.disk import MAX_DISKS_PER_INSTANCE
 from tests.service.machine_model import (
     DENIED,
     INVALID,
+    LARGEST_GB,
     NOT_FOUND,
+    SMALLEST_GB,
     TAKEN,
     WRONG_STATE,
     Disk,
@@ -38,7 +40,8 @@ WEBS = st.sampled_from(["web-1", "web-1", "web-2", "delta"])
 SNAPS = st.sampled_from(["snap-1", "snap-1", "delta"])
 PATHS = st.sampled_from(["/dev/xvdf", "/dev/xvdg", "/dev/xvdh"])
 TAGGED = st.booleans()
-PLACE: dict[str, Any] = {"availabilityZone": ZONE, "sizeInGb": 8}
+PLACE: dict[str, Any] = {"availabilityZone": ZONE, "sizeInGb": SMALLEST_GB}
+LARGE: dict[str, Any] = {"availabilityZone": ZONE, "sizeInGb": LARGEST_GB}
 CALLERS = {
     "admin": Access("admin"),
     "operator": Access("operator", Role.OPERATOR),
@@ -84,7 +87,10 @@ class Resources(RuleBasedStateMachine):
         return bound and self.model.foreign(web, disks=disks, autos=autos)
 
     def ask(self, caller: str, expected: Outcome, operation: str, **params: Any) -> bool:
-        """Call; the outcome must be the one expected. Returns whether it was done."""
+        """Call; the outcome must be the one expected. Returns whether it was done.
+
+        The name of one of our own requests is in lower case.
+        """
         sent = {
             "caller": f"AKIA{caller.upper()}",
             "access": CALLERS[caller],
@@ -94,7 +100,8 @@ class Resources(RuleBasedStateMachine):
         outcome: Outcome = None
         told, result = "done", dict[str, Any]()
         try:
-            result = dict(self.world.call(operation, **sent))
+            call = self.world.act if operation.islower() else self.world.call
+            result = dict(call(operation, **sent))
         except ServiceError as error:
             outcome, told = (error.type, error.code), error.message
         REACHED[operation, outcome] += 1
@@ -147,8 +154,8 @@ class Resources(RuleBasedStateMachine):
             else None
         )
         asked = {"diskName": name, "diskSnapshotName": snap, "tags": tags(tagged)}
-        if self.ask(caller, expected, "CreateDiskFromSnapshot", **asked, **PLACE):
-            self.model.disks[name] = Disk(tagged)
+        if self.ask(caller, expected, "CreateDiskFromSnapshot", **asked, **LARGE) and found:
+            self.model.disks[name] = Disk(tagged, size_gb=LARGEST_GB, blocks=dict(found.blocks))
             self.settle()  # what a deletion of the snapshot before that means is tested elsewhere
 
     # --- instances and attachments
@@ -296,7 +303,8 @@ class Resources(RuleBasedStateMachine):
         """A client whose answer was lost gets the same one, and nothing happens twice."""
         if self.last is not None:
             operation, sent, result = self.last
-            assert self.world.call(operation, **sent) == result
+            call = self.world.act if operation.islower() else self.world.call
+            assert call(operation, **sent) == result
 
     @rule()
     def settle(self) -> None:
@@ -318,13 +326,14 @@ class Resources(RuleBasedStateMachine):
             assert (found["state"], found["attachmentState"]) == (disk.state, disk.attachment)
             assert found["attachedTo"] == disk.web
             assert bool(found["tags"]) == disk.tagged
+            assert found["sizeInGb"] == disk.size_gb
         webs = self.world.call("GetInstances")["instances"]
         assert {web["name"]: web["state"]["name"] for web in webs} == {
             name: web.state for name, web in model.webs.items()
         }
         snaps = self.world.call("GetDiskSnapshots")["diskSnapshots"]
-        assert {snap["name"]: snap["state"] for snap in snaps} == {
-            name: snap.state for name, snap in model.snaps.items()
+        assert {snap["name"]: (snap["state"], snap["sizeInGb"]) for snap in snaps} == {
+            name: (snap.state, snap.size_gb) for name, snap in model.snaps.items()
         }
         assert self.world.call("GetActiveNames")["activeNames"] == sorted(model.names)
         if self.waits:

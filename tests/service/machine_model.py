@@ -15,6 +15,10 @@ DENIED = ("AccessDeniedException", "AccessDenied")
 Outcome = tuple[str, str] | None
 
 MAX_PENDING = 5
+SMALLEST_GB, LARGEST_GB = 8, 64
+
+Blocks = dict[int, bytes]
+"""What a disk holds at some places, which are zeros where it is not said."""
 
 
 @dataclass(eq=False)
@@ -27,6 +31,10 @@ class Disk:
     add_on: str | None = None
     disabled: str | None = None
     autos: list[Snap] = field(default_factory=list)
+    size_gb: int = SMALLEST_GB
+    growing: list[int] = field(default_factory=list)
+    """The sizes asked for, which it does not have yet."""
+    blocks: Blocks = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -51,6 +59,12 @@ class Snap:
     disk_name: str = ""
     path: str | None = None
     date: str = ""
+    size_gb: int = 0
+    blocks: Blocks = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.copy:
+            self.size_gb, self.blocks = self.disk.size_gb, dict(self.disk.blocks)
 
     @property
     def parts(self) -> Sequence[Snap]:
@@ -145,9 +159,16 @@ class Model:
             if disk.web == web
         ]
 
+    def is_awaited(self) -> bool:
+        """Whether automatic snapshots are under way, which may not be frozen yet."""
+        return not all(is_stored(auto) for one in self.bearers.values() for auto in one.autos)
+
     def settle(self) -> None:
         """Everything that is under way comes to its end."""
         for disk in self.disks.values():
+            # Disks only grow: a size that is smaller by then is refused.
+            disk.size_gb = max([disk.size_gb, *disk.growing])
+            disk.growing.clear()
             if disk.state == "pending":
                 disk.state = "available"
             if disk.attachment == "attaching":

@@ -9,10 +9,11 @@ from hypothesis.stateful import invariant, rule
 
 from mooring.jobs.automatic.due import take_due
 from mooring.model.automatic.rules import day
-from tests.service.machine import CALLER, DISKS, PLACE, SNAPS, TAGGED, WEBS, Resources, tags
+from tests.service.machine import CALLER, DISKS, LARGE, SNAPS, TAGGED, WEBS, Resources, tags
 from tests.service.machine_model import (
     DENIED,
     INVALID,
+    LARGEST_GB,
     MAX_PENDING,
     NOT_FOUND,
     TAKEN,
@@ -138,6 +139,7 @@ class Snapshots(Resources):
             self.model.webs[name] = Web(tagged, add_on=time)
             for disk_name, part in made.items():
                 new = Disk(caller == "team", "in-use", "attaching", name, part.path)
+                new.size_gb, new.blocks = part.size_gb, dict(part.blocks)
                 self.model.disks[disk_name] = new
             self.settle()  # what a deletion of the snapshot before that means is tested elsewhere
 
@@ -254,10 +256,12 @@ class Snapshots(Resources):
             if name in self.model.names
             else None
         )
-        asked = {"diskName": name, "sourceDiskName": source, **PLACE, "tags": tags(tagged)}
+        asked = {"diskName": name, "sourceDiskName": source, **LARGE, "tags": tags(tagged)}
         latest = {"useLatestRestorableAutoSnapshot": True}
+        found = self.latest(source)
         if self.ask(caller, expected, "CreateDiskFromSnapshot", **asked, **latest):
-            self.model.disks[name] = Disk(tagged)
+            assert isinstance(found, Snap)
+            self.model.disks[name] = Disk(tagged, size_gb=LARGEST_GB, blocks=dict(found.blocks))
             self.settle()
 
     def latest(self, name: str) -> Taken | None:
@@ -409,7 +413,9 @@ def add_on(time: str) -> dict[str, Any]:
 
 
 def copied(one: Snap) -> Snap:
-    return Snap(False, one.disk, copy=True, disk_name=one.disk_name, path=one.path)
+    made = Snap(False, one.disk, copy=True, disk_name=one.disk_name, path=one.path)
+    made.size_gb, made.blocks = one.size_gb, dict(one.blocks)
+    return made
 
 
 def copied_whole(one: Whole) -> Whole:

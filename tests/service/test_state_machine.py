@@ -7,13 +7,13 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.service.machine import REACHED
+from tests.service.machine_changes import Changes
 from tests.service.machine_model import DENIED, INVALID, NOT_FOUND, TAKEN, WRONG_STATE
-from tests.service.machine_snapshots import Snapshots
 
 
 def run(examples: int) -> None:
     run_state_machine_as_test(
-        Snapshots,
+        Changes,
         settings=settings(
             max_examples=examples,
             stateful_step_count=60,
@@ -57,6 +57,8 @@ def test_every_outcome_is_met() -> None:
             "DeleteAutoSnapshot": [None, NOT_FOUND, WRONG_STATE, INVALID, DENIED],
             "TagResource": [None, NOT_FOUND, DENIED],
             "UntagResource": [None, NOT_FOUND, DENIED],
+            "grow": [None, NOT_FOUND, WRONG_STATE, INVALID, DENIED],
+            "fork": [None, NOT_FOUND, WRONG_STATE, TAKEN, INVALID, DENIED],
         }.items()
         for outcome in outcomes
         if not REACHED[operation, outcome]

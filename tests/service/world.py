@@ -29,6 +29,7 @@ from mooring.protocol import service_model
 from mooring.protocol.serialize import serialize_result
 from mooring.quiesce.memory import MemoryQuiescer
 from mooring.service.context import Context
+from mooring.service.own.table import own_handlers
 from mooring.service.table import handlers
 from mooring.vault.format.layout import SEGMENTS
 from mooring.vault.store.memory import MemoryStore
@@ -92,6 +93,7 @@ class World:
         self.traffic = Traffic()
         self.runner = Runner(self.backend, PROCEDURES, observer=observer, traffic=self.traffic)
         self._handlers = handlers(self.backend)
+        self._own_handlers = own_handlers(self.backend)
         self._count = itertools.count()
 
     @property
@@ -120,8 +122,26 @@ class World:
         **params: Any,
     ) -> Mapping[str, Any]:
         """One request; its result also has to serialize. `access` is what the caller may do."""
-        access: Access = params.pop("access", UNBOUND)
-        context = Context(
+        context = self._context(region, caller, invocation, params.pop("access", UNBOUND))
+        result = self._handlers[operation](context, params)
+        serialize_result(MODEL, operation, result)
+        return result
+
+    def act(
+        self,
+        request: str,
+        *,
+        region: str = REGION,
+        caller: str = "AKIATEST",
+        invocation: str | None = None,
+        **params: Any,
+    ) -> Mapping[str, Any]:
+        """The same for one of Mooring's own requests."""
+        context = self._context(region, caller, invocation, params.pop("access", UNBOUND))
+        return self._own_handlers[request](context, params)
+
+    def _context(self, region: str, caller: str, invocation: str | None, access: Access) -> Context:
+        return Context(
             region=region,
             caller=caller,
             request_id=f"request-{next(self._count)}",
@@ -129,9 +149,6 @@ class World:
             received_ms=self.clock.now_ms(),
             access=access,
         )
-        result = self._handlers[operation](context, params)
-        serialize_result(MODEL, operation, result)
-        return result
 
     def settle(self, seconds: float = 60.0) -> None:
         """Run all jobs, also those that wait to be tried again within so many seconds."""

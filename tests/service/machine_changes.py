@@ -1,0 +1,141 @@
+"""Rules of the state machine: what disks hold, growth and forks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import invariant, rule
+
+from mooring.engine.memory_disk import MemoryDisk
+from mooring.model.extents import BLOCK_SIZE, GIB
+from tests.service.machine import CALLER, DISKS, SNAPS, TAGGED, tags
+from tests.service.machine_model import (
+    DENIED,
+    INVALID,
+    LARGEST_GB,
+    NOT_FOUND,
+    SMALLEST_GB,
+    TAKEN,
+    WRONG_STATE,
+    Disk,
+    Outcome,
+    Snap,
+)
+from tests.service.machine_snapshots import Snapshots
+from tests.service.world import REGION
+
+USABLE = ("available", "in-use")
+SIZES = st.sampled_from([SMALLEST_GB, 16, 16, 32, LARGEST_GB])
+PLACES = (0, 1, SMALLEST_GB * GIB // BLOCK_SIZE - 1)
+"""The blocks that are written, beside the last one of a disk."""
+
+
+class Changes(Snapshots):
+    """Everything, with disks that are written, grow, and are forked."""
+
+    @rule(name=DISKS, place=st.sampled_from([*PLACES, -1]), fill=st.integers(0, 255))
+    def write(self, name: str, place: int, fill: int) -> None:
+        """A client writes a block."""
+        disk = self.model.disks.get(name)
+        if disk is None or disk.state not in USABLE:
+            return
+        if self.model.is_awaited():
+            self.settle()
+        if name not in self.model.disks or disk.growing:
+            return
+        if place < 0:
+            place += disk.size_gb * GIB // BLOCK_SIZE
+        data = bytes([fill]) * BLOCK_SIZE
+        self.memory(name).write(place * BLOCK_SIZE, data)
+        disk.blocks[place] = data
+
+    @rule(caller=CALLER, name=DISKS, size_gb=SIZES)
+    def grow(self, caller: str, name: str, size_gb: int) -> None:
+        if self.model.is_awaited():
+            self.settle()
+        disk = self.model.disks.get(name)
+        expected = (
+            DENIED
+            if self.denied(caller, None, name)
+            else NOT_FOUND
+            if disk is None
+            else WRONG_STATE
+            if disk.state not in USABLE
+            else INVALID
+            if size_gb <= disk.size_gb
+            else None
+        )
+        if self.ask(caller, expected, "grow", diskName=name, sizeInGb=size_gb) and disk:
+            disk.growing.append(size_gb)
+
+    @rule(caller=CALLER, name=DISKS, source=DISKS, tagged=TAGGED, size_gb=st.none() | SIZES)
+    def fork(self, caller: str, name: str, source: str, tagged: bool, size_gb: int | None) -> None:
+        self._fork(caller, name, source, tagged, size_gb)
+
+    @rule(name=DISKS, source=DISKS, kept=SNAPS)
+    def fork_and_keep(self, name: str, source: str, kept: str) -> None:
+        """The instant is a snapshot as well."""
+        if name != kept:
+            self._fork("admin", name, source, False, None, kept)
+
+    @rule(names=st.permutations(["gamma", "delta"]), settled=st.booleans())
+    def change_at_once(self, names: list[str], settled: bool) -> None:
+        """Change a disk that was made a moment ago, and one that has just grown."""
+        name, other = names
+        for one in (other, name):
+            self.delete_disk("admin", one, True)
+        self.create_disk("admin", name, False)
+        if settled:
+            self.settle()
+        self.grow("admin", name, 16)
+        self._fork("admin", other, name, False, None)
+        self.settle()
+        self._fork("admin", other, name, False, SMALLEST_GB)
+
+    def _fork(
+        self,
+        caller: str,
+        name: str,
+        source: str,
+        tagged: bool,
+        size_gb: int | None,
+        kept: str | None = None,
+    ) -> None:
+        disk = self.model.disks.get(source)
+        if self.denied(caller, tagged, source):
+            expected: Outcome = DENIED
+        elif disk is None:
+            expected = NOT_FOUND
+        elif size_gb is not None and size_gb < disk.size_gb:
+            expected = INVALID
+        elif {name, kept} & self.model.names.keys():
+            expected = TAKEN
+        else:
+            expected = self.model.freezing(disk)
+        asked: dict[str, Any] = {"diskName": source, "newDiskName": name, "tags": tags(tagged)}
+        if size_gb is not None:
+            asked["sizeInGb"] = size_gb
+        if kept is not None:
+            asked["diskSnapshotName"] = kept
+        if self.ask(caller, expected, "fork", **asked) and disk is not None:
+            made = Disk(tagged, "available", size_gb=size_gb or disk.size_gb)
+            made.blocks = dict(disk.blocks)
+            self.model.disks[name] = made
+            if kept is not None:
+                self.model.snaps[kept] = Snap(False, disk)
+
+    @invariant()
+    def disks_hold_what_was_written(self) -> None:
+        for name, disk in self.model.disks.items():
+            if disk.state in USABLE:
+                memory = self.memory(name)
+                for place in {*PLACES, *disk.blocks}:
+                    held = memory.read(place * BLOCK_SIZE, BLOCK_SIZE)
+                    assert held == disk.blocks.get(place, bytes(BLOCK_SIZE)), (name, place)
+
+    def memory(self, name: str) -> MemoryDisk:
+        with self.world.catalog.read() as transaction:
+            disk = transaction.disks.by_name(REGION, name)
+        assert disk is not None
+        return self.world.engine._disk(disk.id)
