@@ -11,7 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from mooring.engine.qemu.fill import fill
+from mooring.images.fill import fill
 from mooring.model.clock import SystemClock
 from mooring.model.extents import BLOCK_SIZE, Extent
 from mooring.vault.format.frame import Kind, Packer

@@ -28,7 +28,6 @@ from mooring.engine.qemu.daemon import process
 from mooring.engine.qemu.daemon.qmp import QmpSilenceError
 from mooring.engine.qemu.daemon.settings import DaemonSettings, fitting
 from mooring.engine.qemu.disk import LiveDisk
-from mooring.engine.qemu.fill import fill
 from mooring.engine.qemu.folder_lock import only_one
 from mooring.engine.qemu.freezing import freeze
 from mooring.engine.qemu.growing import grow
@@ -38,6 +37,7 @@ from mooring.engine.qemu.merging import FOLDER_PREFIX, Merger
 from mooring.engine.qemu.reading.frozen import QemuFrozenImage
 from mooring.engine.qemu.registry import Registry
 from mooring.engine.qemu.users.guard import Guard
+from mooring.images.fill import fill
 from mooring.model.clock import Clock
 from mooring.model.errors import (
     EngineError,

@@ -15,13 +15,13 @@ from collections.abc import Callable
 from mooring.engine.interface import Filling, Source
 from mooring.engine.qemu.base_source import BaseSource, read_reached, write_reached, write_source
 from mooring.engine.qemu.disk import LiveDisk
-from mooring.engine.qemu.fill import fill
 from mooring.engine.qemu.layers import FILLING_NAME, DiskLayers, io_errors
 from mooring.engine.qemu.merging import Merger
 from mooring.engine.qemu.registry import Registry
 from mooring.host.pace import Pace
 from mooring.host.room import check_room
 from mooring.host.rooms import DISKS
+from mooring.images.fill import fill
 from mooring.model.errors import EngineError
 from mooring.model.extents import Image
 from mooring.nbd.uri import parse_uri

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mooring.engine.qemu.fill import PIECE, fill
+from mooring.images.fill import PIECE, fill
 from mooring.model.extents import BLOCK_SIZE, Buffer, Extent
 from tests.engine.harness import MIB, BytesImage, noise
 

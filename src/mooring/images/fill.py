@@ -1,4 +1,4 @@
-"""Filling the base of a new disk from an image.
+"""Fills a file of zeros from an image.
 
 Past the page cache where the file system allows it: the device writes all the time instead of in
 bursts when it is told to, a copy is saved, and what other disks have in memory stays there.
