@@ -18,8 +18,10 @@ from mooring.model.automatic.rhythm import DAY_MS
 from mooring.model.clock import SystemClock
 from mooring.model.errors import ServiceError
 from mooring.model.resources.static_ip import MAX_STATIC_IPS
+from mooring.service.own.table import OWN_REQUESTS
 from mooring.service.table import OPERATIONS
 from tests.catalog.postgresql import PostgreSQL, find_binaries
+from tests.service.blueprints import SYSTEM, add_blueprint, held, own
 from tests.service.ssh import PUBLIC_KEY
 from tests.service.test_auto_snapshots import add_on, dates, live
 from tests.service.world import REGION, ZONE, World
@@ -71,6 +73,8 @@ def at_once(world: World, *asked: tuple[str, Mapping[str, Any]]) -> list[Any]:
     def ask(operation: str, params: Mapping[str, Any]) -> Any:
         together.wait(30)
         try:
+            if operation in OWN_REQUESTS:
+                return own(world, operation, **params)
             return world.call(operation, **params)
         except ServiceError as error:
             return error
@@ -344,3 +348,33 @@ def test_a_snapshot_is_deleted_or_copied_into_a_disk_in_full(world: World) -> No
     check_nothing_is_under_way(world)
     if not isinstance(answers[0], ServiceError):
         assert world.read(world.disk_id("more"), 0, 4096) == b"x" * 4096
+
+
+def test_a_blueprint_is_used_or_deleted(world: World) -> None:
+    add_blueprint(world)
+    place = {"availabilityZone": ZONE, "bundleId": "external", "blueprintId": "debian-13"}
+
+    answers = at_once(
+        world,
+        ("CreateInstances", {**place, "instanceNames": ["web"]}),
+        ("delete-blueprint", {"blueprintId": "debian-13"}),
+    )
+
+    assert good(answers) == 1, answers
+    check_nothing_is_under_way(world)
+    if not isinstance(answers[0], ServiceError):
+        assert held(world, "web-system") == SYSTEM
+
+
+@pytest.mark.parametrize("other", ["DeleteInstance", "CreateDiskSnapshot"])
+def test_a_system_disk_goes_with_its_instance_whatever_it_meets(world: World, other: str) -> None:
+    add_blueprint(world)
+    world.instance(blueprint="debian-13")
+    world.settle()
+    more = {"diskSnapshotName": "last"} if other == "CreateDiskSnapshot" else {}
+
+    answers = at_once(world, ("DeleteInstance", WEB), (other, {**WEB, **more}))
+
+    assert not isinstance(answers[0], ServiceError) or other == "DeleteInstance"
+    check_nothing_is_under_way(world)
+    assert world.call("GetDisks")["disks"] == []
