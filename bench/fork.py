@@ -9,9 +9,10 @@ without other disks, and the read; `mooring fork --instance-name`, and the read;
 at least: `qemu-img create -b` on a file as large, a storage daemon, and the read. Forks are
 deleted after each round. Once, up to `--vault-mib`, the way through the vault:
 create-disk-snapshot, create-disk-from-snapshot, attach-disk, each waited for. Seconds, medians of
-the rounds; beside them what the client takes that does nothing. At the end, with the last size and
-amount: I/O of the disk and of its fork while that is being copied, before, and after: 4 KiB at
-random at queue depth 16.
+the rounds; beside them what a client takes that does nothing, and one fsync of a small file. Each
+begins when what the one before left is merged. At the end, with the last size and amount: I/O of
+the disk and of its fork while that is being copied, before, and after: 4 KiB at random at queue
+depth 16.
 """
 
 from __future__ import annotations
@@ -132,13 +133,20 @@ def measure(server: ServerProcess, folder: Path, kind: str, options: argparse.Na
                 continue
             uri = disk(server, size, changed)
             fork, instance, plain, vault = Times(), Times(), Times(), Times()
+            syncs: list[float] = []
+            few = layers(server) + 1
             for number in range(options.rounds):
+                settle(server, few)
+                syncs += [synced(folder) for _ in range(5)]
                 by_disk(server, fork, number)
+                settle(server, few)
                 by_instance(server, instance, number)
                 floor.measure(plain, size)
             print(f"{size:7}{changed:9}  fork          {fork}", flush=True)
             print(f"{'':16}  of instance   {instance}", flush=True)
             print(f"{'':16}  qemu-img -b   {plain}", flush=True)
+            told = f"{statistics.median(syncs):9.4f} (mean {statistics.fmean(syncs):.4f})"
+            print(f"{'':16}  one fsync     {told}", flush=True)
             last = (size, changed) == (options.sizes[-1], options.changed_mib[-1])
             if last and options.seconds:
                 rates(server, uri, size * GIB, options.seconds)
@@ -216,6 +224,28 @@ def by_vault(server: ServerProcess, times: Times, size: int) -> None:
     times.add(began, commanded, attached)
     gone(server, "again")
     server.run("mooring", "delete-disk-snapshot", "--disk-snapshot-name", "saved")
+
+
+def layers(server: ServerProcess) -> int:
+    told = server.ask("disks")["disks"]
+    return int(next(one["layers"] for one in told if one["diskName"] == "data"))
+
+
+def settle(server: ServerProcess, few: int) -> None:
+    """Wait until what forks before have left is merged."""
+    deadline = time.monotonic() + PATIENCE
+    while layers(server) > few and time.monotonic() < deadline:
+        pause(0.2)
+
+
+def synced(folder: Path) -> float:
+    """Seconds that it takes to make one small file durable, which a fork does again and again."""
+    with (folder / "synced").open("wb") as file:
+        file.write(bytes(4096))
+        file.flush()
+        began = time.monotonic()
+        os.fsync(file.fileno())
+        return time.monotonic() - began
 
 
 class Floor:
