@@ -118,8 +118,6 @@ def fork_or_take_back(
         if fork.instant is not Instant.GIVEN:
             frozen = freezing.freeze(backend, fork.snapshot)
         fork = replace(fork, made=[_make(backend, engine, fork, *pair) for pair in fork.pairs()])
-    if fork.instant is Instant.PASSED:
-        _release(engine, fork)
     with backend.catalog.write() as transaction:
         if fork.instant is Instant.KEPT:
             recording.confirm(transaction, fork.snapshot, frozen)
@@ -183,7 +181,7 @@ def _undo(backend: Backend, engine: Engine, fork: Fork) -> None:
 
 
 def _release(engine: Engine, fork: Fork) -> None:
-    """Nobody needs to read the points; what cannot be released now is at the next start."""
+    """Nobody needs the points; what cannot be released now is at the next start."""
     for point in fork.snapshot.members:
         with contextlib.suppress(MooringError):
             engine.release(point.disk_id, point.id, stored=False)

@@ -3,7 +3,7 @@
 `mooring fork` answers when the fork can be used. Then:
 
     stand alone   copy the layers that it shares with the other disk, if it shares any; release
-                  the points that it has from there
+                  the points that it has from there, and the one that was frozen for it there
 
 The fork is used, snapshotted, attached and detached meanwhile, so the job has a key of its own. It
 never fails for good, because then both disks would hold layers for ever: it is put off, and goes
@@ -26,6 +26,12 @@ from mooring.model.resources.job_kind import JobKind
 
 AGAIN_SECONDS = 15.0
 """When copying that failed goes on."""
+
+FIRST_SECONDS = 3.0
+"""How long nothing is merged: whoever has made a fork attaches it and reads from it first.
+
+Merging takes a processor for as long as the disk is large, in the daemons of both disks.
+"""
 
 log = structlog.get_logger("mooring.jobs")
 
@@ -68,6 +74,11 @@ def _release(work: Work, disk: Disk) -> None:
     if kept is not None and kept.is_pending:
         # Once it is stored, the fork's own snapshots build on it.
         raise PostponedError(f"the snapshot {kept.name} is being stored")
+    age = (work.backend.clock.now_ms() - work.job.created_ms) / 1000
+    if 0 <= age < FIRST_SECONDS:
+        raise PostponedError("the fork has just been made", FIRST_SECONDS - age)
+    if not given.snapshot:
+        work.engine.release(given.source, given.point, stored=False)
     for point, snapshot in found:
         if snapshot is None or snapshot.disk_id != disk.id:
             work.engine.release(disk.id, point, stored=work.vault.has(point))
