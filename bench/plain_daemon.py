@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
-from mooring.engine.qemu.daemon.qmp import Monitor
+from mooring.host.qmp import Monitor
 from mooring.model.clock import SystemClock
 
 ANSWER_SECONDS = 60.0

@@ -23,7 +23,7 @@ from types import TracebackType
 
 import pytest
 
-from mooring.engine.qemu.daemon.qmp import Monitor
+from mooring.host.qmp import Monitor
 from mooring.model.clock import SystemClock
 from mooring.nbd.uri import parse_uri
 from tests.conftest import CHECKOUT, find_tool

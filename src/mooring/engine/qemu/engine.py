@@ -25,7 +25,6 @@ from mooring.engine.lineage import ZERO_ORIGIN
 from mooring.engine.qemu import descriptions, filling, forking, reverting
 from mooring.engine.qemu.adoption import adopt_all
 from mooring.engine.qemu.daemon import process
-from mooring.engine.qemu.daemon.qmp import QmpSilenceError
 from mooring.engine.qemu.daemon.settings import DaemonSettings, fitting
 from mooring.engine.qemu.disk import LiveDisk
 from mooring.engine.qemu.folder_lock import only_one
@@ -37,6 +36,7 @@ from mooring.engine.qemu.merging import FOLDER_PREFIX, Merger
 from mooring.engine.qemu.reading.frozen import QemuFrozenImage
 from mooring.engine.qemu.registry import Registry
 from mooring.engine.qemu.users.guard import Guard
+from mooring.host.qmp import QmpSilenceError
 from mooring.images.fill import fill
 from mooring.model.clock import Clock
 from mooring.model.errors import (

@@ -10,9 +10,9 @@ from mooring.engine.qemu.daemon.connection import Connection
 from mooring.engine.qemu.daemon.exports import Exports
 from mooring.engine.qemu.daemon.merges import MERGE_GROUP, Merges
 from mooring.engine.qemu.daemon.open_layers import OpenLayers
-from mooring.engine.qemu.daemon.qmp import QmpClosedError, QmpSilenceError
 from mooring.engine.qemu.daemon.settings import DaemonSettings
 from mooring.host.lasting_process import LastingProcess
+from mooring.host.qmp import QmpClosedError, QmpSilenceError
 from mooring.model.clock import Clock
 from mooring.model.errors import EngineError
 

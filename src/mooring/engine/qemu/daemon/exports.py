@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from mooring.engine.interface import Export
 from mooring.engine.qemu.daemon.connection import Connection
 from mooring.engine.qemu.daemon.nodes import layer_node
-from mooring.engine.qemu.daemon.qmp import QmpError
+from mooring.host.qmp import QmpError
 from mooring.model.errors import DiskBusyError
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mooring.engine.qemu.daemon.connection import Connection
 from mooring.engine.qemu.daemon.nodes import layer_node, merge_node
-from mooring.engine.qemu.daemon.qmp import QmpError
+from mooring.host.qmp import QmpError
 
 MERGE_GROUP = "merge"
 """The throttle group, without limits, that every daemon is started with."""

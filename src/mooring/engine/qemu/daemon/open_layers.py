@@ -8,10 +8,10 @@ from typing import Any
 from mooring.engine.qemu.base_source import BaseSource
 from mooring.engine.qemu.daemon.connection import Connection
 from mooring.engine.qemu.daemon.nodes import layer_node, shared_node, source_node
-from mooring.engine.qemu.daemon.qmp import QmpError
 from mooring.engine.qemu.daemon.settings import DaemonSettings
 from mooring.engine.qemu.holders import in_use_by
 from mooring.engine.qemu.layers import BASE_NUMBER, Layer
+from mooring.host.qmp import QmpError
 from mooring.model.clock import Clock
 from mooring.model.errors import EngineError
 

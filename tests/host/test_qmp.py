@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mooring.engine.qemu.daemon.qmp import Monitor, QmpClosedError, QmpError, QmpSilenceError
+from mooring.host.qmp import Monitor, QmpClosedError, QmpError, QmpSilenceError
 from mooring.model.clock import SystemClock
 
 GREETING = {"QMP": {"version": {"qemu": {"major": 7, "minor": 2, "micro": 22}}}}
