@@ -14,7 +14,6 @@ import ctypes
 import json
 import os
 import shutil
-import socket
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,8 +23,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from mooring.host import lasting_process, loop
 from mooring.host.lasting_process import LastingProcess
 from mooring.host.mounts import users_of
+from mooring.host.qmp import Monitor
 from mooring.model.clock import Clock
-from mooring.model.errors import DiskBusyError, HostError
+from mooring.model.errors import DiskBusyError, EngineError, HostError
 from mooring.model.extents import BLOCK_SIZE
 
 PROGRAM = "qemu-storage-daemon"
@@ -87,10 +87,10 @@ class FuseDevices:
                 # QEMU connects again, and learns of the size, when something is asked of it.
                 with (self._folder / disk_id / "disk").open("rb", buffering=0) as file:
                     file.read(BLOCK_SIZE)
-                _resize(self._folder / disk_id / _MONITOR, size)
+                self._resize(disk_id, size)
                 self._await_size(self._folder / disk_id / "disk", size)
                 loop.follow_file(found)
-            except (OSError, ValueError) as error:
+            except (OSError, EngineError) as error:
                 raise HostError(
                     f"{found.path} cannot get the new size of its disk: {error}; "
                     "detach the disk and attach it again"
@@ -138,6 +138,13 @@ class FuseDevices:
         return problems
 
     # ---
+
+    def _resize(self, disk_id: str, size: int) -> None:
+        """Let QEMU take the size that it has learned of. Raises EngineError."""
+        place = self._folder / disk_id / _MONITOR
+        with contextlib.closing(Monitor(place, self._clock, _ANSWER_SECONDS)) as monitor:
+            arguments: dict[str, object] = {"node-name": "disk", "size": size}
+            monitor.execute("block_resize", arguments, timeout=_ANSWER_SECONDS)
 
     def _await_size(self, file: Path, size: int) -> None:
         """Wait until the kernel, which remembers attributes for a second, knows the size.
@@ -265,26 +272,6 @@ class FuseDevices:
 
 def _name(disk_id: str) -> str:
     return f"mooring:{disk_id}"
-
-
-def _resize(monitor: Path, size: int) -> None:
-    """Let QEMU take the size that it has learned of. Raises OSError, ValueError."""
-    commands = (
-        {"execute": "qmp_capabilities"},
-        {"execute": "block_resize", "arguments": {"node-name": "disk", "size": size}},
-    )
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(_ANSWER_SECONDS)
-        connection.connect(str(monitor))
-        with connection.makefile("rb") as answers:
-            answers.readline()  # its greeting
-            for command in commands:
-                connection.sendall(json.dumps(command).encode())
-                answer = json.loads(answers.readline())
-                while "event" in answer:
-                    answer = json.loads(answers.readline())
-                if "error" in answer:
-                    raise OSError(answer["error"]["desc"])
 
 
 def _is_mounted(file: Path) -> bool:
