@@ -169,9 +169,17 @@ def status(disk: LiveDisk) -> Filling | None:
     """How far the copying of shared layers is, in bytes; None if all are the disk's own."""
     if not disk.layers.shared_folder.exists():
         return None
-    total = sum(_allocated(path) for path in disk.layers.shared_folder.iterdir())
-    left = sum(_allocated(layer.path) for layer in disk.layers.shared())
-    return Filling(min(total, total - left + disk.filled), total, forked=True)
+    return _so_far(*_amounts(disk.layers), disk.filled)
+
+
+def _amounts(layers: DiskLayers) -> tuple[int, int]:
+    """Bytes of all layers that were shared, and of those that still are."""
+    total = sum(_allocated(path) for path in layers.shared_folder.iterdir())
+    return total, sum(_allocated(layer.path) for layer in layers.shared())
+
+
+def _so_far(total: int, left: int, done: int) -> Filling:
+    return Filling(min(total, total - left + done), total, forked=True)
 
 
 def stand_alone(
@@ -185,15 +193,14 @@ def stand_alone(
         return
     pace = Pace(registry.clock, registry.settings.fill_bytes_per_second)
     for layer in layers.shared():
+        amounts = _amounts(layers)
 
-        def tell(done: int, piece: int) -> None:
+        def tell(done: int, piece: int, amounts: tuple[int, int] = amounts) -> None:
             if disk.layers is not layers:
                 raise EngineError(f"disk {disk_id} was reverted while its layers were copied")
             disk.filled = done
             check_room(layers.folder, DISKS, registry.settings.margin_bytes // 2)
-            now = status(disk)
-            if now is not None:
-                progress(now)
+            progress(_so_far(*amounts, done))
             pace.spend(piece)
 
         try:
