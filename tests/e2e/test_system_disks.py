@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from mooring.admin.recovery.recover import recover
 from mooring.nbd.blocking import BlockingNbdClient
 from tests.e2e.client import RefusedError
 from tests.e2e.deployment import ZONE, Deployment
 from tests.e2e.processes import until
+from tests.e2e.test_lost_catalog import described, settings
 from tests.e2e.test_restore import MIB, noise
 
 pytestmark = [
@@ -78,11 +80,38 @@ def test_a_killed_server_makes_what_was_asked_for(deployment: Deployment) -> Non
     check(str(deployment.server.ask("uri", diskName="vm1-system")["uri"]))
     with pytest.raises(RefusedError, match="is the system disk of the instance vm1"):
         deployment.call("DetachDisk", diskName="vm1-system")
+    described(deployment, "vm1-system", '"isSystem": true')
     deployment.call("DeleteInstance", instanceName="vm1")
     deployment.server.kill()
     deployment.start()
-    folder = deployment.data / "disks"
-    until(lambda: not list(folder.rglob("disk.json")), "the disk's files to be gone")
+    until(lambda: not files(deployment), "the disk's files to be gone")
+    assert deployment.daemons() == {}
+
+
+def test_all_comes_back_without_a_catalog(deployment: Deployment) -> None:
+    deployment.start()
+    image = make_image(deployment.folder)
+    deployment.server.run(
+        "mooring", "import", str(image), "--format", "qcow2", "--blueprint-id", BLUEPRINT
+    )
+    make_instance(deployment, "vm1", BLUEPRINT)
+    described(deployment, "vm1-system", '"isSystem": true')
+    before = deployment.call("GetInstance", instanceName="vm1")["instance"]
+    deployment.server.kill()
+    for path in deployment.data.glob("catalog.sqlite*"):
+        path.unlink()
+
+    assert recover(settings(deployment)) == 0
+
+    deployment.start()
+    after = deployment.call("GetInstance", instanceName="vm1")["instance"]
+    assert after["hardware"] == before["hardware"]
+    check(str(deployment.server.ask("uri", instanceName="vm1")["uri"]))
+    check(make_instance(deployment, "vm2", BLUEPRINT))
+    deployment.call("DeleteInstance", instanceName="vm1")
+    deployment.call("DeleteInstance", instanceName="vm2")
+    until(lambda: not files(deployment), "the disks' files to be gone")
+    assert disks(deployment) == []
 
 
 def test_what_does_not_go_together_is_said(deployment: Deployment) -> None:
@@ -145,6 +174,11 @@ def check(uri: str, *others: int) -> None:
     with BlockingNbdClient(uri) as client:
         for position in (0, *others):
             assert client.read(position, MIB) == noise(position, MIB)
+
+
+def files(deployment: Deployment) -> list[Path]:
+    """The descriptions of the disks that there still are."""
+    return list((deployment.data / "zones" / ZONE).rglob("disk.json"))
 
 
 def disks(deployment: Deployment) -> list[str]:
