@@ -14,6 +14,7 @@ time that an S3 client itself takes for each request is not in it.
 from __future__ import annotations
 
 import argparse
+import logging
 import random
 import time
 from collections.abc import Callable
@@ -68,9 +69,10 @@ def main() -> None:
 
 def count_puts(size_mib: int, disks: int) -> None:
     """Count the PUTs of snapshots where a service sees them, moto's in this case."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     rng = random.Random(3)
     frames = [rng.randbytes(FRAME_BYTES) for _ in range(disks)]
-    new = rng.randbytes(size_mib * MIB)
+    new = b"".join(rng.randbytes(MIB) for _ in range(size_mib))
     with (
         service() as running,
         between(running, ()) as (server, store),
@@ -81,7 +83,7 @@ def count_puts(size_mib: int, disks: int) -> None:
         for what, data in (
             ("all new", new),
             (f"all that {disks} other disks have", b"".join(frames)),
-            ("half of each", b"".join(frames) + rng.randbytes(disks * FRAME_BYTES)),
+            ("half of each", b"".join(frames + [rng.randbytes(FRAME_BYTES) for _ in frames])),
         ):
             server.seen.clear()
             name = what.replace(" ", "-")

@@ -18,7 +18,7 @@ from mooring.vault.claims.claims import Claims
 from mooring.vault.claims.margins import MARGINS
 from mooring.vault.format import key
 from mooring.vault.format.cipher import Clear
-from mooring.vault.format.layout import FRAME_BLOCKS, FRAME_BYTES
+from mooring.vault.format.layout import FRAME_BLOCKS, FRAME_BYTES, SEGMENTS
 from mooring.vault.format.root import Root, Statistics
 from mooring.vault.store.interface import Store
 from mooring.vault.store.memory import MemoryStore
@@ -205,10 +205,15 @@ def test_a_sealed_vault_shares(
         check_all(vault, {"a": DISK, "b": DISK})
 
 
-def test_what_a_running_upload_wrote_is_not_shared(vault: Vault, clock: ManualClock) -> None:
+def test_what_a_running_upload_wrote_is_not_shared(
+    vault: Vault, memory: MemoryStore, clock: ManualClock
+) -> None:
     """It may still fail, and remove it."""
     with vault.begin(info("a")) as running:
         running.write(0, DATA)
+        # So much more that all of the first is in segments that can be read.
+        running.write(len(DATA), random.Random(9).randbytes(40 * FRAME_BYTES))
+        assert len(list(memory.names(SEGMENTS))) > len(DATA) // FRAME_BYTES
         assert statistics(store(vault, "b", {0: DATA})).shared_bytes == 0
         running.abort()
     clock.advance(ASK_AGAIN_SECONDS)
