@@ -14,10 +14,12 @@ from pathlib import Path
 import pytest
 
 from mooring.engine.interface import Client, Export
+from mooring.engine.qemu.daemon.process import LOG_FILE
 from mooring.engine.qemu.daemon.settings import DaemonSettings
 from mooring.engine.qemu.engine import QemuEngine
 from mooring.engine.qemu.users.negotiations import Trace
-from mooring.engine.qemu.users.sockets import Link, Peer
+from mooring.engine.qemu.users.sockets import Link, Peer, Sockets
+from mooring.engine.qemu.users.users import Users
 from mooring.model.clock import SystemClock
 from tests.engine.harness import MIB, Harness, QemuHarness, attached, new_id
 
@@ -225,6 +227,18 @@ def test_command_is_none_for_a_process_that_ended() -> None:
     assert str(Client(7, None)).endswith("(process 7)")
 
 
+def traced(folder: Path, lines: list[str]) -> Path:
+    """A daemon's log with these lines, each shortened to a letter and a name."""
+    words = {
+        "b": "nbd_negotiate_begin Beginning negotiation",
+        "r": "nbd_negotiate_handle_export_name_request Client requested export '{}'",
+        "s": "nbd_negotiate_success Negotiation succeeded",
+    }
+    log = folder / LOG_FILE
+    log.write_text("".join(words[x[0]].format(x[2:]) + "\n" for x in lines))
+    return log
+
+
 @pytest.mark.parametrize(
     ("lines", "peers", "names"),
     [
@@ -242,15 +256,43 @@ def test_command_is_none_for_a_process_that_ended() -> None:
 def test_nothing_is_concluded_from_lines_that_may_be_somebody_elses(
     tmp_path: Path, lines: list[str], peers: str, names: list[str | None] | None
 ) -> None:
-    words = {
-        "b": "nbd_negotiate_begin Beginning negotiation",
-        "r": "nbd_negotiate_handle_export_name_request Client requested export '{}'",
-        "s": "nbd_negotiate_success Negotiation succeeded",
-    }
-    log = tmp_path / "log"
-    log.write_text("".join(words[x[0]].format(x[2:]) + "\n" for x in lines))
+    log = traced(tmp_path, lines)
     links = [Link(n, n, Peer(ord(peer), 0, 0)) for n, peer in enumerate(peers)]
     trace = Trace(log)
     trace.read()
     found = trace.name(links)
     assert names == (None if found is None else [found.get(link.inode) for link in links])
+
+
+class Listed(Sockets):
+    """Connections that a test says are there."""
+
+    def __init__(self, *inodes: int) -> None:
+        self.inodes = list(inodes)
+
+    def links(self) -> dict[int, Link]:
+        return {inode: Link(inode, inode, Peer(7, 0, 0)) for inode in self.inodes}
+
+
+@pytest.mark.parametrize(
+    ("lines", "left"),
+    [
+        (["b", "r one", "s", "b", "r two", "s"], "two"),
+        (["b", "b", "r one", "s", "r two", "s"], None),
+        (["b", "b", "r one", "s", "r one", "s"], "one"),
+    ],
+)
+def test_connections_made_at_once_are_not_told_apart_when_one_is_gone(
+    tmp_path: Path, lines: list[str], left: str | None
+) -> None:
+    traced(tmp_path, lines)
+    there = Listed(1, 2)
+    first, _ = Users(tmp_path, there).look()
+    assert sorted(str(use.name) for use in first) == sorted(x[2:] for x in lines if x[0] == "r")
+
+    there.inodes = [2]
+    # The next server knows it, too.
+    for users in (Users(tmp_path, there), Users(tmp_path, there)):
+        uses, known = users.look()
+        assert [use.name for use in uses] == [left]
+        assert known

@@ -24,8 +24,9 @@ PID_FILE = "pid"
 LOG_FILE = "log"
 CLIENTS_FILE = "clients"
 """What is known of the daemon's connections, as JSON: `offset`, up to where the trace in its log
-was understood, and `names`, the export's name of each connection by its socket's inode. It tells
-the next server what only this one saw."""
+was understood, `names`, the export's name of each connection by its socket's inode, and `mixed`,
+lists of connections of which only all together have these names. It tells the next server what
+only this one saw."""
 
 TRACED = (
     "nbd_negotiate_begin",

@@ -32,6 +32,8 @@ class _Window:
     begun: int = 0
     asked: list[str] = field(default_factory=list)
     agreed: list[str] = field(default_factory=list)
+    mixed: bool = False
+    """Whether one began before another had ended."""
 
 
 class Trace:
@@ -62,6 +64,7 @@ class Trace:
 
     def _take(self, line: bytes) -> None:
         if _BEGIN in line:
+            self._window.mixed |= len(self._window.agreed) < self._window.begun
             self._window.begun += 1
         elif _REQUEST in line:
             if found := _NAME.search(line):
@@ -69,6 +72,11 @@ class Trace:
         elif _SUCCESS in line and self._window.asked:
             # QEMU says so right after the request that it grants, with nothing in between.
             self._window.agreed.append(self._window.asked[-1])
+
+    @property
+    def mixed(self) -> bool:
+        """Whether a process that asked for several names may have them in another order."""
+        return self._window.mixed and len(set(self._window.agreed)) > 1
 
     def forget(self) -> None:
         """Every connection that there is has its name."""
@@ -91,6 +99,7 @@ class Trace:
         if len(set(window.agreed)) == 1:
             return dict.fromkeys(inodes, window.agreed[0])
         if len(window.agreed) == len(nameless) and len({link.peer for link in nameless}) == 1:
-            # A process opens one after the other; its inodes ascend likewise.
+            # A process opens one after the other, and its inodes ascend likewise; or several of
+            # its threads do at once, and only all of them together have all these names.
             return dict(zip(inodes, window.agreed, strict=True))
         return {}

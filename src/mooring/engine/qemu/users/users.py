@@ -31,7 +31,7 @@ class Users:
         self._file = folder / CLIENTS_FILE
         self._sockets = sockets
         self._lock = threading.Lock()
-        offset, self._names = _read(self._file)
+        offset, self._names, self._mixed = _read(self._file)
         self._trace = Trace(folder / LOG_FILE, offset)
         self._kept = ""
 
@@ -48,6 +48,7 @@ class Users:
             self._trace.read()
             links = self._sockets.links()
             names = {inode: name for inode, name in self._names.items() if inode in links}
+            self._unmix(names)
             nameless = [link for inode, link in links.items() if inode not in names]
             found: Mapping[int, str] | None = {}
             if nameless:
@@ -57,6 +58,8 @@ class Users:
                 found = {}
             if found is not None:
                 names |= {link.inode: found.get(link.inode, only) for link in nameless}
+                if found and self._trace.mixed:
+                    self._mixed.append(set(found))
                 self._trace.forget()
             self._names = names
             self._keep()
@@ -71,8 +74,17 @@ class Users:
             for link in links:
                 self._sockets.cut(link)
 
+    def _unmix(self, names: dict[int, str | None]) -> None:
+        """When one of several that were mixed up is gone, nobody knows which are left."""
+        for inodes in list(self._mixed):
+            if not inodes <= names.keys():
+                names |= dict.fromkeys(inodes & names.keys())
+                self._mixed.remove(inodes)
+
     def _keep(self) -> None:
-        text = json.dumps({"offset": self._trace.understood, "names": self._names})
+        mixed = [sorted(inodes) for inodes in self._mixed]
+        known = {"offset": self._trace.understood, "names": self._names, "mixed": mixed}
+        text = json.dumps(known)
         if text == self._kept:
             return
         self._kept = text
@@ -90,10 +102,10 @@ def clients(uses: Iterable[Use], name: str) -> list[Client]:
     return [Client(peer.pid, command_of(peer), number) for peer, number in counted.items()]
 
 
-def _read(path: Path) -> tuple[int, dict[int, str | None]]:
+def _read(path: Path) -> tuple[int, dict[int, str | None], list[set[int]]]:
     try:
         found = json.loads(path.read_text())
         names = {int(inode): name for inode, name in found["names"].items()}
-        return int(found["offset"]), names
+        return int(found["offset"]), names, [set(one) for one in found.get("mixed", ())]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return 0, {}
+        return 0, {}, []
