@@ -4,9 +4,9 @@
 
 A server with several disks on two instances. Writers write, zero, trim and flush all the time;
 snapshots of one disk and of all are taken, several at once, compared whole and deleted; disks grow,
-are forked, detached and attached; the server, the storage daemons, or both are killed. It ends with
-an error when a snapshot, a fork or a disk holds what it must not, a write is lost, or any of it
-fails.
+are forked, reverted, detached and attached; the server, the storage daemons, or both are killed. It
+ends with an error when a snapshot, a fork or a disk holds what it must not, a write is lost, or any
+of it fails.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Soak:
         actions = [
             *[self.take_one] * 8, *[self.take_all] * 2, *[self.check] * 6, *[self.remove] * 3,
             self.burst, self.move, self.kill_server, self.kill_daemons, self.kill_both,
-            *[self.grow] * 2, *[self.fork] * 2,
+            *[self.grow] * 2, *[self.fork] * 2, *[self.revert] * 2,
         ]  # fmt: skip
         # Each once, however short the time is.
         waiting = self._random.sample(list(dict.fromkeys(actions)), len(set(actions)))
@@ -182,6 +182,28 @@ class Soak:
         """Fork a disk, and compare what was forked before."""
         self._forks.ask(self._random.choice(list(DISKS)))
         self._check_forks()
+
+    def revert(self) -> None:
+        """Set a disk back to one of its snapshots; what it held is a snapshot more."""
+        self._snapshots.gather(wait=True)
+        choices = [taken for taken in self._snapshots.kept if taken.instance is None]
+        if not choices:
+            return
+        back = self._random.choice(choices)
+        (disk,) = back.disks
+        self._compare(back, restored=False)
+        parts = [part for part in self._parts if part.disk == disk]
+        with contextlib.ExitStack() as gates:
+            for part in parts:
+                gates.enter_context(part.gate)
+                part.leave()
+            vault, root = find_snapshot([(REGION, self._vault)], back.name)
+            with vault.open(root.id) as image:
+                held = [sequences(image, part.history) for part in parts]
+            self._snapshots.revert(disk, back.name)
+            for part, found in zip(parts, held, strict=True):
+                part.history.set_back(found, time.monotonic())
+        self.counts["reverted"] += 1
 
     def kill_server(self) -> None:
         self._wait_a_moment()

@@ -76,6 +76,12 @@ class History:
             self.changes.append(change)
         return change
 
+    def set_back(self, found: Sequences, now: float) -> None:
+        """It holds, durably, what was found in a snapshot."""
+        change = Change(0, self.count, -1, now, found=found)
+        change.acknowledged = change.flushed = now
+        self.add(change)
+
     def flushed(self, asked: float, answered: float) -> None:
         """A flush asked for at that time has succeeded."""
         with self.lock:

@@ -12,6 +12,7 @@ from bench.soak_writer import SoakError, Stage
 from mooring.model.resources.instance_snapshot import part_name
 from tests.e2e.client import RefusedError
 from tests.e2e.deployment import Deployment
+from tests.e2e.processes import until
 
 
 @dataclass
@@ -85,6 +86,31 @@ class Snapshots:
                 instanceSnapshotName=taken.name,
             )
         taken.replied = time.monotonic()
+
+    def revert(self, disk: str, back: str) -> None:
+        """Revert the disk to a snapshot, and keep what it held; nobody must be connected."""
+        self._stage.counts["asked"] += 1
+        kept = Taken(f"s{self._stage.counts['asked']}", [disk], None, time.monotonic())
+        names = {"diskName": disk, "diskSnapshotName": back, "keptSnapshotName": kept.name}
+        refused: list[RefusedError] = []
+
+        def accepted() -> bool:
+            try:
+                self._deployment.act("revert", **names)
+            except RefusedError as error:
+                # Clients that have just left may be seen still, or too much be pending.
+                if error.code not in ("OperationFailure", "PendingSnapshotLimitExceeded"):
+                    raise
+                refused.append(error)
+                return False
+            return True
+
+        try:
+            until(accepted, f"{disk} to be reverted")
+        except AssertionError as error:
+            raise SoakError(f"{disk} cannot be reverted: {refused[-1]}") from error
+        kept.replied = time.monotonic()
+        self.kept.append(kept)
 
     def gather(self, *, wait: bool) -> None:
         """Take in the answers; a server must be running."""
