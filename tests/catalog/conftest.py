@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mooring.catalog.database import MEMORY, Catalog
+from mooring.catalog.connections import MEMORY
+from mooring.catalog.database import Catalog
 from tests.catalog.kinds import KINDS
 from tests.catalog.postgresql import PostgreSQL, find_binaries
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from mooring.catalog.database import MEMORY, Catalog
+from mooring.catalog.connections import MEMORY
+from mooring.catalog.database import Catalog
 from mooring.model.errors import CatalogError, ConfigurationError
 from tests.catalog.kinds import on_shared_ones
 from tests.catalog.values import job

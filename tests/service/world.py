@@ -14,7 +14,8 @@ from typing import Any
 from mooring.backend.backend import Backend
 from mooring.backend.default_keys import DefaultKeys
 from mooring.backend.import_places import ImportPlaces
-from mooring.catalog.database import MEMORY, Catalog
+from mooring.catalog.connections import MEMORY
+from mooring.catalog.database import Catalog
 from mooring.engine.interface import Export
 from mooring.engine.memory import MemoryEngine
 from mooring.host.memory_devices import MemoryDevices

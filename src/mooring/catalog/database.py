@@ -8,21 +8,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, select
+from sqlalchemy import Connection, Engine, event, select
 from sqlalchemy.exc import (
-    ArgumentError,
     DatabaseError,
     DisconnectionError,
     InterfaceError,
-    NoSuchModuleError,
     OperationalError,
     SQLAlchemyError,
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import StaticPool
 
+from mooring.catalog.connections import connect
 from mooring.catalog.group_sync import GroupSync
 from mooring.catalog.hold import FileHold, Hold, SessionHold
 from mooring.catalog.locks import LOCKS_ROWS, alone
@@ -43,15 +41,9 @@ from mooring.catalog.tables.snapshots import Snapshots
 from mooring.catalog.tables.static_ips import StaticIps
 from mooring.catalog.tables.tags import TagRows
 from mooring.catalog.tables.vault_rows import VaultRows
-from mooring.model.clock import SystemClock
 from mooring.model.errors import CatalogError, CatalogFullError, ConfigurationError
 from mooring.model.resources.instance_snapshot import InstanceSnapshot, Snapshot
 from mooring.model.resources.job_kind import JobKind
-
-MEMORY = "sqlite://"
-"""The URL of a catalog that lives as long as the process, for tests."""
-
-DATABASES = ("sqlite", "postgresql")
 
 CATALOG_ERRORS = (
     CatalogError,
@@ -64,15 +56,6 @@ CATALOG_ERRORS = (
 )
 """What the database raises when it cannot be reached, is full or is locked: no fault of whoever
 uses it. Ends of transactions come from SQLite itself."""
-
-CONNECTIONS = 40
-"""Connections kept open, at most; as many again for a while."""
-
-MAPPED_BYTES = 1 << 28
-"""How much of a SQLite file is read from memory that all connections share."""
-
-WAL_ATTEMPTS, WAL_PAUSE_SECONDS = 600, 0.05
-"""How often a new SQLite file is tried that another program is making, for half a minute."""
 
 
 class Transaction:
@@ -142,7 +125,7 @@ class Catalog:
         """`room` sees to it that a SQLite file on a full file system can still be changed;
         `before_migration` is called with the last migration before the first new one."""
         self._before_migration = before_migration
-        self._engine = _connect(url)
+        self._engine = connect(url)
         self._room = room
         # Written once: for each transaction it would cost time.
         self._place = self._engine.url.render_as_string(hide_password=True)
@@ -350,26 +333,6 @@ class Catalog:
                 self._sync.wait()
 
 
-def _connect(url: str) -> Engine:
-    try:
-        backend = make_url(url).get_backend_name()
-    except (ArgumentError, ValueError):
-        backend = ""
-    if backend not in DATABASES:
-        # It is not shown: it may hold a password.
-        raise ConfigurationError(
-            "catalog must be the URL of a database, such as sqlite:////srv/mooring.sqlite or "
-            "postgresql+psycopg://mooring@db.example/mooring"
-        )
-    try:
-        return _open_sqlite(url) if backend == "sqlite" else _open_postgresql(url)
-    except (ModuleNotFoundError, NoSuchModuleError) as error:
-        raise ConfigurationError(
-            f"the catalog's database needs a driver that is missing ({error}): "
-            "install mooring[postgres], which brings psycopg"
-        ) from error
-
-
 def _driver(connection: Connection) -> sqlite3.Connection:
     """SQLite itself: it is told quicker than through SQLAlchemy where a transaction ends."""
     driver = connection.connection.driver_connection
@@ -380,46 +343,3 @@ def _driver(connection: Connection) -> sqlite3.Connection:
 def _group_sync(engine: Engine) -> GroupSync | None:
     database = engine.url.database
     return None if not database or database == ":memory:" else GroupSync(Path(database))
-
-
-def _open_postgresql(url: str) -> Engine:
-    return create_engine(url, pool_pre_ping=True, pool_use_lifo=True, max_overflow=CONNECTIONS)
-
-
-def _open_sqlite(url: str) -> Engine:
-    options: dict[str, Any] = {"connect_args": {"check_same_thread": False, "timeout": 30}}
-    if url == MEMORY:
-        options["poolclass"] = StaticPool
-    else:
-        # The last used is used next: its pages are in its cache.
-        options |= {"pool_size": CONNECTIONS, "max_overflow": CONNECTIONS, "pool_use_lifo": True}
-    engine = create_engine(url, isolation_level="AUTOCOMMIT", **options)
-
-    @event.listens_for(engine, "connect")
-    def set_up(connection: Any, _record: Any) -> None:
-        cursor = connection.cursor()
-        _log_ahead(cursor)
-        # NORMAL syncs before and after checkpoints; the commits themselves GroupSync does: a
-        # reply says only what would survive a power cut.
-        cursor.execute("PRAGMA synchronous = NORMAL")
-        cursor.execute(f"PRAGMA mmap_size = {MAPPED_BYTES}")
-        cursor.execute("PRAGMA foreign_keys = ON")
-        cursor.close()
-
-    return engine
-
-
-def _log_ahead(cursor: sqlite3.Cursor) -> None:
-    """Have SQLite write a log; a new database is locked while another program does that.
-
-    SQLite does not wait then, whatever its time-out: two who each want to change from reading to
-    writing would wait for each other.
-    """
-    for left in reversed(range(WAL_ATTEMPTS)):
-        try:
-            cursor.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or not left:
-                raise
-        SystemClock().sleep(WAL_PAUSE_SECONDS)

@@ -1,0 +1,91 @@
+"""Connections to SQLite and PostgreSQL, set up as a catalog needs them."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.pool import StaticPool
+
+from mooring.model.clock import SystemClock
+from mooring.model.errors import ConfigurationError
+
+MEMORY = "sqlite://"
+"""The URL of a catalog that lives as long as the process, for tests."""
+
+DATABASES = ("sqlite", "postgresql")
+
+CONNECTIONS = 40
+"""Connections kept open, at most; as many again for a while."""
+
+MAPPED_BYTES = 1 << 28
+"""How much of a SQLite file is read from memory that all connections share."""
+
+WAL_ATTEMPTS, WAL_PAUSE_SECONDS = 600, 0.05
+"""How often a new SQLite file is tried that another program is making, for half a minute."""
+
+
+def connect(url: str) -> Engine:
+    """The engine for the URL. Raises ConfigurationError for one that is none, or not known."""
+    try:
+        backend = make_url(url).get_backend_name()
+    except (ArgumentError, ValueError):
+        backend = ""
+    if backend not in DATABASES:
+        # It is not shown: it may hold a password.
+        raise ConfigurationError(
+            "catalog must be the URL of a database, such as sqlite:////srv/mooring.sqlite or "
+            "postgresql+psycopg://mooring@db.example/mooring"
+        )
+    try:
+        return _open_sqlite(url) if backend == "sqlite" else _open_postgresql(url)
+    except (ModuleNotFoundError, NoSuchModuleError) as error:
+        raise ConfigurationError(
+            f"the catalog's database needs a driver that is missing ({error}): "
+            "install mooring[postgres], which brings psycopg"
+        ) from error
+
+
+def _open_postgresql(url: str) -> Engine:
+    return create_engine(url, pool_pre_ping=True, pool_use_lifo=True, max_overflow=CONNECTIONS)
+
+
+def _open_sqlite(url: str) -> Engine:
+    options: dict[str, Any] = {"connect_args": {"check_same_thread": False, "timeout": 30}}
+    if url == MEMORY:
+        options["poolclass"] = StaticPool
+    else:
+        # The last used is used next: its pages are in its cache.
+        options |= {"pool_size": CONNECTIONS, "max_overflow": CONNECTIONS, "pool_use_lifo": True}
+    engine = create_engine(url, isolation_level="AUTOCOMMIT", **options)
+
+    @event.listens_for(engine, "connect")
+    def set_up(connection: Any, _record: Any) -> None:
+        cursor = connection.cursor()
+        _log_ahead(cursor)
+        # NORMAL syncs before and after checkpoints; the commits themselves GroupSync does: a
+        # reply says only what would survive a power cut.
+        cursor.execute("PRAGMA synchronous = NORMAL")
+        cursor.execute(f"PRAGMA mmap_size = {MAPPED_BYTES}")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.close()
+
+    return engine
+
+
+def _log_ahead(cursor: sqlite3.Cursor) -> None:
+    """Have SQLite write a log; a new database is locked while another program does that.
+
+    SQLite does not wait then, whatever its time-out: two who each want to change from reading to
+    writing would wait for each other.
+    """
+    for left in reversed(range(WAL_ATTEMPTS)):
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or not left:
+                raise
+        SystemClock().sleep(WAL_PAUSE_SECONDS)
