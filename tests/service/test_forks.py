@@ -187,6 +187,18 @@ def test_a_fork_of_a_disk_that_is_being_filled(
         assert transaction.jobs.all() == []
 
 
+def test_a_fork_that_is_deleted_at_once_holds_up_no_merges(world: World) -> None:
+    for number in range(4):
+        fork(world, f"fork{number}")
+        world.call("DeleteDisk", diskName=f"fork{number}")
+    world.settle()
+
+    # The newest layer is never merged, so one name stays until the next freeze.
+    assert len(points(world, "data")) == 1
+    with world.catalog.read() as transaction:
+        assert transaction.jobs.all() == []
+
+
 def test_asked_again_it_is_the_same_fork(world: World) -> None:
     first = fork(world, invocation="again")
 

@@ -38,8 +38,17 @@ log = structlog.get_logger("mooring.jobs")
 
 def stand_alone(work: Work) -> None:
     """Copy what is shared, and release what came with it."""
-    disk = work.disk()
+    try:
+        disk = work.disk()
+        _copy(work, disk)
+        _release(work, disk)
+    except CanceledError:
+        # The fork was deleted: nothing of it holds up merges of the disk that it was made of.
+        _release_at_source(work)
+        raise
 
+
+def _copy(work: Work, disk: Disk) -> None:
     def still_wanted(_percent: int) -> None:
         work.disk()
 
@@ -57,7 +66,6 @@ def stand_alone(work: Work) -> None:
         work.disk()
         log.warning("a fork is copied later", disk=disk.id, error=str(error))
         raise PostponedError(str(error), AGAIN_SECONDS) from error
-    _release(work, disk)
 
 
 def nothing_to_tell(_transaction: Transaction, _job: Job) -> None:
@@ -77,11 +85,17 @@ def _release(work: Work, disk: Disk) -> None:
     age = (work.backend.clock.now_ms() - work.job.created_ms) / 1000
     if 0 <= age < FIRST_SECONDS:
         raise PostponedError("the fork has just been made", FIRST_SECONDS - age)
-    if not given.snapshot:
-        work.engine.release(given.source, given.point, stored=False)
+    _release_at_source(work)
     for point, snapshot in found:
         if snapshot is None or snapshot.disk_id != disk.id:
             work.engine.release(disk.id, point, stored=work.vault.has(point))
+
+
+def _release_at_source(work: Work) -> None:
+    """Let the point go that was frozen for the fork alone."""
+    given = work.given(ForkDisk)
+    if not given.snapshot:
+        work.engine.release(given.source, given.point, stored=False)
 
 
 FORK = Procedure(JobKind.FORK_DISK, (Step("stand alone", stand_alone),), nothing_to_tell)
