@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 import pytest
 
 from mooring.engine.interface import Export
-from mooring.model.errors import LineageLostError, NbdError
+from mooring.model.errors import DiskBusyError, LineageLostError, NbdError
 from mooring.model.extents import BLOCK_SIZE
 from tests.engine.harness import (
     MIB,
+    BytesImage,
     Client,
     Harness,
     QemuHarness,
@@ -29,6 +30,7 @@ SIZE = 4 * MIB
 LARGEST = 8 * MIB
 LEAST_DISKS, MOST_DISKS = 3, 5
 MOST_POINTS = 6
+MOST_REVERTS = 12
 STEPS = int(os.environ.get("MOORING_STRESS_STEPS", "400"))
 
 
@@ -43,6 +45,10 @@ class ModelDisk:
     written: dict[str, set[int]] = field(default_factory=dict)
     client: Client | None = None
     attached: bool = True
+    origin: tuple[str, BytesImage] | None = None
+    """What it was reverted to, and is filled from."""
+    past: set[str] = field(default_factory=set)
+    """Points of before a revert, from which nothing is counted that came after."""
 
     @property
     def blocks(self) -> int:
@@ -68,13 +74,13 @@ class Stress:
             harness.engine.create(disk.export.disk_id, SIZE)
             harness.engine.attach(self.instance, disk.export)
         self.numbers = itertools.count(len(self.disks))
-        self.lineage_kept = self.grown = self.forked = 0
+        self.lineage_kept = self.grown = self.forked = self.reverted = 0
 
     def run(self, steps: int) -> None:
         actions = [self.write] * 10 + [self.zero] * 4 + [self.freeze] * 4 + [
             self.freeze_all, self.release, self.release, self.release, self.check_point,
             self.check_point, self.check_live, self.detach_or_attach, self.restart,
-            self.grow, self.grow, self.fork, self.stand_alone, self.delete,
+            self.grow, self.grow, self.fork, self.stand_alone, self.delete, self.revert, self.fill,
         ]  # fmt: skip
         if isinstance(self.harness, QemuHarness):
             actions.append(self.kill)
@@ -103,8 +109,9 @@ class Stress:
     def change(self, disk: ModelDisk, first: int, data: bytes) -> None:
         disk.whole[first * BLOCK_SIZE : first * BLOCK_SIZE + len(data)] = data
         touched = range(first, first + len(data) // BLOCK_SIZE)
-        for written in disk.written.values():
-            written.update(touched)
+        for point, written in disk.written.items():
+            if point not in disk.past:
+                written.update(touched)
 
     def write(self, disk: ModelDisk) -> None:
         if disk.attached:
@@ -155,6 +162,10 @@ class Stress:
         order = list(disk.written)
         if order.index(since) >= order.index(point):
             return
+        if since in disk.past and point not in disk.past:
+            with pytest.raises(LineageLostError):
+                list(image.changes(since))  # type: ignore[attr-defined]
+            return
         try:
             changes = list(image.changes(since))  # type: ignore[attr-defined]
         except LineageLostError:
@@ -203,9 +214,44 @@ class Stress:
         self.harness.engine.fork(disk.export.disk_id, point, made.export.disk_id)
         made.whole = bytearray(disk.points[point])
         made.written = {since: set(written) for since, written in disk.written.items()}
+        made.origin, made.past = disk.origin, set(disk.past)
         self.disks.append(made)
         self.forked += 1
         self.detach_or_attach(made)
+
+    def revert(self, disk: ModelDisk) -> None:
+        """To what it held at a point, or to something else that is shorter."""
+        if len(disk.points) >= MOST_POINTS or self.reverted >= MOST_REVERTS:
+            return
+        then = [*disk.points.values(), self.random.randbytes(SIZE // 2)]
+        image, snapshot = BytesImage(self.random.choice(then)), new_id()
+        source, kept = self.harness.source(image, snapshot), new_id()
+        disk.leave()
+        keep = self.random.random() < 0.8
+
+        def done() -> bool:
+            try:
+                self.harness.engine.revert(
+                    disk.export.disk_id, source, kept, size=len(disk.whole), keep=keep
+                )
+            except DiskBusyError:
+                return False  # the client has just left
+            return True
+
+        eventually(done)
+        if keep:
+            disk.points[kept] = bytes(disk.whole)
+            disk.written[kept] = set()
+        disk.past |= disk.written.keys()
+        disk.written[snapshot] = set()
+        disk.whole[:] = image.read(0, image.size) + bytes(len(disk.whole) - image.size)
+        disk.origin = snapshot, image
+        self.reverted += 1
+
+    def fill(self, disk: ModelDisk) -> None:
+        if disk.origin is not None:
+            snapshot, image = disk.origin
+            self.harness.engine.fill(disk.export.disk_id, image, snapshot_id=snapshot)
 
     def stand_alone(self, disk: ModelDisk) -> None:
         """Let it do without the disk that it was made of, and forget that one's points."""
@@ -261,3 +307,4 @@ def test_everything_at_random(harness: Harness, seed: int) -> None:
     assert stress.lineage_kept > 0
     assert stress.grown > 0
     assert stress.forked > 0
+    assert stress.reverted > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from mooring.engine.qemu.base_source import BaseSource
@@ -10,7 +11,7 @@ from mooring.engine.qemu.daemon.connection import Connection
 from mooring.engine.qemu.daemon.nodes import layer_node, shared_node, source_node
 from mooring.engine.qemu.daemon.settings import DaemonSettings
 from mooring.engine.qemu.holders import in_use_by
-from mooring.engine.qemu.layers import BASE_NUMBER, Layer
+from mooring.engine.qemu.layers import BASE_NUMBER, SHARED_NAME, Layer
 from mooring.host.qmp import QmpError
 from mooring.model.clock import Clock
 from mooring.model.errors import EngineError
@@ -103,7 +104,12 @@ class OpenLayers:
         """Let the lowest overlay lie on the base, which is filled now, instead of its source."""
         if base.number not in self.numbers(disk_id):
             self._open(disk_id, base, None, read_only=True)
-        read_only = bool(self._nodes()[layer_node(disk_id, lowest.number)]["ro"])
+        known = self._nodes()
+        if _node(disk_id, lowest) not in known:
+            # Its copy is there, but what the disk is forked from is still read.
+            path = lowest.path.parent / SHARED_NAME / lowest.path.name
+            lowest = replace(lowest, path=path, shared=True)
+        read_only = bool(known[_node(disk_id, lowest)]["ro"])
         below = layer_node(disk_id, base.number)
         options = self._options(disk_id, lowest, below, read_only=read_only)
         self._connection.call("blockdev-reopen", {"options": [options]})
