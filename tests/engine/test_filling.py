@@ -7,12 +7,14 @@ import threading
 import pytest
 
 from mooring.engine.interface import Export, Filling, Source
+from mooring.engine.qemu import forking
 from mooring.model.errors import EngineError
 from mooring.model.extents import BLOCK_SIZE, Extent
 from tests.engine.harness import (
     MIB,
     BytesImage,
     Harness,
+    QemuHarness,
     check_extents,
     content,
     new_id,
@@ -262,3 +264,35 @@ def test_disk_being_filled_can_be_deleted(
     assert not harness.engine.health(disk_id).ok
     harness.engine.create(disk_id, SIZE)
     assert harness.engine.health(disk_id).ok
+
+
+@pytest.mark.parametrize("copied", [0, 1], ids=["nothing copied", "a layer copied"])
+def test_a_fork_in_use_is_filled_before_it_stands_alone(harness: Harness, copied: int) -> None:
+    image = BytesImage(noise(1, MIB))
+    source = harness.source(image, new_id())
+    export, instance = Export(new_id(), "clone"), new_id()
+    harness.engine.begin_clone(export.disk_id, SIZE, source)
+    harness.engine.attach(instance, export)
+    client = harness.client(instance, export)
+    client.write(MIB, noise(2, MIB))
+    harness.engine.freeze({export.disk_id: new_id()})
+    client.write(2 * MIB, noise(3, MIB))
+    point, made = new_id(), Export(new_id(), "fork")
+    harness.engine.freeze({export.disk_id: point})
+    harness.engine.fork(export.disk_id, point, made.disk_id)
+    other = new_id()
+    harness.engine.attach(other, made)
+    if copied and isinstance(harness, QemuHarness):
+        layers = harness.qemu._registry.disk(made.disk_id).layers
+        for layer in layers.shared()[:copied]:
+            forking._copy(layers, layer, lambda *_: None)
+
+    harness.engine.fill(made.disk_id, image)
+    harness.take_away(source)
+
+    expected = noise(1, MIB) + noise(2, MIB) + noise(3, MIB)
+    assert harness.client(other, made).read(0, 3 * MIB) == expected
+    harness.engine.stand_alone(made.disk_id)
+    assert harness.client(other, made).read(0, 3 * MIB) == expected
+    assert harness.engine.settle()
+    assert harness.engine.health(made.disk_id).ok

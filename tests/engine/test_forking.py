@@ -218,36 +218,6 @@ def test_a_fork_of_a_disk_that_is_being_filled(harness: Harness) -> None:
     assert read(harness, made, 2 * MIB) == noise(1, MIB) + noise(2, MIB)
 
 
-@pytest.mark.parametrize("copied", [0, 1], ids=["nothing copied", "a layer copied"])
-def test_a_fork_in_use_is_filled_before_it_stands_alone(harness: Harness, copied: int) -> None:
-    image = BytesImage(noise(1, MIB))
-    source = harness.source(image, new_id())
-    export, instance = Export(new_id(), "clone"), new_id()
-    harness.engine.begin_clone(export.disk_id, SIZE, source)
-    harness.engine.attach(instance, export)
-    client = harness.client(instance, export)
-    client.write(MIB, noise(2, MIB))
-    harness.engine.freeze({export.disk_id: new_id()})
-    client.write(2 * MIB, noise(3, MIB))
-    _, made = fork(harness, export.disk_id)
-    other = new_id()
-    harness.engine.attach(other, made)
-    if copied and isinstance(harness, QemuHarness):
-        layers = harness.qemu._registry.disk(made.disk_id).layers
-        for layer in layers.shared()[:copied]:
-            forking._copy(layers, layer, lambda *_: None)
-
-    harness.engine.fill(made.disk_id, image)
-    harness.take_away(source)
-
-    expected = noise(1, MIB) + noise(2, MIB) + noise(3, MIB)
-    assert harness.client(other, made).read(0, 3 * MIB) == expected
-    harness.engine.stand_alone(made.disk_id)
-    assert harness.client(other, made).read(0, 3 * MIB) == expected
-    assert harness.engine.settle()
-    assert harness.engine.health(made.disk_id).ok
-
-
 LARGER = SIZE + 16 * MIB
 
 
