@@ -18,7 +18,10 @@ from mooring.vault.format.references import References
 from mooring.vault.format.root import Root
 from mooring.vault.reading.frames import FrameKey, Frames
 from mooring.vault.reading.slots import frame_numbers, numbered_frames, used
-from mooring.vault.store.abreast import Abreast
+from mooring.vault.store.abreast import AT_ONCE, Abreast
+
+LARGEST_BATCH = 8
+"""Frames for one thread at a time: handing over one takes as long as reading a small one."""
 
 Ranges = list[tuple[int, int, str]]
 """Where something cannot be read: begin and end in bytes, and why."""
@@ -50,9 +53,8 @@ class Verification:
             # Not for secrecy: any even choice does.
             keys = random.sample(keys, max(1, round(len(keys) * sample))) if keys else []
         keys.sort()
-        for key, problem in zip(keys, self._abreast.map(self._check, keys), strict=True):
-            if problem:
-                self._bad[key] = problem
+        for problems in self._abreast.map(self._check, list(_batches(keys))):
+            self._bad.update(problems)
         if not self._bad:
             return []
         return [damage for root in roots if (damage := self._damage(root)) is not None]
@@ -62,12 +64,15 @@ class Verification:
         """The damaged frames that were found, of data and of maps, each with its problem."""
         return self._bad
 
-    def _check(self, key: FrameKey) -> str:
-        try:
-            self._frames.load(key, Kind.DATA)
-        except DamageError as error:
-            return str(error)
-        return ""
+    def _check(self, keys: Sequence[FrameKey]) -> dict[FrameKey, str]:
+        """What is wrong with which of these frames."""
+        problems = {}
+        for key in keys:
+            try:
+                self._frames.load(key, Kind.DATA)
+            except DamageError as error:
+                problems[key] = str(error)
+        return problems
 
     def _data_keys(self, roots: Iterable[Root]) -> Iterator[FrameKey]:
         """Yield the frames of data, each once; read directories and pages side by side."""
@@ -149,6 +154,12 @@ class Verification:
                 problems.append(self._bad[key])
         ranges = (runs(bad) * BLOCK_SIZE).tolist()
         return [(start, end, "; ".join(problems)) for start, end in ranges]
+
+
+def _batches(keys: Sequence[FrameKey]) -> Iterator[Sequence[FrameKey]]:
+    """Frames to be read one after the other, fewer where they would not keep all threads busy."""
+    size = max(1, min(LARGEST_BATCH, len(keys) // (4 * AT_ONCE)))
+    return (keys[at : at + size] for at in range(0, len(keys), size))
 
 
 def _shifted(by: int, ranges: Ranges) -> Ranges:
