@@ -43,6 +43,34 @@ def fill(vault: Vault, snapshots: int) -> list[Root]:
     return roots
 
 
+@pytest.mark.parametrize(("blocks", "most"), [(0, 9), (1, 10)])
+def test_a_small_snapshot_asks_little(
+    bucket: MemoryStore, clock: ManualClock, blocks: int, most: int
+) -> None:
+    counting = RequestStore(bucket, lambda *_: None)
+    changed = dict.fromkeys(range(blocks), b"z" * BLOCK_SIZE)
+    with Vault.create_or_open(counting, clock, VaultOptions(threads=1)) as vault:
+        store(vault, "s0", dict.fromkeys(range(100), b"x" * BLOCK_SIZE))
+        for number in range(1, 4):
+            with counting.counting():
+                store(vault, f"s{number}", changed, f"s{number - 1}")
+            assert counting.counts.total() <= most
+            # The claim, the root, and what has changed with its part of the map.
+            assert counting.counts["put"] == 2 + blocks
+        assert vault.verify() == []
+
+
+def test_many_roots_are_removed_side_by_side(bucket: MemoryStore, clock: ManualClock) -> None:
+    counting = RequestStore(bucket, lambda *_: threading.Event().wait(0.01))
+    with Vault.create_or_open(bucket, clock, SMALL) as vault:
+        fill(vault, 40)
+    with Vault.create_or_open(counting, clock, SMALL) as vault:
+        vault.delete_all([f"s{number}" for number in range(36)] + ["none"])
+        assert sorted(vault.snapshot_ids()) == ["s36", "s37", "s38", "s39"]
+        assert counting.most_at_once > 4
+        assert vault.verify() == []
+
+
 def collected(bucket: MemoryStore, clock: ManualClock) -> list[Counter[str]]:
     """What it takes to collect in a process that knows nothing yet, and once more."""
     counting = RequestStore(bucket, lambda *_: None)

@@ -244,14 +244,15 @@ class Vault:
 
     def delete(self, snapshot_id: str) -> None:
         """Remove a snapshot, durably. Its space is freed by `collect`. Not there: nothing."""
-        self.delete_all([snapshot_id])
-
-    def delete_all(self, snapshot_ids: Iterable[str]) -> None:
-        """The same for many, which become durable together."""
         # Without this a vault that is away would have no such snapshot, and keep it forever.
         self.check(writes=True)
-        names = [name for some in map(self._bury, snapshot_ids) for name in some]
-        self._store.barrier(names)
+        self._store.barrier(self._bury(snapshot_id))
+
+    def delete_all(self, snapshot_ids: Iterable[str]) -> None:
+        """The same for many, side by side, which become durable together."""
+        self.check(writes=True)
+        buried = self._abreast.map(self._bury, snapshot_ids)
+        self._store.barrier([name for names in buried for name in names])
 
     def _bury(self, snapshot_id: str) -> list[str]:
         """Let a root become a tombstone; returns the names that are not durable yet."""

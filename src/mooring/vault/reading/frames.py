@@ -77,6 +77,13 @@ class Frames:
         """A directory: for each page of the map, its frame. Not to be changed."""
         return self._references(key, Kind.DIRECTORY, DIRECTORY_PAGES)
 
+    def remember(self, key: FrameKey, kind: Kind, content: bytes) -> None:
+        """Have a page or directory of a map at hand that has just been stored."""
+        blocks = kind == Kind.PAGE
+        length = PAGE_BLOCKS if blocks else DIRECTORY_PAGES
+        found = decode(content, key[0], length, blocks=blocks)
+        self._pages.put(key, found, found.nbytes)
+
     def load(self, key: FrameKey, kind: Kind) -> bytes:
         """The checked content of a frame, past the caches."""
         table, entry, stored = self._found(key)

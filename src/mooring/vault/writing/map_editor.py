@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections import OrderedDict
+from collections import OrderedDict, deque
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from mooring.vault.writing.segment_writer import SegmentWriter
 
 OPEN_PAGES = 64
 """Pages kept in memory, about 40 KiB each; ascending writes need two or three."""
+
+REMEMBERED = 16
+"""Pages and directories that the next snapshot need not read: one of little has two."""
 
 
 class MapEditor:
@@ -45,6 +48,7 @@ class MapEditor:
         self._segments = segments
         self._directories: dict[int, References] = {}
         self._pages: OrderedDict[int, References] = OrderedDict()
+        self._latest: deque[tuple[OpenSegment, int, Kind, bytes]] = deque(maxlen=REMEMBERED)
         self.changed_blocks = 0
         self.pages_written = 0
 
@@ -80,6 +84,12 @@ class MapEditor:
                 self._table.assign(number, *self._write(directory, Kind.DIRECTORY))
         self._directories.clear()
         return self._table
+
+    def remember(self) -> None:
+        """Let the next snapshot have at hand what was written here last; it is in the store."""
+        for segment, frame, kind, content in self._latest:
+            if segment.id is not None:
+                self._frames.remember((segment.id, frame), kind, content)
 
     def _is_absent(self, number: int) -> bool:
         return not self._table.segment[number] and number not in self._directories
@@ -162,4 +172,7 @@ class MapEditor:
 
     def _write(self, references: References, kind: Kind) -> tuple[OpenSegment, int]:
         own = self._segments.reserve(FRAME_BYTES)
-        return self._segments.append(self._packer.pack(references.encode(own), kind))
+        content = references.encode(own)
+        segment, frame = self._segments.append(self._packer.pack(content, kind))
+        self._latest.append((segment, frame, kind, content))
+        return segment, frame

@@ -216,6 +216,7 @@ class SnapshotWriter:
             self.abort()
             return existing
         self._confirm(name)
+        self._map.remember()
         self._over = "committed"
         self._claim.release()
         return decode_root(data, self.info.id, self._cipher)
