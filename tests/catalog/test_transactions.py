@@ -15,7 +15,7 @@ from mooring.catalog.database import Catalog
 from mooring.model.errors import InvalidInputException
 from mooring.model.resources.disk import DiskState
 from tests.catalog.kinds import on_shared_ones
-from tests.catalog.values import REGION, disk, operation
+from tests.catalog.values import REGION, disk, job, operation
 
 
 class Stop(BaseException):
@@ -149,3 +149,34 @@ def test_what_a_reader_does_is_in_no_ones_way(catalog: Catalog) -> None:
             transaction.disks.all()
     with catalog.write() as transaction:
         transaction.disks.add(disk("data"))
+
+
+_READ = """
+import os, sqlite3, sys
+from sqlalchemy.exc import DatabaseError
+from mooring.catalog.database import Catalog
+catalog = Catalog(f"sqlite:///{sys.argv[1]}")
+try:
+    with catalog.read() as transaction:
+        transaction.vaults.of_region("none")
+        os.truncate(sys.argv[1], 8192)
+        transaction.jobs.all()
+except (DatabaseError, sqlite3.DatabaseError) as error:
+    print("told", error)
+"""
+
+
+def test_a_file_that_cannot_be_read_ends_no_process(tmp_path: Path) -> None:
+    file = tmp_path / "catalog.sqlite"
+    catalog = Catalog(f"sqlite:///{file}")
+    catalog.migrate()
+    with catalog.write() as transaction:
+        for number in range(2_000):
+            transaction.jobs.add(job(f"job-{number}"))
+    catalog.close()
+    # As a read error of its disk does, the end of a file ends a process that has mapped it.
+    done = subprocess.run(
+        [sys.executable, "-c", _READ, file], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "told" in done.stdout

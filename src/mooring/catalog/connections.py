@@ -20,9 +20,6 @@ DATABASES = ("sqlite", "postgresql")
 CONNECTIONS = 40
 """Connections kept open, at most; as many again for a while."""
 
-MAPPED_BYTES = 1 << 28
-"""How much of a SQLite file is read from memory that all connections share."""
-
 WAL_ATTEMPTS, WAL_PAUSE_SECONDS = 600, 0.05
 """How often a new SQLite file is tried that another program is making, for half a minute."""
 
@@ -68,7 +65,8 @@ def _open_sqlite(url: str) -> Engine:
         # NORMAL syncs before and after checkpoints; the commits themselves GroupSync does: a
         # reply says only what would survive a power cut.
         cursor.execute("PRAGMA synchronous = NORMAL")
-        cursor.execute(f"PRAGMA mmap_size = {MAPPED_BYTES}")
+        # Not mapped: where the disk cannot be read, the kernel would end the server.
+        cursor.execute("PRAGMA mmap_size = 0")
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.close()
 
