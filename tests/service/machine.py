@@ -155,7 +155,8 @@ class Resources(RuleBasedStateMachine):
         )
         asked = {"diskName": name, "diskSnapshotName": snap, "tags": tags(tagged)}
         if self.ask(caller, expected, "CreateDiskFromSnapshot", **asked, **LARGE) and found:
-            self.model.disks[name] = Disk(tagged, size_gb=LARGEST_GB, blocks=dict(found.blocks))
+            disk = Disk(tagged, size_gb=LARGEST_GB, blocks=dict(found.blocks), origin=found)
+            self.model.disks[name] = disk
             self.settle()  # what a deletion of the snapshot before that means is tested elsewhere
 
     # --- instances and attachments

@@ -1,4 +1,4 @@
-"""Rules of the state machine: what disks hold, growth and forks."""
+"""Rules of the state machine: what disks hold, growth, forks and reverts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PLACES = (0, 1, SMALLEST_GB * GIB // BLOCK_SIZE - 1)
 
 
 class Changes(Snapshots):
-    """Everything, with disks that are written, grow, and are forked."""
+    """Everything, with disks that are written, grow, are forked and reverted."""
 
     @rule(name=DISKS, place=st.sampled_from([*PLACES, -1]), fill=st.integers(0, 255))
     def write(self, name: str, place: int, fill: int) -> None:
@@ -120,10 +120,50 @@ class Changes(Snapshots):
             asked["diskSnapshotName"] = kept
         if self.ask(caller, expected, "fork", **asked) and disk is not None:
             made = Disk(tagged, "available", size_gb=size_gb or disk.size_gb)
-            made.blocks = dict(disk.blocks)
+            made.blocks, made.origin = dict(disk.blocks), disk.origin
             self.model.disks[name] = made
             if kept is not None:
                 self.model.snaps[kept] = Snap(False, disk)
+
+    @rule(caller=CALLER, name=DISKS, snap=SNAPS, kept=st.none() | SNAPS)
+    def revert(self, caller: str, name: str, snap: str, kept: str | None) -> None:
+        if self.model.is_awaited():
+            self.settle()
+        disk, found = self.model.disks.get(name), self.model.snaps.get(snap)
+        if self.denied(caller, None, name, snap):
+            expected: Outcome = DENIED
+        elif disk is None or found is None:
+            expected = NOT_FOUND
+        elif disk.state not in USABLE or disk.attachment not in ("attached", "detached"):
+            expected = WRONG_STATE
+        elif found.disk is not disk and found is not disk.origin:
+            expected = INVALID
+        elif found.state == "pending":
+            expected = WRONG_STATE
+        elif kept is None:
+            expected = None
+        else:
+            expected = self.model.freezing(disk) or (TAKEN if kept in self.model.names else None)
+        how = {"discard": True} if kept is None else {"keptSnapshotName": kept}
+        asked = {"diskName": name, "diskSnapshotName": snap, **how}
+        if self.ask(caller, expected, "revert", **asked) and disk and found:
+            if kept is not None:
+                self.model.snaps[kept] = Snap(caller == "team", disk)
+            disk.blocks, disk.origin = dict(found.blocks), found
+            self.settle()  # what a deletion of the snapshot before that means is tested elsewhere
+
+    @rule(kept=st.sampled_from(["gamma", "delta"]), place=st.sampled_from([*PLACES, -1]))
+    def there_and_back(self, kept: str, place: int) -> None:
+        """Go back to a snapshot, and then to what was there before."""
+        self.delete_disk("admin", kept, True)
+        for one in (kept, "snap-1"):
+            self.delete_snapshot("admin", one)
+        self.create_snapshot("admin", "snap-1", "alpha", False)
+        self.write("alpha", place, 7)
+        self.settle()
+        self.revert("admin", "alpha", "snap-1", "alpha")
+        self.revert("admin", "alpha", "snap-1", kept)
+        self.revert("admin", "alpha", kept, None)
 
     @invariant()
     def disks_hold_what_was_written(self) -> None:

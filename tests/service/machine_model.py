@@ -35,6 +35,7 @@ class Disk:
     growing: list[int] = field(default_factory=list)
     """The sizes asked for, which it does not have yet."""
     blocks: Blocks = field(default_factory=dict)
+    origin: Snap | None = None
 
 
 @dataclass(eq=False)
