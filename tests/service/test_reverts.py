@@ -451,9 +451,21 @@ def test_two_reverts_that_nobody_confirmed(world: World, monkeypatch: pytest.Mon
     nothing_left(world)
 
 
-def test_deleted_while_what_it_held_is_stored(world: World) -> None:
+def test_deleted_while_what_it_held_is_stored(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise EngineError("not now")
+
+    then = row(world, "then").id
     revert(world, keptSnapshotName="kept")
-    world.call("DeleteDisk", diskName="data")
+    with monkeypatch.context() as patch:
+        patch.setattr(world.engine, "open_point", away)
+        world.call("DeleteDisk", diskName="data")
+        world.settle(20)
+        with world.catalog.read() as transaction:
+            # What is left of the disk may still be read from it.
+            assert transaction.jobs.is_read(then)
     world.settle()
 
     assert stored(world, "kept") == NOW + THEN
