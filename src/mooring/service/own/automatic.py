@@ -1,4 +1,4 @@
-"""What is asked about automatic snapshots: whether they are there as they are wanted."""
+"""Questions about automatic snapshots: whether those that are wanted exist."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mooring.service.own.own_request import Answer
 
 
 def automatic(backend: Backend, context: Context, params: Params) -> Answer:
-    """How the automatic snapshots of the region's disks and instances are, one by one."""
+    """The state of the automatic snapshots of each disk and instance in the region."""
     del params
     with backend.catalog.read() as transaction:
         return {"automatic": health(backend, transaction, region=context.region)}
@@ -25,7 +25,7 @@ def health(
     region: str | None = None,
     resource_id: str | None = None,
 ) -> list[dict[str, Any]]:
-    """What is wanted, there and failed; twice for what has the add-on and rhythms."""
+    """What is wanted, exists and failed; twice for what has both the add-on and rhythms."""
     now = backend.clock.now_ms()
     return [
         {

@@ -1,4 +1,4 @@
-"""Blueprints of one's own: made of snapshots, and deleted."""
+"""Blueprints of our users: made from snapshots, and deleted."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def create_blueprint(backend: Backend, context: Context, params: Params) -> Answ
 
 
 def delete_blueprint(backend: Backend, context: Context, params: Params) -> Answer:
-    """Delete the blueprint `blueprintId`, with its snapshot. Instances made of it stay.
+    """Delete the blueprint `blueprintId`, with its snapshot. Instances made from it stay.
 
     Refused while disks are being filled from it, or it is being copied.
     """

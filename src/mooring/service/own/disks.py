@@ -1,4 +1,4 @@
-"""What is asked about disks: their use, their health, their filling."""
+"""Questions about disks: who uses them, their health, how far they are filled."""
 
 from __future__ import annotations
 

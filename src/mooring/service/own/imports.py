@@ -28,7 +28,7 @@ CONNECT_SECONDS = 5.0
 
 
 def import_place(backend: Backend, context: Context, params: Params) -> Answer:
-    """Offer a place to serve an image in: `folder`, for which `place` stands in the import.
+    """Offer the directory `folder` to serve an image in; the import calls it `place`.
 
     Only the server's own user can put a socket there; it is to be named `socket`, and the image
     is its export `export`.
@@ -38,7 +38,7 @@ def import_place(backend: Backend, context: Context, params: Params) -> Answer:
 
 
 def import_snapshot(backend: Backend, context: Context, params: Params) -> Answer:
-    """Make the snapshot `diskSnapshotName` of `sizeInGb`, with `tags`, of what `place` serves.
+    """Make the snapshot `diskSnapshotName` of `sizeInGb`, with `tags`, from what `place` serves.
 
     With `blueprintPlatform`, linux or windows, it is a blueprint with that name as its id.
     A process of the server's own user serves the image there, see `import_place`; it goes on until

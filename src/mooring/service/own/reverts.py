@@ -1,4 +1,4 @@
-"""Reverts: disks that are set back to one of their snapshots, in place."""
+"""Reverts: disks set back to one of their snapshots, in place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked about snapshots: what they cost, and where they can be read."""
+"""Questions about snapshots: what they cost, and where they can be read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked about the server's threads: which died, or keep failing."""
+"""A question about the server's threads: which have ended, or keep failing."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from mooring.service.own.own_request import Answer
 
 
 def threads(backend: Backend, context: Context, params: Params) -> Answer:
-    """How many threads go on by themselves, and a sentence for each that is in trouble."""
+    """The number of threads that run all the time, and a sentence for each that has a problem."""
     del backend, context, params
     return {"threads": len(loop.states()), "problems": loop.problems()}

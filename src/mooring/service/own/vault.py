@@ -1,4 +1,4 @@
-"""What is asked about what the vault holds: what changed, and what snapshots take there."""
+"""Questions about the vault: what changed in a snapshot, and what snapshots take."""
 
 from __future__ import annotations
 
