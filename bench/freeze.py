@@ -9,6 +9,12 @@ first freeze, right after each of some freezes whose points stay pending, while 
 and after that. Beside each, by turns, a plain storage daemon with the same options on the same
 layers (the lower ones as hard links, the newest as a copy); beside the merge, the one that had
 the layers before. Ratios are medians of the rounds.
+
+    .venv/bin/python -m bench.freeze --rhythm 600
+
+instead freezes every second, for so long, under 4 KiB random writes at full speed; each point is
+released as stored when the next one is frozen. Before and after it, a plain daemon with the same
+options on a base and an overlay, which is not frozen, and whose layers are not merged.
 """
 
 from __future__ import annotations
@@ -52,8 +58,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0, help="of each rate; 0 for none")
     parser.add_argument("--rounds", type=int, default=5, help="freezes between rates")
     parser.add_argument("--merge-mib", type=int, nargs="*", default=[0], help="limits of merges")
+    parser.add_argument("--rhythm", type=float, default=0.0, help="seconds of a freeze each second")
     arguments = parser.parse_args()
     print(f"load of the machine: {os.getloadavg()[0]:.1f}")
+    if arguments.rhythm:
+        with_folder(arguments, partial(rhythm, arguments))
+        print(f"load of the machine: {os.getloadavg()[0]:.1f}")
+        return
     for name in arguments.loads:
         with_folder(arguments, partial(pauses, name, arguments))
     if arguments.seconds:
@@ -224,6 +235,53 @@ def plain(folder: Path, options: list[str], arguments: argparse.Namespace) -> Pa
             return freeze_again(
                 min(arguments.freezes, arguments.plain), arguments.interval, seen, freeze
             )
+
+
+# --- a rhythm
+
+
+def rhythm(arguments: argparse.Namespace, folder: Path) -> None:
+    """Print how a freeze each second goes, and what it leaves of the writer's rate."""
+    settings = DaemonSettings(merge_bytes_per_second=arguments.merge_mib[0] * MIB)
+    options = fio.LOADS["random"]
+    others = [unfrozen(folder / "before", arguments, settings)]
+    with Ours(folder / "ours", arguments.size, settings) as disk:
+        most = 0
+
+        def freeze() -> float:
+            nonlocal most
+            pause = disk.freeze()
+            most = max(most, len(disk.layers()))
+            if len(disk.held) > arguments.pending:
+                disk.release()
+            return pause
+
+        with fio.load(disk.uri, options, arguments.size) as seen:
+            measured = freeze_again(round(arguments.rhythm), 1.0, seen, freeze)
+        print(f"{most} layers at most, {disk.waited} s waited for merges")
+        started = time.monotonic()
+        disk.release()
+        if not disk.settle(600):
+            raise RuntimeError("the merge does not end")
+        print(f"all merged {time.monotonic() - started:.1f} s after that")
+    others.append(unfrozen(folder / "after", arguments, settings))
+    heads = ["pause p50", "p99", "worst", "reply p50", "p99", "IOPS", "I/O worst"]
+    print(f"{'(ms)':28}" + "".join(f"{head:>10}" for head in heads))
+    print(measured.row("a freeze each second"))
+    plain_rate = statistics.mean(other.rate for other in others)
+    rates_told = " and ".join(f"{other.rate:.0f}" for other in others)
+    print(f"plain, not frozen: {rates_told} IOPS, ratio {seen.rate / plain_rate:.2f}")
+
+
+def unfrozen(folder: Path, arguments: argparse.Namespace, settings: DaemonSettings) -> fio.Seen:
+    """The writes of a plain daemon on layers like ours."""
+    with Ours(folder, arguments.size, settings) as disk:
+        files = disk.layers()
+    with PlainDaemon(folder / "d") as daemon:
+        daemon.open_chain(files, settings.aio)
+        seen = fio.run(daemon.uri, fio.LOADS["random"], arguments.size, arguments.seconds)
+    shutil.rmtree(folder)
+    return seen
 
 
 # --- rates

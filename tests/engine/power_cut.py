@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from mooring import files
 from mooring.engine.qemu import layers, qcow2
 from mooring.engine.qemu.daemon.connection import Connection
 from mooring.engine.qemu.layers import BASE_NAME, DiskLayers, Layer
+from mooring.engine.qemu.merging import copying
+from mooring.host.many_requests import WRITE, ManyRequests, Requests
 from tests.engine.write_log import SECTOR, LoggedWrite, entry_count, read_log
 
 _HEADER_BYTES = 4096
@@ -31,8 +34,9 @@ Positions = Mapping[Path, int]
 class Event:
     """Something done outside of the daemons, or noted, when the logs stood at `positions`.
 
-    `kind` is "made" (`data` is the file's content), "synced" (what the file's logs had at
-    `durable` is so now, and then `data`, its first sectors), "removed" or "noted".
+    `kind` is "made" (`data` is the file's content), "written" (`data` at `offset`), "synced" (what
+    the file's logs had at `durable` is so now, as is what was written before, and then `data`, its
+    first sectors), "removed" or "noted".
     """
 
     kind: str
@@ -43,6 +47,7 @@ class Event:
     note: object = None
     length: int = 0
     """Of a file that was made durable: its size, which the logs do not tell."""
+    offset: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,7 @@ class Recorder:
     entries: dict[Path, list[LoggedWrite]] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _opened: int = 0
+    _nodes: dict[str, str] = field(default_factory=dict)
 
     def start(self) -> None:
         self._log_daemons()
@@ -105,9 +111,11 @@ class Recorder:
         durable: Positions | None = None,
         note: object = None,
         length: int = 0,
+        offset: int = 0,
     ) -> None:
         with self._lock:
-            event = Event(kind, self._positions(), name, data, durable or {}, note, length)
+            positions = self._positions()
+            event = Event(kind, positions, name, data, durable or {}, note, length, offset)
             self.events.append(event)
 
     def _log_daemons(self) -> None:
@@ -121,7 +129,12 @@ class Recorder:
         ) -> Any:
             if command == "blockdev-add" and arguments and arguments["driver"] in ("raw", "qcow2"):
                 node = self._put_log_under(connection, call, arguments["file"])
+                self._nodes[arguments["node-name"]] = node
                 arguments = {**arguments, "file": node}
+            elif command == "blockdev-reopen" and arguments:
+                (options,) = arguments["options"]
+                options = {**options, "file": self._nodes[options["node-name"]]}
+                arguments = {"options": [options]}
             return call(connection, command, arguments, timeout)
 
         self.patch.setattr(Connection, "call", logged)
@@ -184,12 +197,33 @@ class Recorder:
                 self._event("removed", layer.path.name)
             return freed
 
+        run, punch = ManyRequests.run, copying.punch
+
+        def recorded_run(many: ManyRequests, wanted: Sequence[Requests]) -> None:
+            run(many, wanted)
+            for several in wanted:
+                for one in several[several["kind"] == WRITE]:
+                    data = ctypes.string_at(int(one["memory"]), int(one["length"]))
+                    self._written(int(one["file"]), data, int(one["offset"]))
+
+        def recorded_punch(file: int, offset: int, length: int) -> bool:
+            done = punch(file, offset, length)
+            self._written(file, bytes(length), offset)
+            return done
+
+        self.patch.setattr(ManyRequests, "run", recorded_run)
+        self.patch.setattr(copying, "punch", recorded_punch)
+        self.patch.setattr(copying, "sync_data", recorded_sync)
         self.patch.setattr(DiskLayers, "make_base", recorded_make)
         self.patch.setattr(DiskLayers, "add_overlay", recorded_add)
         self.patch.setattr(DiskLayers, "remove_top", recorded_remove_top)
         self.patch.setattr(DiskLayers, "remove", recorded_remove)
         self.patch.setattr(qcow2, "lay_on", recorded_lay_on)
         self.patch.setattr(layers, "sync_data", recorded_sync)
+
+    def _written(self, file: int, data: bytes, offset: int) -> None:
+        name = Path(f"/proc/self/fd/{file}").readlink().name
+        self._event("written", name, data, offset=offset)
 
     # --- afterwards
 
@@ -241,6 +275,9 @@ class Recorder:
                 done[log] = max(first, last)
 
         for event in past:
+            if event.name == name and event.kind == "written":
+                advance(event.positions)
+                steps.append(Step(event.offset, event.data, barrier=False, durable=False))
             if event.name == name and event.kind == "synced":
                 advance(event.durable)
                 steps.append(Step(event.length, b"", True, True))

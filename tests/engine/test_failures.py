@@ -164,9 +164,11 @@ def test_daemon_killed_in_a_merge_loses_nothing(slow: QemuHarness) -> None:
 
 
 def merging(harness: QemuHarness, instance: str) -> bool:
+    registry = harness.qemu._registry
+    if any(disk.copying is not None for disk in registry._disks.values()):
+        return True
     # The daemon has one monitor, so ask the engine's own connection.
-    daemon = harness.qemu._registry.instance(instance).daemon()
-    return bool(daemon._connection.call("query-jobs"))
+    return bool(registry.instance(instance).daemon()._connection.call("query-jobs"))
 
 
 def test_freezes_go_on_during_a_merge(slow: QemuHarness) -> None:
@@ -221,10 +223,11 @@ def test_merge_gives_way_to_detaching_and_attaching(slow: QemuHarness) -> None:
     instance, export = attached(slow, SIZE)
     disk = export.disk_id
     client = slow.client(instance, export)
-    point = new_id()
+    given_up, needed = new_id(), new_id()
+    slow.engine.freeze({disk: given_up})
     client.write(0, noise(1, 8 * MIB))
-    slow.engine.freeze({disk: point})
-    slow.engine.release(disk, point, stored=True)
+    slow.engine.freeze({disk: needed})
+    slow.engine.release(disk, given_up, stored=False)
     eventually(lambda: merging(slow, instance))
     client.close()
 
@@ -241,8 +244,39 @@ def test_merge_gives_way_to_detaching_and_attaching(slow: QemuHarness) -> None:
     client = slow.client(instance, export)
     assert client.read(0, 8 * MIB) == noise(1, 8 * MIB)
     assert slow.engine.settle(30)
-    assert slow.engine.health(disk).layers == 3
+    assert slow.engine.health(disk).layers == 4
     assert client.read(0, 8 * MIB) == noise(1, 8 * MIB)
+
+
+def test_merge_into_the_base_outlasts_detaching_and_attaching(slow: QemuHarness) -> None:
+    instance, export = attached(slow, SIZE)
+    disk = export.disk_id
+    client = slow.client(instance, export)
+    point = new_id()
+    client.write(0, noise(1, 4 * MIB))
+    slow.engine.freeze({disk: point})
+    slow.engine.release(disk, point, stored=True)
+    eventually(lambda: merging(slow, instance))
+    copying = slow.qemu._registry.disk(disk).copying
+    client.close()
+
+    slow.engine.detach(instance, disk)
+    last = new_id()
+    slow.engine.freeze({disk: last})
+    slow.engine.attach(instance, export)
+    slow.engine.detach(instance, disk)
+    slow.engine.attach(instance, export)
+
+    assert slow.qemu._registry.disk(disk).copying is copying
+    client = slow.client(instance, export)
+    client.write(2 * MIB, noise(2, MIB))
+    assert slow.engine.settle(30)
+    assert slow.engine.health(disk).layers == 3
+    whole = noise(1, 4 * MIB)
+    assert client.read(0, 4 * MIB) == whole[: 2 * MIB] + noise(2, MIB) + whole[3 * MIB :]
+    image = slow.engine.open_point(disk, last)
+    assert content(image)[: 4 * MIB] == whole
+    image.close()
 
 
 def test_detached_disk_is_merged(qemu: QemuHarness) -> None:

@@ -11,7 +11,7 @@ from mooring.engine.interface import Export
 from mooring.engine.qemu.daemon.connection import Connection
 from mooring.model.errors import EngineError, NbdError
 from mooring.model.extents import Extent
-from tests.engine.harness import MIB, QemuHarness, attached, content, eventually, new_id, noise
+from tests.engine.harness import MIB, QemuHarness, attached, content, new_id, noise
 
 pytestmark = [pytest.mark.full, pytest.mark.requires("qemu-storage-daemon")]
 
@@ -67,35 +67,6 @@ def check_next_snapshot(
     assert content(image) == expected
     assert list(image.changes(since)) == changes
     image.close()
-
-
-def test_merge_into_a_failing_base_is_told_and_done_later(
-    qemu: QemuHarness, faults: Faults
-) -> None:
-    faults.add("base", "write", once=False)
-    instance, export = attached(qemu, SIZE)
-    disk = export.disk_id
-    client = qemu.client(instance, export)
-    client.write(0, noise(1, 4 * MIB))
-    point = new_id()
-    qemu.engine.freeze({disk: point})
-    client.write(2 * MIB, noise(2, MIB))
-
-    qemu.engine.release(disk, point, stored=True)
-    eventually(lambda: "Input/output error" in qemu.engine.health(disk).problem)
-
-    expected = bytearray(noise(1, 4 * MIB).ljust(SIZE, b"\0"))
-    expected[2 * MIB : 3 * MIB] = noise(2, MIB)
-    assert client.read(0, SIZE) == expected
-    check_next_snapshot(qemu, export, point, bytes(expected), [Extent(2 * MIB, MIB)])
-
-    faults.rules.clear()
-    qemu.engine.detach(instance, disk, force=True)
-    qemu.engine.attach(instance, export)
-    assert qemu.engine.settle(30)
-    assert qemu.engine.health(disk).ok
-    assert qemu.engine.health(disk).layers == 3
-    assert qemu.client(instance, export).read(0, SIZE) == expected
 
 
 def test_freeze_whose_flush_fails_leaves_no_point(qemu: QemuHarness, faults: Faults) -> None:

@@ -17,7 +17,7 @@ from mooring.engine.interface import Export
 from mooring.engine.qemu.daemon.daemon import Daemon
 from mooring.engine.qemu.freezing import reconcile
 from mooring.engine.qemu.instances import Instance, end_merge
-from mooring.engine.qemu.merging import FOLDER_PREFIX, end_offline
+from mooring.engine.qemu.merging.merger import FOLDER_PREFIX, end_offline
 from mooring.engine.qemu.registry import Registry
 from mooring.host.qmp import QmpClosedError, QmpSilenceError
 from mooring.model.errors import EngineError, MooringError

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -19,9 +20,20 @@ class LayerMerge:
     """A merge in terms of layers; `upper` is the one right above, `newest` the topmost."""
 
     bottom: Layer
-    top: Layer
+    merged: Sequence[Layer]
+    """The layers that go into the bottom, lowest first."""
     upper: Layer
     newest: Layer
+
+    @property
+    def top(self) -> Layer:
+        """The highest layer that goes into the bottom."""
+        return self.merged[-1]
+
+    @property
+    def grows(self) -> bool:
+        """Whether it makes the bottom larger."""
+        return self.top.size > self.bottom.size
 
 
 @dataclass(eq=False)
@@ -30,6 +42,18 @@ class RunningMerge:
 
     daemon: Daemon
     offline: bool
+
+
+@dataclass(eq=False)
+class CopyingMerge:
+    """A merge into the base that a thread of this server does itself.
+
+    `stopped` is set to end it early; once it has `ended`, it writes nothing any more.
+    """
+
+    due: LayerMerge
+    stopped: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass(eq=False)
@@ -56,6 +80,7 @@ class LiveDisk:
     filled: int = 0
     """Up to where the base is filled, while it is being filled by this server."""
     merge: RunningMerge | None = None
+    copying: CopyingMerge | None = None
     merge_problem: str = ""
 
     def below(self, point: str) -> list[Layer]:
@@ -111,7 +136,7 @@ class LiveDisk:
         # Layers of one size at a time: QEMU would copy what lies past a shorter one's end as zeros.
         while overlays[top].size > overlays[first].size:
             top -= 1
-        return LayerMerge(bottom, overlays[top], overlays[top + 1], overlays[-1])
+        return LayerMerge(bottom, overlays[first : top + 1], overlays[top + 1], overlays[-1])
 
 
 def _can_hold(lower: Layer, upper: Layer) -> bool:

@@ -32,7 +32,7 @@ from mooring.engine.qemu.freezing import freeze
 from mooring.engine.qemu.growing import grow
 from mooring.engine.qemu.instances import Watcher
 from mooring.engine.qemu.layers import check_id, io_errors, points
-from mooring.engine.qemu.merging import FOLDER_PREFIX, Merger
+from mooring.engine.qemu.merging.merger import FOLDER_PREFIX, Merger
 from mooring.engine.qemu.reading.frozen import QemuFrozenImage
 from mooring.engine.qemu.registry import Registry
 from mooring.engine.qemu.users.guard import Guard
@@ -214,7 +214,7 @@ class QemuEngine:
                 raise EngineError(
                     f"disk {disk_id} is attached to instance {disk.instance_id}: detach it first"
                 )
-            self._merger.stop_offline(disk)
+            self._merger.stop(disk)
             disk.layers.check_unused()
             disk.layers.remove_all(self._trash)
             disk.past.clear()

@@ -16,7 +16,7 @@ from mooring.engine.interface import Filling, Source
 from mooring.engine.qemu.base_source import BaseSource, read_reached, write_reached, write_source
 from mooring.engine.qemu.disk import LiveDisk
 from mooring.engine.qemu.layers import FILLING_NAME, DiskLayers, io_errors
-from mooring.engine.qemu.merging import Merger
+from mooring.engine.qemu.merging.merger import Merger
 from mooring.engine.qemu.registry import Registry
 from mooring.host.pace import Pace
 from mooring.host.room import check_room

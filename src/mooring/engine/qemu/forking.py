@@ -32,7 +32,7 @@ from mooring.engine.qemu.layers import (
     Layer,
     io_errors,
 )
-from mooring.engine.qemu.merging import Merger
+from mooring.engine.qemu.merging.merger import Merger
 from mooring.engine.qemu.registry import Registry
 from mooring.files import appearing, sync
 from mooring.host.pace import Pace

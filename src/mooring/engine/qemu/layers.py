@@ -229,6 +229,11 @@ class DiskLayers:
             layer.path.unlink(missing_ok=True)
             sync(self.folder)
 
+    def enlarge_base(self, size: int) -> None:
+        """Let the base have the size of the layer above it; it is durable with its content."""
+        with io_errors(self.disk_id):
+            os.truncate(self.base.path, size)
+
     def sync(self, numbers: Container[int]) -> None:
         """Make the content of these layers durable. May take long, and needs no lock."""
         with io_errors(self.disk_id):

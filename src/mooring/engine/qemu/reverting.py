@@ -20,7 +20,7 @@ from mooring.engine.qemu.base_source import BaseSource
 from mooring.engine.qemu.disk import LiveDisk
 from mooring.engine.qemu.freezing import reconcile
 from mooring.engine.qemu.layers import DiskLayers, Layer, io_errors, points, reverted_folder
-from mooring.engine.qemu.merging import Merger
+from mooring.engine.qemu.merging.merger import Merger
 from mooring.engine.qemu.past import PastLayers
 from mooring.engine.qemu.registry import Registry
 from mooring.files import sync
@@ -48,6 +48,7 @@ def revert(
     if disk.layers.reverted_at == point:
         return
     instance = None if disk.instance_id is None else registry.instance(disk.instance_id)
+    merger.stop_copying(disk)
     if instance is None:
         merger.stop_offline(disk)
         disk.layers.check_unused()

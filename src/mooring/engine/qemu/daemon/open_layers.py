@@ -104,16 +104,19 @@ class OpenLayers:
         """Let the lowest overlay lie on the base, which is filled now, instead of its source."""
         if base.number not in self.numbers(disk_id):
             self._open(disk_id, base, None, read_only=True)
-        known = self._nodes()
-        if _node(disk_id, lowest) not in known:
+        if _node(disk_id, lowest) not in self._nodes():
             # Its copy is there, but what the disk is forked from is still read.
             path = lowest.path.parent / SHARED_NAME / lowest.path.name
             lowest = replace(lowest, path=path, shared=True)
-        read_only = bool(known[_node(disk_id, lowest)]["ro"])
-        below = layer_node(disk_id, base.number)
-        options = self._options(disk_id, lowest, below, read_only=read_only)
-        self._connection.call("blockdev-reopen", {"options": [options]})
+        self.lay_on(disk_id, lowest, base)
         self._connection.call("blockdev-del", {"node-name": source_node(disk_id)})
+
+    def lay_on(self, disk_id: str, upper: Layer, below: Layer) -> None:
+        """Let an open layer lie on another open one, which has what it read from those between."""
+        read_only = bool(self._nodes()[_node(disk_id, upper)]["ro"])
+        node = layer_node(disk_id, below.number)
+        options = self._options(disk_id, upper, node, read_only=read_only)
+        self._connection.call("blockdev-reopen", {"options": [options]})
 
     def has_shared(self, disk_id: str) -> bool:
         """Whether layers are open that are another disk's, too."""

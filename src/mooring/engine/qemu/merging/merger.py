@@ -1,12 +1,16 @@
 """Merging layers that nobody needs any more, in the background.
 
-A merge is a block-commit job in the daemon that has the disk open; for a detached disk a daemon
-is started. While the job runs the disk's lock is free: the disk is written, frozen, attached and
-detached as usual, and the last two cancel the merge, which is started again later. When the job is
-done, the merged layers are closed, and what it wrote is made durable; then the header of the layer
-above is changed, and the files are removed. A crash at any point leaves files with the same
-content, and the next server finishes the work: a job in a daemon that it takes over, or layers
-that are already merged.
+A merge into the base is done here, past the daemon (`copying.py`). Afterwards the daemon, if
+there is one, is told that the layer above lies on the base; the header of that layer is changed,
+and the files are removed.
+
+All others are block-commit jobs in the daemon that has the disk open; for a detached disk a daemon
+is started. Detaching and attaching cancel such a merge, which is started again later. When the job
+is done, the merged layers are closed, and what it wrote is made durable; then it goes on as above.
+
+The disk's lock is free meanwhile: the disk is written and frozen as usual. A crash at any point
+leaves files with the same content, and the next server finishes the work: a job in a daemon that
+it takes over, or layers that are already merged.
 """
 
 from __future__ import annotations
@@ -14,18 +18,24 @@ from __future__ import annotations
 import contextlib
 import shutil
 import threading
+from contextlib import ExitStack
 
 import structlog
 
 from mooring.engine.qemu import qcow2
 from mooring.engine.qemu.daemon.daemon import Daemon
-from mooring.engine.qemu.disk import LiveDisk, RunningMerge
+from mooring.engine.qemu.disk import CopyingMerge, LayerMerge, LiveDisk, RunningMerge
 from mooring.engine.qemu.instances import end_merge
+from mooring.engine.qemu.layers import BASE_NUMBER, io_errors
+from mooring.engine.qemu.merging.copying import MOST_BLOCKS, copy_down
+from mooring.engine.qemu.merging.freeing import Freeing
 from mooring.engine.qemu.registry import Registry
+from mooring.host.pace import Pace
 from mooring.host.room import check_room
 from mooring.host.rooms import DISKS
 from mooring.model.clock import Clock
 from mooring.model.errors import DiskFullError, EngineError, MooringError
+from mooring.model.extents import BLOCK_SIZE
 from mooring.observe.loop import Loop, Repeats
 
 FOLDER_PREFIX = "merge-"
@@ -34,8 +44,14 @@ _WORKERS = 2
 _RETRY_SECONDS = 5.0
 _FIRST_POLL_SECONDS = 0.005
 _LONGEST_POLL_SECONDS = 0.25
+_PACED_SECONDS = 0.1
+"""What is copied at once takes that long where the speed is limited."""
 
 log = structlog.get_logger("mooring.engine")
+
+
+class _StoppedError(Exception):
+    """The merge is not wanted any more, or not now."""
 
 
 class Merger:
@@ -48,6 +64,7 @@ class Merger:
         self._due: dict[str, float] = {}
         self._active: set[str] = set()
         self._closing = threading.Event()
+        self._freeing = Freeing()
         self._repeats = Repeats()
         self._loops = [Loop(f"merger-{n}", self._round) for n in range(_WORKERS)]
         for loop in self._loops:
@@ -69,7 +86,7 @@ class Merger:
                 if left <= 0:
                     return False
                 self._changed.wait(left)
-            return True
+        return self._freeing.settle(deadline - self._clock.monotonic())
 
     def close(self) -> None:
         """Stop; jobs in the daemons of instances continue."""
@@ -78,6 +95,7 @@ class Merger:
             loop.signal()
         with self._changed:
             self._changed.notify_all()
+        self._freeing.close()
         for loop in self._loops:
             loop.stop()
 
@@ -88,10 +106,23 @@ class Merger:
             limit = self._registry.settings.answer_seconds
             end_offline(merge.daemon, disk.layers.disk_id, self._clock, limit)
 
+    def stop_copying(self, disk: LiveDisk) -> None:
+        """End a merge that is done here; nothing is written any more. The caller holds the lock."""
+        copying, disk.copying = disk.copying, None
+        if copying is not None:
+            copying.stopped.set()
+            if not copying.ended.wait(self._registry.settings.answer_seconds):
+                raise EngineError(f"the merge of layers of disk {disk.layers.disk_id} does not end")
+
+    def stop(self, disk: LiveDisk) -> None:
+        """End the merge of a detached disk. The caller holds the lock."""
+        self.stop_copying(disk)
+        self.stop_offline(disk)
+
     def end(self, disk: LiveDisk) -> None:
         """End the merge of a disk, and finish one that has ended. The caller holds the lock."""
         ended = disk.merge is not None
-        self.stop_offline(disk)
+        self.stop(disk)
         if disk.instance_id is None:
             return
         disk_id = disk.layers.disk_id
@@ -160,6 +191,10 @@ class Merger:
                     return  # deleted since
                 self._switch(disk_id, disk)
                 merge = disk.merge = self._begin(disk_id, disk)
+                copying = disk.copying
+            if copying is not None:
+                self._copy(disk_id, disk, copying)
+                continue
             if merge is None:
                 return
             try:
@@ -172,12 +207,23 @@ class Merger:
                         self.stop_offline(disk)
 
     def _begin(self, disk_id: str, disk: LiveDisk) -> RunningMerge | None:
-        """Start the merge that is due, or join one that an earlier server has started."""
+        """Start the merge that is due, or join one that an earlier server has started.
+
+        One that is done here is in `copying` then.
+        """
         due = disk.due_merge()
         if disk.instance_id is None:
             if due is None:
                 return None
             self._check_room(disk)
+            if due.bottom.number == BASE_NUMBER:
+                disk.layers.check_unused()
+                disk.layers.remove_leftovers()
+                if due.grows:
+                    # While no daemon can have it open: it would not notice.
+                    disk.layers.enlarge_base(due.top.size)
+                disk.copying = CopyingMerge(due)
+                return None
             daemon = self._start_offline(disk_id, disk)
             top = due.newest.number
         else:
@@ -187,6 +233,10 @@ class Merger:
             if due is None or disk_id not in (served := daemon.exports.served()):
                 return None
             self._check_room(disk)
+            # The daemon would not notice that a base has become larger.
+            if due.bottom.number == BASE_NUMBER and not due.grows:
+                disk.copying = CopyingMerge(due)
+                return None
             top = served[disk_id].top
         merge = RunningMerge(daemon, offline=disk.instance_id is None)
         try:
@@ -254,6 +304,69 @@ class Merger:
                 raise
             pause = min(pause * 1.5, _LONGEST_POLL_SECONDS)
 
+    # --- merges done here
+
+    def _copy(self, disk_id: str, disk: LiveDisk, copying: CopyingMerge) -> None:
+        due, settings = copying.due, self._registry.settings
+        rate = settings.merge_bytes_per_second
+        pace = Pace(self._clock, rate)
+        checked = self._clock.monotonic()
+
+        def tell(done: int) -> None:
+            nonlocal checked
+            if copying.stopped.is_set() or self._closing.is_set():
+                raise _StoppedError
+            pace.spend(done)
+            if self._clock.monotonic() - checked > _LONGEST_POLL_SECONDS:
+                self._check_room(disk, going_on=True)
+                checked = self._clock.monotonic()
+
+        blocks = max(1, int(rate * _PACED_SECONDS) // BLOCK_SIZE) if rate else MOST_BLOCKS
+        try:
+            with io_errors(disk_id):
+                copy_down(due.bottom, due.merged, tell, blocks, settings.direct)
+        except _StoppedError:
+            self._forget(disk, copying)
+            return
+        except BaseException:
+            self._forget(disk, copying)
+            raise
+        finally:
+            copying.ended.set()
+        with disk.lock:
+            if disk.copying is not copying:
+                return
+            disk.copying = None
+            freed = self._retire_copied(disk_id, disk, due)
+        self._freeing.take(freed)
+
+    def _retire_copied(self, disk_id: str, disk: LiveDisk, due: LayerMerge) -> ExitStack:
+        """Let the base take the place of the layers that were copied into it."""
+        merged = {layer.number for layer in due.merged}
+        if disk.instance_id is None:
+            disk.layers.check_unused()
+        else:
+            daemon = self._registry.instance(disk.instance_id).daemon()
+            served = daemon.exports.served()
+            if disk_id not in served:
+                raise EngineError(f"disk {disk_id} is not served now")
+            # If it is unknown what the daemon has done of it, it is asked the next time.
+            disk.unswept = True
+            daemon.layers.lay_on(disk_id, due.upper, due.bottom)
+            daemon.layers.drop_unused(disk_id, served[disk_id].top)
+            disk.unswept = False
+        overlays = disk.layers.overlays()
+        disk.layers.relink({layer.number for layer in overlays} - merged)
+        return disk.layers.remove([layer for layer in overlays if layer.number in merged])
+
+    def _forget(self, disk: LiveDisk, copying: CopyingMerge) -> None:
+        copying.ended.set()
+        with disk.lock:
+            if disk.copying is copying:
+                disk.copying = None
+
+    # --- merges done by daemons
+
     def _finish(self, disk_id: str, disk: LiveDisk, merge: RunningMerge) -> None:
         with disk.lock:
             if disk.merge is not merge:
@@ -287,7 +400,7 @@ class Merger:
             used |= {layer.number for layer in overlays if layer.number <= fixed}
             disk.layers.relink(used)
             freed = disk.layers.remove([layer for layer in overlays if layer.number not in used])
-        freed.close()
+        self._freeing.take(freed)
 
     def _sweep(self, disk_id: str, disk: LiveDisk) -> None:
         """Finish a merge whose job has ended, but whose server did not live to see to it."""

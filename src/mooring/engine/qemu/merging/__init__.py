@@ -1,0 +1,1 @@
+"""Merging layers that nobody needs any more: past the daemon, or by it."""
