@@ -1,4 +1,4 @@
-"""A server's engine in a process of its own, killed while layers merge into the base."""
+"""A server's engine in its own process, killed in a merge."""
 
 from __future__ import annotations
 

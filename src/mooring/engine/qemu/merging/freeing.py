@@ -1,4 +1,4 @@
-"""Giving the room of removed layers back, so that no merge has to wait for it.
+"""Giving back the room of removed layers, beside the merges.
 
 What random writes have left in pieces a file system may free slowly: 1 ms a piece was seen on
 ext4 that discards what it frees. A file that is removed but open keeps its room until then.
