@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 import sys
+import time
 from pathlib import Path
 
 from mooring.engine.interface import Export
 from mooring.engine.qemu.daemon.settings import DaemonSettings
 from mooring.engine.qemu.engine import QemuEngine
 from mooring.model.clock import SystemClock
+from mooring.model.errors import EngineError
 from tests.engine.harness import new_id
 
 
@@ -24,7 +26,13 @@ def main(root: str, run_dir: str, instance: str, disk: str, speed: str) -> None:
     print("adopted", flush=True)
     while True:
         point = new_id()
-        engine.freeze({disk: point})
+        try:
+            engine.freeze({disk: point})
+        except EngineError as error:
+            if "not merged yet" not in str(error):
+                raise
+            time.sleep(0.05)
+            continue
         print(point, flush=True)
         engine.release(disk, point, stored=random.random() < 0.7)
 
