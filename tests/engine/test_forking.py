@@ -7,8 +7,7 @@ import errno
 import os
 import random
 import threading
-import time
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,8 +16,6 @@ from mooring.engine.interface import Export, Filling
 from mooring.engine.lineage import SHORT_CHAIN
 from mooring.engine.qemu import forking, qcow2
 from mooring.engine.qemu.layers import DiskLayers
-from mooring.engine.qemu.merging import merger
-from mooring.host.many_requests import ManyRequests, Requests
 from mooring.model.errors import DiskFullError, EngineError, NbdError, PointNotFoundError
 from mooring.model.extents import BLOCK_SIZE, Extent
 from tests.engine.harness import (
@@ -491,48 +488,6 @@ def test_a_daemon_killed_while_layers_are_shared(run_dir: Path, tmp_path: Path) 
 
             assert read_again(harness, other, made) == noise(1, MIB) + noise(2, MIB)
             assert read_again(harness, instance, export) == noise(1, MIB) + bytes(MIB)
-        finally:
-            harness.close()
-
-
-@pytest.mark.full
-def test_a_fork_while_a_base_takes_in_layers(
-    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing is written to the base any more when it has two names."""
-    with file_system(tmp_path / "mount", "ext4") as folder:
-        harness = QemuHarness(folder / "data", run_dir / "run")
-        run = ManyRequests.run
-        under_way, names = threading.Event(), []
-
-        def slow(many: ManyRequests, wanted: Sequence[Requests]) -> None:
-            under_way.set()
-            time.sleep(0.3)
-            run(many, wanted)
-            names.append((harness.folder(export.disk_id) / "base.raw").stat().st_nlink)
-
-        try:
-            instance, export = attached(harness, SIZE)
-            client = harness.client(instance, export)
-            client.write(0, noise(1, 4 * MIB))
-            monkeypatch.setattr(ManyRequests, "run", slow)
-            monkeypatch.setattr(merger, "MOST_BLOCKS", 16)
-            point = new_id()
-            harness.engine.freeze({export.disk_id: point})
-            harness.engine.release(export.disk_id, point, stored=True)
-            assert under_way.wait(10)
-
-            _, made = fork(harness, export.disk_id)
-            assert harness.engine.settle()
-
-            assert set(names) == {1}
-            monkeypatch.undo()
-            assert harness.engine.health(export.disk_id).ok
-            assert read(harness, made, 4 * MIB) == noise(1, 4 * MIB)
-            harness.engine.stand_alone(made.disk_id)
-            assert harness.engine.settle()
-            assert read(harness, made, 4 * MIB) == noise(1, 4 * MIB)
-            assert client.read(0, 4 * MIB) == noise(1, 4 * MIB)
         finally:
             harness.close()
 

@@ -7,15 +7,18 @@ import pkgutil
 import random
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from mooring.engine.interface import Export
 from mooring.engine.qemu.layers import Layer
 from mooring.engine.qemu.merging import copying, merger
 from mooring.engine.qemu.reading.frozen import QemuFrozenImage
-from mooring.host.many_requests import ManyRequests
+from mooring.host.many_requests import ManyRequests, Requests
 from mooring.model.extents import BLOCK_SIZE
 from tests.engine.harness import (
     MIB,
@@ -255,3 +258,48 @@ def test_disk_deleted_while_it_merges(qemu: QemuHarness, monkeypatch: pytest.Mon
 
     assert qemu.engine.settle()
     assert not qemu.folder(disk).exists()
+
+
+def test_a_fork_while_a_base_takes_in_layers(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is written to the base any more when it has two names."""
+    with file_system(tmp_path / "mount", "ext4") as folder:
+        harness = QemuHarness(folder / "data", run_dir / "run")
+        run = ManyRequests.run
+        under_way, names = threading.Event(), []
+
+        def slow(many: ManyRequests, wanted: Sequence[Requests]) -> None:
+            under_way.set()
+            time.sleep(0.3)
+            run(many, wanted)
+            names.append((harness.folder(export.disk_id) / "base.raw").stat().st_nlink)
+
+        try:
+            instance, export = attached(harness, SIZE)
+            client = harness.client(instance, export)
+            client.write(0, noise(1, 4 * MIB))
+            monkeypatch.setattr(ManyRequests, "run", slow)
+            monkeypatch.setattr(merger, "MOST_BLOCKS", 16)
+            point = new_id()
+            harness.engine.freeze({export.disk_id: point})
+            harness.engine.release(export.disk_id, point, stored=True)
+            assert under_way.wait(10)
+
+            made, other = Export(new_id(), "fork"), new_id()
+            harness.engine.freeze({export.disk_id: (second := new_id())})
+            harness.engine.fork(export.disk_id, second, made.disk_id)
+            assert harness.engine.settle()
+
+            assert set(names) == {1}
+            monkeypatch.undo()
+            assert harness.engine.health(export.disk_id).ok
+            harness.engine.attach(other, made)
+            forked = harness.client(other, made)
+            assert forked.read(0, 4 * MIB) == noise(1, 4 * MIB)
+            harness.engine.stand_alone(made.disk_id)
+            assert harness.engine.settle()
+            assert forked.read(0, 4 * MIB) == noise(1, 4 * MIB)
+            assert client.read(0, 4 * MIB) == noise(1, 4 * MIB)
+        finally:
+            harness.close()
