@@ -161,7 +161,7 @@ def _names(name: str, kept: str | None) -> list[str]:
 
 
 def _made_names(name: str, instance: Instance, disks: Sequence[Disk]) -> list[str]:
-    """The names of the forks, by disk. Raises InvalidInputException.
+    """The names of the forks, in the order of the disks. Raises InvalidInputException.
 
     Disks that are called after the instance are called after the new one instead.
     """
