@@ -43,6 +43,31 @@ def test_an_action_has_its_members_in_the_body() -> None:
     assert door.calls[-1][2] == {"tags": tags}
 
 
+def test_operations_are_written_as_those_of_the_api() -> None:
+    begun = {
+        "id": "1",
+        "createdAt": 1795785202712,
+        "resourceType": "Disk",
+        "operationDetails": "ü\n",
+        "isTerminal": True,
+        "errorCode": None,
+    }
+    door = Door(revert=lambda context, params: {"operations": [begun], "keptSnapshotName": None})
+
+    assert door.act("revert", {}).json() == {
+        "operations": [
+            {
+                "id": "1",
+                "createdAt": 1795785202.712,
+                "resourceType": "Disk",
+                "operationDetails": "ü\n",
+                "isTerminal": True,
+            }
+        ],
+        "keptSnapshotName": None,
+    }
+
+
 @pytest.mark.parametrize("action", ACTIONS)
 def test_what_changes_something_is_never_a_get(action: str) -> None:
     door = Door()

@@ -367,8 +367,9 @@ def test_it_is_deleted_when_nobody_needs_it(ready: World, monkeypatch: pytest.Mo
 
 
 def test_only_blueprints_are_deleted_as_such(ready: World) -> None:
-    with pytest.raises(NotFoundException, match="nope"):
-        own(ready, "delete-blueprint", blueprintId="nope")
+    for name in ("nope", "external"):
+        with pytest.raises(NotFoundException, match=f"no blueprint {name} of your own"):
+            own(ready, "delete-blueprint", blueprintId=name)
     ready.disk("data")
     ready.snapshot("first")
     ready.settle()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from mooring.api.dispatch import call
 from mooring.api.exchange import Exchange
 from mooring.api.target import require_content_type
@@ -14,6 +12,7 @@ from mooring.model.errors import (
 )
 from mooring.model.names import shown
 from mooring.protocol.parse import parse_members, read_object
+from mooring.protocol.serialize import serialize_own
 from mooring.protocol.service_model import Shape
 
 JSON = "application/json"
@@ -70,4 +69,4 @@ async def parse_own(exchange: Exchange) -> None:
 async def dispatch_own(exchange: Exchange) -> None:
     """Let the service answer."""
     await call(exchange, exchange.door.own_handlers[exchange.operation])
-    exchange.reply = json.dumps(exchange.result).encode()
+    exchange.reply = serialize_own(exchange.door.model, exchange.result)

@@ -41,6 +41,16 @@ def serialize_result(model: ServiceModel, operation: str, result: Mapping[str, A
     return _writer(model, model.operations[operation].output)(result).encode()
 
 
+def serialize_own(model: ServiceModel, answer: Mapping[str, Any]) -> bytes:
+    """The body of an answer of Mooring's own, whose operations are written as the API's are."""
+    begun = answer.get("operations")
+    if begun is None:
+        return json.dumps(answer).encode()
+    rest = {name: value for name, value in answer.items() if name != "operations"}
+    told = json.loads(_writer(model, "OperationList")(begun))
+    return json.dumps({"operations": told, **rest}).encode()
+
+
 def serialize_error(model: ServiceModel, error: ServiceError) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body of an error.
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from mooring.backend.backend import Backend
+from mooring.catalog.database import Transaction
 from mooring.model.errors import NotFoundException, OperationFailureException
-from mooring.model.names import name_taken
+from mooring.model.names import check_name, name_taken
 from mooring.model.operation import ResourceType
 from mooring.model.resources.consistency import read_given_tags
 from mooring.model.resources.own_blueprint import Platform, check_blueprint_id, read_platform
+from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.service.answers import operations
 from mooring.service.call import Call, Params
 from mooring.service.context import Context
-from mooring.service.finding import find_snapshot
 from mooring.service.own.own_request import Answer, member
 from mooring.service.snapshots.checks import check_frozen
 from mooring.service.snapshots.copies import blueprint_of
@@ -58,12 +59,7 @@ def delete_blueprint(backend: Backend, context: Context, params: Params) -> Answ
         return known
     blueprint_id = member(params, "blueprintId")
     with backend.catalog.write() as transaction:
-        found = find_snapshot(transaction, call.region, blueprint_id)
-        if found.blueprint is None:
-            raise NotFoundException(
-                f"The blueprint does not exist: {blueprint_id}. A snapshot has this name: "
-                "delete-disk-snapshot deletes it."
-            )
+        found = _find_blueprint(transaction, call.region, blueprint_id)
         check_frozen(found)
         if transaction.jobs.is_read(found.id):
             raise OperationFailureException(
@@ -73,3 +69,18 @@ def delete_blueprint(backend: Backend, context: Context, params: Params) -> Answ
         recording.discard(transaction, found, backend.ids, backend.clock.now_ms())
         ended = [operations.begin(backend, call, found, ended=True)]
         return operations.reply(backend, transaction, call, ended)
+
+
+def _find_blueprint(transaction: Transaction, region: str, blueprint_id: str) -> DiskSnapshot:
+    """The snapshot that is the blueprint. Raises NotFoundException, InvalidInputException."""
+    found = transaction.snapshots.by_name(region, check_name(blueprint_id))
+    if found is None:
+        raise NotFoundException(
+            f"You have no blueprint {blueprint_id} of your own, and no other can be deleted."
+        )
+    if found.blueprint is None:
+        raise NotFoundException(
+            f"The blueprint does not exist: {blueprint_id}. A snapshot has this name: "
+            "delete-disk-snapshot deletes it."
+        )
+    return found
