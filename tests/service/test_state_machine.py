@@ -58,7 +58,7 @@ def test_every_outcome_is_met() -> None:
             "TagResource": [None, NOT_FOUND, DENIED],
             "UntagResource": [None, NOT_FOUND, DENIED],
             "grow": [None, NOT_FOUND, WRONG_STATE, INVALID, DENIED],
-            "fork": [None, NOT_FOUND, WRONG_STATE, TAKEN, INVALID, DENIED],
+            "fork": [None, NOT_FOUND, TAKEN, INVALID, DENIED],
             "revert": [None, NOT_FOUND, TAKEN, INVALID, DENIED],
         }.items()
         for outcome in outcomes
