@@ -152,9 +152,10 @@ class Changes(Snapshots):
             disk.blocks, disk.origin = dict(found.blocks), found
             self.settle()  # what a deletion of the snapshot before that means is tested elsewhere
 
-    @rule(kept=st.sampled_from(["gamma", "delta"]), place=st.sampled_from([*PLACES, -1]))
-    def there_and_back(self, kept: str, place: int) -> None:
-        """Go back to a snapshot, and then to what was there before."""
+    @rule(names=st.permutations(["gamma", "delta"]), place=st.sampled_from([*PLACES, -1]))
+    def there_and_back(self, names: list[str], place: int) -> None:
+        """Go back to a snapshot, and then to what was there before; make a disk of it, too."""
+        kept, made = names
         self.delete_disk("admin", kept, True)
         for one in (kept, "snap-1"):
             self.delete_snapshot("admin", one)
@@ -164,6 +165,18 @@ class Changes(Snapshots):
         self.revert("admin", "alpha", "snap-1", "alpha")
         self.revert("admin", "alpha", "snap-1", kept)
         self.revert("admin", "alpha", kept, None)
+        self.delete_disk("admin", made, True)
+        self.disk_from_snapshot("admin", made, "snap-1", False)
+
+    @rule(name=DISKS)
+    def leave_at_once(self, name: str) -> None:
+        """Delete an instance while a disk is leaving it."""
+        disk = self.model.disks.get(name)
+        if disk is not None and disk.web is not None:
+            web = disk.web
+            self.detach("admin", name)
+            if disk.attachment == "detaching":
+                self.delete_instance("admin", web, True)
 
     @invariant()
     def disks_hold_what_was_written(self) -> None:
