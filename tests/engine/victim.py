@@ -17,7 +17,8 @@ from tests.engine.harness import new_id
 
 def main(root: str, run_dir: str, instance: str, disk: str, speed: str) -> None:
     """Take over the disk, then freeze and release as fast as it goes, telling each point."""
-    settings = DaemonSettings(merge_bytes_per_second=int(speed))
+    # Fewer layers than others may leave, so that whoever comes next can freeze once more.
+    settings = DaemonSettings(merge_bytes_per_second=int(speed), most_layers=48)
     engine = QemuEngine(Path(root), Path(run_dir), SystemClock(), settings)
     engine.adopt({instance: [Export(disk, "disk")]})
     # As the server does: what the one before was at work on is not needed any more.
