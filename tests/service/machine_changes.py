@@ -178,6 +178,11 @@ class Changes(Snapshots):
             if disk.attachment == "detaching":
                 self.delete_instance("admin", web, True)
 
+    @rule(name=DISKS)
+    def get_free(self, name: str) -> None:
+        """Take off the tag that binds the key."""
+        self.tag("team", name, False)
+
     @invariant()
     def disks_hold_what_was_written(self) -> None:
         for name, disk in self.model.disks.items():
