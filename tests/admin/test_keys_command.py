@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
 import stat
 from collections.abc import Callable
@@ -174,6 +176,20 @@ def test_two_at_once_lose_nothing(data: Path) -> None:
         assert set(made) == {0}
 
     assert {key.access.user for key in keys(data)} == {"default", *names}
+
+
+def test_daemons_that_keep_the_directory_from_cleaning_hold_off_nobody(
+    data: Path, run: Run
+) -> None:
+    """In /tmp they hold a lock of the data directory for as long as they run."""
+    folder = os.open(data, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_SH)
+        assert run("create", "ci", "--role", "operator")[0] == 0
+    finally:
+        os.close(folder)
+
+    assert of(data, "ci")
 
 
 def test_env_for_a_user(data: Path, run: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -180,7 +180,7 @@ def _edit(settings: Settings, edit: Callable[[list[Key]], list[Key]]) -> None:
     path = _file(settings)
     # A key that must go has to go from a full disk, too.
     Reserve(Paths(settings.data_directory).reserve).make_way()
-    with _alone(path.parent):
+    with _alone(path):
         now = SystemClock().now_ms()
         before = read_keys(path)
         keys = [key for key in edit(list(before.values())) if not key.ended(now)]
@@ -196,14 +196,24 @@ def _edit(settings: Settings, edit: Callable[[list[Key]], list[Key]]) -> None:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold off others who change keys."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+def _alone(path: Path) -> Iterator[None]:
+    """Hold off others who change keys.
+
+    The file is locked, and not its folder, of which daemons may hold a lock as long as they run:
+    see `kept_from_cleaning`. Whoever waited for a file that has been replaced waits for its
+    successor.
+    """
+    while True:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if _is(file.fileno(), path):
+                yield
+                return
+
+
+def _is(descriptor: int, path: Path) -> bool:
+    """Whether the path still names this file."""
+    return path.exists() and os.path.samestat(os.fstat(descriptor), path.stat())
 
 
 def _file(settings: Settings) -> Path:
