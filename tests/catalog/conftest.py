@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,20 +10,12 @@ import pytest
 from mooring.catalog.connections import MEMORY
 from mooring.catalog.database import Catalog
 from tests.catalog.kinds import KINDS
-from tests.catalog.postgresql import PostgreSQL, find_binaries
+from tests.catalog.postgresql import PostgreSQL, running
 
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[PostgreSQL]:
-    binaries = find_binaries()
-    if binaries is None:
-        reason = "PostgreSQL is not installed: apt-get install postgresql"
-        if os.environ.get("CI"):
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
-    server = PostgreSQL(binaries)
-    yield server
-    server.close()
+    yield from running()
 
 
 @pytest.fixture(params=KINDS)

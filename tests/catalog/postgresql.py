@@ -9,9 +9,11 @@ import signal
 import subprocess
 import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
@@ -26,6 +28,19 @@ def find_binaries() -> Path | None:
     folders = [Path(found).resolve().parent] if found else []
     folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     return next((one for one in folders if (one / "initdb").exists()), None)
+
+
+def running() -> Iterator[PostgreSQL]:
+    """A server for as long as a fixture lasts; without PostgreSQL, skip its tests (in CI: fail)."""
+    binaries = find_binaries()
+    if binaries is None:
+        reason = "PostgreSQL is not installed: apt-get install postgresql"
+        if os.environ.get("CI"):
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+    server = PostgreSQL(binaries)
+    yield server
+    server.close()
 
 
 class PostgreSQL:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +19,7 @@ from mooring.model.errors import ServiceError
 from mooring.model.resources.static_ip import MAX_STATIC_IPS
 from mooring.service.own.table import OWN_REQUESTS
 from mooring.service.table import OPERATIONS
-from tests.catalog.postgresql import PostgreSQL, find_binaries
+from tests.catalog.postgresql import PostgreSQL, running
 from tests.service.blueprints import SYSTEM, add_blueprint, held, own
 from tests.service.ssh import PUBLIC_KEY
 from tests.service.test_auto_snapshots import add_on, dates, live
@@ -47,15 +46,7 @@ class LingeringCatalog(Catalog):
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgreSQL]:
-    binaries = find_binaries()
-    if binaries is None:
-        reason = "PostgreSQL is not installed: apt-get install postgresql"
-        if os.environ.get("CI"):
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
-    server = PostgreSQL(binaries)
-    yield server
-    server.close()
+    yield from running()
 
 
 @pytest.fixture

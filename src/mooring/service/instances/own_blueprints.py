@@ -11,11 +11,11 @@ from mooring.model import blueprints
 from mooring.model.access import Access
 from mooring.model.errors import InvalidInputException, OperationFailureException
 from mooring.model.names import MAX_NAME_LENGTH, is_name, shown
-from mooring.model.resources.disk import Attachment, Disk
+from mooring.model.resources.disk import Disk
 from mooring.model.resources.instance import Instance
 from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.model.resources.system_disk import SYSTEM_DISK_PATH
-from mooring.model.tags import Tags
+from mooring.service.instances.disks_made_with import disk_made_with
 from mooring.service.vault_presence import check_vault
 
 _ENDING = "-system"
@@ -77,11 +77,6 @@ def system_disk_name(instance_name: str) -> str:
     return f"{instance_name}{_ENDING}"
 
 
-def tags_of_system_disk(instance: Instance) -> Tags:
-    """Those of the instance, so that the same keys reach both; not those that mean something."""
-    return {key: value for key, value in instance.tags.items() if not key.startswith("mooring:")}
-
-
 def add_system_disk(
     backend: Backend,
     transaction: Transaction,
@@ -90,20 +85,15 @@ def add_system_disk(
     name: str,
 ) -> Disk:
     """Record the instance's system disk. Raises InvalidInputException."""
-    disk = Disk(
-        id=backend.ids.new_id(),
-        region=instance.region,
-        zone=instance.zone,
-        name=name,
-        created_ms=instance.created_ms,
-        support_code=backend.support_code("vol"),
+    disk = disk_made_with(
+        backend,
+        instance,
+        name,
         size_gb=system_disk_size(blueprint, instance.bundle_id),
-        attachment=Attachment.ATTACHING,
-        instance_id=instance.id,
         path=SYSTEM_DISK_PATH,
         origin_id=blueprint.id,
         is_system=True,
-        tags=tags_of_system_disk(instance),
+        tags={},
     )
     transaction.disks.add(disk)
     return disk

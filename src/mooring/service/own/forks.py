@@ -10,7 +10,7 @@ from mooring.model.errors import InvalidInputException
 from mooring.model.names import MAX_NAME_LENGTH, check_name, name_taken, shown
 from mooring.model.operation import Operation, ResourceType
 from mooring.model.resources.consistency import read_given_tags
-from mooring.model.resources.disk import Attachment, Disk
+from mooring.model.resources.disk import Disk
 from mooring.model.resources.instance import Instance
 from mooring.model.sizes import check_disk_size
 from mooring.service.answers import operations
@@ -18,7 +18,7 @@ from mooring.service.automatic.add_ons import begin_with
 from mooring.service.call import Call, Params
 from mooring.service.context import Context
 from mooring.service.finding import find_disk, find_instance
-from mooring.service.instances.own_blueprints import tags_of_system_disk
+from mooring.service.instances.disks_made_with import disk_made_with
 from mooring.service.own.own_request import Answer, member
 from mooring.service.snapshots.checks import check_freezable, check_instance_freezable
 from mooring.taking import recording
@@ -183,21 +183,16 @@ def _instant(kept: str | None) -> Instant:
 
 
 def _attached(backend: Backend, call: Call, instance: Instance, disk: Disk, name: str) -> Disk:
-    """A fork of the disk; whoever makes it can reach it: the request has no tags for it."""
-    return Disk(
-        id=backend.ids.new_id(),
-        region=instance.region,
-        zone=instance.zone,
-        name=name,
-        created_ms=instance.created_ms,
-        support_code=backend.support_code("vol"),
+    """A fork of the disk."""
+    return disk_made_with(
+        backend,
+        instance,
+        name,
         size_gb=disk.size_gb,
-        attachment=Attachment.ATTACHING,
-        instance_id=instance.id,
         path=disk.path,
         origin_id=disk.origin_id,
         is_system=disk.is_system,
-        tags=tags_of_system_disk(instance) if disk.is_system else dict(call.context.access.tags),
+        tags=call.context.access.tags,
     )
 
 

@@ -12,7 +12,7 @@ from mooring.model.errors import InvalidInputException, OperationFailureExceptio
 from mooring.model.names import MAX_NAME_LENGTH, check_name, shown
 from mooring.model.operation import ResourceType
 from mooring.model.resources.consistency import read_given_tags
-from mooring.model.resources.disk import Attachment, Disk
+from mooring.model.resources.disk import Disk
 from mooring.model.resources.instance import Instance
 from mooring.model.resources.instance_snapshot import InstanceSnapshot, InstanceSnapshotState
 from mooring.model.resources.job_arguments import RestoreInstance
@@ -21,13 +21,14 @@ from mooring.service.automatic.add_ons import begin_with, read_add_ons
 from mooring.service.automatic.taken import find_auto_snapshot_of_instance, refuse_choice
 from mooring.service.call import Call, Result
 from mooring.service.finding import find_instance_snapshot
+from mooring.service.instances.disks_made_with import disk_made_with
 from mooring.service.instances.instances import (
     check_bundle,
     check_free,
     check_host,
     check_new_names,
 )
-from mooring.service.instances.own_blueprints import system_disk_name, tags_of_system_disk
+from mooring.service.instances.own_blueprints import system_disk_name
 from mooring.taking.rest import check_agent
 
 
@@ -163,22 +164,17 @@ def _new_disks(
     instance: Instance,
     names: Sequence[str],
 ) -> list[Disk]:
-    """Disks that whoever makes them can reach, too: the request has no tags for them."""
+    """The disks of an instance that is made from the snapshot."""
     return [
-        Disk(
-            id=backend.ids.new_id(),
-            region=instance.region,
-            zone=instance.zone,
-            name=name,
-            created_ms=instance.created_ms,
-            support_code=backend.support_code("vol"),
+        disk_made_with(
+            backend,
+            instance,
+            name,
             size_gb=part.size_gb,
-            attachment=Attachment.ATTACHING,
-            instance_id=instance.id,
             path=part.disk_path,
             origin_id=part.id,
             is_system=part.is_system,
-            tags=tags_of_system_disk(instance) if part.is_system else dict(access.tags),
+            tags=access.tags,
         )
         for part, name in zip(whole.parts, names, strict=True)
     ]
