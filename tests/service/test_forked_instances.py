@@ -279,3 +279,15 @@ def test_a_server_killed_on_the_way(
     fork(world)
     world.settle()
     assert world.engine.read(world.disk_id("twin-logs"), 0, BLOCK_SIZE) == b"l" * BLOCK_SIZE
+
+
+def test_who_is_bound_to_tags_reaches_the_snapshot_of_the_same_instant(world: World) -> None:
+    bound = Access("red", Role.OPERATOR, {"team": "red"})
+    tags = [{"key": "team", "value": "red"}]
+    for name in ("web", *PATHS):
+        world.call("TagResource", resourceName=name, tags=tags)
+
+    fork(world, access=bound, tags=tags, instanceSnapshotName="snap")
+    world.settle()
+
+    world.call("DeleteInstanceSnapshot", instanceSnapshotName="snap", access=bound)

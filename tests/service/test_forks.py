@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mooring.jobs.recover import recover
+from mooring.model.access import Access, Role
 from mooring.model.errors import (
     EngineError,
     InvalidInputException,
@@ -34,7 +35,8 @@ def world() -> World:
 
 
 def fork(world: World, name: str = "fork", **more: Any) -> Mapping[str, Any]:
-    context = Context(REGION, "AKIATEST", "request", more.pop("invocation", None), 0)
+    access = {"access": more.pop("access")} if "access" in more else {}
+    context = Context(REGION, "AKIATEST", "request", more.pop("invocation", None), 0, **access)
     params = {"diskName": "data", "newDiskName": name, **more}
     return own_handlers(world.backend)["fork"](context, params)
 
@@ -410,3 +412,15 @@ def test_a_server_killed_while_it_makes_a_disk_of_a_pending_snapshot(
         assert [one.name for one in transaction.disks.all()] == ["data"]
     world.settle()
     assert world.state("snap")["state"] == "completed"
+
+
+def test_who_is_bound_to_tags_reaches_the_snapshot_of_the_same_instant(world: World) -> None:
+    bound = Access("red", Role.OPERATOR, {"team": "red"})
+    tags = [{"key": "team", "value": "red"}]
+    world.call("TagResource", resourceName="data", tags=tags)
+
+    fork(world, access=bound, tags=tags, diskSnapshotName="snap")
+
+    assert tags[0] in world.state("snap")["tags"]
+    world.settle()
+    world.call("DeleteDiskSnapshot", diskSnapshotName="snap", access=bound)

@@ -64,7 +64,8 @@ def fork(backend: Backend, context: Context, params: Params) -> Answer:
             origin_id=disk.origin_id,
             tags=tags,
         )
-        snapshot = recording.of_disk(backend, disk, kept or name, now)
+        reached = dict(context.access.tags)
+        snapshot = recording.of_disk(backend, disk, kept or name, now, tags=reached)
         forked = Fork(snapshot, [made], _instant(kept))
         reserve(transaction, forked)
         begin_with(backend, transaction, call, made)
@@ -121,7 +122,8 @@ def fork_instance(backend: Backend, context: Context, params: Params) -> Answer:
             ip_address_type=instance.ip_address_type,
             tags=tags,
         )
-        whole = recording.of_instance(backend, instance, disks, kept or name, now)
+        reached = dict(context.access.tags)
+        whole = recording.of_instance(backend, instance, disks, kept or name, now, tags=reached)
         named = zip(disks, made_names, strict=True)
         copies = [_attached(backend, call, made, disk, called) for disk, called in named]
         forked = Fork(whole, copies, _instant(kept), made)
