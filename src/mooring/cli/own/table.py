@@ -177,9 +177,9 @@ OWN_COMMANDS: dict[str, Command] = {
             Option(
                 "--disk-snapshot-name",
                 "<string>",
-                "One of its snapshots, or the one that it was made from. Automatic ones: "
-                "DISK@latest, DISK@yesterday, DISK@2026-11-26, or more of the moment, as `mooring "
-                "usage` shows it; a disk in an instance's snapshot: NAME/DISK.",
+                "One of its snapshots, or the one that it was made from; a fork has its own only. "
+                "Automatic ones: DISK@latest, DISK@yesterday, DISK@2026-11-26, or more of the "
+                "moment, as `mooring usage` shows it; a disk in an instance's snapshot: NAME/DISK.",
                 required=True,
             ),
             Option(
