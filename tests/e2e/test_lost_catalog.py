@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,10 +16,12 @@ from mooring.config.settings import Settings
 from mooring.nbd.blocking import BlockingNbdClient
 from tests.e2e.deployment import ZONE, Deployment
 from tests.e2e.processes import until
+from tests.mounts import file_system
 
 pytestmark = pytest.mark.full
 
 MIB = 1024 * 1024
+SLOWLY = (sys.executable, "-m", "tests.e2e.restoring_server", "--fill-mib", "1")
 PLACES = (0, 7 * MIB, 5000 * MIB)
 TAGS = [{"key": "mooring:snapshots", "value": "daily keep 1 week"}, {"key": "team", "value": "a"}]
 
@@ -86,6 +90,37 @@ def test_disks_come_back_without_a_catalog(
     check(uri(deployment, "data"), 1)
     deployment.snapshot("tuesday")
     assert deployment.ended("monday", "tuesday") == ["completed", "completed"]
+
+
+@pytest.mark.requires("mkfs.ext4")
+def test_a_fork_that_is_being_copied(run_dir: Path) -> None:
+    """It has to be copied to its end, or both disks would share layers for ever."""
+    with file_system(run_dir / "m", "ext4", 1024 * MIB) as folder:
+        deployment = Deployment(folder)
+        try:
+            deployment.start(*SLOWLY)
+            used = deployment.used_disk()
+            with BlockingNbdClient(used) as client:
+                for number in range(32):  # half a minute of copying
+                    client.write((100 + number) * MIB, random.Random(number).randbytes(MIB))
+            write(used, 1)
+            names = ["--disk-name", "data", "--new-disk-name", "fork"]
+            deployment.server.run("mooring", "fork", *names)
+            described(deployment, "fork", '"instance": null')
+            deployment.server.kill()
+            for path in deployment.data.glob("catalog.sqlite*"):
+                path.unlink()
+            shared = list(deployment.data.rglob("shared"))
+            assert shared
+
+            assert recover(settings(deployment)) == 0
+
+            deployment.start()
+            until(lambda: not any(one.exists() for one in shared), "the fork to stand by itself")
+            deployment.instance("reader")
+            check(deployment.attach("fork", "reader"), 1)
+        finally:
+            deployment.close()
 
 
 def test_a_copy_of_the_catalog_and_what_came_later(

@@ -9,6 +9,7 @@ from mooring.admin.vaults.believing import IMPOSSIBLE, check_description
 from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
 from mooring.jobs.fill_disk import fill_job
+from mooring.jobs.live.fork_disk import standing_alone
 from mooring.model.automatic.rhythm import RHYTHMS_TAG
 from mooring.model.automatic.rules import AutoSource, add_on_run, rhythm_run
 from mooring.model.errors import DescriptionError, EngineError
@@ -101,7 +102,12 @@ def _add(transaction: Transaction, backend: Backend, entered: Entered, disk: Dis
     transaction.disks.add(replace(disk, name=name))
     _follow(transaction, backend, disk)
     entered.disks.append(name)
-    if disk.origin_id is not None and backend.engines[disk.zone].filling(disk.id) is not None:
+    filling = backend.engines[disk.zone].filling(disk.id)
+    if filling is None:
+        return
+    if filling.forked:
+        transaction.jobs.add(standing_alone(backend, disk))
+    elif disk.origin_id is not None:
         transaction.jobs.add(fill_job(backend, disk, disk.origin_id))
 
 

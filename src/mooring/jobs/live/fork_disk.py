@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import structlog
 
+from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
 from mooring.engine.interface import Filling
 from mooring.jobs.running.procedure import Procedure, Step, Work
@@ -34,6 +35,18 @@ Merging takes a processor for as long as the disk is large, in the daemons of bo
 """
 
 log = structlog.get_logger("mooring.jobs")
+
+
+def standing_alone(backend: Backend, disk: Disk) -> Job:
+    """The job of a fork of which nobody knows any more what it was made of."""
+    return Job(
+        id=backend.ids.new_id(),
+        key=f"fork {disk.id}",
+        region=disk.region,
+        zone=disk.zone,
+        created_ms=backend.clock.now_ms(),
+        arguments=ForkDisk(disk=disk.id, source="", point=""),
+    )
 
 
 def stand_alone(work: Work) -> None:
@@ -94,7 +107,8 @@ def _release(work: Work, disk: Disk) -> None:
 def _release_at_source(work: Work) -> None:
     """Let the point go that was frozen for the fork alone."""
     given = work.given(ForkDisk)
-    if not given.snapshot:
+    # Without a catalog nobody knows it: the start has released what no snapshot needs.
+    if given.point and not given.snapshot:
         work.engine.release(given.source, given.point, stored=False)
 
 

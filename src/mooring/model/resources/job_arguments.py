@@ -105,7 +105,7 @@ class FillDisk(FromSnapshot):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForkDisk(OfDisk):
-    """`disk` is made of the disk `source` as it was at the frozen `point`.
+    """`disk` is made of the disk `source` as it was at the frozen `point`; empty if not known.
 
     `snapshot` is that of the same instant, empty if there is none.
     """
