@@ -51,7 +51,7 @@ def modelled(site: Site, operation: str, params: Mapping[str, Any]) -> tuple[str
         (
             "AttachDisk",
             {"diskName": "nope", "instanceName": "none", "diskPath": "/dev/xvdf"},
-            "The Disk does not exist: nope",
+            "The Instance does not exist: none",
         ),
         (
             "CreateDiskSnapshot",
@@ -296,7 +296,6 @@ def test_a_snapshot_needs_one_source(site: Site, sources: Mapping[str, str]) -> 
 @pytest.mark.parametrize(
     ("operation", "params"),
     [
-        ("CreateDiskSnapshot", {"instanceName": "web", "diskSnapshotName": "snap"}),
         ("CreateDomain", {"domainName": "example.org"}),
         ("GetInstanceAccessDetails", {"instanceName": "web"}),
     ],
