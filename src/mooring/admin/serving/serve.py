@@ -59,10 +59,11 @@ def serve(
     `config` is the file that the settings were read from, for other commands to read it, too.
     """
     os.umask(0o077)
+    leaving = Leaving()
     # uvicorn raises the signal again when it is done: the default action would leave no time
     # to tidy up.
-    signal.signal(signal.SIGTERM, _leave)
-    signal.signal(signal.SIGINT, _leave)
+    signal.signal(signal.SIGTERM, leaving)
+    signal.signal(signal.SIGINT, leaving)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to read again
     logs.configure(settings.log.level)
     loop.watch_other_threads()
@@ -92,7 +93,7 @@ def serve(
         announcement.write()
         _say_where(mooring, url)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(mooring, listener, tls, announcement))
+            runner.run(_serve(mooring, listener, tls, announcement, leaving))
     finally:
         mooring.paths.server.unlink(missing_ok=True)
         mooring.stop()
@@ -100,8 +101,18 @@ def serve(
     return 0
 
 
-def _leave(_number: int, _frame: object) -> None:
-    raise SystemExit(0)
+class Leaving:
+    """A signal's handler that ends the start, and remembers that it was asked to.
+
+    Python ignores what is raised in some places, while it frees an object for example.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __call__(self, _number: int, _frame: object) -> None:
+        self.asked = True
+        raise SystemExit(0)
 
 
 async def _serve(
@@ -109,6 +120,7 @@ async def _serve(
     listener: socket.socket,
     tls: ssl.SSLContext | None,
     announcement: Announcement,
+    leaving: Leaving,
 ) -> None:
     settings = mooring.settings
     app = create_app(
@@ -148,6 +160,15 @@ async def _serve(
             renew(tls, settings.listen)
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, refresh)
+
+    def end(_number: int, _frame: object) -> None:
+        server.should_exit = True
+
+    # Until uvicorn has its own; nothing that is raised in between could be lost.
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    if leaving.asked:
+        return
     announcing = asyncio.create_task(announcement.until_written())
     await server.serve(sockets=[listener])
     announcing.cancel()
