@@ -123,13 +123,10 @@ def check_after(
     point = new_id()
     harness.engine.freeze({disk: point})
     assert harness.engine.settle(60)
-    cuts = []
-    for known in harness.engine.points(disk)[1:]:
-        image = harness.engine.open_point(disk, known)
-        cuts.append(check_cut(image))
-        image.close()
-    assert cuts == sorted(cuts)
-    assert cuts[-1] == last
+    # All others were released: a merge that was killed may have written over what is below them.
+    image = harness.engine.open_point(disk, point)
+    assert check_cut(image) == last
+    image.close()
     assert told
     for known in harness.engine.points(disk):
         harness.engine.release(disk, known, stored=True)
