@@ -20,7 +20,7 @@ DEEP = {
     "pipes": "|".join(["@"] * 3000),
     "alternatives": "||".join(["nothing"] * 3000),
     "flattened": "disks" + "[]" * 3000,
-    "literal": "`" + "[" * 6000 + "]" * 6000 + "`",
+    "literal": "`" + "[" * 60_000 + "]" * 60_000 + "`",
 }
 
 

@@ -50,7 +50,7 @@ def test_curl_signs_and_posts_to_the_paths_of_the_model(site: Site, path: str) -
     user = f"{site.environment['AWS_ACCESS_KEY_ID']}:{site.environment['AWS_SECRET_ACCESS_KEY']}"
     done = subprocess.run(
         [
-            *("curl", "--silent", "--show-error", "--fail-with-body", "--path-as-is"),
+            *("curl", "--silent", "--show-error", "--fail-with-body"),
             *("--aws-sigv4", f"aws:amz:{REGION}:lightsail", "--user", user),
             *("--header", "Content-Type: application/x-amz-json-1.1"),
             *("--header", "X-Amz-Target: Lightsail_20161128.GetRegions"),
