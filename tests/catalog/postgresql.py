@@ -30,17 +30,22 @@ def find_binaries() -> Path | None:
     return next((one for one in folders if (one / "initdb").exists()), None)
 
 
-def running() -> Iterator[PostgreSQL]:
-    """A server for as long as a fixture lasts; without PostgreSQL, skip its tests (in CI: fail)."""
+def running(data: Path | None = None) -> Iterator[PostgreSQL]:
+    """A server for as long as a fixture lasts, with its files in `data` if given.
+
+    Without PostgreSQL its tests are skipped; in CI they fail.
+    """
     binaries = find_binaries()
     if binaries is None:
         reason = "PostgreSQL is not installed: apt-get install postgresql"
         if os.environ.get("CI"):
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
-    server = PostgreSQL(binaries)
-    yield server
-    server.close()
+    server = PostgreSQL(binaries, data)
+    try:
+        yield server
+    finally:
+        server.close()
 
 
 class PostgreSQL:

@@ -8,13 +8,12 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mooring.admin.demo.server import OWN_PROGRAMS
-from tests.catalog.postgresql import PostgreSQL, find_binaries
+from tests.catalog.postgresql import running
 from tests.e2e.client import RefusedError
 from tests.e2e.deployment import ZONE, Deployment
 from tests.e2e.processes import until
@@ -98,16 +97,7 @@ def test_a_file_that_is_moved_away(deployment: Deployment) -> None:
     deployment.close()
 
 
-@contextlib.contextmanager
-def postgresql(data: Path | None = None) -> Iterator[PostgreSQL]:
-    binaries = find_binaries()
-    if binaries is None:
-        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
-    server = PostgreSQL(binaries, data)
-    try:
-        yield server
-    finally:
-        server.close()
+postgresql = contextlib.contextmanager(running)
 
 
 def test_postgresql_is_stopped_and_started_again(deployment: Deployment) -> None:

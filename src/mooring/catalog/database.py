@@ -133,9 +133,9 @@ class Catalog:
         self._sqlite = self._engine.dialect.name == "sqlite"
         # SQLite has one writer at a time; queueing here is fairer than its busy loop and takes no
         # connection. An in-memory database has but one.
-        self._lock: AbstractContextManager[object] = threading.RLock()
-        if not self._sqlite:
-            self._lock = nullcontext()
+        self._lock: AbstractContextManager[object] = (
+            threading.RLock() if self._sqlite else nullcontext()
+        )
         self._shared = isinstance(self._engine.pool, StaticPool)
         self._sync = None if self._shared or not self._sqlite else _group_sync(self._engine)
         self._hold: Hold | None = None
