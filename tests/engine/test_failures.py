@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 
 from mooring.engine.interface import Export
 from mooring.engine.qemu.daemon.daemon import Daemon
+from mooring.engine.qemu.daemon.latecomers import Nobody
 from mooring.engine.qemu.daemon.open_layers import OpenLayers
 from mooring.engine.qemu.daemon.process import find_started
 from mooring.engine.qemu.daemon.settings import DaemonSettings
@@ -444,9 +445,8 @@ def test_a_daemon_too_slow_to_start_is_ended(run_dir: Path, tmp_path: Path) -> N
     slow = tmp_path / "slow-daemon"
     slow.write_text("#!/bin/sh\nkill -STOP $$\n")
     slow.chmod(0o700)
-    daemon = Daemon(
-        run_dir / "daemon", DaemonSettings(program=str(slow), start_seconds=0.5), SystemClock()
-    )
+    settings = DaemonSettings(program=str(slow), start_seconds=0.5)
+    daemon = Daemon(run_dir / "daemon", settings, SystemClock(), Nobody())
 
     with pytest.raises(EngineError, match="did not start"):
         daemon.start()
@@ -462,9 +462,8 @@ def test_a_daemon_that_says_nothing_is_started_again(run_dir: Path, tmp_path: Pa
         'exec qemu-storage-daemon "$@"\n'
     )
     shy.chmod(0o700)
-    daemon = Daemon(
-        run_dir / "daemon", DaemonSettings(program=str(shy), start_seconds=2), SystemClock()
-    )
+    settings = DaemonSettings(program=str(shy), start_seconds=2)
+    daemon = Daemon(run_dir / "daemon", settings, SystemClock(), Nobody())
 
     daemon.start()
 

@@ -13,7 +13,11 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
+from mooring.model.clock import Clock
+
 KILL_SECONDS = 10.0
+_LOOKS = 10
+_LOOK_SECONDS = 0.005
 
 
 class LastingProcess:
@@ -43,6 +47,15 @@ class LastingProcess:
             os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG)
         return True
 
+    def spins(self, clock: Clock) -> bool:
+        """Whether its main thread never waits for anything, as far as 50 ms show it."""
+        for _ in range(_LOOKS):
+            # After the command's name, which may hold anything (proc_pid_stat(5)).
+            if self._stat().rpartition(")")[2].split()[:1] != ["R"]:
+                return False
+            clock.sleep(_LOOK_SECONDS)
+        return True
+
     def ask_to_end(self) -> None:
         """Send it SIGTERM."""
         self._signal(signal.SIGTERM)
@@ -69,6 +82,12 @@ class LastingProcess:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+    def _stat(self) -> str:
+        try:
+            return Path(f"/proc/{self.pid}/stat").read_text(errors="replace")
+        except OSError:
+            return ""
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):

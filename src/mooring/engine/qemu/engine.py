@@ -89,6 +89,7 @@ class QemuEngine:
         self._watcher = Watcher(self._registry.instances, clock)
         self._guard = Guard(self._registry.instances, clock, may_share)
         self._registry.started = self._guard.wake
+        self._registry.connections = self._guard
 
     # --- disks
 

@@ -42,6 +42,7 @@ class Instance:
         folder: Path,
         settings: DaemonSettings,
         clock: Clock,
+        daemon_in: Callable[[Path], Daemon],
         layers_of: LayersOf,
         started: Callable[[], None],
     ) -> None:
@@ -54,6 +55,7 @@ class Instance:
         """Why disks are not served although they are attached, by disk id."""
         self._settings = settings
         self._clock = clock
+        self._daemon_in = daemon_in
         self._layers_of = layers_of
         self._tell_started = started
         self._lock = threading.RLock()
@@ -220,7 +222,7 @@ class Instance:
             )
             self._daemon.forget()
         self._daemon = None
-        daemon = Daemon(self.folder, self._settings, self._clock)
+        daemon = self._daemon_in(self.folder)
         daemon.start()
         self._daemon = daemon
         for export in self.exports.values():

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mooring.engine.qemu.daemon.daemon import Daemon
+from mooring.engine.qemu.daemon.latecomers import Connections, Nobody
 from mooring.engine.qemu.daemon.settings import DaemonSettings
 from mooring.engine.qemu.disk import LiveDisk
 from mooring.engine.qemu.instances import Instance
@@ -27,6 +28,7 @@ class Registry:
     clock: Clock
     started: Callable[[], None] = lambda: None
     """Told of each daemon that has been started."""
+    connections: Connections = field(default_factory=Nobody)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _disks: dict[str, LiveDisk] = field(default_factory=dict)
     _instances: dict[str, Instance] = field(default_factory=dict)
@@ -60,6 +62,7 @@ class Registry:
                     self.run_dir / instance_id,
                     self.settings,
                     self.clock,
+                    self.daemon_in,
                     lambda disk_id: self.disk(disk_id).layers,
                     lambda: self.started(),  # noqa: PLW0108 - set only later
                 )
@@ -72,4 +75,4 @@ class Registry:
 
     def daemon_in(self, folder: Path) -> Daemon:
         """A daemon, not started or connected yet."""
-        return Daemon(folder, self.settings, self.clock)
+        return Daemon(folder, self.settings, self.clock, self.connections)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mooring.engine.qemu.daemon import process
+from mooring.engine.qemu.daemon.latecomers import Connections, Latecomers
 from mooring.engine.qemu.daemon.settings import DaemonSettings
 from mooring.host.lasting_process import LastingProcess
 from mooring.host.qmp import Monitor, QmpClosedError, QmpSilenceError
@@ -16,12 +17,19 @@ from mooring.model.clock import Clock
 class Connection:
     """Takes commands to the daemon in `folder`. Any thread may call."""
 
-    def __init__(self, folder: Path, settings: DaemonSettings, clock: Clock) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: DaemonSettings,
+        clock: Clock,
+        connections: Connections,
+    ) -> None:
         self.folder = folder
         self._settings = settings
         self._clock = clock
         self._lock = threading.Lock()
         self._monitor: Monitor | None = None
+        self._latecomers = Latecomers(folder, clock, connections)
         self.process: LastingProcess | None = None
 
     def open_started(self) -> None:
@@ -64,7 +72,10 @@ class Connection:
         monitor = self._connected()
         limit = self._settings.answer_seconds if timeout is None else timeout
         try:
-            return monitor.execute(command, arguments, timeout=limit)
+            self._latecomers.asked(command)
+            answer = monitor.execute(command, arguments, timeout=limit)
+            self._latecomers.answered()
+            return answer
         except (QmpClosedError, QmpSilenceError):
             with self._lock:
                 if self._monitor is monitor:
@@ -84,4 +95,8 @@ class Connection:
 
     def _greet(self) -> Monitor:
         path = self.folder / process.QMP_SOCKET
-        return Monitor(path, self._clock, self._settings.start_seconds)
+        return Monitor(path, self._clock, self._settings.start_seconds, self._relieve)
+
+    def _relieve(self) -> None:
+        if self.process is not None:
+            self._latecomers.relieve(self.process)

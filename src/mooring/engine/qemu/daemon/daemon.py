@@ -8,6 +8,7 @@ from pathlib import Path
 from mooring.engine.qemu.daemon import process
 from mooring.engine.qemu.daemon.connection import Connection
 from mooring.engine.qemu.daemon.exports import Exports
+from mooring.engine.qemu.daemon.latecomers import Connections
 from mooring.engine.qemu.daemon.merges import MERGE_GROUP, Merges
 from mooring.engine.qemu.daemon.open_layers import OpenLayers
 from mooring.engine.qemu.daemon.settings import DaemonSettings
@@ -22,10 +23,16 @@ _PING_SECONDS = 5.0
 class Daemon:
     """A storage daemon in `folder`, and what it is told to do. One caller at a time per disk."""
 
-    def __init__(self, folder: Path, settings: DaemonSettings, clock: Clock) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: DaemonSettings,
+        clock: Clock,
+        connections: Connections,
+    ) -> None:
         self.folder = folder
         self._settings = settings
-        self._connection = Connection(folder, settings, clock)
+        self._connection = Connection(folder, settings, clock, connections)
         self.layers = OpenLayers(self._connection, settings, clock)
         self.exports = Exports(self._connection)
         self.merges = Merges(self._connection, settings.merge_bytes_per_second)

@@ -19,11 +19,14 @@ import select
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 
 import structlog
 
 from mooring.engine.interface import Client, Clients, MayShare
 from mooring.engine.qemu.daemon import process
+from mooring.engine.qemu.daemon.latecomers import Cut
 from mooring.engine.qemu.instances import Instance
 from mooring.engine.qemu.users.changes import Changes
 from mooring.engine.qemu.users.sockets import Peer, Sockets, command_of, started_at
@@ -116,6 +119,32 @@ class Guard:
         except OSError:
             uses = []
         return Clients(clients(uses, name), watched.refused.get(name, ""))
+
+    def negotiating(self, folder: Path) -> bool:
+        """Whether anybody negotiates with the daemon in that folder, as far as that is known."""
+        watched = self._watched_in(folder)
+        try:
+            return watched is not None and not watched.users.settled()
+        except OSError:
+            return False
+
+    def latecomers(self, folder: Path, since: int) -> Sequence[Cut] | None:
+        """Connections whose negotiation ended later than that place in the daemon's log.
+
+        None if nobody can tell.
+        """
+        watched = self._watched_in(folder)
+        if watched is None:
+            return None
+        try:
+            links = watched.users.latecomers(since)
+        except OSError:
+            return None
+        return [partial(watched.users.cut, [link]) for link in links]
+
+    def _watched_in(self, folder: Path) -> _Watched | None:
+        with self._lock:
+            return self._watched.get(folder.name)
 
     # ---
 

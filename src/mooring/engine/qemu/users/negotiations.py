@@ -43,21 +43,28 @@ class Trace:
         self._log = log
         self.understood = offset
         """Up to where in the log every connection had its name."""
-        self._offset = offset
+        self.read_to = offset
         self._rest = b""
         self._window = _Window()
+
+    def nothing_new(self) -> bool:
+        """Whether nothing was traced since every connection had its name."""
+        try:
+            return os.stat(self._log).st_size == self.understood  # noqa: PTH116 - for each freeze
+        except OSError:
+            return False
 
     def read(self) -> None:
         """Take in what was traced since."""
         try:
             with self._log.open("rb") as file:
-                if os.fstat(file.fileno()).st_size < self._offset:
-                    self._offset, self._rest = 0, b""
-                file.seek(self._offset)
+                if os.fstat(file.fileno()).st_size < self.read_to:
+                    self.read_to, self._rest = 0, b""
+                file.seek(self.read_to)
                 data = file.read()
         except FileNotFoundError:
             return
-        self._offset += len(data)
+        self.read_to += len(data)
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             self._take(line)
@@ -81,11 +88,11 @@ class Trace:
     def forget(self) -> None:
         """Every connection that there is has its name."""
         self._window = _Window()
-        if self._offset > LOG_LIMIT:
+        if self.read_to > LOG_LIMIT:
             # The daemon appends to it: what it writes from now on is at the start.
             os.truncate(self._log, 0)
-            self._offset, self._rest = 0, b""
-        self.understood = self._offset
+            self.read_to, self._rest = 0, b""
+        self.understood = self.read_to
 
     def name(self, nameless: Sequence[Link]) -> Mapping[int, str] | None:
         """The name that each of these asked for, by inode; None as long as it is not known.

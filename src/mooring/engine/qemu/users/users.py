@@ -32,6 +32,8 @@ class Users:
         self._sockets = sockets
         self._lock = threading.Lock()
         offset, self._names, self._mixed = _read(self._file)
+        self._known_at = dict.fromkeys(self._names, offset)
+        """Up to where the trace was read when a connection got its name, by inode."""
         self._trace = Trace(folder / LOG_FILE, offset)
         self._kept = ""
 
@@ -61,6 +63,7 @@ class Users:
                 if found and self._trace.mixed:
                     self._mixed.append(set(found))
                 self._trace.forget()
+                self._date(names)
             self._names = names
             self._keep()
             ages = {inode: age for age, inode in enumerate(names)}
@@ -68,11 +71,33 @@ class Users:
             uses = [Use(link, names.get(link.inode)) for link in oldest]
             return uses, found is not None
 
+    def settled(self) -> bool:
+        """Whether each connection's disk is known. Raises OSError as `Sockets.links`."""
+        return self._trace.nothing_new() or self.look()[1]
+
+    def latecomers(self, since: int) -> list[Link]:
+        """Connections whose negotiation had not ended at that place in the daemon's log.
+
+        Raises OSError as `Sockets.links`.
+        """
+        uses, _ = self.look()
+        with self._lock:
+            if since > self._trace.read_to:
+                since = 0  # the log was started again
+            known_at = self._known_at
+            return [use.link for use in uses if known_at.get(use.link.inode, since + 1) > since]
+
     def cut(self, links: Iterable[Link]) -> None:
         """End connections. Raises OSError."""
         with self._lock:
             for link in links:
                 self._sockets.cut(link)
+
+    def _date(self, names: Mapping[int, str | None]) -> None:
+        """Note when the connections became known; all did before where the log begins anew."""
+        now = self._trace.understood
+        dated = self._known_at if now else dict.fromkeys(self._known_at, 0)
+        self._known_at = {inode: dated.get(inode, now or 1) for inode in names}
 
     def _unmix(self, names: dict[int, str | None]) -> None:
         """When one of several that were mixed up is gone, nobody knows which are left."""
