@@ -11,14 +11,17 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mooring.engine.interface import Export
+from mooring.engine.qemu.daemon.open_layers import OpenLayers
 from mooring.engine.qemu.layers import Layer
 from mooring.engine.qemu.merging import copying, merger
 from mooring.engine.qemu.reading.frozen import QemuFrozenImage
 from mooring.host.many_requests import ManyRequests, Requests
+from mooring.model.errors import EngineError
 from mooring.model.extents import BLOCK_SIZE
 from tests.engine.harness import (
     MIB,
@@ -246,6 +249,52 @@ def test_failing_base_is_told_and_written_later(
     assert qemu.engine.settle()
     assert qemu.engine.health(disk).ok
     assert (qemu.folder(disk) / "base.raw").read_bytes() == whole
+
+
+def test_merge_that_is_always_refused_is_tried_less_and_less_often(
+    qemu: QemuHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance, export = attached(qemu, SIZE)
+    disk = export.disk_id
+    client = qemu.client(instance, export)
+    copies = 0
+    copy = copying.copy_down
+
+    def counted(*given: Any) -> int:
+        nonlocal copies
+        copies += 1
+        return copy(*given)
+
+    def refuse(*_: object) -> None:
+        raise EngineError("Node is busy")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mooring.engine.qemu.merging.merger.copy_down", counted)
+        patch.setattr(OpenLayers, "lay_on", refuse)
+        patch.setattr(merger, "_RETRY_SECONDS", 0.01)
+        client.write(0, noise(1, MIB))
+        qemu.engine.freeze({disk: (point := new_id())})
+        qemu.engine.release(disk, point, stored=True)
+        eventually(lambda: "3 times in a row" in qemu.engine.health(disk).problem)
+        patch.setattr(merger, "_RETRY_SECONDS", 1000.0)
+        patch.setattr(merger, "_LONGEST_RETRY_SECONDS", 1000.0)
+        eventually(lambda: "after 1000 s" in qemu.engine.health(disk).problem)
+        tried = copies
+        for number in range(3):
+            client.write(number * MIB, noise(number, MIB))
+            qemu.engine.freeze({disk: (point := new_id())})
+            qemu.engine.release(disk, point, stored=True)
+            assert not qemu.engine.settle(0.5)
+
+        assert copies == tried
+        assert "Node is busy" in qemu.engine.health(disk).problem
+
+    client.close()
+    qemu.engine.detach(instance, disk)
+    qemu.engine.attach(instance, export)
+    assert qemu.engine.settle()
+    assert qemu.engine.health(disk).ok
+    assert len(qemu.layer_names(disk)) == 2
 
 
 def test_disk_deleted_while_it_merges(qemu: QemuHarness, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,6 +82,14 @@ class LiveDisk:
     merge: RunningMerge | None = None
     copying: CopyingMerge | None = None
     merge_problem: str = ""
+    merge_failures: int = 0
+    """How often in a row merging has failed."""
+    merge_again: float = 0.0
+    """When, of the monotonic clock, the next merge may begin after a failure."""
+
+    def forget_merge_failures(self) -> None:
+        """Merge again as if it had always worked."""
+        self.merge_problem, self.merge_failures, self.merge_again = "", 0, 0.0
 
     def below(self, point: str) -> list[Layer]:
         """The layers that hold what the disk held at a frozen point, lowest first.

@@ -269,7 +269,7 @@ class QemuEngine:
                 disk.layers.remove_leftovers()
             instance.serve(export)
             disk.instance_id = instance_id
-            disk.merge_problem = ""
+            disk.forget_merge_failures()
         self._watcher.wake()
         self._guard.wake()
         self._merger.wake(export.disk_id)
@@ -282,6 +282,7 @@ class QemuEngine:
             self._registry.instance(instance_id).unserve(disk_id, force=force)
             disk.instance_id = None
             disk.merge = None
+            disk.forget_merge_failures()
         self._merger.wake(disk_id)
 
     def stop(self, instance_id: str) -> None:

@@ -87,7 +87,8 @@ def _switch(disk: LiveDisk, staged: DiskLayers, named: Path, point: str | None) 
     disk.past.append(PastLayers(before, set(disk.released)))
     disk.released, disk.failed = {}, set()
     disk.in_doubt = disk.unswept = disk.switch_due = False
-    disk.filled, disk.merge_problem = 0, ""
+    disk.filled = 0
+    disk.forget_merge_failures()
     sync(before.home)
 
 

@@ -42,6 +42,8 @@ FOLDER_PREFIX = "merge-"
 
 _WORKERS = 2
 _RETRY_SECONDS = 5.0
+_LONGEST_RETRY_SECONDS = 300.0
+"""A merge that fails again and again is begun less and less often: each try may copy it all."""
 _FIRST_POLL_SECONDS = 0.005
 _LONGEST_POLL_SECONDS = 0.25
 _PACED_SECONDS = 0.1
@@ -148,12 +150,12 @@ class Merger:
         disk = None
         try:
             disk = self._registry.disk(disk_id)
-            self._merge_all(disk_id, disk)
-            disk.merge_problem = ""
+            if self._merge_all(disk_id, disk):
+                disk.forget_merge_failures()
         except Exception as error:
             self.wake(disk_id, _RETRY_SECONDS)
             if disk is not None:
-                disk.merge_problem = f"merging layers: {error}"
+                self._failed(disk, error)
                 if times := self._repeats.count(error):
                     log.warning(
                         "layers could not be merged", disk=disk_id, reason=str(error), times=times
@@ -164,6 +166,18 @@ class Merger:
             with self._changed:
                 self._active.discard(disk_id)
                 self._changed.notify_all()
+
+    def _failed(self, disk: LiveDisk, error: Exception) -> None:
+        """Tell of it, and have the disk's next merge wait for longer than the last time."""
+        again = ""
+        # Room comes back at any time, and nothing is copied before.
+        if not isinstance(error, DiskFullError):
+            pause = min(_RETRY_SECONDS * 2**disk.merge_failures, _LONGEST_RETRY_SECONDS)
+            disk.merge_failures += 1
+            disk.merge_again = self._clock.monotonic() + pause
+            if disk.merge_failures > 1:
+                again = f" ({disk.merge_failures} times in a row; tried again after {pause:.0f} s)"
+        disk.merge_problem = f"merging layers: {error}{again}"
 
     def _next(self) -> str | None:
         """Wait for a disk to see to; None at the end."""
@@ -180,7 +194,8 @@ class Merger:
                 self._changed.wait(max(0.001, min(idle)) if idle else None)
         return None
 
-    def _merge_all(self, disk_id: str, disk: LiveDisk) -> None:
+    def _merge_all(self, disk_id: str, disk: LiveDisk) -> bool:
+        """Do what is due; False if it has to wait because it failed before."""
         for freed in disk.drop_past():
             self.wake(freed)
         if disk.unswept:
@@ -188,15 +203,18 @@ class Merger:
         while not self._closing.is_set():
             with disk.lock:
                 if not disk.layers.exist():
-                    return  # deleted since
+                    return True  # deleted since
                 self._switch(disk_id, disk)
+                if (rest := disk.merge_again - self._clock.monotonic()) > 0:
+                    self.wake(disk_id, rest)
+                    return False
                 merge = disk.merge = self._begin(disk_id, disk)
                 copying = disk.copying
             if copying is not None:
                 self._copy(disk_id, disk, copying)
                 continue
             if merge is None:
-                return
+                return True
             try:
                 self._wait(disk_id, disk, merge)
                 if disk.merge is merge and not self._closing.is_set():
@@ -205,6 +223,7 @@ class Merger:
                 with disk.lock:
                     if disk.merge is merge:
                         self.stop_offline(disk)
+        return False
 
     def _begin(self, disk_id: str, disk: LiveDisk) -> RunningMerge | None:
         """Start the merge that is due, or join one that an earlier server has started.
