@@ -18,7 +18,7 @@ import pytest
 from mooring.engine.interface import Export
 from mooring.engine.qemu.daemon.open_layers import OpenLayers
 from mooring.engine.qemu.layers import Layer
-from mooring.engine.qemu.merging import copying, merger
+from mooring.engine.qemu.merging import copying, into_base, merger
 from mooring.engine.qemu.reading.frozen import QemuFrozenImage
 from mooring.host.many_requests import ManyRequests, Requests
 from mooring.model.errors import EngineError
@@ -201,7 +201,7 @@ def test_daemon_killed_in_a_merge(
     client.flush()
     expected = client.read(0, SIZE)
     place = {
-        "copy_down": "mooring.engine.qemu.merging.merger.copy_down",
+        "copy_down": "mooring.engine.qemu.merging.into_base.copy_down",
         "relink": "mooring.engine.qemu.layers.DiskLayers.relink",
     }.get(step, f"mooring.engine.qemu.daemon.open_layers.OpenLayers.{step}")
     killed = False
@@ -269,7 +269,7 @@ def test_merge_that_is_always_refused_is_tried_less_and_less_often(
         raise EngineError("Node is busy")
 
     with monkeypatch.context() as patch:
-        patch.setattr("mooring.engine.qemu.merging.merger.copy_down", counted)
+        patch.setattr("mooring.engine.qemu.merging.into_base.copy_down", counted)
         patch.setattr(OpenLayers, "lay_on", refuse)
         patch.setattr(merger, "_RETRY_SECONDS", 0.01)
         client.write(0, noise(1, MIB))
@@ -299,7 +299,7 @@ def test_merge_that_is_always_refused_is_tried_less_and_less_often(
 
 def test_disk_deleted_while_it_merges(qemu: QemuHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     disk, _ = layered(qemu, 3)
-    monkeypatch.setattr(merger, "MOST_BLOCKS", 1)
+    monkeypatch.setattr(into_base, "MOST_BLOCKS", 1)
     for point in qemu.engine.points(disk):
         qemu.engine.release(disk, point, stored=True)
 
@@ -329,7 +329,7 @@ def test_a_fork_while_a_base_takes_in_layers(
             client = harness.client(instance, export)
             client.write(0, noise(1, 4 * MIB))
             monkeypatch.setattr(ManyRequests, "run", slow)
-            monkeypatch.setattr(merger, "MOST_BLOCKS", 16)
+            monkeypatch.setattr(into_base, "MOST_BLOCKS", 16)
             point = new_id()
             harness.engine.freeze({export.disk_id: point})
             harness.engine.release(export.disk_id, point, stored=True)

@@ -16,8 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from mooring.engine.interface import Export
 from mooring.engine.qemu.daemon.daemon import Daemon
 from mooring.engine.qemu.freezing import reconcile
-from mooring.engine.qemu.instances import Instance, end_merge
-from mooring.engine.qemu.merging.merger import FOLDER_PREFIX, end_offline
+from mooring.engine.qemu.instances import Instance
+from mooring.engine.qemu.merging.offline import FOLDER_PREFIX, end_offline
 from mooring.engine.qemu.registry import Registry
 from mooring.host.qmp import QmpClosedError, QmpSilenceError
 from mooring.model.errors import EngineError, MooringError
@@ -46,7 +46,7 @@ def _end_stray(registry: Registry, name: str) -> None:
         daemon.connect()
         if name.startswith(FOLDER_PREFIX):
             disk_id = name.removeprefix(FOLDER_PREFIX)
-            end_offline(daemon, disk_id, registry.clock, registry.settings.answer_seconds)
+            end_offline(daemon, disk_id)
         else:
             daemon.quit()
     except QmpClosedError:
@@ -65,14 +65,14 @@ def _adopt(registry: Registry, instance_id: str, exports: Sequence[Export], atta
     try:
         daemon.connect()
         instance.take(daemon)
-        _drop_unwanted(registry, daemon, exports)
+        _drop_unwanted(daemon, exports)
         for export in exports:
             if export.disk_id in daemon.exports.served():
                 _keep(registry, instance, daemon, export)
             else:
                 # Clients come again, and would give up if this one was not there yet.
                 instance.door.close(_ADOPTION)
-                _close(registry, daemon, export.disk_id)
+                _close(daemon, export.disk_id)
     except QmpClosedError:
         # Not running, or it has just died: attaching starts it.
         instance.door.close(_ADOPTION)
@@ -96,16 +96,16 @@ def _adopt(registry: Registry, instance_id: str, exports: Sequence[Export], atta
     instance.end_if_idle()
 
 
-def _drop_unwanted(registry: Registry, daemon: Daemon, exports: Sequence[Export]) -> None:
+def _drop_unwanted(daemon: Daemon, exports: Sequence[Export]) -> None:
     for disk_id, served in daemon.exports.served().items():
         if served.export not in exports:
             daemon.exports.remove(served.export, force=True)
-            _close(registry, daemon, disk_id)
+            _close(daemon, disk_id)
 
 
-def _close(registry: Registry, daemon: Daemon, disk_id: str) -> None:
+def _close(daemon: Daemon, disk_id: str) -> None:
     """Close the layers of a disk that is not exported, or whose growth was interrupted."""
-    end_merge(daemon, disk_id, registry.clock, registry.settings.answer_seconds)
+    daemon.merges.end(disk_id)
     daemon.layers.drop(disk_id)
 
 

@@ -30,12 +30,13 @@ from mooring.engine.qemu.disk import LiveDisk
 from mooring.engine.qemu.folder_lock import only_one
 from mooring.engine.qemu.freezing import freeze
 from mooring.engine.qemu.growing import grow
-from mooring.engine.qemu.instances import Watcher
 from mooring.engine.qemu.layers import check_id, io_errors, points
-from mooring.engine.qemu.merging.merger import FOLDER_PREFIX, Merger
+from mooring.engine.qemu.merging.merger import Merger
+from mooring.engine.qemu.merging.offline import FOLDER_PREFIX
 from mooring.engine.qemu.reading.frozen import QemuFrozenImage
 from mooring.engine.qemu.registry import Registry
 from mooring.engine.qemu.users.guard import Guard
+from mooring.engine.qemu.watcher import Watcher
 from mooring.host.qmp import QmpSilenceError
 from mooring.images.fill import fill
 from mooring.model.clock import Clock

@@ -1,13 +1,10 @@
-"""Instances: each has one storage daemon, which is kept running."""
+"""One instance's attached disks, and the storage daemon that serves them."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import select
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import structlog
@@ -20,15 +17,14 @@ from mooring.engine.qemu.layers import DiskLayers, Layer
 from mooring.model.clock import Clock
 from mooring.model.errors import EngineError, MooringError
 from mooring.observe import metrics
-from mooring.observe.loop import Loop, Repeats
+from mooring.observe.loop import Repeats
 
 LayersOf = Callable[[str], DiskLayers]
 
-_CANCEL_PAUSE = 0.005
+_POLL_SECONDS = 0.005
 _RESTART_PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _STEADY_SECONDS = 10.0
 _OPEN_AGAIN_SECONDS = 2.0
-_BRING_BACK_AT_ONCE = 4
 
 log = structlog.get_logger("mooring.engine")
 
@@ -108,7 +104,7 @@ class Instance:
             daemon = self._daemon
             if daemon is not None and daemon.alive():
                 daemon.exports.remove(export, force=force)
-                end_merge(daemon, disk_id, self._clock, self._settings.answer_seconds)
+                daemon.merges.end(disk_id)
                 daemon.layers.drop(disk_id)
             del self.exports[disk_id]
             self.problems.pop(disk_id, None)
@@ -130,7 +126,7 @@ class Instance:
                     while not daemon.exports.ended(export):
                         if self._clock.monotonic() > deadline:
                             raise EngineError(f"requests to disk {disk_id} do not end")
-                        self._clock.sleep(_CANCEL_PAUSE)
+                        self._clock.sleep(_POLL_SECONDS)
                     daemon.exports.add(export, self._layers_of(disk_id).overlays()[-1].number)
                     self.problems.pop(disk_id, None)
                 except BaseException as error:
@@ -150,7 +146,7 @@ class Instance:
             with self.door.closed("revert"):
                 daemon.exports.remove(export, force=False)
                 try:
-                    end_merge(daemon, disk_id, self._clock, self._settings.answer_seconds)
+                    daemon.merges.end(disk_id)
                     daemon.layers.drop(disk_id)
                     yield
                 finally:
@@ -278,84 +274,3 @@ class Instance:
         layers: list[Layer] = self._layers_of(export.disk_id).check()
         daemon.layers.add(export.disk_id, layers)
         daemon.exports.add(export, layers[-1].number)
-
-
-def end_merge(daemon: Daemon, disk_id: str, clock: Clock, timeout: float) -> None:
-    """Cancel a disk's merge, if there is one, and take away what it leaves in the daemon."""
-    deadline = clock.monotonic() + timeout
-    while (status := daemon.merges.status(disk_id)) is not None and status.running:
-        daemon.merges.cancel(disk_id)
-        if clock.monotonic() > deadline:
-            raise EngineError(f"the merge of layers of disk {disk_id} does not end")
-        clock.sleep(_CANCEL_PAUSE)
-    daemon.merges.clear(disk_id)
-
-
-class Watcher:
-    """A thread that brings back daemons that have died, and disks that these could not open."""
-
-    def __init__(self, instances: Callable[[], list[Instance]], clock: Clock) -> None:
-        self._instances = instances
-        self._clock = clock
-        self._repeats = Repeats()
-        self._retry_at: dict[str, float] = {}
-        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._closed = False
-        self._pool = ThreadPoolExecutor(_BRING_BACK_AT_ONCE, "daemon-starts")
-        self._loop = Loop("daemon-watcher", self._round, wake=self.wake)
-        self._loop.start()
-
-    def wake(self) -> None:
-        """Look again at which daemons there are."""
-        with contextlib.suppress(BlockingIOError):
-            os.write(self._wake_write, b"x")
-
-    def close(self) -> None:
-        """Stop watching."""
-        if not self._closed:
-            self._closed = True
-            self._loop.stop()
-            self._pool.shutdown()
-            os.close(self._wake_read)
-            os.close(self._wake_write)
-
-    def _round(self) -> None:
-        poll = select.poll()
-        poll.register(self._wake_read, select.POLLIN)
-        instances = self._instances()
-        now = self._clock.monotonic()
-        due = [one for one in instances if self._retry_at.get(one.instance_id, 0.0) <= now]
-        # Side by side: one daemon that takes long to start shall not hold up the others.
-        if len(due) == 1:
-            self._bring_back(due[0])
-        else:
-            list(self._pool.map(self._bring_back, due))
-        now = self._clock.monotonic()
-        pauses = []
-        for instance in instances:
-            retry_at = self._retry_at.get(instance.instance_id)
-            if retry_at is not None:
-                pauses.append(max(0.0, retry_at - now))
-            elif (pidfd := instance.pidfd()) is not None:
-                poll.register(pidfd, select.POLLIN)
-        poll.poll(max(1.0, min(pauses) * 1000) if pauses else None)
-        with contextlib.suppress(BlockingIOError):
-            os.read(self._wake_read, 4096)
-
-    def _bring_back(self, instance: Instance) -> None:
-        """Bring back one; what nobody expected is that one's problem, not the others'."""
-        try:
-            pause = instance.bring_back()
-        except Exception as error:
-            pause = _RESTART_PAUSES[-1]
-            metrics.thread_failed("daemon-watcher")
-            if times := self._repeats.count(error):
-                log.exception(
-                    "a storage daemon could not be restarted",
-                    instance=instance.instance_id,
-                    times=times,
-                )
-        if pause is None:
-            self._retry_at.pop(instance.instance_id, None)
-        else:
-            self._retry_at[instance.instance_id] = self._clock.monotonic() + pause

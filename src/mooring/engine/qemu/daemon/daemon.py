@@ -35,7 +35,7 @@ class Daemon:
         self._connection = Connection(folder, settings, clock, connections)
         self.layers = OpenLayers(self._connection, settings, clock)
         self.exports = Exports(self._connection)
-        self.merges = Merges(self._connection, settings.merge_bytes_per_second)
+        self.merges = Merges(self._connection, settings, clock)
 
     def start(self) -> None:
         """Start it. Raises EngineError."""

@@ -7,10 +7,15 @@ from dataclasses import dataclass
 
 from mooring.engine.qemu.daemon.connection import Connection
 from mooring.engine.qemu.daemon.nodes import layer_node, merge_node
+from mooring.engine.qemu.daemon.settings import DaemonSettings
 from mooring.host.qmp import QmpError
+from mooring.model.clock import Clock
+from mooring.model.errors import EngineError
 
 MERGE_GROUP = "merge"
 """The throttle group, without limits, that every daemon is started with."""
+
+_CANCEL_PAUSE = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +29,10 @@ class MergeStatus:
 class Merges:
     """The merges of one daemon, at most one for each disk."""
 
-    def __init__(self, connection: Connection, bytes_per_second: int) -> None:
-        """`bytes_per_second` limits each merge; 0 for no limit."""
+    def __init__(self, connection: Connection, settings: DaemonSettings, clock: Clock) -> None:
         self._connection = connection
-        self._bytes_per_second = bytes_per_second
+        self._settings = settings
+        self._clock = clock
 
     def start(self, disk_id: str, bottom: int, top: int, newest: int, named: str) -> None:
         """Begin to write the layers above `bottom` up to `top` into it.
@@ -54,7 +59,7 @@ class Merges:
                 "base-node": layer_node(disk_id, bottom),
                 "backing-file": named,
                 "auto-dismiss": False,
-                "speed": self._bytes_per_second,
+                "speed": self._settings.merge_bytes_per_second,
             }
             self._connection.call("block-commit", job)
         except QmpError:
@@ -73,6 +78,19 @@ class Merges:
         # One that has just ended by itself refuses.
         with contextlib.suppress(QmpError):
             self._connection.call("job-cancel", {"id": merge_node(disk_id)})
+
+    def end(self, disk_id: str) -> None:
+        """Cancel the disk's merge, if there is one, and take away what it leaves.
+
+        Raises EngineError.
+        """
+        deadline = self._clock.monotonic() + self._settings.answer_seconds
+        while (status := self.status(disk_id)) is not None and status.running:
+            self.cancel(disk_id)
+            if self._clock.monotonic() > deadline:
+                raise EngineError(f"the merge of layers of disk {disk_id} does not end")
+            self._clock.sleep(_CANCEL_PAUSE)
+        self.clear(disk_id)
 
     def clear(self, disk_id: str) -> None:
         """Take away what a merge that is over, or never began, has left in the daemon."""
