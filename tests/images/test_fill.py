@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mooring.images.fill import PIECE, fill
+from mooring.images.fill import fill
+from mooring.images.pieces import STEPS
 from mooring.model.extents import BLOCK_SIZE, Buffer, Extent
 from tests.engine.harness import MIB, BytesImage, noise
 
@@ -47,7 +48,22 @@ def test_the_file_holds_the_image_with_its_holes(fd: int) -> None:
     assert told == sorted(told)
     assert told[-1] == sum(extent.length for extent in EXTENTS)
     # Neither what is left out nor a whole piece of zeros takes room.
-    assert os.fstat(fd).st_blocks * 512 <= 9 * MIB + LAST - 24 * MIB + PIECE
+    assert os.fstat(fd).st_blocks * 512 <= 9 * MIB + LAST - 24 * MIB + STEPS.piece
+
+
+def test_zeros_within_a_piece_take_no_room(fd: int) -> None:
+    hole = 256 * 1024
+    whole = noise(3, MIB) + bytes(hole) + noise(4, MIB) + bytes(hole)
+
+    fill(fd, BytesImage(whole, [Extent(0, len(whole))]), lambda done: None)
+
+    assert held(fd) == whole + bytes(SIZE - len(whole))
+    assert os.fstat(fd).st_blocks * 512 <= 2 * MIB + hole // 2
+
+
+def test_the_file_is_left_as_it_was_opened(fd: int) -> None:
+    fill(fd, image(), lambda done: None)
+    assert not fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_DIRECT
 
 
 def test_what_lies_before_the_start_is_left_out(fd: int) -> None:

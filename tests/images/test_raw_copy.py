@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from mooring.images import raw_copy
 from mooring.images.image_file import ImagePart
-from mooring.images.raw_copy import STEPS, Steps
+from mooring.images.pieces import STEPS, Steps
 from mooring.model.errors import ConfigurationError, MooringError, NbdError, StoreError
 from mooring.nbd.uri import NbdUri
 from tests.nbd.exports import SparseImage, serving
@@ -38,10 +39,16 @@ def copy(
     async def scenario() -> None:
         async with serving(run_dir / "nbd", {"d": image}):
             uri = str(NbdUri("d", socket=str(run_dir / "nbd")))
-            await raw_copy.copy(uri, part, FACTS, tell, steps)
+            await asyncio.to_thread(raw_copy.copy, uri, part, FACTS, tell, steps)
 
     asyncio.run(scenario())
     return told
+
+
+def spoil(path: Path, place: int) -> None:
+    with path.open("rb+") as file:
+        file.seek(place)
+        file.write(b"x")
 
 
 def test_copy_is_the_same_and_sparse(run_dir: Path, tmp_path: Path) -> None:
@@ -64,7 +71,7 @@ def test_copy_is_the_same_and_sparse(run_dir: Path, tmp_path: Path) -> None:
 
 
 def test_interrupted_copy_goes_on(run_dir: Path, tmp_path: Path) -> None:
-    small = Steps(piece=64 * 1024, mark_bytes=MIB)
+    small = Steps(piece=64 * 1024, flush=MIB)
     image = SparseImage(16 * MIB, filled=1.0)
     image.fail_at = 12 * MIB
     with ImagePart(tmp_path / "image") as part, pytest.raises(NbdError, match="worn out"):
@@ -83,6 +90,39 @@ def test_interrupted_copy_goes_on(run_dir: Path, tmp_path: Path) -> None:
     assert (tmp_path / "image").read_bytes() == image.content
 
 
+def test_copy_is_given_up_although_the_server_hangs(run_dir: Path, tmp_path: Path) -> None:
+    image = SparseImage(16 * MIB, filled=1.0)
+    read, hangs, over = image.read, threading.Event(), threading.Event()
+
+    def hanging(offset: int, length: int) -> bytes:
+        if offset >= 2 * MIB:
+            hangs.set()
+            assert over.wait(60)
+        return read(offset, length)
+
+    def interrupt(what: str, done: float) -> None:
+        if done:
+            assert hangs.wait(60)
+            raise KeyboardInterrupt
+
+    async def scenario(part: ImagePart) -> None:
+        async with serving(run_dir / "nbd", {"d": image}):
+            uri = str(NbdUri("d", socket=str(run_dir / "nbd")))
+            try:
+                await asyncio.to_thread(stopped, uri, part)
+            finally:
+                over.set()
+
+    def stopped(uri: str, part: ImagePart) -> None:
+        with pytest.raises(KeyboardInterrupt):
+            raw_copy.copy(uri, part, FACTS, interrupt, Steps(piece=MIB))
+        assert not over.is_set()
+
+    image.read = hanging  # type: ignore[method-assign]
+    with ImagePart(tmp_path / "image") as part:
+        asyncio.run(scenario(part))
+
+
 def test_part_of_another_snapshot_begins_anew(run_dir: Path, tmp_path: Path) -> None:
     image, other = SparseImage(8 * MIB, seed=1), SparseImage(8 * MIB, seed=2)
     with ImagePart(tmp_path / "image") as part:
@@ -90,7 +130,7 @@ def test_part_of_another_snapshot_begins_anew(run_dir: Path, tmp_path: Path) -> 
         os.pwrite(part.fd, other.content, 0)
         part.mark({"snapshot": "other", "size": other.size}, other.size)
     with ImagePart(tmp_path / "image") as part:
-        copy(run_dir, image, part, Steps(mark_bytes=MIB))
+        copy(run_dir, image, part, Steps(flush=MIB))
         part.finish()
     assert (tmp_path / "image").read_bytes() == image.content
 
@@ -102,7 +142,7 @@ def test_what_was_changed_on_the_way_is_noticed(hole: bool, run_dir: Path, tmp_p
         at for at in range(0, image.size, 4096) if any(image.content[at : at + 4096]) != hole
     )
     with ImagePart(tmp_path / "image") as part, pytest.raises(StoreError, match="is not what was"):
-        copy(run_dir, image, part, copied=lambda: os.pwrite(part.fd, b"x", place + 7))
+        copy(run_dir, image, part, copied=lambda: spoil(part.path, place + 7))
     assert not list(tmp_path.iterdir())
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mooring.images.fill import PIECE
+from mooring.images.pieces import STEPS
 from mooring.images.raw_file import data_bytes, write_raw
 from mooring.model.errors import StoreError
 from mooring.model.extents import BLOCK_SIZE, Extent
@@ -39,7 +39,7 @@ class Given:
 IMAGE = Given(
     Extent(0, BLOCK_SIZE),
     Extent(BLOCK_SIZE, 4 * BLOCK_SIZE, zero=True),
-    Extent(16 * 1024 * 1024, PIECE + BLOCK_SIZE),
+    Extent(16 * 1024 * 1024, STEPS.piece + BLOCK_SIZE),
     Extent(SIZE - BLOCK_SIZE, BLOCK_SIZE),
 )
 

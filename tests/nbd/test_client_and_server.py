@@ -6,6 +6,8 @@ import asyncio
 import errno
 import random
 import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -314,5 +316,38 @@ def test_the_blocking_client_does_the_same(socket: Path) -> None:
             assert sum(extent.length for _, extent in client.map()) == MIB
             with pytest.raises(NbdRequestError):
                 client.write(0, b"x")
+
+    asyncio.run(scenario())
+
+
+def test_closing_the_blocking_client_ends_the_reads_of_other_threads(socket: Path) -> None:
+    image = SparseImage(MIB)
+    read, hangs, over = image.read, threading.Event(), threading.Event()
+
+    def hanging(offset: int, length: int) -> bytes:
+        hangs.set()
+        assert over.wait(60)
+        return read(offset, length)
+
+    image.read = hanging  # type: ignore[method-assign]
+
+    async def scenario() -> None:
+        async with serving(socket, {"d": image}):
+            try:
+                await asyncio.to_thread(use)
+            finally:
+                over.set()
+
+    def use() -> None:
+        client = BlockingNbdClient(uri(socket))
+        with ThreadPoolExecutor(1) as pool:
+            reading = pool.submit(client.read, 0, 4096)
+            assert hangs.wait(60)
+            client.close()
+            with pytest.raises(NbdDisconnectedError):
+                reading.result(60)
+        with pytest.raises(NbdDisconnectedError):
+            client.read(0, 4096)
+        client.close()
 
     asyncio.run(scenario())

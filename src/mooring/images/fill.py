@@ -11,19 +11,15 @@ import fcntl
 import mmap
 import os
 import threading
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from contextlib import suppress
 
-import numpy as np
-
+from mooring.images.pieces import STEPS, Steps, each_piece, nothing
 from mooring.model.extents import Extent, Image
 
-PIECE = 4 * 1024 * 1024
-WORKERS = 4
-AHEAD = 2 * WORKERS
-FLUSH_EVERY = 256 * 1024 * 1024
+_HOLE = 64 * 1024
+"""Zeros that fill that much, from a multiple of it on, are left out."""
+_ZEROS = bytes(_HOLE)
 
 
 def fill(
@@ -33,23 +29,23 @@ def fill(
     *,
     start: int = 0,
     reached: Callable[[int, bool], None] = lambda position, durable: None,
+    steps: Steps = STEPS,
+    give_up: Callable[[], None] = nothing,
 ) -> None:
-    """Write what `source` holds into the file of zeros `fd`, leaving holes where it has them.
+    """Write what `source` holds into the file of zeros `fd`, leaving holes where it has zeros.
 
-    Reads and writes pieces of 4 MiB, several at a time; `progress` is called in order, from
+    Reads and writes several pieces at a time; `progress` is called in order, from
     this thread, with the bytes done so far, and ends the copying by raising. What lies before
     the position `start` is left out. `reached` is told the position up to which all is written,
-    and whether it is durable.
+    and whether it is durable. `give_up` is called when the copying has failed, and has to end the
+    reads under way if these may wait for ever.
     """
     done = flushed = 0
-    pending: deque[tuple[Extent, Future[None]]] = deque()
 
-    def finish_one() -> None:
+    def finish(piece: Extent) -> None:
         nonlocal done, flushed
-        piece, future = pending.popleft()
-        future.result()
         done += piece.length
-        durable = done - flushed >= FLUSH_EVERY
+        durable = done - flushed >= steps.flush
         if durable:
             # Little at a time, so that the last flush is short and other disks' are too.
             os.fdatasync(fd)
@@ -57,33 +53,20 @@ def fill(
         reached(piece.end, durable)
         progress(done)
 
-    copying = _Copying(fd, source)
-    with ThreadPoolExecutor(WORKERS, "fill") as pool:
-        try:
-            for piece in _pieces(source, start):
-                pending.append((piece, pool.submit(copying.copy, piece)))
-                if len(pending) >= AHEAD:
-                    finish_one()
-            while pending:
-                finish_one()
-        finally:
-            for _, future in pending:
-                future.cancel()
-
-
-def _pieces(source: Image, start: int) -> Iterator[Extent]:
-    for extent in source.extents():
-        if not extent.zero:
-            for offset in range(max(extent.offset, start), extent.end, PIECE):
-                yield Extent(offset, min(PIECE, extent.end - offset))
+    copying = _Copying(fd, source, steps.piece)
+    try:
+        each_piece(source, copying.copy, finish, start=start, steps=steps, give_up=give_up)
+    finally:
+        copying.close()
 
 
 class _Copying:
     """Copies pieces, each thread with a buffer of its own."""
 
-    def __init__(self, fd: int, source: Image) -> None:
+    def __init__(self, fd: int, source: Image, largest: int) -> None:
         self._fd = fd
         self._source = source
+        self._largest = largest
         self._threads = threading.local()
         self._cached = fcntl.fcntl(fd, fcntl.F_GETFL)
         with suppress(OSError):
@@ -92,15 +75,26 @@ class _Copying:
     def copy(self, piece: Extent) -> None:
         buffer = self._buffer()[: piece.length]
         buffer[:] = self._source.read(piece.offset, piece.length)
-        words = np.frombuffer(buffer, np.uint64)
-        # A few tell at once of most pieces that they are not zeros.
-        if not words[::512].any() and not words.any():
-            return
+        begin = 0
+        for at in range(0, piece.length, _HOLE):
+            end = min(at + _HOLE, piece.length)
+            # The first byte tells at once of most that they are not zeros.
+            if not buffer[at] and buffer[at:end].tobytes() == _ZEROS[: end - at]:
+                self._write(buffer[begin:at], piece.offset + begin)
+                begin = end
+        self._write(buffer[begin:], piece.offset + begin)
+
+    def close(self) -> None:
+        """Leave the file as it was opened."""
+        with suppress(OSError):
+            fcntl.fcntl(self._fd, fcntl.F_SETFL, self._cached)
+
+    def _write(self, data: memoryview, offset: int) -> None:
         done = 0
         refused = False
-        while done < piece.length:
+        while done < len(data):
             try:
-                done += os.pwrite(self._fd, buffer[done:], piece.offset + done)
+                done += os.pwrite(self._fd, data[done:], offset + done)
             except OSError as error:
                 # Some file systems let it be set and refuse to write then, or want larger blocks.
                 if error.errno != errno.EINVAL or refused:
@@ -111,6 +105,6 @@ class _Copying:
     def _buffer(self) -> memoryview:
         """Memory that begins at a page, as writing past the page cache needs it."""
         if not hasattr(self._threads, "buffer"):
-            self._threads.buffer = memoryview(mmap.mmap(-1, PIECE))
+            self._threads.buffer = memoryview(mmap.mmap(-1, self._largest))
         buffer: memoryview = self._threads.buffer
         return buffer

@@ -92,8 +92,7 @@ class ImagePart:
         return position if same else 0
 
     def mark(self, facts: dict[str, object], position: int) -> None:
-        """Make what was written durable, then note how far it goes."""
-        os.fdatasync(self.fd)
+        """Note up to where all is durable."""
         write_whole(self._mark, json.dumps({**facts, "reached": position}), durable=False)
 
     def begin(self, size: int = 0) -> None:

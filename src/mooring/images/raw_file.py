@@ -8,12 +8,12 @@ from pathlib import Path
 
 from blake3 import blake3
 
+from mooring.images.compare import DiffersError, compare
 from mooring.images.fill import fill
 from mooring.model.errors import StoreError
 from mooring.model.extents import Buffer, Extent, Image
 
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_WRITTEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def data_bytes(image: Image) -> int:
@@ -30,16 +30,19 @@ def write_raw(image: Image, path: Path, progress: Callable[[int], None]) -> None
     OSError if there is no room, or something of that name; what the image raises.
     """
     source = _Digested(image)
+    total = data_bytes(image)
     fd = os.open(path, _NEW, 0o600)
     try:
         os.ftruncate(fd, image.size)
         fill(fd, source, progress)
         os.fsync(fd)
-        # From the disk, as far as the system lets us, not from memory.
-        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        compare(fd, source, lambda done: progress(total + done), same=source.same)
+    except DiffersError as error:
+        raise StoreError(
+            f"{path} does not hold what was written to it at byte {error.offset}"
+        ) from None
     finally:
         os.close(fd)
-    _compare(path, source, progress)
 
 
 class _Digested:
@@ -58,29 +61,9 @@ class _Digested:
         self.digests[offset, length] = blake3(data).digest()
         return data
 
+    def same(self, extent: Extent, data: Buffer) -> bool:
+        """Whether that is what was read there."""
+        return self.digests[extent.offset, extent.length] == blake3(data).digest()
+
     def close(self) -> None:
         """The image stays its owner's to close."""
-
-
-def _compare(path: Path, source: _Digested, progress: Callable[[int], None]) -> None:
-    fd = os.open(path, _WRITTEN)
-    try:
-        done = data_bytes(source)
-        for (offset, length), digest in sorted(source.digests.items()):
-            if blake3(_read_all(fd, offset, length)).digest() != digest:
-                raise StoreError(f"{path} does not hold what was written to it at byte {offset}")
-            done += length
-            progress(done)
-    finally:
-        os.close(fd)
-
-
-def _read_all(fd: int, offset: int, length: int) -> bytes:
-    parts = []
-    while length:
-        part = os.pread(fd, length, offset)
-        if not part:
-            break
-        parts.append(part)
-        offset, length = offset + len(part), length - len(part)
-    return b"".join(parts)

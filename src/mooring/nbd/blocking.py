@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from mooring.model.counts import counted
-from mooring.model.errors import NbdError
+from mooring.model.errors import NbdDisconnectedError, NbdError
+from mooring.model.extents import Edges
 from mooring.nbd import protocol as p
 from mooring.nbd.client import CONNECT_SECONDS, NbdClient
 from mooring.nbd.protocol import ExportInfo, StatusExtent
@@ -35,6 +36,8 @@ class BlockingNbdClient:
     ) -> None:
         """`patience` is how many seconds a read may take: longer raises NbdError."""
         self._patience = patience
+        self._lock = threading.Lock()
+        self._closed = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="nbd", daemon=True)
         self._thread.start()
@@ -81,13 +84,29 @@ class BlockingNbdClient:
 
         return self._wait(collect())
 
+    def data(self) -> Edges:
+        """Where the export holds data; all else reads as zeros."""
+
+        async def collect() -> Edges:
+            edges = Edges()
+            async for offset, extent in self._client.map():
+                if not extent.flags & p.STATUS_ZERO:
+                    edges.add(offset, offset + extent.length)
+            return edges
+
+        return self._wait(collect())
+
     def close(self) -> None:
-        """Say goodbye and close. Further calls do nothing."""
-        if not self._loop.is_closed():
-            try:
-                self._wait(self._client.close())
-            finally:
-                self._stop()
+        """Say goodbye and close; requests of other threads fail. Further calls do nothing."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            closing = asyncio.run_coroutine_threadsafe(self._client.close(), self._loop)
+        try:
+            closing.result()
+        finally:
+            self._stop()
 
     def __enter__(self) -> Self:
         return self
@@ -101,7 +120,12 @@ class BlockingNbdClient:
         self.close()
 
     def _wait(self, work: Coroutine[Any, Any, T], seconds: float | None = None) -> T:
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        with self._lock:
+            # Afterwards nothing would run it any more.
+            if self._closed:
+                work.close()
+                raise NbdDisconnectedError("the connection was closed here")
+            future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result(seconds)
         except TimeoutError:

@@ -68,7 +68,7 @@ def _write_part(part: ImagePart, answer: Any, image_format: str) -> None:
     teller = _Teller(part.output.name)
     try:
         if image_format == "raw":
-            asyncio.run(raw_copy.copy(answer["uri"], part, facts, teller.tell))
+            raw_copy.copy(answer["uri"], part, facts, teller.tell)
         else:
             part.begin()
             asyncio.run(qemu_img.convert(answer["uri"], image_format, part.path, teller.tell))

@@ -10,7 +10,6 @@ from mooring.engine.qemu.base_source import BaseSource
 from mooring.model.errors import EngineError, NbdError
 from mooring.model.extents import Edges
 from mooring.nbd.blocking import BlockingNbdClient
-from mooring.nbd.protocol import STATUS_ZERO
 from mooring.nbd.uri import NbdUri
 
 
@@ -51,15 +50,10 @@ class SourceReader:
 
     def _data_edges(self) -> Edges:
         if self._edges is None:
-            edges = Edges()
             try:
-                found = self._connected().map()
+                self._edges = self._connected().data()
             except NbdError as error:
                 raise self._failure(error) from error
-            for offset, extent in found:
-                if not extent.flags & STATUS_ZERO:
-                    edges.add(offset, offset + extent.length)
-            self._edges = edges
         return self._edges
 
     def _connected(self) -> BlockingNbdClient:
