@@ -156,7 +156,7 @@ def _snapshot(catalog: Catalog, disk: Disk) -> None:
         recording.confirm(transaction, snapshot, None)
     with catalog.write(durable=False) as transaction:
         kinds = [uploading(snapshot, now).kind]
-        job = transaction.jobs.take(IDS.new_id(), kinds, now, now + 30_000, [])
+        job = transaction.jobs.take(IDS.new_id(), kinds, now, 30_000, [])
     if job is None:
         return  # another server has it
     with catalog.write() as transaction:

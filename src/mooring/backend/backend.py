@@ -33,7 +33,8 @@ class Backend:
     `engines` by zone; by region `vaults`, `servers` of snapshots, and `replicas`: where a copy of
     the vault is kept. `image_files` is where ExportSnapshot writes, `imports` are where images come
     from; `views` are kept by views.py. `disks_of_pending` says that disks can be made of snapshots
-    that are not stored yet.
+    that are not stored yet. `server_id` is this server's own, which it keeps for good: leases bear
+    it.
     """
 
     catalog: Catalog
@@ -51,6 +52,7 @@ class Backend:
     imports: ImportPlaces
     default_keys: DefaultKeys
     disks_of_pending: bool = False
+    server_id: str = "here"
     servers: Mapping[str, SnapshotServer] = field(default_factory=dict)
     replicas: Mapping[str, Replica] = field(default_factory=dict)
     views: dict[int, tuple[object, Settled]] = field(default_factory=dict)

@@ -31,6 +31,7 @@ from mooring.jobs.running.procedure import Change, Procedure, Step, Work
 from mooring.jobs.storing import (
     Plan,
     begin,
+    commit,
     completed,
     copy,
     extra_of_part,
@@ -69,7 +70,7 @@ def copy_over(work: Work) -> Change:
             plan = _plan(work, snapshot, vault, image, held)
             with begin(work, _info(work, snapshot, image), plan) as writer:
                 copy(work, image, plan, writer)
-                root = writer.commit()
+                root = commit(work, writer)
     statistics, parent = root.statistics, root.parent
     metrics.snapshot_stored(statistics.changed_blocks * BLOCK_SIZE, statistics.stored_bytes)
 

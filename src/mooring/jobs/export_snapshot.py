@@ -49,6 +49,7 @@ def write(work: Work) -> None:
 
         def record_progress(percent: int) -> None:
             with work.catalog.write() as transaction:
+                transaction.jobs.check_held(work.job)
                 transaction.export_records.change(record.id, progress=percent)
 
         # Each byte is written, and compared.

@@ -23,7 +23,7 @@ from mooring.catalog.database import Transaction
 from mooring.host.rooms import of_vault
 from mooring.jobs.running.procedure import Change, Procedure, Step, Work
 from mooring.jobs.running.progress import Progress
-from mooring.jobs.storing import canceled, completed, information, pending_snapshot
+from mooring.jobs.storing import canceled, commit, completed, information, pending_snapshot
 from mooring.model.errors import ImageUnreadableError, NbdError, NbdRequestError
 from mooring.model.extents import BLOCK_SIZE
 from mooring.model.resources.job import Job
@@ -100,7 +100,7 @@ def _store(work: Work, snapshot: DiskSnapshot) -> Root:
                     f"the image has {image.info.size} bytes, but {size} were requested"
                 )
             _copy(work, image, writer)
-            return writer.commit()
+            return commit(work, writer)
     except NbdRequestError as error:
         raise ImageUnreadableError(f"the image cannot be read: {error}") from error
     except NbdError as error:
@@ -113,6 +113,7 @@ def _copy(work: Work, image: BlockingNbdClient, writer: SnapshotWriter) -> None:
             rows = transaction.snapshots
             if not rows.change_if_there(work.given(ImportSnapshot).snapshot, progress=percent):
                 raise canceled(work)
+            transaction.jobs.check_held(work.job)
 
     progress = Progress(work.backend.clock, image.info.size, tell)
     window: deque[tuple[int, Future[bytes]]] = deque()

@@ -16,7 +16,7 @@ from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
 from mooring.host.rooms import of_vault
 from mooring.jobs.roots import expected_roots
-from mooring.jobs.running.procedure import Procedure, Step, Work
+from mooring.jobs.running.procedure import Change, Procedure, Step, Work
 from mooring.jobs.watching.vaults import VaultWatch
 from mooring.model.errors import PostponedError, RootsMissingError, VaultAwayError, VaultBusyError
 from mooring.model.resources.job import Job
@@ -109,12 +109,12 @@ def compare_roots(work: Work) -> None:
     VaultWatch(work.backend).compare(work.job.region)
 
 
-def replicate(work: Work) -> None:
+def replicate(work: Work) -> Change | None:
     """Bring the copy of the vault up to date, if the settings still name one."""
     region = work.job.region
     replica = work.backend.replicas.get(region)
     if replica is None:
-        return
+        return None
     vault = work.vault
     with work.catalog.read() as transaction:
         known = transaction.vaults.of_copy(region, replica.place) == vault.id
@@ -124,10 +124,6 @@ def replicate(work: Work) -> None:
         raise PostponedError(f"the copy of the vault is not kept: {error}", BUSY_SECONDS) from error
     try:
         done = vault.replicate(target, delete=replica.delete, expected=known)
-        with work.catalog.write() as transaction:
-            transaction.vaults.note_copy(
-                region, replica.place, vault.id, work.backend.clock.now_ms()
-            )
     except VaultBusyError as error:
         raise PostponedError(str(error), BUSY_SECONDS) from error
     finally:
@@ -137,6 +133,8 @@ def replicate(work: Work) -> None:
     )
     for snapshot_id, problem in done.problems.items():
         log.error("a snapshot was not copied", snapshot=snapshot_id, problem=problem)
+    now = work.backend.clock.now_ms()
+    return lambda transaction: transaction.vaults.note_copy(region, replica.place, vault.id, now)
 
 
 def nothing_to_tell(_transaction: Transaction, _job: Job) -> None:

@@ -1,6 +1,7 @@
 """What a starting server does with what an earlier one left.
 
-1. Leases of the earlier server are void: every job can be acquired.
+1. Leases of the earlier server are void: its jobs can be acquired at once. Those of other servers
+   of the catalog are left alone.
 2. A snapshot that was recorded but not confirmed: if the engine has its frozen point, or those
    of all parts of an instance's, they hold all that was written before the request, so it is
    confirmed; otherwise, or if users of a disk had to be at rest, the request is taken back.
@@ -43,7 +44,7 @@ log = structlog.get_logger("mooring.jobs")
 def recover(backend: Backend) -> None:
     """Bring catalog and engines together again, before any request or job."""
     with backend.catalog.write() as transaction:
-        transaction.jobs.release_all()
+        transaction.jobs.take_over(backend.server_id)
         transaction.jobs.upgrade()
         disks = transaction.disks.all()
         instances = [

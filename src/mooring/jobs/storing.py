@@ -9,14 +9,19 @@ from typing import Any
 from mooring.host.rooms import of_vault
 from mooring.jobs.running.procedure import Work
 from mooring.jobs.running.progress import Progress
-from mooring.model.errors import CanceledError, PostponedError, SnapshotNotInVaultError
+from mooring.model.errors import (
+    CanceledError,
+    LeaseLostError,
+    PostponedError,
+    SnapshotNotInVaultError,
+)
 from mooring.model.extents import Extent, Image
 from mooring.model.resources.consistency import CONSISTENCY
 from mooring.model.resources.instance_snapshot import remembered
 from mooring.model.resources.job_arguments import OfSnapshot
 from mooring.model.resources.snapshot import DiskSnapshot, SnapshotState
 from mooring.model.resources.snapshot_origin import tell_origin
-from mooring.vault.vault import SnapshotInfo, SnapshotWriter
+from mooring.vault.vault import Root, SnapshotInfo, SnapshotWriter
 
 CHUNK = 4 * 1024 * 1024
 """Bytes read from the image at once."""
@@ -112,6 +117,7 @@ def copy(work: Work, image: Image, plan: Plan, writer: SnapshotWriter) -> None:
         with work.catalog.write(durable=False) as transaction:
             if not transaction.snapshots.change_if_there(work.given(OfSnapshot).snapshot, **known):
                 raise canceled(work)
+            transaction.jobs.check_held(work.job)
 
     progress = Progress(work.backend.clock, total, tell)
     done = 0
@@ -129,6 +135,26 @@ def copy(work: Work, image: Image, plan: Plan, writer: SnapshotWriter) -> None:
             writer.write(offset, image.read(offset, length), compare=plan.compare)
             done += length
             progress.reached(done)
+
+
+def commit(work: Work, writer: SnapshotWriter) -> Root:
+    """Make the snapshot durable in the vault. Raises LeaseLostError if the job is not ours.
+
+    Nothing stops a server that stands still between the question and the root. Whoever has the job
+    then finds the root, or has written the same; but it may have ended the job, and the snapshot
+    been deleted, before the root came.
+    """
+    work.check_held()
+    root = writer.commit()
+    try:
+        work.check_held()
+    except LeaseLostError:
+        with work.catalog.read() as transaction:
+            known = transaction.snapshots.by_id(writer.info.id)
+        if known is None or known.state is SnapshotState.ERROR:
+            work.vault.delete(writer.info.id)
+        raise
+    return root
 
 
 def canceled(work: Work) -> CanceledError:

@@ -41,6 +41,7 @@ from mooring.jobs.running.procedure import Change, Procedure, Step, Work
 from mooring.jobs.storing import (
     Plan,
     begin,
+    commit,
     completed,
     copy,
     extra_of_part,
@@ -110,7 +111,7 @@ def _store(work: Work) -> Change:
             info = information(snapshot, image.size, extra)
             with begin(work, info, plan) as writer:
                 copy(work, image, plan, writer)
-                root = writer.commit()
+                root = commit(work, writer)
         finally:
             image.close()
     work.engine.release(snapshot.disk_id, snapshot.id, stored=True)

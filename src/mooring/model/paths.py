@@ -37,6 +37,8 @@ class Paths:
         """What ExportSnapshot has written, by region."""
         self.lock = data / "lock"
         """Held by the one server of the data directory."""
+        self.server_id = data / "server-id"
+        """By what a catalog knows the server of the data directory."""
         self.catalog = data / "catalog.sqlite"
         self.catalog_copies = data / "catalog-copies"
         """Copies of the catalog, unless the settings name another place."""

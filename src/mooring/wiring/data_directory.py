@@ -9,12 +9,19 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
+from uuid import UUID
+
+import structlog
 
 from mooring.config.settings import Settings
 from mooring.engine.qemu.folder_lock import FOLDER_LOCK
+from mooring.files import write_whole
 from mooring.host.mount_points import not_mounted
 from mooring.model.errors import NO_ROOM, ConfigurationError, ServerRunningError
+from mooring.model.ids import Ids
 from mooring.model.paths import Paths, run_directory
+
+log = structlog.get_logger("mooring.server")
 
 
 def run_place(settings: Settings, data: Path) -> Path:
@@ -116,6 +123,22 @@ def _refusal(folder: Path, error: OSError) -> str:
 def _nearest(folder: Path) -> Path:
     """What there is of its path."""
     return next((one for one in (folder, *folder.parents) if os.path.lexists(one)), folder)
+
+
+def server_id(paths: Paths, ids: Ids) -> str:
+    """By what catalogs know the server of the data directory; made at its first start.
+
+    Only for whoever holds the data directory. Where there is no room for it, the next start has
+    another one, which waits for what this one leased.
+    """
+    with suppress(OSError, ValueError):
+        return str(UUID(paths.server_id.read_text().strip()))
+    made = ids.new_id()
+    try:
+        write_whole(paths.server_id, f"{made}\n")
+    except OSError as error:
+        log.warning("the server's id could not be kept", path=str(paths.server_id), why=str(error))
+    return made
 
 
 def hold_directory(paths: Paths) -> IO[str]:

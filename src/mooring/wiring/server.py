@@ -57,6 +57,7 @@ from mooring.wiring.data_directory import (
     make_data_directory,
     make_run_directory,
     run_place,
+    server_id,
 )
 from mooring.wiring.file_systems import (
     AUDIT_LOG,
@@ -216,6 +217,7 @@ def _build(
         ids=ids,
         account_id=settings.account,
         max_pending_snapshots=settings.limits.pending_snapshots,
+        server_id=server_id(paths, ids),
         disks_of_pending=settings.snapshots.disks_of_pending,
         rooms=rooms,
         quiescer=quiescer,

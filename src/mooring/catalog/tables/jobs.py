@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +22,8 @@ from sqlalchemy import (
     update,
 )
 
-from mooring.catalog.locks import alone
+from mooring.catalog.instant import LEASE_NOW
+from mooring.catalog.locks import alone, locks_rows
 from mooring.catalog.tables import schema
 from mooring.catalog.tables.job_rows import UNTYPED, columns_of, job_of
 from mooring.model.errors import LeaseLostError
@@ -51,7 +52,7 @@ _TAKE = (
             _table.c.not_before_ms <= _now,
             _table.c.not_before_ms.between(_now + LONGEST_WAIT_MS, HELD_MS - 1),
         ),
-        _table.c.lease_until_ms <= _now,
+        _table.c.lease_until_ms <= LEASE_NOW,
         _table.c.id.not_in(bindparam("except_ids", expanding=True, type_=Text)),
     )
     .order_by(_table.c.seq)
@@ -67,10 +68,23 @@ _FIRST_IN_LINE = (
 )
 _ADD = insert(_table)
 _CHANGE = update(_table).where(_table.c.id == bindparam("job_id"))
+_until = LEASE_NOW + bindparam("lease_ms", type_=BigInteger)
+_LEASE = _CHANGE.values(owner=bindparam("by"), generation=bindparam("taken"), lease_until_ms=_until)
+_RENEW = (
+    update(_table)
+    .where(
+        _table.c.owner == bindparam("by"),
+        _table.c.id.in_(bindparam("job_ids", expanding=True, type_=Text)),
+    )
+    .values(lease_until_ms=_until)
+    .returning(_table.c.id, _table.c.generation)
+)
 _OURS = and_(
     _table.c.id == bindparam("job_id"), _table.c.generation == bindparam("taken", type_=BigInteger)
 )
 _RECORD = update(_table).where(_OURS)
+_IS_OURS = select(_table.c.id).where(_OURS)
+_HOLD_OURS = _IS_OURS.with_for_update()
 _CONFIRM = update(_table).where(_of).values(not_before_ms=0).returning(_table.c.kind)
 _LEFT = select(_table.c.id).where(_of).limit(1)
 _REMOVE = delete(_table).where(_OURS)
@@ -104,10 +118,10 @@ class Jobs:
         owner: str,
         kinds: Collection[JobKind],
         now_ms: int,
-        lease_until_ms: int,
+        lease_ms: int,
         except_ids: Collection[str],
     ) -> Job | None:
-        """Lease the oldest job that is due and first in the line of its key.
+        """Lease the oldest job that is due and first in the line of its key, for so long.
 
         `except_ids` are those that the owner runs now: a clock that jumps ahead ends their
         leases, but nobody shall run them twice.
@@ -118,19 +132,33 @@ class Jobs:
             return None
         job = job_of(row)
         job = replace(job, generation=job.generation + 1)
-        leased = {"owner": owner, "lease_until_ms": lease_until_ms, "generation": job.generation}
-        self._connection.execute(_CHANGE, {"job_id": job.id, **leased})
+        leased = {"by": owner, "taken": job.generation, "now_ms": now_ms, "lease_ms": lease_ms}
+        self._connection.execute(_LEASE, {"job_id": job.id, **leased})
         return job
 
     def next_due_ms(self, kinds: Collection[JobKind]) -> int | None:
         """When the next job of these kinds may be taken that nobody holds and none precedes."""
         return self._connection.execute(_NEXT_DUE, {"kinds": list(kinds)}).scalar()
 
-    def renew(self, job_id: str, generation: int, lease_until_ms: int) -> bool:
-        """Hold the lease longer; False if another server has taken the job, or it is gone."""
-        taken = {"job_id": job_id, "taken": generation}
-        done = self._connection.execute(_RECORD, {**taken, "lease_until_ms": lease_until_ms})
-        return bool(done.rowcount)
+    def renew(
+        self, owner: str, generations: Mapping[str, int], now_ms: int, lease_ms: int
+    ) -> set[str]:
+        """Hold the leases longer; returns the ids of those that are lost, or whose jobs are gone.
+
+        `generations` has that of each job, by its id.
+        """
+        asked = {"by": owner, "job_ids": list(generations), "now_ms": now_ms, "lease_ms": lease_ms}
+        held = {row.id: row.generation for row in self._connection.execute(_RENEW, asked)}
+        return {one for one, taken in generations.items() if held.get(one) != taken}
+
+    def check_held(self, job: Job) -> None:
+        """Raise LeaseLostError if the job was taken again since, or removed.
+
+        In a transaction that writes nobody takes it before that ends.
+        """
+        statement = _HOLD_OURS if locks_rows(self._connection) else _IS_OURS
+        taken = {"job_id": job.id, "taken": job.generation}
+        _check_ours(job, len(self._connection.execute(statement, taken).all()))
 
     def record(self, job: Job, *, release: bool = False) -> None:
         """Write down how far the job is; with `release` it can be taken again.
@@ -192,12 +220,23 @@ class Jobs:
         """Whether the job is there, or any of the group."""
         return self._connection.execute(_LEFT, {"waited_for": waited_for}).first() is not None
 
-    def release_all(self) -> None:
-        """Free every lease: the server that held them is gone, or records nothing any more."""
-        generation = schema.jobs.c.generation + 1
-        self._connection.execute(
-            update(schema.jobs).values(owner=None, lease_until_ms=0, generation=generation)
-        )
+    def take_over(self, owner: str) -> None:
+        """Free what the server of that id leased before it was started again.
+
+        A SQLite file has one server: whoever held a lease there, by whatever id, has ended.
+        """
+        sole = self._connection.dialect.name == "sqlite"
+        self._free([_table.c.owner.is_not(None) if sole else _table.c.owner == owner])
+
+    def release(self, owner: str, except_ids: Collection[str]) -> None:
+        """Free the leases of a server that ends, but those of jobs that it still runs."""
+        self._free([_table.c.owner == owner, _table.c.id.not_in(except_ids)])
+
+    def _free(self, which: Sequence[ColumnElement[bool]]) -> None:
+        """Free leases; whoever held one records nothing any more."""
+        free = {"owner": None, "lease_until_ms": 0, "generation": _table.c.generation + 1}
+        query = update(_table).where(*which).values(free).returning(_table.c.kind)
+        self.runnable += map(JobKind, self._connection.execute(query).scalars())
 
     def hasten(self, key: str, not_before_ms: int) -> bool:
         """Whether a job of that key waits; one never begun may then be taken by that time."""

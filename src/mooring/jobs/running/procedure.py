@@ -58,6 +58,14 @@ class Work:
             raise CanceledError(f"the disk {disk_id} was deleted")
         return disk
 
+    def check_held(self) -> None:
+        """Raise LeaseLostError if another server has the job meanwhile.
+
+        For a step to ask before what others see, and after what it cannot be kept from.
+        """
+        with self.catalog.read() as transaction:
+            transaction.jobs.check_held(self.job)
+
     def given(self, of: type[Given]) -> Given:
         """The job's arguments, which are of that class, or of one below it."""
         return self.job.given(of)

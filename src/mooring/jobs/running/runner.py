@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import partial
 
 import structlog
@@ -13,6 +12,7 @@ import structlog
 from mooring.backend.backend import Backend
 from mooring.catalog.database import CATALOG_ERRORS, Transaction
 from mooring.jobs.running import retry
+from mooring.jobs.running.leases import Leases
 from mooring.jobs.running.procedure import Change, Procedure, Step, Work
 from mooring.model.errors import (
     CanceledError,
@@ -26,9 +26,6 @@ from mooring.model.resources.job_kind import BULK, FILLING, JobKind
 from mooring.model.traffic import Traffic
 from mooring.observe import metrics
 from mooring.observe.loop import Loop
-
-LEASE_MS = 30_000
-"""How long a job belongs to a server that has stopped renewing."""
 
 POLL_SECONDS = 5.0
 """How long a thread sleeps at most when there is nothing to do and nobody wakes it."""
@@ -102,14 +99,6 @@ class Lane:
                 self._changed.wait(seconds)
 
 
-@dataclass(slots=True)
-class _Held:
-    """A job that runs here; `lost` once another server has taken it."""
-
-    generation: int
-    lost: bool = False
-
-
 class Runner:
     """Runs jobs in threads: some for those that move data, some for all others.
 
@@ -130,8 +119,7 @@ class Runner:
         self._backend = backend
         self._procedures = procedures
         self._observer = observer
-        self._owner = backend.ids.new_id()
-        self._running: dict[str, _Held] = {}
+        self._leases = Leases(backend)
         self._stop = threading.Event()
         self._traffic = traffic or Traffic()
         quick = procedures.keys() - BULK - FILLING
@@ -145,7 +133,7 @@ class Runner:
             for lane in self._lanes
             for number in range(lane.threads)
         ]
-        self._loops.append(Loop("jobs-leases", self._renew))
+        self._loops.append(Loop("jobs-leases", self._leases.renew))
 
     def start(self) -> None:
         self._backend.catalog.tell(self._runnable)
@@ -165,11 +153,12 @@ class Runner:
         deadline = self._backend.clock.monotonic() + timeout
         for loop in self._loops:
             loop.stop(max(0.0, deadline - self._backend.clock.monotonic()))
+        self._leases.end()
 
     def drain(self) -> None:
         """Run in this thread what is due, until nothing is: for tools and tests."""
         while True:
-            with self._taken(list(self._procedures)) as (job, _):
+            with self._leases.taken(list(self._procedures)) as (job, _):
                 if job is None:
                     return
                 self._run_held(job)
@@ -184,7 +173,7 @@ class Runner:
         news, seconds = lane.news, POLL_SECONDS
         if lane.gives_way:
             self._traffic.give_way(GIVE_WAY_SECONDS)
-        with self._taken(lane.kinds) as (job, due_ms):
+        with self._leases.taken(lane.kinds) as (job, due_ms):
             if job is not None:
                 self._run_held(job)
                 return
@@ -192,37 +181,6 @@ class Runner:
             due_seconds = (due_ms - self._backend.clock.now_ms()) / 1000
             seconds = min(POLL_SECONDS, max(SHORTEST_SECONDS, due_seconds))
         lane.sleep(seconds, news)
-
-    @contextmanager
-    def _taken(self, kinds: Collection[JobKind]) -> Iterator[tuple[Job | None, int | None]]:
-        """A job that is due; if there is none, when the next will be."""
-        now, due = self._backend.clock.now_ms(), None
-        # A lease does not outlive the server anyhow.
-        with self._backend.catalog.write(durable=False) as transaction:
-            job = transaction.jobs.take(self._owner, kinds, now, now + LEASE_MS, set(self._running))
-            if job is not None:
-                self._running[job.id] = _Held(job.generation)
-            else:
-                due = transaction.jobs.next_due_ms(kinds)
-        try:
-            yield job, due
-        finally:
-            if job is not None:
-                self._running.pop(job.id, None)
-
-    def _renew(self) -> float:
-        if running := dict(self._running):
-            until = self._backend.clock.now_ms() + LEASE_MS
-            with self._backend.catalog.write(durable=False) as transaction:
-                for job_id, held in running.items():
-                    # One that has just ended here is not ours either, and nobody asks.
-                    held.lost = not transaction.jobs.renew(job_id, held.generation, until)
-        return LEASE_MS / 3000
-
-    def _check_lease(self, job: Job) -> None:
-        """Begin nothing that another server does already. Raises LeaseLostError."""
-        if self._running[job.id].lost:
-            raise LeaseLostError(f"another server has taken the job {job.id} ({job.kind})")
 
     def _run_held(self, job: Job) -> None:
         """Run a job as long as it is ours; whoever has taken it does it again, or on."""
@@ -239,7 +197,7 @@ class Runner:
                 self._undo(job, procedure)
                 return
             step = procedure.steps[job.step]
-            self._check_lease(job)
+            self._leases.check(job)
             self._observer(job, step.name, "begin")
             try:
                 _check_version(job, procedure)
@@ -310,7 +268,7 @@ class Runner:
     def _undo(self, job: Job, procedure: Procedure) -> None:
         """Undo the step that failed and those before it; a failing undo is tried again later."""
         for step in reversed(procedure.steps[: job.step + 1]):
-            self._check_lease(job)
+            self._leases.ask(job)
             self._observer(job, step.name, "undo")
             if not self._undo_step(job, step):
                 return
