@@ -208,6 +208,7 @@ def test_a_log_that_cannot_be_opened_is_opened_later(
 
 def test_a_commit_needs_no_descriptor_of_its_own(catalog: Catalog) -> None:
     add(catalog, "d1")
+    assert catalog.problem() is None  # which leaves a connection to read with
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     taken = []
     try:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import StaticPool
 
 from mooring.model.clock import SystemClock
@@ -19,6 +21,9 @@ DATABASES = ("sqlite", "postgresql")
 
 CONNECTIONS = 40
 """Connections kept open, at most; as many again for a while."""
+
+WRITER_CACHE_KIB = 16 * 1024
+"""What the connection that writes keeps of a SQLite file in memory, at most."""
 
 WAL_ATTEMPTS, WAL_PAUSE_SECONDS = 600, 0.05
 """How often a new SQLite file is tried that another program is making, for half a minute."""
@@ -71,6 +76,32 @@ def _open_sqlite(url: str) -> Engine:
         cursor.close()
 
     return engine
+
+
+class Writer:
+    """The one connection that writes to a SQLite file. For one thread at a time."""
+
+    def __init__(self) -> None:
+        self._connection: Connection | None = None
+
+    @contextmanager
+    def use(self, engine: Engine) -> Iterator[Connection]:
+        """The connection, opened if need be; after an error another one takes its place."""
+        if self._connection is None:
+            self._connection = engine.connect()
+            self._connection.exec_driver_sql(f"PRAGMA cache_size = -{WRITER_CACHE_KIB}")
+        try:
+            yield self._connection
+        except (DBAPIError, sqlite3.Error):
+            self.close()
+            raise
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            # Not back to the pool: it has more of a cache than the others.
+            connection.invalidate()
+            connection.close()
 
 
 def _log_ahead(cursor: sqlite3.Cursor) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import StaticPool
 
-from mooring.catalog.connections import connect
+from mooring.catalog.connections import Writer, connect
 from mooring.catalog.group_sync import GroupSync
 from mooring.catalog.hold import FileHold, Hold, SessionHold
 from mooring.catalog.locks import LOCKS_ROWS, alone
@@ -138,6 +138,7 @@ class Catalog:
         )
         self._shared = isinstance(self._engine.pool, StaticPool)
         self._sync = None if self._shared or not self._sqlite else _group_sync(self._engine)
+        self._writer = Writer()
         self._hold: Hold | None = None
         self._checks: dict[bool, Check] = {}
         self._listener: Listener = lambda _kinds: None
@@ -216,7 +217,7 @@ class Catalog:
             self._lack_of_room,
             self._durable(),
             self._lock,
-            self._engine.connect() as connection,
+            self._writing() as connection,
             self._begin(connection, True, durable),
         ):
             transaction = Transaction(connection)
@@ -225,6 +226,15 @@ class Catalog:
             self._listener(transaction.jobs.runnable)
         if transaction.auto_runs.stirred:
             self._runs_listener()
+
+    def _writing(self) -> AbstractContextManager[Connection]:
+        """A connection to write with: with SQLite always the same, under its lock.
+
+        SQLite drops the pages that a connection has read when another one has written.
+        """
+        if not self._sqlite or self._shared:
+            return self._engine.connect()
+        return self._writer.use(self._engine)
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
@@ -277,6 +287,8 @@ class Catalog:
 
     def close(self) -> None:
         try:
+            with self._lock:
+                self._writer.close()
             self._engine.dispose()
             if self._sync is not None:
                 self._sync.close()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import select
+import threading
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -53,6 +55,50 @@ def not_mounted(folder: Path, table: Path = _TABLE) -> str | None:
     )
 
 
+class _Mounted:
+    """Where something is mounted, read again only when that has changed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._poll: select.poll | None = None
+        self._points: frozenset[Path] = frozenset()
+
+    def now(self) -> frozenset[Path]:
+        # Whoever polls first is told of a change (proc_pid_mounts(5)), and nobody after that.
+        with self._lock:
+            if self._poll is None:
+                self._poll = select.poll()
+                # One for the process, for as long as it runs.
+                self._poll.register(os.open(_MOUNTED, os.O_RDONLY | os.O_CLOEXEC), select.POLLPRI)
+                self._points = mounted()
+            elif self._poll.poll(0):
+                self._points = mounted()
+            return self._points
+
+
+_now = _Mounted()
+
+
+class _Lines:
+    """What was read of a file, read again only when the file has changed."""
+
+    def __init__(self, path: Path, read: Callable[[Path], frozenset[Path]]) -> None:
+        self._path, self._read = path, read
+        self._stamp: tuple[int, ...] | None = None
+        self._points: frozenset[Path] = frozenset()
+
+    def now(self) -> frozenset[Path]:
+        try:
+            found = os.stat(self._path)  # noqa: PTH116 - for each snapshot
+            stamp = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+        except OSError:
+            return frozenset()
+        if stamp != self._stamp:
+            # In this order: what changes meanwhile is read the next time.
+            self._points, self._stamp = self._read(self._path), stamp
+        return self._points
+
+
 class MountPoints:
     """The mount points below which a data directory's server has had anything, and the table's.
 
@@ -63,11 +109,12 @@ class MountPoints:
     def __init__(self, record: Path, table: Path = _TABLE) -> None:
         self.record = record
         self._table = table
+        self._promised, self._notes = _Lines(table, promised), _Lines(record, _noted)
         self._problem = ""
 
     def problem(self, folder: Path, what: str) -> str | None:
         """Why the folder must not be written to; None if it may be."""
-        noted = self._noted()
+        noted = self._notes.now()
         if (point := self._missing(folder, noted)) is None:
             return None
         table = self.record if point in noted else self._table
@@ -85,7 +132,7 @@ class MountPoints:
         """Make a folder for this user alone, and those above it. Raises PlaceAwayError, OSError."""
         self.check(folder, what)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if (point := self._missing(folder, self._noted())) is not None:
+        if (point := self._missing(folder, self._notes.now())) is not None:
             # It was unmounted between the two.
             for one in _above(folder):
                 if one == point:
@@ -96,12 +143,12 @@ class MountPoints:
 
     def differ(self, upper: Path, lower: Path) -> bool:
         """Whether there is, or must be, a mount point between the two folders, or at the lower."""
-        points = mounted() | self._noted() | promised(self._table)
+        points = _now.now() | self._notes.now() | self._promised.now()
         return _nearest(upper, points) != _nearest(lower, points)
 
     def note(self, folders: Iterable[Path]) -> None:
         """Note the mount points that the folders are below, unless the record is, too."""
-        now, noted = mounted(), self._noted()
+        now, noted = _now.now(), self._notes.now()
         own = set(_above(self.record))
         points = {point for one in folders if (point := _nearest(one, now)) and point not in own}
         if points <= noted:
@@ -116,14 +163,16 @@ class MountPoints:
                 log.warning("mount points cannot be noted", reason=str(error))
 
     def _missing(self, folder: Path, noted: frozenset[Path]) -> Path | None:
-        return missing(folder, noted | promised(self._table))
+        absent = (noted | self._promised.now()) - _now.now()
+        return _nearest(folder, absent) if absent else None
 
-    def _noted(self) -> frozenset[Path]:
-        try:
-            lines = self.record.read_text(errors="surrogateescape").splitlines()
-        except OSError:
-            return frozenset()
-        return frozenset(Path(line) for line in lines if line.startswith("/"))
+
+def _noted(record: Path) -> frozenset[Path]:
+    try:
+        lines = record.read_text(errors="surrogateescape").splitlines()
+    except OSError:
+        return frozenset()
+    return frozenset(Path(line) for line in lines if line.startswith("/"))
 
 
 def _above(folder: Path) -> list[Path]:

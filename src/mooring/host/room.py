@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +37,6 @@ class Room:
     free: int
     size: int
     files: int | None = None
-    device: int = 0
 
     @property
     def is_short(self) -> bool:
@@ -60,8 +59,10 @@ class Room:
 
 def room_at(path: Path) -> Room:
     """The room at the path, or where it would be made. Raises OSError."""
-    place = _existing(path)
-    found = os.statvfs(place)
+    try:
+        found = os.statvfs(path)
+    except (FileNotFoundError, NotADirectoryError):
+        found = os.statvfs(_existing(path))
     # btrfs counts no files; it has no limit of them.
     files = found.f_favail if found.f_files else None
     return Room(
@@ -69,8 +70,12 @@ def room_at(path: Path) -> Room:
         free=found.f_bavail * found.f_frsize,
         size=found.f_blocks * found.f_frsize,
         files=files,
-        device=place.stat().st_dev,
     )
+
+
+def device_at(path: Path) -> int:
+    """Which file system is at the path, or where it would be made. Raises OSError."""
+    return _existing(path).stat().st_dev
 
 
 def _existing(path: Path) -> Path:
@@ -84,7 +89,28 @@ def _existing(path: Path) -> Path:
             path = path.parent
 
 
-def check_room(path: Path, what: str, margin: int) -> None:
+def may_take(path: Path) -> bool:
+    """Whether this user may take a little room there: what a file system has tells of no quota."""
+    try:
+        try:
+            fd = os.open(path, _UNNAMED, 0o600)
+        except (FileNotFoundError, NotADirectoryError):
+            place = _existing(path)
+            fd = os.open(place if place.is_dir() else place.parent, _UNNAMED, 0o600)
+    except OSError as error:
+        return error.errno not in NO_ROOM
+    try:
+        os.posix_fallocate(fd, 0, MIB)
+    except OSError as error:
+        return error.errno not in NO_ROOM
+    finally:
+        os.close(fd)
+    return True
+
+
+def check_room(
+    path: Path, what: str, margin: int, may_take: Callable[[Path], bool] = may_take
+) -> None:
     """Raise DiskFullError if less than the margin is free there; 0 is no margin."""
     if not margin:
         return
@@ -99,22 +125,6 @@ def check_room(path: Path, what: str, margin: int) -> None:
             f"the file system of the {what}, {path}, has {room}, but none for the user of this "
             "server: raise its quota there, or delete snapshots or disks"
         )
-
-
-def may_take(path: Path) -> bool:
-    """Whether this user may take a little room there: what a file system has tells of no quota."""
-    place = _existing(path)
-    try:
-        fd = os.open(place if place.is_dir() else place.parent, _UNNAMED, 0o600)
-    except OSError as error:
-        return error.errno not in NO_ROOM
-    try:
-        os.posix_fallocate(fd, 0, MIB)
-    except OSError as error:
-        return error.errno not in NO_ROOM
-    finally:
-        os.close(fd)
-    return True
 
 
 @contextmanager

@@ -7,7 +7,11 @@ from pathlib import Path
 
 from mooring.host.mount_points import MountPoints
 from mooring.host.reserve import Reserve
-from mooring.host.room import Room, check_room, room_at
+from mooring.host.room import Room, check_room, may_take, room_at
+from mooring.model.clock import Clock, SystemClock
+
+_TAKEN_SECONDS = 1.0
+"""How long it holds that this user may take room in a place: to find out, some is taken."""
 
 DISKS, IMAGE_FILES = "disks", "exports"
 
@@ -32,6 +36,7 @@ class Rooms:
         reserves: Mapping[str, Reserve] = {},
         mounts: MountPoints | None = None,
         mounted: Collection[str] = (),
+        clock: Clock = SystemClock(),  # noqa: B008 - it has no state
     ) -> None:
         """`margin` is in bytes; `reserves` is what can be given up for a use.
 
@@ -42,6 +47,8 @@ class Rooms:
         self.reserves = dict(reserves)
         self._mounts = mounts
         self._mounted = {use: places[use] for use in mounted if use in places}
+        self._clock = clock
+        self._taken_until: dict[Path, float] = {}
 
     def check(self, *uses: str) -> None:
         """See that what takes room may begin: each is there, and has more than the margin.
@@ -98,4 +105,13 @@ class Rooms:
         for use in uses:
             self.check_there(use)
             if (path := self._places.get(use)) is not None:
-                check_room(path, use, margin)
+                check_room(path, use, margin, self._may_take)
+
+    def _may_take(self, path: Path) -> bool:
+        now = self._clock.monotonic()
+        if self._taken_until.get(path, 0.0) > now:
+            return True
+        taken = may_take(path)
+        if taken:
+            self._taken_until[path] = now + _TAKEN_SECONDS
+        return taken

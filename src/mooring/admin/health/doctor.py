@@ -16,7 +16,7 @@ from mooring.admin.health.catalog import catalog_findings
 from mooring.admin.health.vaults import vault_findings
 from mooring.config.settings import Settings
 from mooring.engine.qemu.daemon.open_layers import may_discard
-from mooring.host.room import may_take
+from mooring.host.room import device_at, may_take
 from mooring.host.rooms import of_vault
 from mooring.model.clock import SystemClock
 from mooring.model.counts import counted
@@ -128,9 +128,10 @@ def _rooms(settings: Settings) -> Iterator[Finding]:
     for problem in rooms.away().values():
         yield Finding(False, problem)
     for use, room in rooms.look():
-        if room.device in seen or use.removeprefix(COPY_OF) in vaults:
+        device = device_at(room.path)
+        if device in seen or use.removeprefix(COPY_OF) in vaults:
             continue
-        seen.add(room.device)
+        seen.add(device)
         text = f"{use}: {room.path}: {room}"
         if room.is_short:
             yield Finding(False, f"{text}; free some space, or writes and snapshots will fail")

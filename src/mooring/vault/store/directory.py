@@ -188,9 +188,12 @@ class DirectoryStore:
         """Open a new file under a name of its own, locked for as long as it is open."""
         folder = self.root / TEMPORARY
         with self._errors("write to"):
-            self.check()
-            folder.mkdir(mode=0o700, exist_ok=True)
-            fd, path = tempfile.mkstemp(dir=folder)
+            try:
+                fd, path = tempfile.mkstemp(dir=folder)
+            except FileNotFoundError:
+                self.check()
+                folder.mkdir(mode=0o700, exist_ok=True)
+                fd, path = tempfile.mkstemp(dir=folder)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX)
                 # If the file is where the store is now, so will be what it is renamed to: names
@@ -311,15 +314,22 @@ class DirectoryUpload:
         with self._store._errors("write to"):
             os.fdatasync(self._fd)
             self._store.check()
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if replace:
-                Path(self._path).rename(path)
-                self._path = ""
-                return True
-            done, moved = _name(self._path, path)
-            if moved:
-                self._path = ""
-            return done
+            try:
+                return self._name(path, replace=replace)
+            except FileNotFoundError:
+                self._store.check()
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                return self._name(path, replace=replace)
+
+    def _name(self, path: Path, *, replace: bool) -> bool:
+        if replace:
+            os.rename(self._path, path)  # noqa: PTH104 - for each object
+            self._path = ""
+            return True
+        done, moved = _name(self._path, path)
+        if moved:
+            self._path = ""
+        return done
 
     def abort(self) -> None:
         if self._fd < 0:

@@ -13,6 +13,9 @@ from mooring.host.lasting_process import LastingProcess
 from mooring.host.qmp import Monitor, QmpClosedError, QmpSilenceError
 from mooring.model.clock import Clock
 
+_DEATH_SECONDS = 1.0
+"""How long to wait for the end of a daemon that has closed its connection: it may dump its core."""
+
 
 class Connection:
     """Takes commands to the daemon in `folder`. Any thread may call."""
@@ -76,26 +79,34 @@ class Connection:
             answer = monitor.execute(command, arguments, timeout=limit)
             self._latecomers.answered()
             return answer
-        except (QmpClosedError, QmpSilenceError):
+        except (QmpClosedError, QmpSilenceError) as error:
             with self._lock:
                 if self._monitor is monitor:
                     self._monitor = None
+            if isinstance(error, QmpClosedError) and self._ended():
+                raise self._death() from error
             raise
 
     def _connected(self) -> Monitor:
         with self._lock:
             if self._monitor is None:
                 if not self.alive():
-                    raise QmpClosedError(
-                        f"the storage daemon in {self.folder} has died: "
-                        f"{process.log_tail(self.folder)}"
-                    )
+                    raise self._death()
                 self._monitor = self._greet()
             return self._monitor
 
     def _greet(self) -> Monitor:
         path = self.folder / process.QMP_SOCKET
         return Monitor(path, self._clock, self._settings.start_seconds, self._relieve)
+
+    def _ended(self) -> bool:
+        """Whether it has died: its connection closes a moment before it is gone."""
+        running = self.process
+        return running is not None and running.wait(_DEATH_SECONDS)
+
+    def _death(self) -> QmpClosedError:
+        said = process.log_tail(self.folder)
+        return QmpClosedError(f"the storage daemon in {self.folder} has died: {said}")
 
     def _relieve(self) -> None:
         if self.process is not None:
