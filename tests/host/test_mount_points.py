@@ -75,3 +75,19 @@ def test_a_mount_point_of_the_record_itself_is_not_noted(tmp_path: Path) -> None
         mounts = MountPoints(data / "noted", tmp_path / "fstab")
         mounts.note([data / "exports"])
         assert not mounts.record.exists()
+
+
+def test_a_change_of_the_table_is_seen(tmp_path: Path) -> None:
+    table = tmp_path / "fstab"
+    mounts = MountPoints(tmp_path / "noted", table)
+    assert mounts.problem(tmp_path / "a" / "b", "exports") is None
+
+    table.write_text(f"UUID=1 {tmp_path / 'a'} ext4 defaults\n")
+    problem = mounts.problem(tmp_path / "a" / "b", "exports")
+    assert problem is not None
+    assert f"nothing is mounted at {tmp_path / 'a'}" in problem
+
+    table.write_text(f"UUID=1 {tmp_path / 'c'} ext4 defaults\n")
+    assert mounts.problem(tmp_path / "a" / "b", "exports") is None
+    table.unlink()
+    assert mounts.problem(tmp_path / "c" / "b", "exports") is None
