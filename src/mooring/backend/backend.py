@@ -20,6 +20,7 @@ from mooring.model.errors import (
 )
 from mooring.model.ids import Ids, support_code
 from mooring.model.names import shown
+from mooring.model.resources.server import UNNAMED, Server
 from mooring.protocol.serialize import Settled
 from mooring.quiesce.interface import Quiescer
 from mooring.vault.served.interface import NoServer, SnapshotServer
@@ -33,8 +34,7 @@ class Backend:
     `engines` by zone; by region `vaults`, `servers` of snapshots, and `replicas`: where a copy of
     the vault is kept. `image_files` is where ExportSnapshot writes, `imports` are where images come
     from; `views` are kept by views.py. `disks_of_pending` says that disks can be made of snapshots
-    that are not stored yet. `server_id` is this server's own, which it keeps for good: leases bear
-    it.
+    that are not stored yet. Leases bear the id of `this_server`.
     """
 
     catalog: Catalog
@@ -52,7 +52,7 @@ class Backend:
     imports: ImportPlaces
     default_keys: DefaultKeys
     disks_of_pending: bool = False
-    server_id: str = "here"
+    this_server: Server = UNNAMED
     servers: Mapping[str, SnapshotServer] = field(default_factory=dict)
     replicas: Mapping[str, Replica] = field(default_factory=dict)
     views: dict[int, tuple[object, Settled]] = field(default_factory=dict)

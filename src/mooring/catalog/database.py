@@ -26,6 +26,7 @@ from mooring.catalog.hold import FileHold, Hold, SessionHold
 from mooring.catalog.locks import LOCKS_ROWS, alone
 from mooring.catalog.migrate import is_current, migrate
 from mooring.catalog.room import CatalogRoom, LackOfRoom
+from mooring.catalog.sharing.servers import Servers
 from mooring.catalog.tables.answers import Answers
 from mooring.catalog.tables.auto_failures import AutoFailures
 from mooring.catalog.tables.auto_runs import AutoRuns
@@ -77,6 +78,7 @@ class Transaction:
         self.auto_failures = AutoFailures(connection)
         self.answers = Answers(connection)
         self.vaults = VaultRows(connection)
+        self.servers = Servers(connection)
 
     def snapshot(self, snapshot_id: str) -> Snapshot | None:
         """The snapshot of a disk or of an instance with that id."""
@@ -143,6 +145,11 @@ class Catalog:
         self._checks: dict[bool, Check] = {}
         self._listener: Listener = lambda _kinds: None
         self._runs_listener: Callable[[], None] = lambda: None
+
+    @property
+    def is_for_many(self) -> bool:
+        """Whether the database is one that servers on several hosts can use."""
+        return not self._sqlite
 
     def tell(self, listener: Listener) -> None:
         """Tell who runs jobs of those that can be run, whenever a transaction has made some so."""

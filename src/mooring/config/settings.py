@@ -278,6 +278,9 @@ class Settings:
     data: str = setting(
         "", "data directory; default: $MOORING_DATA, else the user's data directory"
     )
+    name: str = setting(
+        "", "the server's name for people, where several share a catalog; default: the host's"
+    )
     account: str = setting("000000000000", "account id shown in ARNs and support codes, 12 digits")
     exports: str = setting(
         "", "directory where ExportSnapshot writes images; default: exports under data"

@@ -44,7 +44,7 @@ log = structlog.get_logger("mooring.jobs")
 def recover(backend: Backend) -> None:
     """Bring catalog and engines together again, before any request or job."""
     with backend.catalog.write() as transaction:
-        transaction.jobs.take_over(backend.server_id)
+        transaction.jobs.take_over(backend.this_server.id)
         transaction.jobs.upgrade()
         disks = transaction.disks.all()
         instances = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -42,6 +43,7 @@ from mooring.model.errors import ConfigurationError, StoreError
 from mooring.model.ids import RandomIds
 from mooring.model.paths import Paths
 from mooring.model.resources.disk import is_shared
+from mooring.model.resources.server import Server
 from mooring.model.traffic import Traffic
 from mooring.observe.audit import AuditLog
 from mooring.quiesce.interface import Quiescer
@@ -50,6 +52,7 @@ from mooring.quiesce.process import CommandPair, Limits, ProcessQuiescer
 from mooring.service.absence import tell_absent
 from mooring.service.credentials.keyring import Keyring
 from mooring.vault.served.keeper import Keeper
+from mooring.version import VERSION
 from mooring.wiring.catalog_copies import catalog_copies, catalog_file, open_catalog
 from mooring.wiring.data_directory import (
     hold_directory,
@@ -217,7 +220,7 @@ def _build(
         ids=ids,
         account_id=settings.account,
         max_pending_snapshots=settings.limits.pending_snapshots,
-        server_id=server_id(paths, ids),
+        this_server=_this_server(settings, server_id(paths, ids)),
         disks_of_pending=settings.snapshots.disks_of_pending,
         rooms=rooms,
         quiescer=quiescer,
@@ -278,6 +281,11 @@ def _build(
         audit=audit,
         _opened=opened.pop_all(),
     )
+
+
+def _this_server(settings: Settings, server_id: str) -> Server:
+    host = socket.gethostname()
+    return Server(id=server_id, name=settings.name or host, host=host, version=VERSION)
 
 
 def _audit_log(settings: Settings, paths: Paths) -> AuditLog | None:

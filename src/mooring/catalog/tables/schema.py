@@ -213,6 +213,19 @@ job_reads = Table(
     Column("snapshot_id", Text, primary_key=True),
 )
 
+servers = Table(
+    "servers",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text),
+    Column("host", Text),
+    Column("version", Text),
+    Column("lanes", Text),
+    Column("started_ms", BigInteger),
+    Column("seen_ms", BigInteger),
+    Column("ended", Boolean),
+)
+
 answers = Table(
     "answers",
     metadata,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -34,7 +34,8 @@ class Leases:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._owner = backend.server_id
+        self._server = backend.this_server
+        self._owner = backend.this_server.id
         self._running: dict[str, _Held] = {}
         self._lock = threading.Lock()
         self._renewed = self._reading()
@@ -57,9 +58,20 @@ class Leases:
             if job is not None:
                 self._running.pop(job.id, None)
 
+    def begin(self, lanes: Mapping[str, int]) -> None:
+        """Tell other servers of this one, which runs jobs in so many threads of each lane."""
+        self._server = replace(self._server, lanes=lanes)
+        if self._backend.catalog.is_for_many:
+            with self._backend.catalog.write() as transaction:
+                transaction.servers.begin(self._server, self._backend.clock.now_ms())
+
     def renew(self) -> float:
-        """Hold what runs here for longer; returns after how many seconds to do it again."""
+        """Hold what runs here for longer, and tell others that this server lives.
+
+        Returns after how many seconds to do it again.
+        """
         now = self._reading()
+        self._beat()
         if running := dict(self._running):
             generations = {job_id: held.job.generation for job_id, held in running.items()}
             with self._backend.catalog.write(durable=False) as transaction:
@@ -101,8 +113,19 @@ class Leases:
         try:
             with self._backend.catalog.write(durable=False) as transaction:
                 transaction.jobs.release(self._owner, set(self._running))
+                if self._backend.catalog.is_for_many:
+                    transaction.servers.end(self._owner, self._backend.clock.now_ms())
         except CATALOG_ERRORS as error:
             log.warning("leases are left to end by themselves", why=type(error).__name__)
+
+    def _beat(self) -> None:
+        """In a transaction of its own: renewing may wait for whoever is recording a job."""
+        if not self._backend.catalog.is_for_many:
+            return
+        with self._backend.catalog.write(durable=False) as transaction:
+            known = transaction.servers.beat(self._owner, self._backend.clock.now_ms())
+        if not known:
+            self.begin(self._server.lanes)
 
     def _reading(self) -> tuple[float, float]:
         clock = self._backend.clock

@@ -137,6 +137,7 @@ class Runner:
 
     def start(self) -> None:
         self._backend.catalog.tell(self._runnable)
+        self._leases.begin({lane.name: lane.threads for lane in self._lanes})
         for loop in self._loops:
             loop.start()
 

@@ -1,0 +1,1 @@
+"""What servers of one catalog know of each other."""

@@ -1,0 +1,74 @@
+"""Rows of the servers that use the catalog: who, and when last heard of."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy import BigInteger, Connection, Row, bindparam, delete, insert, select, update
+
+from mooring.catalog.instant import LEASE_NOW
+from mooring.catalog.tables import schema
+from mooring.model.resources.server import SeenServer, Server
+
+FORGOTTEN_MS = 7 * 24 * 3_600_000
+"""A server that was not heard of for so long is forgotten: it is gone for good."""
+
+_table = schema.servers
+_this = _table.c.id == bindparam("server_id")
+_FORGET = delete(_table).where(_this)
+_FORGET_OLD = delete(_table).where(
+    LEASE_NOW - _table.c.seen_ms > bindparam("longer_ms", type_=BigInteger)
+)
+_BEGIN = insert(_table).values(started_ms=LEASE_NOW, seen_ms=LEASE_NOW, ended=False)
+_BEAT = update(_table).where(_this).values(seen_ms=LEASE_NOW)
+_END = update(_table).where(_this).values(seen_ms=LEASE_NOW, ended=True)
+_ALL = select(
+    _table,
+    (LEASE_NOW - _table.c.seen_ms).label("silent_ms"),
+    (_table.c.seen_ms - _table.c.started_ms).label("lived_ms"),
+).order_by(_table.c.name, _table.c.id)
+
+
+class Servers:
+    """Each server has a row from its first start on. Times are those that leases go by."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def begin(self, server: Server, now_ms: int) -> None:
+        """Enter a server that starts, in place of its former self; forget those long gone."""
+        self._connection.execute(_FORGET, {"server_id": server.id})
+        self._connection.execute(_FORGET_OLD, {"longer_ms": FORGOTTEN_MS, "now_ms": now_ms})
+        columns = {
+            "id": server.id,
+            "name": server.name,
+            "host": server.host,
+            "version": server.version,
+            "lanes": json.dumps(server.lanes),
+        }
+        self._connection.execute(_BEGIN, {**columns, "now_ms": now_ms})
+
+    def beat(self, server_id: str, now_ms: int) -> bool:
+        """Say that a server lives; False if it was forgotten meanwhile."""
+        done = self._connection.execute(_BEAT, {"server_id": server_id, "now_ms": now_ms})
+        return bool(done.rowcount)
+
+    def end(self, server_id: str, now_ms: int) -> None:
+        """Say that a server has ended in order."""
+        self._connection.execute(_END, {"server_id": server_id, "now_ms": now_ms})
+
+    def all(self, now_ms: int) -> list[SeenServer]:
+        """The servers that there are, or were a short while ago, by name."""
+        return [_seen(row) for row in self._connection.execute(_ALL, {"now_ms": now_ms})]
+
+
+def _seen(row: Row[Any]) -> SeenServer:
+    server = Server(
+        id=row.id,
+        name=row.name,
+        host=row.host,
+        version=row.version,
+        lanes=json.loads(row.lanes),
+    )
+    return SeenServer(server, row.silent_ms, row.lived_ms, bool(row.ended))

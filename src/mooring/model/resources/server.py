@@ -1,0 +1,32 @@
+"""A server as a value: who it is, for other servers and for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """A server. Its `id` is its data directory's for good; `lanes` has the threads of each lane."""
+
+    id: str
+    name: str = ""
+    host: str = ""
+    version: str = ""
+    lanes: Mapping[str, int] = field(default_factory=dict)
+
+
+UNNAMED = Server(id="here")
+"""A server that nobody else needs to know."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenServer:
+    """What the catalog knows of a server: for how long it has not been heard of, how long it had
+    run by then, and whether it ended in order."""
+
+    server: Server
+    silent_ms: int
+    lived_ms: int
+    ended: bool
