@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -113,3 +114,39 @@ def test_silence_and_hanging_up_are_told_apart(serve: Callable[..., Path], run_d
         monitor.execute("query-jobs", timeout=5.0)
     with pytest.raises(QmpClosedError, match="no storage daemon"):
         Monitor(run_dir / "nothing", SystemClock(), 5.0)
+
+
+def test_hanging_up_is_seen_without_a_question(serve: Callable[..., Path]) -> None:
+    path = serve(lambda asked: None if asked["execute"] == "quit" else [])
+    monitor = Monitor(path, SystemClock(), 5)
+    assert not monitor.hung_up()
+
+    with pytest.raises(QmpClosedError):
+        monitor.execute("quit", timeout=5)
+
+    assert not monitor.hung_up()  # it is closed here, too
+
+    path = serve_and_leave(path.with_name("gone"))
+    gone = Monitor(path, SystemClock(), 5)
+    deadline = time.monotonic() + 10
+    while not gone.hung_up():
+        assert time.monotonic() < deadline
+    gone.close()
+
+
+def serve_and_leave(path: Path) -> Path:
+    """Greet one client at a socket, and hang up."""
+
+    def run() -> None:
+        with listener:
+            connection, _ = listener.accept()
+            with connection, connection.makefile("rw") as file:
+                print(json.dumps(GREETING), file=file, flush=True)
+                asked = json.loads(file.readline())
+                print(json.dumps({"return": {}, "id": asked["id"]}), file=file, flush=True)
+
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen()
+    threading.Thread(target=run).start()
+    return path

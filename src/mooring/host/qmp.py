@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import select
 import socket
 import threading
 from collections.abc import Callable
@@ -80,6 +81,15 @@ class Monitor:
     def close(self) -> None:
         """Close the connection; the daemon stays."""
         self._socket.close()
+
+    def hung_up(self) -> bool:
+        """Whether the daemon has closed the connection, as it does before it is seen to end."""
+        poll = select.poll()
+        try:
+            poll.register(self._socket, select.POLLRDHUP)
+        except ValueError:
+            return False  # we have closed it
+        return bool(poll.poll(0))
 
     def execute(
         self, command: str, arguments: dict[str, object] | None = None, *, timeout: float

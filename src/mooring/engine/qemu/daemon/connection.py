@@ -48,7 +48,10 @@ class Connection:
         self._connected()
 
     def alive(self) -> bool:
-        """Whether the daemon's process runs."""
+        """Whether the daemon's process runs; one that is ending is waited for."""
+        monitor = self._monitor
+        if monitor is not None and monitor.hung_up():
+            return not self._ended()
         return self.process is not None and self.process.alive()
 
     def close(self) -> None:
