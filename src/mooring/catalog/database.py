@@ -26,6 +26,7 @@ from mooring.catalog.hold import FileHold, Hold, SessionHold
 from mooring.catalog.locks import LOCKS_ROWS, alone
 from mooring.catalog.migrate import is_current, migrate
 from mooring.catalog.room import CatalogRoom, LackOfRoom
+from mooring.catalog.sharing.news import RUNS, News
 from mooring.catalog.sharing.servers import Servers
 from mooring.catalog.tables.answers import Answers
 from mooring.catalog.tables.auto_failures import AutoFailures
@@ -142,6 +143,7 @@ class Catalog:
         self._sync = None if self._shared or not self._sqlite else _group_sync(self._engine)
         self._writer = Writer()
         self._hold: Hold | None = None
+        self._news: News | None = None
         self._checks: dict[bool, Check] = {}
         self._listener: Listener = lambda _kinds: None
         self._runs_listener: Callable[[], None] = lambda: None
@@ -176,6 +178,7 @@ class Catalog:
             self._hold = SessionHold(self._engine, self._place)
         except DatabaseError as error:
             raise self._unusable(error) from error
+        self._news = News(self._engine, self._hear, self._hear_of_runs)
 
     def migrate(self) -> int:
         """Bring the tables to this program's version; see migrate.py.
@@ -229,10 +232,21 @@ class Catalog:
         ):
             transaction = Transaction(connection)
             yield self._checked(transaction, True)
-        if transaction.jobs.runnable:
-            self._listener(transaction.jobs.runnable)
-        if transaction.auto_runs.stirred:
+        self._tell(transaction.jobs.runnable, transaction.auto_runs.stirred)
+
+    def _hear(self, kinds: Sequence[JobKind]) -> None:
+        self._listener(kinds)
+
+    def _hear_of_runs(self) -> None:
+        self._runs_listener()
+
+    def _tell(self, runnable: Sequence[JobKind], stirred: bool) -> None:
+        if runnable:
+            self._listener(runnable)
+        if stirred:
             self._runs_listener()
+        if self._news is not None and (runnable or stirred):
+            self._news.tell({*runnable, RUNS} if stirred else runnable)
 
     def _writing(self) -> AbstractContextManager[Connection]:
         """A connection to write with: with SQLite always the same, under its lock.
@@ -294,6 +308,8 @@ class Catalog:
 
     def close(self) -> None:
         try:
+            if self._news is not None:
+                self._news.close()
             with self._lock:
                 self._writer.close()
             self._engine.dispose()

@@ -172,7 +172,7 @@ class SessionHold:
 
 def _has_news(session: Connection) -> bool:
     """Whether there is something to read in a session that was asked nothing: its end, mostly."""
-    driver: Any = session.connection.driver_connection
+    driver: Any = session.connection.dbapi_connection
     poll = select.poll()
     try:
         poll.register(driver.fileno(), select.POLLIN)

@@ -151,6 +151,12 @@ class Jobs:
         held = {row.id: row.generation for row in self._connection.execute(_RENEW, asked)}
         return {one for one, taken in generations.items() if held.get(one) != taken}
 
+    def tell_ended(self, now_ms: int) -> None:
+        """Count those as runnable whose lease has ended, if there are any."""
+        ended = [_table.c.owner.is_not(None), _table.c.lease_until_ms <= LEASE_NOW]
+        kinds = self._connection.execute(select(_table.c.kind).where(*ended), {"now_ms": now_ms})
+        self.runnable += map(JobKind, kinds.scalars())
+
     def check_held(self, job: Job) -> None:
         """Raise LeaseLostError if the job was taken again since, or removed.
 

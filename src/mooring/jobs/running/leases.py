@@ -123,7 +123,10 @@ class Leases:
         if not self._backend.catalog.is_for_many:
             return
         with self._backend.catalog.write(durable=False) as transaction:
-            known = transaction.servers.beat(self._owner, self._backend.clock.now_ms())
+            now = self._backend.clock.now_ms()
+            known = transaction.servers.beat(self._owner, now)
+            # Nobody else tells of what a dead server has left.
+            transaction.jobs.tell_ended(now)
         if not known:
             self.begin(self._server.lanes)
 

@@ -30,6 +30,9 @@ from mooring.observe.loop import Loop
 POLL_SECONDS = 5.0
 """How long a thread sleeps at most when there is nothing to do and nobody wakes it."""
 
+TOLD_POLL_SECONDS = 30.0
+"""The same where many threads of many servers ask one database, which tells all of them of news."""
+
 GIVE_WAY_SECONDS = 0.02
 """How long a job that moves data waits, at most, for requests under way before it begins.
 
@@ -171,7 +174,8 @@ class Runner:
 
     def _work(self, lane: Lane) -> None:
         """Run a job, or sleep until there is one. What the catalog raises is the loop's."""
-        news, seconds = lane.news, POLL_SECONDS
+        news = lane.news
+        longest = seconds = TOLD_POLL_SECONDS if self._backend.catalog.is_for_many else POLL_SECONDS
         if lane.gives_way:
             self._traffic.give_way(GIVE_WAY_SECONDS)
         with self._leases.taken(lane.kinds) as (job, due_ms):
@@ -180,7 +184,7 @@ class Runner:
                 return
         if due_ms is not None:
             due_seconds = (due_ms - self._backend.clock.now_ms()) / 1000
-            seconds = min(POLL_SECONDS, max(SHORTEST_SECONDS, due_seconds))
+            seconds = min(longest, max(SHORTEST_SECONDS, due_seconds))
         lane.sleep(seconds, news)
 
     def _run_held(self, job: Job) -> None:
