@@ -18,7 +18,7 @@ from mooring.config.load import load
 from mooring.engine.qemu import filling, reverting
 from mooring.engine.qemu.daemon.open_layers import OpenLayers
 from mooring.engine.qemu.engine import QemuEngine
-from mooring.engine.qemu.layers import DiskLayers
+from mooring.engine.qemu.layers.disk_layers import DiskLayers
 from mooring.host.pace import Pace
 from mooring.model.resources.job import Job
 from mooring.model.resources.job_kind import JobKind

@@ -13,7 +13,7 @@ from mooring.engine.qemu.engine import QemuEngine
 from mooring.model.clock import SystemClock
 
 STEPS = [
-    "layers.DiskLayers.add_overlay",
+    "layers.disk_layers.DiskLayers.add_overlay",
     "daemon.open_layers.OpenLayers.add_top",
     "daemon.open_layers.OpenLayers.snapshot",
     "daemon.exports.Exports.remove",

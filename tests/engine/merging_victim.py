@@ -17,8 +17,8 @@ STEPS = [
     "merging.copying._Copying.run",
     "daemon.open_layers.OpenLayers.lay_on",
     "daemon.open_layers.OpenLayers.drop_unused",
-    "layers.DiskLayers.relink",
-    "layers.DiskLayers.remove",
+    "layers.disk_layers.DiskLayers.relink",
+    "layers.disk_layers.DiskLayers.remove",
 ]
 
 

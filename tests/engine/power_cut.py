@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from mooring import files
-from mooring.engine.qemu import layers, qcow2
 from mooring.engine.qemu.daemon.connection import Connection
-from mooring.engine.qemu.layers import BASE_NAME, DiskLayers, Layer
+from mooring.engine.qemu.layers import disk_layers, qcow2
+from mooring.engine.qemu.layers.disk_layers import BASE_NAME, DiskLayers, Layer
 from mooring.engine.qemu.merging import copying
 from mooring.host.many_requests import WRITE, ManyRequests, Requests
 from tests.engine.write_log import SECTOR, LoggedWrite, entry_count, read_log
@@ -219,7 +219,7 @@ class Recorder:
         self.patch.setattr(DiskLayers, "remove_top", recorded_remove_top)
         self.patch.setattr(DiskLayers, "remove", recorded_remove)
         self.patch.setattr(qcow2, "lay_on", recorded_lay_on)
-        self.patch.setattr(layers, "sync_data", recorded_sync)
+        self.patch.setattr(disk_layers, "sync_data", recorded_sync)
 
     def _written(self, file: int, data: bytes, offset: int) -> None:
         name = Path(f"/proc/self/fd/{file}").readlink().name

@@ -13,8 +13,8 @@ from mooring.engine.qemu.engine import QemuEngine
 from mooring.model.clock import SystemClock
 
 BEFORE = [
-    "layers.DiskLayers.begin_lazy_base",
-    "layers.DiskLayers.add_overlay",
+    "layers.disk_layers.DiskLayers.begin_lazy_base",
+    "layers.disk_layers.DiskLayers.add_overlay",
     "daemon.exports.Exports.remove",
     "daemon.open_layers.OpenLayers.drop",
     "reverting._freeze",
@@ -22,7 +22,7 @@ BEFORE = [
 """Steps after which the disk holds what it held."""
 
 AFTER = [
-    "past.PastLayers",
+    "layers.past.PastLayers",
     "reverting._switch",
     "daemon.open_layers.OpenLayers.add",
     "daemon.exports.Exports.add",

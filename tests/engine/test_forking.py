@@ -14,8 +14,9 @@ import pytest
 
 from mooring.engine.interface import Export, Filling
 from mooring.engine.lineage import SHORT_CHAIN
-from mooring.engine.qemu import forking, qcow2
-from mooring.engine.qemu.layers import DiskLayers
+from mooring.engine.qemu import forking
+from mooring.engine.qemu.layers import qcow2
+from mooring.engine.qemu.layers.disk_layers import DiskLayers
 from mooring.model.errors import DiskFullError, EngineError, NbdError, PointNotFoundError
 from mooring.model.extents import BLOCK_SIZE, Extent
 from tests.engine.harness import (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mooring.engine.qemu import qcow2
+from mooring.engine.qemu.layers import qcow2
 from tests.engine.growing_victim import STEPS
 from tests.engine.harness import MIB, QemuHarness, attached, new_id, noise
 

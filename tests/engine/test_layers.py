@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from mooring.engine.lineage import ZERO_ORIGIN
-from mooring.engine.qemu import qcow2
-from mooring.engine.qemu.layers import DiskLayers
+from mooring.engine.qemu.layers import qcow2
+from mooring.engine.qemu.layers.disk_layers import DiskLayers
 from mooring.model.errors import EngineError, LayerDamagedError
 from tests.engine.harness import MIB, new_id
 

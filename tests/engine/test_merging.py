@@ -17,7 +17,7 @@ import pytest
 
 from mooring.engine.interface import Export
 from mooring.engine.qemu.daemon.open_layers import OpenLayers
-from mooring.engine.qemu.layers import Layer
+from mooring.engine.qemu.layers.disk_layers import Layer
 from mooring.engine.qemu.merging import copying, into_base, merger
 from mooring.engine.qemu.reading.frozen import QemuFrozenImage
 from mooring.host.many_requests import ManyRequests, Requests
@@ -202,7 +202,7 @@ def test_daemon_killed_in_a_merge(
     expected = client.read(0, SIZE)
     place = {
         "copy_down": "mooring.engine.qemu.merging.into_base.copy_down",
-        "relink": "mooring.engine.qemu.layers.DiskLayers.relink",
+        "relink": "mooring.engine.qemu.layers.disk_layers.DiskLayers.relink",
     }.get(step, f"mooring.engine.qemu.daemon.open_layers.OpenLayers.{step}")
     killed = False
     original = pkgutil.resolve_name(place)

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mooring.engine.lineage import ZERO_ORIGIN
-from mooring.engine.qemu import qcow2
-from mooring.engine.qemu.layers import DiskLayers
+from mooring.engine.qemu.layers import qcow2
+from mooring.engine.qemu.layers.disk_layers import DiskLayers
 from mooring.engine.qemu.reading.frozen import QemuFrozenImage
 from mooring.model.errors import EngineError, LayerDamagedError
 from mooring.model.extents import BLOCK_SIZE, GIB, Extent

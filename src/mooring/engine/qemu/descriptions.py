@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from mooring.engine.qemu.layers import check_id, io_errors
+from mooring.engine.qemu.layers.disk_layers import check_id, io_errors
 from mooring.files import write_whole
 from mooring.model.errors import EngineError
 

@@ -13,9 +13,14 @@ import os
 from collections.abc import Callable
 
 from mooring.engine.interface import Filling, Source
-from mooring.engine.qemu.base_source import BaseSource, read_reached, write_reached, write_source
 from mooring.engine.qemu.disk import LiveDisk
-from mooring.engine.qemu.layers import FILLING_NAME, DiskLayers, io_errors
+from mooring.engine.qemu.layers.base_source import (
+    BaseSource,
+    read_reached,
+    write_reached,
+    write_source,
+)
+from mooring.engine.qemu.layers.disk_layers import FILLING_NAME, DiskLayers, io_errors
 from mooring.engine.qemu.merging.merger import Merger
 from mooring.engine.qemu.registry import Registry
 from mooring.host.pace import Pace

@@ -21,10 +21,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mooring.engine.interface import Filling
-from mooring.engine.qemu import qcow2
-from mooring.engine.qemu.base_source import REACHED_NAME, write_source
 from mooring.engine.qemu.disk import LiveDisk
-from mooring.engine.qemu.layers import (
+from mooring.engine.qemu.layers import qcow2
+from mooring.engine.qemu.layers.base_source import REACHED_NAME, write_source
+from mooring.engine.qemu.layers.disk_layers import (
     BASE_NUMBER,
     FILLING_NAME,
     FORKED_NAME,

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from mooring.engine.qemu.base_source import BaseSource
 from mooring.engine.qemu.daemon.connection import Connection
 from mooring.engine.qemu.daemon.nodes import layer_node, shared_node, source_node
 from mooring.engine.qemu.daemon.settings import DaemonSettings
 from mooring.engine.qemu.holders import in_use_by
-from mooring.engine.qemu.layers import BASE_NUMBER, SHARED_NAME, Layer
+from mooring.engine.qemu.layers.base_source import BaseSource
+from mooring.engine.qemu.layers.disk_layers import BASE_NUMBER, SHARED_NAME, Layer
 from mooring.host.qmp import QmpError
 from mooring.model.clock import Clock
 from mooring.model.errors import EngineError

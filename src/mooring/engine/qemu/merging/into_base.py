@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from mooring.engine.qemu.disk import CopyingMerge, LayerMerge, LiveDisk
-from mooring.engine.qemu.layers import io_errors
+from mooring.engine.qemu.layers.disk_layers import io_errors
 from mooring.engine.qemu.merging.copying import MOST_BLOCKS, copy_down
 from mooring.engine.qemu.merging.room import check_merge_room
 from mooring.engine.qemu.registry import Registry

@@ -19,9 +19,9 @@ import threading
 
 import structlog
 
-from mooring.engine.qemu import qcow2
 from mooring.engine.qemu.disk import CopyingMerge, LiveDisk, RunningMerge
-from mooring.engine.qemu.layers import BASE_NUMBER
+from mooring.engine.qemu.layers import qcow2
+from mooring.engine.qemu.layers.disk_layers import BASE_NUMBER
 from mooring.engine.qemu.merging.due import DueDisks
 from mooring.engine.qemu.merging.freeing import Freeing
 from mooring.engine.qemu.merging.into_base import IntoBase

@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 
-from mooring.engine.qemu.base_source import BaseSource
+from mooring.engine.qemu.layers.base_source import BaseSource
 from mooring.model.errors import EngineError, NbdError
 from mooring.model.extents import Edges
 from mooring.nbd.blocking import BlockingNbdClient

@@ -8,8 +8,8 @@ from collections.abc import Container
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mooring.engine.qemu.base_source import REACHED_NAME, SOURCE_NAME
-from mooring.engine.qemu.layers import (
+from mooring.engine.qemu.layers.base_source import REACHED_NAME, SOURCE_NAME
+from mooring.engine.qemu.layers.disk_layers import (
     BASE_NAME,
     FILLING_NAME,
     DiskLayers,

@@ -15,9 +15,14 @@ from itertools import pairwise
 from pathlib import Path
 
 from mooring.engine.lineage import GROWN, ZERO_ORIGIN
-from mooring.engine.qemu import qcow2
-from mooring.engine.qemu.base_source import BaseSource, forget_source, read_source, write_source
 from mooring.engine.qemu.holders import in_use_by
+from mooring.engine.qemu.layers import qcow2
+from mooring.engine.qemu.layers.base_source import (
+    BaseSource,
+    forget_source,
+    read_source,
+    write_source,
+)
 from mooring.files import WRITING, appearing, sync, sync_data
 from mooring.model.errors import (
     NO_ROOM,
