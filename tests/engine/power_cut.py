@@ -19,7 +19,8 @@ import pytest
 from mooring import files
 from mooring.engine.qemu.daemon.connection import Connection
 from mooring.engine.qemu.layers import disk_layers, qcow2
-from mooring.engine.qemu.layers.disk_layers import BASE_NAME, DiskLayers, Layer
+from mooring.engine.qemu.layers.disk_layers import DiskLayers
+from mooring.engine.qemu.layers.layer import BASE_NAME, Layer
 from mooring.engine.qemu.merging import copying
 from mooring.host.many_requests import WRITE, ManyRequests, Requests
 from tests.engine.write_log import SECTOR, LoggedWrite, entry_count, read_log

@@ -17,7 +17,7 @@ import pytest
 
 from mooring.engine.interface import Export
 from mooring.engine.qemu.daemon.open_layers import OpenLayers
-from mooring.engine.qemu.layers.disk_layers import Layer
+from mooring.engine.qemu.layers.layer import Layer
 from mooring.engine.qemu.merging import copying, into_base, merger
 from mooring.engine.qemu.reading.frozen import QemuFrozenImage
 from mooring.host.many_requests import ManyRequests, Requests

@@ -17,7 +17,8 @@ import pytest
 
 from mooring.engine.interface import Export
 from mooring.engine.qemu.daemon.process import find
-from mooring.engine.qemu.layers.disk_layers import DiskLayers, Layer
+from mooring.engine.qemu.layers.disk_layers import DiskLayers
+from mooring.engine.qemu.layers.layer import Layer
 from mooring.engine.qemu.reading.frozen import QemuFrozenImage
 from mooring.model.errors import EngineError, LineageLostError, NbdError
 from mooring.model.extents import BLOCK_SIZE

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from mooring.engine.qemu.layers.disk_layers import check_id, io_errors
+from mooring.engine.qemu.layers.disk_layers import io_errors
+from mooring.engine.qemu.layers.layer import check_id
 from mooring.files import write_whole
 from mooring.model.errors import EngineError
 

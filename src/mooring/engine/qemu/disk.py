@@ -10,7 +10,8 @@ from itertools import pairwise
 
 from mooring.engine.lineage import BASE, GROWN, next_merge
 from mooring.engine.qemu.daemon.daemon import Daemon
-from mooring.engine.qemu.layers.disk_layers import DiskLayers, Layer, points
+from mooring.engine.qemu.layers.disk_layers import DiskLayers
+from mooring.engine.qemu.layers.layer import Layer, points
 from mooring.engine.qemu.layers.past import PastLayers
 from mooring.model.errors import PointNotFoundError
 

@@ -30,7 +30,8 @@ from mooring.engine.qemu.disk import LiveDisk
 from mooring.engine.qemu.folder_lock import only_one
 from mooring.engine.qemu.freezing import freeze
 from mooring.engine.qemu.growing import grow
-from mooring.engine.qemu.layers.disk_layers import check_id, io_errors, points
+from mooring.engine.qemu.layers.disk_layers import io_errors
+from mooring.engine.qemu.layers.layer import check_id, points
 from mooring.engine.qemu.merging.merger import Merger
 from mooring.engine.qemu.merging.offline import FOLDER_PREFIX
 from mooring.engine.qemu.reading.frozen import QemuFrozenImage

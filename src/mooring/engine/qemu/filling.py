@@ -20,7 +20,8 @@ from mooring.engine.qemu.layers.base_source import (
     write_reached,
     write_source,
 )
-from mooring.engine.qemu.layers.disk_layers import FILLING_NAME, DiskLayers, io_errors
+from mooring.engine.qemu.layers.disk_layers import DiskLayers, io_errors
+from mooring.engine.qemu.layers.layer import FILLING_NAME
 from mooring.engine.qemu.merging.merger import Merger
 from mooring.engine.qemu.registry import Registry
 from mooring.host.pace import Pace

@@ -24,14 +24,8 @@ from mooring.engine.interface import Filling
 from mooring.engine.qemu.disk import LiveDisk
 from mooring.engine.qemu.layers import qcow2
 from mooring.engine.qemu.layers.base_source import REACHED_NAME, write_source
-from mooring.engine.qemu.layers.disk_layers import (
-    BASE_NUMBER,
-    FILLING_NAME,
-    FORKED_NAME,
-    DiskLayers,
-    Layer,
-    io_errors,
-)
+from mooring.engine.qemu.layers.disk_layers import DiskLayers, io_errors
+from mooring.engine.qemu.layers.layer import BASE_NUMBER, FILLING_NAME, FORKED_NAME, Layer
 from mooring.engine.qemu.merging.merger import Merger
 from mooring.engine.qemu.registry import Registry
 from mooring.files import appearing, sync

@@ -18,7 +18,7 @@ from mooring.engine.lineage import GROWN
 from mooring.engine.qemu.daemon.daemon import Daemon
 from mooring.engine.qemu.disk import LiveDisk
 from mooring.engine.qemu.instances import Instance
-from mooring.engine.qemu.layers.disk_layers import points as points_of
+from mooring.engine.qemu.layers.layer import points as points_of
 from mooring.engine.qemu.registry import Registry
 from mooring.host.qmp import QmpClosedError, QmpSilenceError
 from mooring.model.counts import counted

@@ -3,9 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import struct
 from collections.abc import Iterator
 from pathlib import Path
+
+_QEMU_LOCK_BYTES = (100, 200)
+
+
+def locked_by_qemu(path: Path) -> bool:
+    """Whether a QEMU process has the image open for writing.
+
+    QEMU holds open-file-description locks on the bytes from 100 and from 200 of each image that
+    it uses (block/file-posix.c).
+    """
+    start, end = _QEMU_LOCK_BYTES
+    wanted = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, start, end - start, 0)
+    with path.open("rb+") as file:
+        answer = fcntl.fcntl(file, fcntl.F_OFD_GETLK, wanted)
+    locked: int = struct.unpack("hhqqi4x", answer)[0]
+    return locked != fcntl.F_UNLCK
 
 
 def holders(path: Path) -> list[int]:

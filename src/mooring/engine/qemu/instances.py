@@ -13,7 +13,8 @@ from mooring.engine.interface import Export
 from mooring.engine.qemu.daemon.daemon import Daemon
 from mooring.engine.qemu.daemon.door import Door
 from mooring.engine.qemu.daemon.settings import DaemonSettings
-from mooring.engine.qemu.layers.disk_layers import DiskLayers, Layer
+from mooring.engine.qemu.layers.disk_layers import DiskLayers
+from mooring.engine.qemu.layers.layer import Layer
 from mooring.model.clock import Clock
 from mooring.model.errors import EngineError, MooringError
 from mooring.observe import metrics

@@ -12,7 +12,8 @@ from mooring.engine.qemu.daemon.latecomers import Connections, Nobody
 from mooring.engine.qemu.daemon.settings import DaemonSettings
 from mooring.engine.qemu.disk import LiveDisk
 from mooring.engine.qemu.instances import Instance
-from mooring.engine.qemu.layers.disk_layers import DiskLayers, check_id
+from mooring.engine.qemu.layers.disk_layers import DiskLayers
+from mooring.engine.qemu.layers.layer import check_id
 from mooring.engine.qemu.layers.past import past_layers
 from mooring.model.clock import Clock
 from mooring.model.errors import EngineError

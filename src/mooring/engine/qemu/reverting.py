@@ -19,13 +19,8 @@ from mooring.engine.interface import Source
 from mooring.engine.qemu.disk import LiveDisk
 from mooring.engine.qemu.freezing import reconcile
 from mooring.engine.qemu.layers.base_source import BaseSource
-from mooring.engine.qemu.layers.disk_layers import (
-    DiskLayers,
-    Layer,
-    io_errors,
-    points,
-    reverted_folder,
-)
+from mooring.engine.qemu.layers.disk_layers import DiskLayers, io_errors
+from mooring.engine.qemu.layers.layer import Layer, points, reverted_folder
 from mooring.engine.qemu.layers.past import PastLayers
 from mooring.engine.qemu.merging.merger import Merger
 from mooring.engine.qemu.registry import Registry

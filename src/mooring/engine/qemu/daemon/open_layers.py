@@ -11,7 +11,7 @@ from mooring.engine.qemu.daemon.nodes import layer_node, shared_node, source_nod
 from mooring.engine.qemu.daemon.settings import DaemonSettings
 from mooring.engine.qemu.holders import in_use_by
 from mooring.engine.qemu.layers.base_source import BaseSource
-from mooring.engine.qemu.layers.disk_layers import BASE_NUMBER, SHARED_NAME, Layer
+from mooring.engine.qemu.layers.layer import BASE_NUMBER, SHARED_NAME, Layer
 from mooring.host.qmp import QmpError
 from mooring.model.clock import Clock
 from mooring.model.errors import EngineError

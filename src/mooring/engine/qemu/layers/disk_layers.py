@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
-import re
 import shutil
-import struct
-from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 
-from mooring.engine.lineage import GROWN, ZERO_ORIGIN
-from mooring.engine.qemu.holders import in_use_by
+from mooring.engine.qemu.holders import in_use_by, locked_by_qemu
 from mooring.engine.qemu.layers import qcow2
 from mooring.engine.qemu.layers.base_source import (
     BaseSource,
     forget_source,
     read_source,
     write_source,
+)
+from mooring.engine.qemu.layers.chain import check_chain
+from mooring.engine.qemu.layers.layer import (
+    BASE_NAME,
+    BASE_NUMBER,
+    FILLING_NAME,
+    FORKED_NAME,
+    SHARED_NAME,
+    Layer,
+    check_id,
+    files_in,
+    layer_folders,
+    number_of,
+    overlay_at,
+    overlay_name,
+    point_of_revert,
 )
 from mooring.files import WRITING, appearing, sync, sync_data
 from mooring.model.errors import (
@@ -31,38 +41,6 @@ from mooring.model.errors import (
     EngineError,
     LayerDamagedError,
 )
-
-BASE_NAME = "base.raw"
-FILLING_NAME = "base.raw.filling"
-SHARED_NAME = "shared"
-FORKED_NAME = "forked"
-"""Among shared layers, the file that names the disk that they are of."""
-BASE_NUMBER = 0
-
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_REVERTED = re.compile(r"reverted-(\d{6,})-([0-9a-f-]{36})")
-_OVERLAY = re.compile(r"(\d{6,})-([0-9a-f-]{36})\.qcow2")
-_QEMU_LOCK_BYTES = (100, 200)
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """A layer file: number 0 is the base, higher ones lie on top of lower ones.
-
-    `point` is the id of the point right below the layer, empty for the base. A base that is
-    still being filled has a `source`, from which it is read instead. A layer that is `shared`
-    is another disk's file, too, and only read.
-    """
-
-    number: int
-    point: str
-    path: Path
-    source: BaseSource | None = None
-    shared: bool = False
-    size: int = field(default=0, compare=False)
-    """Bytes, where `check` tells of the layer; 0 otherwise."""
-    below: int | None = field(default=None, compare=False)
-    """The least bytes of the layer below, likewise; None if the file does not say."""
 
 
 class DiskLayers:
@@ -82,8 +60,7 @@ class DiskLayers:
     @property
     def reverted_at(self) -> str | None:
         """The point that the last revert left behind; None if there was none."""
-        match = _REVERTED.fullmatch(self.folder.name)
-        return match[2] if match else None
+        return point_of_revert(self.folder)
 
     @property
     def base(self) -> Layer:
@@ -108,7 +85,7 @@ class DiskLayers:
 
         Nothing may be written to it, nor to those below.
         """
-        found = [_number(path) for path in _files(self.shared_folder)]
+        found = [number_of(path) for path in files_in(self.shared_folder)]
         for layer in (self.base, *self.overlays()):
             with contextlib.suppress(FileNotFoundError):
                 if layer.path.stat().st_nlink > 1:
@@ -154,10 +131,9 @@ class DiskLayers:
         found: dict[int, Layer] = {}
         # Its own copy of a layer counts before the one that it shares.
         for shared, folder in ((True, self.shared_folder), (False, self.folder)):
-            for path in _files(folder):
-                if match := _OVERLAY.fullmatch(path.name):
-                    number = int(match[1])
-                    found[number] = Layer(number, match[2], path, shared=shared)
+            for path in files_in(folder):
+                if (layer := overlay_at(path, shared=shared)) is not None:
+                    found[layer.number] = layer
         return [found[number] for number in sorted(found)]
 
     def make_base(self, size: int) -> None:
@@ -221,7 +197,7 @@ class DiskLayers:
         overlays = self.overlays()
         below = overlays[-1] if overlays else self.base
         number = below.number + 1 if overlays else first
-        path = self.folder / f"{number:06d}-{point_id}.qcow2"
+        path = self.folder / overlay_name(number, point_id)
         with io_errors(self.disk_id), appearing(path) as file:
             known = self.size()
             content = size or known, below.path.name, self.disk_id, point_id
@@ -318,113 +294,24 @@ class DiskLayers:
         Raises LayerDamagedError, and EngineError if there is no such disk, or it cannot be read.
         """
         with io_errors(self.disk_id):
-            return self._check()
-
-    def _check(self) -> list[Layer]:
-        overlays = self.overlays()
-        if not overlays:
-            if self.base.path.exists():
-                raise LayerDamagedError(f"disk {self.disk_id} has a base but no overlay on it")
-            raise EngineError(f"disk {self.disk_id} does not exist")
-        headers = {}
-        for layer in overlays:
-            header = qcow2.read_header(layer.path)
-            ours = layer.shared or header.disk_id == self.disk_id
-            if not ours or header.point_id != layer.point:
-                raise LayerDamagedError(
-                    f"layer {layer.path} belongs to disk {header.disk_id}, point {header.point_id}"
-                )
-            headers[layer.number] = header
-        chain = self._chain(overlays, {number: one.backing for number, one in headers.items()})
-        sized = [replace(chain[0], size=self._base_size())]
-        for layer in chain[1:]:
-            header = headers[layer.number]
-            sized.append(replace(layer, size=header.size, below=header.below))
-        _check_sizes(sized)
-        return sized
-
-    def _chain(self, overlays: list[Layer], lies_on: Mapping[int, str]) -> list[Layer]:
-        """Follow the headers from the newest overlay down; return it base first."""
-        base = self.base
-        files = {layer.path.name: layer for layer in [base, *overlays]}
-        chain = [overlays[-1]]
-        while chain[-1] != base:
-            name = lies_on[chain[-1].number]
-            below = files.get(name)
-            there = below is not None and (below.source is not None or below.path.exists())
-            if below is None or below.number >= chain[-1].number or not there:
-                raise LayerDamagedError(
-                    f"layer {name} of disk {self.disk_id}, on which {chain[-1].path.name} lies, "
-                    f"is missing from {self.folder}"
-                )
-            chain.append(below)
-        return chain[::-1]
+            overlays, base = self.overlays(), self.base
+            if not overlays:
+                if base.path.exists():
+                    raise LayerDamagedError(f"disk {self.disk_id} has a base but no overlay on it")
+                raise EngineError(f"disk {self.disk_id} does not exist")
+            return check_chain(self.disk_id, base, overlays, self._base_size)
 
     def check_unused(self) -> None:
         """Refuse if a QEMU process that is not ours has the disk open for writing.
 
-        QEMU holds open-file-description locks on the bytes from 100 and from 200 of each image
-        that it uses (block/file-posix.c), which tells of a daemon that is running outside of
-        this server's knowledge. Raises EngineError.
+        It tells of a daemon that is running outside of this server's knowledge. Raises EngineError.
         """
         overlays = self.overlays()
-        if not overlays:
-            return
-        with overlays[-1].path.open("rb+") as file:
-            start, end = _QEMU_LOCK_BYTES
-            wanted = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, start, end - start, 0)
-            answer = fcntl.fcntl(file, fcntl.F_OFD_GETLK, wanted)
-        if struct.unpack("hhqqi4x", answer)[0] != fcntl.F_UNLCK:
+        if overlays and locked_by_qemu(overlays[-1].path):
             raise EngineError(
                 f"disk {self.disk_id} is in use by a QEMU process that this server does not know"
                 + (in_use_by(overlays[-1].path) or f": find out who has {overlays[-1].path} open")
             )
-
-
-def _files(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
-def layer_folders(home: Path) -> list[Path]:
-    """Where a disk has layers: its own folder, then one for each revert; the last one counts."""
-    reverted = [path for path in _files(home) if _REVERTED.fullmatch(path.name)]
-    return [home, *sorted(reverted, key=lambda path: int(path.name.split("-")[1]))]
-
-
-def reverted_folder(home: Path, number: int, point: str) -> Path:
-    """Where the layers go whose first overlay has that number, after a revert."""
-    return home / f"reverted-{number:06d}-{point}"
-
-
-def _number(path: Path) -> int:
-    match = _OVERLAY.fullmatch(path.name)
-    return int(match[1]) if match else BASE_NUMBER
-
-
-def points(overlays: list[Layer]) -> list[str]:
-    """The points that overlays are named after, without those that are no snapshot's."""
-    return [layer.point for layer in overlays if layer.point not in (ZERO_ORIGIN, GROWN)]
-
-
-def _check_sizes(chain: Sequence[Layer]) -> None:
-    """Raise LayerDamagedError if a layer is shorter than it was, or longer than the one above."""
-    for lower, upper in pairwise(chain):
-        least = upper.size if upper.below is None else upper.below
-        if not least <= lower.size <= upper.size:
-            wanted = f"{least}" if least == upper.size else f"{least} to {upper.size}"
-            raise LayerDamagedError(
-                f"layer {upper.path} lies on one of {wanted} bytes, "
-                f"but {lower.path} has {lower.size}"
-            )
-
-
-def check_id(text: str) -> None:
-    """Raise EngineError unless `text` is a UUID in lower case, and thus a safe file name."""
-    if not _UUID.fullmatch(text):
-        raise EngineError(f"{text!r} is not an id: expected a UUID in lower case")
 
 
 @contextlib.contextmanager

@@ -9,14 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mooring.engine.qemu.layers.base_source import REACHED_NAME, SOURCE_NAME
-from mooring.engine.qemu.layers.disk_layers import (
-    BASE_NAME,
-    FILLING_NAME,
-    DiskLayers,
-    io_errors,
-    layer_folders,
-    points,
-)
+from mooring.engine.qemu.layers.disk_layers import DiskLayers, io_errors
+from mooring.engine.qemu.layers.layer import BASE_NAME, FILLING_NAME, layer_folders, points
 
 
 @dataclass(eq=False)

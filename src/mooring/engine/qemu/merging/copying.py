@@ -18,7 +18,7 @@ from contextlib import ExitStack, suppress
 import numpy as np
 from numpy.typing import NDArray
 
-from mooring.engine.qemu.layers.disk_layers import Layer
+from mooring.engine.qemu.layers.layer import Layer
 from mooring.engine.qemu.layers.qcow2 import DATA, WINDOW, WINDOW_BLOCKS, ZERO, Overlay
 from mooring.files import sync_data
 from mooring.host.many_requests import READ, WRITE, ManyRequests, RequestError, Requests, requests

@@ -21,7 +21,7 @@ import structlog
 
 from mooring.engine.qemu.disk import CopyingMerge, LiveDisk, RunningMerge
 from mooring.engine.qemu.layers import qcow2
-from mooring.engine.qemu.layers.disk_layers import BASE_NUMBER
+from mooring.engine.qemu.layers.layer import BASE_NUMBER
 from mooring.engine.qemu.merging.due import DueDisks
 from mooring.engine.qemu.merging.freeing import Freeing
 from mooring.engine.qemu.merging.into_base import IntoBase

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mooring.engine.qemu.layers.disk_layers import FILLING_NAME, Layer
+from mooring.engine.qemu.layers.layer import FILLING_NAME, Layer
 from mooring.engine.qemu.layers.qcow2 import DATA, WINDOW, WINDOW_BLOCKS, ZERO, Overlay
 from mooring.engine.qemu.reading.source_reader import SourceReader
 from mooring.model.errors import EngineError, LayerDamagedError, LineageLostError
