@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import stat
 import threading
 from pathlib import Path
 
 import pytest
 
-from mooring.files import appearing, write_sparse, write_whole
+from mooring.files import appearing, rename_new, write_sparse, write_whole
 
 
 @pytest.fixture
@@ -84,3 +86,25 @@ def test_zeros_stay_holes(path: Path) -> None:
         write_sparse(file.fileno(), 2 * piece, data)
     assert path.read_bytes() == bytes(2 * piece) + data
     assert path.stat().st_blocks * 512 <= 2 * piece
+
+
+@pytest.mark.parametrize("knows", ["links", "renames", "neither"])
+def test_a_name_that_nothing_has(
+    knows: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_paths: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    if knows != "links":
+        monkeypatch.setattr(os, "link", refuse)
+    if knows == "neither":
+        monkeypatch.setattr("mooring.files._rename_no_replace", lambda *_: errno.EINVAL)
+    old, taken, free = tmp_path / "old", tmp_path / "taken", tmp_path / "free"
+    old.write_text("mine")
+    taken.symlink_to("nowhere")
+
+    assert not rename_new(old, taken)
+    assert (old.read_text(), taken.is_symlink()) == ("mine", True)
+    assert rename_new(old, free)
+    assert free.read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["free", "taken"]

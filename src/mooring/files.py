@@ -6,12 +6,15 @@ import errno
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 _FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)
+_NO_NOREPLACE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
+_AT_FDCWD, _NOREPLACE = -100, 1
 _HOLE = 64 * 1024
 _ZEROS = bytes(_HOLE)
 
@@ -53,6 +56,33 @@ def write_whole(
         file.write(content.encode() if isinstance(content, str) else content)
 
 
+def rename_new(old: Path, new: Path) -> bool:
+    """Give a file a name that nothing has; False if it is taken. Of several at once one wins.
+
+    A link does it, or where the file system has none (exFAT, FAT, most SMB), a rename that
+    replaces nothing, or where it has neither (FUSE), a plain rename under a lock of the folder.
+    Raises OSError.
+    """
+    try:
+        os.link(old, new)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+    else:
+        # It has its name, whatever becomes of the old one.
+        with suppress(OSError):
+            old.unlink()
+        return True
+    number = _rename_no_replace(old, new)
+    if number in _NO_NOREPLACE:
+        return _rename_locked(old, new)
+    if number not in (0, errno.EEXIST):
+        raise OSError(number, os.strerror(number), str(old), None, str(new))
+    return not number
+
+
 def sync(path: Path) -> None:
     """Make a file, or the names in a folder, durable. Raises OSError."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -89,6 +119,29 @@ def write_sparse(fd: int, offset: int, data: bytes) -> None:
             write_at(fd, offset + begin, view[begin:at])
             begin = at + len(piece)
     write_at(fd, offset + begin, view[begin:])
+
+
+def _rename_no_replace(old: Path, new: Path) -> int:
+    """The error's number; 0 if it was done."""
+    # Only here, for the command line, which seldom needs it, has to start soon.
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    paths = os.fsencode(old), os.fsencode(new)
+    done = libc.renameat2(_AT_FDCWD, paths[0], _AT_FDCWD, paths[1], _NOREPLACE)
+    return ctypes.get_errno() if done else 0
+
+
+def _rename_locked(old: Path, new: Path) -> bool:
+    fd = os.open(new.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        if os.path.lexists(new):
+            return False
+        old.rename(new)
+        return True
+    finally:
+        os.close(fd)
 
 
 def _open_alone(path: Path) -> IO[bytes]:

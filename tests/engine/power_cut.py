@@ -22,6 +22,7 @@ from mooring.engine.qemu.layers import disk_layers, qcow2
 from mooring.engine.qemu.layers.disk_layers import DiskLayers
 from mooring.engine.qemu.layers.layer import BASE_NAME, Layer
 from mooring.engine.qemu.merging import copying
+from mooring.host import allocation
 from mooring.host.many_requests import WRITE, ManyRequests, Requests
 from tests.engine.write_log import SECTOR, LoggedWrite, entry_count, read_log
 
@@ -198,7 +199,7 @@ class Recorder:
                 self._event("removed", layer.path.name)
             return freed
 
-        run, punch = ManyRequests.run, copying.punch
+        run, punch = ManyRequests.run, allocation.punch
 
         def recorded_run(many: ManyRequests, wanted: Sequence[Requests]) -> None:
             run(many, wanted)

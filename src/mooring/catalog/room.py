@@ -9,7 +9,8 @@ from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
 
-from mooring.host.reserve import LOW_BYTES, SLICE, Reserve, allocate_beyond_end, slack
+from mooring.host.allocation import allocate_beyond_end
+from mooring.host.reserve import LOW_BYTES, SLICE, Reserve, slack
 from mooring.host.room import MIB, room_at
 from mooring.model.errors import NO_ROOM, CatalogFullError
 

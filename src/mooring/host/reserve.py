@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
 import threading
@@ -30,10 +29,8 @@ LOW_BYTES = 2 * MIB
 LOW_FILES = SLICE // FILE_BYTES
 """The same of inodes."""
 
-_KEEP_SIZE = 1
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-_libc = ctypes.CDLL(None, use_errno=True)
 log = structlog.get_logger("mooring.room")
 
 
@@ -148,22 +145,6 @@ class Reserve:
 
 def _numbers(folder: int) -> list[int]:
     return [int(name) for name in os.listdir(folder) if re.fullmatch("0|[1-9][0-9]{0,8}", name)]
-
-
-def allocate_beyond_end(path: Path, size: int) -> bool:
-    """Give the file blocks for `size` bytes without making it longer; False if that is not done.
-
-    What is written there later needs no room (ext4, XFS; not where data are never overwritten).
-    """
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        length = ctypes.c_int64
-        return int(_libc.fallocate64(fd, _KEEP_SIZE, length(0), length(size))) == 0
-    finally:
-        os.close(fd)
 
 
 def slack(path: Path) -> int:

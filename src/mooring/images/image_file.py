@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from mooring.files import sync, write_whole
+from mooring.files import rename_new, sync, write_whole
 from mooring.model.errors import ConfigurationError, StoreError
 
 FORMATS = ("raw", "qcow2", "vmdk")
@@ -36,7 +36,11 @@ def format_of(output: Path) -> str:
 def check_free(output: Path) -> None:
     """Raise ConfigurationError if something has the name already."""
     if os.path.lexists(output):
-        raise ConfigurationError(f"{output} exists and was left as it is: name another file")
+        raise _taken(output)
+
+
+def _taken(output: Path) -> ConfigurationError:
+    return ConfigurationError(f"{output} exists and was left as it is: name another file")
 
 
 class ImagePart:
@@ -108,15 +112,8 @@ class ImagePart:
         """
         try:
             os.fsync(self.fd)
-            try:
-                os.link(self.path, self.output)
-            except FileExistsError:
-                check_free(self.output)
-                raise
-            except OSError:
-                # A file system without hard links.
-                check_free(self.output)
-                self.path.rename(self.output)
+            if not rename_new(self.path, self.output):
+                raise _taken(self.output)
             self.discard()
             with suppress(OSError):
                 sync(self.output.absolute().parent)

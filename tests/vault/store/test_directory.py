@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from mooring.model.errors import DamageError, DiskFullError, StoreError, VaultAwayError
-from mooring.vault.store import directory
-from mooring.vault.store.directory import TEMPORARY, DirectoryStore
+from mooring.vault.store.directory import DirectoryStore
+from mooring.vault.store.folder import TEMPORARY
 
 FAR_FUTURE_MS = 10**14
 
@@ -199,7 +199,7 @@ def test_without_hard_links_one_of_several_wins(
 
     monkeypatch.setattr(os, "link", refuse)
     if not renames:
-        monkeypatch.setattr(directory, "_rename_no_replace", lambda *_: errno.EINVAL)
+        monkeypatch.setattr("mooring.files._rename_no_replace", lambda *_: errno.EINVAL)
     stores = [DirectoryStore(tmp_path) for _ in range(8)]
     for number in range(20):
         with ThreadPoolExecutor(len(stores)) as threads:

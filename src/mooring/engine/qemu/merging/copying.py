@@ -7,7 +7,6 @@ and be done again from the start. docs/design/engine.md says why nothing else ca
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import fcntl
 import mmap
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from mooring.engine.qemu.layers.layer import Layer
 from mooring.engine.qemu.layers.qcow2 import DATA, WINDOW, WINDOW_BLOCKS, ZERO, Overlay
 from mooring.files import sync_data
+from mooring.host.allocation import punch
 from mooring.host.many_requests import READ, WRITE, ManyRequests, RequestError, Requests, requests
 from mooring.model.errors import LayerDamagedError
 from mooring.model.extents import BLOCK_SIZE
@@ -41,8 +41,6 @@ _HOLE = 64 * 1024 * 1024
 """Bytes of one hole: punching it keeps others from the file."""
 
 _NOTHING, _ZEROED = -1, -2
-_KEEP_SIZE, _PUNCH_HOLE = 1, 2
-_libc = ctypes.CDLL(None, use_errno=True)
 
 Tell = Callable[[int], None]
 """Told of so many bytes that are done; ends the copying by raising."""
@@ -204,16 +202,6 @@ class _Copying:
         lengths = np.minimum(len(zeros), offset + length - starts)
         memory = np.full_like(starts, address)
         self._many.run([requests(WRITE, self._base, memory, lengths, starts)])
-
-
-def punch(file: int, offset: int, length: int) -> bool:
-    """Make a hole in the file; False if its file system cannot. Raises OSError."""
-    mode, number = _KEEP_SIZE | _PUNCH_HOLE, ctypes.c_int64
-    if _libc.fallocate64(file, mode, number(offset), number(length)) == 0:
-        return True
-    if (code := ctypes.get_errno()) not in (errno.EOPNOTSUPP, errno.ENOSYS):
-        raise OSError(code, os.strerror(code))
-    return False
 
 
 def _open(layer: Layer, flags: int, closing: ExitStack) -> int:
