@@ -15,7 +15,7 @@ from mooring.model.errors import (
 from mooring.model.operation import ResourceType
 from mooring.model.resources.firewall import Ports, encode, opened, read_ports
 from mooring.model.resources.instance import Instance
-from mooring.service.answers import operations, views
+from mooring.service.answers import instance_views, operations
 from mooring.service.call import Call, Result
 from mooring.service.finding import find_instance
 
@@ -73,7 +73,7 @@ def get_instance_port_states(backend: Backend, call: Call) -> Result:
     """GetInstancePortStates: what was opened; at first nothing is."""
     with backend.catalog.read() as transaction:
         instance = find_instance(transaction, call.region, call.params["instanceName"])
-    return {"portStates": [views.port_state_view(one) for one in instance.ports]}
+    return {"portStates": [instance_views.port_state_view(one) for one in instance.ports]}
 
 
 def set_ip_address_type(backend: Backend, call: Call) -> Result:

@@ -27,7 +27,7 @@ from mooring.model.resources.job_arguments import (
 )
 from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.service.answers import operations, pages
-from mooring.service.answers.views import instance_view, state_view
+from mooring.service.answers.instance_views import instance_view, state_view
 from mooring.service.automatic.add_ons import begin_with, end_with, read_add_ons
 from mooring.service.call import Call, Result
 from mooring.service.finding import find_instance

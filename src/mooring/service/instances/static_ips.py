@@ -10,7 +10,7 @@ from mooring.model.errors import (
 from mooring.model.names import check_name, name_taken
 from mooring.model.resources.static_ip import MAX_STATIC_IPS, StaticIp
 from mooring.service.answers import operations, pages
-from mooring.service.answers.views import static_ip_view
+from mooring.service.answers.instance_views import static_ip_view
 from mooring.service.call import Call, Result
 from mooring.service.finding import find_instance, find_static_ip
 from mooring.service.instances.static_ip_attachment import begin_both, detach

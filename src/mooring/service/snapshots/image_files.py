@@ -12,7 +12,7 @@ from mooring.model.resources.instance_snapshot import InstanceSnapshot, Snapshot
 from mooring.model.resources.job_arguments import ExportSnapshot
 from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.service.answers import operations, pages
-from mooring.service.answers.views import export_record_view
+from mooring.service.answers.snapshot_views import export_record_view
 from mooring.service.call import Call, Result
 from mooring.service.finding import find_of_either_kind
 from mooring.service.reach import reaches_record

@@ -7,7 +7,7 @@ from mooring.model.names import check_name, name_taken
 from mooring.model.operation import ResourceType
 from mooring.model.resources.consistency import read_given_tags
 from mooring.service.answers import operations, pages
-from mooring.service.answers.views import instance_snapshot_view
+from mooring.service.answers.snapshot_views import instance_snapshot_view
 from mooring.service.call import Call, Result
 from mooring.service.finding import find_instance, find_instance_snapshot
 from mooring.service.snapshots.checks import check_frozen, check_instance_freezable

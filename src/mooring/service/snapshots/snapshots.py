@@ -12,7 +12,7 @@ from mooring.model.resources.disk import Attachment, Disk
 from mooring.model.resources.instance import Instance
 from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.service.answers import operations, pages
-from mooring.service.answers.views import snapshot_view
+from mooring.service.answers.snapshot_views import snapshot_view
 from mooring.service.call import Call, Result
 from mooring.service.finding import find_disk, find_snapshot, find_system_disk
 from mooring.service.snapshots.checks import check_freezable, check_frozen
