@@ -10,8 +10,6 @@ from functools import partial
 from mooring.host.pace import Pace, lower_priority
 from mooring.model.clock import Clock
 from mooring.model.errors import (
-    DamageError,
-    DiskFullError,
     MooringError,
     ObjectNotFoundError,
     SnapshotNotInVaultError,
@@ -30,9 +28,9 @@ from mooring.vault.format.layout import (
     HEADER_NAME,
     SEGMENT_BYTES,
     root_name,
-    tombstone_name,
 )
 from mooring.vault.format.root import Root, SnapshotInfo, check_size, decode_root
+from mooring.vault.keeping.burial import bury
 from mooring.vault.keeping.collect import Collection as CollectionResult
 from mooring.vault.keeping.collect import Collector
 from mooring.vault.keeping.mend import Mender, Mending, Readable
@@ -246,29 +244,13 @@ class Vault:
         """Remove a snapshot, durably. Its space is freed by `collect`. Not there: nothing."""
         # Without this a vault that is away would have no such snapshot, and keep it forever.
         self.check(writes=True)
-        self._store.barrier(self._bury(snapshot_id))
+        self._store.barrier(bury(self._workshop, snapshot_id))
 
     def delete_all(self, snapshot_ids: Iterable[str]) -> None:
         """The same for many, side by side, which become durable together."""
         self.check(writes=True)
-        buried = self._abreast.map(self._bury, snapshot_ids)
+        buried = self._abreast.map(partial(bury, self._workshop), snapshot_ids)
         self._store.barrier([name for names in buried for name in names])
-
-    def _bury(self, snapshot_id: str) -> list[str]:
-        """Let a root become a tombstone; returns the names that are not durable yet."""
-        name = root_name(snapshot_id)
-        names = [name]
-        try:
-            claim = decode_root(self._store.get(name), snapshot_id, self._cipher).claim
-            names.append(tombstone_name(snapshot_id, claim, self._clock.now_ms()))
-            self._store.rename(*names)
-        except ObjectNotFoundError:
-            pass
-        except (DamageError, DiskFullError):
-            # No writer begins on a root that cannot be read, nor on a full disk: nobody needs the
-            # tombstone, and a full disk can be emptied.
-            self._store.delete(name)
-        return names
 
     # --- reading
 
