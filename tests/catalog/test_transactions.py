@@ -92,7 +92,9 @@ def test_two_writers_at_once_lose_nothing(catalog: Catalog, second: Catalog) -> 
             future.result(120)
 
     with catalog.read() as transaction:
-        assert transaction.disks.total_gb(REGION) == 4 * rounds
+        found = transaction.disks.by_id("id-data")
+        assert found is not None
+        assert found.size_gb == 4 * rounds
 
 
 @on_shared_ones

@@ -6,6 +6,7 @@ import ast
 import functools
 import itertools
 import re
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,6 +69,23 @@ def test_folders_are_small_enough_to_know() -> None:
 
     # Elsewhere, make a room of what belongs together.
     assert not {folder: files for folder, files in sizes.items() if files > LARGEST_FOLDER}
+
+
+def test_every_room_has_its_floor() -> None:
+    """Where a folder has several rooms, a contract says which stands on which."""
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
+    placed = {
+        f"{container}.{room.strip()}"
+        for contract in project["tool"]["importlinter"]["contracts"]
+        for container in contract.get("containers", ())
+        for layer in contract["layers"]
+        for room in layer.split("|")
+    }
+    rooms = {".".join(("mooring", *file.parent.relative_to(SOURCE).parts)) for file in SOURCES}
+    beside = Counter(room.rpartition(".")[0] for room in rooms)
+    several = {room for room in rooms if beside[room.rpartition(".")[0]] > 1}
+
+    assert sorted(several - placed) == []
 
 
 def test_files_say_in_one_short_line_what_they_are() -> None:

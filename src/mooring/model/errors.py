@@ -62,12 +62,6 @@ class AccessDeniedException(ServiceError):
     code = "AccessDenied"
 
 
-class UnauthenticatedException(ServiceError):
-    """The caller is unknown."""
-
-    code = "Unauthenticated"
-
-
 class ServiceException(ServiceError):
     """A fault on the server's side."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, func, select
+from sqlalchemy import Row, Select, bindparam, select
 
 from mooring.catalog.tables import schema
 from mooring.catalog.tables.auto_runs import read_add_on, with_add_on
@@ -53,10 +53,3 @@ class Disks(ResourceRows[Disk]):
         column = self.table.c.instance_id
         asked = {"instance": instance_id}
         return self.held("instance", lambda: [column == bindparam("instance")], asked)
-
-    def total_gb(self, region: str) -> int:
-        """The sum of the sizes of all disks of the region."""
-        total = self.connection.execute(
-            select(func.sum(self.table.c.size_gb)).where(self.table.c.region == region)
-        ).scalar()
-        return int(total or 0)

@@ -21,7 +21,7 @@ from mooring.cli.files.xfs_log import Log, is_clean
 from mooring.model.counts import counted
 from mooring.model.errors import UnreadableFileError
 
-_FTYPE, _BIGTIME, _NEEDS_REPAIR, _NREXT64 = 0x1, 0x8, 0x10, 0x20
+_FTYPE, _NEEDS_REPAIR = 0x1, 0x10
 _KNOWN = 0xFF
 """Also sparse inodes, a meta UUID, exchange of ranges, parent pointers: nothing of that matters."""
 _MORE_FEATURES, _V2_FTYPE = 0x8000, 0x200
@@ -75,7 +75,6 @@ class XfsFileSystem:
         (features,) = value(">I", head, 216) if self._new else (0,)
         more = version & _MORE_FEATURES and value(">I", head, 200)[0] & _V2_FTYPE
         self._types = bool(features & _FTYPE or more)
-        self._big_counts = bool(features & _NREXT64)
         if features & ~_KNOWN:
             raise UnreadableFileError(
                 f"uses features of XFS that are unknown here ({features & ~_KNOWN:#x}): mount a "
