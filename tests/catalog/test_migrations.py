@@ -44,6 +44,8 @@ def holds(reflected: TypeEngine[object], wanted: TypeEngine[object]) -> bool:
     return reflected._type_affinity is wanted._type_affinity
 
 
+# Indexes are not compared.
+@pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
 @on_shared_ones
 def test_tables_are_those_of_the_schema(open_engine: Open) -> None:
     found = MetaData()
@@ -173,4 +175,4 @@ def test_instances_of_an_older_catalog_get_addresses(
         transaction.instances.add(instance("five"))
         found = {one.name: one.slot for one in transaction.instances.all()}
     catalog.close()
-    assert found == {"one": 0, "three": 2, "four": 1, "five": 3}
+    assert found == {"one": 0, "three": 2, "four": 3, "five": 4}

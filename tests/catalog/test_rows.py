@@ -19,6 +19,7 @@ from mooring.model.resources.snapshot import SnapshotState
 from mooring.taking import recording
 from tests.catalog.values import (
     REGION,
+    ZONE,
     disk,
     instance,
     instance_snapshot,
@@ -142,7 +143,7 @@ def test_automatic_snapshots_have_no_place_in_names_and_lists(catalog: Catalog) 
         assert transaction.automatic_of("id-web") == [whole]
         assert transaction.automatic_of("id-data") == [alone]
         assert [transaction.snapshot(one.id) for one in (whole, alone)] == [whole, alone]
-        assert transaction.snapshots.pending().automatic == 2
+        assert transaction.snapshots.pending([ZONE]).automatic == 2
         assert transaction.instance_snapshots.page(REGION, 0, 9) == ([copy], None)
         assert transaction.snapshots.page(REGION, 0, 9) == ([], None)
         assert transaction.names.page(REGION, "", 9) == ["copy"]
@@ -163,9 +164,9 @@ def test_runs_of_the_configuration_are_told_apart_by_what_they_are_of(catalog: C
         transaction.instances.add(instance("web"))
         runs = transaction.auto_runs
         for kind, found in ((ResourceType.DISK, "id-data"), (ResourceType.INSTANCE, "id-web")):
-            assert runs.without_rhythms(kind) == [(found, REGION)]
+            assert runs.without_rhythms(kind).found == [(found, REGION)]
             runs.put(rhythm_run(found, REGION, AutoSource.CONFIG, "hourly keep 1 day", 0))
-            assert runs.without_rhythms(kind) == []
+            assert runs.without_rhythms(kind).found == []
         runs.put(add_on_run("id-web", REGION, "06:00", 0))
         found_web = transaction.instances.by_id("id-web")
         assert found_web is not None

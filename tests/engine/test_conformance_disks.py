@@ -135,10 +135,13 @@ def test_description_is_kept_as_long_as_the_disk(harness: Harness) -> None:
     harness.engine.describe(disk, b"first")
     harness.engine.describe(disk, b"second")
     assert harness.engine.descriptions() == {disk: b"second"}
+    assert harness.engine.description(disk) == b"second"
+    assert harness.engine.description(other) is None
     assert harness.engine.health(disk).ok
 
     harness.engine.delete(disk)
     assert harness.engine.descriptions() == {}
+    assert harness.engine.description(disk) is None
     with pytest.raises(EngineError):
         harness.engine.describe(disk, b"third")
     assert harness.engine.descriptions() == {}

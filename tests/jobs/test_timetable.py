@@ -181,7 +181,7 @@ def test_more_disks_than_may_be_pending_have_their_turn(world: World) -> None:
     world.clock.advance(1.0)
     timetable.look()
     with world.catalog.read() as transaction:
-        assert transaction.snapshots.pending().automatic == MAX_PENDING
+        assert transaction.snapshots.pending(world.engines).automatic == MAX_PENDING
     world.runner.drain()
     pass_by(world, timetable, 10)
     counts = [len(taken(world, disk_id)) for disk_id in found]
@@ -227,4 +227,4 @@ def test_disks_that_follow_the_configuration_are_found_when_they_are_made(world:
     pass_by(world, timetable, 3)
     assert len(taken(world, disk_id)) in (2, 3)
     with world.catalog.read() as transaction:
-        assert transaction.auto_runs.without_rhythms(ResourceType.DISK) == []
+        assert transaction.auto_runs.without_rhythms(ResourceType.DISK).found == []

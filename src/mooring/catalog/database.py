@@ -39,6 +39,7 @@ from mooring.catalog.tables.jobs import Jobs
 from mooring.catalog.tables.key_pairs import KeyPairs
 from mooring.catalog.tables.names import Names
 from mooring.catalog.tables.operations import Operations
+from mooring.catalog.tables.places import Places
 from mooring.catalog.tables.snapshots import Snapshots
 from mooring.catalog.tables.static_ips import StaticIps
 from mooring.catalog.tables.tags import TagRows
@@ -80,6 +81,7 @@ class Transaction:
         self.answers = Answers(connection)
         self.vaults = VaultRows(connection)
         self.servers = Servers(connection)
+        self.places = Places(connection)
 
     def snapshot(self, snapshot_id: str) -> Snapshot | None:
         """The snapshot of a disk or of an instance with that id."""

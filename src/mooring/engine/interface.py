@@ -248,6 +248,10 @@ class Engine(Protocol):
         """
         ...
 
+    def description(self, disk_id: str) -> bytes | None:
+        """The text kept beside the disk; None if there is none. Raises EngineError."""
+        ...
+
     def descriptions(self) -> Mapping[str, bytes]:
         """The texts kept beside disks, by disk id. Raises EngineError."""
         ...

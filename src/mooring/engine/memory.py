@@ -211,6 +211,11 @@ class MemoryEngine:
         with self._lock:
             self._disk(disk_id).description = text
 
+    def description(self, disk_id: str) -> bytes | None:
+        with self._lock:
+            disk = self._disks.get(disk_id)
+            return None if disk is None else disk.description
+
     def descriptions(self) -> Mapping[str, bytes]:
         with self._lock:
             return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from hashlib import blake2b
 from pathlib import Path
 
 import structlog
@@ -12,12 +13,20 @@ from mooring.catalog.database import Catalog
 from mooring.engine.zones import Engines
 from mooring.model.clock import Clock
 from mooring.model.errors import MooringError, PlaceAwayError
+from mooring.model.resources.disk import Disk
 from mooring.model.resources.disk_description import describes, encode
+from mooring.model.resources.instance import Instance
 from mooring.observe import metrics
 from mooring.observe.loop import Loop
 
 LOOK_SECONDS = 2.0
 """How often the catalog is looked at for disks that are other than described."""
+
+AT_ONCE = 1000
+"""Disks that are looked at each time; of more, each has its turn."""
+
+STOP_SECONDS = 2.0
+"""How long a server that stops looks once more at disks."""
 
 SHARE = 50
 """The pause is so many times as long as the look, at least: many disks take no more of a core."""
@@ -32,42 +41,76 @@ log = structlog.get_logger("mooring.jobs")
 
 
 class Describer:
-    """Keeps the description beside each disk's layers as the catalog has the disk."""
+    """Keeps the description beside each disk's layers as the catalog has the disk.
 
-    def __init__(self, catalog: Catalog, engines: Engines) -> None:
+    It walks through the disks of its zones again and again, in the order of their making.
+    """
+
+    def __init__(self, catalog: Catalog, engines: Engines, at_once: int = AT_ONCE) -> None:
+        """`at_once`: disks that one look compares."""
         self._catalog = catalog
         self._engines = engines
-        self._written: dict[str, bytes] | None = None
+        self._at_once = at_once
+        self._zones: list[str] = []
+        self._after = 0
+        # Digests of what is beside disks: as of the last walk, and of those met in this one.
+        self._known: dict[str, bytes] = {}
+        self._met: dict[str, bytes] = {}
 
-    def look(self) -> None:
-        """Write the descriptions of disks that are other than described.
+    def look(self) -> bool:
+        """Write the descriptions of the next disks that are other than described.
 
         One that cannot be written now, because its disk is being deleted or there is no room, is
-        tried again by the next look.
+        tried again by the next walk. Says whether these were the last disks of a walk.
         """
-        written = self._known()
-        with self._catalog.read() as transaction:
-            disks = [disk for disk in transaction.disks.all() if describes(disk)]
-            instances = {one.id: one for one in transaction.instances.all()}
-        for disk in disks:
-            text = encode(disk, instances.get(disk.instance_id or ""))
-            if disk.zone in self._engines and written.get(disk.id) != text:
-                try:
-                    self._engines[disk.zone].describe(disk.id, text)
-                except MooringError as error:
-                    log.warning("a disk could not be described", disk=disk.id, error=str(error))
-                else:
-                    written[disk.id] = text
-        for disk_id in written.keys() - {disk.id for disk in disks}:
-            del written[disk_id]
+        if not self._zones:
+            self._zones, self._after = list(self._engines), 0
+        for disk, instance in self._next():
+            if describes(disk):
+                self._describe(disk, encode(disk, instance))
+        if self._zones:
+            return False
+        # Those that were not met are gone.
+        self._known, self._met = self._met, {}
+        return True
 
-    def _known(self) -> dict[str, bytes]:
-        if self._written is None:
-            known: dict[str, bytes] = {}
-            for engine in self._engines.values():
-                known.update(engine.descriptions())
-            self._written = known
-        return self._written
+    def look_at_all(self, clock: Clock, seconds: float) -> None:
+        """Walk through all disks from the first on, for so long at most."""
+        end = clock.monotonic() + seconds
+        self._zones = []
+        while not self.look() and clock.monotonic() < end:
+            pass
+
+    def _next(self) -> list[tuple[Disk, Instance | None]]:
+        """The next disks, each with the instance that it is attached to."""
+        disks: list[Disk] = []
+        with self._catalog.read() as transaction:
+            while self._zones and (left := self._at_once - len(disks)):
+                found, more = transaction.disks.in_zone(self._zones[0], self._after, left)
+                disks += found
+                self._after = more or 0
+                if more is None:
+                    del self._zones[0]
+            used = dict.fromkeys(disk.instance_id for disk in disks if disk.instance_id)
+            instances = {one.id: one for one in transaction.instances.among(used)}
+        return [(disk, instances.get(disk.instance_id or "")) for disk in disks]
+
+    def _describe(self, disk: Disk, text: bytes) -> None:
+        engine, digest = self._engines[disk.zone], _digest(text)
+        known = self._met.get(disk.id) or self._known.get(disk.id)
+        try:
+            if known is None and (beside := engine.description(disk.id)) is not None:
+                known = _digest(beside)
+            if known != digest:
+                engine.describe(disk.id, text)
+        except MooringError as error:
+            log.warning("a disk could not be described", disk=disk.id, error=str(error))
+        else:
+            self._met[disk.id] = digest
+
+
+def _digest(text: bytes) -> bytes:
+    return blake2b(text, digest_size=16).digest()
 
 
 class CatalogKeeper:
@@ -101,7 +144,7 @@ class CatalogKeeper:
         self._loop.stop()
         if started:
             try:
-                self._describer.look()
+                self._describer.look_at_all(self._clock, STOP_SECONDS)
             except Exception:
                 log.exception("disks are described when the server starts again")
 

@@ -20,6 +20,8 @@ Repeating any of it changes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import structlog
 
 from mooring.backend.backend import Backend
@@ -38,6 +40,9 @@ from mooring.taking import forking, freezing, recording, reverting
 from mooring.taking.freezing import Left
 from mooring.taking.verdict import NOT_RECORDED, refusal
 
+DISKS_AT_ONCE = 1000
+"""Disks that are read from the catalog at once."""
+
 log = structlog.get_logger("mooring.jobs")
 
 
@@ -46,10 +51,11 @@ def recover(backend: Backend) -> None:
     with backend.catalog.write() as transaction:
         transaction.jobs.take_over(backend.this_server.id)
         transaction.jobs.upgrade()
-        disks = transaction.disks.all()
+        disks = [one for zone in backend.engines for one in transaction.disks.in_use(zone)]
+        used = dict.fromkeys(one.instance_id for one in disks if one.instance_id is not None)
         instances = [
             instance
-            for instance in transaction.instances.all()
+            for instance in transaction.instances.among(used)
             if instance.state in (InstanceState.RUNNING, InstanceState.STOPPING)
         ]
     running = [instance.id for instance in instances]
@@ -68,10 +74,21 @@ def recover(backend: Backend) -> None:
         if whole is not None and whole.auto is None:
             _confirm(backend, whole)
     _take_back_forks(backend)
-    for disk in disks:
-        served = disk.zone in backend.engines and disk.region in backend.vaults
-        if served and disk.state in (DiskState.AVAILABLE, DiskState.IN_USE):
+    for disk in _made(backend):
+        if disk.region in backend.vaults:
             _release(backend, disk)
+
+
+def _made(backend: Backend) -> Iterator[Disk]:
+    """The disks that have been made, of all zones; only some of them are in memory at a time."""
+    for zone in backend.engines:
+        after: int | None = 0
+        while after is not None:
+            with backend.catalog.read() as transaction:
+                found, after = transaction.disks.in_zone(zone, after, DISKS_AT_ONCE)
+            yield from (
+                one for one in found if one.state in (DiskState.AVAILABLE, DiskState.IN_USE)
+            )
 
 
 def _wanted(disks: list[Disk], zone: str, running: list[str]) -> dict[str, list[Export]]:

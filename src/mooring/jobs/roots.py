@@ -69,23 +69,24 @@ def compare(catalog: Catalog, region: str, vault: Vault) -> Comparison:
     # The roots first: what is completed meanwhile has its root later than they were listed.
     roots = set(vault.snapshot_ids())
     with catalog.read() as transaction:
-        stored = transaction.snapshots.with_roots(region)
-        known = transaction.snapshots.ids()
+        stored = transaction.snapshots.rooted(region)
+        strangers = roots.difference(one.id for one in stored)
+        strangers -= transaction.snapshots.known(strangers)
         busy = {one for job in transaction.jobs.all() for one in _snapshots_of(job)}
-    absent = [one for one in stored if one.id not in roots and not vault.has(one.id)]
+    gone = [one.id for one in stored if one.id not in roots and not vault.has(one.id)]
     with catalog.read() as transaction:
         # What was deleted meanwhile is not missed.
-        left = transaction.snapshots.ids() if absent else set()
-    absent = [one for one in absent if one.id in left]
-    missing = [one for one in absent if one.lost is not Lost.GIVEN_UP]
+        absent = transaction.snapshots.among(gone)
+        away = set(gone)
+        back = [one.id for one in stored if one.lost is not None and one.id not in away]
+        returned = transaction.snapshots.among(back)
     expected = [one for one in stored if one.lost is not Lost.GIVEN_UP]
-    newest = max(expected, key=lambda one: (one.completed_ms or 0, one.created_ms), default=None)
-    lost = {one.id for one in absent}
+    newest = max(expected, key=lambda one: one.age, default=None)
     return Comparison(
-        missing=missing,
-        returned=[one for one in stored if one.lost is not None and one.id not in lost],
-        unknown=sorted(one for one in roots - known - busy if vault.has(one)),
-        older=newest is not None and newest.id in lost,
+        missing=[one for one in absent if one.lost is not Lost.GIVEN_UP],
+        returned=[one for one in returned if one.lost is not None],
+        unknown=sorted(one for one in strangers - busy if vault.has(one)),
+        older=newest is not None and newest.id in {one.id for one in absent},
     )
 
 
@@ -109,5 +110,5 @@ def record(transaction: Transaction, found: Comparison, lost: Lost = Lost.MISSIN
 def expected_roots(catalog: Catalog, region: str) -> list[str]:
     """The ids of the snapshots that must have a root for anything to be collected."""
     with catalog.read() as transaction:
-        stored = transaction.snapshots.with_roots(region)
+        stored = transaction.snapshots.rooted(region)
     return [one.id for one in stored if one.lost is not Lost.GIVEN_UP]

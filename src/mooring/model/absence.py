@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -47,23 +46,25 @@ class Absent:
 def absent(
     regions: Mapping[str, Sequence[str]],
     disks: Iterable[tuple[str, str, str]],
-    instances: Iterable[tuple[str, str]],
-    snapshots: Iterable[str],
+    instances: Mapping[tuple[str, str], int],
+    snapshots: Mapping[str, int],
 ) -> list[Absent]:
     """What is held where the settings' `regions`, each with its zones, have nothing.
 
-    `disks` are region, zone and name; `instances` region and zone; `snapshots` regions. A zone
-    that has moved to another region is there.
+    `disks` are region, zone and name; `instances` how many by region and zone, `snapshots` by
+    region. A zone that has moved to another region is there.
     """
     zones = {zone for its in regions.values() for zone in its}
     names: dict[tuple[str, str], list[str]] = {}
     for region, zone, name in disks:
         if zone not in zones:
             names.setdefault((region, zone), []).append(name)
-    places = Counter(one for one in instances if one[1] not in zones)
-    stored = Counter(region for region in snapshots if region not in regions)
+    places = {one: count for one, count in instances.items() if one[1] not in zones}
     found = [
-        Absent(region, zone, tuple(names.get((region, zone), ())), places[region, zone])
+        Absent(region, zone, tuple(names.get((region, zone), ())), places.get((region, zone), 0))
         for region, zone in sorted(names.keys() | places.keys())
     ]
-    return found + [Absent(region, None, snapshots=stored[region]) for region in sorted(stored)]
+    return found + [
+        Absent(region, None, snapshots=snapshots[region])
+        for region in sorted(snapshots.keys() - regions.keys())
+    ]

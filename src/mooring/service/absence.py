@@ -15,16 +15,19 @@ log = structlog.get_logger("mooring.server")
 
 def absences(backend: Backend) -> list[Absent]:
     """What the catalog holds where the settings have nothing."""
+    known = {zone for zones in backend.regions.values() for zone in zones}
     with backend.catalog.read() as transaction:
-        disks = transaction.disks.all()
-        instances = transaction.instances.all()
-        snapshots = transaction.snapshots.all()
-    return absent(
-        backend.regions,
-        ((one.region, one.zone, one.name) for one in disks),
-        ((one.region, one.zone) for one in instances),
-        (one.region for one in snapshots),
-    )
+        places = transaction.places
+        zones = places.zones() - known
+        disks = [(region, zone, name) for zone in zones for region, name in places.disks_in(zone)]
+        instances = {
+            (region, zone): count
+            for zone in zones
+            for region, count in places.instances_in(zone).items()
+        }
+        regions = [one for one in places.regions_of_snapshots() if one not in backend.regions]
+        snapshots = {region: places.snapshots_of(region) for region in regions}
+    return absent(backend.regions, disks, instances, snapshots)
 
 
 def tell_absent(backend: Backend) -> None:

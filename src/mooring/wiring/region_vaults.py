@@ -42,20 +42,21 @@ def open_known_vault(settings: Settings, region: str, catalog: Catalog, clock: C
     place = vault_place(settings, region)
     with catalog.read() as transaction:
         known = transaction.vaults.of_region(region)
-        stored = [one.id for one in transaction.snapshots.with_roots(region)]
     store = open_store(settings, region)
     if store is None or not has_header(store):
+        with catalog.read() as transaction:
+            stored = transaction.snapshots.count_rooted(region)
         if known or stored:
             raise VaultAwayError(
                 f"the vault of {region} is away: {place} holds none, and it has "
-                f"{counted(len(stored), 'snapshot')}. {_ways_out(region)}"
+                f"{counted(stored, 'snapshot')}. {_ways_out(region)}"
             )
         vault = make_vault(settings, region, clock)
     else:
         index = Paths(settings.data_directory.absolute()).indexes
         vault = open_vault_in(store, settings, region, clock, create=False, index=index)
     try:
-        _admit(catalog, region, place, vault, known, stored)
+        _admit(catalog, region, place, vault, known)
         if vault.id != known:
             with catalog.write() as transaction:
                 transaction.vaults.note(region, vault.id, clock.now_ms())
@@ -65,15 +66,16 @@ def open_known_vault(settings: Settings, region: str, catalog: Catalog, clock: C
     return vault
 
 
-def _admit(
-    catalog: Catalog, region: str, place: str, vault: Vault, known: str | None, stored: list[str]
-) -> None:
+def _admit(catalog: Catalog, region: str, place: str, vault: Vault, known: str | None) -> None:
     """Raises VaultAwayError unless that is the region's vault, or may become it."""
-    if known is None and stored and not any(map(vault.has, stored)):
-        raise VaultAwayError(
-            f"{place} is not the vault of {region}: it has none of "
-            f"{counted(len(stored), 'completed snapshot')}. {_ways_out(region)}"
-        )
+    if known is None:
+        with catalog.read() as transaction:
+            stored = transaction.snapshots.rooted(region)
+        if stored and not any(vault.has(one.id) for one in stored):
+            raise VaultAwayError(
+                f"{place} is not the vault of {region}: it has none of "
+                f"{counted(len(stored), 'completed snapshot')}. {_ways_out(region)}"
+            )
     if known is not None and vault.id != known:
         raise VaultAwayError(
             f"{place} is not the vault of {region}, which is {known}, but another one, "

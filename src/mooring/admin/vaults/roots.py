@@ -75,7 +75,7 @@ def missing_vault(settings: Settings, region: str) -> str | None:
                 return None
             with catalog.read() as transaction:
                 known = transaction.vaults.of_region(region)
-                count = len(transaction.snapshots.with_roots(region))
+                count = transaction.snapshots.count_rooted(region)
     except ConfigurationError:
         # Whoever looks at the catalog itself tells.
         return None

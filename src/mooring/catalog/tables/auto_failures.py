@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, func, insert, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    delete,
+    exists,
+    insert,
+    or_,
+    select,
+)
 
 from mooring.catalog.tables import schema
 from mooring.catalog.tables.auto_runs import run_of
+from mooring.catalog.tables.tags import STATEMENT_IDS
 from mooring.model.automatic.health import KEPT_FAILURES, AutoFailure, AutoHealth, period_of
 from mooring.model.automatic.rules import AutoSource
 from mooring.model.operation import ResourceType
@@ -15,6 +27,50 @@ from mooring.model.resources.snapshot import SnapshotState
 
 _table = schema.auto_failures
 _BEARERS = {ResourceType.DISK: schema.disks, ResourceType.INSTANCE: schema.instances}
+
+
+_runs, _disks, _wholes = schema.auto_runs, schema.disk_snapshots, schema.instance_snapshots
+
+
+def _of_its_group(auto: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether a snapshot is the add-on's as the run is, or neither is."""
+    add_on = AutoSource.ADD_ON
+    return or_(
+        and_(auto == add_on, _runs.c.source == add_on),
+        and_(auto != add_on, _runs.c.source != add_on),
+    )
+
+
+_unstored = (
+    exists()
+    .where(_disks.c.part_of == _wholes.c.id, _disks.c.state != SnapshotState.COMPLETED)
+    .correlate(_wholes)
+)
+_NEWEST = {
+    # Looked up for each run: there may be far more snapshots than runs.
+    ResourceType.DISK: select(_disks.c.created_ms)
+    .where(
+        _disks.c.disk_id == _runs.c.resource_id,
+        _disks.c.state == SnapshotState.COMPLETED,
+        _of_its_group(_disks.c.auto),
+    )
+    .order_by(_disks.c.seq.desc())
+    .limit(1)
+    .correlate(_runs)
+    .scalar_subquery(),
+    ResourceType.INSTANCE: select(_wholes.c.created_ms)
+    .where(
+        _wholes.c.instance_id == _runs.c.resource_id,
+        _wholes.c.auto.is_not(None),
+        _of_its_group(_wholes.c.auto),
+        ~_unstored,
+    )
+    .order_by(_wholes.c.seq.desc())
+    .limit(1)
+    .correlate(_runs)
+    .scalar_subquery(),
+}
+"""When the newest was taken that is stored, of a run's resource and source."""
 
 
 class AutoFailures:
@@ -84,33 +140,46 @@ class AutoFailures:
             query = query.where(_table.c.source.in_(sources))
         self._connection.execute(query)
 
-    def health(self, region: str | None = None, resource_id: str | None = None) -> list[AutoHealth]:
+    def bearers(self, limit: int) -> list[str]:
+        """The ids of resources of which something failed; not more than so many."""
+        rows = self._connection.execute(
+            select(_table.c.resource_id).where(_table.c.resource_id > "").distinct().limit(limit)
+        )
+        return list(rows.scalars())
+
+    def health(
+        self, region: str | None = None, of: Collection[str] | None = None
+    ) -> list[AutoHealth]:
         """How the automatic snapshots are of all that shall have any: of all, or these only."""
-        newest = self._newest(resource_id)
+        if of is None:
+            return self._health(region, None)
+        ids = list(of)
+        cuts = range(0, len(ids), STATEMENT_IDS)
+        return [one for cut in cuts for one in self._health(region, ids[cut : cut + STATEMENT_IDS])]
+
+    def _health(self, region: str | None, ids: list[str] | None) -> list[AutoHealth]:
         failures: dict[tuple[str, str], list[AutoFailure]] = {}
         query = select(_table).order_by(_table.c.last_ms)
-        if resource_id is not None:
-            query = query.where(_table.c.resource_id == resource_id)
+        if ids is not None:
+            query = query.where(_table.c.resource_id.in_(ids))
         for row in self._connection.execute(query):
             failures.setdefault((row.resource_id, row.source), []).append(_value(row))
         found = []
         for kind, bearers in _BEARERS.items():
-            runs = schema.auto_runs
             wanted = (
-                select(runs, bearers.c.name)
-                .join(bearers, bearers.c.id == runs.c.resource_id)
-                .where(runs.c.enabled)
-                .order_by(bearers.c.seq, runs.c.source)
+                select(_runs, bearers.c.name, _NEWEST[kind].label("newest_ms"))
+                .join(bearers, bearers.c.id == _runs.c.resource_id)
+                .where(_runs.c.enabled)
+                .order_by(bearers.c.seq, _runs.c.source)
             )
             if region is not None:
                 wanted = wanted.where(bearers.c.region == region)
-            if resource_id is not None:
-                wanted = wanted.where(bearers.c.id == resource_id)
+            if ids is not None:
+                wanted = wanted.where(_runs.c.resource_id.in_(ids))
             for row in self._connection.execute(wanted):
                 run = run_of(row)
-                stored = newest.get((run.resource_id, run.source is AutoSource.ADD_ON))
                 failed = failures.get((run.resource_id, run.source), [])
-                since = [one.first_ms for one in failed if one.last_ms > (stored or 0)]
+                since = [one.first_ms for one in failed if one.last_ms > (row.newest_ms or 0)]
                 found.append(
                     AutoHealth(
                         kind=kind,
@@ -119,38 +188,11 @@ class AutoFailures:
                         period_ms=period_of(run),
                         since_ms=run.since_ms,
                         next_ms=run.next_ms,
-                        newest_ms=stored,
+                        newest_ms=row.newest_ms,
                         failure=failed[-1] if failed else None,
                         failing_ms=min(since, default=None),
                     )
                 )
-        return found
-
-    def _newest(self, resource_id: str | None) -> dict[tuple[str, bool], int]:
-        """The newest that is stored, by resource and whether it is the add-on's."""
-        disks, wholes = schema.disk_snapshots, schema.instance_snapshots
-        of_disks = (
-            select(disks.c.disk_id.label("of"), disks.c.auto, func.max(disks.c.created_ms))
-            .where(disks.c.auto.is_not(None), disks.c.state == SnapshotState.COMPLETED)
-            .group_by(disks.c.disk_id, disks.c.auto)
-        )
-        unstored = select(disks.c.part_of).where(
-            disks.c.part_of.is_not(None), disks.c.state != SnapshotState.COMPLETED
-        )
-        of_instances = (
-            select(wholes.c.instance_id.label("of"), wholes.c.auto, func.max(wholes.c.created_ms))
-            .where(wholes.c.auto.is_not(None), wholes.c.id.not_in(unstored))
-            .group_by(wholes.c.instance_id, wholes.c.auto)
-        )
-        if resource_id is not None:
-            of_disks = of_disks.where(disks.c.disk_id == resource_id)
-            of_instances = of_instances.where(wholes.c.instance_id == resource_id)
-        found: dict[tuple[str, bool], int] = {}
-        queries: tuple[Select[Any], ...] = (of_disks, of_instances)
-        for query in queries:
-            for of, source, moment in self._connection.execute(query):
-                key = (of, source == AutoSource.ADD_ON)
-                found[key] = max(moment, found.get(key, moment))
         return found
 
 

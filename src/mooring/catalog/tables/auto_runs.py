@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
+    Executable,
+    Integer,
     Row,
     Select,
+    Table,
+    Text,
     and_,
+    bindparam,
     delete,
+    exists,
     func,
     insert,
-    or_,
     select,
+    tuple_,
     update,
 )
 
@@ -25,6 +34,71 @@ from mooring.model.operation import ResourceType
 
 _TABLES = {ResourceType.DISK: schema.disks, ResourceType.INSTANCE: schema.instances}
 """What can have automatic snapshots."""
+
+
+RUNS_AT_ONCE = 500
+"""Rows that one statement reads, unless it is told another number."""
+
+_OLDEST_MS = -(2**62)
+
+_table = schema.auto_runs
+_start = _table.c.next_ms - _table.c.within_ms
+
+
+def _next(moment: ColumnElement[int], wanted: ColumnElement[bool]) -> Select[Any]:
+    """The first of those wanted that come after one, in the order of a moment."""
+    order = (moment, _table.c.resource_id, _table.c.source)
+    after = (
+        bindparam("after_ms", type_=BigInteger),
+        bindparam("after_id", type_=Text),
+        bindparam("after_source", type_=Text),
+    )
+    query = select(_table).where(_table.c.enabled, wanted, tuple_(*order) > tuple_(*after))
+    return query.order_by(*order).limit(bindparam("limit", type_=Integer))
+
+
+_DUE = _next(_table.c.next_ms, _table.c.next_ms <= bindparam("now_ms", type_=BigInteger))
+_SET_BACK = _next(_start, _start > bindparam("now_ms", type_=BigInteger))
+
+
+def _last(table: Table) -> Executable:
+    """How many of the next resources there are, up to a limit, and which is the last."""
+    following = select(table.c.seq).where(table.c.seq > bindparam("after", type_=BigInteger))
+    page = following.order_by(table.c.seq).limit(bindparam("limit", type_=Integer)).subquery()
+    return select(func.count(), func.max(page.c.seq)).select_from(page)
+
+
+def _lacking(table: Table) -> Select[Any]:
+    """Which resources have no rhythms."""
+    followed = exists().where(
+        _table.c.resource_id == table.c.id,
+        _table.c.source.in_([AutoSource.TAG, AutoSource.CONFIG]),
+    )
+    tags = schema.tags.c
+    tagged = exists().where(tags.resource_id == table.c.id, tags.key == RHYTHMS_TAG)
+    return select(table.c.id, table.c.region).where(~followed, ~tagged).order_by(table.c.seq)
+
+
+_LAST = {kind: _last(table) for kind, table in _TABLES.items()}
+_LACKING = {
+    kind: _lacking(table).where(
+        table.c.seq > bindparam("after", type_=BigInteger),
+        table.c.seq <= bindparam("last", type_=BigInteger),
+    )
+    for kind, table in _TABLES.items()
+}
+_LACKING_AMONG = {
+    kind: _lacking(table).where(table.c.id.in_(bindparam("ids", expanding=True, type_=Text)))
+    for kind, table in _TABLES.items()
+}
+
+
+@dataclass(frozen=True, slots=True)
+class WithoutRhythms:
+    """Ids and regions of resources, and after which one it goes on; None after the last."""
+
+    found: list[tuple[str, str]]
+    more: int | None
 
 
 class AutoRuns:
@@ -102,15 +176,27 @@ class AutoRuns:
         )
         return [run_of(row) for row in rows]
 
-    def due(self, now_ms: int) -> list[AutoRun]:
-        """Those due, the oldest first; also those farther ahead than a run can be."""
-        table = schema.auto_runs
-        rows = self._connection.execute(
-            select(table)
-            .where(table.c.enabled)
-            .where(or_(table.c.next_ms <= now_ms, table.c.next_ms - table.c.within_ms > now_ms))
-            .order_by(table.c.next_ms, table.c.resource_id, table.c.source)
-        )
+    def due(
+        self, now_ms: int, after: AutoRun | None = None, limit: int = RUNS_AT_ONCE
+    ) -> list[AutoRun]:
+        """Those due, the oldest first: the first ones, or those that come after one."""
+        start = (_OLDEST_MS, "", "") if after is None else (after.next_ms, *_key(after))
+        return self._read(_DUE, now_ms, start, limit)
+
+    def set_back(
+        self, now_ms: int, after: AutoRun | None = None, limit: int = RUNS_AT_ONCE
+    ) -> list[AutoRun]:
+        """Those farther ahead than a run can be, as after a clock was set back; as `due`."""
+        start = (now_ms + 1, "", "")
+        if after is not None:
+            start = (after.next_ms - after.within_ms, *_key(after))
+        return self._read(_SET_BACK, now_ms, start, limit)
+
+    def _read(
+        self, statement: Select[Any], now_ms: int, start: tuple[int, str, str], limit: int
+    ) -> list[AutoRun]:
+        after = dict(zip(("after_ms", "after_id", "after_source"), start, strict=True))
+        rows = self._connection.execute(statement, {"now_ms": now_ms, "limit": limit, **after})
         return [run_of(row) for row in rows]
 
     def next_ms(self, after_ms: int) -> int | None:
@@ -119,29 +205,46 @@ class AutoRuns:
         query = select(func.min(table.c.next_ms)).where(table.c.enabled, table.c.next_ms > after_ms)
         return self._connection.execute(query).scalar()
 
-    def without_rhythms(self, kind: ResourceType) -> list[tuple[str, str]]:
-        """The ids of those resources that follow neither a tag nor the configuration, and where
-        they are: their regions."""
-        table, runs, tags = _TABLES[kind], schema.auto_runs, schema.tags
-        own = select(runs.c.resource_id).where(runs.c.source != AutoSource.ADD_ON)
-        tagged = select(tags.c.resource_id).where(tags.c.key == RHYTHMS_TAG)
-        rows = self._connection.execute(
-            select(table.c.id, table.c.region)
-            .where(table.c.id.not_in(own), table.c.id.not_in(tagged))
-            .order_by(table.c.seq)
-        )
+    def are_more_than(self, count: int) -> bool:
+        """Whether there are more of them, of all resources."""
+        ids = schema.auto_runs.c.resource_id
+        some = select(ids).where(ids > "").limit(count + 1).subquery()
+        found = self._connection.execute(select(func.count()).select_from(some)).scalar_one()
+        return int(found) > count
+
+    def without_rhythms(
+        self, kind: ResourceType, after: int = 0, limit: int = RUNS_AT_ONCE
+    ) -> WithoutRhythms:
+        """Which of the next resources follow neither a tag nor the configuration."""
+        asked = {"after": after, "limit": limit}
+        count, last = self._connection.execute(_LAST[kind], asked).one()
+        if last is None:
+            return WithoutRhythms([], None)
+        rows = self._connection.execute(_LACKING[kind], {"after": after, "last": last})
+        found = [(row.id, row.region) for row in rows]
+        return WithoutRhythms(found, last if count == limit else None)
+
+    def still_without(self, kind: ResourceType, ids: Sequence[str]) -> list[tuple[str, str]]:
+        """Those of these resources that follow neither a tag nor the configuration."""
+        rows = self._connection.execute(_LACKING_AMONG[kind], {"ids": ids})
         return [(row.id, row.region) for row in rows]
+
+    def newest(self, kind: ResourceType) -> int:
+        """The last of the resources, for `without_rhythms` to go on from."""
+        return self._connection.execute(select(func.max(_TABLES[kind].c.seq))).scalar() or 0
 
     def forget_policy_other_than(self, kind: ResourceType, policy: str) -> None:
         """Forget those resources' runs of the configuration as it was before."""
-        table = schema.auto_runs
-        self._connection.execute(
-            delete(table).where(
-                table.c.source == AutoSource.CONFIG,
-                table.c.policy != policy,
-                table.c.resource_id.in_(select(_TABLES[kind].c.id)),
+        table, bearers = schema.auto_runs, _TABLES[kind]
+        # Not `!=`: these two are looked up.
+        for other in (table.c.policy < policy, table.c.policy > policy):
+            self._connection.execute(
+                delete(table).where(
+                    table.c.source == AutoSource.CONFIG,
+                    other,
+                    exists().where(bearers.c.id == table.c.resource_id),
+                )
             )
-        )
 
 
 def with_add_on(query: Select[Any], resource_id: ColumnElement[str]) -> Select[Any]:
@@ -160,6 +263,10 @@ def read_add_on(row: Row[Any]) -> AddOn | None:
     if row.add_on_time is None:
         return None
     return AddOn(row.add_on_time, row.add_on_next_ms, bool(row.add_on_enabled))
+
+
+def _key(run: AutoRun) -> tuple[str, str]:
+    return run.resource_id, run.source
 
 
 def run_of(row: Row[Any]) -> AutoRun:

@@ -53,3 +53,16 @@ class Disks(ResourceRows[Disk]):
         column = self.table.c.instance_id
         asked = {"instance": instance_id}
         return self.held("instance", lambda: [column == bindparam("instance")], asked)
+
+    def of_region(self, region: str) -> list[Disk]:
+        return self.where(self.table.c.region == region)
+
+    def in_use(self, zone: str) -> list[Disk]:
+        """The zone's disks that are attached to instances, or on the way there or back."""
+        c = self.table.c
+        return self.where(c.zone == zone, c.instance_id.is_not(None))
+
+    def in_zone(self, zone: str, after: int, limit: int) -> tuple[list[Disk], int | None]:
+        """The next disks of the zone in the order of their making, and where it goes on."""
+        of = [self.table.c.zone == bindparam("zone")]
+        return self._page("zone", of, {"zone": zone}, after, limit)

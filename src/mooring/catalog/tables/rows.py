@@ -25,7 +25,7 @@ from sqlalchemy import (
 
 from mooring.catalog.locks import locks_rows
 from mooring.catalog.tables.names import Names
-from mooring.catalog.tables.tags import TagRows, read_tags_column, tags_column
+from mooring.catalog.tables.tags import STATEMENT_IDS, TagRows, read_tags_column, tags_column
 from mooring.model.errors import MissingRowError
 from mooring.model.operation import ResourceType
 from mooring.model.tags import Tags
@@ -143,12 +143,21 @@ class ResourceRows(Generic[Value]):
     def page(self, region: str, after: int, limit: int) -> tuple[list[Value], int | None]:
         """The next values in the order of their making, and where the page after them begins."""
         c = self.table.c
-        statement = self._statement(
-            "page",
-            lambda: [c.region == bindparam("region"), c.seq > bindparam("after"), *self.listed()],
-        )
-        asked = {"region": region, "after": after, "limit": limit + 1}
-        rows = self.connection.execute(statement, asked).all()
+        of = [c.region == bindparam("region"), *self.listed()]
+        return self._page("page", of, {"region": region}, after, limit)
+
+    def _page(
+        self,
+        purpose: str,
+        conditions: Sequence[ColumnElement[bool]],
+        asked: Mapping[str, Any],
+        after: int,
+        limit: int,
+    ) -> tuple[list[Value], int | None]:
+        following = self.table.c.seq > bindparam("after")
+        statement = self._statement(purpose, lambda: [*conditions, following])
+        given = {**asked, "after": after, "limit": limit + 1}
+        rows = self.connection.execute(statement, given).all()
         more = rows[limit - 1].seq if len(rows) > limit else None
         return self.values(rows[:limit]), more
 
@@ -159,6 +168,16 @@ class ResourceRows(Generic[Value]):
 
     def all(self) -> list[Value]:
         return self.where()
+
+    def among(self, ids: Iterable[str]) -> list[Value]:
+        """Those with these ids that there are.
+
+        In the order of their making; of more than 10,000 only if the ids are in that order.
+        """
+        asked = list(ids)
+        cuts = range(0, len(asked), STATEMENT_IDS)
+        pages = (self.where(self.table.c.id.in_(asked[cut : cut + STATEMENT_IDS])) for cut in cuts)
+        return [one for page in pages for one in page]
 
     def held(self, purpose: str, conditions: Conditions, asked: Mapping[str, Any]) -> list[Value]:
         """All values that meet the conditions, as `where` returns them.

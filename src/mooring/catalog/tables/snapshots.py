@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Row, Text, bindparam, or_, select
+from sqlalchemy import ColumnElement, Integer, Row, Text, and_, bindparam, func, or_, select
 
 from mooring.catalog.tables import schema
 from mooring.catalog.tables.rows import ResourceRows
@@ -38,7 +38,10 @@ _PENDING = (
         _wholes.c.auto.label("whole_auto"),
     )
     .outerjoin(_wholes, _wholes.c.id == _table.c.part_of)
-    .where(_table.c.state == SnapshotState.PENDING)
+    .where(
+        _table.c.state == SnapshotState.PENDING,
+        _table.c.disk_zone.in_(bindparam("zones", expanding=True, type_=Text)),
+    )
 )
 _NEWEST_STORED = (
     select(_table.c.created_ms, _table.c.auto)
@@ -54,7 +57,7 @@ _NEWEST_STORED = (
 
 @dataclass(slots=True)
 class Pending:
-    """The snapshots of all disks that are pending.
+    """The snapshots of the disks of some zones that are pending.
 
     `automatic` counts those that are automatic, or part of one that is; `resources` has the ids of
     the disks and instances that these are of; `of_disks` counts all but copies, by disk.
@@ -63,6 +66,18 @@ class Pending:
     automatic: int = 0
     resources: set[str] = field(default_factory=set)
     of_disks: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, slots=True)
+class Rooted:
+    """What is known of a snapshot that has, or had, a root: of many, far less than the snapshot.
+
+    `age`: the greater, the later it was stored.
+    """
+
+    id: str
+    lost: Lost | None
+    age: tuple[int, int]
 
 
 class Snapshots(ResourceRows[DiskSnapshot]):
@@ -133,10 +148,10 @@ class Snapshots(ResourceRows[DiskSnapshot]):
         of = [c.disk_id == bindparam("disk"), c.auto.is_not(None)]
         return self.held("auto", lambda: of, {"disk": disk_id})
 
-    def pending(self) -> Pending:
-        """Which snapshots of all disks are pending: enough to say what has to wait for them."""
+    def pending(self, zones: Collection[str]) -> Pending:
+        """Which snapshots of disks in these zones are pending: to say what has to wait for them."""
         found = Pending()
-        for row in self.connection.execute(_PENDING):
+        for row in self.connection.execute(_PENDING, {"zones": list(zones)}):
             if row.content_id is None:
                 found.of_disks[row.disk_id] += 1
             if row.auto is not None or row.whole_auto is not None:
@@ -168,6 +183,17 @@ class Snapshots(ResourceRows[DiskSnapshot]):
         asked = {"disk_id": disk_id, "state": state}
         return self.values(self.connection.execute(statement, asked).all())
 
+    def newest_name(self, disk_id: str) -> str | None:
+        """The name of the disk's newest completed snapshot."""
+        c = self.table.c
+        query = select(c.name).where(c.disk_id == disk_id, c.state == SnapshotState.COMPLETED)
+        return self.connection.execute(query.order_by(c.seq.desc()).limit(1)).scalar()
+
+    def completed_of_region(self, region: str) -> list[DiskSnapshot]:
+        """The region's completed snapshots, oldest first."""
+        c = self.table.c
+        return self.where(c.region == region, c.state == SnapshotState.COMPLETED)
+
     def stored_of_disk(self, disk_id: str, among: Sequence[str] | None = None) -> list[str]:
         """The ids of the disk's completed snapshots, newest first, copies after all others.
 
@@ -190,11 +216,29 @@ class Snapshots(ResourceRows[DiskSnapshot]):
         c = self.table.c
         return self.where(c.region == region, c.blueprint.is_not(None))
 
-    def with_roots(self, region: str) -> list[DiskSnapshot]:
+    def rooted(self, region: str) -> list[Rooted]:
         """The region's snapshots that have, or had, a root in its vault, oldest first."""
         c = self.table.c
+        query = select(c.id, c.lost, c.created_ms, c.completed_ms).where(self._is_rooted(region))
+        rows = self.connection.execute(query.order_by(c.seq))
+        return [
+            Rooted(
+                row.id,
+                None if row.lost is None else Lost(row.lost),
+                (row.completed_ms or 0, row.created_ms),
+            )
+            for row in rows
+        ]
+
+    def count_rooted(self, region: str) -> int:
+        """How many snapshots of the region have, or had, a root in its vault."""
+        query = select(func.count()).select_from(self.table).where(self._is_rooted(region))
+        return int(self.connection.execute(query).scalar_one())
+
+    def _is_rooted(self, region: str) -> ColumnElement[bool]:
+        c = self.table.c
         stored = or_(c.state == SnapshotState.COMPLETED, c.lost.is_not(None))
-        return self.where(c.region == region, stored)
+        return and_(c.region == region, stored)
 
     def lost_ids(self, region: str) -> set[str]:
         """The ids of the region's snapshots that had a root and lost it."""
@@ -202,9 +246,14 @@ class Snapshots(ResourceRows[DiskSnapshot]):
         query = select(c.id).where(c.region == region, c.lost.is_not(None))
         return set(self.connection.execute(query).scalars())
 
-    def ids(self) -> set[str]:
-        """The ids of all snapshots of disks, of every region and in any state."""
-        return set(self.connection.execute(select(self.table.c.id)).scalars())
+    def known(self, ids: Iterable[str]) -> set[str]:
+        """Those of these ids that are of snapshots of disks, of any region and in any state."""
+        asked = list(ids)
+        found: set[str] = set()
+        for cut in range(0, len(asked), STATEMENT_IDS):
+            some = self.table.c.id.in_(asked[cut : cut + STATEMENT_IDS])
+            found |= set(self.connection.execute(select(self.table.c.id).where(some)).scalars())
+        return found
 
     def in_state(self, state: SnapshotState) -> list[DiskSnapshot]:
         return self.where(self.table.c.state == state)

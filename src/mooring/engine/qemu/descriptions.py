@@ -26,6 +26,16 @@ def write(disks: Path, disk_id: str, text: bytes) -> None:
         write_whole(folder / NAME, text, writing=folder / f"{NAME}.writing")
 
 
+def read(disks: Path, disk_id: str) -> bytes | None:
+    """The description of a disk, None if there is none. Raises EngineError."""
+    check_id(disk_id)
+    with io_errors(disk_id):
+        try:
+            return (disks / disk_id / NAME).read_bytes()
+        except FileNotFoundError:
+            return None
+
+
 def read_all(disks: Path) -> Mapping[str, bytes]:
     """The descriptions by disk id. Raises EngineError."""
     found = {}

@@ -227,6 +227,9 @@ class QemuEngine:
     def describe(self, disk_id: str, text: bytes) -> None:
         descriptions.write(self._root / "disks", disk_id, text)
 
+    def description(self, disk_id: str) -> bytes | None:
+        return descriptions.read(self._root / "disks", disk_id)
+
     def descriptions(self) -> Mapping[str, bytes]:
         return descriptions.read_all(self._root / "disks")
 

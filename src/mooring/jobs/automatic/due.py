@@ -8,22 +8,24 @@ upload_snapshot.py for each disk. From there on it is a snapshot like any other.
 
 A run stays due while it cannot be taken: while an automatic snapshot of the same disk, or of the
 same instance, is still being stored, while disks of the instance come or go, or while too many
-of all disks are pending. So there is never a pile, what was missed while the server was down is
-made up for by one snapshot, and those due longest come first. Disks and instances do not wait
-for each other's.
+of the server's disks are pending. So there is never a pile, what was missed while the server was
+down is made up for by one snapshot, and those due longest come first. Disks and instances do not
+wait for each other's.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
+from mooring.catalog.tables.auto_runs import AutoRuns
 from mooring.catalog.tables.snapshots import Pending
 from mooring.jobs.automatic import outcomes
 from mooring.jobs.automatic.retention import expire
 from mooring.model.automatic import rules
 from mooring.model.automatic.health import NOT_LOOKED, missed
-from mooring.model.automatic.rules import AutoRun, AutoSource, following, rhythm_run
-from mooring.model.operation import ResourceType
+from mooring.model.automatic.rules import AutoRun, AutoSource, following
 from mooring.model.resources.disk import Disk, DiskState
 from mooring.model.resources.instance import Instance
 from mooring.model.resources.instance_snapshot import Snapshot, in_motion
@@ -32,52 +34,53 @@ from mooring.model.resources.job_arguments import Freeze
 from mooring.taking import recording
 
 MAX_PENDING = 64
-"""Snapshots of disks, automatic or part of an automatic one, that may be pending before more
-are taken; the others stay due."""
+"""Snapshots of a server's disks, automatic or part of an automatic one, that may be pending before
+it takes more; the others stay due."""
+
+READ_AT_ONCE = 500
+"""Runs that are due read from the catalog at once."""
 
 AT_ONCE = 16
 """Snapshots begun in one transaction: it waits for the disk, and requests wait for it."""
 
 
-def take_due(
-    backend: Backend, policy: str = "", instance_policy: str = "", looked_ms: int | None = None
-) -> int:
+def take_due(backend: Backend, looked_ms: int | None = None) -> int:
     """Begin the automatic snapshots that are due; says how many.
 
-    `policy` and `instance_policy` are the rhythms of the configuration, for disks and for
-    instances without a tag of their own. What was due since `looked_ms`, when this was called
-    before, and is due again was missed; None: it was not called before.
+    What was due since `looked_ms`, when this was called before, and is due again was missed; None:
+    it was not called before.
     """
     now = backend.clock.now_ms()
-    _follow_configuration(backend, ResourceType.DISK, policy, now)
-    _follow_configuration(backend, ResourceType.INSTANCE, instance_policy, now)
-    with backend.catalog.read() as transaction:
-        due = transaction.auto_runs.due(now)
-        pending = transaction.snapshots.pending() if due else Pending()
-    # Most of those that are due and wait, wait for their own last one.
-    free = [run for run in due if run.resource_id not in pending.resources]
     begun = 0
-    for start in range(0, len(free), AT_ONCE):
-        if pending.automatic >= MAX_PENDING:
-            break
-        with backend.catalog.write() as transaction:
-            pending = transaction.snapshots.pending()
-            for run in free[start : start + AT_ONCE]:
-                if pending.automatic < MAX_PENDING:
-                    begun += _take(backend, transaction, run, pending, looked_ms)
+    pending: Pending | None = None
+    for due in _due(backend, now):
+        if pending is None:
+            with backend.catalog.read() as transaction:
+                pending = transaction.snapshots.pending(backend.engines)
+        # Most of those that are due and wait, wait for their own last one.
+        free = [run for run in due if run.resource_id not in pending.resources]
+        for start in range(0, len(free), AT_ONCE):
+            if pending.automatic >= MAX_PENDING:
+                return begun
+            with backend.catalog.write() as transaction:
+                pending = transaction.snapshots.pending(backend.engines)
+                for run in free[start : start + AT_ONCE]:
+                    if pending.automatic < MAX_PENDING:
+                        begun += _take(backend, transaction, run, pending, looked_ms)
     return begun
 
 
-def _follow_configuration(backend: Backend, kind: ResourceType, policy: str, now: int) -> None:
-    if not policy:
-        return
-    with backend.catalog.read() as transaction:
-        if not transaction.auto_runs.without_rhythms(kind):
-            return
-    with backend.catalog.write() as transaction:
-        for resource_id, region in transaction.auto_runs.without_rhythms(kind):
-            run = rhythm_run(resource_id, region, AutoSource.CONFIG, policy, now)
-            transaction.auto_runs.put(run)
+def _due(backend: Backend, now: int) -> Iterator[list[AutoRun]]:
+    """What is due, some at a time: one that waits keeps nobody from what is due after it."""
+    for ask in (AutoRuns.due, AutoRuns.set_back):
+        after: AutoRun | None = None
+        while True:
+            with backend.catalog.read() as transaction:
+                found = ask(transaction.auto_runs, now, after, READ_AT_ONCE)
+            if not found:
+                break
+            yield found
+            after = found[-1]
 
 
 def _take(

@@ -18,6 +18,10 @@ from mooring.observe import metrics
 log = structlog.get_logger("mooring.jobs")
 
 
+MOST_TOLD = 10_000
+"""Automatic snapshots to come of which each has its metrics."""
+
+
 def record(transaction: Transaction, run: AutoRun, moment_ms: int, reason: str) -> None:
     """Keep that the snapshot which was due, or tried, at that moment failed."""
     transaction.auto_failures.record(
@@ -60,9 +64,17 @@ def stored(transaction: Transaction, run: AutoRun, taken: Snapshot, now_ms: int)
 
 
 def tell(backend: Backend) -> None:
-    """Set the metrics of when automatic snapshots were stored last, and are due."""
+    """Set the metrics of when automatic snapshots were stored last, and are due.
+
+    Of very many only of those that are due or failed: nobody has to look at the others.
+    """
     with backend.catalog.read() as transaction:
-        found = transaction.auto_failures.health()
+        runs, failures = transaction.auto_runs, transaction.auto_failures
+        told: set[str] | None = None
+        if runs.are_more_than(MOST_TOLD):
+            due_now = runs.due(backend.clock.now_ms(), limit=MOST_TOLD)
+            told = {one.resource_id for one in due_now} | set(failures.bearers(MOST_TOLD))
+        found = failures.health(of=told)
     newest: dict[tuple[bool, str, str], float] = {}
     due: dict[tuple[bool, str, str], float] = {}
     for one in found:

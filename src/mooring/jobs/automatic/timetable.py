@@ -7,6 +7,7 @@ import threading
 from mooring.backend.backend import Backend
 from mooring.jobs.automatic import outcomes
 from mooring.jobs.automatic.due import take_due
+from mooring.jobs.automatic.following import Followers
 from mooring.model.operation import ResourceType
 from mooring.observe.loop import Loop
 
@@ -32,7 +33,8 @@ class Timetable:
         """`rhythms` and `instance_rhythms` are those of all disks, and of all instances, without
         a tag of their own."""
         self._backend = backend
-        self._rhythms = {ResourceType.DISK: rhythms, ResourceType.INSTANCE: instance_rhythms}
+        policies = {ResourceType.DISK: rhythms, ResourceType.INSTANCE: instance_rhythms}
+        self._followers = [Followers(backend, kind, policies[kind]) for kind in policies]
         self._look_at_ms: int | None = None
         self._blocked_seconds = BLOCKED_SECONDS
         self._tell_at = backend.clock.monotonic()
@@ -50,9 +52,8 @@ class Timetable:
 
     def forget_old_rhythms(self) -> None:
         """At the start: runs by rhythms that the configuration does not have any more."""
-        with self._backend.catalog.write() as transaction:
-            for kind, policy in self._rhythms.items():
-                transaction.auto_runs.forget_policy_other_than(kind, policy)
+        for followers in self._followers:
+            followers.forget_others()
 
     def look(self) -> float:
         """Begin what is due now; returns after how many seconds to look again."""
@@ -62,25 +63,22 @@ class Timetable:
         # What was due while it slept on purpose was not missed; if it is a little late, neither.
         if now - looked <= LONGEST_SECONDS * 1000:
             looked = now
-        begun = take_due(
-            self._backend,
-            self._rhythms[ResourceType.DISK],
-            self._rhythms[ResourceType.INSTANCE],
-            None if self._look_at_ms is None else looked,
-        )
+        more = [followers.look() for followers in self._followers]
+        begun = take_due(self._backend, None if self._look_at_ms is None else looked)
         if self._tell_at <= clock.monotonic():
             self._tell_at = clock.monotonic() + TELL_SECONDS
             outcomes.tell(self._backend)
         if begun:
             self._blocked_seconds = BLOCKED_SECONDS
-        seconds = self._seconds(now)
+        seconds = 0.0 if any(more) else self._seconds(now)
         self._look_at_ms = now + round(seconds * 1000)
         return seconds
 
     def _seconds(self, looked_ms: int) -> float:
         with self._backend.catalog.read() as transaction:
-            blocked = bool(transaction.auto_runs.due(looked_ms))
-            next_ms = transaction.auto_runs.next_ms(looked_ms)
+            runs = transaction.auto_runs
+            blocked = bool(runs.due(looked_ms, limit=1) or runs.set_back(looked_ms, limit=1))
+            next_ms = runs.next_ms(looked_ms)
         seconds = LONGEST_SECONDS
         if blocked:
             seconds = min(seconds, self._blocked_seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from mooring.backend.backend import Backend
@@ -23,9 +24,10 @@ def health(
     transaction: Transaction,
     *,
     region: str | None = None,
-    resource_id: str | None = None,
+    of: Collection[str] | None = None,
 ) -> list[dict[str, Any]]:
-    """What is wanted, exists and failed; twice for what has both the add-on and rhythms."""
+    """What is wanted, exists and failed, of all resources or of these only; twice for what has
+    both the add-on and rhythms."""
     now = backend.clock.now_ms()
     return [
         {
@@ -38,5 +40,5 @@ def health(
             "dueAt": one.due_ms / 1000,
             "problem": None if one.failure is None else one.failure.reason,
         }
-        for one in transaction.auto_failures.health(region, resource_id)
+        for one in transaction.auto_failures.health(region, of)
     ]

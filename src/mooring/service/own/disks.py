@@ -17,7 +17,6 @@ from mooring.model.resources.disk import Attachment, Disk, DiskState, is_shared
 from mooring.model.resources.instance import Instance, InstanceState
 from mooring.model.resources.job_arguments import FillDisk
 from mooring.model.resources.job_kind import JobKind
-from mooring.model.resources.snapshot import SnapshotState
 from mooring.service.call import Params
 from mooring.service.context import Context
 from mooring.service.finding import find_disk, find_system_disk
@@ -109,7 +108,7 @@ def disk(backend: Backend, context: Context, params: Params) -> Answer:
         found = find_disk(transaction, context.region, member(params, "diskName"))
         origin = transaction.snapshots.by_id(found.origin_id) if found.origin_id else None
         jobs = transaction.jobs.of_kind(JobKind.FILL_DISK) if found.origin_id else []
-        automatic = health(backend, transaction, resource_id=found.id)
+        automatic = health(backend, transaction, of=[found.id])
     problem = next(
         (job.error_details for job in jobs if job.given(FillDisk).disk == found.id), None
     )
@@ -138,26 +137,25 @@ def disks(backend: Backend, context: Context, params: Params) -> Answer:
     """How the region's disks are; a disk's newest completed snapshot is told if it is damaged."""
     del params
     with backend.catalog.read() as transaction:
-        found = [one for one in transaction.disks.all() if one.region == context.region]
-        stored = {
-            one.id: transaction.snapshots.of_disk(one.id, SnapshotState.COMPLETED) for one in found
-        }
-    told = []
-    for one in found:
-        health = DiskHealth(ok=True)
-        if one.state not in (DiskState.ERROR, DiskState.PENDING):
-            health = _health(backend, one)
-        newest = stored[one.id][-1].name if stored[one.id] else None
-        told.append(
-            {
-                "diskName": one.name,
-                "zone": one.zone,
-                "state": one.state,
-                "ok": health.ok,
-                "problem": health.problem,
-                "damaged": health.damaged,
-                "layers": health.layers,
-                "newestSnapshotName": newest,
-            }
-        )
-    return {"disks": told}
+        found = transaction.disks.of_region(context.region)
+    return {"disks": [_told(backend, one) for one in found]}
+
+
+def _told(backend: Backend, one: Disk) -> Answer:
+    health = DiskHealth(ok=True)
+    if one.state not in (DiskState.ERROR, DiskState.PENDING):
+        health = _health(backend, one)
+    newest = None
+    if health.damaged:
+        with backend.catalog.read() as transaction:
+            newest = transaction.snapshots.newest_name(one.id)
+    return {
+        "diskName": one.name,
+        "zone": one.zone,
+        "state": one.state,
+        "ok": health.ok,
+        "problem": health.problem,
+        "damaged": health.damaged,
+        "layers": health.layers,
+        "newestSnapshotName": newest,
+    }

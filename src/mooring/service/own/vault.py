@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 from mooring.backend.backend import Backend
@@ -80,11 +80,8 @@ def _offset(value: object) -> int:
 def usage(backend: Backend, context: Context, _params: Params) -> Answer:
     """What each completed snapshot of the region takes in the vault, in bytes."""
     with backend.catalog.read() as transaction:
-        snapshots = {
-            one.id: one
-            for one in transaction.snapshots.all()
-            if one.region == context.region and one.state is SnapshotState.COMPLETED
-        }
+        completed = transaction.snapshots.completed_of_region(context.region)
+        snapshots = {one.id: one for one in completed}
         owners = _owners(transaction, snapshots.values()) if snapshots else {}
     try:
         report = backend.vaults[context.region].usage()
@@ -114,16 +111,19 @@ def usage(backend: Backend, context: Context, _params: Params) -> Answer:
 
 
 def _owners(
-    transaction: Transaction, snapshots: Iterable[DiskSnapshot]
+    transaction: Transaction, snapshots: Collection[DiskSnapshot]
 ) -> dict[str, tuple[Tags, ...]]:
     """Whose tags decide who may see each snapshot, by its id: all of these.
 
     Its own; of an automatic one its disk's, for it has none; of a part those of the whole, or, if
     that is automatic, its instance's and its disk's.
     """
-    disks = {one.id: one.tags for one in transaction.disks.all()}
-    instances = {one.id: one.tags for one in transaction.instances.all()}
-    wholes = {one.id: one for one in transaction.instance_snapshots.all()}
+    named = {one.part_of for one in snapshots if one.part_of is not None}
+    wholes = {one.id: one for one in transaction.instance_snapshots.among(named)}
+    used = {one.disk_id for one in snapshots if one.auto is not None or one.part_of in wholes}
+    disks = {one.id: one.tags for one in transaction.disks.among(used)}
+    of = {one.instance_id for one in wholes.values() if one.auto is not None}
+    instances = {one.id: one.tags for one in transaction.instances.among(of)}
     found: dict[str, tuple[Tags, ...]] = {}
     for one in snapshots:
         whole = None if one.part_of is None else wholes.get(one.part_of)
