@@ -1,4 +1,4 @@
-"""What requests and timers ask of a large catalog, and which statements read all of a table.
+"""What requests and timers ask of a large catalog, and which statements read whole tables.
 
     .venv/bin/python -m bench.catalog --disks 100000
     .venv/bin/python -m bench.catalog --disks 100000 --postgresql

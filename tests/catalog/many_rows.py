@@ -29,8 +29,8 @@ class Amount:
     """How many disks, and snapshots of each; the rest follows.
 
     Every fourth snapshot is automatic, and each disk has a rhythm of its own. The last tenth of
-    the disks is attached, each to an instance of its own that has a snapshot. Of each snapshot there
-    are two operations. A few snapshots are pending, failed or lost.
+    the disks is attached, each to an instance of its own that has a snapshot. Of each snapshot
+    there are two operations. A few snapshots are pending, failed or lost.
     """
 
     disks: int

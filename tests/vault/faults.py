@@ -55,6 +55,10 @@ class InterruptedStore(StoreWrapper):
         self.before("names", prefix)
         yield from list(super().names(prefix))
 
+    def begins(self, folder: str, name: str) -> bool:
+        self.before("names", folder)
+        return super().begins(folder, name)
+
     def marked(self, prefix: str) -> Iterator[tuple[str, str]]:
         self.before("names", prefix)
         yield from list(super().marked(prefix))

@@ -25,6 +25,7 @@ from mooring.catalog.group_sync import GroupSync
 from mooring.catalog.hold import FileHold, Hold, SessionHold
 from mooring.catalog.locks import LOCKS_ROWS, alone
 from mooring.catalog.migrate import is_current, migrate
+from mooring.catalog.places import Places
 from mooring.catalog.room import CatalogRoom, LackOfRoom
 from mooring.catalog.sharing.news import RUNS, News
 from mooring.catalog.sharing.servers import Servers
@@ -39,7 +40,6 @@ from mooring.catalog.tables.jobs import Jobs
 from mooring.catalog.tables.key_pairs import KeyPairs
 from mooring.catalog.tables.names import Names
 from mooring.catalog.tables.operations import Operations
-from mooring.catalog.tables.places import Places
 from mooring.catalog.tables.snapshots import Snapshots
 from mooring.catalog.tables.static_ips import StaticIps
 from mooring.catalog.tables.tags import TagRows

@@ -137,6 +137,13 @@ def test_names_are_listed_by_folder(store: Store) -> None:
     assert sorted(store.names("a/")) == ["a/b/1", "a/b/2", "a/c/3"]
     assert list(store.names("a/c/")) == ["a/c/3"]
     assert list(store.names("nothing/")) == []
+    assert store.begins("a/", "b/")
+    assert store.begins("a/c/", "")
+    assert not store.begins("a/c/", "3")
+    assert not store.begins("a/c/", "2")
+    assert not store.begins("a/c/", "4")
+    assert not store.begins("a/c/", "33")
+    assert not store.begins("nothing/", "3")
 
 
 def test_marks_tell_contents_apart(store: Store) -> None:

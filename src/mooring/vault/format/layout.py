@@ -49,12 +49,12 @@ def root_name(snapshot_id: str) -> str:
 
 def tombstone_name(snapshot_id: str, claim: str, deleted_ms: int) -> str:
     """The name under which a root is kept for a while after the snapshot was deleted."""
-    return f"{tombstone_prefix(snapshot_id, claim)}{deleted_ms}"
+    return f"{DELETED}{tombstone_start(snapshot_id, claim)}{deleted_ms}"
 
 
-def tombstone_prefix(snapshot_id: str, claim: str) -> str:
-    """What the name of a root's tombstone begins with."""
-    return f"{DELETED}{snapshot_id}.{claim}."
+def tombstone_start(snapshot_id: str, claim: str) -> str:
+    """What the name of a root's tombstone begins with, in its folder."""
+    return f"{snapshot_id}.{claim}."
 
 
 def split_tombstone(name: str) -> tuple[str, int] | None:

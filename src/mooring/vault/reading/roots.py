@@ -11,7 +11,7 @@ from mooring.vault.format.layout import (
     ROOTS,
     is_snapshot_id,
     root_name,
-    tombstone_prefix,
+    tombstone_start,
 )
 from mooring.vault.format.root import Root, decode_root
 from mooring.vault.reading.cache import ByteCache
@@ -69,8 +69,7 @@ class Roots:
         Raises as `get`.
         """
         root = self.get(snapshot_id)
-        prefix = tombstone_prefix(snapshot_id, root.claim)
-        if any(name.startswith(prefix) for name in self._store.names(DELETED)):
+        if self._store.begins(DELETED, tombstone_start(snapshot_id, root.claim)):
             raise self._missing(snapshot_id)
         return root
 

@@ -102,6 +102,10 @@ class DirectoryStore:
         with self._folder.errors(f"list {prefix} in"):
             yield from self._walk(folder, prefix)
 
+    def begins(self, folder: str, name: str) -> bool:
+        start = folder + name
+        return any(one.startswith(start) and one != start for one in self.names(folder))
+
     def marked(self, prefix: str) -> Iterator[tuple[str, str]]:
         """Without marks: inodes and times come again, and a file is read as fast as looked at."""
         return ((name, "") for name in self.names(prefix))

@@ -106,6 +106,13 @@ class Store(Protocol):
         """Yield the names below `prefix`, a folder ending in a slash or empty for all."""
         ...
 
+    def begins(self, folder: str, name: str) -> bool:
+        """Whether a name in the folder, ending in a slash, begins so and goes on.
+
+        In a bucket one request tells, however many there are.
+        """
+        ...
+
     def marked(self, prefix: str) -> Iterator[tuple[str, str]]:
         """Yield the names below `prefix` as `names` does, each with a mark of its object.
 

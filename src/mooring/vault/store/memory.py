@@ -70,6 +70,10 @@ class MemoryStore:
             found = [name for name in self.objects if name.startswith(prefix)]
         yield from found
 
+    def begins(self, folder: str, name: str) -> bool:
+        start = folder + name
+        return any(one.startswith(start) and one != start for one in self.names(folder))
+
     def marked(self, prefix: str) -> Iterator[tuple[str, str]]:
         with self._lock:
             found = [(name, data) for name, data in self.objects.items() if name.startswith(prefix)]

@@ -156,6 +156,13 @@ class S3Store:
     def names(self, prefix: str) -> Iterator[str]:
         return (name for name, _ in self.marked(prefix))
 
+    def begins(self, folder: str, name: str) -> bool:
+        path = check_name(folder.rstrip("/"))
+        with self._errors("list", folder):
+            # In the order of names, so the first behind that is one of them, or there is none.
+            batch = self._insist(lambda: self._batch(path, folder + name))
+        return bool(batch) and batch[0][0].startswith(folder + name)
+
     def marked(self, prefix: str) -> Iterator[tuple[str, str]]:
         folder = check_name(prefix.rstrip("/")) if prefix else None
         with self._errors("list", prefix):

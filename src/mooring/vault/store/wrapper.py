@@ -43,6 +43,9 @@ class StoreWrapper:
     def names(self, prefix: str) -> Iterator[str]:
         return self.inner.names(prefix)
 
+    def begins(self, folder: str, name: str) -> bool:
+        return self.inner.begins(folder, name)
+
     def marked(self, prefix: str) -> Iterator[tuple[str, str]]:
         return self.inner.marked(prefix)
 
