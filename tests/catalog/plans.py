@@ -14,7 +14,7 @@ from sqlalchemy import Engine, event
 from mooring.catalog.connections import connect
 from mooring.catalog.tables.schema import metadata
 
-_SMALL = {"vaults", "migrations"}
+_SMALL = {"vaults", "migrations", "servers"}
 """Tables that have a few rows however large the catalog is."""
 
 _PARTIAL = {"disk_snapshots_lost", "disk_snapshots_blueprints", "static_ips_by_region"}

@@ -6,7 +6,7 @@ from mooring.backend.backend import Backend
 from mooring.model.automatic.rules import AutoSource, rhythm_run
 from mooring.model.operation import ResourceType
 
-LOOKED_AT = 5000
+LOOKED_AT = 1000
 """Resources of a kind looked at in one look: of more, each has its turn."""
 
 AT_ONCE = 100
