@@ -24,6 +24,7 @@ from pathlib import Path
 
 from bench.vault_step import info, restore_to
 from mooring.admin.vaults.export import OneSnapshot
+from mooring.images.export_image import ExportImage
 from mooring.images.image_file import ImagePart
 from mooring.images.raw_copy import copy
 from mooring.images.raw_file import write_raw
@@ -79,8 +80,9 @@ def fill(folder: Path, out: Path) -> None:
 
 
 def copied(socket: Path, out: Path) -> None:
-    with ImagePart(out) as part:
-        copy(str(NbdUri(NAME, socket=str(socket))), part, {})
+    uri = str(NbdUri(NAME, socket=str(socket)))
+    with ImagePart(out) as part, ExportImage(uri) as image:
+        copy(image, part, {})
         part.finish()
 
 

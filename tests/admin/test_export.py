@@ -15,7 +15,7 @@ from mooring.admin.vaults.export import export
 from mooring.admin.vaults.verify import verify
 from mooring.config.settings import Settings
 from mooring.jobs.automatic.due import take_due
-from mooring.model.errors import ConfigurationError, StoreError
+from mooring.model.errors import ConfigurationError, VaultError
 from mooring.model.extents import BLOCK_SIZE, GIB
 from mooring.vault.format.layout import FRAME_BLOCKS
 from mooring.wiring.vaults import open_vault
@@ -63,17 +63,29 @@ def test_export(
     assert not list(tmp_path.glob("*.part"))
 
 
-@pytest.mark.full
-@pytest.mark.requires("qemu-img")
-def test_export_of_damage_leaves_nothing(settings: Settings, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("image_format", "problem"),
+    [
+        ("raw", "damaged"),
+        pytest.param(
+            "qcow2",
+            "qemu-img convert failed",
+            marks=[pytest.mark.full, pytest.mark.requires("qemu-img")],
+        ),
+    ],
+)
+def test_export_of_damage_leaves_nothing(
+    image_format: str, problem: str, settings: Settings, tmp_path: Path
+) -> None:
     for segment in (tmp_path / "vault" / "segments").rglob("*"):
         if segment.is_file():
             data = bytearray(segment.read_bytes())
             data[1000] ^= 1
             segment.write_bytes(data)
 
-    with pytest.raises(StoreError, match="qemu-img convert failed"):
-        export(settings, snapshot="one", region=None, image_format="raw", output=tmp_path / "image")
+    output = tmp_path / "image"
+    with pytest.raises(VaultError, match=problem):
+        export(settings, snapshot="one", region=None, image_format=image_format, output=output)
 
     assert not list(tmp_path.glob("image*"))
 

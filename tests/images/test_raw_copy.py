@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from mooring.images import raw_copy
-from mooring.images.image_file import ImagePart
+from mooring.images.export_image import ExportImage
+from mooring.images.image_file import ImagePart, Tell
 from mooring.images.pieces import STEPS, Steps
 from mooring.model.errors import ConfigurationError, MooringError, NbdError, StoreError
 from mooring.nbd.uri import NbdUri
@@ -39,10 +40,15 @@ def copy(
     async def scenario() -> None:
         async with serving(run_dir / "nbd", {"d": image}):
             uri = str(NbdUri("d", socket=str(run_dir / "nbd")))
-            await asyncio.to_thread(raw_copy.copy, uri, part, FACTS, tell, steps)
+            await asyncio.to_thread(copy_export, uri, part, tell, steps)
 
     asyncio.run(scenario())
     return told
+
+
+def copy_export(uri: str, part: ImagePart, tell: Tell, steps: Steps) -> None:
+    with ExportImage(uri) as image:
+        raw_copy.copy(image, part, FACTS, tell, steps, give_up=image.close)
 
 
 def spoil(path: Path, place: int) -> None:
@@ -115,7 +121,7 @@ def test_copy_is_given_up_although_the_server_hangs(run_dir: Path, tmp_path: Pat
 
     def stopped(uri: str, part: ImagePart) -> None:
         with pytest.raises(KeyboardInterrupt):
-            raw_copy.copy(uri, part, FACTS, interrupt, Steps(piece=MIB))
+            copy_export(uri, part, interrupt, Steps(piece=MIB))
         assert not over.is_set()
 
     image.read = hanging  # type: ignore[method-assign]

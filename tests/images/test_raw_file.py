@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mooring.images.pieces import STEPS
-from mooring.images.raw_file import data_bytes, write_raw
+from mooring.images.pieces import STEPS, data_bytes
+from mooring.images.raw_file import write_raw
 from mooring.model.errors import StoreError
 from mooring.model.extents import BLOCK_SIZE, Extent
 

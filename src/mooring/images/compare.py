@@ -41,7 +41,8 @@ def compare(
     done = 0
 
     def read_again(piece: Extent, data: Buffer) -> bool:
-        return source.read(piece.offset, piece.length) == data
+        # Views are compared byte by byte.
+        return bytes(source.read(piece.offset, piece.length)) == data
 
     def work(piece: Extent) -> None:
         if not (same or read_again)(piece, _read_all(fd, piece.offset, piece.length)):

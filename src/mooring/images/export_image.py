@@ -26,10 +26,6 @@ class ExportImage:
         for begin, end in self._edges:
             yield Extent(begin, end - begin)
 
-    def data_bytes(self) -> int:
-        """How much of it may be other than zeros."""
-        return self._edges.total()
-
     def read(self, offset: int, length: int) -> bytes:
         return self._client.read(offset, length)
 

@@ -34,6 +34,11 @@ def nothing() -> None:
     """Nobody has to know."""
 
 
+def data_bytes(image: Image) -> int:
+    """How much of the image is not known to be zeros."""
+    return sum(extent.length for extent in image.extents() if not extent.zero)
+
+
 def each_piece(
     source: Image,
     work: Callable[[Extent], None],

@@ -1,80 +1,58 @@
-"""Copies an export into a raw file, resumably; compares both."""
+"""Copies an image into a raw file, resumably; compares both."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from mooring.images.compare import DiffersError, compare
-from mooring.images.export_image import ExportImage
 from mooring.images.fill import fill
 from mooring.images.image_file import ImagePart, Tell, untold
-from mooring.images.pieces import STEPS, Steps
+from mooring.images.pieces import STEPS, Steps, data_bytes, nothing
 from mooring.model.errors import StoreError
+from mooring.model.extents import Image
 
 
 def copy(
-    uri: str,
+    image: Image,
     part: ImagePart,
     facts: dict[str, object],
     tell: Tell = untold,
     steps: Steps = STEPS,
+    give_up: Callable[[], None] = nothing,
 ) -> None:
-    """Bring the export into the part, sparse, and compare; `facts` say which content it is.
+    """Bring the image into the part, sparse, and compare; `facts` say which content it is.
 
-    A part that an earlier copy with the same facts has left is continued. Raises NbdError,
-    StoreError if the file cannot be written or is not the same in the end.
+    A part that an earlier copy with the same facts has left is continued. `give_up` is as of
+    `fill`. Raises what the image raises, and StoreError if the file cannot be written or is not
+    the same in the end.
     """
-    with ExportImage(uri) as image:
-        facts = {**facts, "size": image.size}
-        start = part.reached(facts)
-        if not start:
-            part.begin(image.size)
-        try:
-            _fill(part, image, facts, start, tell, steps)
-            _compare(part, image, tell, steps)
-        except OSError as error:
-            raise StoreError(f"{part.path} cannot be written: {error.strerror}") from error
+    facts = {**facts, "size": image.size}
+    start = part.reached(facts)
+    if not start:
+        part.begin(image.size)
+    total = max(data_bytes(image), 1)
+    before = sum(
+        max(0, min(extent.end, start) - extent.offset)
+        for extent in image.extents()
+        if not extent.zero
+    )
 
-
-def _fill(
-    part: ImagePart,
-    image: ExportImage,
-    facts: dict[str, object],
-    start: int,
-    tell: Tell,
-    steps: Steps,
-) -> None:
-    total = max(image.data_bytes(), 1)
-    before = sum(max(0, min(extent.end, start) - extent.offset) for extent in image.extents())
-
-    def progress(done: int) -> None:
+    def copied(done: int) -> None:
         tell("copy", (before + done) / total)
 
     def reached(position: int, durable: bool) -> None:
         if durable:
             part.mark(facts, position)
 
-    progress(0)
-    fill(
-        part.fd,
-        image,
-        progress,
-        start=start,
-        reached=reached,
-        steps=steps,
-        give_up=image.close,
-    )
-    os.fdatasync(part.fd)
-
-
-def _compare(part: ImagePart, image: ExportImage, tell: Tell, steps: Steps) -> None:
-    total = max(image.data_bytes(), 1)
-
-    def progress(done: int) -> None:
+    def compared(done: int) -> None:
         tell("compare", done / total)
 
+    copied(0)
     try:
-        compare(part.fd, image, progress, steps=steps, give_up=image.close)
+        fill(part.fd, image, copied, start=start, reached=reached, steps=steps, give_up=give_up)
+        os.fdatasync(part.fd)
+        compare(part.fd, image, compared, steps=steps, give_up=give_up)
     except DiffersError as error:
         # Taken over by the next try, it would be wrong again.
         part.discard()
@@ -82,3 +60,5 @@ def _compare(part: ImagePart, image: ExportImage, tell: Tell, steps: Steps) -> N
             f"{part.path} is not what was written there, near byte {error.offset}: it was "
             "removed; check the disk that it is on"
         ) from None
+    except OSError as error:
+        raise StoreError(f"{part.path} cannot be written: {error.strerror}") from error

@@ -10,15 +10,11 @@ from blake3 import blake3
 
 from mooring.images.compare import DiffersError, compare
 from mooring.images.fill import fill
+from mooring.images.pieces import data_bytes
 from mooring.model.errors import StoreError
 from mooring.model.extents import Buffer, Extent, Image
 
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-def data_bytes(image: Image) -> int:
-    """How much of the image is not known to be zeros."""
-    return sum(extent.length for extent in image.extents() if not extent.zero)
 
 
 def write_raw(image: Image, path: Path, progress: Callable[[int], None]) -> None:

@@ -23,7 +23,8 @@ from pathlib import Path
 from mooring.catalog.database import Transaction
 from mooring.files import sync
 from mooring.host.rooms import IMAGE_FILES
-from mooring.images.raw_file import data_bytes, write_raw
+from mooring.images.pieces import data_bytes
+from mooring.images.raw_file import write_raw
 from mooring.jobs.running.procedure import Change, Procedure, Step, Work
 from mooring.jobs.running.progress import Progress
 from mooring.model.errors import CanceledError, StoreError

@@ -13,6 +13,7 @@ from mooring.admin.vaults.chosen import find_snapshot, opened
 from mooring.config.settings import Settings
 from mooring.images.image_file import ImagePart, check_free, format_of
 from mooring.images.qemu_img import convert
+from mooring.images.raw_copy import copy
 from mooring.model.extents import Image
 from mooring.nbd.export import Export
 from mooring.nbd.image_export import ImageExport
@@ -40,7 +41,11 @@ def export(
         with ImagePart(output) as part:
             try:
                 part.begin()
-                asyncio.run(_write(vault, root, image_format, part.path))
+                if image_format == "raw":
+                    with vault.open(root.id, claim=True) as reader:
+                        copy(reader, part, {})
+                else:
+                    asyncio.run(_convert(vault, root, image_format, part.path))
                 part.finish()
             finally:
                 part.discard()
@@ -74,7 +79,7 @@ class OneSnapshot:
         return self._vault.open(self._snapshot_id, claim=True)
 
 
-async def _write(vault: Vault, root: Root, image_format: str, part: Path) -> None:
+async def _convert(vault: Vault, root: Root, image_format: str, part: Path) -> None:
     """Let qemu-img read the snapshot from a server of ours, twice."""
     with (
         ThreadPoolExecutor(THREADS, "reads") as executor,

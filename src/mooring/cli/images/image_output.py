@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mooring.cli.progress import Progress, size
 from mooring.images import qemu_img, raw_copy
+from mooring.images.export_image import ExportImage
 from mooring.images.image_file import FORMATS, ImagePart, format_of
 from mooring.model.clock import SystemClock
 from mooring.model.errors import CommandError, ConfigurationError, MooringError
@@ -68,7 +69,8 @@ def _write_part(part: ImagePart, answer: Any, image_format: str) -> None:
     teller = _Teller(part.output.name)
     try:
         if image_format == "raw":
-            raw_copy.copy(answer["uri"], part, facts, teller.tell)
+            with ExportImage(answer["uri"]) as image:
+                raw_copy.copy(image, part, facts, teller.tell, give_up=image.close)
         else:
             part.begin()
             asyncio.run(qemu_img.convert(answer["uri"], image_format, part.path, teller.tell))
