@@ -22,8 +22,10 @@ _PARTIAL = {"disk_snapshots_lost", "disk_snapshots_blueprints", "static_ips_by_r
 
 TABLES = metadata.tables.keys() - _SMALL
 
-_SQLITE_SCAN = re.compile(r"^(?:SCAN (\w+)|SEARCH (\w+) .*\(region=\?\)$)")
-"""Most catalogs have one region, or few."""
+_SQLITE_SCAN = re.compile(r"^(?:SCAN (\w+)|SEARCH (\w+) .*\((?:region|state)=\?\)$)")
+"""Most catalogs have one region, or few; and most snapshots are completed."""
+
+_RARE = {"pending", "error"}
 
 _POSTGRESQL_SCAN = re.compile(r"Seq Scan on (\w+)")
 
@@ -35,6 +37,12 @@ class Executed:
     text: str
     parameters: Mapping[str, Any] | Sequence[Any]
     seconds: list[float] = field(default_factory=list)
+
+    @property
+    def values(self) -> list[Any]:
+        """What the parameters are, by name or in order."""
+        given = self.parameters
+        return list(given.values() if isinstance(given, Mapping) else given)
 
     @property
     def tables(self) -> dict[str, str]:
@@ -93,6 +101,7 @@ def scans(url: str, statements: Sequence[Executed]) -> dict[str, list[str]]:
                     line
                     for line in lines
                     if (match := pattern.search(line))
+                    and not ("(state=?)" in line and _RARE.intersection(one.values))
                     and any(map(one.tables.get, match.groups()))
                     and _PARTIAL.isdisjoint(line.split())
                 ]

@@ -207,9 +207,12 @@ class Snapshots(ResourceRows[DiskSnapshot]):
 
     def with_content(self, region: str, content: str) -> list[DiskSnapshot]:
         """The region's completed snapshots that hold the same because they are copies."""
-        same = or_(self.table.c.id == content, self.table.c.content_id == content)
-        completed = self.table.c.state == SnapshotState.COMPLETED
-        return self.where(self.table.c.region == region, completed, same)
+        # Looked up by that alone: SQLite could choose the index of all that are completed.
+        copies = select(self.table.c.id).where(self.table.c.content_id == content)
+        found = self.among([content, *self.connection.execute(copies).scalars()])
+        return [
+            one for one in found if one.region == region and one.state is SnapshotState.COMPLETED
+        ]
 
     def blueprints(self, region: str) -> list[DiskSnapshot]:
         """The region's snapshots that are blueprints, in any state, oldest first."""
