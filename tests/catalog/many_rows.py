@@ -105,11 +105,14 @@ def _id(kind: str, number: str = "i") -> str:
 
 def _insert(connection: Connection, table: str, count: int, **columns: Any) -> None:
     """Insert rows numbered i, from 1."""
-    connection.exec_driver_sql(
+    statement = (
         f"INSERT INTO {table} ({', '.join(columns)}) "
         f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) "
         f"SELECT {', '.join(map(str, columns.values()))} FROM n"
     )
+    if connection.dialect.name != "sqlite":
+        statement = statement.replace("%", "%%")
+    connection.exec_driver_sql(statement)
 
 
 def _fill(connection: Connection, amount: Amount, now_ms: int) -> None:

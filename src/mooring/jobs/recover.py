@@ -25,11 +25,12 @@ from collections.abc import Iterator
 import structlog
 
 from mooring.backend.backend import Backend
+from mooring.catalog.tables.disks import Made
 from mooring.engine.interface import Export
 from mooring.jobs import fill_disk
 from mooring.model.blueprints import HOST
 from mooring.model.errors import EngineError, VaultError
-from mooring.model.resources.disk import Attachment, Disk, DiskState
+from mooring.model.resources.disk import Attachment, Disk
 from mooring.model.resources.instance import InstanceState
 from mooring.model.resources.instance_snapshot import Snapshot
 from mooring.model.resources.job import HELD_MS, Job
@@ -79,16 +80,14 @@ def recover(backend: Backend) -> None:
             _release(backend, disk)
 
 
-def _made(backend: Backend) -> Iterator[Disk]:
+def _made(backend: Backend) -> Iterator[Made]:
     """The disks that have been made, of all zones; only some of them are in memory at a time."""
     for zone in backend.engines:
-        after: int | None = 0
-        while after is not None:
+        found = [Made(0, "", zone, "")]
+        while found:
             with backend.catalog.read() as transaction:
-                found, after = transaction.disks.in_zone(zone, after, DISKS_AT_ONCE)
-            yield from (
-                one for one in found if one.state in (DiskState.AVAILABLE, DiskState.IN_USE)
-            )
+                found = transaction.disks.made(zone, found[-1].seq, DISKS_AT_ONCE)
+            yield from found
 
 
 def _wanted(disks: list[Disk], zone: str, running: list[str]) -> dict[str, list[Export]]:
@@ -161,7 +160,7 @@ def _settle_revert(backend: Backend, job: Job) -> None:
         log.info("settled a revert that was not answered", disk=disk, done=done)
 
 
-def _release(backend: Backend, disk: Disk) -> None:
+def _release(backend: Backend, disk: Made) -> None:
     for point in _points(backend, disk.id, disk.zone):
         with backend.catalog.read() as transaction:
             snapshot = transaction.snapshots.by_id(point)
