@@ -63,6 +63,8 @@ def fill(url: str, amount: Amount, now_ms: int) -> None:
                 connection.exec_driver_sql(index)
             if sqlite:
                 connection.exec_driver_sql("COMMIT")
+                # Otherwise whoever commits next does it.
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
             else:
                 connection.exec_driver_sql("DROP FUNCTION id_of")
                 connection.commit()

@@ -22,8 +22,8 @@ _PARTIAL = {"disk_snapshots_lost", "disk_snapshots_blueprints", "static_ips_by_r
 
 TABLES = metadata.tables.keys() - _SMALL
 
-_SQLITE_SCAN = re.compile(r"^(?:SCAN (\w+)|SEARCH (\w+) .*\((?:region|state)=\?\)$)")
-"""Most catalogs have one region, or few; and most snapshots are completed."""
+_SQLITE_SCAN = re.compile(r"^(?:SCAN (\w+)|SEARCH (\w+) .*\((?:region|state|enabled)=\?\)$)")
+"""Most catalogs have one region, or few; most snapshots are completed, and most runs enabled."""
 
 _RARE = {"pending", "error"}
 

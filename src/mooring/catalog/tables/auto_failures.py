@@ -169,7 +169,6 @@ class AutoFailures:
             wanted = (
                 select(_runs, bearers.c.name, _NEWEST[kind].label("newest_ms"))
                 .join(bearers, bearers.c.id == _runs.c.resource_id)
-                .where(_runs.c.enabled)
                 .order_by(bearers.c.seq, _runs.c.source)
             )
             if region is not None:
@@ -177,6 +176,9 @@ class AutoFailures:
             if ids is not None:
                 wanted = wanted.where(_runs.c.resource_id.in_(ids))
             for row in self._connection.execute(wanted):
+                # No condition: SQLite would rather look that up than the resources.
+                if not row.enabled:
+                    continue
                 run = run_of(row)
                 failed = failures.get((run.resource_id, run.source), [])
                 since = [one.first_ms for one in failed if one.last_ms > (row.newest_ms or 0)]

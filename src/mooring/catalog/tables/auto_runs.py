@@ -171,10 +171,9 @@ class AutoRuns:
     def of(self, resource_id: str) -> list[AutoRun]:
         """Those to come of the resource."""
         table = schema.auto_runs
-        rows = self._connection.execute(
-            select(table).where(table.c.resource_id == resource_id, table.c.enabled)
-        )
-        return [run_of(row) for row in rows]
+        # `enabled` is no condition: SQLite would rather look that up than the resource.
+        rows = self._connection.execute(select(table).where(table.c.resource_id == resource_id))
+        return [run_of(row) for row in rows if row.enabled]
 
     def due(
         self, now_ms: int, after: AutoRun | None = None, limit: int = RUNS_AT_ONCE

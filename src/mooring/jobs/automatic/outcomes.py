@@ -21,6 +21,9 @@ log = structlog.get_logger("mooring.jobs")
 MOST_TOLD = 10_000
 """Automatic snapshots to come of which each has its metrics."""
 
+MOST_LATE = 1000
+"""Of more than that: so many of those that are due, the oldest first, and of those that failed."""
+
 
 def record(transaction: Transaction, run: AutoRun, moment_ms: int, reason: str) -> None:
     """Keep that the snapshot which was due, or tried, at that moment failed."""
@@ -72,8 +75,8 @@ def tell(backend: Backend) -> None:
         runs, failures = transaction.auto_runs, transaction.auto_failures
         told: set[str] | None = None
         if runs.are_more_than(MOST_TOLD):
-            due_now = runs.due(backend.clock.now_ms(), limit=MOST_TOLD)
-            told = {one.resource_id for one in due_now} | set(failures.bearers(MOST_TOLD))
+            due_now = runs.due(backend.clock.now_ms(), limit=MOST_LATE)
+            told = {one.resource_id for one in due_now} | set(failures.bearers(MOST_LATE))
         found = failures.health(of=told)
     newest: dict[tuple[bool, str, str], float] = {}
     due: dict[tuple[bool, str, str], float] = {}
