@@ -101,6 +101,18 @@ def sync_data(path: Path) -> None:
         os.close(fd)
 
 
+def read_at(fd: int, offset: int, length: int) -> bytes:
+    """Read that much from there, less only at the end of the file. Raises OSError."""
+    data = os.pread(fd, length, offset)
+    if len(data) == length or not data:
+        return data
+    parts, done = [data], len(data)
+    while done < length and (data := os.pread(fd, length - done, offset + done)):
+        parts.append(data)
+        done += len(data)
+    return b"".join(parts)
+
+
 def write_at(fd: int, offset: int, data: bytes | bytearray | memoryview) -> None:
     """Write all of the data there; memoryviews are of bytes. Raises OSError."""
     rest = memoryview(data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from mooring.files import read_at
 from mooring.images.pieces import STEPS, Steps, each_piece, nothing
 from mooring.model.extents import Buffer, Edges, Extent, Image
 
@@ -45,7 +46,7 @@ def compare(
         return bytes(source.read(piece.offset, piece.length)) == data
 
     def work(piece: Extent) -> None:
-        if not (same or read_again)(piece, _read_all(fd, piece.offset, piece.length)):
+        if not (same or read_again)(piece, read_at(fd, piece.offset, piece.length)):
             raise DiffersError(piece.offset)
 
     def finish(piece: Extent) -> None:
@@ -74,11 +75,3 @@ def _check_zeros(fd: int, source: Image, piece: int) -> None:
                     raise DiffersError(at)
                 at += len(data)
             at = until
-
-
-def _read_all(fd: int, offset: int, length: int) -> bytes:
-    parts = []
-    while length and (part := os.pread(fd, length, offset)):
-        parts.append(part)
-        offset, length = offset + len(part), length - len(part)
-    return b"".join(parts)

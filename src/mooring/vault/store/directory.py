@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from mooring.files import read_at
 from mooring.host.allocation import punch
 from mooring.model.errors import (
     DamageError,
@@ -89,13 +90,13 @@ class DirectoryStore:
             if length is None:
                 length = os.fstat(fd).st_size - offset
                 check_largest(length, name, self.description)
-            return _pread(fd, offset, length)
+            return read_at(fd, offset, length)
 
     def tail(self, name: str, length: int) -> tuple[bytes, int]:
         with self._open(name) as fd:
             size = os.fstat(fd).st_size
             start = max(0, size - length)
-            return _pread(fd, start, size - start), size
+            return read_at(fd, start, size - start), size
 
     def names(self, prefix: str) -> Iterator[str]:
         folder = self._folder.path(prefix.rstrip("/")) if prefix else self.root
@@ -185,18 +186,6 @@ class DirectoryStore:
         finally:
             if fd >= 0:
                 os.close(fd)
-
-
-def _pread(fd: int, offset: int, length: int) -> bytes:
-    data = os.pread(fd, length, offset)
-    if len(data) == length or not data:
-        return data
-    parts = [data]
-    done = len(data)
-    while done < length and (data := os.pread(fd, length - done, offset + done)):
-        parts.append(data)
-        done += len(data)
-    return b"".join(parts)
 
 
 def _sync_folder(folder: Path) -> None:
