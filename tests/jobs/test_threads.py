@@ -9,7 +9,7 @@ import pytest
 
 from mooring.catalog.tables.jobs import Jobs
 from mooring.jobs.running import runner
-from mooring.jobs.running.runner import Lane
+from mooring.jobs.running.lane import Lane
 from mooring.jobs.table import PROCEDURES
 from mooring.model.resources.job import Job
 from mooring.model.resources.job_kind import BULK, FILLING, JobKind

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from mooring.catalog.tables import schema
 from mooring.jobs.automatic.expire_snapshots import COLLECT_SECONDS
 from mooring.jobs.automatic.timetable import Timetable
-from mooring.jobs.running.runner import Observer
+from mooring.jobs.running.execution import Observer
 from mooring.jobs.schedule import Schedule, tasks
 from mooring.model.automatic.rhythm import MINUTE_MS, SECOND_MS, parse_rhythms
 from mooring.model.extents import BLOCK_SIZE

@@ -20,7 +20,8 @@ from mooring.engine.interface import Export
 from mooring.engine.memory import MemoryEngine
 from mooring.host.memory_devices import MemoryDevices
 from mooring.host.rooms import Rooms
-from mooring.jobs.running.runner import Observer, Runner, unobserved
+from mooring.jobs.running.execution import Observer, unobserved
+from mooring.jobs.running.runner import Runner
 from mooring.jobs.table import PROCEDURES
 from mooring.model.access import UNBOUND, Access
 from mooring.model.clock import ManualClock

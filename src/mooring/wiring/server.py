@@ -34,7 +34,8 @@ from mooring.jobs.automatic.timetable import Timetable
 from mooring.jobs.fill_disk import regions_filling
 from mooring.jobs.keep_catalog import CatalogKeeper, Describer
 from mooring.jobs.recover import recover
-from mooring.jobs.running.runner import Observer, Runner, unobserved
+from mooring.jobs.running.execution import Observer, unobserved
+from mooring.jobs.running.runner import Runner
 from mooring.jobs.schedule import Schedule, tasks
 from mooring.jobs.table import PROCEDURES
 from mooring.jobs.watching.room import RoomWatch

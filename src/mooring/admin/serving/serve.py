@@ -22,7 +22,7 @@ from mooring.admin.serving.tls import renew, server_context
 from mooring.api.app import create_app
 from mooring.api.http_server import HttpServer
 from mooring.config.settings import Settings
-from mooring.jobs.running.runner import Observer, unobserved
+from mooring.jobs.running.execution import Observer, unobserved
 from mooring.model.errors import ConfigurationError
 from mooring.model.paths import Paths
 from mooring.observe import logs, loop
