@@ -15,6 +15,7 @@ MIB = 1024 * 1024
 _MAKE = {
     "ext4": ("mkfs.ext4", "-q", "-F", "-m", "0", "-b", "4096"),
     "xfs": ("mkfs.xfs", "-q", "-m", "reflink=1"),
+    "btrfs": ("mkfs.btrfs", "-q"),
 }
 
 

@@ -42,7 +42,7 @@ SIZE = 16 * MIB
 BLOCKS = SIZE // BLOCK_SIZE
 
 
-@pytest.fixture(params=["here", "xfs"])
+@pytest.fixture(params=["here", "xfs", "btrfs"])
 def anywhere(request: pytest.FixtureRequest, run_dir: Path, tmp_path: Path) -> Iterator[Path]:
     """A folder on file systems that differ in what they know of holes and direct I/O."""
     if request.param == "here":
@@ -117,6 +117,34 @@ def test_copy_is_seen_by_nobody_and_may_end_anywhere(
         assert base.path.read_bytes() == whole
     finally:
         harness.close()
+
+
+@pytest.mark.parametrize("kind", ["xfs", "btrfs"])
+def test_long_runs_are_shared_where_the_file_system_can(
+    tmp_path: Path, run_dir: Path, kind: str
+) -> None:
+    with file_system(tmp_path / "mount", kind) as folder:
+        harness = QemuHarness(folder / "data", run_dir / "run")
+        try:
+            instance, export = attached(harness, SIZE)
+            client = harness.client(instance, export)
+            long, short = noise(1, 4 * MIB), noise(2, 8 * BLOCK_SIZE)
+            client.write(2 * MIB, long)
+            client.write(9 * MIB, short)
+            harness.engine.freeze({export.disk_id: new_id()})
+            client.close()
+            base, *overlays, _ = harness.qemu._registry.disk(export.disk_id).layers.check()
+
+            told: list[int] = []
+            written = copying.copy_down(base, overlays, told.append, copying.MOST_BLOCKS, True)
+
+            assert written == sum(told) == len(short)
+            held = base.path.read_bytes()
+            assert held[2 * MIB : 6 * MIB] == long
+            assert held[9 * MIB : 9 * MIB + len(short)] == short
+            assert not any(held[: 2 * MIB])
+        finally:
+            harness.close()
 
 
 def test_without_requests_in_flight(qemu: QemuHarness, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from mooring.engine.qemu.layers.layer import Layer
 from mooring.engine.qemu.layers.qcow2 import DATA, WINDOW, WINDOW_BLOCKS, ZERO, Overlay
+from mooring.engine.qemu.merging.cloning import Cloning
 from mooring.files import sync_data
 from mooring.host.allocation import punch
 from mooring.host.many_requests import READ, WRITE, ManyRequests, RequestError, Requests, requests
@@ -51,8 +52,8 @@ Places = NDArray[np.int64]
 def copy_down(base: Layer, overlays: Sequence[Layer], tell: Tell, blocks: int, direct: bool) -> int:
     """Write what the overlays, lowest first, hold together into the base, and make it durable.
 
-    `blocks` are done at a time. Returns the bytes written. Raises OSError, LayerDamagedError,
-    and whatever `tell` raises; nothing is under way any more then.
+    `blocks` are done at a time. Returns the bytes written, without those that the base only shares.
+    Raises OSError, LayerDamagedError, and whatever `tell` raises; nothing is under way then.
     """
     with ExitStack() as closing:
         copying = _Copying(base, overlays, tell, min(blocks, MOST_BLOCKS), direct, closing)
@@ -80,7 +81,9 @@ class _Copying:
             self._overlays.append(overlay)
         # Files of their own: tables are read through the page cache.
         self._sources = [_open(layer, os.O_RDONLY, closing) for layer in overlays]
+        self._files = np.array(self._sources, dtype=np.int64)
         self._base = _open(base, os.O_RDWR, closing)
+        self._cloning = Cloning(self._base, lambda: tell(0))
         if direct:
             for file in (*self._sources, self._base):
                 with suppress(OSError):
@@ -104,6 +107,9 @@ class _Copying:
         source, place = self._resolve(number)
         start = number * WINDOW
         blocks = np.flatnonzero(source >= 0)
+        files = self._files[source[blocks]]
+        shared = self._cloning.share(start + blocks * BLOCK_SIZE, files, place[blocks])
+        blocks = blocks[~shared]
         for first in range(0, len(blocks), self._blocks):
             part = blocks[first : first + self._blocks]
             self._copy(start + part * BLOCK_SIZE, source[part], place[part])
@@ -134,8 +140,8 @@ class _Copying:
         self._halves = self._halves[::-1]
         half = self._halves[0]
         address = half.ctypes.data
-        files = np.array(self._sources, dtype=np.int64)[source[starts]]
-        read = requests(READ, files, address + starts * BLOCK_SIZE, lengths, place[starts])
+        files, memory = self._files[source[starts]], address + starts * BLOCK_SIZE
+        read = requests(READ, files, memory, lengths, place[starts])
         self._do([read])
         self._tell(count * BLOCK_SIZE)
         self._to_write = self._writes(offsets, half[:count])
