@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,7 +34,8 @@ class Backend:
     `engines` by zone; by region `vaults`, `servers` of snapshots, and `replicas`: where a copy of
     the vault is kept. `image_files` is where ExportSnapshot writes, `imports` are where images come
     from; `views` are kept by views.py. `disks_of_pending` says that disks can be made of snapshots
-    that are not stored yet. Leases bear the id of `this_server`.
+    that are not stored yet. `elsewhere` are zones of
+    `regions` that other servers serve. Leases bear the id of `this_server`.
     """
 
     catalog: Catalog
@@ -52,6 +53,7 @@ class Backend:
     imports: ImportPlaces
     default_keys: DefaultKeys
     disks_of_pending: bool = False
+    elsewhere: Collection[str] = ()
     this_server: Server = UNNAMED
     servers: Mapping[str, SnapshotServer] = field(default_factory=dict)
     replicas: Mapping[str, Replica] = field(default_factory=dict)
@@ -65,6 +67,10 @@ class Backend:
             raise OperationFailureException(
                 f"You can't do this right now: {error}.", "ZoneNotServed"
             ) from None
+
+    def is_served(self, zone: str) -> bool:
+        """Whether this server or another one has the zone's engine."""
+        return zone in self.engines or zone in self.elsewhere
 
     def server(self, region: str) -> SnapshotServer:
         return self.servers.get(region, NoServer())

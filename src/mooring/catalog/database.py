@@ -28,6 +28,7 @@ from mooring.catalog.migrate import is_current, migrate
 from mooring.catalog.places import Places
 from mooring.catalog.room import CatalogRoom, LackOfRoom
 from mooring.catalog.sharing.news import RUNS, News
+from mooring.catalog.sharing.rounds import Rounds
 from mooring.catalog.sharing.servers import Servers
 from mooring.catalog.tables.answers import Answers
 from mooring.catalog.tables.auto_failures import AutoFailures
@@ -82,6 +83,7 @@ class Transaction:
         self.vaults = VaultRows(connection)
         self.servers = Servers(connection)
         self.places = Places(connection)
+        self.rounds = Rounds(connection)
 
     def snapshot(self, snapshot_id: str) -> Snapshot | None:
         """The snapshot of a disk or of an instance with that id."""
@@ -163,11 +165,13 @@ class Catalog:
         """Tell who takes automatic snapshots when one may be due sooner than was known."""
         self._runs_listener = listener
 
-    def hold(self) -> None:
-        """Use the catalog alone until it is closed, as a server does that runs its jobs.
+    def hold(self, server_id: str = "", zones: Sequence[str] = ()) -> None:
+        """Use the catalog until it is closed, as a server does that runs its jobs.
 
-        Raises ConfigurationError if another server uses it, or it cannot be used at all. When it
-        is lost later, `write` raises CatalogError.
+        A file is for one server. A database can be used by several, each with an id and zones of
+        its own; also alone until `migrate`, if that has something to do. Raises ConfigurationError
+        if another server is in the way, or it cannot be used at all. When it is lost later, `write`
+        raises CatalogError.
         """
         if self._hold is not None or self._shared:
             return
@@ -177,7 +181,8 @@ class Catalog:
             event.listen(self._engine, "do_connect", lambda *_: held.check())
             return
         try:
-            self._hold = SessionHold(self._engine, self._place)
+            shared = self.is_current()
+            self._hold = SessionHold(self._engine, self._place, server_id, zones, shared)
         except DatabaseError as error:
             raise self._unusable(error) from error
         self._news = News(self._engine, self._hear, self._hear_of_runs)
@@ -198,7 +203,10 @@ class Catalog:
                 self._begin(connection, True),
             ):
                 alone(connection, "migrations")
-                return migrate(connection, self._before_migration)
+                done = migrate(connection, self._before_migration)
+            if self._hold is not None:
+                self._hold.share()
+            return done
         except DatabaseError as error:
             raise self._unusable(error) from error
 

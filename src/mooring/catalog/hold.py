@@ -1,10 +1,11 @@
-"""Keeps a second server off a catalog, for as long as the first one lives."""
+"""Keeps servers off what another server has, for as long as that one lives."""
 
 from __future__ import annotations
 
 import fcntl
 import select
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -20,14 +21,20 @@ LOOK_SECONDS = 5.0
 """How often it is seen to that the database still knows us."""
 
 # Of the schema, not of the database: catalogs in several schemas are several.
-_KEY = "hashtextextended('mooring server of ' || coalesce(current_schema()::text, ''), 0)"
+_KEY = "hashtextextended('mooring ' || :what || ' of ' || coalesce(current_schema()::text, ''), 0)"
 _TAKE = text(f"SELECT pg_try_advisory_lock({_KEY})")
+_SHARE = text(f"SELECT pg_try_advisory_lock_shared({_KEY})")
+_UNLOCK = text(f"SELECT pg_advisory_unlock({_KEY})")
 _HOLDER = text(
     "SELECT pid, coalesce(host(client_addr), '') FROM pg_locks JOIN pg_stat_activity USING (pid) "
     "WHERE locktype = 'advisory' AND granted AND objsubid = 1 "
     "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
     f"AND (classid::bigint << 32) | objid::bigint = {_KEY}"
 )
+
+_CATALOG = "server"
+"""The lock of whoever uses the catalog. Programs that knew one server only had it for themselves;
+so has one that is to change the tables."""
 
 log = structlog.get_logger("mooring.catalog")
 
@@ -37,6 +44,10 @@ class Hold(Protocol):
 
     def check(self) -> None:
         """Raise CatalogError if another server has it meanwhile."""
+        ...
+
+    def share(self) -> None:
+        """Let other servers in, if there can be any."""
         ...
 
     def close(self) -> None: ...
@@ -68,7 +79,10 @@ class FileHold:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._file.close()
-            raise _refused(str(database), "") from None
+            raise ConfigurationError(
+                f"another server uses the catalog {database}: stop it, or name another database "
+                "with the setting catalog. Several servers need a catalog on PostgreSQL."
+            ) from None
 
     def check(self) -> None:
         """That the database is the file that it was at first, under its name. Cheap."""
@@ -90,24 +104,34 @@ class FileHold:
                 "put the right one back, or restart the server if this is it"
             )
 
+    def share(self) -> None:
+        """A file is for one server."""
+
     def close(self) -> None:
         self._file.close()
 
 
 class SessionHold:
-    """Holds a lock of PostgreSQL's that ends with the session, and a session for it.
+    """Holds locks of PostgreSQL's that end with the session, and a session for them.
 
-    When the session ends, because the database was restarted say, it is taken again, unless
-    another server was quicker. Raises ConfigurationError when another server has it at first.
+    The catalog is shared with others unless it is to be migrated; a server's id and the zones whose
+    disks it has are its own. When the session ends, because the database was restarted say, all are
+    taken again, unless another server was quicker. Raises ConfigurationError when another server
+    has one of them at first.
     """
 
-    def __init__(self, engine: Engine, place: str) -> None:
+    def __init__(
+        self, engine: Engine, place: str, server_id: str, zones: Sequence[str], shared: bool
+    ) -> None:
         self._engine, self._place = engine, place
+        self._shared = shared
+        self._own = [f"server {server_id}", *(f"zone {zone}" for zone in zones)]
+        self._wanted = _CATALOG
         self._lock = threading.Lock()
         self._session: Connection | None = None
         refused = self._take()
         if refused is not None:
-            raise _refused(place, refused)
+            raise self._refused(refused)
         self._loop = Loop("catalog-hold", self._look)
         self._loop.start()
 
@@ -116,6 +140,37 @@ class SessionHold:
         with self._lock:
             if self._session is None or _has_news(self._session):
                 self._see()
+
+    def share(self) -> None:
+        """Let others in: the tables are as this program needs them."""
+        with self._lock:
+            self._shared = True
+            if self._session is not None:
+                # A session's own locks are no hindrance to itself.
+                for statement in (_SHARE, _UNLOCK):
+                    self._session.execute(statement, {"what": _CATALOG})
+
+    def _refused(self, holder: str) -> ConfigurationError:
+        kind, _, name = self._wanted.partition(" ")
+        if kind == "zone":
+            return ConfigurationError(
+                f"another server{holder} serves the zone {name} of the catalog {self._place}, and "
+                "its disks are there: stop it, or name the zone under elsewhere instead of zones "
+                "in this server's settings"
+            )
+        if name or not self._shared:
+            way_out = (
+                "or, if one's data directory is a copy of the other's, remove server-id there"
+                if self._shared
+                else "for this program must change the tables first"
+            )
+            return ConfigurationError(
+                f"another server{holder} uses the catalog {self._place}: stop it, {way_out}"
+            )
+        return ConfigurationError(
+            f"another server{holder} uses the catalog {self._place}: stop it, for it is of an "
+            "older version that shares none, or try again: it is just changing the tables"
+        )
 
     def close(self) -> None:
         self._loop.stop()
@@ -139,21 +194,26 @@ class SessionHold:
         refused = self._take()
         if refused is not None:
             raise CatalogError(
-                f"another server{refused} has taken the catalog {self._place} while this one could "
-                "not reach it: stop one of the two"
+                f"another server{refused} has taken the catalog {self._place} ({self._wanted}) "
+                "while this one could not reach it: stop one of the two"
             )
         log.info("the catalog is held again")
 
     def _take(self) -> str | None:
-        """Begin a session with the lock; None if that was possible, else who has it."""
+        """Begin a session with the locks; None if that was possible, else who has one."""
         session = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         try:
             # The pool would use it for others.
             session.detach()
-            if session.execute(_TAKE).scalar():
+            locks = [(_CATALOG, _SHARE if self._shared else _TAKE)]
+            locks += [(name, _TAKE) for name in self._own]
+            for self._wanted, statement in locks:
+                if not session.execute(statement, {"what": self._wanted}).scalar():
+                    break
+            else:
                 self._session = session
                 return None
-            holder = session.execute(_HOLDER).first()
+            holder = session.execute(_HOLDER, {"what": self._wanted}).first()
             session.close()
         except BaseException:
             session.invalidate()
@@ -179,10 +239,3 @@ def _has_news(session: Connection) -> bool:
     except Exception:  # noqa: BLE001 - the driver has closed it; whatever it says, look
         return True
     return bool(poll.poll(0))
-
-
-def _refused(place: str, holder: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"another server{holder} uses the catalog {place}: stop it, or name another database "
-        "with the setting catalog. Two servers on one catalog are not supported yet."
-    )

@@ -38,7 +38,7 @@ def check(settings: Settings) -> None:
     )
     _check_listen(settings.listen)
     _check_copies(settings.catalog_copies)
-    _check_regions(settings.regions)
+    _check_regions(settings.regions, settings.catalog.startswith("postgresql"))
     _check_engine(settings.engine)
     _check_vault(settings.vault)
     _at_least("room.margin_mib", settings.room.margin_mib, 0)
@@ -72,15 +72,23 @@ def _check_copies(copies: CatalogCopySettings) -> None:
         _at_least(f"catalog_copies.{name}", getattr(copies, name), 0)
 
 
-def _check_regions(regions: Mapping[str, Region]) -> None:
+def _check_regions(regions: Mapping[str, Region], many: bool) -> None:
     known: set[str] = set()
     for name, region in regions.items():
         _require(
             _PLACE.fullmatch(name) is not None,
             f"the region {name!r} must be made of letters, digits and hyphens",
         )
-        _require(bool(region.zones), f'regions.{name}.zones must name a zone, such as "{name}a"')
-        for zone in region.zones:
+        _require(
+            bool(region.zones or region.elsewhere),
+            f'regions.{name}.zones must name a zone, such as "{name}a"',
+        )
+        _require(
+            many or not region.elsewhere,
+            f"regions.{name}.elsewhere names zones of other servers, and only a catalog on "
+            "PostgreSQL can have several: name it with the setting catalog",
+        )
+        for zone in (*region.zones, *region.elsewhere):
             _require(zone not in known, f"the zone {zone} is in two regions, or twice in one")
             _require(
                 _PLACE.fullmatch(zone) is not None,

@@ -58,6 +58,9 @@ class Region:
     replica: str = setting(
         "", "directory or s3://bucket/prefix in which a copy of the vault is kept; default: none"
     )
+    elsewhere: list[str] = setting(
+        [], "further zones of the region, which other servers of the same catalog serve"
+    )
 
 
 @dataclass(frozen=True, slots=True)

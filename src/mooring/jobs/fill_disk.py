@@ -111,7 +111,9 @@ def _reading(backend: Backend) -> list[Job]:
     """The jobs of disks that still read from snapshots, in their past perhaps."""
     with backend.catalog.read() as transaction:
         kinds = (JobKind.FILL_DISK, JobKind.REVERT_DISK)
-        return [job for kind in kinds for job in transaction.jobs.of_kind(kind)]
+        found = [job for kind in kinds for job in transaction.jobs.of_kind(kind)]
+    # Those elsewhere are another server's business.
+    return [job for job in found if job.zone not in backend.elsewhere]
 
 
 def nothing_to_tell(_transaction: Transaction, _job: Job) -> None:

@@ -1,8 +1,8 @@
 """What the server does periodically without being asked; not automatic snapshots.
 
 The times are kept in memory, and a job is recorded only when it is due: a restarted server begins
-with the first delays again. Several servers on one catalog do no harm, because a job is not
-recorded while one like it is waiting.
+with the first delays again. Where several servers can use the catalog, it knows when each job was
+last begun by one of them, so that they do not begin more of them than one would.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from mooring.backend.backend import Backend
+from mooring.catalog.database import Transaction
 from mooring.jobs.keep_vault import enqueue
 from mooring.jobs.old_operations import OldOperations
 from mooring.jobs.watching.vaults import VaultWatch
@@ -71,12 +72,23 @@ class Schedule:
             if self._due[task.arguments.kind] > now:
                 continue
             with self._backend.catalog.write() as transaction:
-                for region in self._backend.vaults:
-                    if task.only is not None and region not in task.only:
-                        continue
-                    enqueue(transaction, self._backend, task.arguments, region)
+                later = [
+                    self._begin(transaction, task, region)
+                    for region in self._backend.vaults
+                    if task.only is None or region in task.only
+                ]
             # From now, not from when it was due: a machine that slept has nothing to make up for.
-            self._due[task.arguments.kind] = now + task.every_seconds
+            self._due[task.arguments.kind] = now + min(later, default=task.every_seconds)
+
+    def _begin(self, transaction: Transaction, task: Task, region: str) -> float:
+        """Record the job unless another server has; returns after how many seconds to look."""
+        kind = task.arguments.kind
+        if self._backend.catalog.is_for_many:
+            now, every = self._backend.clock.now_ms(), round(task.every_seconds * 1000)
+            if left_ms := transaction.rounds.begin(kind, region, every, now):
+                return left_ms / 1000
+        enqueue(transaction, self._backend, task.arguments, region)
+        return task.every_seconds
 
     def _round(self) -> float:
         self.look()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import tempfile
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -151,10 +151,25 @@ class Mooring:
     def _open_vaults(self) -> None:
         """Open the vaults that are there; raises what is wrong with one for good."""
         for region in self.backend.vaults:
-            # One that is away keeps nobody from starting: all else continues without it.
-            with suppress(StoreError):
+            try:
                 _ = self.backend.vaults[region]
+            except StoreError as error:
+                # One that is away keeps nobody from starting: all else continues without it. But
+                # beside others, which reach it, a server without disks would only hold up its jobs.
+                others = [] if self.backend.engines else self._others()
+                if others:
+                    raise ConfigurationError(
+                        f"{error}. The server {others[0].name} uses the catalog, too: name the "
+                        "vault that both can reach"
+                    ) from error
         self.schedule.vaults.look()
+
+    def _others(self) -> list[Server]:
+        """Other servers of the catalog that have not ended in order."""
+        with self.backend.catalog.read() as transaction:
+            known = transaction.servers.all(self.clock.now_ms())
+        this = self.backend.this_server.id
+        return [one.server for one in known if one.server.id != this and not one.ended]
 
     def _end_servers(self) -> None:
         """End the servers of snapshots that nobody reads from; let go of the others."""
@@ -199,16 +214,17 @@ def _build(
     room = None if file is None or beside is None else CatalogRoom(file, beside)
     catalog = open_catalog(settings, paths, clock, room)
     opened.callback(catalog.close)
-    catalog.hold()
+    this_server = _this_server(settings, server_id(paths, ids))
+    zones = [zone for region in settings.regions.values() for zone in region.zones]
+    elsewhere = [zone for region in settings.regions.values() for zone in region.elsewhere]
+    catalog.hold(this_server.id, zones)
     vaults = region_vaults(settings, catalog, clock)
     opened.callback(vaults.close)  # writes the index of what can be shared
     rooms = file_systems(settings, paths, vaults.is_writable)
     quiescer = _quiescer(settings, paths, clock)
     opened.callback(quiescer.close)
     make_engine = _engine_maker(settings, paths, clock, catalog)
-    engines = Engines(
-        (zone, make_engine(zone)) for region in settings.regions.values() for zone in region.zones
-    )
+    engines = Engines(((zone, make_engine(zone)) for zone in zones), elsewhere)
     for engine in engines.values():
         opened.callback(engine.close)
     servers = snapshot_servers(settings, paths, clock, vaults)
@@ -216,12 +232,13 @@ def _build(
         catalog=catalog,
         engines=engines,
         vaults=vaults,
-        regions={name: region.zones for name, region in settings.regions.items()},
+        regions={name: [*one.zones, *one.elsewhere] for name, one in settings.regions.items()},
+        elsewhere=frozenset(elsewhere),
         clock=clock,
         ids=ids,
         account_id=settings.account,
         max_pending_snapshots=settings.limits.pending_snapshots,
-        this_server=_this_server(settings, server_id(paths, ids)),
+        this_server=this_server,
         disks_of_pending=settings.snapshots.disks_of_pending,
         rooms=rooms,
         quiescer=quiescer,

@@ -23,6 +23,12 @@ _FORGET_OLD = delete(_table).where(
 _BEGIN = insert(_table).values(started_ms=LEASE_NOW, seen_ms=LEASE_NOW, ended=False)
 _BEAT = update(_table).where(_this).values(seen_ms=LEASE_NOW)
 _END = update(_table).where(_this).values(seen_ms=LEASE_NOW, ended=True)
+_jobs = schema.jobs
+_ORPHANS = (
+    update(_jobs)
+    .where(_jobs.c.server != "", _jobs.c.server.not_in(select(_table.c.id)))
+    .values(server="")
+)
 _ALL = select(
     _table,
     (LEASE_NOW - _table.c.seen_ms).label("silent_ms"),
@@ -37,7 +43,10 @@ class Servers:
         self._connection = connection
 
     def begin(self, server: Server, now_ms: int) -> None:
-        """Enter a server that starts, in place of its former self; forget those long gone."""
+        """Enter a server that starts, in place of its former self; forget those long gone.
+
+        What only those could do is left to others, to fail there rather than to wait for ever.
+        """
         self._connection.execute(_FORGET, {"server_id": server.id})
         self._connection.execute(_FORGET_OLD, {"longer_ms": FORGOTTEN_MS, "now_ms": now_ms})
         columns = {
@@ -48,6 +57,7 @@ class Servers:
             "lanes": json.dumps(server.lanes),
         }
         self._connection.execute(_BEGIN, {**columns, "now_ms": now_ms})
+        self._connection.execute(_ORPHANS)
 
     def beat(self, server_id: str, now_ms: int) -> bool:
         """Say that a server lives; False if it was forgotten meanwhile."""

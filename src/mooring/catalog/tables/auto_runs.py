@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,7 +76,10 @@ def _lacking(table: Table) -> Select[Any]:
     )
     tags = schema.tags.c
     tagged = exists().where(tags.resource_id == table.c.id, tags.key == RHYTHMS_TAG)
-    return select(table.c.id, table.c.region).where(~followed, ~tagged).order_by(table.c.seq)
+    # Those follow the configuration of the server that has them.
+    here = table.c.zone.not_in(bindparam("elsewhere", expanding=True, type_=Text))
+    query = select(table.c.id, table.c.region).where(~followed, ~tagged, here)
+    return query.order_by(table.c.seq)
 
 
 _LAST = {kind: _last(table) for kind, table in _TABLES.items()}
@@ -212,28 +215,41 @@ class AutoRuns:
         return int(found) > count
 
     def without_rhythms(
-        self, kind: ResourceType, after: int = 0, limit: int = RUNS_AT_ONCE
+        self,
+        kind: ResourceType,
+        after: int = 0,
+        limit: int = RUNS_AT_ONCE,
+        elsewhere: Collection[str] = (),
     ) -> WithoutRhythms:
-        """Which of the next resources follow neither a tag nor the configuration."""
-        asked = {"after": after, "limit": limit}
+        """Which of the next resources follow neither a tag nor the configuration.
+
+        Those in zones `elsewhere` are another server's to look after.
+        """
+        asked: dict[str, Any] = {"after": after, "limit": limit}
         count, last = self._connection.execute(_LAST[kind], asked).one()
         if last is None:
             return WithoutRhythms([], None)
-        rows = self._connection.execute(_LACKING[kind], {"after": after, "last": last})
+        asked = {"after": after, "last": last, "elsewhere": list(elsewhere)}
+        rows = self._connection.execute(_LACKING[kind], asked)
         found = [(row.id, row.region) for row in rows]
         return WithoutRhythms(found, last if count == limit else None)
 
     def still_without(self, kind: ResourceType, ids: Sequence[str]) -> list[tuple[str, str]]:
         """Those of these resources that follow neither a tag nor the configuration."""
-        rows = self._connection.execute(_LACKING_AMONG[kind], {"ids": ids})
+        rows = self._connection.execute(_LACKING_AMONG[kind], {"ids": ids, "elsewhere": []})
         return [(row.id, row.region) for row in rows]
 
     def newest(self, kind: ResourceType) -> int:
         """The last of the resources, for `without_rhythms` to go on from."""
         return self._connection.execute(select(func.max(_TABLES[kind].c.seq))).scalar() or 0
 
-    def forget_policy_other_than(self, kind: ResourceType, policy: str) -> None:
-        """Forget those resources' runs of the configuration as it was before."""
+    def forget_policy_other_than(
+        self, kind: ResourceType, policy: str, elsewhere: Collection[str] = ()
+    ) -> None:
+        """Forget those resources' runs of the configuration as it was before.
+
+        Those in zones `elsewhere` follow another server's.
+        """
         table, bearers = schema.auto_runs, _TABLES[kind]
         # Not `!=`: these two are looked up.
         for other in (table.c.policy < policy, table.c.policy > policy):
@@ -241,7 +257,9 @@ class AutoRuns:
                 delete(table).where(
                     table.c.source == AutoSource.CONFIG,
                     other,
-                    exists().where(bearers.c.id == table.c.resource_id),
+                    exists().where(
+                        bearers.c.id == table.c.resource_id, bearers.c.zone.not_in(elsewhere)
+                    ),
                 )
             )
 

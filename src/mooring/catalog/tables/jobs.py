@@ -29,6 +29,7 @@ from mooring.catalog.tables.job_rows import UNTYPED, columns_of, job_of
 from mooring.model.errors import LeaseLostError
 from mooring.model.resources.job import HELD_MS, LONGEST_WAIT_MS, Job
 from mooring.model.resources.job_kind import JobKind
+from mooring.model.resources.server import Reach
 
 # Statements are made once: to make one takes longer than to execute it.
 
@@ -60,9 +61,16 @@ _TAKE = (
     # Whoever else is about to take it, or to record it, has it.
     .with_for_update(of=_table, skip_locked=True)
 )
+_within = and_(
+    _table.c.region.in_(bindparam("regions", expanding=True, type_=Text)),
+    _table.c.zone.not_in(bindparam("elsewhere", expanding=True, type_=Text)),
+    _table.c.server.in_(["", bindparam("by", type_=Text)]),
+)
+_TAKE_WITHIN = _TAKE.where(_within)
 _NEXT_DUE = select(func.min(_table.c.not_before_ms)).where(
     _of_kinds, _table.c.lease_until_ms == 0, ~_waits
 )
+_NEXT_DUE_WITHIN = _NEXT_DUE.where(_within)
 _FIRST_IN_LINE = (
     select(_table.c.kind).where(_table.c.key == bindparam("key")).order_by(_table.c.seq).limit(1)
 )
@@ -120,14 +128,20 @@ class Jobs:
         now_ms: int,
         lease_ms: int,
         except_ids: Collection[str],
+        reach: Reach | None = None,
     ) -> Job | None:
         """Lease the oldest job that is due and first in the line of its key, for so long.
 
         `except_ids` are those that the owner runs now: a clock that jumps ahead ends their
-        leases, but nobody shall run them twice.
+        leases, but nobody shall run them twice. `reach` says which jobs the owner can run; None:
+        all, for there is no other server.
         """
-        asked = {"now_ms": now_ms, "kinds": list(kinds), "except_ids": list(except_ids)}
-        row = self._connection.execute(_TAKE, asked).one_or_none()
+        asked: dict[str, Any] = {"now_ms": now_ms, "kinds": list(kinds)}
+        asked["except_ids"] = list(except_ids)
+        if reach is not None:
+            asked |= _asked_within(owner, reach)
+        statement = _TAKE if reach is None else _TAKE_WITHIN
+        row = self._connection.execute(statement, asked).one_or_none()
         if row is None:
             return None
         job = job_of(row)
@@ -136,9 +150,15 @@ class Jobs:
         self._connection.execute(_LEASE, {"job_id": job.id, **leased})
         return job
 
-    def next_due_ms(self, kinds: Collection[JobKind]) -> int | None:
+    def next_due_ms(
+        self, kinds: Collection[JobKind], owner: str = "", reach: Reach | None = None
+    ) -> int | None:
         """When the next job of these kinds may be taken that nobody holds and none precedes."""
-        return self._connection.execute(_NEXT_DUE, {"kinds": list(kinds)}).scalar()
+        asked: dict[str, Any] = {"kinds": list(kinds)}
+        if reach is None:
+            return self._connection.execute(_NEXT_DUE, asked).scalar()
+        asked |= _asked_within(owner, reach)
+        return self._connection.execute(_NEXT_DUE_WITHIN, asked).scalar()
 
     def renew(
         self, owner: str, generations: Mapping[str, int], now_ms: int, lease_ms: int
@@ -289,6 +309,10 @@ class Jobs:
         kind = self._connection.execute(_FIRST_IN_LINE, {"key": key}).scalar()
         if kind is not None:
             self.runnable.append(JobKind(kind))
+
+
+def _asked_within(owner: str, reach: Reach) -> dict[str, Any]:
+    return {"by": owner, "regions": list(reach.regions), "elsewhere": list(reach.elsewhere)}
 
 
 def _check_ours(job: Job, changed: int) -> None:

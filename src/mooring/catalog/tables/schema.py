@@ -204,6 +204,7 @@ jobs = Table(
     Column("zone", Text),
     Column("version", Integer),
     Column("generation", BigInteger),
+    Column("server", Text),
 )
 
 job_reads = Table(
@@ -224,6 +225,14 @@ servers = Table(
     Column("started_ms", BigInteger),
     Column("seen_ms", BigInteger),
     Column("ended", Boolean),
+)
+
+rounds = Table(
+    "rounds",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("region", Text, primary_key=True),
+    Column("begun_ms", BigInteger),
 )
 
 answers = Table(

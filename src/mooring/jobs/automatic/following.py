@@ -31,7 +31,9 @@ class Followers:
     def forget_others(self) -> None:
         """At the start: runs by rhythms that the configuration does not have any more."""
         with self._backend.catalog.write() as transaction:
-            transaction.auto_runs.forget_policy_other_than(self._kind, self._policy)
+            transaction.auto_runs.forget_policy_other_than(
+                self._kind, self._policy, self._backend.elsewhere
+            )
 
     def look(self) -> bool:
         """Whether there may be more that have to follow: look again soon."""
@@ -40,10 +42,12 @@ class Followers:
         catalog = self._backend.catalog
         with catalog.read() as transaction:
             runs = transaction.auto_runs
-            page = runs.without_rhythms(self._kind, self._reached, LOOKED_AT)
+            there = self._backend.elsewhere
+            page = runs.without_rhythms(self._kind, self._reached, LOOKED_AT, there)
             lacking = dict(page.found)
             if self._newest is not None:
-                lacking |= runs.without_rhythms(self._kind, self._newest, LOOKED_AT).found
+                newer = runs.without_rhythms(self._kind, self._newest, LOOKED_AT, there)
+                lacking |= newer.found
             newest = runs.newest(self._kind)
         self._reached = page.more or 0
         for start in range(0, len(lacking), AT_ONCE):

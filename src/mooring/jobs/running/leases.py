@@ -14,6 +14,7 @@ from mooring.catalog.database import CATALOG_ERRORS
 from mooring.model.errors import LeaseLostError
 from mooring.model.resources.job import Job
 from mooring.model.resources.job_kind import JobKind
+from mooring.model.resources.server import Reach
 
 LEASE_MS = 30_000
 """How long a job belongs to a server that has stopped renewing: it does that thrice as often."""
@@ -36,6 +37,9 @@ class Leases:
         self._backend = backend
         self._server = backend.this_server
         self._owner = backend.this_server.id
+        self._reach: Reach | None = None
+        if backend.catalog.is_for_many:
+            self._reach = Reach(backend.vaults.keys(), backend.elsewhere)
         self._running: dict[str, _Held] = {}
         self._lock = threading.Lock()
         self._renewed = self._reading()
@@ -47,11 +51,11 @@ class Leases:
         # A lease does not outlive the server anyhow.
         with self._backend.catalog.write(durable=False) as transaction:
             running = set(self._running)
-            job = transaction.jobs.take(self._owner, kinds, now, LEASE_MS, running)
+            job = transaction.jobs.take(self._owner, kinds, now, LEASE_MS, running, self._reach)
             if job is not None:
                 self._running[job.id] = _Held(job)
             else:
-                due = transaction.jobs.next_due_ms(kinds)
+                due = transaction.jobs.next_due_ms(kinds, self._owner, self._reach)
         try:
             yield job, due
         finally:

@@ -21,7 +21,8 @@ Given = TypeVar("Given", bound=Arguments)
 class Job:
     """A job. Jobs with the same `key` run one after the other, in the order of their making.
 
-    `zone` is that of the engine which it works on, empty if it needs none. `step` counts the steps
+    `zone` is that of the engine which it works on, empty if it needs none; `server` is
+    the id of the one that alone can run it, empty if any can. `step` counts the steps
     that are done; `attempts` the tries of the present one. Operations that wait for several jobs
     wait for the `group` that these have in common. `version` is that of the procedure which
     whoever made it meant. `generation` counts how often it was taken: a fencing token, so only
@@ -34,6 +35,7 @@ class Job:
     created_ms: int
     arguments: Arguments
     zone: str = ""
+    server: str = ""
     step: int = 0
     attempts: int = 0
     not_before_ms: int = 0

@@ -35,6 +35,9 @@ class JobKind(StrEnum):
     REPLICATE_VAULT = "replicate_vault"
 
 
+AT_SERVER = frozenset({JobKind.IMPORT_SNAPSHOT, JobKind.EXPORT_SNAPSHOT})
+"""Jobs of the server that was asked for them: they read a socket, or write a directory, there."""
+
 BULK = frozenset(
     {
         JobKind.UPLOAD_SNAPSHOT,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 
@@ -15,6 +15,14 @@ class Server:
     host: str = ""
     version: str = ""
     lanes: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What jobs a server can run beside others: of its regions, and not of zones elsewhere."""
+
+    regions: Collection[str]
+    elsewhere: Collection[str]
 
 
 UNNAMED = Server(id="here")

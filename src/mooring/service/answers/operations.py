@@ -16,6 +16,7 @@ from mooring.model.resources.instance import Instance
 from mooring.model.resources.instance_snapshot import InstanceSnapshot
 from mooring.model.resources.job import HELD_MS, Job
 from mooring.model.resources.job_arguments import Arguments
+from mooring.model.resources.job_kind import AT_SERVER
 from mooring.model.resources.key_pair import KeyPair
 from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.model.resources.static_ip import StaticIp
@@ -92,6 +93,7 @@ def enqueue(
         key=key,
         region=region,
         zone=zone,
+        server=backend.this_server.id if arguments.kind in AT_SERVER else "",
         created_ms=backend.clock.now_ms(),
         arguments=arguments,
         not_before_ms=HELD_MS if held else 0,

@@ -66,7 +66,7 @@ def disk_view(backend: Backend, disk: Disk) -> View:
         "iops": iops(disk.size_gb),
         "path": disk.path,
         # The service's word for what cannot be said: nobody can look at the disk.
-        "state": disk.state if disk.zone in backend.engines else DiskState.UNKNOWN,
+        "state": disk.state if backend.is_served(disk.zone) else DiskState.UNKNOWN,
         "attachedTo": disk.instance_name,
         "isAttached": attached,
         "attachmentState": disk.attachment,
