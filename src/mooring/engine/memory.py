@@ -22,7 +22,7 @@ from mooring.engine.interface import (
 )
 from mooring.engine.lineage import GROWN, ZERO_ORIGIN
 from mooring.engine.memory_disk import Blocks, LazySource, MemoryDisk, Overlay
-from mooring.model.errors import DiskBusyError, EngineError, PointNotFoundError
+from mooring.model.errors import DiskBusyError, EngineError, PointNotFoundError, RevertedError
 from mooring.model.extents import BLOCK_SIZE, Image
 
 
@@ -131,7 +131,7 @@ class MemoryEngine:
             if lazy is None:
                 return
             if snapshot_id not in (None, disk.points()[0]):
-                raise EngineError(
+                raise RevertedError(
                     f"disk {disk_id} is not made from the snapshot {snapshot_id} any more"
                 )
         for extent in source.extents():
@@ -139,7 +139,9 @@ class MemoryEngine:
                 block = None if extent.zero else bytes(source.read(offset, BLOCK_SIZE))
                 with self._lock:
                     if self._disk(disk_id).source is not lazy:
-                        raise EngineError(f"disk {disk_id} was reverted while it was being filled")
+                        raise RevertedError(
+                            f"disk {disk_id} was reverted while it was being filled"
+                        )
                     self._disk(disk_id).base[offset // BLOCK_SIZE] = block
                     lazy.filled = offset + BLOCK_SIZE
                 progress(Filling(lazy.filled, source.size))

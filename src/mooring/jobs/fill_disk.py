@@ -21,7 +21,7 @@ from mooring.catalog.database import Transaction
 from mooring.engine.interface import Filling
 from mooring.jobs.running.procedure import Procedure, Step, Work
 from mooring.jobs.running.progress import Progress
-from mooring.model.errors import CanceledError, MooringError, PostponedError
+from mooring.model.errors import CanceledError, MooringError, PostponedError, RevertedError
 from mooring.model.resources.disk import Disk
 from mooring.model.resources.job import Job
 from mooring.model.resources.job_arguments import FillDisk, OfDisk
@@ -30,8 +30,8 @@ from mooring.model.resources.snapshot_jobs import filling
 from mooring.model.sizes import size_in_bytes
 from mooring.observe import metrics
 
-AGAIN_SECONDS = 15.0
-"""When a filling that failed continues."""
+AGAIN_SECONDS, REVERTED_SECONDS = 15.0, 1.0
+"""When a filling that failed continues, and one of a disk that was reverted just now."""
 
 log = structlog.get_logger("mooring.jobs")
 
@@ -66,6 +66,10 @@ def fill(work: Work) -> None:
             image.close()
     except CanceledError:
         raise
+    except RevertedError as error:
+        # The revert is about to be recorded; the filling from its snapshot stands behind this job.
+        _wanted(work)
+        raise PostponedError(str(error), REVERTED_SECONDS) from error
     except MooringError as error:
         _wanted(work)
         log.warning("filling a disk is put off", disk=disk.id, error=str(error))

@@ -190,6 +190,10 @@ class PointNotFoundError(EngineError):
     """The disk has no such frozen point."""
 
 
+class RevertedError(EngineError):
+    """The disk was reverted meanwhile: what was being brought into it has no place any more."""
+
+
 class LayerDamagedError(EngineError):
     """A layer file is missing, truncated, or of another disk."""
 

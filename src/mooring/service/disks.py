@@ -50,7 +50,7 @@ def create_disk_from_snapshot(backend: Backend, call: Call) -> Result:
             # What it lacks, it gets from the snapshot that its source is made from.
             disk = replace(disk, origin_id=source.origin_id)
         fork = fork_of_pending(backend, snapshot, name, disk)
-        reserve(transaction, fork)
+        reserve(backend, transaction, fork)
         begin_with(backend, transaction, call, disk)
 
     def answer(transaction: Transaction, _fork: Fork) -> Result:

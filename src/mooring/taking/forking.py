@@ -11,7 +11,11 @@ from typing import TypeVar
 from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
 from mooring.engine.interface import Engine
-from mooring.model.errors import MooringError
+from mooring.model.errors import (
+    MooringError,
+    OperationFailureException,
+    PointNotFoundError,
+)
 from mooring.model.extents import GIB
 from mooring.model.resources.disk import Attachment, Disk, DiskState
 from mooring.model.resources.instance import Instance, InstanceState
@@ -66,8 +70,12 @@ class Fork:
         """Each point that is forked, and what is made of it."""
         return zip(self.snapshot.members, self.made, strict=True)
 
-    def jobs(self) -> Iterator[Job]:
-        """What lets the forks stand alone; held until all of them are there."""
+    def jobs(self, engine: Engine) -> Iterator[Job]:
+        """What lets the forks stand alone; held until all of them are there.
+
+        Until then the snapshots that their bases are read from are not deleted, even if the disks
+        that are forked have been filled meanwhile.
+        """
         for point, made in self.pairs():
             yield Job(
                 id=made.id,
@@ -80,19 +88,21 @@ class Fork:
                     source=point.disk_id,
                     point=point.id,
                     snapshot="" if self.instant is Instant.PASSED else point.id,
+                    origin=(made.origin_id or "") if _reads(engine, point.disk_id) else "",
                 ),
                 not_before_ms=HELD_MS,
                 group=None if self.instance is None else self.instance.id,
             )
 
 
-def reserve(transaction: Transaction, fork: Fork) -> None:
+def reserve(backend: Backend, transaction: Transaction, fork: Fork) -> None:
     """Record what is to be made, and the snapshot that is to be kept."""
+    engine = backend.engine(fork.zone)
     if fork.instant is Instant.KEPT:
         recording.reserve(transaction, fork.snapshot)
     if fork.instance is not None:
         transaction.instances.add(fork.instance)
-    for made, job in zip(fork.made, fork.jobs(), strict=True):
+    for made, job in zip(fork.made, fork.jobs(engine), strict=True):
         transaction.disks.add(made)
         transaction.jobs.add(job)
 
@@ -110,7 +120,8 @@ def fork_or_take_back(
     def forget_all(transaction: Transaction) -> None:
         if fork.instant is Instant.KEPT:
             recording.take_back(transaction, fork.snapshot)
-        forget(transaction, list(fork.jobs()))
+        held = [transaction.jobs.by_id(made.id) for made in fork.made]
+        forget(transaction, [job for job in held if job is not None])
 
     failure = f"The {fork.of} could not be forked"
     with attempt(backend, failure, forget_all, lambda: _undo(backend, engine, fork)):
@@ -145,10 +156,30 @@ def forget(transaction: Transaction, jobs: Sequence[Job]) -> None:
 
 def _make(backend: Backend, engine: Engine, fork: Fork, point: DiskSnapshot, made: Disk) -> Disk:
     """Make one disk, and serve it if it has an instance; it may be larger than the catalog knew."""
-    size = engine.fork(point.disk_id, point.id, made.id, size_in_bytes(made.size_gb))
+    try:
+        size = engine.fork(point.disk_id, point.id, made.id, size_in_bytes(made.size_gb))
+    except PointNotFoundError as error:
+        if fork.instant is Instant.GIVEN:
+            raise
+        raise _reverted(point) from error
+    if _reads(engine, made.id) and engine.points(made.id)[0] != made.origin_id:
+        # The catalog would have it filled from another snapshot, and let that one be deleted.
+        raise _reverted(point)
     if fork.instance is not None:
         serve(backend, fork.instance.id, fork.instance, made)
     return replace(made, size_gb=size // GIB)
+
+
+def _reads(engine: Engine, disk_id: str) -> bool:
+    """Whether the disk still reads from the snapshot that it is made from."""
+    left = engine.filling(disk_id)
+    return left is not None and not left.forked
+
+
+def _reverted(point: DiskSnapshot) -> OperationFailureException:
+    return OperationFailureException(
+        f"The disk {point.disk_name} was reverted just now, so it was not forked. Please try again."
+    )
 
 
 def _confirm(backend: Backend, transaction: Transaction, engine: Engine, fork: Fork) -> None:
@@ -162,11 +193,10 @@ def _confirm(backend: Backend, transaction: Transaction, engine: Engine, fork: F
             attachment=Attachment.ATTACHED if attached else Attachment.DETACHED,
             size_gb=made.size_gb,
         )
-        left, origin = engine.filling(made.id), made.origin_id
         # What it has not got from a snapshot yet, it gets as the disk does that it is made of.
-        if left is not None and not left.forked and origin and transaction.jobs.is_read(origin):
+        if made.origin_id and _reads(engine, made.id):
             job_id = backend.ids.new_id()
-            transaction.jobs.add(filling(made, origin, job_id, made.created_ms))
+            transaction.jobs.add(filling(made, made.origin_id, job_id, made.created_ms))
     transaction.jobs.confirm(fork.waited_for)
 
 

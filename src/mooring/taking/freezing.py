@@ -40,7 +40,7 @@ def freeze(backend: Backend, whole: Snapshot) -> Frozen:
         of = disks[0].instance_id if disks else None
         instance = None if of is None else transaction.instances.by_id(of)
     if len(disks) < len(whole.members):
-        raise OperationFailureException("A disk was deleted meanwhile: no snapshot was taken.")
+        raise OperationFailureException("A disk was deleted meanwhile, so nothing was made of it.")
     return freeze_at_rest(backend, instance, disks, {one.disk_id: one.id for one in whole.members})
 
 

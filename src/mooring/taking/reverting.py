@@ -111,16 +111,15 @@ def settle(backend: Backend, transaction: Transaction, job: Job) -> bool:
     if past is None or given.point not in (past.point, *past.points):
         take_back(transaction, job)
         return False
-    confirm(backend, transaction, job, superseded=past.point != given.point)
+    confirm(backend, transaction, job)
     return True
 
 
-def confirm(
-    backend: Backend, transaction: Transaction, job: Job, *, superseded: bool = False
-) -> None:
+def confirm(backend: Backend, transaction: Transaction, job: Job) -> None:
     """Record that a disk was reverted: what it held can be stored, and the disk filled.
 
-    It is `superseded` if the disk was reverted again since.
+    A disk that was reverted again since, by another caller perhaps who has confirmed it already, is
+    filled from what it was reverted to last.
     """
     given = job.given(RevertDisk)
     if given.kept and (before := transaction.snapshots.by_id(given.point)) is not None:
@@ -128,11 +127,22 @@ def confirm(
         kinds = {given.disk: Consistency.AT_REST}
         recording.confirm(transaction, before, Frozen(0.0, None, kinds))
     disk = transaction.disks.by_id(given.disk)
-    if disk is not None and not superseded:
+    # Its row is locked: whoever reverts it from now on confirms that after this.
+    if disk is not None and not _superseded(backend, job):
         transaction.disks.change(disk.id, origin_id=given.snapshot)
         now = backend.clock.now_ms()
         transaction.jobs.add(filling(disk, given.snapshot, backend.ids.new_id(), now))
     transaction.jobs.confirm(job.id)
+
+
+def _superseded(backend: Backend, job: Job) -> bool:
+    """Whether the disk was reverted again since."""
+    given = job.given(RevertDisk)
+    try:
+        past = backend.engines[job.zone].past(given.disk)
+    except EngineError:
+        return False  # it was deleted meanwhile
+    return past is not None and past.point != given.point
 
 
 def take_back(transaction: Transaction, job: Job) -> None:

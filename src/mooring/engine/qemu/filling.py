@@ -28,7 +28,7 @@ from mooring.host.pace import Pace
 from mooring.host.room import check_room
 from mooring.host.rooms import DISKS
 from mooring.images.fill import fill
-from mooring.model.errors import EngineError
+from mooring.model.errors import EngineError, RevertedError
 from mooring.model.extents import Image
 from mooring.nbd.uri import parse_uri
 
@@ -93,7 +93,7 @@ def fill_base(
     layers, disk_id = disk.layers, disk.layers.disk_id
     if layers.base.source is not None:
         if snapshot not in (None, origin(layers)):
-            raise EngineError(f"disk {disk_id} is not made from the snapshot {snapshot} any more")
+            raise RevertedError(f"disk {disk_id} is not made from the snapshot {snapshot} any more")
         _copy(registry, disk, layers, image, progress)
     with disk.lock:
         disk.switch_due = True
@@ -124,7 +124,7 @@ def _copy(
     def tell(done: int) -> None:
         nonlocal paid
         if disk.layers is not layers:
-            raise EngineError(f"disk {layers.disk_id} was reverted while it was being filled")
+            raise RevertedError(f"disk {layers.disk_id} was reverted while it was being filled")
         check_room(layers.folder, DISKS, registry.settings.margin_bytes // 2)
         progress(Filling(disk.filled, image.size))
         pace.spend(done - paid)
@@ -137,7 +137,7 @@ def _copy(
             os.fdatasync(fd)
         with disk.lock:
             if not _is(fd, disk):
-                raise EngineError(
+                raise RevertedError(
                     f"disk {layers.disk_id} was deleted or reverted while it was being filled"
                 )
             layers.finish_base()

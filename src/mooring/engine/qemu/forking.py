@@ -32,7 +32,7 @@ from mooring.files import appearing, sync
 from mooring.host.pace import Pace
 from mooring.host.room import check_room
 from mooring.host.rooms import DISKS
-from mooring.model.errors import EngineError, PointNotFoundError
+from mooring.model.errors import EngineError, PointNotFoundError, RevertedError
 
 STAGING = "forks"
 """The folder beside those of the disks in which forks are put together."""
@@ -191,7 +191,7 @@ def stand_alone(
 
         def tell(done: int, piece: int, amounts: tuple[int, int] = amounts) -> None:
             if disk.layers is not layers:
-                raise EngineError(f"disk {disk_id} was reverted while its layers were copied")
+                raise RevertedError(f"disk {disk_id} was reverted while its layers were copied")
             disk.filled = done
             check_room(layers.folder, DISKS, registry.settings.margin_bytes // 2)
             progress(_so_far(*amounts, done))

@@ -19,7 +19,7 @@ from mooring.catalog.database import Transaction
 from mooring.engine.interface import Filling
 from mooring.jobs.running.procedure import Procedure, Step, Work
 from mooring.jobs.running.progress import Progress
-from mooring.model.errors import CanceledError, MooringError, PostponedError
+from mooring.model.errors import CanceledError, MooringError, PostponedError, RevertedError
 from mooring.model.resources.disk import Disk
 from mooring.model.resources.job import Job
 from mooring.model.resources.job_arguments import ForkDisk
@@ -75,6 +75,8 @@ def _copy(work: Work, disk: Disk) -> None:
         work.engine.stand_alone(disk.id, tell)
     except (CanceledError, PostponedError):
         raise
+    except RevertedError as error:
+        raise PostponedError(str(error)) from error
     except MooringError as error:
         work.disk()
         log.warning("a fork is copied later", disk=disk.id, error=str(error))

@@ -107,13 +107,19 @@ class FillDisk(FromSnapshot):
 class ForkDisk(OfDisk):
     """`disk` is made of the disk `source` as it was at the frozen `point`; empty if not known.
 
-    `snapshot` is that of the same instant, empty if there is none.
+    `snapshot` is that of the same instant, empty if there is none. `origin` is the snapshot that
+    the disk `source` was still being filled from, empty if it was not.
     """
 
     kind = JobKind.FORK_DISK
     source: str
     point: str
     snapshot: str = ""
+    origin: str = ""
+
+    @property
+    def reads(self) -> frozenset[str]:
+        return frozenset({self.origin} - {""})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
-from mooring.engine.interface import DiskHealth
+from mooring.engine.interface import DiskHealth, Filling
 from mooring.model.blueprints import HOST
 from mooring.model.errors import (
     DiskBusyError,
@@ -15,7 +17,8 @@ from mooring.model.errors import (
 )
 from mooring.model.resources.disk import Attachment, Disk, DiskState, is_shared
 from mooring.model.resources.instance import Instance, InstanceState
-from mooring.model.resources.job_arguments import FillDisk
+from mooring.model.resources.job import Job
+from mooring.model.resources.job_arguments import FillDisk, OfDisk
 from mooring.model.resources.job_kind import JobKind
 from mooring.service.call import Params
 from mooring.service.context import Context
@@ -102,17 +105,15 @@ def disk(backend: Backend, context: Context, params: Params) -> Answer:
     """Who uses the disk `diskName`, and how far it is filled: bytes of its snapshot's range.
 
     `refused` is who was cut off last because another process used the disk; `problem` says why the
-    filling did not go on when it was last tried.
+    filling, or the copying of a fork, did not go on when it was last tried.
     """
     with backend.catalog.read() as transaction:
         found = find_disk(transaction, context.region, member(params, "diskName"))
         origin = transaction.snapshots.by_id(found.origin_id) if found.origin_id else None
-        jobs = transaction.jobs.of_kind(JobKind.FILL_DISK) if found.origin_id else []
+        jobs = transaction.jobs.of_kinds([JobKind.FILL_DISK, JobKind.FORK_DISK])
         automatic = health(backend, transaction, of=[found.id])
-    problem = next(
-        (job.error_details for job in jobs if job.given(FillDisk).disk == found.id), None
-    )
     filling = backend.engine(found.zone).filling(found.id)
+    problem = None if filling is None else _problem(found, filling, jobs)
     clients = clients_of(backend, found)
     pending = found.state is DiskState.PENDING and found.origin_id is not None
     return {
@@ -131,6 +132,16 @@ def disk(backend: Backend, context: Context, params: Params) -> Answer:
         "refused": clients.refused or None,
         "automatic": automatic,
     }
+
+
+def _problem(disk: Disk, filling: Filling, jobs: Sequence[Job]) -> str | None:
+    """Why the job that brings the disk what it lacks did not go on."""
+    for job in jobs:
+        if job.given(OfDisk).disk != disk.id or filling.forked != (job.kind is JobKind.FORK_DISK):
+            continue
+        if filling.forked or job.given(FillDisk).snapshot == disk.origin_id:
+            return job.error_details
+    return None
 
 
 def disks(backend: Backend, context: Context, params: Params) -> Answer:

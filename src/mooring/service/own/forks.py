@@ -67,7 +67,7 @@ def fork(backend: Backend, context: Context, params: Params) -> Answer:
         reached = dict(context.access.tags)
         snapshot = recording.of_disk(backend, disk, kept or name, now, tags=reached)
         forked = Fork(snapshot, [made], _instant(kept))
-        reserve(transaction, forked)
+        reserve(backend, transaction, forked)
         begin_with(backend, transaction, call, made)
 
     def answer(transaction: Transaction, forked: Fork) -> Answer:
@@ -127,7 +127,7 @@ def fork_instance(backend: Backend, context: Context, params: Params) -> Answer:
         named = zip(disks, made_names, strict=True)
         copies = [_attached(backend, call, made, disk, called) for disk, called in named]
         forked = Fork(whole, copies, _instant(kept), made)
-        reserve(transaction, forked)
+        reserve(backend, transaction, forked)
         begin_with(backend, transaction, call, made)
 
     def answer(transaction: Transaction, forked: Fork) -> Answer:
