@@ -108,11 +108,13 @@ def test_snapshot_between_growth_and_its_record_has_the_larger_size(world: World
     assert world.operations("data")[0]["status"] == "Succeeded"
 
 
-def test_a_growth_overtaken_by_a_larger_one_fails(world: World) -> None:
+def test_less_than_a_growth_under_way_is_refused(world: World) -> None:
     world.disk()
-    grow(world, "data", 16)
-    grow(world, "data", 12)
+    grow(world, "data", 20)
+
+    with pytest.raises(InvalidInputException, match="growing to 20 GB right now and cannot get 16"):
+        grow(world, "data", 16)
+    grow(world, "data", 32)
     world.settle()
 
-    assert size_of(world) == 16
-    assert world.operations("data")[0]["status"] == "Failed"
+    assert size_of(world) == 32

@@ -104,6 +104,13 @@ def test_parts_of_what_was_taken_of_an_instance(world: World) -> None:
         ask(world, "snapshot", diskSnapshotName="all/logs")
 
 
+def test_a_whole_snapshot_of_an_instance_is_none_of_a_disk(world: World) -> None:
+    world.call("CreateInstanceSnapshot", instanceName="web", instanceSnapshotName="all")
+
+    with pytest.raises(InvalidInputException, match=r"all its disks\. Name one of them: all/data"):
+        ask(world, "snapshot", diskSnapshotName="all")
+
+
 def test_what_is_none(world: World) -> None:
     world.instance_snapshot("all")
     for name in ("web@latest/logs", "data@latest/data", "all@latest", "no@latest"):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from mooring.backend.backend import Backend
+from mooring.catalog.database import Transaction
 from mooring.model.errors import InvalidInputException, OperationFailureException
-from mooring.model.resources.disk import DiskState
+from mooring.model.resources.disk import Disk, DiskState
 from mooring.model.resources.job_arguments import GrowDisk
+from mooring.model.resources.job_kind import JobKind
 from mooring.model.sizes import check_disk_size
 from mooring.service.answers import operations
 from mooring.service.call import Call, Params
@@ -43,6 +45,7 @@ def grow(backend: Backend, context: Context, params: Params) -> Answer:
                 f"The disk {disk.name} has {disk.size_gb} GB and cannot get {size_gb} GB: disks "
                 "only grow. For a smaller one, create a disk and copy the files."
             )
+        _check_growing(transaction, disk, size_gb)
         started = operations.enqueue(
             backend,
             transaction,
@@ -53,3 +56,14 @@ def grow(backend: Backend, context: Context, params: Params) -> Answer:
             zone=disk.zone,
         )
         return operations.reply(backend, transaction, call, started)
+
+
+def _check_growing(transaction: Transaction, disk: Disk, size_gb: int) -> None:
+    """Raise InvalidInputException if a growth to more is under way."""
+    jobs = transaction.jobs.of_kind(JobKind.GROW_DISK)
+    sizes = [given.size_gb for job in jobs if (given := job.given(GrowDisk)).disk == disk.id]
+    if size_gb < max(sizes, default=0):
+        raise InvalidInputException(
+            f"The disk {disk.name} is growing to {max(sizes)} GB right now and cannot get "
+            f"{size_gb} GB: disks only grow."
+        )

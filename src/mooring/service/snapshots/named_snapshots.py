@@ -23,7 +23,7 @@ def named_snapshot(transaction: Transaction, region: str, name: str, now_ms: int
     if auto is None:
         whole_name, slash, disk_name = name.partition("/")
         if not slash:
-            return find_snapshot(transaction, region, name)
+            return _of_disk(transaction, region, name)
         whole = find_instance_snapshot(transaction, region, whole_name)
         return _part(whole, disk_name)
     found = _chosen(transaction, region, auto, now_ms)
@@ -34,10 +34,9 @@ def named_snapshot(transaction: Transaction, region: str, name: str, now_ms: int
             )
         return found
     if auto.part is None:
-        parts = ", ".join(f"{name}/{one.disk_name}" for one in found.parts)
         raise InvalidInputException(
             f"{auto.of} is an instance, and {found.name} a snapshot of all its disks. "
-            + (f"Name one of them: {parts}." if parts else "It holds none.")
+            + _choice(name, found)
         )
     return _part(found, auto.part)
 
@@ -69,6 +68,20 @@ def _chosen(transaction: Transaction, region: str, auto: AutoName, now_ms: int) 
         lambda one: one.is_stored,
         now_ms,
     )
+
+
+def _of_disk(transaction: Transaction, region: str, name: str) -> DiskSnapshot:
+    whole = transaction.instance_snapshots.by_name(region, name)
+    if whole is not None:
+        raise InvalidInputException(
+            f"{name} is a snapshot of an instance with all its disks. {_choice(name, whole)}"
+        )
+    return find_snapshot(transaction, region, name)
+
+
+def _choice(name: str, whole: InstanceSnapshot) -> str:
+    parts = ", ".join(f"{name}/{one.disk_name}" for one in whole.parts)
+    return f"Name one of them: {parts}." if parts else "It holds none."
 
 
 def _part(whole: InstanceSnapshot, disk_name: str) -> DiskSnapshot:
