@@ -19,7 +19,7 @@ pytestmark = pytest.mark.full
 SERVER = """
 import argparse, socket, time
 from pathlib import Path
-from mooring.vault.served.process import inherit
+from mooring.host.process_lock import inherit
 parser = argparse.ArgumentParser()
 parser.add_argument("--vault")
 parser.add_argument("--run-dir", type=Path)

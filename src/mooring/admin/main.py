@@ -22,6 +22,7 @@ from mooring.model.errors import NO_ROOM, MooringError
 from mooring.version import VERSION
 
 _INNER_COMMAND = "serve-snapshots"
+_RELAY_COMMAND = "serve-disks"
 _NO_MEMORY = (
     "the system gives this process no more memory, or no more threads: raise its limits "
     "(ulimit -v, ulimit -u, or MemoryMax and TasksMax of its unit)"
@@ -165,7 +166,7 @@ def _parser() -> argparse.ArgumentParser:
     add_keys(commands, settings)
     add_grants(commands, settings)
 
-    # The server starts it by itself, so it is not among the commands for people.
+    # The server starts these by itself, so they are not among the commands for people.
     snapshots = commands.add_parser(_INNER_COMMAND)
     snapshots.add_argument("--vault", required=True)
     snapshots.add_argument("--s3", metavar="NAME=VALUE", action="append", default=[])
@@ -178,6 +179,17 @@ def _parser() -> argparse.ArgumentParser:
     snapshots.add_argument("--client-authority", type=Path)
     snapshots.add_argument("--lock-fd", type=int, required=True)
     snapshots.set_defaults(run=_serve_snapshots, config=None, data=None)
+    disks = commands.add_parser(_RELAY_COMMAND)
+    disks.add_argument("--run-dir", type=Path, required=True)
+    disks.add_argument("--tcp", metavar="HOST", required=True)
+    disks.add_argument("--port", type=int, default=0)
+    disks.add_argument("--certificate", type=Path, required=True)
+    disks.add_argument("--key", type=Path)
+    disks.add_argument("--client-authority", type=Path)
+    disks.add_argument("--connections", type=int, required=True)
+    disks.add_argument("--connections-per-address", type=int, required=True)
+    disks.add_argument("--lock-fd", type=int, required=True)
+    disks.set_defaults(run=_serve_disks, config=None, data=None)
     return parser
 
 
@@ -237,7 +249,23 @@ def _serve_snapshots(_settings: Settings, options: argparse.Namespace) -> int:
     )
 
 
-_WITHOUT_DATA = (_demo, _serve_snapshots)
+def _serve_disks(_settings: Settings, options: argparse.Namespace) -> int:
+    from mooring.admin.serving.serve_disks import serve_disks
+    from mooring.relay.server import Outside
+
+    outside = Outside(
+        options.tcp,
+        options.port,
+        options.certificate,
+        options.key,
+        options.client_authority,
+        options.connections,
+        options.connections_per_address,
+    )
+    return serve_disks(options.run_dir, options.lock_fd, outside)
+
+
+_WITHOUT_DATA = (_demo, _serve_snapshots, _serve_disks)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -23,6 +23,7 @@ from mooring.model.names import shown
 from mooring.model.resources.server import UNNAMED, Server
 from mooring.protocol.serialize import Settled
 from mooring.quiesce.interface import Quiescer
+from mooring.relay.process import NoRelay, Relay
 from mooring.vault.served.interface import NoServer, SnapshotServer
 from mooring.vault.vault import Replica, Vault
 
@@ -55,6 +56,7 @@ class Backend:
     disks_of_pending: bool = False
     elsewhere: Collection[str] = ()
     this_server: Server = UNNAMED
+    relay: Relay = field(default_factory=NoRelay)
     servers: Mapping[str, SnapshotServer] = field(default_factory=dict)
     replicas: Mapping[str, Replica] = field(default_factory=dict)
     views: dict[int, tuple[object, Settled]] = field(default_factory=dict)

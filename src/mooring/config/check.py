@@ -14,6 +14,7 @@ from mooring.config.settings import (
     Limits,
     Listen,
     LogSettings,
+    NbdDisksSettings,
     NbdSettings,
     QuiesceSettings,
     Region,
@@ -45,6 +46,7 @@ def check(settings: Settings) -> None:
     _check_snapshots(settings.snapshots)
     _at_least("operations.keep_days", settings.operations.keep_days, 0)
     _check_nbd(settings.nbd, len(settings.regions))
+    _check_nbd_disks(settings.nbd_disks)
     _check_limits(settings.limits)
     _check_quiesce(settings.quiesce)
     _check_instances(settings.instances)
@@ -147,6 +149,22 @@ def _check_nbd(nbd: NbdSettings, regions: int) -> None:
         f"nbd.port must be 0 to {65536 - regions}; it is {nbd.port}, and each of "
         f"{counted(regions, 'region')} takes one, counting up from it",
     )
+
+
+def _check_nbd_disks(disks: NbdDisksSettings) -> None:
+    _require(
+        not disks.host or bool(disks.certificate),
+        "nbd_disks.host needs nbd_disks.certificate: disks leave this host only with TLS",
+    )
+    _require(
+        not disks.host or bool(disks.client_authority) != disks.any_client,
+        "nbd_disks.host needs nbd_disks.client_authority, whose certificates name the instances "
+        "that a client may use; or, instead of it, nbd_disks.any_client = true, if whoever reaches "
+        "the port may use the disks",
+    )
+    _require(0 <= disks.port < 65536, f"nbd_disks.port must be 0 to 65535; it is {disks.port}")
+    for name in ("connections", "connections_per_address"):
+        _positive(f"nbd_disks.{name}", getattr(disks, name))
 
 
 def _check_limits(limits: Limits) -> None:

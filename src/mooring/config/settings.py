@@ -185,6 +185,29 @@ class NbdSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class NbdDisksSettings:
+    """Attached disks over NBD for other hosts: TCP, with TLS always."""
+
+    host: str = setting("", "address on which attached disks are served; default: none")
+    port: int = setting(10808, "TCP port; 0 takes a free one")
+    name: str = setting("", "name of this host in NBD URIs, as in the certificate; default: host")
+    certificate: str = setting("", "PEM file of the certificate and its chain")
+    key: str = setting("", "PEM file of the certificate's key; default: in the certificate's file")
+    client_authority: str = setting(
+        "", "PEM file; clients need a certificate from this authority that names the instance"
+    )
+    any_client: bool = setting(
+        False,
+        "whether clients may do without a certificate: whoever reaches the port can then use all "
+        "disks that there is a way to",
+    )
+    connections: int = setting(256, "connections at the same time, one for each disk in use")
+    connections_per_address: int = setting(
+        64, "connections from one address, so that none takes all places"
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """What bounds the server's work."""
 
@@ -299,6 +322,7 @@ class Settings:
     operations: OperationSettings = field(default_factory=OperationSettings)
     s3: S3Settings = field(default_factory=S3Settings)
     nbd: NbdSettings = field(default_factory=NbdSettings)
+    nbd_disks: NbdDisksSettings = field(default_factory=NbdDisksSettings)
     limits: Limits = field(default_factory=Limits)
     quiesce: QuiesceSettings = field(default_factory=QuiesceSettings)
     instances: dict[str, InstanceSettings] = setting({}, "")

@@ -28,14 +28,18 @@ class Client:
     """A process that uses a disk, with how many connections.
 
     `pid` is 0, and `command` None, for one that is not seen from here, as in another container;
-    `command` is None also for one that ended and left its connection to the kernel.
+    `command` is None also for one that ended and left its connection to the kernel. `address` is
+    that of a client on another host, with its certificate's name; `pid` is the relay's for it.
     """
 
     pid: int
     command: str | None
     connections: int = 1
+    address: str = ""
 
     def __str__(self) -> str:
+        if self.address:
+            return self.address
         if not self.pid:
             return "a process that is not visible from here"
         return f"{self.command or 'the kernel, for a process that ended'} (process {self.pid})"

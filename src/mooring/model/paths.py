@@ -87,6 +87,10 @@ class Paths:
         """Where images to import are served, one folder for each."""
         return self.run / ".imports"
 
+    def relay(self) -> Path:
+        """What belongs to the process that serves attached disks to other hosts."""
+        return self.run / ".relay"
+
     def snapshots_run(self, region: str) -> Path:
         """The socket of the process that serves a region's snapshots."""
         return self.run / f"snapshots-{region}"

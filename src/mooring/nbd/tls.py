@@ -9,10 +9,11 @@ from mooring.model.errors import ConfigurationError
 
 
 def server_context(
-    certificate: Path, key: Path | None, client_authority: Path | None
+    certificate: Path, key: Path | None, client_authority: Path | None, settings: str = "nbd"
 ) -> ssl.SSLContext:
     """From PEM files; with an authority, clients need a certificate of it.
 
+    `settings` is the table that names them.
     Raises ConfigurationError.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -24,6 +25,7 @@ def server_context(
             context.verify_mode = ssl.CERT_REQUIRED
     except (OSError, ssl.SSLError) as error:
         raise ConfigurationError(
-            f"nbd.certificate, nbd.key or nbd.client_authority cannot be used: {error}"
+            f"{settings}.certificate, {settings}.key or {settings}.client_authority cannot be "
+            f"used: {error}"
         ) from error
     return context

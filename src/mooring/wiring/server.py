@@ -38,6 +38,7 @@ from mooring.jobs.running.execution import Observer, unobserved
 from mooring.jobs.running.runner import Runner
 from mooring.jobs.schedule import Schedule, tasks
 from mooring.jobs.table import PROCEDURES
+from mooring.jobs.watching.relay import RelayWatch
 from mooring.jobs.watching.room import RoomWatch
 from mooring.model.clock import Clock, SystemClock
 from mooring.model.errors import ConfigurationError, StoreError
@@ -50,6 +51,7 @@ from mooring.observe.audit import AuditLog
 from mooring.quiesce.interface import Quiescer
 from mooring.quiesce.memory import MemoryQuiescer
 from mooring.quiesce.process import CommandPair, Limits, ProcessQuiescer
+from mooring.relay.process import NoRelay
 from mooring.service.absence import tell_absent
 from mooring.service.credentials.keyring import Keyring
 from mooring.vault.served.keeper import Keeper
@@ -72,6 +74,7 @@ from mooring.wiring.file_systems import (
     image_files_directory,
 )
 from mooring.wiring.region_vaults import region_vaults
+from mooring.wiring.relay import check_certificates, relay_process
 from mooring.wiring.snapshot_servers import snapshot_servers, withdraw
 from mooring.wiring.vaults import replicas
 
@@ -106,6 +109,7 @@ class Mooring:
     reserve: Reserve
     room_watch: RoomWatch
     catalog_keeper: CatalogKeeper
+    relay_watch: RelayWatch
     audit: AuditLog | None
     _opened: ExitStack
 
@@ -134,6 +138,7 @@ class Mooring:
             self.schedule,
             self.timetable,
             self.keeper,
+            self.relay_watch,
         ):
             self._begin(one)
 
@@ -228,6 +233,8 @@ def _build(
     for engine in engines.values():
         opened.callback(engine.close)
     servers = snapshot_servers(settings, paths, clock, vaults)
+    check_certificates(settings)
+    memory = settings.engine.kind == "memory"
     backend = Backend(
         catalog=catalog,
         engines=engines,
@@ -247,6 +254,7 @@ def _build(
         imports=ImportPlaces(paths.imports(), clock, ids),
         default_keys=DefaultKeys(paths.default_keys),
         servers=servers,
+        relay=NoRelay() if memory else relay_process(settings, paths, clock),
         replicas=replicas(settings),
     )
     keeper = Keeper(servers, lambda: regions_filling(backend))
@@ -294,6 +302,7 @@ def _build(
         timetable=timetable,
         keeper=keeper,
         catalog_keeper=catalog_keeper,
+        relay_watch=RelayWatch(backend),
         reserve=reserve,
         room_watch=RoomWatch(rooms, keep),
         audit=audit,

@@ -13,6 +13,7 @@ from typing import Any
 from mooring.admin.access.env import variables
 from mooring.admin.asking import ask, unwell
 from mooring.admin.health.catalog import catalog_findings
+from mooring.admin.health.outside import outside_findings
 from mooring.admin.health.servers import server_findings
 from mooring.admin.health.vaults import vault_findings
 from mooring.config.settings import Settings
@@ -76,6 +77,8 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     for found in catalog_findings(settings):
         yield Finding(*found)
     for found in vault_findings(settings):
+        yield Finding(*found)
+    for found in outside_findings(settings):
         yield Finding(*found)
     for found in server_findings(settings):
         yield Finding(*found)

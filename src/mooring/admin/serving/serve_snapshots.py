@@ -15,6 +15,7 @@ from pathlib import Path
 import structlog
 
 from mooring.admin.serving.descriptors import raise_limit
+from mooring.host.process_lock import inherit
 from mooring.model.clock import Clock, SystemClock
 from mooring.model.errors import ConfigurationError, VaultError
 from mooring.nbd.server import NbdServer
@@ -24,7 +25,7 @@ from mooring.observe import logs
 from mooring.observe.loop import watch_other_threads
 from mooring.vault.served.exports import SnapshotExports
 from mooring.vault.served.grants import Grants
-from mooring.vault.served.process import SOCKET_NAME, TCP_NAME, WANTED_NAME, inherit
+from mooring.vault.served.process import SOCKET_NAME, TCP_NAME, WANTED_NAME
 from mooring.vault.store.place import is_bucket, open_place, read_secret
 from mooring.vault.vault import Vault, VaultOptions
 

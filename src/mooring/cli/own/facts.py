@@ -105,6 +105,8 @@ def _of_disk(told: Told) -> Rows:
 
 
 def _client(told: Told) -> str:
+    if told.get("address"):
+        return f"{told['address']}, over the network"
     if not told["pid"]:
         return "a process that is not visible from the server's host"
     name = told["command"] or "the kernel, for a process that ended"

@@ -72,11 +72,23 @@ OWN_COMMANDS: dict[str, Command] = {
         "Prints the NBD URI of a disk that is attached to a running instance. Anything that speaks "
         'NBD can use it: nbdinfo "$(mooring uri --disk-name my-disk)", nbdcopy, nbdfuse, '
         "QEMU's -drive file=...",
+        "With --tcp the URI is for a machine on another host: over TCP with TLS, where the server "
+        "is set up for that. This opens the way to all disks of the instance, until --close; the "
+        "machine needs a certificate with the instance's name.",
         options=(
             Option("--disk-name", "<string>", "The name of the disk."),
             Option("--instance-name", "<string>", "The name of the instance: its system disk."),
+            Option("--tcp", help="For a machine on another host: over TCP with TLS."),
+            Option(
+                "--close",
+                help="With --tcp: end the way to the instance's disks. Machines on other hosts "
+                "are cut off from them.",
+            ),
         ),
-        forms=("--disk-name <string>", "--instance-name <string>"),
+        forms=(
+            "--disk-name <string> [--tcp [--close]]",
+            "--instance-name <string> [--tcp [--close]]",
+        ),
     ),
     "device": Command(
         ("uri", "run_device"),

@@ -26,7 +26,14 @@ def run_uri(invocation: Invocation, parsed: Namespace) -> int:
     members = {"diskName": parsed.disk_name, "instanceName": parsed.instance_name}
     given = {member: name for member, name in members.items() if name is not None}
     client = invocation.client()
-    return _show(client, client.ask("uri", given, "the URI").get("uri"))
+    if not parsed.tcp:
+        if parsed.close:
+            raise CommandError("--close belongs to --tcp.", "usage")
+        return _show(client, client.ask("uri", given, "the URI").get("uri"))
+    if parsed.close:
+        client.act("tcp-uri", {**given, "close": True}, "the end of the way")
+        return 0
+    return _show(client, client.act("tcp-uri", given, "the URI").get("uri"))
 
 
 def run_device(invocation: Invocation, parsed: Namespace) -> int:

@@ -34,6 +34,12 @@ def uri(backend: Backend, context: Context, params: Params) -> Answer:
     `instanceName` instead stands for the instance's system disk.
     Not of one that is this host's block device: a second writer beside it would be cut off.
     """
+    disk, instance = served_to_others(backend, context, params)
+    return {"diskName": disk.name, "uri": backend.engine(disk.zone).uri(instance.id, disk.name)}
+
+
+def served_to_others(backend: Backend, context: Context, params: Params) -> tuple[Disk, Instance]:
+    """A disk whose socket may be used, and its instance. Raises OperationFailureException."""
     disk, instance = _served(backend, context, params)
     if instance.blueprint_id == HOST and not is_shared(disk.tags):
         raise OperationFailureException(
@@ -42,7 +48,7 @@ def uri(backend: Backend, context: Context, params: Params) -> Answer:
             "served to anybody beside it. `mooring device` tells its path; to use it elsewhere, "
             "detach it and attach it to another instance, or take a snapshot."
         )
-    return {"diskName": disk.name, "uri": backend.engine(disk.zone).uri(instance.id, disk.name)}
+    return disk, instance
 
 
 def device(backend: Backend, context: Context, params: Params) -> Answer:
@@ -126,7 +132,12 @@ def disk(backend: Backend, context: Context, params: Params) -> Answer:
         "bytesToFill": None if filling is None else filling.total,
         "problem": problem,
         "clients": [
-            {"pid": one.pid, "command": one.command, "connections": one.connections}
+            {
+                "pid": one.pid,
+                "command": one.command,
+                "connections": one.connections,
+                "address": one.address or None,
+            }
             for one in clients.connected
         ],
         "refused": clients.refused or None,

@@ -16,6 +16,7 @@ from mooring.service.own.disks import device, disk, disks, uri
 from mooring.service.own.forks import fork, fork_instance
 from mooring.service.own.growth import grow
 from mooring.service.own.imports import import_place, import_snapshot
+from mooring.service.own.outside import tcp_uri
 from mooring.service.own.own_request import (
     FLAG,
     NUMBER,
@@ -47,6 +48,12 @@ OWN_REQUESTS: dict[str, OwnRequest] = {
         changes(uri, on=["diskName", "instanceName"], through=Through.DISKS),
         "diskName",
         "instanceName",
+    ),
+    "tcp-uri": acts(
+        changes(tcp_uri, on=["diskName", "instanceName"], through=Through.DISKS),
+        diskName=TEXT,
+        instanceName=TEXT,
+        close=FLAG,
     ),
     "disk": asks(reads(disk, on=["diskName"]), "diskName"),
     "disks": asks(administers(disks)),

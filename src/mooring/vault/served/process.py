@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
 import socket
-import struct
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
@@ -16,6 +13,7 @@ from typing import IO
 
 from mooring.host import lasting_process
 from mooring.host.lasting_process import LastingProcess, last_line
+from mooring.host.process_lock import is_held, take
 from mooring.host.room import told_when_full, try_room
 from mooring.model.clock import Clock
 from mooring.model.errors import ConfigurationError, StoreError
@@ -38,14 +36,13 @@ ANSWER_SECONDS = 3.0
 _END_SECONDS = 5.0
 _KILL_SECONDS = 5.0
 _PAUSE_SECONDS = 0.01
-_FLOCK = struct.Struct("hhqqi4x")
-_WHOLE_FILE = (fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 
 
 class ServingProcess:
     """The process of one vault, in `folder`; it outlives whoever starts it.
 
-    `command` runs it, with `--lock-fd` and a number after it, for which it calls `inherit`.
+    `command` runs it, with `--lock-fd` and a number after it, which it hands to
+    `process_lock.inherit`.
     """
 
     def __init__(
@@ -88,7 +85,7 @@ class ServingProcess:
                 self._end_and_wait()
             while not self._accepts():
                 with (self.folder / LOCK_NAME).open("ab+") as lock:
-                    if _take(lock):
+                    if take(lock):
                         if spawned:
                             why = last_line(self.folder / LOG_NAME)
                             raise StoreError(f"snapshots cannot be served: {why}")
@@ -149,12 +146,7 @@ class ServingProcess:
 
     def alive(self) -> bool:
         """Whether it runs."""
-        try:
-            with (self.folder / LOCK_NAME).open("rb+") as lock:
-                answer = fcntl.fcntl(lock, fcntl.F_OFD_GETLK, _FLOCK.pack(*_WHOLE_FILE))
-        except FileNotFoundError:
-            return False
-        return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
+        return is_held(self.folder / LOCK_NAME)
 
     def answers(self) -> bool:
         """Whether it greets whoever connects within some seconds; one that hangs does not.
@@ -228,19 +220,3 @@ class ServingProcess:
                 lasting_process.start(command, self.folder, log, (lock.fileno(),))
             except (OSError, subprocess.CalledProcessError) as error:
                 raise StoreError(f"the snapshot server cannot be started: {error}") from error
-
-
-def inherit(lock_fd: int) -> None:
-    """Be the process that holds the lock that it was started with."""
-    os.set_inheritable(lock_fd, False)
-    os.ftruncate(lock_fd, 0)
-    os.write(lock_fd, str(os.getpid()).encode())
-
-
-def _take(file: IO[bytes]) -> bool:
-    """Lock the file. The lock belongs to whatever has inherited the open file, until its end."""
-    try:
-        fcntl.fcntl(file, fcntl.F_OFD_SETLK, _FLOCK.pack(*_WHOLE_FILE))
-    except BlockingIOError:
-        return False
-    return True

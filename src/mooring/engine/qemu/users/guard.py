@@ -7,6 +7,9 @@ another process uses that disk already. This takes about a millisecond, which is
 write of a machine that starts, but it is no fence: a program that writes at once may get its first
 requests through.
 
+A client on another host has a process of the relay, which refuses a second one by itself; only what
+a process of this host uses, the guard has to tell the relay.
+
 Clients come again by themselves, a millisecond each time. So the socket has no name as long as
 whoever was cut off lives and the disk is in use; nobody can connect to the instance meanwhile.
 """
@@ -24,16 +27,17 @@ from pathlib import Path
 
 import structlog
 
-from mooring.engine.interface import Client, Clients, MayShare
+from mooring.engine.interface import Clients, MayShare
 from mooring.engine.qemu.daemon import process
 from mooring.engine.qemu.daemon.latecomers import Cut
 from mooring.engine.qemu.instances import Instance
 from mooring.engine.qemu.users.changes import Changes
-from mooring.engine.qemu.users.sockets import Peer, Sockets, command_of, started_at
-from mooring.engine.qemu.users.users import Use, Users, clients
+from mooring.engine.qemu.users.sockets import Peer, Sockets, started_at
+from mooring.engine.qemu.users.users import Use, Users, client, clients
 from mooring.host.lasting_process import LastingProcess
 from mooring.model.clock import Clock
 from mooring.observe.loop import Loop
+from mooring.relay import marks
 
 log = structlog.get_logger("mooring.engine")
 
@@ -73,6 +77,8 @@ class _Watched:
     due: float | None = None
     kept_off: dict[Peer, _KeptOff] = field(default_factory=dict)
     """The processes for whose sake the socket has no name."""
+    closed_outside: dict[str, Peer] = field(default_factory=dict)
+    """By the name of an export, who uses it, for which the relay refuses it to other hosts."""
 
 
 class Guard:
@@ -118,7 +124,8 @@ class Guard:
             uses, _ = watched.users.look()
         except OSError:
             uses = []
-        return Clients(clients(uses, name), watched.refused.get(name, ""))
+        refused = watched.refused.get(name) or marks.noted(instance.folder, marks.REFUSED).get(name)
+        return Clients(clients(uses, name), refused or "")
 
     def negotiating(self, folder: Path) -> bool:
         """Whether anybody negotiates with the daemon in that folder, as far as that is known."""
@@ -206,6 +213,8 @@ class Guard:
             self._note_blind(instance, error)
             return None
         users = Users(instance.folder, sockets)
+        # What an earlier guard noted may be over; this one sees it again if not.
+        marks.note(instance.folder, marks.KEPT_OFF, {})
         return _Watched(instance, running, users, watch, due=self._clock.monotonic())
 
     def _drop(self, instance_id: str) -> None:
@@ -215,6 +224,7 @@ class Guard:
             watched.process.close()
             if not self._closed:
                 watched.instance.door.open(_KEEPING_OFF)
+                marks.note(watched.instance.folder, marks.KEPT_OFF, {})
 
     def _check(self, watched: _Watched, now: float) -> None:
         settled = watched.since is not None and now - watched.since > _SETTLED_SECONDS
@@ -230,7 +240,8 @@ class Guard:
             known = True
         if known:
             watched.since, watched.pause = None, _FIRST_PAUSE
-            watched.due = now + _KEPT_OFF_PAUSE if watched.kept_off else None
+            waits = watched.kept_off or watched.closed_outside
+            watched.due = now + _KEPT_OFF_PAUSE if waits else None
         else:
             watched.since = watched.since or now
             watched.due = now + watched.pause
@@ -247,18 +258,36 @@ class Guard:
             for peer in dict.fromkeys(link.peer for link in links):
                 if peer == links[0].peer:
                     continue
-                watched.kept_off[peer] = _KeptOff(export.name, links[0].peer, now)
-                instance.door.close(_KEEPING_OFF)
+                self._keep_off(watched, peer, _KeptOff(export.name, links[0].peer, now))
                 watched.users.cut(link for link in links if link.peer == peer)
                 text = f"{told(peer)} was cut off: {told(links[0].peer)} uses the disk"
                 watched.refused[export.name] = text
                 log.warning("a second process was cut off", disk=disk_id, why=text)
 
+    def _keep_off(self, watched: _Watched, peer: Peer, why: _KeptOff) -> None:
+        if peer.remote is None:
+            watched.kept_off[peer] = why
+            watched.instance.door.close(_KEEPING_OFF)
+        else:
+            # It comes again by another process, and other disks are none of its business.
+            watched.closed_outside[why.name] = why.user
+            self._tell_relay(watched)
+
+    def _tell_relay(self, watched: _Watched) -> None:
+        closed = {name: told(user) for name, user in watched.closed_outside.items()}
+        marks.note(watched.instance.folder, marks.KEPT_OFF, closed)
+
     def _let_in(self, watched: _Watched, uses: Sequence[Use], now: float) -> None:
         """Name the socket again when nobody has to be kept off any more."""
-        if not watched.kept_off:
+        if not watched.kept_off and not watched.closed_outside:
             return
         using = {(use.name, use.link.peer) for use in uses}
+        for name, user in list(watched.closed_outside.items()):
+            if (name, user) not in using:
+                del watched.closed_outside[name]
+                self._tell_relay(watched)
+        if not watched.kept_off:
+            return
         for peer, kept in list(watched.kept_off.items()):
             seen = peer.pid > 0 and started_at(peer.pid) == peer.started
             lives = seen or (not peer.pid and now - kept.since < _UNSEEN_SECONDS)
@@ -279,4 +308,4 @@ class Guard:
 
 def told(peer: Peer) -> str:
     """A process in words."""
-    return str(Client(peer.pid, command_of(peer), 1))
+    return str(client(peer))

@@ -4,7 +4,8 @@ QEMU tells nobody which export a connection uses. Its trace has a line when a ne
 one with each name asked for, and one when it succeeded, but none of them says whose. A connection
 is in the list of descriptors before its negotiation begins. So as long as as many began as there
 are connections without a name, each line belongs to one of these; otherwise some came and went
-unseen, and nothing is concluded unless all asked for the same name.
+unseen, and nothing is concluded unless all asked for the same name. The relay's processes say
+themselves what they asked for.
 """
 
 from __future__ import annotations
@@ -102,11 +103,17 @@ class Trace:
         window = self._window
         if len(window.agreed) < len(nameless) or len(window.agreed) < window.begun:
             return None
-        inodes = [link.inode for link in nameless]
-        if len(set(window.agreed)) == 1:
-            return dict.fromkeys(inodes, window.agreed[0])
-        if len(window.agreed) == len(nameless) and len({link.peer for link in nameless}) == 1:
+        told = {link.inode: link.peer.remote.export for link in nameless if link.peer.remote}
+        agreed = list(window.agreed)
+        for name in told.values():
+            if name in agreed:
+                agreed.remove(name)
+        rest = [link for link in nameless if link.inode not in told]
+        inodes = [link.inode for link in rest]
+        if len(set(agreed)) == 1:
+            return told | dict.fromkeys(inodes, agreed[0])
+        if len(agreed) == len(rest) and len({link.peer for link in rest}) == 1:
             # A process opens one after the other, and its inodes ascend likewise; or several of
             # its threads do at once, and only all of them together have all these names.
-            return dict(zip(inodes, window.agreed, strict=True))
-        return {}
+            return told | dict(zip(inodes, agreed, strict=True))
+        return told

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from mooring.relay.marks import Remote, remote_of
+
 _PIDFD_GETFD = 438  # on every architecture but alpha (pidfd_getfd(2), Linux 5.6)
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid (unix(7))
 _ENDED = ("Z", "X")  # a zombie has no connections any more
@@ -22,11 +24,13 @@ class Peer:
     """A process that connected. `pid` is 0 if it is not seen from here.
 
     `started` is in the kernel's clock ticks since boot: it tells a pid that is used again.
+    `remote` is the client on another host for which one of the relay's processes did.
     """
 
     pid: int
     uid: int
     started: int
+    remote: Remote | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,16 @@ class Sockets:
                 socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size
             )
             pid, uid, _ = _CREDENTIALS.unpack(credentials)
-            return Link(inode, fd, Peer(pid, uid, started_at(pid)))
+            return Link(inode, fd, Peer(pid, uid, started_at(pid), self._remote(copied, uid)))
+
+    def _remote(self, copied: socket.socket, uid: int) -> Remote | None:
+        if uid != os.geteuid():
+            return None  # the relay's processes are this user's
+        try:
+            name = copied.getpeername()
+        except OSError:
+            return None
+        return remote_of(Path(os.fsdecode(self._bound)).parent, name)
 
     def _is_ours(self, copied: socket.socket) -> bool:
         if copied.family != socket.AF_UNIX:

@@ -124,7 +124,14 @@ def clients(uses: Iterable[Use], name: str) -> list[Client]:
     for use in uses:
         if use.name == name:
             counted[use.link.peer] = counted.get(use.link.peer, 0) + 1
-    return [Client(peer.pid, command_of(peer), number) for peer, number in counted.items()]
+    return [client(peer, number) for peer, number in counted.items()]
+
+
+def client(peer: Peer, connections: int = 1) -> Client:
+    """A peer as others know it."""
+    if peer.remote is not None:
+        return Client(peer.pid, None, connections, str(peer.remote))
+    return Client(peer.pid, command_of(peer), connections)
 
 
 def _read(path: Path) -> tuple[int, dict[int, str | None], list[set[int]]]:

@@ -1,0 +1,44 @@
+"""Keeps what serves attached disks to other hosts running, and right."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mooring.backend.backend import Backend
+from mooring.model.resources.disk import is_shared
+from mooring.observe.loop import Loop
+from mooring.relay.ways import Way
+
+LOOK_SECONDS = 2.0
+
+
+class RelayWatch:
+    """A thread that ends ways to deleted instances, and brings the relay back."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._loop = Loop("relay-watch", self._round)
+
+    def start(self) -> None:
+        self._loop.start()
+
+    def stop(self) -> None:
+        """Look after it no more; it continues."""
+        self._loop.stop()
+
+    def look(self) -> None:
+        """Look once. Raises ConfigurationError, and the catalog's errors."""
+        relay = self._backend.relay
+        wanted: dict[str, Way | None] = {}
+        if ways := relay.ways():
+            with self._backend.catalog.read() as transaction:
+                for way in ways:
+                    known = transaction.instances.by_id(way.instance_id) is not None
+                    disks = transaction.disks.of_instance(way.instance_id)
+                    shared = tuple(one.name for one in disks if is_shared(one.tags))
+                    wanted[way.instance_id] = replace(way, shared=shared) if known else None
+        relay.keep(wanted)
+
+    def _round(self) -> float:
+        self.look()
+        return LOOK_SECONDS
