@@ -55,6 +55,14 @@ def test_a_first_word_that_is_none_is_refused(name: str, bare: Run) -> None:
         assert choice in result.stderr
 
 
+def test_what_excludes_each_other_is_named_as_options(bare: Run) -> None:
+    words = ("--disk-name", "data", "--disk-snapshot-name", "then")
+    result = bare("revert", *words, "--discard", "--kept-snapshot-name", "kept")
+
+    assert result.status == 255
+    assert "--kept-snapshot-name and --discard exclude each other" in result.stderr
+
+
 @pytest.mark.parametrize("name", [name for name in WITH_PAGES if name != "cp"])
 def test_options_that_a_command_does_not_have_are_refused(name: str, bare: Run) -> None:
     command = OWN_COMMANDS[name]

@@ -386,6 +386,8 @@ def test_stat_of_the_rest(mooring: Run, server: RecordingServer) -> None:
         "filled           1.0 GiB of 4.0 GiB, 25 %",
         "not yet because  it rains",
     ]
+    scripted(server, {**disk, "filled": True, "reverted": True})
+    assert "reverted to  monday" in mooring("stat", "--disk-name", "copy").stdout
     scripted(server, {"odd": 1})
     assert "does not answer like a Mooring" in mooring("stat", "--disk-name", "copy").stderr
     scripted(server, GONE)

@@ -56,6 +56,18 @@ def test_detaching_names_who_is_connected_and_the_way_out(used: World) -> None:
     assert "stop-instance" in caught.value.message
 
 
+def test_growing_names_who_is_cut_off_once(used: World) -> None:
+    context = Context(
+        region=REGION, caller="AKIATEST", request_id="r", invocation_id=None, received_ms=0
+    )
+    grow = own_handlers(used.backend)["grow"]
+
+    (operation,) = grow(context, {"diskName": "data", "sizeInGb": 16})["operations"]
+
+    assert operation["operationDetails"].startswith("cut off from data: ")
+    assert "(process 4711)" in operation["operationDetails"]
+
+
 def test_attaching_again_names_the_instance_and_the_way_out(used: World) -> None:
     used.instance("other")
     with pytest.raises(OperationFailureException) as caught:

@@ -335,6 +335,34 @@ def test_to_what_the_disk_was_made_from(world: World) -> None:
     assert held(world, "clone") == THEN * 2
 
 
+def test_what_a_disk_was_made_from_is_told_apart_from_what_it_was_reverted_to(
+    world: World,
+) -> None:
+    world.call(
+        "CreateDiskFromSnapshot",
+        diskName="clone",
+        diskSnapshotName="then",
+        availabilityZone="us-east-2a",
+        sizeInGb=8,
+    )
+    told = facts(world, "clone")
+    assert (told["originName"], told["reverted"]) == ("then", False)
+    world.settle()
+    told = facts(world, "clone")
+    assert (told["originName"], told["reverted"]) == ("then", False)
+
+    revert(world)
+    for _ in range(2):
+        told = facts(world, "data")
+        assert (told["originName"], told["reverted"]) == ("then", True)
+        world.settle()
+
+
+def facts(world: World, disk: str) -> Mapping[str, Any]:
+    context = Context(REGION, "AKIATEST", "request", None, 0)
+    return own_handlers(world.backend)["disk"](context, {"diskName": disk})
+
+
 def test_what_cannot_be_reverted(world: World) -> None:
     with pytest.raises(NotFoundException):
         revert(world, diskName="none")

@@ -95,7 +95,7 @@ def _of_disk(told: Told) -> Rows:
     return [
         ("disk", told["diskName"]),
         ("state", told["state"]),
-        ("made from", told["originName"]),
+        ("reverted to" if told.get("reverted") else "made from", told["originName"]),
         ("filled", filled),
         ("not yet because", told.get("problem")),
         *(("used by", _client(one)) for one in told.get("clients", ())),

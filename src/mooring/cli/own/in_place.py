@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from mooring.model.errors import CommandError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -18,6 +20,8 @@ def run_grow(invocation: Invocation, parsed: Namespace) -> int:
     name, size_gb = parsed.disk_name, parsed.size_in_gb
     members = {"diskName": name, "sizeInGb": size_gb}
     answer = client.act("grow", members, "the growth", ("operations",))
+    if told := answer["operations"][0].get("operationDetails"):
+        sys.stderr.write(f"{told}. Whoever connects again finds the new size.\n")
     if parsed.wait:
         from mooring.cli import waiting
         from mooring.model.clock import SystemClock
@@ -36,6 +40,12 @@ def run_grow(invocation: Invocation, parsed: Namespace) -> int:
 def run_revert(invocation: Invocation, parsed: Namespace) -> int:
     """Run `mooring revert`; the exit code is returned."""
     name = parsed.disk_name
+    if parsed.discard and parsed.kept_snapshot_name is not None:
+        raise CommandError(
+            "--kept-snapshot-name and --discard exclude each other: what the disk holds is kept, "
+            "or given up.",
+            "usage",
+        )
     members: dict[str, Any] = {"diskName": name, "diskSnapshotName": parsed.disk_snapshot_name}
     if parsed.kept_snapshot_name is not None:
         members["keptSnapshotName"] = parsed.kept_snapshot_name

@@ -107,7 +107,9 @@ OWN_COMMANDS: dict[str, Command] = {
         "NBD clients learn of a size only when they connect, so those of the disk are cut off and "
         "find the new size when they connect again. QEMU does that by itself, and no request is "
         "lost, if its drive has a reconnect-delay; then tell it the size: block_resize in its "
-        "monitor, after a read or a write. Clients that do not connect again get an error.",
+        "monitor, after a read or a write. Clients that do not connect again get an error: end "
+        "them first. The command tells which clients it cuts off. A block device of this host "
+        "grows while it is in use.",
         "A file system does not grow by itself: resize2fs, xfs_growfs.",
         options=(
             Option("--disk-name", "<string>", "The name of the disk.", required=True),

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
-from mooring.engine.interface import DiskHealth, Filling
+from mooring.engine.interface import DiskHealth, Engine, Filling
 from mooring.model.blueprints import HOST
 from mooring.model.errors import (
     DiskBusyError,
+    EngineError,
     HostError,
     InvalidInputException,
     OperationFailureException,
@@ -110,15 +111,17 @@ def _served(backend: Backend, context: Context, params: Params) -> tuple[Disk, I
 def disk(backend: Backend, context: Context, params: Params) -> Answer:
     """Who uses the disk `diskName`, and how far it is filled: bytes of its snapshot's range.
 
-    `refused` is who was cut off last because another process used the disk; `problem` says why the
-    filling, or the copying of a fork, did not go on when it was last tried.
+    That is the snapshot that it was made from or, if it was `reverted`, the one that it was set
+    back to. `refused` is who was cut off last because another process used the disk; `problem` says
+    why the filling, or the copying of a fork, did not go on when it was last tried.
     """
     with backend.catalog.read() as transaction:
         found = find_disk(transaction, context.region, member(params, "diskName"))
         origin = transaction.snapshots.by_id(found.origin_id) if found.origin_id else None
         jobs = transaction.jobs.of_kinds([JobKind.FILL_DISK, JobKind.FORK_DISK])
         automatic = health(backend, transaction, of=[found.id])
-    filling = backend.engine(found.zone).filling(found.id)
+    engine = backend.engine(found.zone)
+    filling = engine.filling(found.id)
     problem = None if filling is None else _problem(found, filling, jobs)
     clients = clients_of(backend, found)
     pending = found.state is DiskState.PENDING and found.origin_id is not None
@@ -127,6 +130,7 @@ def disk(backend: Backend, context: Context, params: Params) -> Answer:
         "id": found.id,
         "state": found.state,
         "originName": None if origin is None else origin.name,
+        "reverted": not pending and _reverted(engine, found),
         "filled": filling is None and not pending,
         "filledBytes": None if filling is None else filling.done,
         "bytesToFill": None if filling is None else filling.total,
@@ -153,6 +157,13 @@ def _problem(disk: Disk, filling: Filling, jobs: Sequence[Job]) -> str | None:
         if filling.forked or job.given(FillDisk).snapshot == disk.origin_id:
             return job.error_details
     return None
+
+
+def _reverted(engine: Engine, disk: Disk) -> bool:
+    try:
+        return engine.past(disk.id) is not None
+    except EngineError:
+        return False  # it has not been made, or is gone
 
 
 def disks(backend: Backend, context: Context, params: Params) -> Answer:

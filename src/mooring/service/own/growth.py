@@ -14,6 +14,7 @@ from mooring.service.call import Call, Params
 from mooring.service.context import Context
 from mooring.service.finding import find_disk
 from mooring.service.own.own_request import Answer, member
+from mooring.service.using import cut_off
 
 OPERATION = "GrowDisk"
 """The type of the operation that a growth has in the lists of operations."""
@@ -22,8 +23,8 @@ OPERATION = "GrowDisk"
 def grow(backend: Backend, context: Context, params: Params) -> Answer:
     """Make the disk `diskName` larger, to `sizeInGb`, in use or not.
 
-    Clients of the disk are cut off, and find the new size when they connect again. The answer is
-    the operation.
+    Clients of the disk are cut off once, and find the new size when they connect again. The answer
+    is the operation, whose details name them.
     """
     call = Call(context, OPERATION, dict(params))
     if (known := call.recall(backend)) is not None:
@@ -32,8 +33,13 @@ def grow(backend: Backend, context: Context, params: Params) -> Answer:
     if not isinstance(size_gb, int):
         raise InvalidInputException("sizeInGb is required.")
     check_disk_size(size_gb)
-    with backend.catalog.write() as transaction:
+    with backend.catalog.read() as transaction:
         disk = find_disk(transaction, call.region, member(params, "diskName"))
+    # A block device of this host is served again without being cut off from whoever uses it.
+    device = backend.devices.device(disk.id)
+    told = cut_off(backend, [disk]) if device is None else None
+    with backend.catalog.write() as transaction:
+        disk = find_disk(transaction, call.region, disk.name)
         backend.engine(disk.zone)
         if disk.state not in (DiskState.AVAILABLE, DiskState.IN_USE):
             raise OperationFailureException(
@@ -52,7 +58,7 @@ def grow(backend: Backend, context: Context, params: Params) -> Answer:
             GrowDisk(disk=disk.id, size_gb=size_gb),
             f"grow {disk.id}",
             disk.region,
-            [operations.begin(backend, call, disk)],
+            [operations.begin(backend, call, disk, details=told)],
             zone=disk.zone,
         )
         return operations.reply(backend, transaction, call, started)
