@@ -21,9 +21,10 @@ WARM_UP = 1.5
 
 @dataclass
 class Seen:
-    """What fio saw: operations per second, and the longest of them in seconds."""
+    """What fio saw: operations per second, and how long they took in seconds."""
 
     rate: float = 0.0
+    p99: float = 0.0
     worst: float = 0.0
 
 
@@ -65,4 +66,5 @@ def _read(output: str, seen: Seen) -> None:
     job = json.loads(output[output.index("{") :])["jobs"][0]
     kind = max(("write", "read"), key=lambda name: int(job[name]["total_ios"]))
     seen.rate = job[kind]["iops"]
+    seen.p99 = job[kind]["clat_ns"]["percentile"]["99.000000"] / 1e9
     seen.worst = job[kind]["clat_ns"]["max"] / 1e9

@@ -2,17 +2,15 @@
 
     .venv/bin/python -m bench.fork --folder /var/tmp --sizes 8 1024 --changed-mib 16 1024 20480
 
-For each file system (on a loop device in `--folder`), size in GB and amount changed since the
-last snapshot, half of which is compressible: a disk in use is forked. By turns, from the start of
-the command until the first 4 KiB are read: `mooring fork`, `attach-disk --wait` to an instance
-without other disks, and the read; `mooring fork --instance-name`, and the read; and what others do
-at least: `qemu-img create -b` on a file as large, a storage daemon, and the read. Forks are
-deleted after each round. Once, up to `--vault-mib`, the way through the vault:
+For each file system (on a loop device in `--folder`, or `here`, that of the folder), size in GB and
+amount changed since the last snapshot, half of which is compressible: a disk in use is forked. By
+turns, from the start of the command until the first 4 KiB are read: `mooring fork`, `attach-disk
+--wait` to an instance without other disks, and the read; `mooring fork --instance-name`, and the
+read; and what others do at least: `qemu-img create -b` on a file as large, a storage daemon, and
+the read. Forks are deleted after each round. Once, up to `--vault-mib`, the way through the vault:
 create-disk-snapshot, create-disk-from-snapshot, attach-disk, each waited for. Seconds, medians of
 the rounds; beside them what a client takes that does nothing, and one fsync of a small file. Each
-begins when what the one before left is merged. At the end, with the last size and amount: I/O of
-the disk and of its fork while that is being copied, before, and after: 4 KiB at random at queue
-depth 16.
+begins when what the one before left is merged.
 """
 
 from __future__ import annotations
@@ -30,7 +28,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench import fio
 from bench.plain_daemon import PlainDaemon
 from mooring.admin.demo.server import ServerProcess, pause
 from mooring.nbd.blocking import BlockingNbdClient
@@ -66,12 +63,11 @@ class Times:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()))
-    parser.add_argument("--kinds", nargs="+", choices=MAKE, default=list(MAKE))
+    parser.add_argument("--kinds", nargs="+", choices=[*MAKE, "here"], default=list(MAKE))
     parser.add_argument("--sizes", type=int, nargs="+", default=[8, 1024])
     parser.add_argument("--changed-mib", type=int, nargs="+", default=[16, 1024])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--vault-mib", type=int, default=1024, help="most changed for that way")
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each rate; 0 for none")
     options = parser.parse_args()
     print(f"load of the machine: {os.getloadavg()[0]:.1f}")
     for kind in options.kinds:
@@ -83,8 +79,14 @@ def main() -> int:
 
 @contextmanager
 def mounted(parent: Path, kind: str) -> Iterator[Path]:
-    """A file system of its own, in a sparse file."""
+    """A file system of its own, in a sparse file; `here`: that of the folder."""
     work = Path(tempfile.mkdtemp(prefix="fork-", dir=parent))
+    if kind == "here":
+        try:
+            yield work
+        finally:
+            shutil.rmtree(work)
+        return
     image, folder = work / "image", work / "m"
     with image.open("wb") as file:
         file.truncate(shutil.disk_usage(parent).free)
@@ -131,7 +133,7 @@ def measure(server: ServerProcess, folder: Path, kind: str, options: argparse.Na
         for changed in options.changed_mib:
             if changed * MIB > size * GIB:
                 continue
-            uri = disk(server, size, changed)
+            disk(server, size, changed)
             fork, instance, plain, vault = Times(), Times(), Times(), Times()
             syncs: list[float] = []
             few = layers(server) + 1
@@ -147,9 +149,6 @@ def measure(server: ServerProcess, folder: Path, kind: str, options: argparse.Na
             print(f"{'':16}  qemu-img -b   {plain}", flush=True)
             told = f"{statistics.median(syncs):9.4f} (mean {statistics.fmean(syncs):.4f})"
             print(f"{'':16}  one fsync     {told}", flush=True)
-            last = (size, changed) == (options.sizes[-1], options.changed_mib[-1])
-            if last and options.seconds:
-                rates(server, uri, size * GIB, options.seconds)
             if changed <= options.vault_mib:
                 by_vault(server, vault, size)
                 print(f"{'':16}  by the vault  {vault}", flush=True)
@@ -271,31 +270,6 @@ class Floor:
             read(daemon.uri)
             times.add(began, commanded, attached)
         self._top.unlink()
-
-
-def rates(server: ServerProcess, uri: str, size: int, seconds: float) -> None:
-    """Print operations a second of both, before, while the fork is copied, and after."""
-    found = {"disk, before": rate(uri, size, seconds)}
-    began = time.monotonic()
-    server.run("mooring", "fork", "--disk-name", "data", "--new-disk-name", "fork")
-    twin = attach(server, "fork", "reader")
-    found["disk, meanwhile"] = rate(uri, size, seconds)
-    found["fork, meanwhile"] = rate(twin, size, seconds)
-    still = not server.ask("disk", diskName="fork")["filled"]
-    while not server.ask("disk", diskName="fork")["filled"]:
-        pause(0.1)
-    filled = time.monotonic() - began
-    found["fork, after"] = rate(twin, size, seconds)
-    for name, (writes, reads) in found.items():
-        print(f"{'':16}  {name:16}{writes:8.0f} writes/s {reads:8.0f} reads/s", flush=True)
-    print(f"{'':16}  copied after {filled:.1f} s; throughout the rates: {still}", flush=True)
-    gone(server, "fork")
-
-
-def rate(uri: str, size: int, seconds: float) -> tuple[float, float]:
-    names = ("random", "read")
-    writes, reads = (fio.run(uri, fio.LOADS[name], size, seconds).rate for name in names)
-    return writes, reads
 
 
 def read(uri: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 MIB = 1024 * 1024
 
-_MAKE = {
+MAKE = {
     "ext4": ("mkfs.ext4", "-q", "-F", "-m", "0", "-b", "4096"),
     "xfs": ("mkfs.xfs", "-q", "-m", "reflink=1"),
     "btrfs": ("mkfs.btrfs", "-q"),
@@ -27,7 +27,7 @@ def file_system(folder: Path, kind: str, size: int = 320 * MIB) -> Iterator[Path
     image = folder.with_name(f"{folder.name}.img")
     with image.open("wb") as file:
         file.truncate(size)
-    subprocess.run([*_MAKE[kind], image], check=True)
+    subprocess.run([*MAKE[kind], image], check=True)
     folder.mkdir(parents=True)
     subprocess.run(["mount", "-o", "loop", image, folder], check=True)
     try:

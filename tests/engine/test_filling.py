@@ -8,6 +8,8 @@ import pytest
 
 from mooring.engine.interface import Export, Filling, Source
 from mooring.engine.qemu import forking
+from mooring.host.pace import Rests
+from mooring.model.clock import SystemClock
 from mooring.model.errors import EngineError
 from mooring.model.extents import BLOCK_SIZE, Extent
 from tests.engine.harness import (
@@ -285,7 +287,7 @@ def test_a_fork_in_use_is_filled_before_it_stands_alone(harness: Harness, copied
     if copied and isinstance(harness, QemuHarness):
         layers = harness.qemu._registry.disk(made.disk_id).layers
         for layer in layers.shared()[:copied]:
-            forking._copy(layers, layer, lambda *_: None)
+            forking._copy(layers, layer, lambda _: None, Rests(SystemClock()))
 
     harness.engine.fill(made.disk_id, image)
     harness.take_away(source)

@@ -17,6 +17,8 @@ from mooring.engine.lineage import SHORT_CHAIN
 from mooring.engine.qemu import forking
 from mooring.engine.qemu.layers import qcow2
 from mooring.engine.qemu.layers.disk_layers import DiskLayers
+from mooring.host.pace import Rests
+from mooring.model.clock import SystemClock
 from mooring.model.errors import DiskFullError, EngineError, NbdError, PointNotFoundError
 from mooring.model.extents import BLOCK_SIZE, Extent
 from tests.engine.harness import (
@@ -441,7 +443,7 @@ def test_a_server_killed_between_the_last_copy_and_the_change(
             second = harness.client(other, made)
             disk = harness.qemu._registry.disk(made.disk_id)
             for layer in disk.layers.shared():
-                forking._copy(disk.layers, layer, lambda *_: None)
+                forking._copy(disk.layers, layer, lambda _: None, Rests(SystemClock()))
             harness.restart()
 
             harness.engine.adopt({instance: [export], other: [made]})

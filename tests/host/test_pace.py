@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mooring.host.pace import Pace
+from mooring.host.pace import Pace, Rests
 from mooring.model.clock import ManualClock
 from mooring.vault.format.frame import Packer
 from mooring.vault.format.layout import FRAME_BYTES
@@ -33,6 +33,15 @@ def test_what_is_spent_takes_its_time() -> None:
     for _ in range(50):
         pace.spend(MIB)
     assert 109.5 < clock.monotonic() <= 110.0
+
+
+def test_rests_are_as_long_as_the_work() -> None:
+    clock = ManualClock()
+    rests = Rests(clock)
+    for seconds in (1.0, 3.0):
+        with rests.piece():
+            clock.advance(seconds)
+    assert clock.monotonic() == 8.0
 
 
 def test_several_uploads_share_the_rate() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from mooring.model.clock import Clock
 
@@ -31,6 +33,24 @@ class Pace:
             self._free += count / self._rate
         if wait > _WORTH_SECONDS:
             self._clock.sleep(wait)
+
+
+class Rests:
+    """Has whoever works on something rest as long as each piece of it took.
+
+    Then others have the device for half of the time; and the more they use it, the longer a piece
+    takes, and the longer they have it for themselves.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    @contextmanager
+    def piece(self) -> Iterator[None]:
+        """The work on one piece, and the rest after it."""
+        began = self._clock.monotonic()
+        yield
+        self._clock.sleep(self._clock.monotonic() - began)
 
 
 def lower_priority(nice: int) -> None:

@@ -111,15 +111,14 @@ class LiveDisk:
 
         Returns the disks that had the same layers, and may merge them now. Raises EngineError.
         """
-        freed = []
+        freed: list[str] = []
         for past in list(self.past):
             with self.lock:
                 if past.needed(+self.pinned):
                     continue
             forked = past.layers.forked_from()
             past.remove()
-            if forked is not None:
-                freed.append(forked)
+            freed += forked
             with self.lock:
                 if past in self.past:
                     self.past.remove(past)

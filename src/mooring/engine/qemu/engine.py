@@ -221,8 +221,8 @@ class QemuEngine:
             disk.layers.check_unused()
             disk.layers.remove_all(self._trash)
             disk.past.clear()
-        if forked is not None:
-            self._merger.wake(forked)
+        for one in forked:
+            self._merger.wake(one)
 
     def describe(self, disk_id: str, text: bytes) -> None:
         descriptions.write(self._root / "disks", disk_id, text)

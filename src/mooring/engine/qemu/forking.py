@@ -23,15 +23,16 @@ from pathlib import Path
 from mooring.engine.interface import Filling
 from mooring.engine.qemu.disk import LiveDisk
 from mooring.engine.qemu.layers import qcow2
-from mooring.engine.qemu.layers.base_source import REACHED_NAME, write_source
+from mooring.engine.qemu.layers.base_source import read_reached, write_reached, write_source
 from mooring.engine.qemu.layers.disk_layers import DiskLayers, io_errors
 from mooring.engine.qemu.layers.layer import BASE_NUMBER, FILLING_NAME, FORKED_NAME, Layer
 from mooring.engine.qemu.merging.merger import Merger
 from mooring.engine.qemu.registry import Registry
-from mooring.files import appearing, sync
-from mooring.host.pace import Pace
+from mooring.files import appearing, sync, write_whole
+from mooring.host.pace import Pace, Rests
 from mooring.host.room import check_room
 from mooring.host.rooms import DISKS
+from mooring.images.whole_file import copy_whole
 from mooring.model.errors import EngineError, PointNotFoundError, RevertedError
 
 STAGING = "forks"
@@ -40,7 +41,6 @@ STAGING = "forks"
 _FICLONE = 0x40049409
 _NO_REFLINKS = (errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS)
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
-_PIECE = 8 * 1024 * 1024
 
 
 def fork(
@@ -101,12 +101,13 @@ def _begin_base(layers: DiskLayers, staged: DiskLayers, base: Layer) -> None:
         return
     os.close(staged.begin_base(base.size))
     write_source(staged.folder, base.source)
-    # What is there already need not be read from the snapshot again.
+    # What is there already need not be read from the snapshot again; how much that is, is asked
+    # first, because the filling goes on meanwhile.
     source, target = layers.folder / FILLING_NAME, staged.folder / FILLING_NAME
-    reached = layers.folder / REACHED_NAME
-    if reached.exists() and _clone(source, target):
+    reached = read_reached(layers.folder)
+    if reached and _clone(source, target):
         sync(target)
-        shutil.copy(reached, staged.folder / REACHED_NAME)
+        write_reached(staged.folder, reached)
 
 
 def _cloned(staged: DiskLayers, layers: Sequence[Layer]) -> bool:
@@ -143,6 +144,7 @@ def _clone(source: Path, target: Path) -> bool:
 
 def _link(layers: DiskLayers, staged: DiskLayers, below: Sequence[Layer]) -> None:
     staged.shared_folder.mkdir(mode=0o700)
+    others = layers.forked_from()
     for layer in below:
         if layer.source is not None:
             continue
@@ -155,8 +157,8 @@ def _link(layers: DiskLayers, staged: DiskLayers, below: Sequence[Layer]) -> Non
                 f"{layers.folder} is on a file system with neither reflinks nor hard links, so "
                 "disks there cannot be forked: take a snapshot, and make a disk of that"
             ) from error
-    (staged.shared_folder / FORKED_NAME).write_text(layers.disk_id, encoding="ascii")
-    sync(staged.shared_folder)
+    # All of them can merge more once the fork has let go.
+    write_whole(staged.shared_folder / FORKED_NAME, "\n".join([layers.disk_id, *others]))
 
 
 def status(disk: LiveDisk) -> Filling | None:
@@ -186,19 +188,20 @@ def stand_alone(
     if not layers.shared_folder.exists():
         return
     pace = Pace(registry.clock, registry.settings.fill_bytes_per_second)
+    rests = Rests(registry.clock)
     for layer in layers.shared():
         amounts = _amounts(layers)
 
-        def tell(done: int, piece: int, amounts: tuple[int, int] = amounts) -> None:
+        def tell(done: int, amounts: tuple[int, int] = amounts) -> None:
             if disk.layers is not layers:
                 raise RevertedError(f"disk {disk_id} was reverted while its layers were copied")
+            pace.spend(done - disk.filled)
             disk.filled = done
             check_room(layers.folder, DISKS, registry.settings.margin_bytes // 2)
             progress(_so_far(*amounts, done))
-            pace.spend(piece)
 
         try:
-            _copy(layers, layer, tell)
+            _copy(layers, layer, tell, rests)
         finally:
             disk.filled = 0
     forked = disk.layers.forked_from()
@@ -210,41 +213,19 @@ def stand_alone(
             f"disk {disk_id} has its own layers, but its storage daemon still reads those of the "
             f"disk that it was forked from: {disk.merge_problem or 'it is busy'}"
         )
-    if forked is not None:
-        merger.wake(forked)
+    for one in forked:
+        merger.wake(one)
 
 
-def _copy(layers: DiskLayers, layer: Layer, tell: Callable[[int, int], None]) -> None:
+def _copy(layers: DiskLayers, layer: Layer, tell: Callable[[int], None], rests: Rests) -> None:
     """Copy one layer; it gets its name when it is whole and durable."""
     target = layers.own_path(layer)
     with io_errors(layers.disk_id), layer.path.open("rb") as source, appearing(target) as file:
-        _copy_data(source.fileno(), file.fileno(), tell)
+        copy_whole(source.fileno(), file.fileno(), tell, rests)
         if layer.number != BASE_NUMBER:
             qcow2.belong_to(file.fileno(), layers.disk_id)
         if not layers.folder.exists():
             raise EngineError(f"disk {layers.disk_id} was deleted while its layers were copied")
-
-
-def _copy_data(source: int, target: int, tell: Callable[[int, int], None]) -> None:
-    size = os.fstat(source).st_size
-    os.ftruncate(target, size)
-    done = position = 0
-    while position < size:
-        try:
-            position = os.lseek(source, position, os.SEEK_DATA)
-            end = os.lseek(source, position, os.SEEK_HOLE)
-        except OSError as error:
-            if error.errno == errno.ENXIO:
-                return
-            raise
-        while position < end:
-            length = min(_PIECE, end - position)
-            moved = os.copy_file_range(source, target, length, position, position)
-            if moved == 0:
-                return
-            position += moved
-            done += moved
-            tell(done, moved)
 
 
 def _allocated(path: Path) -> int:

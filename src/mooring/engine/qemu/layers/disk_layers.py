@@ -92,11 +92,11 @@ class DiskLayers:
                     found.append(layer.number)
         return max(found, default=-1)
 
-    def forked_from(self) -> str | None:
-        """The disk whose layers are shared; None if none are."""
+    def forked_from(self) -> list[str]:
+        """The disks whose layers are shared, the nearest first; empty if none are."""
         with contextlib.suppress(OSError):
-            return (self.shared_folder / FORKED_NAME).read_text(encoding="ascii")
-        return None
+            return (self.shared_folder / FORKED_NAME).read_text(encoding="ascii").split()
+        return []
 
     def forget_shared(self) -> None:
         """Release shared layers, if the disk has its own copies of all."""

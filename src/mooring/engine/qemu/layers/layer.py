@@ -14,7 +14,7 @@ BASE_NAME = "base.raw"
 FILLING_NAME = "base.raw.filling"
 SHARED_NAME = "shared"
 FORKED_NAME = "forked"
-"""Among shared layers, the file that names the disk that they are of."""
+"""Among shared layers, the file that names the disks that they are of."""
 BASE_NUMBER = 0
 
 

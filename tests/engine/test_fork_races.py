@@ -1,0 +1,73 @@
+"""Forks while something goes on with what they share: fillings, and other forks."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from mooring.engine.qemu import forking
+from mooring.engine.qemu.layers.base_source import write_reached
+from mooring.model.extents import BLOCK_SIZE
+from tests.engine.harness import MIB, BytesImage, QemuHarness, attached, new_id, noise
+from tests.engine.test_forking import SIZE, fork, read
+from tests.mounts import file_system
+
+pytestmark = [pytest.mark.full, pytest.mark.requires("qemu-storage-daemon")]
+
+
+def test_a_filling_that_goes_on_while_a_fork_is_made(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is filled after the file was cloned, the fork has to fill for itself."""
+    whole = noise(1, MIB)
+    with file_system(tmp_path / "mount", "xfs") as folder:
+        harness = QemuHarness(folder / "data", run_dir / "run")
+        try:
+            disk_id = new_id()
+            harness.engine.begin_clone(disk_id, SIZE, harness.source(BytesImage(whole), new_id()))
+            layers = harness.qemu._registry.disk(disk_id).layers
+
+            def fill_up_to(position: int) -> None:
+                file = layers.open_filling()
+                os.pwrite(file, whole[:position], 0)
+                os.close(file)
+                write_reached(layers.folder, position)
+
+            clone = forking._clone
+
+            def go_on(source: Path, target: Path) -> bool:
+                cloned = clone(source, target)
+                fill_up_to(MIB)
+                return cloned
+
+            fill_up_to(BLOCK_SIZE)
+            monkeypatch.setattr(forking, "_clone", go_on)
+            _, made = fork(harness, disk_id)
+            harness.engine.fill(made.disk_id, BytesImage(whole))
+
+            assert read(harness, made, MIB) == whole
+        finally:
+            harness.close()
+
+
+def test_all_disks_merge_once_a_fork_of_a_fork_stands_alone(run_dir: Path, tmp_path: Path) -> None:
+    with file_system(tmp_path / "mount", "ext4") as folder:
+        harness = QemuHarness(folder / "data", run_dir / "run")
+        try:
+            _, first = attached(harness, SIZE)
+            point, second = fork(harness, first.disk_id)
+            later, third = fork(harness, second.disk_id)
+            for disk, known in ((first, point), (second, point), (second, later)):
+                harness.engine.release(disk.disk_id, known, stored=True)
+            harness.engine.stand_alone(second.disk_id)
+            assert harness.engine.settle()
+
+            harness.engine.stand_alone(third.disk_id)
+            assert harness.engine.settle()
+
+            assert harness.engine.health(first.disk_id).layers == 2
+            assert harness.engine.health(second.disk_id).layers == 2
+        finally:
+            harness.close()
