@@ -22,29 +22,36 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from bench.soak_changes import LARGEST_GB, Forks, Growths
+from bench.soak_changes import Forks, Growths
+from bench.soak_comparing import REGION, STARTS, Comparing
 from bench.soak_model import Kill
-from bench.soak_snapshots import Snapshots, Taken
-from bench.soak_writer import PART, Part, SoakError, Stage, sequences
+from bench.soak_snapshots import Snapshots, system_of
+from bench.soak_writer import Part, SoakError, Stage, sequences
 from mooring.admin.demo.server import client_program
 from mooring.admin.vaults.chosen import find_snapshot
 from mooring.config.load import load
 from mooring.model.errors import NbdError
-from mooring.model.extents import BLOCK_SIZE, Image
 from mooring.nbd.blocking import BlockingNbdClient
 from mooring.wiring.vaults import open_vault
 from tests.e2e.deployment import Deployment
 from tests.e2e.processes import PATIENCE, storage_daemons, until
 
-REGION = "us-east-2"
-DISKS = {"data": "db", "logs": "db", "index": "db", "mail": "mx"}
-STARTS = (0, 5 * 262144 - 500)
-"""Each disk has two writers: at its start, and across the border of two tables of its layers."""
+DISKS = {"data": "db", "logs": "db", "index": "db", "mail": "mx", "mx-system": "mx"}
+BLUEPRINT = "empty"
+BLUEPRINT_BYTES = 8 * 1024**3
 MOST_KEPT = 10
 BURST = 8
+
+
+def is_system(disk: str) -> bool:
+    return disk == system_of(DISKS[disk])
+
+
+def has_system(instance: str) -> bool:
+    return system_of(instance) in DISKS
 
 
 class Soak:
@@ -59,20 +66,23 @@ class Soak:
         self._parts: list[Part] = []
         self._snapshots = Snapshots(self.deployment, self.stage, DISKS)
         self._growths = Growths(self.deployment, self.stage)
-        self._forks = Forks(self.deployment, self.stage)
+        self._forks = Forks(self.deployment, self.stage, DISKS)
+        self._comparing = Comparing(
+            self.deployment, self.stage, self._snapshots, self._forks, self._parts
+        )
 
     # --- the whole
 
     def run(self, seconds: float) -> None:
         """Raises SoakError."""
         self.deployment.start()
-        for disk, instance in DISKS.items():
-            self.stage.uris[disk] = self.deployment.used_disk(disk, instance)
+        self._make_disks()
         settings = load(None, str(self.deployment.data))
         vault = open_vault(settings, REGION)
         assert vault is not None
         with vault:
             self._vault = vault
+            self._comparing.open_vault(vault)
             for disk in DISKS:
                 for start in STARTS:
                     seed = self._random.randrange(1 << 30)
@@ -90,6 +100,22 @@ class Soak:
                     part.join()
         self._end()
 
+    def _make_disks(self) -> None:
+        image = self.deployment.folder / "empty.raw"
+        with image.open("wb") as file:
+            file.truncate(BLUEPRINT_BYTES)
+        words = ("--format", "raw", "--blueprint-id", BLUEPRINT)
+        self.deployment.server.run("mooring", "import", str(image), *words)
+        for disk, instance in DISKS.items():
+            if not is_system(disk):
+                self.deployment.disk(disk)
+                self.deployment.instance(instance, BLUEPRINT if has_system(instance) else None)
+                self.stage.uris[disk] = self.deployment.attach(disk, instance)
+        for disk, instance in DISKS.items():
+            if is_system(disk):
+                uri = self.deployment.server.ask("uri", instanceName=instance)["uri"]
+                self.stage.uris[disk] = str(uri)
+
     def fail(self, problem: str) -> None:
         """A problem, told by any thread."""
         self._problems.append(problem)
@@ -98,7 +124,8 @@ class Soak:
         actions = [
             *[self.take_one] * 8, *[self.take_all] * 2, *[self.check] * 6, *[self.remove] * 3,
             self.burst, self.move, self.kill_server, self.kill_daemons, self.kill_both,
-            *[self.grow] * 2, *[self.fork] * 2, *[self.revert] * 2,
+            *[self.grow] * 2, *[self.fork] * 2, self.fork_instance, *[self.revert] * 2,
+            *[self.revert_and_kill] * 2,
         ]  # fmt: skip
         # Each once, however short the time is.
         waiting = self._random.sample(list(dict.fromkeys(actions)), len(set(actions)))
@@ -144,7 +171,7 @@ class Soak:
         self._snapshots.gather(wait=len(self._snapshots.kept) < 2)
         if self._snapshots.kept:
             taken = self._snapshots.pick(self._random)
-            self._compare(taken, restored=self._random.random() < 0.1)
+            self._comparing.compare(taken, restored=self._random.random() < 0.1)
             self._snapshots.delete(taken)
 
     def remove(self) -> None:
@@ -159,12 +186,8 @@ class Soak:
         """Detach a disk, take a snapshot of it, and attach it again."""
         # A snapshot of an instance fails if one of its disks leaves meanwhile.
         self._snapshots.gather(wait=True)
-        disk = self._random.choice(list(DISKS))
-        parts = [part for part in self._parts if part.disk == disk]
-        with contextlib.ExitStack() as gates:
-            for part in parts:
-                gates.enter_context(part.gate)
-                part.leave()
+        disk = self._random.choice([disk for disk in DISKS if not is_system(disk)])
+        with self._away(disk):
             self.deployment.detach(disk)
             self._snapshots.ask(disk)
             self._snapshots.gather(wait=True)
@@ -181,49 +204,77 @@ class Soak:
     def fork(self) -> None:
         """Fork a disk, and compare what was forked before."""
         self._forks.ask(self._random.choice(list(DISKS)))
-        self._check_forks()
+        self._comparing.check_forks(self._random)
+
+    def fork_instance(self) -> None:
+        """Fork an instance with all its disks, and compare what was forked before."""
+        self._forks.ask(instance=self._random.choice(sorted(set(DISKS.values()))))
+        self._comparing.check_forks(self._random)
 
     def revert(self) -> None:
         """Set a disk back to one of its snapshots; what it held is a snapshot more."""
+        self._revert(None)
+
+    def revert_and_kill(self) -> None:
+        """Kill the server, the daemons, or both while a disk is set back, or right before."""
+        kill = self._random.choice((self._kill_server, self._kill_daemons, self._kill_both))
+
+        def meanwhile() -> None:
+            time.sleep(self._random.choice((0.0, 0.01, 0.05, 0.1, 0.2)))
+            kill()
+
+        self._revert(meanwhile)
+
+    def _revert(self, meanwhile: Callable[[], None] | None) -> None:
         self._snapshots.gather(wait=True)
         choices = [taken for taken in self._snapshots.kept if taken.instance is None]
         if not choices:
             return
         back = self._random.choice(choices)
         (disk,) = back.disks
-        self._compare(back, restored=False)
+        self._comparing.compare(back, restored=False)
+        with self._away(disk) as parts:
+            vault, root = find_snapshot([(REGION, self._vault)], back.name)
+            with vault.open(root.id) as image:
+                held = [sequences(image, part.history) for part in parts]
+            if meanwhile is None:
+                self._snapshots.revert(disk, back.name)
+            else:
+                until(lambda: not self._clients(disk), f"{disk} to be free of clients")
+                if not self._snapshots.revert_in(disk, back.name, meanwhile):
+                    self.counts["not reverted after a kill"] += 1
+                    return
+                self.counts["reverted in a kill"] += 1
+            for part, found in zip(parts, held, strict=True):
+                part.history.set_back(found, time.monotonic())
+        self.counts["reverted"] += 1
+
+    def _clients(self, disk: str) -> bool:
+        return bool(self.deployment.server.ask("disk", diskName=disk)["clients"])
+
+    @contextlib.contextmanager
+    def _away(self, disk: str) -> Iterator[Sequence[Part]]:
+        """Have the disk's writers leave, and wait."""
         parts = [part for part in self._parts if part.disk == disk]
         with contextlib.ExitStack() as gates:
             for part in parts:
                 gates.enter_context(part.gate)
                 part.leave()
-            vault, root = find_snapshot([(REGION, self._vault)], back.name)
-            with vault.open(root.id) as image:
-                held = [sequences(image, part.history) for part in parts]
-            self._snapshots.revert(disk, back.name)
-            for part, found in zip(parts, held, strict=True):
-                part.history.set_back(found, time.monotonic())
-        self.counts["reverted"] += 1
+            yield parts
 
     def kill_server(self) -> None:
         self._wait_a_moment()
-        self.deployment.server.kill()
-        self._restart()
+        self._kill_server()
         self._growths.finish()
 
     def kill_daemons(self) -> None:
         self._wait_a_moment()
-        self._kill(both=False)
-        self._snapshots.gather(wait=True)
-        self._forks.gather()
-        until(self._well, "the storage daemons to be back")
+        self._kill_daemons()
         self._growths.finish()
 
     def kill_both(self) -> None:
         self._wait_a_moment()
-        self._kill(both=True)
-        self._restart()
-        until(self._well, "the storage daemons to be back")
+        self._kill_both()
         self._growths.finish()
 
     # ---
@@ -233,9 +284,26 @@ class Soak:
             self._snapshots.ask(self._random.choice(list(DISKS)))
         if self._random.random() < 0.4:
             self._forks.ask(self._random.choice(list(DISKS)))
+        elif self._random.random() < 0.4:
+            self._forks.ask(instance=self._random.choice(sorted(set(DISKS.values()))))
         if self._random.random() < 0.4:
             self._growths.begin(self._random.choice(list(DISKS)), self._random)
         time.sleep(self._random.choice((0.0, 0.005, 0.02, 0.1, 0.5)))
+
+    def _kill_server(self) -> None:
+        self.deployment.server.kill()
+        self._restart()
+
+    def _kill_daemons(self) -> None:
+        self._kill(both=False)
+        self._snapshots.gather(wait=True)
+        self._forks.gather()
+        until(self._well, "the storage daemons to be back")
+
+    def _kill_both(self) -> None:
+        self._kill(both=True)
+        self._restart()
+        until(self._well, "the storage daemons to be back")
 
     def _kill(self, *, both: bool) -> None:
         found = storage_daemons(self.deployment.data / "run")
@@ -266,70 +334,6 @@ class Soak:
             return True
         return False
 
-    def _compare(self, taken: Taken, *, restored: bool) -> None:
-        state_of = self._snapshots.state
-        until(lambda: state_of(taken) != "pending", f"{taken.name} to end", 2 * PATIENCE)
-        state = state_of(taken)
-        if state not in ("completed", "available"):
-            told = self.deployment.call("GetOperationsForResource", resourceName=taken.name)
-            raise SoakError(f"{taken.name} of {taken.disks} is {state}: {told['operations']}")
-        for disk, name in taken.roots.items():
-            vault, root = find_snapshot([(REGION, self._vault)], name)
-            with vault.open(root.id) as image:
-                self._compare_parts(taken, disk, image)
-                self._compare_rest(taken, disk, image)
-            self.counts["compared"] += 1
-        if restored and taken.instance is None:
-            with (
-                self.deployment.restored(taken.name, size_gb=LARGEST_GB) as (uri,),
-                BlockingNbdClient(uri) as client,
-            ):
-                self._compare_parts(taken, taken.disks[0], client)
-            self.counts["restored"] += 1
-
-    def _check_forks(self) -> None:
-        """Compare forks, at times whole in a snapshot of them, and delete them, filled or not."""
-        self._forks.gather()
-        while self._forks.kept:
-            forked = self._forks.kept.pop()
-            (disk,) = forked.disks
-            self.deployment.instance("reader")
-            with BlockingNbdClient(self.deployment.attach(forked.name, "reader")) as client:
-                self._compare_parts(forked, disk, client)
-            if self._random.random() < 0.5:
-                self._compare_whole(forked, disk)
-            self.deployment.detach(forked.name)
-            self.deployment.call("DeleteDisk", diskName=forked.name)
-            self.counts["forks compared"] += 1
-
-    def _compare_whole(self, forked: Taken, disk: str) -> None:
-        name = f"of-{forked.name}"
-        self.deployment.snapshot(name, forked.name)
-        if self.deployment.ended(name) != ["completed"]:
-            raise SoakError(f"the snapshot of the fork {forked.name} is not completed")
-        vault, root = find_snapshot([(REGION, self._vault)], name)
-        with vault.open(root.id) as image:
-            self._compare_parts(forked, disk, image)
-            self._compare_rest(forked, disk, image)
-        self.deployment.call("DeleteDiskSnapshot", diskSnapshotName=name)
-
-    def _compare_parts(self, taken: Taken, disk: str, image: Image | BlockingNbdClient) -> None:
-        for part in self._parts:
-            if part.disk == disk:
-                found = sequences(image, part.history)
-                wrong = part.history.wrong(found, taken.requested, taken.replied)
-                if wrong:
-                    raise SoakError(f"{taken.name} of {disk}: {wrong[:5]}")
-
-    def _compare_rest(self, taken: Taken, disk: str, image: Image) -> None:
-        """All else is zeros."""
-        for extent in image.extents():
-            for offset in range(extent.offset, extent.end, BLOCK_SIZE):
-                block = offset // BLOCK_SIZE
-                ours = any(start <= block < start + PART for start in STARTS)
-                if not extent.zero and not ours and any(image.read(offset, BLOCK_SIZE)):
-                    raise SoakError(f"{taken.name} of {disk} holds block {block}")
-
     # --- the end
 
     def _finish(self) -> None:
@@ -338,17 +342,17 @@ class Soak:
         for part in self._parts:
             part.join()
         self._snapshots.gather(wait=True)
-        self._check_forks()
+        self._comparing.check_forks(self._random)
         while self._snapshots.kept:
             taken = self._snapshots.kept.pop()
-            self._compare(taken, restored=False)
+            self._comparing.compare(taken, restored=False)
             self._snapshots.delete(taken)
         self.take_all()
         for disk in DISKS:
             self._snapshots.ask(disk)
         self._snapshots.gather(wait=True)
         for taken in self._snapshots.kept:
-            self._compare(taken, restored=True)
+            self._comparing.compare(taken, restored=True)
         self._look()
         until(lambda: max(self._layer_counts()) <= 4, "the layers to merge", 2 * PATIENCE)
 

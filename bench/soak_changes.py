@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from random import Random
 
-from bench.soak_snapshots import Taken
+from bench.soak_snapshots import Taken, system_of
 from bench.soak_writer import Growth, SoakError, Stage
 from mooring.model.extents import GIB
 from mooring.nbd.blocking import BlockingNbdClient
@@ -52,12 +53,18 @@ class Growths:
                     raise SoakError(f"{disk} is served with {client.info.size} bytes")
 
 
+def is_system(disk: str, taken: Taken) -> bool:
+    return disk == system_of(taken.instance)
+
+
 class Forks:
     """Asks for forks in threads, so that some are under way when something dies."""
 
-    def __init__(self, deployment: Deployment, stage: Stage) -> None:
+    def __init__(self, deployment: Deployment, stage: Stage, disks: Mapping[str, str]) -> None:
+        """`disks` tells on which instance each disk is."""
         self._deployment = deployment
         self._stage = stage
+        self._disks = disks
         self._pool = ThreadPoolExecutor(2, "forker")
         self._asking: list[tuple[Taken, Future[None]]] = []
         self.kept: list[Taken] = []
@@ -71,15 +78,20 @@ class Forks:
         there = [*self.kept, *(taken for taken, _ in self._asking)]
         return min([*(taken.requested for taken in there), time.monotonic()])
 
-    def ask(self, disk: str) -> None:
+    def ask(self, disk: str | None = None, *, instance: str | None = None) -> None:
         self._stage.counts["forks"] += 1
-        taken = Taken(f"f{self._stage.counts['forks']}", [disk], None, time.monotonic())
+        disks = [disk] if disk else [one for one, its in self._disks.items() if its == instance]
+        taken = Taken(f"f{self._stage.counts['forks']}", disks, instance, time.monotonic())
         self._asking.append((taken, self._pool.submit(self._request, taken)))
 
     def _request(self, taken: Taken) -> None:
         taken.requested = time.monotonic()
-        names = {"diskName": taken.disks[0], "newDiskName": taken.name}
-        self._deployment.act("fork", **names, tags=SHARED)
+        if taken.instance is None:
+            names = {"diskName": taken.disks[0], "newDiskName": taken.name}
+            self._deployment.act("fork", **names, tags=SHARED)
+        else:
+            names = {"instanceName": taken.instance, "newInstanceName": taken.name}
+            self._deployment.act("fork-instance", **names)
         taken.replied = time.monotonic()
 
     def end_asking(self) -> None:
@@ -106,9 +118,37 @@ class Forks:
                 self.kept.append(taken)
         self._asking = []
 
+    def made(self, taken: Taken) -> dict[str, str]:
+        """What the forks of its disks are called."""
+        if taken.instance is None:
+            return {taken.disks[0]: taken.name}
+        own = f"{taken.instance}-"
+        return {disk: f"{taken.name}-{disk.removeprefix(own)}" for disk in taken.disks}
+
+    def delete(self, taken: Taken) -> None:
+        """Delete what was made; nobody uses it any more."""
+        made = self.made(taken)
+        if taken.instance is not None:
+            self._deployment.call("DeleteInstance", instanceName=taken.name)
+            made = {disk: name for disk, name in made.items() if not is_system(disk, taken)}
+            for name in made.values():
+                self._deployment.until_disk(name, "state", "available")
+        else:
+            self._deployment.detach(taken.name)
+        for name in made.values():
+            self._deployment.call("DeleteDisk", diskName=name)
+
     def _is_there(self, taken: Taken) -> bool:
+        found = {self._has("GetDisk", "diskName", name) for name in self.made(taken).values()}
+        if taken.instance is not None:
+            found.add(self._has("GetInstance", "instanceName", taken.name))
+        if len(found) > 1:
+            raise SoakError(f"of the fork {taken.name} of {taken.instance} only a part is there")
+        return found == {True}
+
+    def _has(self, operation: str, member: str, name: str) -> bool:
         try:
-            self._deployment.call("GetDisk", diskName=taken.name)
+            self._deployment.call(operation, **{member: name})
         except RefusedError as error:
             if error.type != "NotFoundException":
                 raise

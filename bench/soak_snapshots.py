@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from random import Random
@@ -34,6 +34,11 @@ class Taken:
         if self.instance is None:
             return {self.disks[0]: self.name}
         return {disk: part_name(self.name, disk) for disk in self.disks}
+
+
+def system_of(instance: str | None) -> str:
+    """What the system disk of an instance is called."""
+    return f"{instance}-system"
 
 
 class Snapshots:
@@ -78,7 +83,11 @@ class Snapshots:
         taken.requested = time.monotonic()
         if taken.instance is None:
             disk = taken.disks[0]
-            self._deployment.call("CreateDiskSnapshot", diskName=disk, diskSnapshotName=taken.name)
+            instance = self._disks[disk]
+            named = {"diskName": disk}
+            if disk == system_of(instance):
+                named = {"instanceName": instance}
+            self._deployment.call("CreateDiskSnapshot", **named, diskSnapshotName=taken.name)
         else:
             self._deployment.call(
                 "CreateInstanceSnapshot",
@@ -111,6 +120,25 @@ class Snapshots:
             raise SoakError(f"{disk} cannot be reverted: {refused[-1]}") from error
         kept.replied = time.monotonic()
         self.kept.append(kept)
+
+    def revert_in(self, disk: str, back: str, meanwhile: Callable[[], None]) -> bool:
+        """Ask for a revert, do something meanwhile, and tell whether the disk is reverted."""
+        self._stage.counts["asked"] += 1
+        kept = Taken(f"s{self._stage.counts['asked']}", [disk], None, time.monotonic())
+        names = {"diskName": disk, "diskSnapshotName": back, "keptSnapshotName": kept.name}
+        asked = self._pool.submit(self._deployment.act, "revert", **names)
+        meanwhile()
+        error = asked.exception()
+        if error is not None and not isinstance(error, RefusedError | OSError):
+            raise error
+        kept.replied = time.monotonic()
+        # A server that was killed may have done it, and says so by the snapshot that it kept.
+        done = self.state(kept) is not None
+        if done != (error is None) and not isinstance(error, OSError):
+            raise SoakError(f"revert of {disk} to {back}: {error or 'answered'}; done: {done}")
+        if done:
+            self.kept.append(kept)
+        return done
 
     def gather(self, *, wait: bool) -> None:
         """Take in the answers; a server must be running."""

@@ -85,15 +85,15 @@ class Deployment:
         self.call("CreateDisk", diskName=name, availabilityZone=ZONE, sizeInGb=8, tags=SHARED)
         self.until_disk(name, "state", "available")
 
-    def instance(self, name: str) -> None:
-        """Register an instance, unless it is there."""
+    def instance(self, name: str, blueprint: str | None = None) -> None:
+        """Register an instance, or make one of the blueprint, unless it is there."""
         if name in {one["name"] for one in self.call("GetInstances")["instances"]}:
             return
         self.call(
             "CreateInstances",
             instanceNames=[name],
             availabilityZone=ZONE,
-            blueprintId="external",
+            blueprintId=blueprint or "external",
             bundleId="external",
         )
         until(lambda: self._instance_state(name) == "running", f"{name} to run")

@@ -25,4 +25,6 @@ def test_everything_at_once(run_dir: Path) -> None:
     assert counts["restored"] > 0
     assert counts["growths"] > 0
     assert counts["forks compared"] > 0
+    assert counts["instance forks compared"] > 0
     assert counts["reverted"] > 0
+    assert counts["revert_and_kill"] > 0

@@ -1,4 +1,4 @@
-"""A file system whose every write is logged, and the same after a power cut at any of them.
+"""A file system whose every write is logged, and what power cuts leave of it.
 
 A storage daemon shows an image file, with a log beneath, as a file (FUSE), and a loop device makes
 a disk of that. So names, links and renames are cut as well, by the kernel's own journal.
