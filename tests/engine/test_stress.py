@@ -284,6 +284,8 @@ class Stress:
         for disk in attached:
             self.client(disk).flush()
             disk.leave()
+        if self.random.random() < 0.5:
+            self.revert(self.random.choice(attached))
         self.harness.kill_daemon(self.instance)
         # A freeze, like any call, finds the daemon or starts it.
         self.freeze(*attached)
