@@ -40,7 +40,7 @@ def test_a_disk_tells_who_uses_it(used: World) -> None:
 
     told = ask(used, "disk")
 
-    assert told["clients"] == [{"pid": 4711, "command": None, "connections": 1}]
+    assert told["clients"] == [{"pid": 4711, "command": None, "connections": 1, "address": None}]
     assert "(process 4712)" in told["refused"]
     assert "(process 4711)" in told["refused"]
 
