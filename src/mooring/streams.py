@@ -24,6 +24,9 @@ _SHOWN = {
 
 def shown(text: str) -> str:
     """The text with nothing in it that a terminal obeys: others wrote much of what is printed."""
+    # Most lines have nothing of it, and to look is much quicker than to translate.
+    if text.isprintable() or (text[:-1].isprintable() and text[-1] == "\n"):
+        return text
     return text.translate(_SHOWN)
 
 

@@ -9,6 +9,7 @@ tokens grant nothing here: they are signed like any header, and then ignored.
 from __future__ import annotations
 
 import calendar
+import functools
 import hashlib
 import hmac
 import re
@@ -195,6 +196,7 @@ def _check_moment(moment: str, now_ms: int) -> None:
         )
 
 
+@functools.lru_cache(maxsize=64)  # many requests are of the same second
 def _seconds(moment: str) -> int | None:
     if not _MOMENT.fullmatch(moment):
         return None

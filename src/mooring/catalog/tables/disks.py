@@ -92,5 +92,6 @@ class Disks(ResourceRows[Disk]):
 
     def in_zone(self, zone: str, after: int, limit: int) -> tuple[list[Disk], int | None]:
         """The next disks of the zone in the order of their making, and where it goes on."""
-        of = [self.table.c.zone == bindparam("zone")]
-        return self._page("zone", of, {"zone": zone}, after, limit)
+        return self._page(
+            "zone", lambda: [self.table.c.zone == bindparam("zone")], {"zone": zone}, after, limit
+        )

@@ -142,20 +142,25 @@ class ResourceRows(Generic[Value]):
 
     def page(self, region: str, after: int, limit: int) -> tuple[list[Value], int | None]:
         """The next values in the order of their making, and where the page after them begins."""
-        c = self.table.c
-        of = [c.region == bindparam("region"), *self.listed()]
-        return self._page("page", of, {"region": region}, after, limit)
+        return self._page(
+            "page",
+            lambda: [self.table.c.region == bindparam("region"), *self.listed()],
+            {"region": region},
+            after,
+            limit,
+        )
 
     def _page(
         self,
         purpose: str,
-        conditions: Sequence[ColumnElement[bool]],
+        conditions: Conditions,
         asked: Mapping[str, Any],
         after: int,
         limit: int,
     ) -> tuple[list[Value], int | None]:
-        following = self.table.c.seq > bindparam("after")
-        statement = self._statement(purpose, lambda: [*conditions, following])
+        statement = self._statement(
+            purpose, lambda: [*conditions(), self.table.c.seq > bindparam("after")]
+        )
         given = {**asked, "after": after, "limit": limit + 1}
         rows = self.connection.execute(statement, given).all()
         more = rows[limit - 1].seq if len(rows) > limit else None
