@@ -62,6 +62,12 @@ class AccessDeniedException(ServiceError):
     code = "AccessDenied"
 
 
+class UnauthenticatedException(ServiceError):
+    """The caller is unknown. An error of the model; the services answer with others."""
+
+    code = "Unauthenticated"
+
+
 class ServiceException(ServiceError):
     """A fault on the server's side."""
 
