@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -166,11 +166,24 @@ def test_who_was_cut_off_is_kept_off_until_one_of_them_is_gone(qemu: QemuHarness
             assert first.write("b") == "written"
         until(lambda: other_answer(uri) == "connected")
         assert first.write("c") == "written"
-        with other(uri):
+        # While whoever asked last is seen to be gone, nobody is let in.
+        with let_in(uri):
             until(lambda: other_answer(uri) == "")
             first.process.kill()
             first.process.wait()
             until(lambda: other_answer(uri) == "connected")
+
+
+@contextmanager
+def let_in(uri: str) -> Iterator[None]:
+    with ExitStack() as closing:
+
+        def connects() -> bool:
+            closing.pop_all().close()
+            return closing.enter_context(other(uri)).answer == "connected"
+
+        until(connects)
+        yield
 
 
 def other_answer(uri: str) -> str:
