@@ -140,13 +140,17 @@ def test_a_client_that_comes_during_a_freeze_does_not_stop_it(
 class Asked:
     """Knows of no connections, and notes since when they were asked for."""
 
-    def __init__(self, asked: list[int], negotiating: int = 0) -> None:
+    def __init__(self, asked: list[int], negotiating: int = 0, rush: bool = False) -> None:
         self._asked = asked
+        self._rush = rush
         self._negotiating = negotiating
 
     def negotiating(self, folder: Path) -> bool:
         self._negotiating -= 1
         return self._negotiating >= 0
+
+    def in_a_rush(self, folder: Path) -> bool:
+        return self._rush
 
     def latecomers(self, folder: Path, since: int) -> None:
         self._asked.append(since)
@@ -167,12 +171,13 @@ def test_only_who_came_since_the_last_answer_is_cut(
     asked: list[int] = []
     (tmp_path / process.LOG_FILE).write_bytes(b"x" * 100)
     watched = Latecomers(tmp_path, SystemClock(), Asked(asked))
-    watched.answered()
+    with watched.kept_out("query-jobs"):
+        pass
     (tmp_path / process.LOG_FILE).write_bytes(b"x" * 150)
-    watched.asked("transaction")
 
-    watched.relieve(spinning)
-    watched.relieve(spinning)
+    with watched.kept_out("transaction"):
+        watched.relieve(spinning)
+        watched.relieve(spinning)
 
     # First those that have come since it was asked; if there are none, since it last answered.
     assert asked == [150, 100]
@@ -207,15 +212,23 @@ def test_a_daemon_whose_clients_cannot_be_cut_is_ended(
 
 
 @pytest.mark.parametrize(
-    ("command", "negotiations", "waited"),
-    [("transaction", 3, 0.003), ("transaction", 10_000, 1.0), ("query-jobs", 3, 0.0)],
+    ("command", "negotiations", "rush", "waited"),
+    [
+        ("transaction", 3, False, 0.003),
+        ("transaction", 10_000, False, 1.0),
+        ("transaction", 3, True, 0.103),
+        ("transaction", 10_000, True, 1.0),
+        ("block-export-add", 3, True, 0.003),
+        ("query-jobs", 3, True, 0.0),
+    ],
 )
 def test_negotiations_are_waited_for(
-    command: str, negotiations: int, waited: float, tmp_path: Path
+    command: str, negotiations: int, rush: bool, waited: float, tmp_path: Path
 ) -> None:
     clock = ManualClock()
 
-    Latecomers(tmp_path, clock, Asked([], negotiations)).asked(command)
+    with Latecomers(tmp_path, clock, Asked([], negotiations, rush)).kept_out(command):
+        pass
 
     assert clock.monotonic() == pytest.approx(waited, abs=0.002)
 

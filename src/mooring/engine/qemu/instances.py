@@ -46,7 +46,7 @@ class Instance:
         """`started` is called whenever the daemon has been started."""
         self.instance_id = instance_id
         self.folder = folder
-        self.door = Door(folder)
+        self.door = Door(folder, clock)
         self.exports: dict[str, Export] = {}
         self.problems: dict[str, str] = {}
         """Why disks are not served although they are attached, by disk id."""
@@ -230,7 +230,7 @@ class Instance:
                 # The other disks of the instance need not suffer from this one.
                 self._is_not_served(export, error)
         if self.exports:
-            self.door.publish()
+            self.door.publish(again=self._has_died)
         if self._has_died:
             self._has_died = False
             log.warning(

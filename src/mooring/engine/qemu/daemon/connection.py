@@ -78,10 +78,8 @@ class Connection:
         monitor = self._connected()
         limit = self._settings.answer_seconds if timeout is None else timeout
         try:
-            self._latecomers.asked(command)
-            answer = monitor.execute(command, arguments, timeout=limit)
-            self._latecomers.answered()
-            return answer
+            with self._latecomers.kept_out(command):
+                return monitor.execute(command, arguments, timeout=limit)
         except (QmpClosedError, QmpSilenceError) as error:
             with self._lock:
                 if self._monitor is monitor:

@@ -12,7 +12,8 @@ comes again.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -27,16 +28,19 @@ log = structlog.get_logger("mooring.engine")
 Cut = Callable[[], None]
 """Ends one connection. Raises OSError."""
 
-_HOLDS_BACK = frozenset({
-    "transaction", "block-commit", "block-export-add", "block-export-del", "blockdev-reopen",
-    "job-cancel",
-})  # fmt: skip
-"""Commands for which QEMU holds requests back."""
+_IN_USE = frozenset({"transaction", "block-commit", "blockdev-reopen"})
+"""Commands for which QEMU holds requests back, and which disks in use get all the time."""
+
+_HOLDS_BACK = _IN_USE | {"block-export-add", "block-export-del", "job-cancel"}
+"""All for which it does. Disks are opened one after the other with these, before anybody comes."""
 
 _SETTLE_SECONDS = 1.0
 """How long to wait for negotiations: they take milliseconds, or they never end."""
 
 _SETTLE_PAUSE = 0.001
+
+_QUIET_SECONDS = 0.1
+"""How long nobody must have negotiated while clients are coming again, in crowds."""
 
 _SPINS_AFTER = 2
 """How often in a row the daemon must be found to spin: on a busy machine it may seem so once."""
@@ -51,6 +55,9 @@ class Connections(Protocol):
     def negotiating(self, folder: Path) -> bool:
         """Whether anybody negotiates with the daemon in that folder, as far as that is known."""
 
+    def in_a_rush(self, folder: Path) -> bool:
+        """Whether clients of that daemon are coming again, because they had lost it."""
+
     def latecomers(self, folder: Path, since: int) -> Sequence[Cut] | None:
         """Connections whose negotiation ended later than that place in the daemon's log.
 
@@ -62,6 +69,9 @@ class Nobody:
     """For daemons without clients."""
 
     def negotiating(self, folder: Path) -> bool:
+        return False
+
+    def in_a_rush(self, folder: Path) -> bool:
         return False
 
     def latecomers(self, folder: Path, since: int) -> Sequence[Cut] | None:
@@ -80,13 +90,16 @@ class Latecomers:
         self._spun = 0
         self._spins_since = 0.0
 
-    def asked(self, command: str) -> None:
-        """The daemon is about to be told to do something: wait for negotiations if that matters."""
+    @contextmanager
+    def kept_out(self, command: str) -> Iterator[None]:
+        """For the time of a command: nobody is negotiating, if that matters."""
         if command in _HOLDS_BACK:
-            self._settle()
+            self._settle(command)
         self._asked_at = self._log_size()
+        yield
+        self._answered()
 
-    def answered(self) -> None:
+    def _answered(self) -> None:
         """The daemon has just answered: it waits for none of the clients that it has."""
         self._answered_at = self._log_size()
         self._spun = 0
@@ -121,9 +134,15 @@ class Latecomers:
             log.error("a storage daemon that hangs is ended", folder=str(self._folder))
             daemon.kill()
 
-    def _settle(self) -> None:
-        deadline = self._clock.monotonic() + _SETTLE_SECONDS
-        while self._connections.negotiating(self._folder) and self._clock.monotonic() < deadline:
+    def _settle(self, command: str) -> None:
+        began = quiet_since = self._clock.monotonic()
+        rush = command in _IN_USE and self._connections.in_a_rush(self._folder)
+        quiet = _QUIET_SECONDS if rush else 0.0
+        while (now := self._clock.monotonic()) < began + _SETTLE_SECONDS:
+            if self._connections.negotiating(self._folder):
+                quiet_since = now
+            elif now - quiet_since >= quiet:
+                break
             self._clock.sleep(_SETTLE_PAUSE)
 
     def _log_size(self) -> int:

@@ -149,9 +149,18 @@ class Guard:
             return None
         return [partial(watched.users.cut, [link]) for link in links]
 
+    def in_a_rush(self, folder: Path) -> bool:
+        """Whether clients of that daemon are coming again, because they had lost it."""
+        instance = self._instance_in(folder)
+        return instance is not None and instance.door.in_a_rush()
+
+    def _instance_in(self, folder: Path) -> Instance | None:
+        return next((one for one in self._instances() if one.folder == folder), None)
+
     def _watched_in(self, folder: Path) -> _Watched | None:
-        with self._lock:
-            return self._watched.get(folder.name)
+        """What is known of the daemon there, which may have been started just now."""
+        instance = self._instance_in(folder)
+        return None if instance is None else self._watch(instance)
 
     # ---
 
