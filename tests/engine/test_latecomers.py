@@ -250,3 +250,22 @@ def test_who_negotiates_is_seen(qemu: QemuHarness) -> None:
             assert users.latecomers((folder / process.LOG_FILE).stat().st_size) == []
         finally:
             client.close()
+
+
+def test_a_guard_that_is_closed_touches_nothing(qemu: QemuHarness) -> None:
+    """The numbers of its descriptors are other files' then."""
+    instance_id, _ = attached(qemu, MIB)
+    guard = qemu.qemu._guard
+    qemu.qemu.close()
+    pipes = [os.pipe2(os.O_NONBLOCK) for _ in range(20)]
+    try:
+        guard.wake()
+        assert not guard.negotiating(qemu.run_dir / instance_id)
+        assert guard.latecomers(qemu.run_dir / instance_id, 0) is None
+        for reading, _ in pipes:
+            with pytest.raises(BlockingIOError):
+                os.read(reading, 8)
+    finally:
+        for pipe in pipes:
+            for end in pipe:
+                os.close(end)

@@ -94,6 +94,7 @@ class Guard:
         self._watched: dict[str, _Watched] = {}
         self._blind: dict[str, str] = {}
         self._changes = Changes()
+        self._waking = threading.Lock()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._closed = False
         self._loop = Loop("guard-of-disks", self._round, wake=self.wake)
@@ -101,7 +102,10 @@ class Guard:
 
     def wake(self) -> None:
         """Look again at which daemons there are."""
-        os.eventfd_write(self._wake, 1)
+        # Once it is closed the number may be another file's.
+        with self._waking:
+            if self._wake >= 0:
+                os.eventfd_write(self._wake, 1)
 
     def close(self) -> None:
         """Stop looking. Whoever is connected stays so."""
@@ -112,8 +116,10 @@ class Guard:
         with self._lock:
             for instance_id in list(self._watched):
                 self._drop(instance_id)
-        self._changes.close()
-        os.close(self._wake)
+            self._changes.close()
+        with self._waking:
+            os.close(self._wake)
+            self._wake = -1
 
     def clients(self, instance: Instance, name: str) -> Clients:
         """The processes connected to the instance's export of that name."""
@@ -196,6 +202,8 @@ class Guard:
 
     def _watch(self, instance: Instance) -> _Watched | None:
         with self._lock:
+            if self._closed:
+                return None
             known = self._watched.get(instance.instance_id)
             pid = instance.pid()
             if known is not None:
