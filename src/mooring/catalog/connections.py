@@ -22,6 +22,9 @@ DATABASES = ("sqlite", "postgresql")
 CONNECTIONS = 40
 """Connections kept open, at most; as many again for a while."""
 
+STANDSTILL_SECONDS = 30
+"""After so long without a statement in a transaction PostgreSQL ends it, and the session."""
+
 WRITER_CACHE_KIB = 16 * 1024
 """What the connection that writes keeps of a SQLite file in memory, at most."""
 
@@ -51,7 +54,15 @@ def connect(url: str) -> Engine:
 
 
 def _open_postgresql(url: str) -> Engine:
-    return create_engine(url, pool_pre_ping=True, pool_use_lifo=True, max_overflow=CONNECTIONS)
+    engine = create_engine(url, pool_pre_ping=True, pool_use_lifo=True, max_overflow=CONNECTIONS)
+
+    @event.listens_for(engine, "connect")
+    def set_up(connection: Any, _record: Any) -> None:
+        # A server that stands still keeps the rows that it has locked from all others.
+        connection.execute(f"SET idle_in_transaction_session_timeout = '{STANDSTILL_SECONDS}s'")
+        connection.commit()
+
+    return engine
 
 
 def _open_sqlite(url: str) -> Engine:
