@@ -30,6 +30,11 @@ def shown(text: str) -> str:
     return text.translate(_SHOWN)
 
 
+def one_line(text: str) -> str:
+    """The same without line breaks and tabs either: nothing in it can pass for a line of ours."""
+    return shown(text).replace("\n", "\\x0a").replace("\t", "\\x09")
+
+
 class OutputGoneError(OutputError):
     """Nobody reads standard output any more: they have seen enough."""
 

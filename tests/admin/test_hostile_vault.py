@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from mooring.admin.recovery.recover import recover
+from mooring.admin.vaults.replicate import replicate
+from mooring.admin.vaults.usage import usage
 from mooring.config.settings import Settings
 from mooring.model.clock import SystemClock
 from mooring.model.errors import DamageError
@@ -114,6 +116,20 @@ def test_what_cannot_be_is_not_recovered(
     with running(settings) as server:
         shown = server.call("GetDiskSnapshots")["diskSnapshots"]
         assert [one["name"] for one in shown] == ["good"]
+
+
+def test_no_name_makes_a_line_of_its_own(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(tmp_path / "vault", name=ESCAPES, disk_name=ESCAPES)
+
+    recover(settings)
+    usage(settings)
+    replicate(settings, to=str(tmp_path / "copy"))
+
+    lines = capsys.readouterr().out.splitlines()
+    assert sum("line2" in line for line in lines) == 3
+    assert not any(line.startswith("line2") for line in lines)
 
 
 @pytest.mark.parametrize("moment", [1.5, "now", True, None])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from json.encoder import encode_basestring
 
-from mooring.streams import shown
+from mooring.streams import one_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,15 +59,11 @@ def serialize_error(model: ServiceModel, error: ServiceError) -> tuple[int, dict
     that the model does not have, such as those of signatures, have no `code` on AWS either. What a
     request sent and the message repeats has control characters only as escapes.
     """
-    body = {"__type": error.type, "message": _one_line(error.message)}
+    body = {"__type": error.type, "message": one_line(error.message)}
     if any(error.type in operation.errors for operation in model.operations.values()):
         body = {"code": error.code, **body}
     headers = {"x-amzn-ErrorType": error.type}
     return error.status, headers, json.dumps(body, separators=(",", ":")).encode()
-
-
-def _one_line(text: str) -> str:
-    return shown(text).replace("\n", "\\x0a").replace("\t", "\\x09")
 
 
 def _writer(model: ServiceModel, name: str) -> Writer:

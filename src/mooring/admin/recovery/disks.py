@@ -19,6 +19,7 @@ from mooring.model.resources.disk_description import Description, decode
 from mooring.model.resources.instance import Instance
 from mooring.model.resources.job_arguments import DeleteDisk, DeleteInstance
 from mooring.model.resources.job_kind import JobKind
+from mooring.streams import one_line
 
 _LIVE = ("state", "attachment", "instance_id", "path", "auto_mounting")
 """What a description knows better than an older catalog."""
@@ -58,7 +59,7 @@ def read_descriptions(
                 unreadable[f"disk {disk_id}"] = str(error)
                 continue
             except IMPOSSIBLE as error:
-                unreadable[f"disk {disk_id}"] = f"its description cannot be true: {error}"
+                unreadable[f"disk {disk_id}"] = one_line(f"its description cannot be true: {error}")
                 continue
             if one.disk.id != disk_id:
                 unreadable[f"disk {disk_id}"] = f"its description is that of disk {one.disk.id}"

@@ -19,6 +19,7 @@ from mooring.model.resources.own_blueprint import check_blueprint_id
 from mooring.model.resources.snapshot_origin import BLUEPRINT, INSTANCE_NAME
 from mooring.model.sizes import check_disk_size
 from mooring.model.tags import read_tags
+from mooring.streams import one_line
 from mooring.vault.vault import Root, SnapshotInfo
 
 LATEST_MS = 253_402_300_799_999
@@ -44,7 +45,7 @@ def sort_out(roots: Iterable[Root]) -> tuple[list[Root], dict[str, str]]:
         try:
             check(root)
         except IMPOSSIBLE as error:
-            refused[root.id] = f"its root cannot be true: {error}"
+            refused[root.id] = one_line(f"its root cannot be true: {error}")
         else:
             believed.append(root)
     return believed, refused

@@ -19,6 +19,7 @@ from mooring.nbd.export import Export
 from mooring.nbd.image_export import ImageExport
 from mooring.nbd.server import NbdServer
 from mooring.nbd.uri import NbdUri
+from mooring.streams import one_line
 from mooring.vault.vault import Root, Vault
 
 THREADS = 8
@@ -50,7 +51,7 @@ def export(
             finally:
                 part.discard()
     print(
-        f"{root.info.name} is in {output}: {image_format}, {amount(root.info.size)}, "
+        f"{one_line(root.info.name)} is in {output}: {image_format}, {amount(root.info.size)}, "
         f"{amount(output.stat().st_blocks * 512)} on disk, compared with the vault"
     )
     return 0

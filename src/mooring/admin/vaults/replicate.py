@@ -10,6 +10,7 @@ from mooring.admin.vaults.roots import copy_known, note_copy
 from mooring.config.settings import Settings
 from mooring.model.counts import counted
 from mooring.model.errors import ConfigurationError, VaultAwayError
+from mooring.streams import one_line
 from mooring.vault.store.place import is_bucket, open_place
 from mooring.vault.vault import Replication, Root, Vault
 from mooring.wiring.vaults import full_place, open_store, replica_place, s3_options, vault_place
@@ -87,7 +88,7 @@ def _resolved(place: str) -> str:
 
 
 def _tell(region: str, root: Root, size: int) -> None:
-    print(f"{region}: {root.info.name} copied, {amount(size)}", flush=True)
+    print(f"{region}: {one_line(root.info.name)} copied, {amount(size)}", flush=True)
 
 
 def _report(region: str, place: str, done: Replication) -> None:

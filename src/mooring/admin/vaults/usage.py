@@ -10,6 +10,7 @@ from mooring.admin.amounts import amount
 from mooring.admin.vaults.chosen import opened
 from mooring.config.settings import Settings
 from mooring.model.counts import counted
+from mooring.streams import one_line
 from mooring.vault.vault import SnapshotInfo, Usage
 
 HEADINGS = ("SNAPSHOT", "DISK", "SIZE", "ALONE", "SHARED", "FULL COPY")
@@ -65,8 +66,8 @@ def _print_table(place: str, rows: list[dict[str, Any]], sums: dict[str, int]) -
     print(f"{place}: {count}; full copies: {amount(sums['fullCopyBytes'])}")
     cells = [
         (
-            row["diskSnapshotName"],
-            row["diskName"],
+            one_line(row["diskSnapshotName"]),
+            one_line(row["diskName"]),
             *(amount(row[key]) for key in ("sizeInBytes", "aloneBytes")),
             *(amount(row[key]) for key in ("sharedBytes", "fullCopyBytes")),
         )

@@ -13,6 +13,7 @@ from mooring.config.settings import Settings
 from mooring.model.counts import counted
 from mooring.model.errors import ConfigurationError
 from mooring.model.resources.snapshot import DiskSnapshot
+from mooring.streams import one_line
 from mooring.vault.vault import Damage, Root, Vault, scrub
 from mooring.wiring.vaults import open_store, open_vault
 
@@ -142,7 +143,7 @@ def _verify(
 def print_damage(damage: Damage, roots: Mapping[str, Root]) -> None:
     """Tell the snapshot, the byte ranges and the problem; `roots` by id."""
     root = roots.get(damage.snapshot_id)
-    named = "" if root is None else f" {root.info.name} of disk {root.info.disk_name}"
+    named = "" if root is None else one_line(f" {root.info.name} of disk {root.info.disk_name}")
     print(f"DAMAGED snapshot{named} ({damage.snapshot_id})")
     for extent in damage.extents:
         print(f"  bytes {extent.offset} to {extent.end - 1}")
