@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mooring.backend.default_keys import DefaultKeys
 from mooring.backend.import_places import ImportPlaces
@@ -23,9 +24,11 @@ from mooring.model.names import shown
 from mooring.model.resources.server import UNNAMED, Server
 from mooring.protocol.serialize import Settled
 from mooring.quiesce.interface import Quiescer
-from mooring.relay.process import NoRelay, Relay
+from mooring.relay.interface import NoRelay, Relay
 from mooring.vault.served.interface import NoServer, SnapshotServer
-from mooring.vault.vault import Replica, Vault
+
+if TYPE_CHECKING:
+    from mooring.vault.vault import Replica, Vault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mooring.catalog.database import Transaction
 from mooring.jobs.running.procedure import Change, Procedure, Step, Work
@@ -45,7 +46,9 @@ from mooring.model.resources.job_arguments import CopySnapshot
 from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.snapshot import DiskSnapshot, SnapshotState
 from mooring.observe import metrics
-from mooring.vault.vault import SnapshotInfo, SnapshotReader, Vault
+
+if TYPE_CHECKING:
+    from mooring.vault.vault import SnapshotInfo, SnapshotReader, Vault
 
 MAX_ANCESTORS = 1000
 """How far back a twin is looked for among the source's ancestors."""

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from mooring.catalog.database import Transaction
 from mooring.host.rooms import of_vault
@@ -31,11 +32,13 @@ from mooring.model.resources.job_arguments import ImportSnapshot
 from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.model.sizes import size_in_bytes
-from mooring.nbd.blocking import BlockingNbdClient
 from mooring.nbd.protocol import STATUS_ZERO
 from mooring.nbd.uri import NbdUri
 from mooring.observe import metrics
-from mooring.vault.vault import Root, SnapshotWriter
+
+if TYPE_CHECKING:
+    from mooring.nbd.blocking import BlockingNbdClient
+    from mooring.vault.vault import Root, SnapshotWriter
 
 CHUNK = 2 * 1024 * 1024
 """Bytes read from the image at once."""
@@ -90,6 +93,8 @@ def failed(transaction: Transaction, job: Job) -> None:
 
 
 def _store(work: Work, snapshot: DiskSnapshot) -> Root:
+    from mooring.nbd.blocking import BlockingNbdClient
+
     size = size_in_bytes(snapshot.size_gb)
     info = information(snapshot, size, {})
     try:

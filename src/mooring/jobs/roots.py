@@ -13,13 +13,16 @@ again when the vault is next replaced, so it is only read until somebody accepts
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mooring.catalog.database import Catalog, Transaction
 from mooring.model.counts import counted
 from mooring.model.resources.job import Job
 from mooring.model.resources.job_arguments import ExpireSnapshots, OfSnapshot
 from mooring.model.resources.snapshot import DiskSnapshot, Lost, SnapshotState
-from mooring.vault.vault import Vault
+
+if TYPE_CHECKING:
+    from mooring.vault.vault import Vault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

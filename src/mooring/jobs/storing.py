@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mooring.host.rooms import of_vault
 from mooring.jobs.running.procedure import Work
@@ -21,7 +21,9 @@ from mooring.model.resources.instance_snapshot import remembered
 from mooring.model.resources.job_arguments import OfSnapshot
 from mooring.model.resources.snapshot import DiskSnapshot, SnapshotState
 from mooring.model.resources.snapshot_origin import tell_origin
-from mooring.vault.vault import Root, SnapshotInfo, SnapshotWriter
+
+if TYPE_CHECKING:
+    from mooring.vault.vault import Root, SnapshotInfo, SnapshotWriter
 
 CHUNK = 4 * 1024 * 1024
 """Bytes read from the image at once."""
@@ -53,6 +55,8 @@ def pending_snapshot(work: Work) -> DiskSnapshot:
 
 def information(snapshot: DiskSnapshot, size: int, extra: Mapping[str, str]) -> SnapshotInfo:
     """What the root keeps of the snapshot; `size` is that of the image in bytes."""
+    from mooring.vault.vault import SnapshotInfo
+
     told = dict(extra)
     if snapshot.consistency is not None:
         told[CONSISTENCY] = snapshot.consistency

@@ -9,7 +9,6 @@ import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import structlog
 
@@ -36,25 +35,6 @@ _PAUSE_SECONDS = 0.01
 _RUN = "run directory"
 
 log = structlog.get_logger("mooring.relay")
-
-
-class Relay(Protocol):
-    """What serves attached disks to other hosts."""
-
-    def uri(self, way: Way, disk: str) -> str:
-        """Open the way; returns the URI of a disk. Raises ConfigurationError, DiskFullError."""
-
-    def close_way(self, region: str, instance: str) -> None:
-        """Let there be no way to the instance; its clients on other hosts are cut off."""
-
-    def keep(self, wanted: Mapping[str, Way | None]) -> None:
-        """Let the ways be these, by instance id; see that they are served. For a look now and then.
-
-        Raises ConfigurationError.
-        """
-
-    def ways(self) -> Sequence[Way]:
-        """The ways there are."""
 
 
 class RelayProcess:
@@ -214,19 +194,3 @@ class RelayProcess:
             return (self.folder / SERVED_NAME).read_text(encoding="utf-8")
         except (OSError, ValueError):
             return ""
-
-
-class NoRelay:
-    """For engines without sockets."""
-
-    def uri(self, way: Way, disk: str) -> str:
-        return f"nbds://localhost/{way.export(disk)}"
-
-    def close_way(self, region: str, instance: str) -> None:
-        """There is none."""
-
-    def keep(self, wanted: Mapping[str, Way | None]) -> None:
-        """There is nothing to keep."""
-
-    def ways(self) -> Sequence[Way]:
-        return ()

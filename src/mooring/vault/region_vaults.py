@@ -6,9 +6,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
 
 from mooring.model.errors import MooringError, StoreError
-from mooring.vault.vault import Vault
+
+if TYPE_CHECKING:
+    from mooring.vault.vault import Vault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +28,7 @@ class Waiting:
 WAITING = Waiting()
 
 
-class RegionVaults(Mapping[str, Vault]):
+class RegionVaults(Mapping[str, "Vault"]):
     """The vaults by region. A region is always among the keys, whether its vault is there or not.
 
     `[region]` raises VaultAwayError, or whatever else keeps the vault from being opened, as long

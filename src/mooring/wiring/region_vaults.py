@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mooring.catalog.database import Catalog
 from mooring.config.settings import Settings
@@ -13,7 +14,6 @@ from mooring.model.errors import ConfigurationError, VaultAwayError
 from mooring.model.paths import Paths
 from mooring.vault.region_vaults import RegionVaults
 from mooring.vault.store.place import is_bucket
-from mooring.vault.vault import Vault, has_header
 from mooring.wiring.vaults import (
     make_vault,
     open_store,
@@ -21,6 +21,9 @@ from mooring.wiring.vaults import (
     replica_place,
     vault_place,
 )
+
+if TYPE_CHECKING:
+    from mooring.vault.vault import Vault
 
 
 def region_vaults(settings: Settings, catalog: Catalog, clock: Clock) -> RegionVaults:
@@ -39,6 +42,8 @@ def open_known_vault(settings: Settings, region: str, catalog: Catalog, clock: C
 
     Raises VaultAwayError if it is not there, or another one is; StoreError; VaultError.
     """
+    from mooring.vault.vault import has_header
+
     place = vault_place(settings, region)
     with catalog.read() as transaction:
         known = transaction.vaults.of_region(region)

@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mooring.config.settings import Settings
 from mooring.model.clock import Clock
 from mooring.model.paths import Paths
-from mooring.nbd.tls import server_context
-from mooring.relay.process import RelayProcess
+from mooring.relay.interface import NoRelay, Relay
+
+if TYPE_CHECKING:
+    from mooring.relay.process import RelayProcess
+
+
+def relay(settings: Settings, paths: Paths, clock: Clock) -> Relay:
+    """What serves attached disks to other hosts; nothing where they have no sockets."""
+    if settings.engine.kind == "memory":
+        return NoRelay()
+    return relay_process(settings, paths, clock)
 
 
 def relay_process(settings: Settings, paths: Paths, clock: Clock) -> RelayProcess:
     """The one of this host, not started; one that serves nothing unless it is set up."""
+    from mooring.relay.process import RelayProcess
+
     disks = settings.nbd_disks
     folder = paths.relay().absolute()
     if not disks.host:
@@ -37,6 +49,8 @@ def check_certificates(settings: Settings) -> None:
     """Raise ConfigurationError now rather than when somebody wants to use a disk."""
     disks = settings.nbd_disks
     if disks.host:
+        from mooring.nbd.tls import server_context
+
         key = _place(disks.key) if disks.key else None
         authority = _place(disks.client_authority) if disks.client_authority else None
         server_context(_place(disks.certificate), key, authority, "nbd_disks")

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import socket
-import tempfile
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import structlog
@@ -15,21 +12,12 @@ import structlog
 from mooring.backend.backend import Backend
 from mooring.backend.default_keys import DefaultKeys
 from mooring.backend.import_places import ImportPlaces
-from mooring.catalog.database import Catalog
 from mooring.catalog.room import CatalogRoom
 from mooring.config.settings import Settings
-from mooring.engine.interface import Engine
-from mooring.engine.memory import MemoryEngine
-from mooring.engine.qemu.daemon.settings import DaemonSettings
-from mooring.engine.qemu.engine import QemuEngine
 from mooring.engine.zones import Engines
-from mooring.host.fuse_devices import FuseDevices
-from mooring.host.interface import Devices
 from mooring.host.lasting_process import kept_from_cleaning
-from mooring.host.memory_devices import MemoryDevices
 from mooring.host.mount_points import MountPoints
 from mooring.host.reserve import Reserve
-from mooring.host.room import MIB
 from mooring.jobs.automatic.timetable import Timetable
 from mooring.jobs.fill_disk import regions_filling
 from mooring.jobs.keep_catalog import CatalogKeeper, Describer
@@ -44,14 +32,9 @@ from mooring.model.clock import Clock, SystemClock
 from mooring.model.errors import ConfigurationError, StoreError
 from mooring.model.ids import RandomIds
 from mooring.model.paths import Paths
-from mooring.model.resources.disk import is_shared
 from mooring.model.resources.server import Server
 from mooring.model.traffic import Traffic
 from mooring.observe.audit import AuditLog
-from mooring.quiesce.interface import Quiescer
-from mooring.quiesce.memory import MemoryQuiescer
-from mooring.quiesce.process import CommandPair, Limits, ProcessQuiescer
-from mooring.relay.process import NoRelay
 from mooring.service.absence import tell_absent
 from mooring.service.credentials.keyring import Keyring
 from mooring.vault.served.keeper import Keeper
@@ -65,6 +48,7 @@ from mooring.wiring.data_directory import (
     run_place,
     server_id,
 )
+from mooring.wiring.engines import devices, engine_maker, quiescer
 from mooring.wiring.file_systems import (
     AUDIT_LOG,
     audit_file,
@@ -74,7 +58,7 @@ from mooring.wiring.file_systems import (
     image_files_directory,
 )
 from mooring.wiring.region_vaults import region_vaults
-from mooring.wiring.relay import check_certificates, relay_process
+from mooring.wiring.relay import check_certificates, relay
 from mooring.wiring.snapshot_servers import snapshot_servers, withdraw
 from mooring.wiring.vaults import replicas
 
@@ -226,15 +210,14 @@ def _build(
     vaults = region_vaults(settings, catalog, clock)
     opened.callback(vaults.close)  # writes the index of what can be shared
     rooms = file_systems(settings, paths, vaults.is_writable)
-    quiescer = _quiescer(settings, paths, clock)
-    opened.callback(quiescer.close)
-    make_engine = _engine_maker(settings, paths, clock, catalog)
+    users = quiescer(settings, paths, clock)
+    opened.callback(users.close)
+    make_engine = engine_maker(settings, paths, clock, catalog)
     engines = Engines(((zone, make_engine(zone)) for zone in zones), elsewhere)
     for engine in engines.values():
         opened.callback(engine.close)
     servers = snapshot_servers(settings, paths, clock, vaults)
     check_certificates(settings)
-    memory = settings.engine.kind == "memory"
     backend = Backend(
         catalog=catalog,
         engines=engines,
@@ -248,13 +231,13 @@ def _build(
         this_server=this_server,
         disks_of_pending=settings.snapshots.disks_of_pending,
         rooms=rooms,
-        quiescer=quiescer,
-        devices=_devices(settings, paths, clock),
+        quiescer=users,
+        devices=devices(settings, paths, clock),
         image_files=image_files_directory(settings, paths),
         imports=ImportPlaces(paths.imports(), clock, ids),
         default_keys=DefaultKeys(paths.default_keys),
         servers=servers,
-        relay=NoRelay() if memory else relay_process(settings, paths, clock),
+        relay=relay(settings, paths, clock),
         replicas=replicas(settings),
     )
     keeper = Keeper(servers, lambda: regions_filling(backend))
@@ -337,47 +320,3 @@ def _open_audit(audit: AuditLog) -> None:
             f"the audit log {audit.path} cannot be written: {error.strerror}. "
             "The setting audit.file says where it is."
         ) from error
-
-
-def _engine_maker(
-    settings: Settings, paths: Paths, clock: Clock, catalog: Catalog
-) -> Callable[[str], Engine]:
-    def may_share(disk_id: str) -> bool:
-        with catalog.read() as transaction:
-            disk = transaction.disks.by_id(disk_id)
-        return disk is not None and is_shared(disk.tags)
-
-    if settings.engine.kind == "memory":
-        return lambda zone: MemoryEngine(may_share)
-    daemons = DaemonSettings(
-        fill_bytes_per_second=settings.engine.fill_mib_per_second * 1024 * 1024,
-        merge_bytes_per_second=settings.engine.merge_mib_per_second * 1024 * 1024,
-        answer_seconds=settings.engine.answer_seconds,
-        margin_bytes=settings.room.margin_mib * MIB,
-    )
-    return lambda zone: QemuEngine(
-        paths.engine(zone), paths.engine_run(zone), clock, daemons, may_share
-    )
-
-
-def _devices(settings: Settings, paths: Paths, clock: Clock) -> Devices:
-    if settings.engine.kind == "memory":
-        return MemoryDevices()
-    return FuseDevices(paths.devices(), clock)
-
-
-def _quiescer(settings: Settings, paths: Paths, clock: Clock) -> Quiescer:
-    if settings.engine.kind == "memory":
-        return MemoryQuiescer()
-    limits = Limits(
-        settings.quiesce.freeze_seconds,
-        settings.quiesce.hold_seconds,
-        settings.quiesce.agent_directories,
-    )
-    commands = {
-        name: CommandPair(one.freeze, one.thaw)
-        for name, one in settings.instances.items()
-        if one.freeze or one.thaw
-    }
-    spared = [paths.data, paths.run, Path("/"), Path(tempfile.gettempdir())]
-    return ProcessQuiescer(paths.holds(), clock, limits, commands, spared)

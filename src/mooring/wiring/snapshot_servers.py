@@ -6,17 +6,18 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mooring.config.settings import Settings
 from mooring.model.clock import Clock
 from mooring.model.paths import Paths
-from mooring.nbd.tls import server_context
 from mooring.vault.served.grants import Grants
 from mooring.vault.served.interface import SnapshotServer
-from mooring.vault.served.process import ServingProcess
-from mooring.vault.vault import Vault
 from mooring.wiring.data_directory import run_place
 from mooring.wiring.vaults import s3_options, vault_place
+
+if TYPE_CHECKING:
+    from mooring.vault.vault import Vault
 
 
 def snapshot_servers(
@@ -25,6 +26,8 @@ def snapshot_servers(
     """One for each region, none of them started. Raises ConfigurationError."""
     if settings.engine.kind == "memory":
         return {}
+    from mooring.vault.served.process import ServingProcess
+
     servers: dict[str, SnapshotServer] = {}
     _check_certificates(settings)
     for number, region in enumerate(settings.regions):
@@ -67,6 +70,8 @@ def _check_certificates(settings: Settings) -> None:
     """Raise ConfigurationError now rather than when somebody wants to read a snapshot."""
     nbd = settings.nbd
     if nbd.host:
+        from mooring.nbd.tls import server_context
+
         files = [nbd.certificate, nbd.key, nbd.client_authority]
         certificate, key, authority = (Path(one).expanduser() if one else None for one in files)
         assert certificate is not None

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mooring.config.settings import Settings
 from mooring.model.clock import Clock, SystemClock
 from mooring.model.paths import Paths
 from mooring.vault.store.place import Store, is_bucket, open_place, read_secret
-from mooring.vault.vault import Replica, Vault, VaultOptions, has_header
+
+if TYPE_CHECKING:
+    from mooring.vault.vault import Replica, Vault
 
 
 def open_store(settings: Settings, region: str) -> Store | None:
     """Open what is under a region's vault, for what needs no key; None if nothing is there yet."""
+    from mooring.vault.vault import has_header
+
     place = vault_place(settings, region)
     if not is_bucket(place) and not Path(place).is_dir():
         return None
@@ -40,6 +45,8 @@ def open_vault_in(
     store: Store, settings: Settings, region: str, clock: Clock, *, create: bool, index: Path | None
 ) -> Vault:
     """Open the vault in a store, or a copy of it, with the key of the region."""
+    from mooring.vault.vault import Vault, VaultOptions
+
     file = settings.regions[region].key_file
     options = VaultOptions(
         level=settings.vault.level,
@@ -74,11 +81,16 @@ def full_place(place: str) -> str:
 
 def replicas(settings: Settings) -> dict[str, Replica]:
     """Where copies of vaults are kept, by region."""
+    places = {region: replica_place(settings, region) for region in settings.regions}
+    if not any(places.values()):
+        return {}
+    from mooring.vault.vault import Replica
+
     follow = settings.vault.replica_deletions == "follow"
     return {
         region: Replica(place=place, options=s3_options(settings), delete=follow)
-        for region in settings.regions
-        if (place := replica_place(settings, region))
+        for region, place in places.items()
+        if place
     }
 
 

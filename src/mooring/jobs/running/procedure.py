@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mooring.backend.backend import Backend
 from mooring.catalog.database import Catalog, Transaction
@@ -13,7 +14,9 @@ from mooring.model.resources.disk import Disk
 from mooring.model.resources.job import Given, Job
 from mooring.model.resources.job_arguments import OfDisk
 from mooring.model.resources.job_kind import JobKind
-from mooring.vault.vault import Vault
+
+if TYPE_CHECKING:
+    from mooring.vault.vault import Vault
 
 ABSENT_SECONDS = 60.0
 """When a job looks again whose zone or region is not in the settings."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import structlog
 
 from mooring.backend.backend import Backend
@@ -9,7 +11,9 @@ from mooring.jobs.roots import Comparison, compare, record
 from mooring.model.errors import MooringError
 from mooring.observe import metrics
 from mooring.vault.region_vaults import RegionVaults
-from mooring.vault.vault import Vault
+
+if TYPE_CHECKING:
+    from mooring.vault.vault import Vault
 
 AGAIN_SECONDS = 60.0
 """How often a vault is asked for the roots that somebody has given up."""

@@ -7,18 +7,14 @@ import binascii
 import hashlib
 import re
 from dataclasses import dataclass
-
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, generate_private_key
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_ssh_public_key,
-)
+from typing import TYPE_CHECKING
 
 from mooring.model.errors import InvalidInputException
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+# The library is imported by what needs it: servers start without it.
 
 BITS = 2048
 """Of keys made here, as on the real service."""
@@ -47,6 +43,9 @@ class NewKeys:
 def make_keys() -> NewKeys:
     """A new RSA pair. The fingerprint is as EC2 has it for pairs that it made: SHA-1 over the
     private key in PKCS #8, as `openssl pkcs8 -topk8 -outform DER -nocrypt | openssl sha1 -c`."""
+    from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
     key = generate_private_key(public_exponent=65537, key_size=BITS)
     encoded = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
@@ -61,6 +60,14 @@ def read_public_key(text: str) -> tuple[str, str]:
     be a line as in `authorized_keys`, only its middle, or all of it in base64. Raises
     InvalidInputException for what is no RSA key.
     """
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        PublicFormat,
+        load_ssh_public_key,
+    )
+
     line = _find_line(text)
     try:
         key = load_ssh_public_key(line.encode())
@@ -78,6 +85,8 @@ def read_public_key(text: str) -> tuple[str, str]:
 
 
 def _line(key: RSAPublicKey) -> str:
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
     return key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
 
 

@@ -12,7 +12,6 @@ from mooring.model.resources.job_arguments import ImportSnapshot
 from mooring.model.resources.own_blueprint import check_blueprint_id, read_platform
 from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.model.sizes import check_disk_size, size_in_bytes
-from mooring.nbd.blocking import BlockingNbdClient
 from mooring.nbd.uri import NbdUri
 from mooring.service.answers import operations
 from mooring.service.call import Call, Params
@@ -92,6 +91,8 @@ def import_snapshot(backend: Backend, context: Context, params: Params) -> Answe
 
 def _check_served(socket: str, size_gb: int) -> None:
     """Raise InvalidInputException unless the image can be read from there, and fits."""
+    from mooring.nbd.blocking import BlockingNbdClient
+
     uri = NbdUri(EXPORT, socket=socket)
     try:
         with BlockingNbdClient(uri, timeout=CONNECT_SECONDS, same_user=True) as image:

@@ -1,0 +1,81 @@
+"""What holds live disks, presents them to this host and quiesces their users."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from mooring.catalog.database import Catalog
+from mooring.config.settings import Settings
+from mooring.engine.interface import Engine
+from mooring.host.interface import Devices
+from mooring.host.room import MIB
+from mooring.model.clock import Clock
+from mooring.model.paths import Paths
+from mooring.model.resources.disk import is_shared
+from mooring.quiesce.interface import Quiescer
+
+# Each is imported where it is chosen: a server that keeps its disks in memory starts without the
+# libraries of QEMU's.
+
+
+def engine_maker(
+    settings: Settings, paths: Paths, clock: Clock, catalog: Catalog
+) -> Callable[[str], Engine]:
+    """What makes the engine of a zone."""
+
+    def may_share(disk_id: str) -> bool:
+        with catalog.read() as transaction:
+            disk = transaction.disks.by_id(disk_id)
+        return disk is not None and is_shared(disk.tags)
+
+    if settings.engine.kind == "memory":
+        from mooring.engine.memory import MemoryEngine
+
+        return lambda zone: MemoryEngine(may_share)
+    from mooring.engine.qemu.daemon.settings import DaemonSettings
+    from mooring.engine.qemu.engine import QemuEngine
+
+    daemons = DaemonSettings(
+        fill_bytes_per_second=settings.engine.fill_mib_per_second * 1024 * 1024,
+        merge_bytes_per_second=settings.engine.merge_mib_per_second * 1024 * 1024,
+        answer_seconds=settings.engine.answer_seconds,
+        margin_bytes=settings.room.margin_mib * MIB,
+    )
+    return lambda zone: QemuEngine(
+        paths.engine(zone), paths.engine_run(zone), clock, daemons, may_share
+    )
+
+
+def devices(settings: Settings, paths: Paths, clock: Clock) -> Devices:
+    """What makes block devices of disks."""
+    if settings.engine.kind == "memory":
+        from mooring.host.memory_devices import MemoryDevices
+
+        return MemoryDevices()
+    from mooring.host.fuse_devices import FuseDevices
+
+    return FuseDevices(paths.devices(), clock)
+
+
+def quiescer(settings: Settings, paths: Paths, clock: Clock) -> Quiescer:
+    """What brings the users of disks to rest."""
+    if settings.engine.kind == "memory":
+        from mooring.quiesce.memory import MemoryQuiescer
+
+        return MemoryQuiescer()
+    from mooring.quiesce.process import CommandPair, Limits, ProcessQuiescer
+
+    limits = Limits(
+        settings.quiesce.freeze_seconds,
+        settings.quiesce.hold_seconds,
+        settings.quiesce.agent_directories,
+    )
+    commands = {
+        name: CommandPair(one.freeze, one.thaw)
+        for name, one in settings.instances.items()
+        if one.freeze or one.thaw
+    }
+    spared = [paths.data, paths.run, Path("/"), Path(tempfile.gettempdir())]
+    return ProcessQuiescer(paths.holds(), clock, limits, commands, spared)
