@@ -323,7 +323,7 @@ def test_without_the_library_the_way_out_is_told(
     result = mooring(*line)
 
     assert (result.status, result.stdout) == (255, "")
-    assert "pip install '.[yaml]'" in result.stderr
+    assert "pip install ruamel.yaml, or on Debian" in result.stderr
     assert server.requests == []
 
 

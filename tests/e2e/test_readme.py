@@ -104,9 +104,13 @@ def pattern(shown: str, home: Path) -> str:
 
 
 def test_documents_send_nobody_to_a_strangers_package() -> None:
+    """On the public index the name `mooring` is another project's: ours is `mooring-disks`."""
     texts = [*CHECKOUT.glob("*.md"), *(CHECKOUT / "docs").rglob("*.md")]
     texts += (CHECKOUT / "src").rglob("*.py")
+    to_install = re.compile(r"(pip|pipx|uv|uvx) [^\n]*install[^\n]*?[\s'\"/]mooring(?![-_.])\b")
+    with_extras = re.compile(r"\bmooring\[[a-z]")
+    strangers = (to_install, with_extras)
 
-    found = [text for text in texts if re.search(r"pip install\s+['\"]?mooring", text.read_text())]
+    found = [text for text in texts if any(one.search(text.read_text()) for one in strangers)]
 
     assert found == []

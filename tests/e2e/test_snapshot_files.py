@@ -346,4 +346,4 @@ def test_without_the_library(deployment: Deployment, tree: Path) -> None:
     ]
     assert [done.returncode for done in found] == [0, 255], found
     assert "empty" in names(found[0].stdout)
-    assert "pip install '.[files]'" in found[1].stderr
+    assert "pip install 'dissect.btrfs>=1.10'" in found[1].stderr

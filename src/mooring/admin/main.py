@@ -28,6 +28,11 @@ _NO_MEMORY = (
     "the system gives this process no more memory, or no more threads: raise its limits "
     "(ulimit -v, ulimit -u, or MemoryMax and TasksMax of its unit)"
 )
+_WITHOUT_LIBRARIES = (
+    "the server needs Python packages that are not installed here, {} first: "
+    "pip install 'mooring-disks[server]', or on Debian the package mooring-server. "
+    "`mooring`, the client, works without them"
+)
 DESCRIPTION = "Mooring's server: block-storage disks and instant snapshots, with Lightsail's API."
 
 
@@ -56,6 +61,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
     except MooringError as error:
         print(f"mooringd: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if (error.name or "mooring").startswith("mooring"):
+            raise
+        print(f"mooringd: {_WITHOUT_LIBRARIES.format(error.name)}", file=sys.stderr)
         return 2
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "new thread" not in str(error):

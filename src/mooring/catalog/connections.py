@@ -49,7 +49,7 @@ def connect(url: str) -> Engine:
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise ConfigurationError(
             f"the catalog's database needs a driver that is missing ({error}): "
-            "install mooring[postgres], which brings psycopg"
+            "pip install 'mooring-disks[postgres]', which brings psycopg"
         ) from error
 
 

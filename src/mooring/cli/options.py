@@ -45,8 +45,8 @@ def _compiled(expression: str) -> Any:
         import jmespath
     except ImportError:
         raise CommandError(
-            "--query needs the Python package jmespath: "
-            "pip install '.[query]' in Mooring's checkout",
+            "--query needs the Python package jmespath: pip install jmespath, or on Debian "
+            "apt install python3-jmespath",
             "configuration",
         ) from None
     try:

@@ -15,9 +15,8 @@ def load() -> Any:
         import ruamel.yaml
     except ImportError:
         raise CommandError(
-            "YAML needs the Python package ruamel.yaml: pip install '.[yaml]' in "
-            "Mooring's checkout, or use "
-            "--output json and --cli-input-json.",
+            "YAML needs the Python package ruamel.yaml: pip install ruamel.yaml, or on Debian "
+            "apt install python3-ruamel.yaml. Or use --output json and --cli-input-json.",
             "configuration",
         ) from None
     return ruamel.yaml

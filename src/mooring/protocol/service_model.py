@@ -79,7 +79,7 @@ class ServiceModel:
 
 
 def load() -> ServiceModel:
-    """Read the model from the file beside this module."""
+    """Read the model from the file beside this module, which may be in a zip archive."""
     path = os.path.join(os.path.dirname(__file__), "service_model.json")  # noqa: PTH118, PTH120
-    with open(path, encoding="ascii") as file:  # noqa: PTH123
-        return ServiceModel(json.load(file))
+    # Every loader of a program has this; importlib.resources would cost each command its import.
+    return ServiceModel(json.loads(__spec__.loader.get_data(path)))  # type: ignore[union-attr]

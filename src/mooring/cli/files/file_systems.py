@@ -71,5 +71,5 @@ def open_file_system(stream: ExportStream, kind: str) -> FileSystem:
             raise
         raise CommandError(
             "Reading btrfs and FAT needs the packages of dissect: "
-            "pip install '.[files]' in Mooring's checkout"
+            "pip install 'dissect.btrfs>=1.10' 'dissect.fat>=3.13'"
         ) from None

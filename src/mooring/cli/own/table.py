@@ -25,8 +25,8 @@ _FILES = (
 _FILE_SYSTEMS = (
     "Reads ext2, ext3, ext4, XFS, btrfs and FAT, on the whole disk or on a partition (MBR, GPT), "
     "without a disk, without mounting, without special rights. btrfs and FAT need the packages of "
-    "dissect: pip install '.[files]' in Mooring's checkout. Symbolic links are followed within the "
-    "snapshot only.",
+    "dissect: pip install 'dissect.btrfs>=1.10' 'dissect.fat>=3.13'. Symbolic links are followed "
+    "within the snapshot only.",
     "For a disk that was in use, the journal of ext3 and ext4 is taken into account, in memory. "
     "XFS and btrfs are read without their logs; if those hold anything, standard error says so.",
 )

@@ -29,7 +29,7 @@ try:
     from obstore.store import S3Store as Bucket
 except ModuleNotFoundError as error:
     raise ConfigurationError(
-        "a vault in a bucket needs obstore, which is missing: install mooring[s3]"
+        "a vault in a bucket needs the Python package obstore: pip install 'mooring-disks[s3]'"
     ) from error
 
 _IN_MEMORY = 8 * 1024 * 1024
