@@ -23,6 +23,7 @@ PARTS = (
     "model",
     "nbd",
     "protocol",
+    "shells.py",
     "streams.py",
     "version.py",
 )

@@ -48,34 +48,53 @@ def test_blueprints_are_named_by_their_ids(mooring: Run, server: RecordingServer
 
 COMMANDS_OF_SHELLS = {
     "bash": """
-        eval "$(mooring completion bash)"
-        COMP_WORDS=(mooring create-disk-) COMP_CWORD=1
-        _mooring
+        eval "$(PROGRAM completion bash)"
+        COMP_WORDS=(PROGRAM BEGUN) COMP_CWORD=1
+        _PROGRAM
         printf '%s\\n' "${COMPREPLY[@]}"
     """,
     "zsh": """
         compdef() { :; }
         compadd() { printf '%s\\n' "${(M)words_found[@]:#${words[CURRENT]}*}"; }
-        eval "$(mooring completion zsh)"
-        words=(mooring create-disk-) CURRENT=2
-        _mooring
+        eval "$(PROGRAM completion zsh)"
+        words=(PROGRAM BEGUN) CURRENT=2
+        _PROGRAM
+    """,
+    # As the file of a function that is loaded when it is first called.
+    "zsh loading": """
+        compdef() { exit 1; }
+        compadd() { printf '%s\\n' "${(M)words_found[@]:#${words[CURRENT]}*}"; }
+        PROGRAM completion zsh > $HOME/_PROGRAM
+        fpath=($HOME)
+        autoload -U _PROGRAM
+        words=(PROGRAM BEGUN) CURRENT=2
+        _PROGRAM
     """,
     "fish": """
-        mooring completion fish | source
-        complete --do-complete 'mooring create-disk-'
+        PROGRAM completion fish | source
+        complete --do-complete 'PROGRAM BEGUN'
     """,
+}
+COMPLETED = {
+    ("mooring", "create-disk-"): ["create-disk-from-snapshot", "create-disk-snapshot"],
+    ("mooringd", "re"): ["recover", "rekey", "replicate", "restore-catalog"],
 }
 
 
 @pytest.mark.full
+@pytest.mark.parametrize(("program", "begun"), COMPLETED)
 @pytest.mark.parametrize(
-    "shell",
-    [pytest.param(name, marks=pytest.mark.requires(name)) for name in COMMANDS_OF_SHELLS],
+    "way",
+    [
+        pytest.param(name, marks=pytest.mark.requires(name.partition(" ")[0]))
+        for name in COMMANDS_OF_SHELLS
+    ],
 )
-def test_shells_complete(shell: str, home: Path) -> None:
+def test_shells_complete(way: str, program: str, begun: str, home: Path) -> None:
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    commands = COMMANDS_OF_SHELLS[way].replace("PROGRAM", program).replace("BEGUN", begun)
     result = subprocess.run(
-        [shell, "-c", COMMANDS_OF_SHELLS[shell]],
+        [way.partition(" ")[0], "-c", commands],
         env={"PATH": path, "HOME": str(home), "MOORING_DATA": str(home)},
         capture_output=True,
         text=True,
@@ -83,5 +102,5 @@ def test_shells_complete(shell: str, home: Path) -> None:
         check=True,
     )
 
-    assert result.stdout.split() == ["create-disk-from-snapshot", "create-disk-snapshot"]
+    assert sorted(result.stdout.split()) == COMPLETED[program, begun]
     assert not result.stderr

@@ -8,10 +8,10 @@ import sys
 
 import pytest
 
-from mooring.cli.own.completion import SCRIPTS
 from mooring.cli.own.facts import KINDS
 from mooring.cli.own.table import OWN_COMMANDS
 from mooring.cli.own.wait import WAITERS
+from mooring.shells import SHELLS
 from tests.cli.conftest import Run
 from tests.cli.test_completion import complete
 from tools import list_commands
@@ -30,7 +30,7 @@ def test_what_runs_each_is_there(name: str) -> None:
 
 def test_words_and_options_that_decide_what_is_done_are_those_of_the_table() -> None:
     assert OWN_COMMANDS["wait"].choices.keys() == WAITERS.keys()
-    assert OWN_COMMANDS["completion"].choices.keys() == SCRIPTS.keys()
+    assert OWN_COMMANDS["completion"].choices.keys() == set(SHELLS)
     assert [*KINDS, "--json"] == [one.name for one in OWN_COMMANDS["stat"].options]
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from mooring import streams
 from mooring.admin.access.grant_arguments import add_grants
 from mooring.admin.access.key_arguments import add_keys
+from mooring.admin.completion import add_completion, complete
 from mooring.admin.owner import become_owner
 from mooring.admin.server_settings import server_settings
 from mooring.admin.vault_arguments import add_vault_commands
@@ -89,7 +90,9 @@ class _Parser(argparse.ArgumentParser):
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
         # As when a script gives "$DATA" and has not set it: the default is not what was meant.
-        if not arg_string and not isinstance(action, argparse._SubParsersAction):
+        # In a command line to complete, an empty word is where the cursor is.
+        named = action.nargs != argparse.REMAINDER
+        if not arg_string and named and not isinstance(action, argparse._SubParsersAction):
             raise argparse.ArgumentError(action, "the value is empty: it names nothing")
         return super()._get_value(action, arg_string)
 
@@ -176,6 +179,8 @@ def _parser() -> argparse.ArgumentParser:
     add_vault_commands(commands, settings)
     add_keys(commands, settings)
     add_grants(commands, settings)
+
+    add_completion(commands, parser)
 
     # The server starts these by itself, so they are not among the commands for people.
     snapshots = commands.add_parser(_INNER_COMMAND)
@@ -280,7 +285,7 @@ def _serve_disks(_settings: Settings, options: argparse.Namespace) -> int:
     return serve_disks(options.run_dir, options.lock_fd, outside)
 
 
-_WITHOUT_DATA = (_demo, _serve_snapshots, _serve_disks)
+_WITHOUT_DATA = (_demo, complete, _serve_snapshots, _serve_disks)
 
 if __name__ == "__main__":
     sys.exit(main())

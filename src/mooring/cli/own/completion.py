@@ -13,6 +13,7 @@ from mooring.cli.input.names import command_names, operation_name
 from mooring.cli.options import Options
 from mooring.cli.own.table import OWN_COMMANDS
 from mooring.protocol import service_model
+from mooring.shells import completion_script
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,38 +37,10 @@ _NAME_SOURCES = {
     "--resource-name": ("GetActiveNames", "activeNames"),
 }
 
-SCRIPTS = {
-    "bash": """\
-_mooring() {
-    local words
-    words=$(mooring completion words "$COMP_CWORD" "${COMP_WORDS[@]}" 2>/dev/null)
-    local IFS=$'\\n'
-    COMPREPLY=($(compgen -W "$words" -- "${COMP_WORDS[COMP_CWORD]}"))
-}
-complete -o default -F _mooring mooring
-""",
-    "zsh": """\
-#compdef mooring
-_mooring() {
-    local -a words_found
-    words_found=("${(@f)$(mooring completion words $((CURRENT - 1)) "${words[@]}" 2>/dev/null)}")
-    compadd -- "${words_found[@]}" || _files
-}
-compdef _mooring mooring
-""",
-    "fish": """\
-function __mooring_words
-    set -l words (commandline -opc) (commandline -ct)
-    mooring completion words (math (count $words) - 1) $words 2>/dev/null
-end
-complete -c mooring -f -a '(__mooring_words)'
-""",
-}
-
 
 def show_script(_: Invocation | None, parsed: Namespace) -> int:
     """Run the command; the exit code is returned."""
-    sys.stdout.write(SCRIPTS[parsed.choice])
+    sys.stdout.write(completion_script(parsed.choice, "mooring"))
     return 0
 
 
