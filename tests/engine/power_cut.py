@@ -18,10 +18,11 @@ import pytest
 
 from mooring import files
 from mooring.engine.qemu.daemon.connection import Connection
-from mooring.engine.qemu.layers import disk_layers, qcow2
+from mooring.engine.qemu.layers import qcow2
 from mooring.engine.qemu.layers.disk_layers import DiskLayers
 from mooring.engine.qemu.layers.layer import BASE_NAME, Layer
 from mooring.engine.qemu.merging import copying
+from mooring.engine.qemu.stores import directory
 from mooring.host import allocation
 from mooring.host.many_requests import WRITE, ManyRequests, Requests
 from tests.engine.write_log import SECTOR, LoggedWrite, entry_count, read_log
@@ -176,12 +177,12 @@ class Recorder:
             self._event("made", layer.path.name, layer.path.read_bytes())
             return layer
 
-        def recorded_lay_on(path: Path, backing: str) -> None:
-            if qcow2.lies_on(path) != backing:
+        def recorded_lay_on(layer: Layer, backing: str) -> None:
+            if qcow2.lies_on(layer) != backing:
                 before = self._positions()
-                lay_on(path, backing)
-                header = path.read_bytes()[:_HEADER_BYTES]
-                self._event("synced", path.name, header, before)
+                lay_on(layer, backing)
+                header = layer.path.read_bytes()[:_HEADER_BYTES]
+                self._event("synced", layer.path.name, header, before)
 
         def recorded_sync(path: Path) -> None:
             before = self._positions()
@@ -221,7 +222,7 @@ class Recorder:
         self.patch.setattr(DiskLayers, "remove_top", recorded_remove_top)
         self.patch.setattr(DiskLayers, "remove", recorded_remove)
         self.patch.setattr(qcow2, "lay_on", recorded_lay_on)
-        self.patch.setattr(disk_layers, "sync_data", recorded_sync)
+        self.patch.setattr(directory, "sync_data", recorded_sync)
 
     def _written(self, file: int, data: bytes, offset: int) -> None:
         name = Path(f"/proc/self/fd/{file}").readlink().name

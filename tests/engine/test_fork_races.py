@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
-from mooring.engine.qemu import forking
 from mooring.engine.qemu.layers.base_source import write_reached
+from mooring.engine.qemu.stores.directory import DirectoryStore
 from mooring.model.extents import BLOCK_SIZE
 from tests.engine.harness import MIB, BytesImage, QemuHarness, attached, new_id, noise
 from tests.engine.test_forking import SIZE, fork, read
@@ -31,19 +30,19 @@ def test_a_filling_that_goes_on_while_a_fork_is_made(
 
             def fill_up_to(position: int) -> None:
                 file = layers.open_filling()
-                os.pwrite(file, whole[:position], 0)
-                os.close(file)
-                write_reached(layers.folder, position)
+                file.write(0, whole[:position])
+                file.close()
+                write_reached(layers.store, layers.folder, position)
 
-            clone = forking._clone
+            clone = DirectoryStore.clone
 
-            def go_on(source: Path, target: Path) -> bool:
-                cloned = clone(source, target)
+            def go_on(store: DirectoryStore, source: Path, target: Path) -> bool:
+                cloned = clone(store, source, target)
                 fill_up_to(MIB)
                 return cloned
 
             fill_up_to(BLOCK_SIZE)
-            monkeypatch.setattr(forking, "_clone", go_on)
+            monkeypatch.setattr(DirectoryStore, "clone", go_on)
             _, made = fork(harness, disk_id)
             harness.engine.fill(made.disk_id, BytesImage(whole))
 

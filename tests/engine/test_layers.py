@@ -149,7 +149,7 @@ def test_half_made_files_count_for_nothing(tmp_path: Path) -> None:
 
 def test_disk_without_overlay_does_not_exist(tmp_path: Path) -> None:
     layers = DiskLayers(tmp_path, new_id())
-    os.close(layers.begin_base(MIB))
+    layers.begin_base(MIB).close()
     assert not layers.exist()
     with pytest.raises(EngineError, match="does not exist"):
         layers.check()

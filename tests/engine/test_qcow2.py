@@ -134,7 +134,7 @@ def test_empty_overlay_is_small_and_holds_nothing(tmp_path: Path) -> None:
     layers.make_base(3 * GIB + MIB)
     layer = layers.add_overlay(ZERO_ORIGIN)
 
-    overlay = qcow2.Overlay(layer.path)
+    overlay = qcow2.Overlay(layer)
     assert overlay.windows() == []
     assert overlay.window(3) is None
     assert overlay.header.size == 3 * GIB + MIB
@@ -171,7 +171,8 @@ def test_sparse_giant_is_walked_by_its_data(tmp_path: Path) -> None:
 def test_broken_table_is_noticed(tmp_path: Path) -> None:
     layers = DiskLayers(tmp_path, new_id())
     layers.make_base(GIB)
-    path = layers.add_overlay(ZERO_ORIGIN).path
+    layer = layers.add_overlay(ZERO_ORIGIN)
+    path = layer.path
     table = 4 * qcow2.CLUSTER
     with path.open("r+b") as file:
         file.truncate(table + qcow2.CLUSTER)
@@ -181,7 +182,7 @@ def test_broken_table_is_noticed(tmp_path: Path) -> None:
         with path.open("r+b") as file:
             raw = entry.to_bytes(8, "big") + bitmap.to_bytes(8, "big")
             os.pwrite(file.fileno(), raw, table)
-        overlay = qcow2.Overlay(path)
+        overlay = qcow2.Overlay(layer)
         try:
             overlay.window(0)
         finally:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
 from mooring.engine.qemu.layers.disk_layers import io_errors
 from mooring.engine.qemu.layers.layer import check_id
-from mooring.files import write_whole
+from mooring.engine.qemu.stores.store import LayerStore
 from mooring.model.errors import EngineError
 
 NAME = "disk.json"
 
 
-def write(disks: Path, disk_id: str, text: bytes) -> None:
+def write(store: LayerStore, disks: Path, disk_id: str, text: bytes) -> None:
     """Replace the description of a disk, whole and durably. Raises EngineError, DiskFullError.
 
     It needs no lock of the disk: nobody else writes this file, and where the folder is being
@@ -23,27 +24,26 @@ def write(disks: Path, disk_id: str, text: bytes) -> None:
     folder = disks / disk_id
     with io_errors(disk_id):
         # Not where leftovers of layers are removed, by whoever has the lock of the disk.
-        write_whole(folder / NAME, text, writing=folder / f"{NAME}.writing")
+        store.write_text(folder / NAME, text, writing=folder / f"{NAME}.writing")
 
 
-def read(disks: Path, disk_id: str) -> bytes | None:
+def read(store: LayerStore, disks: Path, disk_id: str) -> bytes | None:
     """The description of a disk, None if there is none. Raises EngineError."""
     check_id(disk_id)
     with io_errors(disk_id):
         try:
-            return (disks / disk_id / NAME).read_bytes()
+            return store.read_text(disks / disk_id / NAME)
         except FileNotFoundError:
             return None
 
 
-def read_all(disks: Path) -> Mapping[str, bytes]:
+def read_all(store: LayerStore, disks: Path) -> Mapping[str, bytes]:
     """The descriptions by disk id. Raises EngineError."""
     found = {}
     try:
-        for folder in disks.iterdir():
-            path = folder / NAME
-            if path.is_file():
-                found[folder.name] = path.read_bytes()
+        for name in store.names(disks):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                found[name] = store.read_text(disks / name / NAME)
     except OSError as error:
         raise EngineError(f"the descriptions in {disks} cannot be read: {error}") from error
     return found

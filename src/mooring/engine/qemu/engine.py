@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -36,10 +34,11 @@ from mooring.engine.qemu.merging.merger import Merger
 from mooring.engine.qemu.merging.offline import FOLDER_PREFIX
 from mooring.engine.qemu.reading.frozen import QemuFrozenImage
 from mooring.engine.qemu.registry import Registry
+from mooring.engine.qemu.stores.directory import DIRECTORY
+from mooring.engine.qemu.stores.store import LayerStore
 from mooring.engine.qemu.users.guard import Guard
 from mooring.engine.qemu.watcher import Watcher
 from mooring.host.qmp import QmpSilenceError
-from mooring.images.fill import fill
 from mooring.model.clock import Clock
 from mooring.model.errors import (
     EngineError,
@@ -65,6 +64,7 @@ class QemuEngine:
         clock: Clock,
         settings: DaemonSettings | None = None,
         may_share: MayShare = never_shared,
+        store: LayerStore | None = None,
     ) -> None:
         """`may_share` tells of a disk's id whether several processes may use it at once.
 
@@ -73,6 +73,7 @@ class QemuEngine:
         self._root = root.absolute()
         self._run_dir = run_dir.absolute()
         self._clock = clock
+        self._store = DIRECTORY if store is None else store
         process.check_socket_path(self._run_dir, len(FOLDER_PREFIX) + _UUID_LENGTH)
         with contextlib.ExitStack() as locks:
             for folder in (self._root, self._run_dir):
@@ -81,12 +82,13 @@ class QemuEngine:
             self._trash = self._root / "trash"
             # Not the folder itself: on a full file system it could not be made again.
             for folder in (self._trash, *(self._root / name for name in _STAGING)):
-                for doomed in folder.glob("*"):
-                    shutil.rmtree(doomed, ignore_errors=True)
+                for doomed in self._store.names(folder):
+                    with contextlib.suppress(OSError):
+                        self._store.remove_folder(folder / doomed)
             disks_folder = self._root / "disks"
-            disks_folder.mkdir(mode=0o700, exist_ok=True)
+            self._store.make_folder(disks_folder)
             self._locks = locks.pop_all()
-        self._registry = Registry(disks_folder, self._run_dir, self._settings, clock)
+        self._registry = Registry(self._store, disks_folder, self._run_dir, self._settings, clock)
         self._merger = Merger(self._registry)
         self._watcher = Watcher(self._registry.instances, clock)
         self._guard = Guard(self._registry.instances, clock, may_share)
@@ -119,12 +121,11 @@ class QemuEngine:
             if _made_before(disk, size):
                 return
             try:
-                with io_errors(disk_id):
-                    fd = disk.layers.begin_base(size)
-                    try:
-                        fill(fd, source, progress)
-                    finally:
-                        os.close(fd)
+                with (
+                    io_errors(disk_id),
+                    contextlib.closing(disk.layers.begin_base(size)) as base,
+                ):
+                    base.fill(source, progress)
                 disk.layers.finish_base()
                 disk.layers.add_overlay(origin)
             except BaseException:
@@ -225,13 +226,13 @@ class QemuEngine:
             self._merger.wake(one)
 
     def describe(self, disk_id: str, text: bytes) -> None:
-        descriptions.write(self._root / "disks", disk_id, text)
+        descriptions.write(self._store, self._registry.disks_folder, disk_id, text)
 
     def description(self, disk_id: str) -> bytes | None:
-        return descriptions.read(self._root / "disks", disk_id)
+        return descriptions.read(self._store, self._registry.disks_folder, disk_id)
 
     def descriptions(self) -> Mapping[str, bytes]:
-        return descriptions.read_all(self._root / "disks")
+        return descriptions.read_all(self._store, self._registry.disks_folder)
 
     def health(self, disk_id: str) -> DiskHealth:
         disk = self._registry.disk(disk_id)

@@ -9,7 +9,6 @@ the file below the lowest overlay: both have the same content. docs/design/resto
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable
 
 from mooring.engine.interface import Filling, Source
@@ -25,9 +24,6 @@ from mooring.engine.qemu.layers.layer import FILLING_NAME
 from mooring.engine.qemu.merging.merger import Merger
 from mooring.engine.qemu.registry import Registry
 from mooring.host.pace import Pace
-from mooring.host.room import check_room
-from mooring.host.rooms import DISKS
-from mooring.images.fill import fill
 from mooring.model.errors import EngineError, RevertedError
 from mooring.model.extents import Image
 from mooring.nbd.uri import parse_uri
@@ -54,7 +50,7 @@ def renew(disk: LiveDisk, source: Source) -> None:
         known = layers.base.source
         if known not in (None, place) and origin(layers) == source.snapshot_id:
             with io_errors(layers.disk_id):
-                write_source(layers.folder, place)
+                write_source(layers.store, layers.folder, place)
 
 
 def origin(layers: DiskLayers) -> str | None:
@@ -76,7 +72,7 @@ def status(disk: LiveDisk) -> Filling | None:
     source = disk.layers.base.source
     if source is None or not disk.layers.exist():
         return None
-    done = max(disk.filled, read_reached(disk.layers.folder))
+    done = max(disk.filled, read_reached(disk.layers.store, disk.layers.folder))
     return Filling(min(done, source.size), source.size)
 
 
@@ -113,30 +109,30 @@ def _copy(
     progress: Callable[[Filling], None],
 ) -> None:
     pace = Pace(registry.clock, registry.settings.fill_bytes_per_second)
-    start = read_reached(layers.folder)
+    start = read_reached(layers.store, layers.folder)
     paid = 0
 
     def reached(position: int, durable: bool) -> None:
         disk.filled = position if disk.layers is layers else 0
-        if durable and layers.folder.exists():
-            write_reached(layers.folder, position)
+        if durable and layers.store.exists(layers.folder):
+            write_reached(layers.store, layers.folder, position)
 
     def tell(done: int) -> None:
         nonlocal paid
         if disk.layers is not layers:
             raise RevertedError(f"disk {layers.disk_id} was reverted while it was being filled")
-        check_room(layers.folder, DISKS, registry.settings.margin_bytes // 2)
+        layers.store.check_room(layers.folder, registry.settings.margin_bytes // 2)
         progress(Filling(disk.filled, image.size))
         pace.spend(done - paid)
         paid = done
 
-    fd = layers.open_filling()
+    file = layers.open_filling()
     try:
         with io_errors(layers.disk_id):
-            fill(fd, image, tell, start=start, reached=reached)
-            os.fdatasync(fd)
+            file.fill(image, tell, start=start, reached=reached)
+            file.sync()
         with disk.lock:
-            if not _is(fd, disk):
+            if not file.has_name(disk.layers.folder / FILLING_NAME):
                 raise RevertedError(
                     f"disk {layers.disk_id} was deleted or reverted while it was being filled"
                 )
@@ -144,12 +140,4 @@ def _copy(
     finally:
         if disk.layers is layers:
             disk.filled = 0
-        os.close(fd)
-
-
-def _is(fd: int, disk: LiveDisk) -> bool:
-    """Whether the file is still the disk's own."""
-    try:
-        return os.path.samestat(os.fstat(fd), (disk.layers.folder / FILLING_NAME).stat())
-    except FileNotFoundError:
-        return False
+        file.close()

@@ -13,10 +13,6 @@ All of it is put together elsewhere and gets its name at the end. Killed before,
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
-import os
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -28,19 +24,16 @@ from mooring.engine.qemu.layers.disk_layers import DiskLayers, io_errors
 from mooring.engine.qemu.layers.layer import BASE_NUMBER, FILLING_NAME, FORKED_NAME, Layer
 from mooring.engine.qemu.merging.merger import Merger
 from mooring.engine.qemu.registry import Registry
-from mooring.files import appearing, sync, write_whole
 from mooring.host.pace import Pace, Rests
-from mooring.host.room import check_room
-from mooring.host.rooms import DISKS
-from mooring.images.whole_file import copy_whole
-from mooring.model.errors import EngineError, PointNotFoundError, RevertedError
+from mooring.model.errors import (
+    EngineError,
+    MooringError,
+    PointNotFoundError,
+    RevertedError,
+)
 
 STAGING = "forks"
 """The folder beside those of the disks in which forks are put together."""
-
-_FICLONE = 0x40049409
-_NO_REFLINKS = (errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS)
-_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
 
 
 def fork(
@@ -63,11 +56,13 @@ def fork(
         if made.layers.exist():
             return made.layers.size()
         below = _below(disk.layers, point)
-        staged = DiskLayers(staging, fork_id)
-        shutil.rmtree(staged.folder, ignore_errors=True)
+        store = registry.store
+        staged = DiskLayers(staging, fork_id, store=store)
+        with contextlib.suppress(OSError):
+            store.remove_folder(staged.folder)
         try:
             with io_errors(fork_id):
-                staged.folder.mkdir(mode=0o700, parents=True)
+                store.make_folder(staged.folder)
                 _begin_base(disk.layers, staged, below[0])
                 if not _cloned(staged, below):
                     # Nothing may write to what is shared, not even to a header.
@@ -77,11 +72,12 @@ def fork(
                 if size > below[-1].size:
                     staged.check_possible(size)
                 staged.add_overlay(point, size)
-                sync(staged.folder)
-                staged.folder.rename(made.layers.folder)
-                sync(made.layers.folder.parent)
+                store.sync(staged.folder)
+                store.rename(staged.folder, made.layers.folder)
+                store.sync(made.layers.folder.parent)
         except BaseException:
-            shutil.rmtree(staged.folder, ignore_errors=True)
+            with contextlib.suppress(OSError, MooringError):
+                store.remove_folder(staged.folder)
             raise
         return size
 
@@ -99,15 +95,16 @@ def _begin_base(layers: DiskLayers, staged: DiskLayers, base: Layer) -> None:
     """A base that is not filled yet is not filled in the fork, either."""
     if base.source is None:
         return
-    os.close(staged.begin_base(base.size))
-    write_source(staged.folder, base.source)
+    store = layers.store
+    staged.begin_base(base.size).close()
+    write_source(store, staged.folder, base.source)
     # What is there already need not be read from the snapshot again; how much that is, is asked
     # first, because the filling goes on meanwhile.
     source, target = layers.folder / FILLING_NAME, staged.folder / FILLING_NAME
-    reached = read_reached(layers.folder)
-    if reached and _clone(source, target):
-        sync(target)
-        write_reached(staged.folder, reached)
+    reached = read_reached(store, layers.folder)
+    if reached and store.clone(source, target):
+        store.sync(target)
+        write_reached(store, staged.folder, reached)
 
 
 def _cloned(staged: DiskLayers, layers: Sequence[Layer]) -> bool:
@@ -116,62 +113,40 @@ def _cloned(staged: DiskLayers, layers: Sequence[Layer]) -> bool:
         if layer.source is not None:
             continue
         target = staged.own_path(layer)
-        if not _clone(layer.path, target):
+        if not staged.store.clone(layer.path, target):
             return False
-        with target.open("rb+") as file:
-            if layer.number != BASE_NUMBER:
-                qcow2.belong_to(file.fileno(), staged.disk_id)
-            os.fsync(file.fileno())
+        if layer.number != BASE_NUMBER:
+            with contextlib.closing(staged.store.open(target, write=True)) as file:
+                qcow2.belong_to(file, staged.disk_id)
+        staged.store.sync(target)
     # A base with a source alone proves nothing, but then there is nothing to share.
     return True
 
 
-def _clone(source: Path, target: Path) -> bool:
-    with source.open("rb") as read:
-        fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.ioctl(fd, _FICLONE, read.fileno())
-        except OSError as error:
-            if error.errno not in _NO_REFLINKS:
-                raise
-            if os.fstat(fd).st_size == 0:
-                target.unlink()
-            return False
-        finally:
-            os.close(fd)
-    return True
-
-
 def _link(layers: DiskLayers, staged: DiskLayers, below: Sequence[Layer]) -> None:
-    staged.shared_folder.mkdir(mode=0o700)
+    store = staged.store
+    store.make_folder(staged.shared_folder)
     others = layers.forked_from()
     for layer in below:
         if layer.source is not None:
             continue
-        try:
-            os.link(layer.path, staged.shared_folder / layer.path.name)
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
-            raise EngineError(
-                f"{layers.folder} is on a file system with neither reflinks nor hard links, so "
-                "disks there cannot be forked: take a snapshot, and make a disk of that"
-            ) from error
+        store.link(layer.path, staged.shared_folder / layer.path.name)
     # All of them can merge more once the fork has let go.
-    write_whole(staged.shared_folder / FORKED_NAME, "\n".join([layers.disk_id, *others]))
+    store.write_text(staged.shared_folder / FORKED_NAME, "\n".join([layers.disk_id, *others]))
 
 
 def status(disk: LiveDisk) -> Filling | None:
     """How far the copying of shared layers is, in bytes; None if all are the disk's own."""
-    if not disk.layers.shared_folder.exists():
+    if not disk.layers.store.exists(disk.layers.shared_folder):
         return None
     return _so_far(*_amounts(disk.layers), disk.filled)
 
 
 def _amounts(layers: DiskLayers) -> tuple[int, int]:
     """Bytes of all layers that were shared, and of those that still are."""
-    total = sum(_allocated(path) for path in layers.shared_folder.iterdir())
-    return total, sum(_allocated(layer.path) for layer in layers.shared())
+    store, shared = layers.store, layers.shared_folder
+    total = sum(store.allocated(shared / name) for name in store.names(shared))
+    return total, sum(store.allocated(layer.path) for layer in layers.shared())
 
 
 def _so_far(total: int, left: int, done: int) -> Filling:
@@ -185,7 +160,7 @@ def stand_alone(
     disk = registry.existing(disk_id)
     # A revert gives the disk others: these stay where they are.
     layers = disk.layers
-    if not layers.shared_folder.exists():
+    if not layers.store.exists(layers.shared_folder):
         return
     pace = Pace(registry.clock, registry.settings.fill_bytes_per_second)
     rests = Rests(registry.clock)
@@ -197,7 +172,7 @@ def stand_alone(
                 raise RevertedError(f"disk {disk_id} was reverted while its layers were copied")
             pace.spend(done - disk.filled)
             disk.filled = done
-            check_room(layers.folder, DISKS, registry.settings.margin_bytes // 2)
+            layers.store.check_room(layers.folder, registry.settings.margin_bytes // 2)
             progress(_so_far(*amounts, done))
 
         try:
@@ -220,15 +195,10 @@ def stand_alone(
 def _copy(layers: DiskLayers, layer: Layer, tell: Callable[[int], None], rests: Rests) -> None:
     """Copy one layer; it gets its name when it is whole and durable."""
     target = layers.own_path(layer)
-    with io_errors(layers.disk_id), layer.path.open("rb") as source, appearing(target) as file:
-        copy_whole(source.fileno(), file.fileno(), tell, rests)
+    store = layers.store
+    with io_errors(layers.disk_id), store.appearing(target, room=layer.size) as file:
+        store.copy(layer.path, file, tell, rests)
         if layer.number != BASE_NUMBER:
-            qcow2.belong_to(file.fileno(), layers.disk_id)
-        if not layers.folder.exists():
+            qcow2.belong_to(file, layers.disk_id)
+        if not store.exists(layers.folder):
             raise EngineError(f"disk {layers.disk_id} was deleted while its layers were copied")
-
-
-def _allocated(path: Path) -> int:
-    with contextlib.suppress(OSError):
-        return path.stat().st_blocks * 512
-    return 0

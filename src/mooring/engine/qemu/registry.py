@@ -15,6 +15,7 @@ from mooring.engine.qemu.instances import Instance
 from mooring.engine.qemu.layers.disk_layers import DiskLayers
 from mooring.engine.qemu.layers.layer import check_id
 from mooring.engine.qemu.layers.past import past_layers
+from mooring.engine.qemu.stores.store import LayerStore
 from mooring.model.clock import Clock
 from mooring.model.errors import EngineError
 
@@ -23,6 +24,7 @@ from mooring.model.errors import EngineError
 class Registry:
     """Makes an entry for each id asked for; whether a disk exists, its layers tell."""
 
+    store: LayerStore
     disks_folder: Path
     run_dir: Path
     settings: DaemonSettings
@@ -39,7 +41,7 @@ class Registry:
         with self._lock:
             disk = self._disks.get(disk_id)
             if disk is None:
-                layers = DiskLayers(self.disks_folder, disk_id)
+                layers = DiskLayers(self.disks_folder, disk_id, store=self.store)
                 disk = self._disks[disk_id] = LiveDisk(
                     layers, past_layers(self.disks_folder, layers)
                 )

@@ -12,7 +12,6 @@ after, it holds the snapshot.
 from __future__ import annotations
 
 import contextlib
-import shutil
 from pathlib import Path
 
 from mooring.engine.interface import Source
@@ -24,7 +23,6 @@ from mooring.engine.qemu.layers.layer import Layer, points, reverted_folder
 from mooring.engine.qemu.layers.past import PastLayers
 from mooring.engine.qemu.merging.merger import Merger
 from mooring.engine.qemu.registry import Registry
-from mooring.files import sync
 from mooring.model.errors import EngineError, LayerDamagedError, MooringError
 
 STAGING = "reverts"
@@ -56,15 +54,16 @@ def revert(
     elif disk.in_doubt:
         reconcile(disk, instance.daemon())
     before, staging = disk.layers, registry.disks_folder.parent / STAGING
-    staged = DiskLayers(staging, before.disk_id)
+    store = registry.store
+    staged = DiskLayers(staging, before.disk_id, store=store)
     # The next one is that of the overlay that fixes what the disk holds.
     number = before.overlays()[-1].number + 2
     with io_errors(before.disk_id), contextlib.ExitStack() as cleaning:
-        shutil.rmtree(staged.folder, ignore_errors=True)
-        cleaning.callback(shutil.rmtree, staged.folder, ignore_errors=True)
+        cleaning.callback(_remove, staged)
+        _remove(staged)
         staged.begin_lazy_base(_size(before, size, keep=keep), place)
         staged.add_overlay(source.snapshot_id, first=number)
-        sync(staged.folder)
+        store.sync(staged.folder)
         named = reverted_folder(before.home, number, point)
         if instance is None:
             _switch(disk, staged, named, point if keep else None)
@@ -78,19 +77,24 @@ def _switch(disk: LiveDisk, staged: DiskLayers, named: Path, point: str | None) 
     before, disk.merge = disk.layers, None
     frozen = None if point is None else _freeze(before, point)
     try:
-        staged.folder.rename(named)
+        staged.store.rename(staged.folder, named)
     except BaseException:
         if frozen is not None:
             with contextlib.suppress(MooringError):
                 before.remove_top(frozen)
         raise
-    disk.layers = DiskLayers(before.home.parent, before.disk_id, named)
+    disk.layers = DiskLayers(before.home.parent, before.disk_id, named, store=before.store)
     disk.past.append(PastLayers(before, set(disk.released)))
     disk.released, disk.failed = {}, set()
     disk.in_doubt = disk.unswept = disk.switch_due = False
     disk.filled = 0
     disk.forget_merge_failures()
-    sync(before.home)
+    before.store.sync(before.home)
+
+
+def _remove(layers: DiskLayers) -> None:
+    with contextlib.suppress(OSError, MooringError):
+        layers.store.remove_folder(layers.folder)
 
 
 def _freeze(layers: DiskLayers, point: str) -> Layer | None:

@@ -9,7 +9,6 @@ from typing import Any
 from mooring.engine.qemu.daemon.connection import Connection
 from mooring.engine.qemu.daemon.nodes import layer_node, shared_node, source_node
 from mooring.engine.qemu.daemon.settings import DaemonSettings
-from mooring.engine.qemu.holders import in_use_by
 from mooring.engine.qemu.layers.base_source import BaseSource
 from mooring.engine.qemu.layers.layer import BASE_NUMBER, SHARED_NAME, Layer
 from mooring.host.qmp import QmpError
@@ -51,7 +50,7 @@ class OpenLayers:
             self._connection.call("blockdev-add", options)
         except QmpError as error:
             if "lock" in error.description:
-                raise EngineError(f"{error}{in_use_by(layer.path)}") from error
+                raise EngineError(f"{error}{layer.store.in_use_by(layer.path)}") from error
             raise
 
     def _options(
@@ -62,12 +61,9 @@ class OpenLayers:
             "driver": "raw" if is_base else "qcow2",
             "node-name": _node(disk_id, layer),
             "read-only": read_only,
-            "file": {
-                "driver": "file",
-                "filename": str(layer.path),
-                "aio": self._settings.aio,
-                "cache": {"direct": self._settings.direct},
-            },
+            "file": layer.store.node(
+                layer.path, aio=self._settings.aio, direct=self._settings.direct
+            ),
         }
         if is_base:
             # QEMU below 10 merges zeros as data; this gives their space back.

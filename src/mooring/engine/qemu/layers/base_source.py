@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mooring.files import write_whole
+from mooring.engine.qemu.stores.store import LayerStore
 from mooring.model.errors import LayerDamagedError
 
 SOURCE_NAME = "base.source"
@@ -23,16 +23,16 @@ class BaseSource:
     size: int
 
 
-def write_source(folder: Path, source: BaseSource) -> None:
+def write_source(store: LayerStore, folder: Path, source: BaseSource) -> None:
     """Write down the source durably. Raises OSError."""
-    write_whole(folder / SOURCE_NAME, json.dumps(asdict(source)))
+    store.write_text(folder / SOURCE_NAME, json.dumps(asdict(source)))
 
 
-def read_source(folder: Path) -> BaseSource | None:
+def read_source(store: LayerStore, folder: Path) -> BaseSource | None:
     """The source written down, None if there is none. Raises LayerDamagedError."""
     path = folder / SOURCE_NAME
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
+        fields = json.loads(store.read_text(path))
         return BaseSource(fields["socket"], fields["export"], fields["size"])
     except FileNotFoundError:
         return None
@@ -40,19 +40,19 @@ def read_source(folder: Path) -> BaseSource | None:
         raise LayerDamagedError(f"{path} is damaged: {error}") from error
 
 
-def forget_source(folder: Path) -> None:
+def forget_source(store: LayerStore, folder: Path) -> None:
     """Take away what was written down."""
-    (folder / SOURCE_NAME).unlink(missing_ok=True)
-    (folder / REACHED_NAME).unlink(missing_ok=True)
+    store.remove(folder / SOURCE_NAME)
+    store.remove(folder / REACHED_NAME)
 
 
-def write_reached(folder: Path, position: int) -> None:
+def write_reached(store: LayerStore, folder: Path, position: int) -> None:
     """Note up to where the base is filled, durably; the note itself may be lost in a crash."""
-    write_whole(folder / REACHED_NAME, str(position), durable=False)
+    store.write_text(folder / REACHED_NAME, str(position), durable=False)
 
 
-def read_reached(folder: Path) -> int:
+def read_reached(store: LayerStore, folder: Path) -> int:
     """Up to where the base is filled for certain."""
     with contextlib.suppress(FileNotFoundError, ValueError):
-        return int((folder / REACHED_NAME).read_text(encoding="ascii"))
+        return int(store.read_text(folder / REACHED_NAME))
     return 0

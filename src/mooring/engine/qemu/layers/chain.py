@@ -31,7 +31,7 @@ def check_chain(
 
 
 def _own_header(disk_id: str, layer: Layer) -> Header:
-    header = qcow2.read_header(layer.path)
+    header = qcow2.read_header(layer)
     ours = layer.shared or header.disk_id == disk_id
     if not ours or header.point_id != layer.point:
         raise LayerDamagedError(
@@ -49,7 +49,7 @@ def _linked(
     while chain[-1] != base:
         name = headers[chain[-1].number].backing
         below = files.get(name)
-        there = below is not None and (below.source is not None or below.path.exists())
+        there = below is not None and (below.source is not None or below.store.exists(below.path))
         if below is None or below.number >= chain[-1].number or not there:
             raise LayerDamagedError(
                 f"layer {name} of disk {disk_id}, on which {chain[-1].path.name} lies, "

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
-import shutil
 from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 
-from mooring.engine.qemu.holders import in_use_by, locked_by_qemu
 from mooring.engine.qemu.layers import qcow2
 from mooring.engine.qemu.layers.base_source import (
     BaseSource,
@@ -26,14 +23,15 @@ from mooring.engine.qemu.layers.layer import (
     SHARED_NAME,
     Layer,
     check_id,
-    files_in,
     layer_folders,
     number_of,
     overlay_at,
     overlay_name,
     point_of_revert,
 )
-from mooring.files import WRITING, appearing, sync, sync_data
+from mooring.engine.qemu.stores.directory import DIRECTORY
+from mooring.engine.qemu.stores.store import LayerFile, LayerStore
+from mooring.files import WRITING
 from mooring.model.errors import (
     NO_ROOM,
     DiskFullError,
@@ -50,12 +48,20 @@ class DiskLayers:
     was reverted, in a folder below.
     """
 
-    def __init__(self, disks: Path, disk_id: str, folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        disks: Path,
+        disk_id: str,
+        folder: Path | None = None,
+        *,
+        store: LayerStore = DIRECTORY,
+    ) -> None:
         """Without `folder` those that the disk has now."""
         check_id(disk_id)
+        self.store = store
         self.disk_id = disk_id
         self.home = disks / disk_id
-        self.folder = layer_folders(self.home)[-1] if folder is None else folder
+        self.folder = layer_folders(store, self.home)[-1] if folder is None else folder
 
     @property
     def reverted_at(self) -> str | None:
@@ -66,10 +72,11 @@ class DiskLayers:
     def base(self) -> Layer:
         """The base, with its source if it is still being filled."""
         path, shared = self.folder / BASE_NAME, self.shared_folder / BASE_NAME
-        if not path.exists() and shared.exists():
-            return Layer(BASE_NUMBER, "", shared, shared=True)
-        source = None if path.exists() else read_source(self.folder)
-        return Layer(BASE_NUMBER, "", path, source)
+        there = self.store.exists(path)
+        if not there and self.store.exists(shared):
+            return Layer(BASE_NUMBER, "", shared, shared=True, store=self.store)
+        source = None if there else read_source(self.store, self.folder)
+        return Layer(BASE_NUMBER, "", path, source, store=self.store)
 
     @property
     def shared_folder(self) -> Path:
@@ -85,25 +92,25 @@ class DiskLayers:
 
         Nothing may be written to it, nor to those below.
         """
-        found = [number_of(path) for path in files_in(self.shared_folder)]
+        found = [number_of(name) for name in self.store.names(self.shared_folder)]
         for layer in (self.base, *self.overlays()):
             with contextlib.suppress(FileNotFoundError):
-                if layer.path.stat().st_nlink > 1:
+                if self.store.links(layer.path) > 1:
                     found.append(layer.number)
         return max(found, default=-1)
 
     def forked_from(self) -> list[str]:
         """The disks whose layers are shared, the nearest first; empty if none are."""
         with contextlib.suppress(OSError):
-            return (self.shared_folder / FORKED_NAME).read_text(encoding="ascii").split()
+            return self.store.read_text(self.shared_folder / FORKED_NAME).decode().split()
         return []
 
     def forget_shared(self) -> None:
         """Release shared layers, if the disk has its own copies of all."""
-        if self.shared_folder.exists() and not self.shared():
+        if self.store.exists(self.shared_folder) and not self.shared():
             with io_errors(self.disk_id):
-                shutil.rmtree(self.shared_folder)
-                sync(self.folder)
+                self.store.remove_folder(self.shared_folder)
+                self.store.sync(self.folder)
 
     def own_path(self, layer: Layer) -> Path:
         """Where the disk's own copy of a shared layer belongs."""
@@ -116,13 +123,13 @@ class DiskLayers:
     def size(self) -> int:
         """Bytes of the disk, which the newest overlay tells. Raises LayerDamagedError."""
         overlays = self.overlays()
-        return qcow2.read_header(overlays[-1].path).size if overlays else self._base_size()
+        return qcow2.read_header(overlays[-1]).size if overlays else self._base_size()
 
     def _base_size(self) -> int:
         base = self.base
         path = base.path if base.source is None else self.folder / FILLING_NAME
         try:
-            return path.stat().st_size
+            return self.store.size(path)
         except FileNotFoundError as error:
             raise LayerDamagedError(f"layer {path} is missing") from error
 
@@ -131,43 +138,35 @@ class DiskLayers:
         found: dict[int, Layer] = {}
         # Its own copy of a layer counts before the one that it shares.
         for shared, folder in ((True, self.shared_folder), (False, self.folder)):
-            for path in files_in(folder):
-                if (layer := overlay_at(path, shared=shared)) is not None:
+            for name in self.store.names(folder):
+                if (layer := overlay_at(folder / name, self.store, shared=shared)) is not None:
                     found[layer.number] = layer
         return [found[number] for number in sorted(found)]
 
     def make_base(self, size: int) -> None:
         """Make the folder and a base of zeros, for a disk that does not exist yet."""
         with io_errors(self.disk_id):
-            fd = self.begin_base(size)
-            os.close(fd)
+            self.begin_base(size).close()
             self.finish_base()
 
-    def begin_base(self, size: int) -> int:
+    def begin_base(self, size: int) -> LayerFile:
         """Make the folder and an empty base that does not count yet; return its file."""
         with io_errors(self.disk_id):
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC
-            fd = os.open(self.folder / FILLING_NAME, flags, 0o600)
-            try:
-                os.ftruncate(fd, size)
-            except BaseException:
-                os.close(fd)
-                raise
-            return fd
+            self.store.make_folder(self.folder)
+            return self.store.create(self.folder / FILLING_NAME, size)
 
     def begin_lazy_base(self, size: int, source: BaseSource) -> None:
         """Make the folder and an empty base that is read from `source` until it is filled."""
-        os.close(self.begin_base(size))
+        self.begin_base(size).close()
         with io_errors(self.disk_id):
-            forget_source(self.folder)
-            write_source(self.folder, source)
+            forget_source(self.store, self.folder)
+            write_source(self.store, self.folder, source)
 
-    def open_filling(self) -> int:
+    def open_filling(self) -> LayerFile:
         """Open the base that is being filled. Raises LayerDamagedError."""
         path = self.folder / FILLING_NAME
         try:
-            return os.open(path, os.O_RDWR)
+            return self.store.open(path, write=True)
         except FileNotFoundError as error:
             raise LayerDamagedError(f"layer {path} is missing") from error
 
@@ -175,18 +174,16 @@ class DiskLayers:
         """Make the base durable and give it its name; it has no source from then on."""
         filling = self.folder / FILLING_NAME
         with io_errors(self.disk_id):
-            sync(filling)
-            filling.rename(self.base.path)
-            sync(self.folder)
-            sync(self.folder.parent)
-            forget_source(self.folder)
+            self.store.sync(filling)
+            self.store.rename(filling, self.base.path)
+            self.store.sync(self.folder)
+            self.store.sync(self.folder.parent)
+            forget_source(self.store, self.folder)
 
     def check_possible(self, size: int) -> None:
         """Raise DiskTooLargeError if the file system cannot hold a file of that size."""
-        probe = self.folder / f"size{WRITING}"
-        with io_errors(self.disk_id), probe.open("wb") as file:
-            probe.unlink()
-            file.truncate(size)
+        with io_errors(self.disk_id):
+            self.store.check_possible(self.folder, size)
 
     def add_overlay(self, point_id: str, size: int | None = None, *, first: int = 1) -> Layer:
         """Put an empty overlay on top, durably, named after the point now below it.
@@ -198,22 +195,26 @@ class DiskLayers:
         below = overlays[-1] if overlays else self.base
         number = below.number + 1 if overlays else first
         path = self.folder / overlay_name(number, point_id)
-        with io_errors(self.disk_id), appearing(path) as file:
+        with io_errors(self.disk_id):
             known = self.size()
-            content = size or known, below.path.name, self.disk_id, point_id
-            qcow2.write_empty(file.fileno(), *content, below=known)
-        return Layer(number, point_id, path)
+            with self.store.appearing(path, room=size or known) as file:
+                content = size or known, below.path.name, self.disk_id, point_id
+                qcow2.write_empty(file, *content, below=known)
+        return Layer(number, point_id, path, store=self.store)
 
     def remove_top(self, layer: Layer) -> None:
         """Take away an overlay that was never used."""
         with io_errors(self.disk_id):
-            layer.path.unlink(missing_ok=True)
-            sync(self.folder)
+            self.store.remove(layer.path)
+            self.store.sync(self.folder)
 
     def enlarge_base(self, size: int) -> None:
         """Let the base have the size of the layer above it; it is durable with its content."""
-        with io_errors(self.disk_id):
-            os.truncate(self.base.path, size)
+        with (
+            io_errors(self.disk_id),
+            contextlib.closing(self.store.open(self.base.path, write=True)) as base,
+        ):
+            base.resize(size)
 
     def sync(self, numbers: Container[int]) -> None:
         """Make the content of these layers durable. May take long, and needs no lock."""
@@ -221,7 +222,7 @@ class DiskLayers:
             for layer in [self.base, *self.overlays()]:
                 if layer.number in numbers:
                     with contextlib.suppress(FileNotFoundError):
-                        sync_data(layer.path)
+                        self.store.sync_content(layer.path)
 
     def relink(self, numbers: Container[int]) -> None:
         """Make the headers say that of all layers only these are left, durably.
@@ -233,8 +234,8 @@ class DiskLayers:
             for layer in self.overlays():
                 if layer.number in numbers:
                     # Of what another disk has, too, the header stays as it is.
-                    if layer.path.stat().st_nlink == 1:
-                        qcow2.lay_on(layer.path, below.path.name)
+                    if self.store.links(layer.path) == 1:
+                        qcow2.lay_on(layer, below.path.name)
                     below = layer
 
     def remove(self, merged: Sequence[Layer]) -> contextlib.ExitStack:
@@ -245,32 +246,33 @@ class DiskLayers:
         with contextlib.ExitStack() as files, io_errors(self.disk_id):
             for layer in merged:
                 with contextlib.suppress(FileNotFoundError):
-                    files.enter_context(layer.path.open("rb"))
-                    layer.path.unlink()
+                    files.enter_context(self.store.remove_later(layer.path))
             return files.pop_all()
 
     def remove_leftovers(self) -> None:
         """Take away what a crash left half made, or merged but not removed."""
         with io_errors(self.disk_id):
-            for path in self.folder.glob("*" + WRITING):
-                path.unlink(missing_ok=True)
+            for name in self.store.names(self.folder):
+                if name.endswith(WRITING):
+                    self.store.remove(self.folder / name)
             if self.base.source is None:
-                (self.folder / FILLING_NAME).unlink(missing_ok=True)
-                forget_source(self.folder)
+                self.store.remove(self.folder / FILLING_NAME)
+                forget_source(self.store, self.folder)
             if self.exist():
                 chain = self.check()
                 for layer in self.overlays():
                     if layer not in chain:
-                        layer.path.unlink()
+                        self.store.remove(layer.path)
 
     def remove_all(self, trash: Path) -> None:
         """Remove the disk: at once from sight, then for good."""
         with io_errors(self.disk_id):
             doomed = trash / self.disk_id
-            shutil.rmtree(doomed, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                self.store.remove_folder(doomed)
             try:
-                trash.mkdir(mode=0o700, exist_ok=True)
-                self.home.rename(doomed)
+                self.store.make_folder(trash)
+                self.store.rename(self.home, doomed)
             except FileNotFoundError:
                 return
             except OSError as error:
@@ -278,15 +280,15 @@ class DiskLayers:
                     raise
                 self._remove_in_place()
                 return
-            sync(self.home.parent)
-            shutil.rmtree(doomed)
+            self.store.sync(self.home.parent)
+            self.store.remove_folder(doomed)
 
     def _remove_in_place(self) -> None:
         """Remove the disk where there is no room for a name elsewhere: what says it is, first."""
         for layer in reversed(self.overlays()):
-            layer.path.unlink(missing_ok=True)
-        shutil.rmtree(self.home)
-        sync(self.home.parent)
+            self.store.remove(layer.path)
+        self.store.remove_folder(self.home)
+        self.store.sync(self.home.parent)
 
     def check(self) -> list[Layer]:
         """Return base and overlays if they fit together, without what merges have left over.
@@ -296,7 +298,7 @@ class DiskLayers:
         with io_errors(self.disk_id):
             overlays, base = self.overlays(), self.base
             if not overlays:
-                if base.path.exists():
+                if self.store.exists(base.path):
                     raise LayerDamagedError(f"disk {self.disk_id} has a base but no overlay on it")
                 raise EngineError(f"disk {self.disk_id} does not exist")
             return check_chain(self.disk_id, base, overlays, self._base_size)
@@ -307,10 +309,10 @@ class DiskLayers:
         It tells of a daemon that is running outside of this server's knowledge. Raises EngineError.
         """
         overlays = self.overlays()
-        if overlays and locked_by_qemu(overlays[-1].path):
+        if overlays and (writer := self.store.writer(overlays[-1].path)) is not None:
             raise EngineError(
                 f"disk {self.disk_id} is in use by a QEMU process that this server does not know"
-                + (in_use_by(overlays[-1].path) or f": find out who has {overlays[-1].path} open")
+                + writer
             )
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from mooring.engine.lineage import GROWN, ZERO_ORIGIN
 from mooring.engine.qemu.layers.base_source import BaseSource
+from mooring.engine.qemu.stores.directory import DIRECTORY
+from mooring.engine.qemu.stores.store import LayerStore
 from mooring.model.errors import EngineError
 
 BASE_NAME = "base.raw"
@@ -41,6 +43,8 @@ class Layer:
     """Bytes, where `check` tells of the layer; 0 otherwise."""
     below: int | None = field(default=None, compare=False)
     """The least bytes of the layer below, likewise; None if the file does not say."""
+    store: LayerStore = field(default=DIRECTORY, compare=False, repr=False)
+    """Where it lies."""
 
 
 def overlay_name(number: int, point: str) -> str:
@@ -48,16 +52,16 @@ def overlay_name(number: int, point: str) -> str:
     return f"{number:06d}-{point}.qcow2"
 
 
-def overlay_at(path: Path, *, shared: bool = False) -> Layer | None:
+def overlay_at(path: Path, store: LayerStore, *, shared: bool = False) -> Layer | None:
     """The overlay that the file is by its name; None if it is none."""
     match = _OVERLAY.fullmatch(path.name)
-    return Layer(int(match[1]), match[2], path, shared=shared) if match else None
+    return Layer(int(match[1]), match[2], path, shared=shared, store=store) if match else None
 
 
-def number_of(path: Path) -> int:
-    """The number of the layer whose file it is."""
-    overlay = overlay_at(path)
-    return BASE_NUMBER if overlay is None else overlay.number
+def number_of(name: str) -> int:
+    """The number of the layer that has the name in its folder."""
+    match = _OVERLAY.fullmatch(name)
+    return int(match[1]) if match else BASE_NUMBER
 
 
 def points(overlays: list[Layer]) -> list[str]:
@@ -65,10 +69,10 @@ def points(overlays: list[Layer]) -> list[str]:
     return [layer.point for layer in overlays if layer.point not in (ZERO_ORIGIN, GROWN)]
 
 
-def layer_folders(home: Path) -> list[Path]:
+def layer_folders(store: LayerStore, home: Path) -> list[Path]:
     """Where a disk has layers: its own folder, then one for each revert; the last one counts."""
-    reverted = [path for path in files_in(home) if _REVERTED.fullmatch(path.name)]
-    return [home, *sorted(reverted, key=lambda path: int(path.name.split("-")[1]))]
+    reverted = [name for name in store.names(home) if _REVERTED.fullmatch(name)]
+    return [home, *(home / name for name in sorted(reverted, key=_number_of_revert))]
 
 
 def reverted_folder(home: Path, number: int, point: str) -> Path:
@@ -82,12 +86,8 @@ def point_of_revert(folder: Path) -> str | None:
     return match[2] if match else None
 
 
-def files_in(folder: Path) -> list[Path]:
-    """What is in a folder, if it is one."""
-    try:
-        return list(folder.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+def _number_of_revert(name: str) -> int:
+    return int(name.split("-")[1])
 
 
 def check_id(text: str) -> None:

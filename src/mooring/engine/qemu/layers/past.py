@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Container
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,21 +34,22 @@ class PastLayers:
         with io_errors(layers.disk_id), contextlib.suppress(FileNotFoundError):
             # From the top down, so that whatever is left are layers of points that were needed.
             for layer in reversed(layers.overlays()):
-                layer.path.unlink(missing_ok=True)
+                layers.store.remove(layer.path)
             if layers.folder != layers.home:
-                shutil.rmtree(layers.folder)
+                layers.store.remove_folder(layers.folder)
                 return
             for name in (BASE_NAME, FILLING_NAME, SOURCE_NAME, REACHED_NAME):
-                (layers.folder / name).unlink(missing_ok=True)
-            if layers.shared_folder.exists():
-                shutil.rmtree(layers.shared_folder)
+                layers.store.remove(layers.folder / name)
+            if layers.store.exists(layers.shared_folder):
+                layers.store.remove_folder(layers.shared_folder)
 
 
 def past_layers(disks: Path, present: DiskLayers) -> list[PastLayers]:
     """What is left of the times before a disk's reverts, oldest first."""
-    folders = layer_folders(present.home)
+    store, disk_id = present.store, present.disk_id
+    folders = layer_folders(store, present.home)
     before = folders[: folders.index(present.folder)]
-    found = [PastLayers(DiskLayers(disks, present.disk_id, folder)) for folder in before]
+    found = [PastLayers(DiskLayers(disks, disk_id, folder, store=store)) for folder in before]
     return [one for one in found if _there(one.layers)]
 
 
@@ -57,5 +57,5 @@ def _there(layers: DiskLayers) -> bool:
     if layers.folder != layers.home:
         return True
     names = (BASE_NAME, FILLING_NAME, SOURCE_NAME)
-    left = any((layers.folder / name).exists() for name in names)
-    return left or layers.exist() or layers.shared_folder.exists()
+    left = any(layers.store.exists(layers.folder / name) for name in names)
+    return left or layers.exist() or layers.store.exists(layers.shared_folder)

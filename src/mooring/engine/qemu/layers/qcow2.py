@@ -7,15 +7,15 @@ snapshots or external data. docs/formats/layers.md says which choices are ours.
 
 from __future__ import annotations
 
-import os
 import struct
 import uuid
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mooring.engine.qemu.layers.layer import Layer
+from mooring.engine.qemu.stores.store import LayerFile
 from mooring.model.errors import EngineError, LayerDamagedError
 from mooring.model.extents import BLOCK_SIZE
 
@@ -60,9 +60,9 @@ class Header:
 
 
 def write_empty(
-    fd: int, size: int, backing: str, disk_id: str, point_id: str, *, below: int
+    file: LayerFile, size: int, backing: str, disk_id: str, point_id: str, *, below: int
 ) -> None:
-    """Write an overlay that holds nothing into the empty file `fd`.
+    """Write an overlay that holds nothing into the empty file.
 
     `backing` is the name of the layer below, in the same directory, and `below` its size. The
     file is laid out as header, refcount table, refcount block, L1 table, one cluster each (the
@@ -83,60 +83,60 @@ def write_empty(
         _MAGIC, 3, _HEADER_LENGTH + len(extensions), len(name), CLUSTER_BITS, size, 0, tables,
         3 * CLUSTER, CLUSTER, 1, 0, 0, _EXTENDED_L2, 0, 0, 4, _HEADER_LENGTH,
     )  # fmt: skip
-    os.ftruncate(fd, (3 + table_clusters) * CLUSTER)
-    os.pwrite(fd, header.ljust(_HEADER_LENGTH, b"\0") + extensions + name, 0)
-    os.pwrite(fd, struct.pack(">Q", 2 * CLUSTER), CLUSTER)
-    os.pwrite(fd, struct.pack(">H", 1) * (3 + table_clusters), 2 * CLUSTER)
+    file.resize((3 + table_clusters) * CLUSTER)
+    file.write(0, header.ljust(_HEADER_LENGTH, b"\0") + extensions + name)
+    file.write(CLUSTER, struct.pack(">Q", 2 * CLUSTER))
+    file.write(2 * CLUSTER, struct.pack(">H", 1) * (3 + table_clusters))
 
 
-def read_header(path: Path) -> Header:
+def read_header(layer: Layer) -> Header:
     """What an overlay says of itself. Raises LayerDamagedError, EngineError."""
-    overlay = Overlay(path)
+    overlay = Overlay(layer)
     overlay.close()
     return overlay.header
 
 
-def lies_on(path: Path) -> str:
+def lies_on(layer: Layer) -> str:
     """The name of the layer that an overlay lies on. Raises LayerDamagedError."""
-    return read_header(path).backing
+    return read_header(layer).backing
 
 
-def lay_on(path: Path, backing: str) -> None:
+def lay_on(layer: Layer, backing: str) -> None:
     """Make the header say, durably, that the overlay lies on another layer.
 
     The file may be in use: QEMU does not read the header again, and writes it only when told
     to change what we change here. Raises LayerDamagedError.
     """
-    if lies_on(path) == backing:
+    if lies_on(layer) == backing:
         return
-    fd = os.open(path, os.O_RDWR)
+    file = layer.store.open(layer.path, write=True)
     try:
-        raw = bytearray(os.pread(fd, _HEADER_BYTES, 0))
+        raw = bytearray(file.read(0, _HEADER_BYTES))
         name_offset, name_length = struct.unpack_from(">QI", raw, 8)
         name, kind = backing.encode(), _format_of(backing)
         place = _find_extension(raw, _FORMAT_EXTENSION)
         if len(name) > name_length or place is None or place.stop - place.start < len(kind):
-            raise LayerDamagedError(f"layer {path} has no space in its header for {backing}")
+            raise LayerDamagedError(f"layer {layer.path} has no space in its header for {backing}")
         struct.pack_into(">I", raw, 16, len(name))
         raw[name_offset : name_offset + name_length] = name.ljust(name_length, b"\0")
         # The padding to 8 bytes stays the same for both formats.
         struct.pack_into(">I", raw, place.start - 4, len(kind))
         raw[place.start : place.stop] = kind.ljust(place.stop - place.start, b"\0")
-        os.pwrite(fd, raw, 0)
-        os.fdatasync(fd)
+        file.write(0, raw)
+        file.sync()
     finally:
-        os.close(fd)
+        file.close()
 
 
-def belong_to(fd: int, disk_id: str) -> None:
+def belong_to(file: LayerFile, disk_id: str) -> None:
     """Make the header of a file that nobody uses say that the overlay is that disk's.
 
     Raises LayerDamagedError, OSError.
     """
-    place = _find_extension(os.pread(fd, _HEADER_BYTES, 0), _IDENTITY_EXTENSION)
+    place = _find_extension(file.read(0, _HEADER_BYTES), _IDENTITY_EXTENSION)
     if place is None:
         raise LayerDamagedError("a layer that was copied is a qcow2 file, but not one of ours")
-    os.pwrite(fd, uuid.UUID(disk_id).bytes, place.start)
+    file.write(place.start, uuid.UUID(disk_id).bytes)
 
 
 def _format_of(name: str) -> bytes:
@@ -147,38 +147,36 @@ def _extension(kind: int, data: bytes) -> bytes:
     return struct.pack(">II", kind, len(data)) + data + bytes(-len(data) % 8)
 
 
-def _unreadable(path: Path, error: OSError) -> EngineError:
+def _unreadable(layer: Layer, error: OSError) -> EngineError:
     """A shortage or a fault of the file system, which may pass: not damage."""
-    return EngineError(f"layer {path} cannot be read: {error.strerror or error}")
+    return EngineError(f"layer {layer.path} cannot be read: {error.strerror or error}")
 
 
 class Overlay:
     """One overlay file, open for reading by table. Not bound to one thread."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, layer: Layer) -> None:
         """Open and check the header. Raises LayerDamagedError, EngineError if it is unreadable."""
-        self.path = path
+        self.path = layer.path
         try:
-            self.fd = os.open(path, os.O_RDONLY)
+            self.file = layer.store.open(layer.path)
         except FileNotFoundError as error:
-            raise LayerDamagedError(f"layer {path} is missing") from error
+            raise LayerDamagedError(f"layer {layer.path} is missing") from error
         except OSError as error:
-            raise _unreadable(path, error) from error
+            raise _unreadable(layer, error) from error
         try:
             self.header = self._read_header()
             self._tables = self._read_tables()
         except OSError as error:
             self.close()
-            raise _unreadable(path, error) from error
+            raise _unreadable(layer, error) from error
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
         """Close the file; further calls do nothing."""
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
+        self.file.close()
 
     def windows(self) -> list[int]:
         """The numbers of the windows of which the overlay holds anything, ascending."""
@@ -223,7 +221,7 @@ class Overlay:
         highest = int(np.max(places, initial=0, where=data.astype(bool)))
         if np.any((hosts == 0) & data.any(axis=1)):
             raise LayerDamagedError(f"layer {self.path} has a broken L2 table")
-        length = os.fstat(self.fd).st_size
+        length = self.file.size()
         if highest + BLOCK_SIZE > length and highest:
             raise LayerDamagedError(
                 f"layer {self.path} is truncated: it has {length} bytes "
@@ -233,7 +231,7 @@ class Overlay:
         place[used] = places
 
     def _read_header(self) -> Header:
-        raw = os.pread(self.fd, _HEADER_BYTES, 0)
+        raw = self.file.read(0, _HEADER_BYTES)
         if len(raw) < _HEADER_LENGTH or raw[:4] != _MAGIC:
             raise LayerDamagedError(f"layer {self.path} is not a qcow2 file")
         fields = _HEADER.unpack_from(raw)
@@ -267,7 +265,7 @@ class Overlay:
         raw = self._pread(header.table_count * 8, header.tables_offset, "the L1 table")
         entries = np.frombuffer(raw, dtype=">u8").astype(np.uint64) & np.uint64(_OFFSET_MASK)
         tables = entries.astype(np.int64)
-        length = os.fstat(self.fd).st_size
+        length = self.file.size()
         if np.any(tables % CLUSTER) or np.any(tables + CLUSTER > length + CLUSTER * (tables == 0)):
             raise LayerDamagedError(
                 f"layer {self.path} is truncated or damaged: its L1 table refers to places outside "
@@ -276,7 +274,7 @@ class Overlay:
         return tables
 
     def _pread(self, length: int, offset: int, what: str) -> bytes:
-        raw = os.pread(self.fd, length, offset)
+        raw = self.file.read(offset, length)
         if len(raw) < length:
             raise LayerDamagedError(f"layer {self.path} is truncated: {what} is cut off")
         return raw

@@ -76,7 +76,7 @@ class _Copying:
         self._blocks = blocks
         self._overlays = []
         for layer in overlays:
-            overlay = Overlay(layer.path)
+            overlay = Overlay(layer)
             closing.callback(overlay.close)
             self._overlays.append(overlay)
         # Files of their own: tables are read through the page cache.

@@ -193,7 +193,7 @@ class Merger:
             if due is None:
                 return None
             check_merge_room(self._registry, disk)
-            if due.bottom.number == BASE_NUMBER:
+            if due.bottom.number == BASE_NUMBER and self._registry.store.merges_here:
                 disk.layers.check_unused()
                 disk.layers.remove_leftovers()
                 if due.grows:
@@ -211,13 +211,14 @@ class Merger:
                 return None
             check_merge_room(self._registry, disk)
             # The daemon would not notice that a base has become larger.
-            if due.bottom.number == BASE_NUMBER and not due.grows:
+            here = self._registry.store.merges_here
+            if here and due.bottom.number == BASE_NUMBER and not due.grows:
                 disk.copying = CopyingMerge(due)
                 return None
             top = served[disk_id].top
         merge = RunningMerge(daemon, offline=disk.instance_id is None)
         try:
-            named = qcow2.lies_on(due.upper.path)
+            named = qcow2.lies_on(due.upper)
             daemon.merges.start(disk_id, due.bottom.number, due.top.number, top, named)
         except BaseException:
             disk.merge = merge

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from mooring.engine.qemu.disk import LiveDisk
 from mooring.engine.qemu.registry import Registry
-from mooring.host.room import check_room
-from mooring.host.rooms import DISKS
 
 
 def check_merge_room(registry: Registry, disk: LiveDisk, *, going_on: bool = False) -> None:
@@ -14,4 +12,4 @@ def check_merge_room(registry: Registry, disk: LiveDisk, *, going_on: bool = Fal
     Its layers give their room back only when it is done.
     """
     margin = registry.settings.margin_bytes
-    check_room(disk.layers.folder, DISKS, margin // 2 if going_on else margin)
+    disk.layers.store.check_room(disk.layers.folder, margin // 2 if going_on else margin)

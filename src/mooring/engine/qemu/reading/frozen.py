@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mooring.engine.qemu.layers.layer import FILLING_NAME, Layer
 from mooring.engine.qemu.layers.qcow2 import DATA, WINDOW, WINDOW_BLOCKS, ZERO, Overlay
 from mooring.engine.qemu.reading.source_reader import SourceReader
+from mooring.engine.qemu.stores.store import LayerFile
 from mooring.model.errors import EngineError, LayerDamagedError, LineageLostError
 from mooring.model.extents import BLOCK_SIZE, Extent, joined
 
@@ -51,17 +52,18 @@ class QemuFrozenImage:
         self._windows: OrderedDict[int, _Window] = OrderedDict()
         self._points = [layer.point for layer in layers[1:]]
         self._overlays: list[Overlay] = []
-        self._base = -1
+        self._base: LayerFile | None = None
         self._source: SourceReader | None = None
         try:
             self._base_path = layers[0].path
+            self._store = layers[0].store
             path = self._base_path
             if layers[0].source is not None:
                 self._source = SourceReader(layers[0].source)
                 path = path.with_name(FILLING_NAME)
-            self._base = os.open(path, os.O_RDONLY)
+            self._base = self._store.open(path)
             for layer in layers[1:]:
-                self._overlays.append(Overlay(layer.path))
+                self._overlays.append(Overlay(layer))
             self._size = self._overlays[-1].header.size
         except FileNotFoundError as error:
             self._close_files()
@@ -119,7 +121,7 @@ class QemuFrozenImage:
 
     def close(self) -> None:
         with self._lock:
-            if self._base < 0:
+            if self._base is None:
                 return
             self._close_files()
             self._windows.clear()
@@ -129,13 +131,11 @@ class QemuFrozenImage:
 
     def _close_files(self) -> None:
         for overlay in self._overlays:
-            if overlay.fd >= 0:
-                # Layers are read once, past the page cache of everybody else.
-                os.posix_fadvise(overlay.fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            overlay.file.was_read()
             overlay.close()
-        if self._base >= 0:
-            os.close(self._base)
-            self._base = -1
+        if self._base is not None:
+            self._base.close()
+            self._base = None
         if self._source is not None:
             self._source.close()
 
@@ -149,32 +149,25 @@ class QemuFrozenImage:
         )
         starts = np.concatenate(([0], breaks + 1)).tolist()
         ends = np.concatenate((breaks + 1, [count])).tolist()
+        wanted: dict[int, list[tuple[memoryview, int]]] = {}
         for begin, end in zip(starts, ends, strict=True):
             layer = int(source[begin])
             if layer >= 0:
                 part = view[begin * BLOCK_SIZE : end * BLOCK_SIZE]
-                self._read_fully(layer, part, int(place[begin]))
+                wanted.setdefault(layer, []).append((part, int(place[begin])))
+        for layer, parts in wanted.items():
+            self._read_parts(layer, parts)
 
-    def _read_fully(self, layer: int, part: memoryview, offset: int) -> None:
-        overlay = self._overlays[layer - 1] if layer else None
-        source = self._source_of_base() if overlay is None else None
+    def _read_parts(self, layer: int, parts: list[tuple[memoryview, int]]) -> None:
+        source = self._source_of_base() if layer == BASE_SOURCE else None
         if source is not None:
-            part[:] = source.read(offset, len(part))
+            for part, offset in parts:
+                part[:] = source.read(offset, len(part))
             return
-        fd = overlay.fd if overlay else self._base
-        path = overlay.path if overlay else self._base_path
-        done = 0
-        while done < len(part):
-            try:
-                got = os.preadv(fd, [part[done:]], offset + done)
-            except OSError as error:
-                raise EngineError(
-                    f"layer {path} cannot be read at {offset + done}: {error.strerror}; "
-                    "the kernel's log says what is wrong with the underlying disk"
-                ) from error
-            if got == 0:
-                raise LayerDamagedError(f"layer {path} is truncated at {offset + done}")
-            done += got
+        file = self._overlays[layer - 1].file if layer else self._base
+        if file is None:
+            raise EngineError(f"layer {self._base_path} is closed")
+        file.read_parts(parts)
 
     def _used_windows(self) -> Iterator[int]:
         upper = sorted({n for overlay in self._overlays for n in overlay.windows()})
@@ -238,7 +231,7 @@ class QemuFrozenImage:
             source[data] = layer
             place[data] = places[data]
             source[open_ & (state == ZERO)] = ZEROED
-            _fetch_ahead(self._overlays[layer - 1].fd, places[data])
+            _fetch_ahead(self._overlays[layer - 1].file, places[data])
         self._resolve_base(number, source, place)
         return _Window(source, place)
 
@@ -261,7 +254,7 @@ class QemuFrozenImage:
 
     def _source_of_base(self) -> SourceReader | None:
         """What to read instead of the base while it is being filled; it is the same content."""
-        if self._source is not None and self._base_path.exists():
+        if self._source is not None and self._store.exists(self._base_path):
             return None
         return self._source
 
@@ -272,18 +265,20 @@ class QemuFrozenImage:
         source = self._source_of_base()
         if source is not None:
             return min(source.seek(offset, whence), self._size)
+        if self._base is None:
+            raise EngineError(f"layer {self._base_path} is closed")
         try:
-            return os.lseek(self._base, offset, whence)
+            return self._base.seek(offset, whence)
         except OSError as error:
             if error.errno == errno.ENXIO:
                 return self._size
             raise LayerDamagedError(f"layer {self._base_path} cannot be read: {error}") from error
 
 
-def _fetch_ahead(fd: int, places: NDArray[np.int64]) -> None:
+def _fetch_ahead(file: LayerFile, places: NDArray[np.int64]) -> None:
     # Overlays are filled in the order of the writes, so reading them in the order of the disk
     # is random access; the kernel fetches a dense one in a fraction of that time.
     if len(places):
         low, high = int(np.min(places)), int(np.max(places)) + BLOCK_SIZE
         if high - low <= READ_AHEAD_SPREAD * len(places) * BLOCK_SIZE:
-            os.posix_fadvise(fd, low, high - low, os.POSIX_FADV_WILLNEED)
+            file.will_need(low, high - low)

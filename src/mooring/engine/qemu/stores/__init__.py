@@ -1,0 +1,1 @@
+"""Where the layers of disks lie: in folders of this host, or elsewhere."""
