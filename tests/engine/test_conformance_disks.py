@@ -145,3 +145,18 @@ def test_description_is_kept_as_long_as_the_disk(harness: Harness) -> None:
     with pytest.raises(EngineError):
         harness.engine.describe(disk, b"third")
     assert harness.engine.descriptions() == {}
+
+
+def test_a_disk_takes_what_was_written_to_it_and_one_that_is_gone_nothing(harness: Harness) -> None:
+    instance, export = attached(harness, SIZE)
+    before = harness.engine.taken(export.disk_id)
+    client = harness.client(instance, export)
+    client.write(0, noise(1, MIB))
+    client.flush()
+
+    grown = harness.engine.taken(export.disk_id) - before
+    assert MIB <= grown < 2 * MIB
+    harness.engine.stop(instance)
+    harness.engine.delete(export.disk_id)
+    assert harness.engine.taken(export.disk_id) == 0
+    assert harness.engine.taken(new_id()) == 0

@@ -20,6 +20,7 @@ from mooring.model.errors import (
     ZoneAbsentError,
 )
 from mooring.model.ids import Ids, support_code
+from mooring.model.meter import Meter
 from mooring.model.names import shown
 from mooring.model.resources.server import UNNAMED, Server
 from mooring.protocol.serialize import Settled
@@ -39,7 +40,8 @@ class Backend:
     the vault is kept. `image_files` is where ExportSnapshot writes, `imports` are where images come
     from; `views` are kept by views.py. `disks_of_pending` says that disks can be made of snapshots
     that are not stored yet. `elsewhere` are zones of
-    `regions` that other servers serve. Leases bear the id of `this_server`.
+    `regions` that other servers serve. Leases bear the id of `this_server`. `meter` is told by jobs
+    how far they are.
     """
 
     catalog: Catalog
@@ -63,6 +65,7 @@ class Backend:
     servers: Mapping[str, SnapshotServer] = field(default_factory=dict)
     replicas: Mapping[str, Replica] = field(default_factory=dict)
     views: dict[int, tuple[object, Settled]] = field(default_factory=dict)
+    meter: Meter = field(default_factory=Meter)
 
     def engine(self, zone: str) -> Engine:
         """The engine of the zone. Raises OperationFailureException if there is none any more."""

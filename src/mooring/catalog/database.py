@@ -45,6 +45,7 @@ from mooring.catalog.tables.snapshots import Snapshots
 from mooring.catalog.tables.static_ips import StaticIps
 from mooring.catalog.tables.tags import TagRows
 from mooring.catalog.tables.vault_rows import VaultRows
+from mooring.catalog.totals import Totals
 from mooring.model.errors import CatalogError, CatalogFullError, ConfigurationError
 from mooring.model.resources.instance_snapshot import InstanceSnapshot, Snapshot
 from mooring.model.resources.job_kind import JobKind
@@ -84,6 +85,7 @@ class Transaction:
         self.servers = Servers(connection)
         self.places = Places(connection)
         self.rounds = Rounds(connection)
+        self.totals = Totals(connection)
 
     def snapshot(self, snapshot_id: str) -> Snapshot | None:
         """The snapshot of a disk or of an instance with that id."""

@@ -264,6 +264,13 @@ class Engine(Protocol):
         """Check that the disk's layers are there and fit together, without reading them."""
         ...
 
+    def taken(self, disk_id: str) -> int:
+        """Bytes of the file system, or of memory, that the disk takes; 0 if it does not exist.
+
+        What disks share, by reflinks or because one is a fork of the other, may count for each.
+        """
+        ...
+
     # --- attaching
 
     def attach(self, instance_id: str, export: Export) -> None:

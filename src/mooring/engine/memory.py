@@ -233,6 +233,11 @@ class MemoryEngine:
                 return DiskHealth(False, f"disk {disk_id} does not exist", damaged=True)
             return DiskHealth(True, "", len(disk.overlays) + 1, self.points(disk_id))
 
+    def taken(self, disk_id: str) -> int:
+        with self._lock:
+            disk = self._disks.get(disk_id)
+            return 0 if disk is None else BLOCK_SIZE * disk.stored_blocks
+
     # --- attaching
 
     def attach(self, instance_id: str, export: Export) -> None:

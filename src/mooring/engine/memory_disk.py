@@ -68,6 +68,13 @@ class MemoryDisk:
     def size(self) -> int:
         return self.overlays[-1].size
 
+    @property
+    def stored_blocks(self) -> int:
+        """Blocks of its layers that hold anything but zeros."""
+        layers = (self.base, *(one.blocks for one in self.overlays))
+        own = sum(block is not None for layer in layers for block in layer.values())
+        return own + sum(one.stored_blocks for one in self.past)
+
     def put_on_top(self, point: str, size: int | None = None) -> None:
         """Fix what there is; the disk may be larger from then on."""
         self.overlays.append(Overlay(point, size or self.size))

@@ -1,4 +1,4 @@
-"""Blocks of files, given back from within and set aside beyond the end (fallocate)."""
+"""Blocks of files: given back, set aside beyond the end (fallocate), counted."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 _KEEP_SIZE, _PUNCH_HOLE = 1, 2
+_SECTOR = 512
 _CANNOT = (errno.EOPNOTSUPP, errno.ENOSYS)
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -33,6 +34,23 @@ def allocate_beyond_end(path: Path, size: int) -> bool:
         return not _fallocate(fd, _KEEP_SIZE, 0, size)
     finally:
         os.close(fd)
+
+
+def taken_below(folder: Path) -> int:
+    """Bytes of blocks that the files in the folder and below have; what goes meanwhile has none."""
+    taken = 0
+    folders = [folder]
+    while folders:
+        try:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(Path(entry.path))
+                    elif not entry.is_symlink():
+                        taken += entry.stat(follow_symlinks=False).st_blocks * _SECTOR
+        except OSError:
+            continue
+    return taken
 
 
 def _fallocate(fd: int, mode: int, offset: int, length: int) -> int:

@@ -55,7 +55,7 @@ def write(work: Work) -> None:
 
         # Each byte is written, and compared.
         total = 2 * sum(length for _, _, length in images)
-        progress = Progress(work.backend.clock, total, record_progress)
+        progress = Progress(work, total, record_progress)
         before = 0
         for name, image, length in images:
             write_raw(image, part / name, partial(_reach, work, progress, before))

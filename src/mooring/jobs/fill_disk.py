@@ -60,7 +60,7 @@ def fill(work: Work) -> None:
                 told = max(told, filling.done)
                 progress.reached(filling.done)
 
-            progress = Progress(work.backend.clock, image.size, still_wanted)
+            progress = Progress(work, image.size, still_wanted)
             work.engine.fill(disk.id, image, tell, snapshot_id=work.given(FillDisk).snapshot)
         finally:
             image.close()

@@ -120,7 +120,7 @@ def _copy(work: Work, image: BlockingNbdClient, writer: SnapshotWriter) -> None:
                 raise canceled(work)
             transaction.jobs.check_held(work.job)
 
-    progress = Progress(work.backend.clock, image.info.size, tell)
+    progress = Progress(work, image.info.size, tell)
     window: deque[tuple[int, Future[bytes]]] = deque()
     with ThreadPoolExecutor(AHEAD, "import") as readers:
         try:

@@ -123,7 +123,7 @@ def copy(work: Work, image: Image, plan: Plan, writer: SnapshotWriter) -> None:
                 raise canceled(work)
             transaction.jobs.check_held(work.job)
 
-    progress = Progress(work.backend.clock, total, tell)
+    progress = Progress(work, total, tell)
     done = 0
     extents = ((extent, False) for extent in plan.extents())
     for extent, again in writer.consolidated(plan.extents()) if plan.consolidate else extents:

@@ -62,10 +62,14 @@ AnyEntry = Entry[Callable[..., object]]
 
 
 def reads(
-    function: Function, *, on: Sequence[str] = (), through: Through = Through.NOTHING
+    function: Function,
+    *,
+    on: Sequence[str] = (),
+    through: Through = Through.NOTHING,
+    shared: bool = False,
 ) -> Entry[Function]:
     """It only tells; nothing is made or changed, and no data of a disk can be reached by it."""
-    return Entry(function=function, need=Need.READ, on=tuple(on), through=through)
+    return Entry(function=function, need=Need.READ, on=tuple(on), through=through, shared=shared)
 
 
 def changes(

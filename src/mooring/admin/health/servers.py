@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mooring.config.settings import Settings
-from mooring.jobs.running.leases import LEASE_MS
 from mooring.model.clock import SystemClock
 from mooring.model.counts import counted
 from mooring.model.errors import ConfigurationError
@@ -34,7 +33,7 @@ def _finding(one: SeenServer) -> tuple[bool, str]:
     ago = _duration(one.silent_ms)
     if one.ended:
         return True, f"{who}: ended {ago} ago"
-    if one.silent_ms <= LEASE_MS:
+    if not one.is_silent:
         return True, f"{who}: runs, heard of {ago} ago"
     return False, (
         f"{who}: not heard of for {ago}. Start it again, or see what keeps it from the database; "

@@ -85,6 +85,12 @@ class InstanceSnapshots(ResourceRows[InstanceSnapshot]):
         rows = self.connection.execute(_NEWEST, {"of": instance_id, "limit": limit})
         return [(row.created_ms, AutoSource(row.auto)) for row in rows]
 
+    def latest(
+        self, region: str, before: int | None, limit: int
+    ) -> tuple[list[InstanceSnapshot], int | None]:
+        """The region's, automatic ones among them, newest first, and where it goes on."""
+        return self.back(before, limit, self.table.c.region == region)
+
     def failed_of_instance(self, instance_id: str) -> list[InstanceSnapshot]:
         """The instance's automatic snapshots of which a disk could not be stored."""
         parts = schema.disk_snapshots.c

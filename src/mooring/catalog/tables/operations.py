@@ -73,7 +73,7 @@ class Operations:
         row = self._connection.execute(
             select(table).where(table.c.id == operation_id)
         ).one_or_none()
-        return None if row is None else _value(row)
+        return None if row is None else operation_of(row)
 
     def finish(
         self,
@@ -107,7 +107,7 @@ class Operations:
             query = query.where(table.c.seq < before)
         rows = self._connection.execute(query.order_by(table.c.seq.desc()).limit(limit + 1)).all()
         more = rows[limit - 1].seq if len(rows) > limit else None
-        return [_value(row) for row in rows[:limit]], more
+        return [operation_of(row) for row in rows[:limit]], more
 
     def old(self, after: int, limit: int, before_ms: int) -> OldOperations:
         """Which of the next rows after a seq ended before a moment.
@@ -124,7 +124,8 @@ class Operations:
         self._connection.execute(_FORGET, {"seqs": list(seqs)})
 
 
-def _value(row: Row[Any]) -> Operation:
+def operation_of(row: Row[Any]) -> Operation:
+    """The operation of a row."""
     return Operation(
         id=row.id,
         region=row.region,

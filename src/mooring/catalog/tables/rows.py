@@ -166,6 +166,18 @@ class ResourceRows(Generic[Value]):
         more = rows[limit - 1].seq if len(rows) > limit else None
         return self.values(rows[:limit]), more
 
+    def back(
+        self, before: int | None, limit: int, *conditions: ColumnElement[bool]
+    ) -> tuple[list[Value], int | None]:
+        """Those that meet the conditions, the last made first, and before what it goes on."""
+        seq = self.table.c.seq
+        query = self.selected().where(*conditions).order_by(seq.desc()).limit(limit + 1)
+        if before is not None:
+            query = query.where(seq < before)
+        rows = self.connection.execute(query).all()
+        more = rows[limit - 1].seq if len(rows) > limit else None
+        return self.values(rows[:limit]), more
+
     def where(self, *conditions: ColumnElement[bool]) -> list[Value]:
         """All values that meet the conditions, in the order of their making."""
         query = self.selected().where(*conditions).order_by(self.table.c.seq)

@@ -131,6 +131,28 @@ class Snapshots(ResourceRows[DiskSnapshot]):
     def has_name(self, value: DiskSnapshot) -> bool:
         return value.has_name
 
+    def latest(
+        self,
+        region: str,
+        before: int | None,
+        limit: int,
+        *,
+        disk_id: str | None = None,
+        disk_name: str | None = None,
+    ) -> tuple[list[DiskSnapshot], int | None]:
+        """The region's snapshots, automatic ones among them, newest first, and where it goes on.
+
+        Parts of instances' snapshots are among them only if those of one disk are wanted, which is
+        named only if it has no id any more: there is no index by names.
+        """
+        c = self.table.c
+        which: ColumnElement[bool] = c.part_of.is_(None)
+        if disk_id is not None:
+            which = c.disk_id == disk_id
+        elif disk_name is not None:
+            which = c.disk_name == disk_name
+        return self.back(before, limit, c.region == region, which)
+
     def parts(self, set_ids: Sequence[str]) -> dict[str, list[DiskSnapshot]]:
         """The parts of instance snapshots by the ids of these, in the order of their making."""
         found: dict[str, list[DiskSnapshot]] = {set_id: [] for set_id in set_ids}

@@ -24,6 +24,11 @@ class Invocation:
         self.options = options
         self.session = session
 
+    @property
+    def is_for_programs(self) -> bool:
+        """Whether the answer itself is wanted, by --output or --query, rather than a screen."""
+        return self.options.output is not None or self.options.query is not None
+
     def show(self, name: str, answer: dict[str, Any]) -> None:
         """Print an answer as those of operations are printed. Raises ValueError."""
         from mooring.cli.output.render import Renderer

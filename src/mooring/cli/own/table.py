@@ -32,12 +32,47 @@ _FILE_SYSTEMS = (
 )
 
 
+_WATCH = Option("--watch", help="Show it again every two seconds, until Ctrl-C.")
+
+
 def _named(option: str) -> tuple[Option]:
     """The option that names what is waited for."""
     return (Option(option, "<string>", required=True, stored="name"),)
 
 
 OWN_COMMANDS: dict[str, Command] = {
+    "status": Command(
+        ("screens.status", "run"),
+        "Show on one screen how everything is.",
+        "Shows the servers; the regions with their vaults, and how much room there is; the newest "
+        "automatic snapshots against their rhythms, those that are late first; what runs, how fast "
+        "and how long it will take; and what failed in the last day. Dates are local, of all "
+        "regions whichever is set.",
+        "With --output or --query it prints the answer itself, with times in seconds since 1970 "
+        "and sizes in bytes. For monitoring systems there is `mooringd check`.",
+        options=(_WATCH,),
+    ),
+    "list": Command(
+        ("screens.lists", "run"),
+        "List disks, snapshots or instances, one line each.",
+        "disks: size, what a disk takes on its file system, where it is attached, the age of its "
+        "newest stored snapshot, how often automatic ones are wanted; LATE says that they are not "
+        "there. What forks share counts for each of them.",
+        "snapshots: newest first, automatic ones among them, which DISK@MOMENT names; when they "
+        "were taken, in local time, how much had changed and how much of it is stored.",
+        "instances: their state, blueprint, and what their disks add up to.",
+        "Lines are cut to the terminal's width. With --output or --query it prints the answer "
+        "itself, with times in seconds since 1970 and sizes in bytes.",
+        options=(_WATCH,),
+        choices={
+            "disks": (),
+            "snapshots": (
+                Option("--disk-name", "<string>", "Those of this disk only, which may be gone."),
+            ),
+            "instances": (),
+        },
+        helps_alone=True,
+    ),
     "wait": Command(
         ("wait", "run"),
         "Return when a snapshot, a disk or an operation is ready.",

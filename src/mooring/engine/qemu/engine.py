@@ -38,6 +38,7 @@ from mooring.engine.qemu.stores.directory import DIRECTORY
 from mooring.engine.qemu.stores.store import LayerStore
 from mooring.engine.qemu.users.guard import Guard
 from mooring.engine.qemu.watcher import Watcher
+from mooring.host.allocation import taken_below
 from mooring.host.qmp import QmpSilenceError
 from mooring.model.clock import Clock
 from mooring.model.errors import (
@@ -254,6 +255,10 @@ class QemuEngine:
                 problem = str(error)
             known = points(overlays)
             return DiskHealth(not problem, problem, len(overlays) + 1, known, damaged)
+
+    def taken(self, disk_id: str) -> int:
+        check_id(disk_id)
+        return taken_below(self._root / "disks" / disk_id)
 
     # --- attaching
 

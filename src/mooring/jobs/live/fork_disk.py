@@ -71,7 +71,7 @@ def _copy(work: Work, disk: Disk) -> None:
     try:
         filling = work.engine.filling(disk.id)
         total = filling.total if filling else 0
-        progress = Progress(work.backend.clock, total, still_wanted)
+        progress = Progress(work, total, still_wanted)
         work.engine.stand_alone(disk.id, tell)
     except (CanceledError, PostponedError):
         raise

@@ -14,9 +14,9 @@ from mooring.catalog.database import CATALOG_ERRORS
 from mooring.model.errors import LeaseLostError
 from mooring.model.resources.job import Job
 from mooring.model.resources.job_kind import JobKind
-from mooring.model.resources.server import Reach
+from mooring.model.resources.server import SILENT_MS, Reach
 
-LEASE_MS = 30_000
+LEASE_MS = SILENT_MS
 """How long a job belongs to a server that has stopped renewing: it does that thrice as often."""
 
 log = structlog.get_logger("mooring.jobs")

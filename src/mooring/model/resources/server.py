@@ -25,6 +25,9 @@ class Reach:
     elsewhere: Collection[str]
 
 
+SILENT_MS = 30_000
+"""A server that was not heard of for so long may be dead; it tells of itself thrice as often."""
+
 UNNAMED = Server(id="here")
 """A server that nobody else needs to know."""
 
@@ -38,3 +41,8 @@ class SeenServer:
     silent_ms: int
     lived_ms: int
     ended: bool
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it is neither heard of nor has ended in order."""
+        return not self.ended and self.silent_ms > SILENT_MS

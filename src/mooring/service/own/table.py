@@ -17,6 +17,7 @@ from mooring.service.own.forks import fork, fork_instance
 from mooring.service.own.growth import grow
 from mooring.service.own.imports import import_place, import_snapshot
 from mooring.service.own.outside import tcp_uri
+from mooring.service.own.overview import list_disks, list_instances, list_snapshots, status
 from mooring.service.own.own_request import (
     FLAG,
     NUMBER,
@@ -58,6 +59,10 @@ OWN_REQUESTS: dict[str, OwnRequest] = {
     "disk": asks(reads(disk, on=["diskName"]), "diskName"),
     "disks": asks(administers(disks)),
     "automatic": asks(administers(automatic)),
+    "status": asks(reads(status, shared=True)),
+    "list-disks": asks(reads(list_disks), "pageToken"),
+    "list-instances": asks(reads(list_instances), "pageToken"),
+    "list-snapshots": asks(reads(list_snapshots), "diskName", "pageToken"),
     "export-record": asks(reads(export_record), "exportSnapshotRecordName"),
     "instance-snapshot": asks(
         reads(instance_snapshot, on=["instanceSnapshotName"], through=Through.AUTOMATIC),

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection
 from typing import Any
 
 from mooring.backend.backend import Backend
-from mooring.catalog.database import Transaction
 from mooring.model.errors import (
     InvalidInputException,
     OperationFailureException,
@@ -16,9 +14,9 @@ from mooring.model.errors import (
 from mooring.model.extents import BLOCK_SIZE
 from mooring.model.resources.snapshot import DiskSnapshot, SnapshotState
 from mooring.model.sizes import size_in_bytes
-from mooring.model.tags import Tags
 from mooring.service.call import Params
 from mooring.service.context import Context
+from mooring.service.overview.owners import owners
 from mooring.service.own.own_request import Answer, member
 from mooring.service.snapshots.named_snapshots import named_snapshot
 
@@ -82,7 +80,7 @@ def usage(backend: Backend, context: Context, _params: Params) -> Answer:
     with backend.catalog.read() as transaction:
         completed = transaction.snapshots.completed_of_region(context.region)
         snapshots = {one.id: one for one in completed}
-        owners = _owners(transaction, snapshots.values()) if snapshots else {}
+        owned_by = owners(transaction, snapshots.values()) if snapshots else {}
     try:
         report = backend.vaults[context.region].usage()
     except VaultError as error:
@@ -92,8 +90,8 @@ def usage(backend: Backend, context: Context, _params: Params) -> Answer:
     rows: list[dict[str, Any]] = []
     for one in report:
         found = snapshots.get(one.snapshot_id)
-        if found is not None and all(map(context.access.reaches, owners[found.id])):
-            tags = owners[found.id][0]
+        if found is not None and all(map(context.access.reaches, owned_by[found.id])):
+            tags = owned_by[found.id][0]
             rows.append(
                 {
                     "diskSnapshotName": found.name,
@@ -108,32 +106,3 @@ def usage(backend: Backend, context: Context, _params: Params) -> Answer:
             )
     rows.sort(key=lambda row: (row["diskName"], row["createdAt"]))
     return {"snapshots": rows}
-
-
-def _owners(
-    transaction: Transaction, snapshots: Collection[DiskSnapshot]
-) -> dict[str, tuple[Tags, ...]]:
-    """Whose tags decide who may see each snapshot, by its id: all of these.
-
-    Its own; of an automatic one its disk's, for it has none; of a part those of the whole, or, if
-    that is automatic, its instance's and its disk's.
-    """
-    named = {one.part_of for one in snapshots if one.part_of is not None}
-    wholes = {one.id: one for one in transaction.instance_snapshots.among(named)}
-    used = {one.disk_id for one in snapshots if one.auto is not None or one.part_of in wholes}
-    disks = {one.id: one.tags for one in transaction.disks.among(used)}
-    of = {one.instance_id for one in wholes.values() if one.auto is not None}
-    instances = {one.id: one.tags for one in transaction.instances.among(of)}
-    found: dict[str, tuple[Tags, ...]] = {}
-    for one in snapshots:
-        whole = None if one.part_of is None else wholes.get(one.part_of)
-        if whole is not None and whole.auto is None:
-            found[one.id] = (whole.tags,)
-        elif whole is not None:
-            origin = disks.get(one.disk_id, one.tags)
-            found[one.id] = (instances.get(whole.instance_id, {}), origin)
-        elif one.auto is not None:
-            found[one.id] = (disks.get(one.disk_id, one.tags),)
-        else:
-            found[one.id] = (one.tags,)
-    return found

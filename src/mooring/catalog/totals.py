@@ -1,0 +1,134 @@
+"""What overviews ask of the rows: how many, and the newest of each disk."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import BigInteger, Connection, Integer, Text, bindparam, case, func, select
+
+from mooring.catalog.tables import schema
+from mooring.catalog.tables.job_rows import job_of
+from mooring.catalog.tables.operations import operation_of
+from mooring.model.operation import Operation, OperationStatus
+from mooring.model.resources.job import HELD_MS, Job
+from mooring.model.resources.snapshot import SnapshotState
+
+_disks, _instances = schema.disks, schema.instances
+_snapshots, _jobs, _operations = schema.disk_snapshots, schema.jobs, schema.operations
+
+_DISKS = select(
+    _disks.c.region,
+    func.count().label("count"),
+    func.sum(_disks.c.size_gb).label("size_gb"),
+).group_by(_disks.c.region)
+_INSTANCES = select(_instances.c.region, func.count().label("count")).group_by(_instances.c.region)
+_SNAPSHOTS = select(_snapshots.c.region, func.count().label("count")).group_by(_snapshots.c.region)
+_PENDING = (
+    select(
+        _snapshots.c.region,
+        func.count().label("count"),
+        func.min(_snapshots.c.created_ms).label("oldest_ms"),
+    )
+    .where(_snapshots.c.state == SnapshotState.PENDING)
+    .group_by(_snapshots.c.region)
+)
+_newest = (
+    select(_snapshots.c.created_ms)
+    .where(
+        _snapshots.c.disk_id == _disks.c.id,
+        _snapshots.c.state == SnapshotState.COMPLETED,
+        _snapshots.c.content_id.is_(None),
+    )
+    .order_by(_snapshots.c.seq.desc())
+    .limit(1)
+    .correlate(_disks)
+    .scalar_subquery()
+)
+_NEWEST = select(_disks.c.id, _newest.label("newest_ms")).where(
+    _disks.c.id.in_(bindparam("ids", expanding=True, type_=Text))
+)
+_latest = (
+    select(_operations)
+    .order_by(_operations.c.seq.desc())
+    .limit(bindparam("among", type_=Integer))
+    .subquery()
+)
+_FAILED = (
+    select(_latest)
+    .where(
+        _latest.c.status == OperationStatus.FAILED,
+        _latest.c.changed_ms >= bindparam("since_ms", type_=BigInteger),
+    )
+    .order_by(_latest.c.seq.desc())
+    .limit(bindparam("limit", type_=Integer))
+)
+_runs = case((_jobs.c.lease_until_ms > 0, 1), else_=0)
+_COUNTED = select(func.count().label("all"), func.sum(_runs).label("running")).where(
+    _jobs.c.not_before_ms != HELD_MS
+)
+_RUNNING = (
+    select(_jobs)
+    .where(_jobs.c.lease_until_ms > 0)
+    .order_by(_jobs.c.seq)
+    .limit(bindparam("limit", type_=Integer))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RegionTotals:
+    """What a region has. Of its pending snapshots the oldest was begun at `oldest_pending_ms`."""
+
+    disks: int = 0
+    disks_gb: int = 0
+    instances: int = 0
+    snapshots: int = 0
+    pending: int = 0
+    oldest_pending_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunningJobs:
+    """Some of the jobs that run, oldest first; how many run, and how many wait."""
+
+    some: Sequence[Job]
+    running: int
+    waiting: int
+
+
+class Totals:
+    """Questions about all rows, whose answers are short."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def by_region(self) -> dict[str, RegionTotals]:
+        """What each region has; one that has nothing is missing."""
+        found: dict[str, dict[str, Any]] = {}
+        for row in self._connection.execute(_DISKS):
+            found.setdefault(row.region, {}).update(disks=row[1], disks_gb=int(row.size_gb))
+        for row in self._connection.execute(_INSTANCES):
+            found.setdefault(row.region, {}).update(instances=row[1])
+        for row in self._connection.execute(_SNAPSHOTS):
+            found.setdefault(row.region, {}).update(snapshots=row[1])
+        for row in self._connection.execute(_PENDING):
+            found.setdefault(row.region, {}).update(pending=row[1], oldest_pending_ms=row.oldest_ms)
+        return {region: RegionTotals(**given) for region, given in found.items()}
+
+    def newest_of(self, disk_ids: Collection[str]) -> dict[str, int]:
+        """When the newest stored snapshot of each disk was taken, automatic or not."""
+        rows = self._connection.execute(_NEWEST, {"ids": list(disk_ids)})
+        return {row.id: row.newest_ms for row in rows if row.newest_ms is not None}
+
+    def failed(self, since_ms: int, among: int, limit: int) -> list[Operation]:
+        """Operations that failed since a moment, newest first: of the latest so many."""
+        asked = {"since_ms": since_ms, "among": among, "limit": limit}
+        return [operation_of(row) for row in self._connection.execute(_FAILED, asked)]
+
+    def jobs(self, limit: int) -> RunningJobs:
+        """What runs and what waits."""
+        counted = self._connection.execute(_COUNTED).one()
+        running = int(counted.running or 0)
+        some = [job_of(row) for row in self._connection.execute(_RUNNING, {"limit": limit})]
+        return RunningJobs(some, running, counted.all - running)

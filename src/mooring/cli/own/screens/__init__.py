@@ -1,0 +1,1 @@
+"""Screens and lists for people."""

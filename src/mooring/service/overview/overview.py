@@ -1,0 +1,35 @@
+"""How everything is, in one answer of bounded length."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mooring.backend.backend import Backend
+from mooring.service.overview.freshness import automatic_told
+from mooring.service.overview.going import failures_told, jobs_told
+from mooring.service.overview.places import regions_told, room_told, servers_told
+
+FRESHNESS_SHOWN = 20
+"""Disks and instances of which the newest automatic snapshot is shown, late ones first."""
+
+
+def overview(backend: Backend) -> dict[str, Any]:
+    """Servers, regions, room, the newest snapshots, what runs and what failed.
+
+    Times are seconds since 1970, sizes bytes unless their names say otherwise.
+    """
+    with backend.catalog.read() as transaction:
+        servers = servers_told(backend, transaction)
+        automatic = automatic_told(backend, transaction, FRESHNESS_SHOWN)
+        jobs = jobs_told(backend, transaction)
+        failed = failures_told(backend, transaction)
+        regions = regions_told(backend, transaction)
+    return {
+        "at": backend.clock.now_ms() / 1000,
+        "servers": servers,
+        "regions": regions,
+        "room": room_told(backend),
+        "automatic": automatic,
+        "jobs": jobs,
+        "failed": failed,
+    }

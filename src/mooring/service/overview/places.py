@@ -1,0 +1,90 @@
+"""Servers, regions with their vaults, and the room on file systems."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mooring.backend.backend import Backend
+from mooring.catalog.database import Transaction
+from mooring.catalog.totals import RegionTotals
+from mooring.host.rooms import of_vault
+from mooring.model.resources.server import SeenServer
+from mooring.vault.region_vaults import RegionVaults
+from mooring.version import VERSION
+
+Told = dict[str, Any]
+
+
+def servers_told(backend: Backend, transaction: Transaction) -> list[Told]:
+    """The servers of the catalog; the one that answers first."""
+    this = backend.this_server
+    found = [_server(one) for one in transaction.servers.all(backend.clock.now_ms())]
+    others = [one for one in found if one["id"] != this.id]
+    name, host = this.name or this.id, this.host or None
+    own = {"id": this.id, "name": name, "host": host, "version": this.version or VERSION}
+    return [{**own, "state": "runs", "silentSeconds": 0.0}, *others]
+
+
+def regions_told(backend: Backend, transaction: Transaction) -> list[Told]:
+    """What each region has, and how its vault is."""
+    totals = transaction.totals.by_region()
+    return [
+        _region(backend, region, totals.get(region, RegionTotals())) for region in backend.regions
+    ]
+
+
+def room_told(backend: Backend) -> list[Told]:
+    """The room for each use; what is away has none."""
+    found: list[Told] = [
+        {
+            "use": use,
+            "freeBytes": room.free,
+            "sizeBytes": room.size,
+            "short": room.is_short,
+            "away": False,
+        }
+        for use, room in backend.rooms.look()
+    ]
+    found += [
+        {"use": use, "freeBytes": None, "sizeBytes": None, "short": False, "away": True}
+        for use in backend.rooms.away()
+    ]
+    return found
+
+
+def vault_problem(backend: Backend, region: str) -> str | None:
+    """Why the region's vault cannot be written to; None if it can."""
+    vaults = backend.vaults
+    return vaults.problem(region, writes=True) if isinstance(vaults, RegionVaults) else None
+
+
+def _region(backend: Backend, region: str, totals: RegionTotals) -> Told:
+    oldest = totals.oldest_pending_ms
+    return {
+        "name": region,
+        "zones": list(backend.regions[region]),
+        "disks": totals.disks,
+        "disksGb": totals.disks_gb,
+        "instances": totals.instances,
+        "snapshots": totals.snapshots,
+        "pendingSnapshots": totals.pending,
+        "oldestPendingAt": None if oldest is None else oldest / 1000,
+        "vaultProblem": vault_problem(backend, region),
+        "vaultUse": of_vault(region),
+    }
+
+
+def _server(seen: SeenServer) -> Told:
+    state = "runs"
+    if seen.ended:
+        state = "ended"
+    elif seen.is_silent:
+        state = "silent"
+    return {
+        "id": seen.server.id,
+        "name": seen.server.name,
+        "host": seen.server.host,
+        "version": seen.server.version,
+        "state": state,
+        "silentSeconds": max(0, seen.silent_ms) / 1000,
+    }
