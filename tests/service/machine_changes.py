@@ -1,4 +1,4 @@
-"""Rules of the state machine: what disks hold, growth, forks and reverts."""
+"""Rules of the state machine: what disks hold, growth, forks of disks, and reverts."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from tests.service.machine_model import (
     SMALLEST_GB,
     TAKEN,
     WRONG_STATE,
+    Blocks,
     Disk,
     Outcome,
     Snap,
@@ -27,6 +28,8 @@ from tests.service.world import REGION
 
 USABLE = ("available", "in-use")
 SIZES = st.sampled_from([SMALLEST_GB, 16, 16, 32, LARGEST_GB])
+HELD = st.one_of(SNAPS, st.sampled_from(["whole-1/alpha", "whole-1/beta"]))
+"""Names of snapshots of disks, parts of an instance's among them."""
 PLACES = (0, 1, SMALLEST_GB * GIB // BLOCK_SIZE - 1)
 """The blocks that are written, beside the last one of a disk."""
 
@@ -63,7 +66,7 @@ class Changes(Snapshots):
             else WRONG_STATE
             if disk.state not in USABLE
             else INVALID
-            if size_gb <= disk.size_gb
+            if size_gb <= disk.size_gb or size_gb < max(disk.growing, default=0)
             else None
         )
         if self.ask(caller, expected, "grow", diskName=name, sizeInGb=size_gb) and disk:
@@ -125,13 +128,15 @@ class Changes(Snapshots):
             if kept is not None:
                 self.model.snaps[kept] = Snap(False, disk)
 
-    @rule(caller=CALLER, name=DISKS, snap=SNAPS, kept=st.none() | SNAPS)
+    @rule(caller=CALLER, name=DISKS, snap=HELD, kept=st.none() | SNAPS)
     def revert(self, caller: str, name: str, snap: str, kept: str | None) -> None:
         if self.model.is_awaited():
             self.settle()
-        disk, found = self.model.disks.get(name), self.model.snaps.get(snap)
-        if self.denied(caller, None, name, snap):
+        disk, found = self.model.disks.get(name), self._named(snap)
+        if self.denied(caller, None, name, snap.partition("/")[0]):
             expected: Outcome = DENIED
+        elif disk is not None and snap in self.model.wholes:
+            expected = INVALID  # of which disk in it?
         elif disk is None or found is None:
             expected = NOT_FOUND
         elif disk.state not in USABLE or disk.attachment not in ("attached", "detached"):
@@ -151,6 +156,14 @@ class Changes(Snapshots):
                 self.model.snaps[kept] = Snap(caller == "team", disk)
             disk.blocks, disk.origin = dict(found.blocks), found
             self.settle()  # what a deletion of the snapshot before that means is tested elsewhere
+
+    def _named(self, name: str) -> Snap | None:
+        """A snapshot by its own name, or a part of an instance's."""
+        whole_name, slash, disk_name = name.partition("/")
+        whole = self.model.wholes.get(whole_name) if slash else None
+        parts = whole.parts if whole is not None else []
+        found = [part for part in parts if part.disk_name == disk_name]
+        return found[0] if found else self.model.snaps.get(name)
 
     @rule(names=st.permutations(["gamma", "delta"]), place=st.sampled_from([*PLACES, -1]))
     def there_and_back(self, names: list[str], place: int) -> None:
@@ -185,15 +198,26 @@ class Changes(Snapshots):
 
     @invariant()
     def disks_hold_what_was_written(self) -> None:
+        """All of it, and nothing else."""
         for name, disk in self.model.disks.items():
             if disk.state in USABLE:
-                memory = self.memory(name)
-                for place in {*PLACES, *disk.blocks}:
-                    held = memory.read(place * BLOCK_SIZE, BLOCK_SIZE)
-                    assert held == disk.blocks.get(place, bytes(BLOCK_SIZE)), (name, place)
+                assert held(self.memory(name)) == without_zeros(disk.blocks), name
 
     def memory(self, name: str) -> MemoryDisk:
         with self.world.catalog.read() as transaction:
             disk = transaction.disks.by_name(REGION, name)
         assert disk is not None
         return self.world.engine._disk(disk.id)
+
+
+def held(disk: MemoryDisk) -> Blocks:
+    """Every block of the disk that is not zeros."""
+    below = {} if disk.source is None else disk.source.blocks()
+    found = dict[int, bytes | None](below)
+    for layer in (disk.base, *(overlay.blocks for overlay in disk.overlays)):
+        found.update(layer)
+    return without_zeros({place: block or b"" for place, block in found.items()})
+
+
+def without_zeros(blocks: Blocks) -> Blocks:
+    return {place: block for place, block in blocks.items() if block.strip(b"\0")}

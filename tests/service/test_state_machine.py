@@ -7,13 +7,13 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.service.machine import REACHED
-from tests.service.machine_changes import Changes
+from tests.service.machine_forks import Forks
 from tests.service.machine_model import DENIED, INVALID, NOT_FOUND, TAKEN, WRONG_STATE
 
 
 def run(examples: int) -> None:
     run_state_machine_as_test(
-        Changes,
+        Forks,
         settings=settings(
             max_examples=examples,
             stateful_step_count=60,
@@ -59,6 +59,7 @@ def test_every_outcome_is_met() -> None:
             "UntagResource": [None, NOT_FOUND, DENIED],
             "grow": [None, NOT_FOUND, WRONG_STATE, INVALID, DENIED],
             "fork": [None, NOT_FOUND, TAKEN, INVALID, DENIED],
+            "fork-instance": [None, NOT_FOUND, WRONG_STATE, TAKEN, INVALID, DENIED],
             "revert": [None, NOT_FOUND, TAKEN, INVALID, DENIED],
         }.items()
         for outcome in outcomes
