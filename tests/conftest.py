@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.ceph_cluster import CephCluster, running_cluster
 from tests.leaks import Leaks
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -57,6 +58,23 @@ def module_run_dir(pytestconfig: pytest.Config) -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(dir=pytestconfig.stash[LEAKS].root))
     yield path
     shutil.rmtree(path)
+
+
+@pytest.fixture(scope="session")
+def ceph_cluster(pytestconfig: pytest.Config) -> Iterator[CephCluster]:
+    """A Ceph cluster for all tests of a worker; without one they are skipped, in CI they fail."""
+    folder = Path(tempfile.mkdtemp(dir=pytestconfig.stash[LEAKS].root))
+    with running_cluster(folder) as cluster:
+        yield cluster
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def ceph(ceph_cluster: CephCluster, monkeypatch: pytest.MonkeyPatch) -> CephCluster:
+    """The same, with what programs need to find Ceph's libraries in the environment."""
+    for name, value in ceph_cluster.environment.items():
+        monkeypatch.setenv(name, value)
+    return ceph_cluster
 
 
 def pytest_configure(config: pytest.Config) -> None:

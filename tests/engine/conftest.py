@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from mooring.engine.qemu.stores.rbd.rbd_store import RbdStore
+from mooring.model.clock import SystemClock
+from tests.ceph_cluster import CephCluster, new_host
 from tests.engine.harness import Harness, MemoryHarness, QemuHarness
 
 
@@ -17,9 +20,29 @@ def qemu(run_dir: Path, tmp_path: Path) -> Iterator[QemuHarness]:
     harness.close()
 
 
-@pytest.fixture(params=["memory", pytest.param("qemu", marks=pytest.mark.full)])
+@pytest.fixture
+def qemu_on_rbd(ceph: CephCluster, run_dir: Path, tmp_path: Path) -> Iterator[QemuHarness]:
+    """The same engine, with its layers in a Ceph cluster."""
+    host = new_host()
+    harness = QemuHarness(
+        tmp_path / "data",
+        run_dir / "run",
+        store=lambda: RbdStore(ceph.place(), host, SystemClock()),
+    )
+    yield harness
+    harness.close()
+
+
+ENGINES = [
+    "memory",
+    pytest.param("qemu", marks=pytest.mark.full),
+    pytest.param("qemu_on_rbd", marks=pytest.mark.full),
+]
+
+
+@pytest.fixture(params=ENGINES)
 def harness(request: pytest.FixtureRequest) -> Iterator[Harness]:
     if request.param == "memory":
         yield MemoryHarness()
     else:
-        yield request.getfixturevalue("qemu")
+        yield request.getfixturevalue(request.param)

@@ -17,6 +17,8 @@ from mooring.engine.memory import MemoryEngine
 from mooring.engine.qemu.daemon.process import find
 from mooring.engine.qemu.daemon.settings import DaemonSettings
 from mooring.engine.qemu.engine import QemuEngine
+from mooring.engine.qemu.stores.directory import DIRECTORY
+from mooring.engine.qemu.stores.store import LayerStore
 from mooring.model.clock import SystemClock
 from mooring.model.extents import BLOCK_SIZE, Extent, Image
 from mooring.nbd.blocking import BlockingNbdClient
@@ -99,8 +101,15 @@ class MemoryHarness:
 
 
 class QemuHarness:
-    def __init__(self, root: Path, run_dir: Path, settings: DaemonSettings | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        run_dir: Path,
+        settings: DaemonSettings | None = None,
+        store: Callable[[], LayerStore] = lambda: DIRECTORY,
+    ) -> None:
         self.root, self.run_dir = root, run_dir
+        self.store = store
         self.settings = settings or DaemonSettings()
         self.qemu = self.open()
         self.engine: Engine = self.qemu
@@ -108,7 +117,7 @@ class QemuHarness:
         self.sources: list[ServedImage] = []
 
     def open(self) -> QemuEngine:
-        return QemuEngine(self.root, self.run_dir, SystemClock(), self.settings)
+        return QemuEngine(self.root, self.run_dir, SystemClock(), self.settings, store=self.store())
 
     def client(self, instance_id: str, export: Export) -> BlockingNbdClient:
         client = BlockingNbdClient(self.qemu.uri(instance_id, export.name))

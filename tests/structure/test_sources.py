@@ -21,6 +21,7 @@ CLOCK = SOURCE / "model" / "clock.py"
 MAY_PRINT = ("cli", "admin")
 MAY_START_THREADS = {
     "observe/loop.py",  # the one class for threads that live long
+    "engine/qemu/stores/rbd/program.py",  # a process of its own, which ends with the server
     "nbd/blocking.py",  # an event loop for one client, which has the user wait for its answers
     "quiesce/file_systems.py",  # one call that freezes a file system; its end is waited for
     "vault/writing/sharing.py",  # reads the index once; what it raises is logged

@@ -172,6 +172,14 @@ class ZoneAbsentError(EngineError):
     """The settings do not name the zone that a disk is in."""
 
 
+class ClusterAwayError(EngineError):
+    """The cluster that holds the layers does not answer; later it may."""
+
+
+class FencedError(EngineError):
+    """The cluster that holds the layers has shut this host out: others may use its disks."""
+
+
 class DiskBusyError(EngineError):
     """A client is connected to the disk."""
 

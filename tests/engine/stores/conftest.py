@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from mooring.engine.qemu.stores.directory import DirectoryStore
+from mooring.engine.qemu.stores.rbd.rbd_store import RbdStore
 from mooring.engine.qemu.stores.store import LayerStore
+from mooring.model.clock import SystemClock
+from tests.ceph_cluster import CephCluster, new_host
+from tests.engine.harness import new_id
 
 
 @dataclass(frozen=True)
@@ -19,6 +24,19 @@ class Place:
     folder: Path
 
 
-@pytest.fixture(params=["directory"])
+@pytest.fixture
+def rbd(ceph: CephCluster, run_dir: Path) -> Iterator[RbdStore]:
+    store = RbdStore(ceph.place(), new_host(), SystemClock())
+    store.start(run_dir, run_dir)
+    yield store
+    store.close()
+
+
+@pytest.fixture(params=["directory", pytest.param("rbd", marks=pytest.mark.full)])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    return Place(DirectoryStore(), tmp_path)
+    if request.param == "directory":
+        return Place(DirectoryStore(), tmp_path)
+    store: RbdStore = request.getfixturevalue("rbd")
+    folder = store.root / "disks" / new_id()
+    store.make_folder(folder)
+    return Place(store, folder)

@@ -38,6 +38,9 @@ def test_what_is_written_is_read(place: Place) -> None:
         whole = memoryview(bytearray(12288))
         file.read_parts([(whole[:8192], 4 * MIB), (whole[8192:], 9 * MIB + 512)])
         assert bytes(whole) == noise(4 * MIB, 8192) + noise(9 * MIB + 512, 8192)[:4096]
+        # Right behind what was written, where a file or an object may end.
+        assert file.read(9 * MIB + 512 + 8192, 8) == bytes(8)
+        assert file.read(14 * MIB, 4096) == bytes(4096)
         file.will_need(0, SIZE)
         file.was_read()
 
@@ -143,6 +146,18 @@ def test_an_open_layer_knows_whether_a_name_is_its_own(place: Place) -> None:
         assert not file.has_name(one)
         place.store.remove(other)
         assert not file.has_name(other)
+
+
+def test_an_open_layer_outlives_its_name(place: Place) -> None:
+    path = place.folder / "layer"
+    with closing(place.store.create(path, MIB)) as file:
+        file.write(0, noise(1, 4096))
+    with closing(place.store.open(path)) as file:
+        place.store.remove_later(path).close()
+        place.store.create(place.folder / "other", MIB).close()
+        place.store.remove(place.folder / "other")
+        place.store.settle()
+        assert file.read(0, 4096) == noise(1, 4096)
 
 
 def test_what_nobody_writes_is_free(place: Place) -> None:

@@ -80,16 +80,19 @@ class QemuEngine:
             for folder in (self._root, self._run_dir):
                 locks.enter_context(only_one(folder))
             self._settings = fitting(settings or DaemonSettings(), self._root)
-            self._trash = self._root / "trash"
+            disks_folder, own = self._store.start(self._root, self._run_dir)
+            locks.callback(self._store.close)
+            self._trash = own / "trash"
             # Not the folder itself: on a full file system it could not be made again.
-            for folder in (self._trash, *(self._root / name for name in _STAGING)):
+            for folder in (self._trash, *(own / name for name in _STAGING)):
                 for doomed in self._store.names(folder):
                     with contextlib.suppress(OSError):
                         self._store.remove_folder(folder / doomed)
-            disks_folder = self._root / "disks"
             self._store.make_folder(disks_folder)
+            self._registry = Registry(
+                self._store, disks_folder, own, self._run_dir, self._settings, clock
+            )
             self._locks = locks.pop_all()
-        self._registry = Registry(self._store, disks_folder, self._run_dir, self._settings, clock)
         self._merger = Merger(self._registry)
         self._watcher = Watcher(self._registry.instances, clock)
         self._guard = Guard(self._registry.instances, clock, may_share)
@@ -162,7 +165,7 @@ class QemuEngine:
         check_id(point_id)
         if size:
             _check_size(fork_id, size)
-        staging = self._root / forking.STAGING
+        staging = self._registry.own_folder / forking.STAGING
         return forking.fork(self._registry, self._merger, staging, disk_id, point_id, fork_id, size)
 
     def stand_alone(

@@ -26,6 +26,8 @@ class Registry:
 
     store: LayerStore
     disks_folder: Path
+    own_folder: Path
+    """Where what only this server puts together is."""
     run_dir: Path
     settings: DaemonSettings
     clock: Clock
@@ -78,4 +80,4 @@ class Registry:
 
     def daemon_in(self, folder: Path) -> Daemon:
         """A daemon, not started or connected yet."""
-        return Daemon(folder, self.settings, self.clock, self.connections)
+        return Daemon(folder, self.settings, self.clock, self.connections, self.store)

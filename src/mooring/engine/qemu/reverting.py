@@ -53,7 +53,7 @@ def revert(
         disk.layers.check_unused()
     elif disk.in_doubt:
         reconcile(disk, instance.daemon())
-    before, staging = disk.layers, registry.disks_folder.parent / STAGING
+    before, staging = disk.layers, registry.own_folder / STAGING
     store = registry.store
     staged = DiskLayers(staging, before.disk_id, store=store)
     # The next one is that of the overlay that fixes what the disk holds.

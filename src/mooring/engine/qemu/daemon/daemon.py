@@ -12,6 +12,8 @@ from mooring.engine.qemu.daemon.latecomers import Connections
 from mooring.engine.qemu.daemon.merges import MERGE_GROUP, Merges
 from mooring.engine.qemu.daemon.open_layers import OpenLayers
 from mooring.engine.qemu.daemon.settings import DaemonSettings
+from mooring.engine.qemu.stores.directory import DIRECTORY
+from mooring.engine.qemu.stores.store import LayerStore
 from mooring.host.lasting_process import LastingProcess
 from mooring.host.qmp import QmpClosedError, QmpSilenceError
 from mooring.model.clock import Clock
@@ -29,11 +31,12 @@ class Daemon:
         settings: DaemonSettings,
         clock: Clock,
         connections: Connections,
+        store: LayerStore = DIRECTORY,
     ) -> None:
         self.folder = folder
         self._settings = settings
         self._connection = Connection(folder, settings, clock, connections)
-        self.layers = OpenLayers(self._connection, settings, clock)
+        self.layers = OpenLayers(self._connection, settings, clock, store)
         self.exports = Exports(self._connection)
         self.merges = Merges(self._connection, settings, clock)
 

@@ -11,6 +11,8 @@ from mooring.engine.qemu.daemon.nodes import layer_node, shared_node, source_nod
 from mooring.engine.qemu.daemon.settings import DaemonSettings
 from mooring.engine.qemu.layers.base_source import BaseSource
 from mooring.engine.qemu.layers.layer import BASE_NUMBER, SHARED_NAME, Layer
+from mooring.engine.qemu.stores.directory import DIRECTORY
+from mooring.engine.qemu.stores.store import LayerStore
 from mooring.host.qmp import QmpError
 from mooring.model.clock import Clock
 from mooring.model.errors import EngineError
@@ -21,14 +23,23 @@ _RELEASE_PAUSE = 0.005
 class OpenLayers:
     """The open layers of one daemon's disks."""
 
-    def __init__(self, connection: Connection, settings: DaemonSettings, clock: Clock) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        settings: DaemonSettings,
+        clock: Clock,
+        store: LayerStore = DIRECTORY,
+    ) -> None:
         self._connection = connection
         self._settings = settings
         self._clock = clock
+        self._store = store
 
     def add(self, disk_id: str, layers: Sequence[Layer], *, writable: bool = True) -> None:
         """Open the layers, lowest first, each on the one before; the last takes the writes."""
         known = self._nodes()
+        if not self._open_nodes(disk_id):
+            self._store.begin_use(disk_id)
         below: str | None = None
         for layer in layers:
             if layer.source is not None:
@@ -50,8 +61,10 @@ class OpenLayers:
             self._connection.call("blockdev-add", options)
         except QmpError as error:
             if "lock" in error.description:
-                raise EngineError(f"{error}{layer.store.in_use_by(layer.path)}") from error
+                raise EngineError(f"{error}{self._store.in_use_by(layer.path)}") from error
             raise
+        # It has written nothing yet: nobody has been told to.
+        self._store.opened(disk_id, layer.path)
 
     def _options(
         self, disk_id: str, layer: Layer, below: str | None, *, read_only: bool
@@ -61,7 +74,7 @@ class OpenLayers:
             "driver": "raw" if is_base else "qcow2",
             "node-name": _node(disk_id, layer),
             "read-only": read_only,
-            "file": layer.store.node(
+            "file": self._store.node(
                 layer.path, aio=self._settings.aio, direct=self._settings.direct
             ),
         }
@@ -176,7 +189,8 @@ class OpenLayers:
     def drop(self, disk_id: str) -> None:
         """Flush and close all layers of a disk that is not exported any more."""
         deadline = self._clock.monotonic() + self._settings.answer_seconds
-        for number, node in self._open_nodes(disk_id):
+        found = self._open_nodes(disk_id)
+        for number, node in found:
             # An export disappears only when its requests under way are done.
             while not self._try_close(node):
                 if self._clock.monotonic() > deadline:
@@ -186,6 +200,12 @@ class OpenLayers:
                 self._clock.sleep(_RELEASE_PAUSE)
         if self.has_source(disk_id):
             self._connection.call("blockdev-del", {"node-name": source_node(disk_id)})
+        if found:
+            self.ended(disk_id)
+
+    def ended(self, disk_id: str) -> None:
+        """Nothing of the disk is open any more, be it that the daemon has ended."""
+        self._store.end_use(disk_id)
 
     def _try_close(self, node: str) -> bool:
         try:

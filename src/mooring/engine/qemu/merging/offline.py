@@ -35,5 +35,6 @@ def end_offline(daemon: Daemon, disk_id: str) -> None:
             daemon.merges.end(disk_id)
     finally:
         daemon.quit()
+        daemon.layers.ended(disk_id)
         with contextlib.suppress(OSError):
             shutil.rmtree(daemon.folder)

@@ -107,6 +107,10 @@ class DirectoryStore:
 
     merges_here = True
 
+    def start(self, root: Path, run_dir: Path) -> tuple[Path, Path]:
+        del run_dir
+        return root / "disks", root
+
     # --- names
 
     def names(self, folder: Path) -> list[str]:
@@ -247,10 +251,28 @@ class DirectoryStore:
     def in_use_by(self, path: Path) -> str:
         return in_use_by(path)
 
+    # --- who uses a disk: QEMU's locks on the files tell
+
+    def begin_use(self, disk_id: str) -> None:
+        """Nothing is left of a process that has ended."""
+
+    def opened(self, disk_id: str, path: Path) -> None:
+        """QEMU has locked the file."""
+
+    def end_use(self, disk_id: str) -> None:
+        """QEMU has unlocked the files."""
+
     # --- room
 
     def check_room(self, folder: Path, margin: int) -> None:
         check_room(folder, DISKS, margin)
+
+    def settle(self, seconds: float = 30.0) -> bool:
+        del seconds
+        return True
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 DIRECTORY = DirectoryStore()

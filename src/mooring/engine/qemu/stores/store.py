@@ -92,6 +92,14 @@ class LayerStore(Protocol):
     merges_here: bool
     """Whether this server may merge into a base itself, past the daemon that has it open."""
 
+    def start(self, root: Path, run_dir: Path) -> tuple[Path, Path]:
+        """Begin to use the store, whose processes have their sockets in `run_dir`.
+
+        Returns the folder of all disks, and one for what this server alone puts together or
+        removes. `root` is a folder of this host. Raises EngineError.
+        """
+        ...
+
     # --- names
 
     def names(self, folder: Path) -> list[str]:
@@ -214,8 +222,34 @@ class LayerStore(Protocol):
         """Who keeps a daemon from opening the layer, to end a sentence with; may be empty."""
         ...
 
+    # --- who uses a disk
+
+    def begin_use(self, disk_id: str) -> None:
+        """Before a daemon opens a disk's layers that none of this host has open.
+
+        What an earlier daemon, which has ended, may still have under way is shut out. Raises
+        EngineError if another host uses the disk.
+        """
+        ...
+
+    def opened(self, disk_id: str, path: Path) -> None:
+        """A daemon of this host has opened a layer; it has not written yet."""
+        ...
+
+    def end_use(self, disk_id: str) -> None:
+        """No daemon of this host has the disk open any more."""
+        ...
+
     # --- room
 
     def check_room(self, folder: Path, margin: int) -> None:
         """Raise DiskFullError if less than the margin is free; 0 is no margin."""
+        ...
+
+    def settle(self, seconds: float = 30.0) -> bool:
+        """Wait until what was removed is gone, as far as nobody has it; False if time ran out."""
+        ...
+
+    def close(self) -> None:
+        """Close everything at the server's end; daemons go on."""
         ...

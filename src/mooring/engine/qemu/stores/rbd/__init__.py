@@ -1,0 +1,1 @@
+"""Layers as images in a Ceph cluster; docs/design/ceph.md says why so."""
