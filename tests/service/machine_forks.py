@@ -20,6 +20,7 @@ from tests.service.machine_model import (
     TAKEN,
     WRONG_STATE,
     Blocks,
+    Disk,
     Outcome,
     Snap,
     Taken,
@@ -98,9 +99,9 @@ class Forks(Changes):
             model.wholes[kept] = Whole(caller == "team", model.parts_of(source))
         model.webs[name] = Web(tagged, "running")
         for called, disk in made.items():
-            new = model.disks[called] = disk.fork()
-            new.state, new.attachment, new.web, new.path = "in-use", "attached", name, disk.path
-            new.tagged = caller == "team"
+            new = Disk(caller == "team", "in-use", "attached", name, disk.path)
+            new.size_gb, new.blocks, new.origin = disk.size_gb, dict(disk.blocks), disk.origin
+            model.disks[called] = new
 
     # --- the disks of forks, which no other rule names
 

@@ -19,11 +19,11 @@ ANSWER_SECONDS = 300.0
 """A server that looks after many disks whose daemons hang takes its time."""
 
 
-def unwell(environment: Mapping[str, str]) -> str | None:
+def unwell(environment: Mapping[str, str], seconds: float = ANSWER_SECONDS) -> str | None:
     """What the server reports to monitors that is wrong; None if nothing is, or it is silent."""
     try:
         url = f"{environment['AWS_ENDPOINT_URL_LIGHTSAIL']}/healthz"
-        with urllib.request.urlopen(url, timeout=ANSWER_SECONDS, context=_trusted(environment)):
+        with urllib.request.urlopen(url, timeout=seconds, context=_trusted(environment)):
             return None
     except urllib.error.HTTPError as error:
         return error.read().decode(errors="replace").strip() if error.code == 503 else None
@@ -32,7 +32,12 @@ def unwell(environment: Mapping[str, str]) -> str | None:
 
 
 def ask(
-    environment: Mapping[str, str], question: str, clock: Clock, **members: str
+    environment: Mapping[str, str],
+    question: str,
+    clock: Clock,
+    seconds: float = ANSWER_SECONDS,
+    /,
+    **members: str,
 ) -> dict[str, Any]:
     """The answer; `environment` has what `mooringd env` prints. Raises ConfigurationError.
 
@@ -56,7 +61,7 @@ def ask(
     request = urllib.request.Request(url + target, headers=headers)
     try:
         trusted = _trusted(environment)
-        with urllib.request.urlopen(request, timeout=ANSWER_SECONDS, context=trusted) as reply:
+        with urllib.request.urlopen(request, timeout=seconds, context=trusted) as reply:
             return dict(json.load(reply))
     except urllib.error.HTTPError as error:
         told = error.read().decode(errors="replace")

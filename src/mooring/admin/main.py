@@ -171,6 +171,15 @@ def _parser() -> argparse.ArgumentParser:
         "doctor", parents=[settings], help="say what is wrong, and how to fix it"
     )
     doctor.set_defaults(run=_doctor)
+    check = commands.add_parser(
+        "check", parents=[settings], help="how the server is, for monitoring systems (plugin)"
+    )
+    check.set_defaults(run=_check)
+    notify = commands.add_parser(
+        "notify", parents=[settings], help="send a test message to those who are told of troubles"
+    )
+    notify.add_argument("--test", action="store_true", required=True, help="what it is for")
+    notify.set_defaults(run=_notify)
     restore = commands.add_parser(
         "restore-catalog", parents=[settings], help="put a copy of the catalog back"
     )
@@ -253,6 +262,18 @@ def _doctor(settings: Settings, _options: argparse.Namespace) -> int:
     from mooring.admin.health.doctor import doctor
 
     return doctor(settings)
+
+
+def _check(settings: Settings, _options: argparse.Namespace) -> int:
+    from mooring.admin.health.check import check
+
+    return check(settings)
+
+
+def _notify(settings: Settings, _options: argparse.Namespace) -> int:
+    from mooring.admin.health.notify import notify
+
+    return notify(settings)
 
 
 def _serve_snapshots(_settings: Settings, options: argparse.Namespace) -> int:

@@ -17,7 +17,7 @@ from mooring.api.buckets import Throttles
 from mooring.api.content import parse, serialize, validate
 from mooring.api.dispatch import dispatch
 from mooring.api.exchange import Door, Exchange, Handler
-from mooring.api.health import Health, no_problem
+from mooring.api.health import SILENT, SILENT_PARTS, Health, Parts, no_parts, no_problem, told
 from mooring.api.own import JSON, dispatch_own, find_own, parse_own
 from mooring.api.reply import close_unread, error_of, not_served, observe, reply
 from mooring.api.signature import authenticate
@@ -85,12 +85,15 @@ def create_app(
     audit_log: AuditLog | None = None,
     traffic: Traffic | None = None,
     problem: Callable[[], str | None] = no_problem,
+    parts: Callable[[], Parts] = no_parts,
 ) -> Starlette:
     """The ASGI application. See `Door` for what the arguments mean.
 
-    `traffic` counts requests; `problem` says why nothing can be recorded, if so.
+    `traffic` counts requests; `problem` says why nothing can be recorded, if so, and `parts` what
+    works and what does not.
     """
-    state = Health(problem, clock)
+    alive: Health[str | None] = Health(problem, SILENT, clock)
+    ready = Health(parts, SILENT_PARTS, clock)
     door = Door(
         model=model,
         handlers=handlers,
@@ -126,10 +129,15 @@ def create_app(
         return await plain(request, PlainTextResponse(_HINT))
 
     async def health(request: Request) -> Response:
-        found = await state.problem()
+        found = await alive.found()
         if found is not None:
             return await plain(request, PlainTextResponse(f"{found}\n", 503))
         return await plain(request, PlainTextResponse("ok\n"))
+
+    async def readiness(request: Request) -> Response:
+        found = await ready.found()
+        status = 200 if all(why is None for why in found.values()) else 503
+        return await plain(request, PlainTextResponse(told(found), status))
 
     async def numbers(request: Request) -> Response:
         return await plain(request, Response(metrics.text(), media_type=metrics.CONTENT_TYPE))
@@ -148,6 +156,7 @@ def create_app(
             Route("/", hint, methods=["GET"]),
             Route("/mooring/{name}", own, methods=["GET", "POST"]),
             Route("/healthz", health, methods=["GET"]),
+            Route("/readyz", readiness, methods=["GET"]),
             Route("/metrics", numbers, methods=["GET"]),
             Route("/{path:path}", anywhere, methods=["POST"]),
         ],

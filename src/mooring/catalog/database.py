@@ -27,6 +27,7 @@ from mooring.catalog.locks import LOCKS_ROWS, alone
 from mooring.catalog.migrate import is_current, migrate
 from mooring.catalog.places import Places
 from mooring.catalog.room import CatalogRoom, LackOfRoom
+from mooring.catalog.sharing.leads import Leads
 from mooring.catalog.sharing.news import RUNS, News
 from mooring.catalog.sharing.rounds import Rounds
 from mooring.catalog.sharing.servers import Servers
@@ -46,6 +47,10 @@ from mooring.catalog.tables.static_ips import StaticIps
 from mooring.catalog.tables.tags import TagRows
 from mooring.catalog.tables.vault_rows import VaultRows
 from mooring.catalog.totals import Totals
+from mooring.catalog.watching.room_samples import RoomSamples
+from mooring.catalog.watching.troubles import Troubles
+from mooring.catalog.watching.vault_runs import VaultRuns
+from mooring.model.automatic.health import AutoHealth
 from mooring.model.errors import CatalogError, CatalogFullError, ConfigurationError
 from mooring.model.resources.instance_snapshot import InstanceSnapshot, Snapshot
 from mooring.model.resources.job_kind import JobKind
@@ -86,6 +91,10 @@ class Transaction:
         self.places = Places(connection)
         self.rounds = Rounds(connection)
         self.totals = Totals(connection)
+        self.leads = Leads(connection)
+        self.troubles = Troubles(connection)
+        self.vault_runs = VaultRuns(connection)
+        self.room_samples = RoomSamples(connection)
 
     def snapshot(self, snapshot_id: str) -> Snapshot | None:
         """The snapshot of a disk or of an instance with that id."""
@@ -104,6 +113,16 @@ class Transaction:
             *self.snapshots.failed_of_disk(resource_id),
             *self.instance_snapshots.failed_of_instance(resource_id),
         ]
+
+    def automatic_health(self, now_ms: int, limit: int) -> list[AutoHealth]:
+        """How the automatic snapshots are of those that may be late, however many are wanted.
+
+        These are the ones that are due, failed or are pending; not more than so many of each.
+        """
+        late = {one.resource_id for one in self.auto_runs.due(now_ms, limit=limit)}
+        late |= set(self.auto_failures.bearers(limit))
+        late |= set(sorted(self.snapshots.pending_resources())[:limit])
+        return self.auto_failures.health(of=late)
 
     def enter(self, snapshot: Snapshot) -> None:
         """Record a snapshot of a disk or of an instance, with its parts."""

@@ -6,17 +6,18 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Integer, Text, bindparam, case, func, select
+from sqlalchemy import BigInteger, Connection, Integer, Text, bindparam, case, exists, func, select
 
 from mooring.catalog.tables import schema
 from mooring.catalog.tables.job_rows import job_of
 from mooring.catalog.tables.operations import operation_of
 from mooring.model.operation import Operation, OperationStatus
 from mooring.model.resources.job import HELD_MS, Job
-from mooring.model.resources.snapshot import SnapshotState
+from mooring.model.resources.snapshot import Lost, SnapshotState
 
 _disks, _instances = schema.disks, schema.instances
 _snapshots, _jobs, _operations = schema.disk_snapshots, schema.jobs, schema.operations
+_wholes = schema.instance_snapshots
 
 _DISKS = select(
     _disks.c.region,
@@ -48,6 +49,35 @@ _newest = (
 )
 _NEWEST = select(_disks.c.id, _newest.label("newest_ms")).where(
     _disks.c.id.in_(bindparam("ids", expanding=True, type_=Text))
+)
+_later = _snapshots.alias("later")
+_FAILED_SNAPSHOTS = (
+    select(
+        _snapshots.c.region,
+        _snapshots.c.name,
+        _snapshots.c.disk_name,
+        _wholes.c.name.label("whole_name"),
+    )
+    .outerjoin(_wholes, _wholes.c.id == _snapshots.c.part_of)
+    .where(
+        _snapshots.c.state == SnapshotState.ERROR,
+        _snapshots.c.lost.is_(None),
+        # Those of automatic ones are kept, and told, by themselves.
+        _snapshots.c.auto.is_(None),
+        _wholes.c.auto.is_(None),
+        ~exists().where(
+            _later.c.disk_id == _snapshots.c.disk_id,
+            _later.c.state == SnapshotState.COMPLETED,
+            _later.c.seq > _snapshots.c.seq,
+        ),
+    )
+    .order_by(_snapshots.c.seq.desc())
+    .limit(bindparam("limit", type_=Integer))
+)
+_MISSING = (
+    select(_snapshots.c.region, func.count().label("count"))
+    .where(_snapshots.c.lost == Lost.MISSING)
+    .group_by(_snapshots.c.region)
 )
 _latest = (
     select(_operations)
@@ -89,6 +119,15 @@ class RegionTotals:
 
 
 @dataclass(frozen=True, slots=True)
+class FailedSnapshot:
+    """A snapshot that somebody asked for and that could not be stored, the newest of its disk."""
+
+    region: str
+    name: str
+    disk: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunningJobs:
     """Some of the jobs that run, oldest first; how many run, and how many wait."""
 
@@ -120,6 +159,17 @@ class Totals:
         """When the newest stored snapshot of each disk was taken, automatic or not."""
         rows = self._connection.execute(_NEWEST, {"ids": list(disk_ids)})
         return {row.id: row.newest_ms for row in rows if row.newest_ms is not None}
+
+    def failed_snapshots(self, limit: int) -> list[FailedSnapshot]:
+        """Snapshots in error of disks of which nothing was stored since, newest first."""
+        rows = self._connection.execute(_FAILED_SNAPSHOTS, {"limit": limit})
+        return [
+            FailedSnapshot(one.region, one.whole_name or one.name, one.disk_name) for one in rows
+        ]
+
+    def missing_roots(self) -> dict[str, int]:
+        """How many snapshots of each region have lost their roots, and may get them back."""
+        return {row.region: row[1] for row in self._connection.execute(_MISSING)}
 
     def failed(self, since_ms: int, among: int, limit: int) -> list[Operation]:
         """Operations that failed since a moment, newest first: of the latest so many."""

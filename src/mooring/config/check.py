@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import fields
+from urllib.parse import urlsplit
 
 from mooring.config.settings import (
     AuditSettings,
@@ -16,6 +17,7 @@ from mooring.config.settings import (
     LogSettings,
     NbdDisksSettings,
     NbdSettings,
+    NotifySettings,
     QuiesceSettings,
     Region,
     Settings,
@@ -52,6 +54,7 @@ def check(settings: Settings) -> None:
     _check_instances(settings.instances)
     _check_throttle(settings.throttle)
     _check_audit(settings.audit)
+    _check_notify(settings.notify)
     _check_log(settings.log)
 
 
@@ -222,3 +225,32 @@ def _positive(name: str, value: float) -> None:
 def _require(holds: bool, otherwise: str) -> None:
     if not holds:
         raise ConfigurationError(otherwise)
+
+
+def _check_notify(notify: NotifySettings) -> None:
+    for name in ("webhook", "heartbeat"):
+        url, file = getattr(notify, name), getattr(notify, f"{name}_file")
+        _require(not (url and file), f"give notify.{name} or notify.{name}_file, not both")
+        _require(
+            not url or urlsplit(url).scheme in {"http", "https"},
+            f"notify.{name} must begin with https:// or http://",
+        )
+    _one_of("notify.mail_security", notify.mail_security, "starttls", "tls", "none")
+    _in_range("notify.mail_port", notify.mail_port, 1, 65535)
+    for address in (*notify.mail_to, *filter(None, [notify.mail_from])):
+        _require(
+            re.fullmatch(r"[^@\s,]+@[^@\s,]+", address) is not None,
+            f"notify.mail_to and notify.mail_from are addresses such as root@example.org, not "
+            f"{address!r}",
+        )
+    _require(
+        bool(notify.mail_user) == bool(notify.mail_password_file),
+        "notify.mail_user and notify.mail_password_file belong together: give both or neither",
+    )
+    _require(
+        not notify.mail_user or notify.mail_security != "none",
+        "notify.mail_user logs in with a password, which others on the network could read: set "
+        "notify.mail_security to starttls or tls",
+    )
+    _positive("notify.repeat_hours", notify.repeat_hours)
+    _positive("notify.heartbeat_seconds", notify.heartbeat_seconds)

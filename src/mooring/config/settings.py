@@ -285,6 +285,30 @@ class CatalogCopySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class NotifySettings:
+    """Who is told when something is wrong. Nobody is, unless a channel is set up."""
+
+    webhook: str = setting("", "URL to which messages are posted as JSON; default: none")
+    webhook_file: str = setting("", "file with that URL, where it is a secret; read each time")
+    command: str = setting(
+        "", "shell command that is run with the message as its input, as the server's user"
+    )
+    mail_to: list[str] = setting([], "addresses to which messages are mailed")
+    mail_from: str = setting("", "address from which they are mailed; default: the first of those")
+    mail_host: str = setting("localhost", "mail server (SMTP)")
+    mail_port: int = setting(587, "its TCP port")
+    mail_security: str = setting("starttls", "`starttls`, `tls` or `none`")
+    mail_user: str = setting("", "user to log in as; default: nobody logs in")
+    mail_password_file: str = setting("", "file with the user's password; read each time")
+    repeat_hours: float = setting(24.0, "hours after which a trouble that lasts is told again")
+    heartbeat: str = setting(
+        "", "URL that is called as long as the server can read and record; default: none"
+    )
+    heartbeat_file: str = setting("", "file with that URL, where it is a secret; read each time")
+    heartbeat_seconds: float = setting(60.0, "seconds between two calls")
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     """What the server says about itself."""
 
@@ -328,6 +352,7 @@ class Settings:
     instances: dict[str, InstanceSettings] = setting({}, "")
     throttle: Throttle = field(default_factory=Throttle)
     audit: AuditSettings = field(default_factory=AuditSettings)
+    notify: NotifySettings = field(default_factory=NotifySettings)
     log: LogSettings = field(default_factory=LogSettings)
 
     @property

@@ -264,6 +264,10 @@ class Engine(Protocol):
         """Check that the disk's layers are there and fit together, without reading them."""
         ...
 
+    def problem(self) -> str | None:
+        """Why no disk at all can be served or made, in a sentence; None if they can."""
+        ...
+
     def taken(self, disk_id: str) -> int:
         """Bytes of the file system, or of memory, that the disk takes; 0 if it does not exist.
 

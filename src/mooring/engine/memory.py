@@ -233,6 +233,9 @@ class MemoryEngine:
                 return DiskHealth(False, f"disk {disk_id} does not exist", damaged=True)
             return DiskHealth(True, "", len(disk.overlays) + 1, self.points(disk_id))
 
+    def problem(self) -> str | None:
+        return None
+
     def taken(self, disk_id: str) -> int:
         with self._lock:
             disk = self._disks.get(disk_id)

@@ -61,6 +61,10 @@ class Rooms:
         """The same for what is under way: it may take half of the margin before it has to wait."""
         self._check(uses, self._margin // 2)
 
+    def has_margin(self, room: Room) -> bool:
+        """Whether what takes room may begin where a file system has so much."""
+        return not self._margin or room.has(self._margin)
+
     def check_there(self, use: str) -> None:
         """Raise PlaceAwayError if it is on a file system that is not mounted."""
         if self._mounts is not None and (path := self._mounted.get(use)) is not None:

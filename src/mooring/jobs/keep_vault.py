@@ -14,6 +14,7 @@ import structlog
 
 from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
+from mooring.catalog.watching.vault_runs import VaultRun
 from mooring.host.rooms import of_vault
 from mooring.jobs.roots import expected_roots
 from mooring.jobs.running.procedure import Change, Procedure, Step, Work
@@ -90,11 +91,11 @@ def collect(work: Work) -> None:
         metrics.vault_holds(work.job.region, totals.snapshots, size)
 
 
-def verify(work: Work) -> None:
+def verify(work: Work) -> Change:
     """Read back a part of the vault; the job's argument says how many per cent."""
     compare_roots(work)
     found = work.vault.verify(sample=work.given(VerifyVault).percent / 100)
-    metrics.verified(work.job.region, len(found))
+    metrics.verified(work.job.region, len(found), work.backend.clock.now_ms() / 1000)
     for damage in found:
         log.error(
             "a snapshot is damaged; `mooringd verify` reads everything",
@@ -102,6 +103,13 @@ def verify(work: Work) -> None:
             ranges=[(extent.offset, extent.length) for extent in damage.extents[:10]],
             problem=damage.problem,
         )
+    return _ended(work, len(found))
+
+
+def _ended(work: Work, problems: int) -> Change:
+    """Let the catalog know how it ended: whoever watches shall know it after a restart, too."""
+    run = VaultRun(work.job.region, work.job.kind, work.backend.clock.now_ms(), problems)
+    return lambda transaction: transaction.vault_runs.put(run)
 
 
 def compare_roots(work: Work) -> None:
@@ -134,7 +142,13 @@ def replicate(work: Work) -> Change | None:
     for snapshot_id, problem in done.problems.items():
         log.error("a snapshot was not copied", snapshot=snapshot_id, problem=problem)
     now = work.backend.clock.now_ms()
-    return lambda transaction: transaction.vaults.note_copy(region, replica.place, vault.id, now)
+    ended = _ended(work, len(done.problems))
+
+    def change(transaction: Transaction) -> None:
+        transaction.vaults.note_copy(region, replica.place, vault.id, now)
+        ended(transaction)
+
+    return change
 
 
 def nothing_to_tell(_transaction: Transaction, _job: Job) -> None:

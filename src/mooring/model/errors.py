@@ -144,6 +144,10 @@ class ExpiredTokenException(ServiceError):
 # --- what happens behind the API ---------------------------------------------------------------
 
 
+class NotifyError(MooringError):
+    """Nobody could be told of a trouble, or of being alive. Its text holds no secret."""
+
+
 class ConfigurationError(MooringError):
     """The configuration is wrong; the message names the setting and the way out."""
 

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+# They would double every family, and no alarm needs them.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 _REQUESTS = Counter(
     "mooring_requests_total",
@@ -140,6 +150,20 @@ _ABSENT_DISKS = Gauge(
     ["zone"],
 )
 
+_VERIFIED = Gauge(
+    "mooring_vault_verified_timestamp_seconds",
+    "When the last verification of a region's vault ended.",
+    ["region"],
+)
+_AUTO_FAILURES = {
+    kind: Gauge(
+        f"mooring_{prefix}auto_snapshot_failures",
+        f"Tries of automatic snapshots that failed since the newest that is stored, by {kind}.",
+        ["region", kind],
+    )
+    for kind, prefix in (("disk", ""), ("instance", "instance_"))
+}
+
 _COPY_TIME = Gauge("mooring_catalog_copy_timestamp_seconds", "When the catalog was last copied.")
 _COPY_FAILURES = Counter(
     "mooring_catalog_copy_failures_total", "Copies of the catalog that could not be made."
@@ -226,9 +250,10 @@ def place_there(use: str, there: bool) -> None:
     _PLACE_AWAY.labels(use).set(0 if there else 1)
 
 
-def verified(region: str, damaged: int) -> None:
-    """A verification has ended, and found so many snapshots damaged."""
+def verified(region: str, damaged: int, ended_seconds: float) -> None:
+    """A verification has ended at that moment, and found so many snapshots damaged."""
     _DAMAGED.labels(region).set(damaged)
+    _VERIFIED.labels(region).set(ended_seconds)
 
 
 def vault_there(region: str, there: bool) -> None:
@@ -250,6 +275,13 @@ def replicated(region: str, copied_bytes: int, problems: int, now_seconds: float
         _REPLICA_TIME.labels(region).set(now_seconds)
 
 
+def replica_was(region: str, problems: int, ended_seconds: float) -> None:
+    """How the last run ended that copied a vault, perhaps by another server."""
+    _REPLICA_PROBLEMS.labels(region).set(problems)
+    if not problems:
+        _REPLICA_TIME.labels(region).set(ended_seconds)
+
+
 def not_served(zone: str, disks: int) -> None:
     """So many disks are in a zone that the settings do not name."""
     _ABSENT_DISKS.labels(zone).set(disks)
@@ -266,13 +298,19 @@ def catalog_copy_failed() -> None:
 
 
 def auto_snapshots(
-    newest: Mapping[tuple[bool, str, str], float], due: Mapping[tuple[bool, str, str], float]
+    newest: Mapping[tuple[bool, str, str], float],
+    due: Mapping[tuple[bool, str, str], float],
+    failures: Mapping[tuple[bool, str, str], float],
 ) -> None:
-    """When automatic snapshots were stored last and are due, in seconds since 1970.
+    """When automatic snapshots were stored last and are due, in seconds since 1970; failed tries.
 
     By whether it is a disk, or an instance; region; name. Others are shown no more.
     """
-    for gauges, values in ((_AUTO_STORED, newest), (_AUTO_DUE, due)):
+    for gauges, values in (
+        (_AUTO_STORED, newest),
+        (_AUTO_DUE, due),
+        (_AUTO_FAILURES, failures),
+    ):
         for kind, gauge in gauges.items():
             wanted = {
                 (region, name): value

@@ -61,6 +61,7 @@ from mooring.wiring.region_vaults import region_vaults
 from mooring.wiring.relay import check_certificates, relay
 from mooring.wiring.snapshot_servers import snapshot_servers, withdraw
 from mooring.wiring.vaults import replicas
+from mooring.wiring.watches import Watches
 
 log = structlog.get_logger("mooring.server")
 
@@ -94,6 +95,7 @@ class Mooring:
     room_watch: RoomWatch
     catalog_keeper: CatalogKeeper
     relay_watch: RelayWatch
+    watches: Watches
     audit: AuditLog | None
     _opened: ExitStack
 
@@ -123,6 +125,7 @@ class Mooring:
             self.timetable,
             self.keeper,
             self.relay_watch,
+            self.watches,
         ):
             self._begin(one)
 
@@ -286,6 +289,7 @@ def _build(
         keeper=keeper,
         catalog_keeper=catalog_keeper,
         relay_watch=RelayWatch(backend),
+        watches=Watches(settings, backend, keys),
         reserve=reserve,
         room_watch=RoomWatch(rooms, keep),
         audit=audit,

@@ -10,6 +10,7 @@ import socket
 import ssl
 import sys
 from dataclasses import replace
+from functools import partial
 
 import structlog
 import uvicorn
@@ -27,10 +28,12 @@ from mooring.model.errors import ConfigurationError
 from mooring.model.paths import Paths
 from mooring.observe import logs, loop
 from mooring.protocol import service_model
+from mooring.service.overview.readiness import readiness
 from mooring.service.own.table import OWN_REQUESTS, own_handlers
 from mooring.service.table import OPERATIONS, handlers
 from mooring.wiring.catalog_copies import check_catalog_is_there
 from mooring.wiring.server import Mooring, build_server
+from mooring.wiring.watches import problem
 
 log = structlog.get_logger("mooring.server")
 
@@ -137,8 +140,8 @@ async def _serve(
         entries=OPERATIONS,
         audit_log=mooring.audit,
         traffic=mooring.traffic,
-        # One that fails may be mended from outside, and doctor tells of it; one that has ended not.
-        problem=lambda: mooring.backend.catalog.problem() or loop.ended(),
+        problem=partial(problem, mooring.backend),
+        parts=partial(readiness, mooring.backend),
     )
     config = uvicorn.Config(
         app,

@@ -58,7 +58,6 @@ disks = _resources(
     Column("instance_id", Text),
     Column("path", Text),
     Column("origin_id", Text),
-    Column("ancestors", Text),
     Column("auto_mounting", Boolean),
     Column("is_system", Boolean),
 )
@@ -245,4 +244,53 @@ answers = Table(
     Column("digest", Text),
     Column("answer", Text),
     Column("created_ms", BigInteger),
+)
+
+troubles = Table(
+    "troubles",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("server", Text),
+    Column("kind", Text),
+    Column("region", Text),
+    Column("resource", Text),
+    Column("severity", Text),
+    Column("text", Text),
+    Column("since_ms", BigInteger),
+    Column("noted_ms", BigInteger),
+    Column("ended_ms", BigInteger),
+)
+
+trouble_tellings = Table(
+    "trouble_tellings",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("channel", Text, primary_key=True),
+    Column("told_ms", BigInteger),
+)
+
+vault_runs = Table(
+    "vault_runs",
+    metadata,
+    Column("region", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("ended_ms", BigInteger),
+    Column("problems", BigInteger),
+)
+
+room_samples = Table(
+    "room_samples",
+    metadata,
+    Column("server", Text, primary_key=True),
+    Column("used_for", Text, primary_key=True),
+    Column("at_ms", BigInteger, primary_key=True),
+    Column("free_bytes", BigInteger),
+)
+
+leads = Table(
+    "leads",
+    metadata,
+    Column("task", Text, primary_key=True),
+    Column("server", Text),
+    Column("until_ms", BigInteger),
 )

@@ -29,7 +29,7 @@ _STORED_AMONG = _STORED_OF_DISK.where(
     _table.c.id.in_(bindparam("among", expanding=True, type_=Text))
 )
 _wholes = schema.instance_snapshots
-_PENDING = (
+_ALL_PENDING = (
     select(
         _table.c.disk_id,
         _table.c.auto,
@@ -38,10 +38,10 @@ _PENDING = (
         _wholes.c.auto.label("whole_auto"),
     )
     .outerjoin(_wholes, _wholes.c.id == _table.c.part_of)
-    .where(
-        _table.c.state == SnapshotState.PENDING,
-        _table.c.disk_zone.in_(bindparam("zones", expanding=True, type_=Text)),
-    )
+    .where(_table.c.state == SnapshotState.PENDING)
+)
+_PENDING = _ALL_PENDING.where(
+    _table.c.disk_zone.in_(bindparam("zones", expanding=True, type_=Text))
 )
 _NEWEST_STORED = (
     select(_table.c.created_ms, _table.c.auto)
@@ -179,6 +179,14 @@ class Snapshots(ResourceRows[DiskSnapshot]):
             if row.auto is not None or row.whole_auto is not None:
                 found.automatic += 1
                 found.resources.add(row.disk_id if row.auto is not None else row.instance_id)
+        return found
+
+    def pending_resources(self) -> set[str]:
+        """The ids of the disks and instances of which automatic snapshots are pending."""
+        found = set()
+        for row in self.connection.execute(_ALL_PENDING):
+            if row.auto is not None or row.whole_auto is not None:
+                found.add(row.disk_id if row.auto is not None else row.instance_id)
         return found
 
     def newest_stored(self, disk_id: str, limit: int) -> list[tuple[int, AutoSource]]:

@@ -54,7 +54,7 @@ def lines(
     `right` has an `r` for each column that is flush right. Where all do not fit, the columns `wide`
     are cut, in this order, and at last what is beyond the end of the line.
     """
-    cells = [list(headings), *(list(row) for row in rows)]
+    cells = [list(headings), *([" ".join(cell.split()) for cell in row] for row in rows)]
     widths = [max(columns_of(row[at]) for row in cells) for at in range(len(headings))]
     for at in wide:
         excess = sum(widths) + len(GAP) * (len(widths) - 1) - columns

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -258,6 +259,13 @@ class QemuEngine:
                 problem = str(error)
             known = points(overlays)
             return DiskHealth(not problem, problem, len(overlays) + 1, known, damaged)
+
+    def problem(self) -> str | None:
+        if shutil.which(self._settings.program) is None:
+            return f"there is no {self._settings.program}: install QEMU's tools"
+        if not self._store.exists(self._root / "disks"):
+            return "the directory of the disks is not there: mount it, or put it back"
+        return None
 
     def taken(self, disk_id: str) -> int:
         check_id(disk_id)

@@ -80,12 +80,15 @@ def tell(backend: Backend) -> None:
         found = failures.health(of=told)
     newest: dict[tuple[bool, str, str], float] = {}
     due: dict[tuple[bool, str, str], float] = {}
+    failures_since: dict[tuple[bool, str, str], float] = {}
     for one in found:
         key = (one.kind is ResourceType.DISK, one.region, one.name)
         due[key] = min(due.get(key, one.due_ms / 1000), one.due_ms / 1000)
+        failed = 0 if one.failing_ms is None or one.failure is None else one.failure.attempts
+        failures_since[key] = max(failures_since.get(key, 0), failed)
         if one.newest_ms is not None:
             newest[key] = max(newest.get(key, 0), one.newest_ms / 1000)
-    metrics.auto_snapshots(newest, due)
+    metrics.auto_snapshots(newest, due, failures_since)
 
 
 def _failed(

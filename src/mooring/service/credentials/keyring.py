@@ -55,6 +55,12 @@ class Keyring:
         """Of all keys in the file."""
         return self._keys.keys()
 
+    def ends(self) -> dict[str, int]:
+        """When keys end that do, in milliseconds, by what they are called in the file."""
+        return {
+            key.profile: key.expires_ms for key in self._keys.values() if key.expires_ms is not None
+        }
+
     def find(self, key_id: str) -> Key | None:
         """The key of that id; None if there is none, or none that is good any more."""
         if self._clock.monotonic() - self._looked >= LOOK_SECONDS:

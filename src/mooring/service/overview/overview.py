@@ -8,13 +8,14 @@ from mooring.backend.backend import Backend
 from mooring.service.overview.freshness import automatic_told
 from mooring.service.overview.going import failures_told, jobs_told
 from mooring.service.overview.places import regions_told, room_told, servers_told
+from mooring.service.overview.troubles import troubles_told
 
 FRESHNESS_SHOWN = 20
 """Disks and instances of which the newest automatic snapshot is shown, late ones first."""
 
 
 def overview(backend: Backend) -> dict[str, Any]:
-    """Servers, regions, room, the newest snapshots, what runs and what failed.
+    """Troubles, servers, regions, room, the newest snapshots, what runs and what failed.
 
     Times are seconds since 1970, sizes bytes unless their names say otherwise.
     """
@@ -24,11 +25,14 @@ def overview(backend: Backend) -> dict[str, Any]:
         jobs = jobs_told(backend, transaction)
         failed = failures_told(backend, transaction)
         regions = regions_told(backend, transaction)
+        troubles = troubles_told(transaction)
+        samples = transaction.room_samples.of(backend.this_server.id)
     return {
         "at": backend.clock.now_ms() / 1000,
         "servers": servers,
+        "troubles": troubles,
         "regions": regions,
-        "room": room_told(backend),
+        "room": room_told(backend, samples),
         "automatic": automatic,
         "jobs": jobs,
         "failed": failed,

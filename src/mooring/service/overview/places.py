@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
 from mooring.catalog.totals import RegionTotals
+from mooring.host.room import device_at
 from mooring.host.rooms import of_vault
+from mooring.model.forecast import Sample, seconds_until_full
 from mooring.model.resources.server import SeenServer
 from mooring.vault.region_vaults import RegionVaults
 from mooring.version import VERSION
@@ -33,20 +36,33 @@ def regions_told(backend: Backend, transaction: Transaction) -> list[Told]:
     ]
 
 
-def room_told(backend: Backend) -> list[Told]:
-    """The room for each use; what is away has none."""
+def room_told(backend: Backend, samples: Mapping[str, Sequence[Sample]]) -> list[Told]:
+    """The room for each use, and when it is gone if it goes on like this; what is away has none.
+
+    Uses that are on the same file system have the same `device`.
+    """
     found: list[Told] = [
         {
             "use": use,
             "freeBytes": room.free,
             "sizeBytes": room.size,
+            "secondsUntilFull": seconds_until_full(samples.get(use, ()), room.free),
             "short": room.is_short,
             "away": False,
+            "device": device_at(room.path),
         }
         for use, room in backend.rooms.look()
     ]
     found += [
-        {"use": use, "freeBytes": None, "sizeBytes": None, "short": False, "away": True}
+        {
+            "use": use,
+            "freeBytes": None,
+            "sizeBytes": None,
+            "secondsUntilFull": None,
+            "short": False,
+            "away": True,
+            "device": None,
+        }
         for use in backend.rooms.away()
     ]
     return found

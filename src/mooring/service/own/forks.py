@@ -62,7 +62,6 @@ def fork(backend: Backend, context: Context, params: Params) -> Answer:
             support_code=backend.support_code("vol"),
             size_gb=size_gb,
             origin_id=disk.origin_id,
-            ancestors=disk.forked(),
             tags=tags,
         )
         reached = dict(context.access.tags)
@@ -194,7 +193,6 @@ def _attached(backend: Backend, call: Call, instance: Instance, disk: Disk, name
         size_gb=disk.size_gb,
         path=disk.path,
         origin_id=disk.origin_id,
-        ancestors=disk.forked(),
         is_system=disk.is_system,
         tags=call.context.access.tags,
     )

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from mooring.cli.output.columns import cut, date, lines, short_date, size, span, width, write
+from mooring.cli.output.columns import (
+    columns_of,
+    cut,
+    date,
+    lines,
+    short_date,
+    size,
+    span,
+    width,
+    write,
+)
 from mooring.cli.own.screens.watching import shown_again
 
 TYPE_CHECKING = False
@@ -14,6 +24,9 @@ if TYPE_CHECKING:
     from mooring.cli.own.invocation import Invocation
 
     Told = Mapping[str, Any]
+
+_FAR_SECONDS = 2 * 365 * 86_400
+"""What is full later than that is not said: nobody knows."""
 
 SHOWN = 8
 """Lines of one part of the screen."""
@@ -54,6 +67,9 @@ def screen(told: Told, columns: int) -> Iterator[str]:
     if len(told["servers"]) > 1:
         yield ""
         yield from _servers(told, columns)
+    if told["troubles"]["count"]:
+        yield ""
+        yield from _troubles(told, columns)
     yield ""
     yield from _regions(told, columns)
     if told["room"]:
@@ -90,6 +106,19 @@ def _servers(told: Told, columns: int) -> list[str]:
     return lines(("SERVER", "HOST", "VERSION", "STATE", "HEARD OF"), rows, columns, wide=(1, 0))
 
 
+def _troubles(told: Told, columns: int) -> Iterator[str]:
+    troubles = told["troubles"]
+    shown = troubles["shown"][:SHOWN]
+    for one in shown:
+        mark = "!!" if one["severity"] == "critical" else " !"
+        since = f" (since {short_date(one['since'], told['at'])})"
+        room = columns - columns_of(since)
+        text = " ".join(one["text"].split())
+        yield cut(f"{mark} {text}", room) + since
+    if (more := troubles["count"] - len(shown)) > 0:
+        yield f"   and {more} more"
+
+
 def _regions(told: Told, columns: int) -> list[str]:
     rows = [
         (
@@ -108,17 +137,24 @@ def _regions(told: Told, columns: int) -> list[str]:
 
 
 def _room(told: Told, columns: int) -> list[str]:
-    """One line for each file system: uses with the same room are on the same one."""
-    uses: dict[tuple[Any, ...], list[str]] = {}
+    """One line for each file system, with all its uses."""
+    uses: dict[Any, list[Told]] = {}
     for one in told["room"]:
-        key = (one["freeBytes"], one["sizeBytes"], one["short"], one["away"])
-        uses.setdefault(key, []).append(one["use"])
+        uses.setdefault(one["use"] if one["away"] else one["device"], []).append(one)
     rows = []
-    for (free, whole, short, away), names in uses.items():
-        used = "AWAY" if away else f"{100 - 100 * free // max(whole, 1)} %"
-        state = "not mounted" if away else ("SHORT" if short else "ok")
-        rows.append((size(free), size(whole), used, state, ", ".join(names)))
-    return lines(("FREE", "OF", "USED", "ROOM", "FOR"), rows, columns, right="rrr", wide=())
+    for found in uses.values():
+        first, names = found[0], ", ".join(one["use"] for one in found)
+        free, whole = first["freeBytes"], first["sizeBytes"]
+        if first["away"]:
+            rows.append(("-", "-", "-", "-", "AWAY", names))
+            continue
+        used = f"{100 - 100 * free // max(whole, 1)} %"
+        full = [one["secondsUntilFull"] for one in found if one["secondsUntilFull"] is not None]
+        left = span(min(full)) if full and min(full) < _FAR_SECONDS else "-"
+        state = "SHORT" if first["short"] else "ok"
+        rows.append((size(free), size(whole), used, left, state, names))
+    headings = ("FREE", "OF", "USED", "FULL IN", "ROOM", "FOR")
+    return lines(headings, rows, columns, right="rrrr", wide=())
 
 
 def _freshness(told: Told, columns: int) -> Iterator[str]:
@@ -130,7 +166,7 @@ def _freshness(told: Told, columns: int) -> Iterator[str]:
             short_date(one["newestAt"], now),
             "-" if one["newestAt"] is None else span(now - one["newestAt"]),
             one["wanted"],
-            "ok" if one["ok"] else f"LATE: {one['problem'] or 'see mooring stat'}",
+            "ok" if one["ok"] else f"LATE: {one['problem'] or 'due but not there'}",
         )
         for one in shown
     ]
@@ -149,7 +185,8 @@ def _jobs(told: Told, columns: int) -> Iterator[str]:
         yield from lines(("RUNS", "DONE", "OF", "RATE", "LEFT"), rows, columns, right=" rrrr")
     rest = jobs["running"] - len(rows)
     if rest > 0 or jobs["waiting"]:
-        yield f"{rest} more run, {jobs['waiting']} wait"
+        counts = [(rest, "more run" if rows else "run"), (jobs["waiting"], "wait")]
+        yield ", ".join(f"{count} {word}" for count, word in counts if count > 0)
 
 
 def _job(one: Told) -> tuple[str, ...]:

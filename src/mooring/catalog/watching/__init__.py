@@ -1,0 +1,1 @@
+"""What is remembered by what watches the rest."""

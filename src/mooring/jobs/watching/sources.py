@@ -1,0 +1,197 @@
+"""Where troubles are seen: a function for each kind of thing that can be wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+
+from mooring.backend.backend import Backend
+from mooring.host.room import device_at
+from mooring.host.rooms import of_vault
+from mooring.model.automatic.rhythm import DAY_MS, MINUTE_MS
+from mooring.model.counts import counted
+from mooring.model.resources.job_kind import JobKind
+from mooring.model.trouble import Trouble, TroubleKind
+from mooring.observe import alarms, loop, metrics
+from mooring.vault.region_vaults import RegionVaults
+
+Source = Callable[[], Iterable[Trouble]]
+
+MOST = 1000
+"""Troubles of one kind that are told one by one."""
+
+SOON_MS = 14 * DAY_MS
+"""So long before a certificate or a key ends somebody is told."""
+
+REPLICA_GRACE_MS = 15 * MINUTE_MS
+"""So much later than wanted a copy of a vault is late."""
+
+
+def automatic(backend: Backend) -> Iterator[Trouble]:
+    """Automatic snapshots that failed, or that are not there although they are wanted."""
+    now = backend.clock.now_ms()
+    with backend.catalog.read() as transaction:
+        found = transaction.automatic_health(now, MOST)
+    for one in found:
+        if one.is_well(now):
+            continue
+        failed = one.failing_ms is not None
+        yield Trouble(
+            kind=TroubleKind.SNAPSHOT_FAILED if failed else TroubleKind.SNAPSHOT_MISSED,
+            text=f"{one.kind.lower()} {one.name} in {one.region}: {one.sentence(now)}",
+            region=one.region,
+            resource=one.name,
+        )
+
+
+def snapshots(backend: Backend) -> Iterator[Trouble]:
+    """Snapshots that somebody asked for and that could not be stored, or whose roots are gone."""
+    with backend.catalog.read() as transaction:
+        failed = transaction.totals.failed_snapshots(MOST)
+        missing = transaction.totals.missing_roots()
+    for one in failed:
+        of = f" of disk {one.disk}" if one.disk else ""
+        yield Trouble(
+            kind=TroubleKind.SNAPSHOT_FAILED,
+            text=f"snapshot {one.name}{of} in {one.region} could not be stored; `mooring "
+            f"get-operations-for-resource --resource-name {one.name}` says why. Take another, or "
+            "delete it",
+            region=one.region,
+            # Not the disk's: automatic ones of it may fail besides.
+            resource=f"snapshot {one.name}",
+        )
+    for region, count in missing.items():
+        yield Trouble(
+            kind=TroubleKind.SNAPSHOTS_LOST,
+            text=f"{counted(count, 'snapshot')} of {region} {'is' if count == 1 else 'are'} not in "
+            "the vault any more: put the roots back from a copy, or delete the snapshots; "
+            "`mooringd verify` lists them",
+            region=region,
+        )
+
+
+def vault_runs(backend: Backend, replicate_minutes: float) -> Iterator[Trouble]:
+    """Vaults that were found damaged, and copies of vaults that are late or not whole."""
+    now = backend.clock.now_ms()
+    with backend.catalog.read() as transaction:
+        runs = transaction.vault_runs.all()
+    for run in runs:
+        if run.region not in backend.regions:
+            continue
+        if run.kind is JobKind.VERIFY_VAULT:
+            metrics.verified(run.region, run.problems, run.ended_ms / 1000)
+            if run.problems:
+                yield Trouble(
+                    kind=TroubleKind.VAULT_DAMAGED,
+                    text=f"{counted(run.problems, 'snapshot')} in the vault of {run.region} "
+                    f"{'is' if run.problems == 1 else 'are'} damaged: `mooringd verify` lists the "
+                    "damage, and --mend mends it from a copy",
+                    region=run.region,
+                )
+        if run.kind is not JobKind.REPLICATE_VAULT or run.region not in backend.replicas:
+            continue
+        metrics.replica_was(run.region, run.problems, run.ended_ms / 1000)
+        late = now - run.ended_ms > 2 * replicate_minutes * MINUTE_MS + REPLICA_GRACE_MS
+        if run.problems or (replicate_minutes and late):
+            what = (
+                f"lacks {counted(run.problems, 'snapshot')} that could not be copied"
+                if run.problems
+                else f"was last brought up to date at {_moment(run.ended_ms)}"
+            )
+            yield Trouble(
+                kind=TroubleKind.REPLICA_LATE,
+                text=f"the copy of the vault of {run.region} {what}; the server's log says why",
+                region=run.region,
+            )
+
+
+def servers(backend: Backend) -> Iterator[Trouble]:
+    """Servers of the catalog that are silent and have not ended in order."""
+    if not backend.catalog.is_for_many:
+        return
+    with backend.catalog.read() as transaction:
+        found = transaction.servers.all(backend.clock.now_ms())
+    for one in found:
+        if one.is_silent:
+            yield Trouble(
+                kind=TroubleKind.SERVER_SILENT,
+                text=f"server {one.server.name} on {one.server.host} is not heard of: start it "
+                "again, or see what keeps it from the database",
+                resource=one.server.name,
+            )
+
+
+def vaults(backend: Backend) -> Iterator[Trouble]:
+    """Vaults that this server cannot use as it should."""
+    if not isinstance(backend.vaults, RegionVaults):
+        return
+    for region in backend.vaults:
+        problem = backend.vaults.problem(region, writes=True)
+        if problem is not None:
+            yield Trouble(
+                kind=TroubleKind.VAULT_AWAY,
+                text=f"the vault of {region} cannot be used: {problem}",
+                region=region,
+            )
+
+
+def rooms(backend: Backend) -> Iterator[Trouble]:
+    """File systems that are full, nearly so, or away; one that has several uses is told once."""
+    regions = {of_vault(region): region for region in backend.regions}
+    seen: set[int] = set()
+    for use, room in backend.rooms.look():
+        full = not backend.rooms.has_margin(room)
+        if not full and not room.is_short:
+            continue
+        device = device_at(room.path)
+        if device in seen:
+            continue
+        seen.add(device)
+        state = "is full, and snapshots are refused" if full else "is nearly full"
+        yield Trouble(
+            kind=TroubleKind.SPACE_FULL if full else TroubleKind.SPACE_SHORT,
+            text=f"the file system of the {use} {state}: {room}. Delete snapshots or disks, or "
+            "free space there in another way",
+            region=regions.get(use, ""),
+            resource=use,
+        )
+    for use, problem in backend.rooms.away().items():
+        yield Trouble(kind=TroubleKind.FILE_SYSTEM_AWAY, text=problem, resource=use)
+
+
+def threads() -> Iterator[Trouble]:
+    """Threads of this server that fail again and again, or have ended."""
+    for state in loop.states():
+        if state.problem:
+            yield Trouble(
+                kind=TroubleKind.THREAD_FAILS,
+                text=f"{state.problem}; the server's log has the details",
+                resource=state.name,
+            )
+
+
+def ends(
+    backend: Backend, certificates: Mapping[str, int], keys: Mapping[str, int]
+) -> Iterator[Trouble]:
+    """Certificates and keys that end soon, or have ended within as long."""
+    now = backend.clock.now_ms()
+    for kind, found in (
+        (TroubleKind.CERTIFICATE_ENDS, certificates),
+        (TroubleKind.KEY_ENDS, keys),
+    ):
+        for name, end_ms in found.items():
+            alarms.ends(kind, name, end_ms / 1000)
+            # A key that ended long ago is meant to have ended.
+            if end_ms - now >= SOON_MS or (kind is TroubleKind.KEY_ENDS and end_ms < now - SOON_MS):
+                continue
+            word = "ended" if end_ms <= now else "ends"
+            what = "certificate" if kind is TroubleKind.CERTIFICATE_ENDS else "access key"
+            yield Trouble(
+                kind=kind,
+                text=f"the {what} {name} {word} at {_moment(end_ms)}: renew it",
+                resource=name,
+            )
+
+
+def _moment(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -1,0 +1,173 @@
+"""Gathers what is wrong, and keeps the catalog's list of it true.
+
+Each server looks at what it alone can see: its disks, file systems, threads, and whether it reaches
+the vaults. What is the same for all servers, such as snapshots that are missing, one of them looks
+at: the leader. Rows are changed only when something begins or ends, or now and then to renew a
+sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import structlog
+
+from mooring.backend.backend import Backend
+from mooring.catalog.database import CATALOG_ERRORS
+from mooring.jobs.watching.sources import Source
+from mooring.model.forecast import SAMPLE_MS
+from mooring.model.resources.server import SILENT_MS
+from mooring.model.trouble import KnownTrouble, Trouble
+from mooring.observe import alarms, metrics
+from mooring.observe.loop import Loop, Repeats
+
+LEADING = "troubles"
+"""The task of which the catalog knows who has it."""
+
+SHARED = ""
+"""What stands for all servers."""
+
+RENEW_MS = 300_000
+"""How often the sentence of a trouble that lasts is renewed: ages in it grow."""
+
+FORGET_MS = 7 * 24 * 3_600_000
+"""For how long it is remembered what has ended and could not be told."""
+
+log = structlog.get_logger("mooring.troubles")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rhythm:
+    """How often somebody looks, and how long something must be over until its end is told."""
+
+    look_seconds: float = 10.0
+    tell_seconds: float = 2.0
+    settle_ms: int = 20_000
+
+
+RHYTHM = Rhythm()
+
+
+class TroubleWatch:
+    """A thread that asks all sources now and then."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        own: Mapping[str, Source],
+        shared: Mapping[str, Source],
+        rhythm: Rhythm = RHYTHM,
+    ) -> None:
+        """Sources by their names, for the log: those of this server, and those of all."""
+        self._backend = backend
+        self._own, self._shared = own, shared
+        self._rhythm = rhythm
+        self._this = backend.this_server.id
+        self._found: dict[str, list[Trouble]] = {}
+        self._repeats = Repeats()
+        self._loop = Loop("trouble-watch", self._round)
+
+    def start(self) -> None:
+        self._loop.start()
+
+    def stop(self) -> None:
+        """Look no more. What hangs does not hold up the end."""
+        self._loop.stop(1.0)
+        if self._backend.catalog.is_for_many:
+            try:
+                with self._backend.catalog.write(durable=False) as transaction:
+                    transaction.leads.leave(LEADING, self._this)
+            except CATALOG_ERRORS as error:
+                log.warning("another server leads later", why=type(error).__name__)
+
+    def look(self) -> None:
+        """Ask all sources, and record what has begun and what has ended."""
+        leads = self.leads()
+        found = {one.key: one for one in self._gather(self._own, self._this)}
+        servers = [self._this]
+        if leads:
+            found |= {one.key: one for one in self._gather(self._shared, SHARED)}
+            servers.append(SHARED)
+        self._record(found, servers)
+        self._sample()
+        self._count()
+
+    def leads(self) -> bool:
+        """Whether this server looks at what all see alike, and tells of it."""
+        if not self._backend.catalog.is_for_many:
+            return True
+        with self._backend.catalog.write(durable=False) as transaction:
+            now = self._backend.clock.now_ms()
+            return transaction.leads.take(LEADING, self._this, SILENT_MS, now)
+
+    def _gather(self, sources: Mapping[str, Source], server: str) -> list[Trouble]:
+        found: list[Trouble] = []
+        for name, source in sources.items():
+            try:
+                self._found[name] = [replace(one, server=server) for one in source()]
+            except Exception as error:
+                metrics.thread_failed(f"trouble-watch {name}")
+                if times := self._repeats.count(error):
+                    log.error("troubles cannot be seen", of=name, times=times, exc_info=error)
+            found += self._found.get(name, [])
+        return found
+
+    def _record(self, found: Mapping[str, Trouble], servers: list[str]) -> None:
+        now = self._backend.clock.now_ms()
+        with self._backend.catalog.read() as transaction:
+            known = {one.trouble.key: one for one in transaction.troubles.of(servers)}
+        begun = [one for key, one in found.items() if key not in known]
+        noted = [one for key, one in found.items() if key in known and _stale(known[key], one, now)]
+        ended = [one for key, one in known.items() if key not in found and one.ended_ms is None]
+        over = any(
+            one.ended_ms is not None and one.trouble.key not in found for one in known.values()
+        )
+        if not (begun or noted or ended or over):
+            return
+        with self._backend.catalog.write() as transaction:
+            for one in begun:
+                transaction.troubles.begin(one, now)
+            for one in noted:
+                transaction.troubles.note(one, now)
+            for gone in ended:
+                transaction.troubles.end(gone.trouble.key, now)
+            if SHARED in servers:
+                transaction.troubles.forget_ended(now - self._rhythm.settle_ms, now - FORGET_MS)
+        for one in begun:
+            log.warning("a trouble has begun", kind=one.kind, what=one.text)
+        for gone in ended:
+            log.info("a trouble has ended", kind=gone.trouble.kind, what=gone.trouble.text)
+
+    def _sample(self) -> None:
+        """Note now and then how full file systems are."""
+        now = self._backend.clock.now_ms()
+        with self._backend.catalog.read() as transaction:
+            newest = transaction.room_samples.newest_ms(self._this)
+        if newest is not None and 0 <= now - newest < SAMPLE_MS:
+            return
+        free = {use: room.free for use, room in self._backend.rooms.look()}
+        with self._backend.catalog.write(durable=False) as transaction:
+            transaction.room_samples.add(self._this, free, now)
+
+    def _count(self) -> None:
+        with self._backend.catalog.read() as transaction:
+            alarms.troubles(transaction.troubles.count())
+            totals = transaction.totals.by_region()
+        for region in self._backend.regions:
+            one = totals.get(region)
+            oldest = None if one is None else one.oldest_pending_ms
+            pending = 0 if one is None else one.pending
+            alarms.pending(region, pending, None if oldest is None else oldest / 1000)
+
+    def _round(self) -> float:
+        self.look()
+        return self._rhythm.look_seconds
+
+
+def _stale(known: KnownTrouble, now_seen: Trouble, now_ms: int) -> bool:
+    """Whether the catalog should know more: that it is not over, or what its sentence is now."""
+    if known.ended_ms is not None:
+        return True
+    renewed = now_seen.text != known.trouble.text
+    return renewed and not 0 <= now_ms - known.noted_ms < RENEW_MS

@@ -1,0 +1,1 @@
+"""Telling people of troubles: by a webhook, by mail, by a command."""

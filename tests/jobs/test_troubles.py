@@ -1,0 +1,379 @@
+"""What is wrong is seen, recorded and told once, and so is its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from mooring.engine.interface import DiskHealth
+from mooring.host import room
+from mooring.host.rooms import Rooms
+from mooring.jobs.automatic.due import take_due
+from mooring.jobs.watching import sources
+from mooring.jobs.watching.disks import DiskWatch
+from mooring.jobs.watching.telling import Telling
+from mooring.jobs.watching.troubles import RENEW_MS, Rhythm, TroubleWatch
+from mooring.model.errors import CanceledError, NotifyError
+from mooring.model.resources.job_arguments import VerifyVault
+from mooring.model.resources.job_kind import JobKind
+from mooring.model.trouble import Trouble, TroubleKind
+from mooring.notify.memory import MemoryChannel
+from mooring.observe import metrics
+from mooring.observe.loop import Loop
+from tests.service.world import REGION, World
+
+DAY_MS = 86_400_000
+RHYTHM = [{"key": "mooring:snapshots", "value": "every 10 minutes keep 1 day"}]
+
+
+class Seen:
+    """A source that sees what it is told to."""
+
+    def __init__(self) -> None:
+        self.found: list[Trouble] = []
+        self.broken = False
+
+    def __call__(self) -> list[Trouble]:
+        if self.broken:
+            raise OSError("this source is broken")
+        return self.found
+
+
+AWAY = Trouble(kind=TroubleKind.VAULT_AWAY, text="the vault is away", region=REGION)
+
+
+class Watched:
+    """A world with a watch of one source, and one who is told."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.seen, self.shared = Seen(), Seen()
+        self.channel = MemoryChannel()
+        self.start()
+
+    def start(self) -> None:
+        """As a server that was started again."""
+        self.watch = TroubleWatch(self.world.backend, {"own": self.seen}, {"shared": self.shared})
+        self.telling = Telling(self.world.backend, [self.channel], self.watch.leads, DAY_MS)
+
+    def look(self, seconds: float = 10.0) -> list[str]:
+        """Let time pass, and say what was told."""
+        self.world.clock.advance(seconds)
+        self.watch.look()
+        before = len(self.channel.sent)
+        self.telling.tell(self.channel)
+        return [
+            line.split(" ")[0]
+            for message in self.channel.sent[before:]
+            for line in message.text.splitlines()
+            if line[:3] in ("NEW", "STI", "OVE")
+        ]
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    world = World()
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def watched(world: World) -> Watched:
+    return Watched(world)
+
+
+def test_a_trouble_is_told_once_then_daily_and_its_end(watched: Watched) -> None:
+    assert watched.look() == []
+    watched.seen.found = [AWAY]
+    assert watched.look() == ["NEW"]
+    assert watched.look() == []
+    assert watched.look(DAY_MS / 1000) == ["STILL"]
+    assert watched.look() == []
+    watched.seen.found = []
+    assert watched.look() == []
+    assert watched.look() == []
+    assert watched.look() == ["OVER"]
+    assert watched.look() == []
+    with watched.world.catalog.read() as transaction:
+        assert transaction.troubles.of(["here", ""]) == []
+
+
+def test_what_flickers_is_told_once(watched: Watched) -> None:
+    watched.seen.found = [AWAY]
+    told = watched.look()
+    for _ in range(5):
+        watched.seen.found = []
+        told += watched.look()
+        watched.seen.found = [AWAY]
+        told += watched.look()
+
+    assert told == ["NEW"]
+
+
+def test_a_restart_tells_nothing_twice_and_still_tells_the_end(watched: Watched) -> None:
+    watched.seen.found = [AWAY]
+    watched.look()
+    watched.start()
+    assert watched.look() == []
+    watched.start()
+    watched.seen.found = []
+    assert [watched.look(), watched.look(), watched.look()] == [[], [], ["OVER"]]
+
+
+def test_what_could_not_be_sent_is_sent_later(watched: Watched) -> None:
+    watched.seen.found = [AWAY]
+    watched.channel.failing = "nobody answers"
+    with pytest.raises(NotifyError, match="nobody answers"):
+        watched.look()
+    watched.channel.failing = ""
+
+    assert watched.look() == ["NEW"]
+
+
+def test_a_source_that_breaks_ends_no_trouble(watched: Watched) -> None:
+    watched.seen.found = [AWAY]
+    watched.look()
+    watched.seen.broken = True
+    assert [watched.look() for _ in range(4)] == [[], [], [], []]
+    watched.seen.broken = False
+    watched.seen.found = []
+    assert [watched.look() for _ in range(3)] == [[], [], ["OVER"]]
+
+
+def test_a_sentence_is_renewed_now_and_then(watched: Watched) -> None:
+    def text() -> str:
+        with watched.world.catalog.read() as transaction:
+            return transaction.troubles.lasting(1)[0].trouble.text
+
+    watched.seen.found = [AWAY]
+    watched.look()
+    watched.seen.found = [Trouble(kind=AWAY.kind, text="away for longer", region=REGION)]
+    watched.look()
+    assert text() == "the vault is away"
+    watched.look(RENEW_MS / 1000)
+    assert text() == "away for longer"
+
+
+def test_troubles_of_this_server_and_of_all_are_told_apart(watched: Watched) -> None:
+    watched.seen.found = watched.shared.found = [AWAY]
+    assert watched.look() == ["NEW", "NEW"]
+    watched.shared.found = []
+    assert [watched.look() for _ in range(3)] == [[], [], ["OVER"]]
+
+
+def test_metrics_say_how_much_is_wrong_also_where_nothing_is(watched: Watched) -> None:
+    watched.seen.found = [AWAY]
+    watched.look()
+    text = metrics.text().decode()
+
+    assert 'mooring_troubles{kind="vault-away"} 1.0' in text
+    assert 'mooring_troubles{kind="space-full"} 0.0' in text
+    assert f'mooring_pending_snapshots{{region="{REGION}"}} 0.0' in text
+    assert "_created" not in text
+    assert "mooring_build_info" in text
+
+
+# --- the sources
+
+
+def kinds(found: object) -> list[TroubleKind]:
+    return [one.kind for one in found]  # type: ignore[attr-defined]
+
+
+def test_automatic_snapshots_that_fail_or_are_missed_are_seen(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.disk("failing", tags=RHYTHM)
+    world.clock.advance(1200)
+    assert kinds(sources.automatic(world.backend)) == []
+    world.clock.advance(7200)
+    assert kinds(sources.automatic(world.backend)) == [TroubleKind.SNAPSHOT_MISSED]
+
+    def refuse(*_: object) -> None:
+        raise CanceledError("the agent does not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.engine, "freeze", refuse)
+        take_due(world.backend, None)
+        world.settle()
+    (failed,) = sources.automatic(world.backend)
+    assert failed.kind is TroubleKind.SNAPSHOT_FAILED
+    assert "the agent does not answer" in failed.text
+    assert (failed.region, failed.resource) == (REGION, "failing")
+    world.clock.advance(3600)
+    take_due(world.backend, None)
+    world.settle()
+    assert kinds(sources.automatic(world.backend)) == []
+
+
+def test_a_snapshot_that_could_not_be_stored_is_seen_until_another_is_there(world: World) -> None:
+    world.disk()
+    world.snapshot("broken")
+    with world.catalog.write() as transaction:
+        snapshot = transaction.snapshots.by_name(REGION, "broken")
+        assert snapshot is not None
+        transaction.snapshots.change(snapshot.id, state="error")
+        job = transaction.jobs.all()[0]
+        transaction.jobs._connection.exec_driver_sql("DELETE FROM jobs WHERE id = ?", (job.id,))
+    (failed,) = sources.snapshots(world.backend)
+    assert failed.kind is TroubleKind.SNAPSHOT_FAILED
+    assert "snapshot broken of disk data" in failed.text
+    world.snapshot("better")
+    world.settle()
+    assert kinds(sources.snapshots(world.backend)) == []
+
+
+def test_damage_is_known_after_a_restart_and_a_lost_root_is_seen(world: World) -> None:
+    world.write(world.disk(), 0, bytes(range(256)) * 16)
+    world.snapshot("whole")
+    world.settle()
+    verify(world)
+    runs = partial(sources.vault_runs, world.backend, 60)
+    assert kinds(runs()) == []
+    world.damage()
+    verify(world)
+    (damaged,) = runs()
+    assert damaged.kind is TroubleKind.VAULT_DAMAGED
+    assert "1 snapshot in the vault of us-east-2 is damaged" in damaged.text
+    with world.catalog.write() as transaction:
+        snapshot = transaction.snapshots.by_name(REGION, "whole")
+        assert snapshot is not None
+        transaction.snapshots.change(snapshot.id, state="error", lost="missing")
+    assert kinds(sources.snapshots(world.backend)) == [TroubleKind.SNAPSHOTS_LOST]
+
+
+def verify(world: World) -> None:
+    from mooring.jobs.keep_vault import enqueue
+
+    with world.catalog.write() as transaction:
+        enqueue(transaction, world.backend, VerifyVault(percent=100.0), REGION)
+    world.settle()
+    with world.catalog.read() as transaction:
+        assert [one.kind for one in transaction.vault_runs.all()] == [JobKind.VERIFY_VAULT]
+
+
+def test_a_file_system_that_fills_up_is_told_once_however_many_uses_it_has(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rooms = Rooms({"disks": tmp_path, "vault of us-east-2": tmp_path}, 64 << 20)
+    object.__setattr__(world.backend, "rooms", rooms)
+    has = {"free": 1 << 40}
+
+    def room_at(path: Path) -> room.Room:
+        return room.Room(path, has["free"], 1 << 41)
+
+    monkeypatch.setattr("mooring.host.rooms.room_at", room_at)
+    assert kinds(sources.rooms(world.backend)) == []
+    has["free"] = 1 << 32
+    (short,) = sources.rooms(world.backend)
+    assert short.kind is TroubleKind.SPACE_SHORT
+    has["free"] = 1 << 20
+    (full,) = sources.rooms(world.backend)
+    assert full.kind is TroubleKind.SPACE_FULL
+    assert full.resource == "disks"
+
+
+def test_certificates_and_keys_that_end_are_told_before(world: World) -> None:
+    now, day = world.clock.now_ms(), 86_400_000
+    certificates = {"listen.certificate": now + 10 * day, "nbd.certificate": now + 90 * day}
+    keys = {"old": now - 90 * day, "soon": now + day, "gone": now - day}
+
+    found = {one.resource: one for one in sources.ends(world.backend, certificates, keys)}
+    assert found.keys() == {"listen.certificate", "soon", "gone"}
+    assert "ends at" in found["soon"].text
+    assert "ended at" in found["gone"].text
+
+
+def test_a_thread_that_fails_again_and_again_is_seen() -> None:
+    def fail() -> None:
+        raise OSError("it cannot work")
+
+    failing = Loop("fails-in-a-test", fail)
+    with ExitStack() as opened:
+        opened.callback(failing.stop)
+        failing.start()
+        while failing.state.failures < 3:
+            failing.wait(0.05)
+        (found,) = [one for one in sources.threads() if one.resource == "fails-in-a-test"]
+    assert "it cannot work" in found.text
+
+
+def test_disks_are_looked_at_in_turns_and_those_not_well_are_known(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mooring.jobs.watching.disks.PAGE", 2)
+    ids = [world.disk(f"data-{number}") for number in range(5)]
+    watch = DiskWatch(world.backend)
+    asked: list[str] = []
+    broken = {ids[4]}
+
+    def health(disk_id: str) -> DiskHealth:
+        asked.append(disk_id)
+        return DiskHealth(disk_id not in broken, "a layer is missing")
+
+    monkeypatch.setattr(world.engine, "health", health)
+    ends = [watch.look() for _ in range(5)]
+    while not ends[-1]:
+        ends.append(watch.look())
+    (found,) = watch.troubles()
+    assert found.text == "disk data-4 in us-east-2a: a layer is missing"
+    assert asked == ids
+    broken.clear()
+    while not watch.look():
+        pass
+    assert watch.troubles() == []
+
+
+def test_a_daemon_that_is_silent_is_asked_once_for_all_its_disks(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.instance()
+    for name, path in (("one", "/dev/xvdf"), ("two", "/dev/xvdg"), ("three", "/dev/xvdh")):
+        world.disk(name)
+        world.attach(name, path=path)
+    asked: list[str] = []
+
+    def health(disk_id: str) -> DiskHealth:
+        asked.append(disk_id)
+        world.clock.advance(30)
+        return DiskHealth(False, "the daemon is silent")
+
+    monkeypatch.setattr(world.engine, "health", health)
+    watch = DiskWatch(world.backend)
+    while not watch.look():
+        pass
+    assert len(asked) == 1
+    assert len(watch.troubles()) == 3
+
+
+def test_a_channel_that_hangs_holds_up_no_other(world: World) -> None:
+    """In threads, as a server has them."""
+    watched = Watched(world)
+    stuck = Loop("never", lambda: None)
+
+    class Hanging(MemoryChannel):
+        def send(self, message: object) -> None:
+            del message
+            stuck.wait(60)
+
+    quick = Rhythm(look_seconds=0.05, tell_seconds=0.05)
+    other = MemoryChannel("other")
+    with ExitStack() as opened:
+        both = Telling(
+            world.backend, [Hanging("hanging"), other], watched.watch.leads, DAY_MS, quick
+        )
+        opened.callback(both.stop)
+        opened.callback(stuck.signal)
+        watched.seen.found = [AWAY]
+        watched.watch.look()
+        both.start()
+        waiting = Loop("waits", lambda: None)
+        for _ in range(200):
+            if other.sent:
+                break
+            waiting.wait(0.05)
+        assert len(other.sent) == 1
