@@ -61,18 +61,8 @@ class ServedImage:
 
         self._server = asyncio.run_coroutine_threadsafe(serve(), self._loop).result()
 
-    @staticmethod
-    async def _end() -> None:
-        """See connections that were just being made to their end, or they would be left open."""
-        # One that is accepted makes a task, which makes a transport, which closes in a later round.
-        for _ in range(5):
-            tasks = asyncio.all_tasks() - {asyncio.current_task()}
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await asyncio.sleep(0)
-
     def close(self) -> None:
         self.pause()
-        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import errno
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -82,6 +84,25 @@ async def request(
 
 
 Talk = Callable[[Callable[[Wire], Awaitable[None]]], None]
+
+
+@pytest.mark.parametrize("rounds", range(8))
+def test_who_comes_while_it_closes_is_cut_off(run_dir: Path, rounds: int) -> None:
+    """However far the event loop has got with them when the server is closed."""
+
+    async def main() -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as late:
+            late.setblocking(False)
+            async with serving(run_dir / "s", {"d": IMAGE}):
+                late.connect(str(run_dir / "s"))
+                for _ in range(rounds):
+                    await asyncio.sleep(0)
+            with contextlib.suppress(ConnectionResetError):
+                async with asyncio.timeout(10):
+                    while await asyncio.get_running_loop().sock_recv(late, 100):
+                        pass
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize(

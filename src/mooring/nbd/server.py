@@ -8,6 +8,7 @@ import os
 import socket
 import ssl
 import stat
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -19,6 +20,9 @@ from mooring.nbd.server_handshake import Handshake
 from mooring.nbd.server_transmission import PIECE, Limits, Transmission
 from mooring.nbd.uri import check_socket_path
 from mooring.nbd.wire import Wire
+
+_ROUNDS = 3
+"""Of the event loop, from a connection that is accepted to its wire, and one more."""
 
 log = structlog.get_logger()
 
@@ -93,6 +97,7 @@ class NbdServer:
     async def close(self) -> None:
         """Stop listening, cut off all clients, remove the sockets."""
         self._closed = True
+        await self._accept_no_more()
         for listener in self._listeners:
             listener.close()
         for connection in self._connections:
@@ -102,6 +107,19 @@ class NbdServer:
             path.unlink(missing_ok=True)
         self._listeners.clear()
         self._paths.clear()
+
+    async def _accept_no_more(self) -> None:
+        """See connections that are just being accepted become wires, which are then cut off.
+
+        asyncio drops one whose listener is closed between accepting it and making its transport,
+        and leaves it open (CPython's `_accept_connection2`, up to 3.13).
+        """
+        loop = asyncio.get_running_loop()
+        for listener in self._listeners:
+            for accepting in listener.sockets:
+                loop.remove_reader(accepting)
+        for _ in range(_ROUNDS):
+            await asyncio.sleep(0)
 
     def _new_wire(self) -> Wire:
         return Wire(self._connected)
@@ -117,7 +135,12 @@ class NbdServer:
             return
         task = asyncio.get_running_loop().create_task(self._serve(wire))
         self._connections.add(task)
-        task.add_done_callback(self._connections.discard)
+        task.add_done_callback(partial(self._ended, wire))
+
+    def _ended(self, wire: Wire, task: asyncio.Task[None]) -> None:
+        # Not at the task's own end: one that is canceled before its first step has none.
+        self._connections.discard(task)
+        wire.abort()
 
     async def _serve(self, wire: Wire) -> None:
         wire.keep_alive()
@@ -138,8 +161,6 @@ class NbdServer:
         except Exception:
             # A fault of ours ends this connection, not the others.
             log.exception("nbd_connection_failed")
-        finally:
-            wire.abort()
 
 
 def _remove_dead_socket(path: Path) -> None:
