@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from mooring.config.load import load
 from mooring.jobs.automatic import timetable
 from mooring.model.automatic.rhythm import HOUR_MS
 from mooring.model.clock import SystemClock
-from mooring.wiring import server
+from mooring.wiring.parts import Parts
 
 AHEAD = "hours-ahead"
 LOOK_SECONDS = 0.2
@@ -56,7 +57,7 @@ def main() -> int:
         return app.create_app(**{**known, "clock": SystemClock()})
 
     changed: dict[tuple[object, str], object] = {
-        (server, "SystemClock"): lambda: clock,
+        (serve, "Parts"): partial(Parts, clock=clock),
         (serve, "create_app"): create_app_of_today,
         (timetable, "LONGEST_SECONDS"): LOOK_SECONDS,
     }

@@ -20,7 +20,7 @@ from mooring.admin.server_settings import server_settings
 from mooring.admin.vault_arguments import add_vault_commands
 from mooring.config.load import load
 from mooring.config.settings import Settings
-from mooring.model.errors import NO_ROOM, MooringError
+from mooring.model.errors import NO_ROOM, ConfigurationError, MooringError
 from mooring.version import VERSION
 
 _INNER_COMMAND = "serve-snapshots"
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             run: Callable[[Settings, argparse.Namespace], int] = options.run
             settings = load(options.config, options.data)
             data = settings.data_directory
-            if options.run not in _WITHOUT_DATA:
+            if options.run not in _WITHOUT_DATA and not _in_development(options):
                 owner = become_owner(data)
                 if options.config is None and options.run not in (_serve, _stop):
                     settings = server_settings(data) or settings
@@ -148,7 +148,22 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--background", action="store_true", help="return once it is serving; it logs to a file"
     )
-    serve.set_defaults(run=_serve)
+    serve.add_argument(
+        "--development",
+        action="store_true",
+        help="for tests: any key, any region, on this host alone; nothing is kept",
+    )
+    serve.add_argument(
+        "--engine",
+        choices=("memory", "qemu"),
+        help="with --development: what holds the disks; default: memory",
+    )
+    serve.add_argument(
+        "--until-input-ends",
+        action="store_true",
+        help="with --development: end when standard input does",
+    )
+    serve.set_defaults(run=_serve, development=False)
 
     stop = commands.add_parser(
         "stop", parents=[settings], help="end the server; attached disks keep working"
@@ -224,7 +239,42 @@ def _restore_catalog(settings: Settings, options: argparse.Namespace) -> int:
     return restore_catalog(settings, options.copy)
 
 
+def _in_development(options: argparse.Namespace) -> bool:
+    """Whether a server is to be started that has no data directory. Raises ConfigurationError."""
+    if options.run is not _serve:
+        return False
+    if not options.development:
+        for option, given in (
+            ("--engine", options.engine is not None),
+            ("--until-input-ends", options.until_input_ends),
+        ):
+            if given:
+                raise ConfigurationError(f"{option} goes with --development: give both or neither")
+        return False
+    for option in ("config", "data", "background"):
+        if getattr(options, option):
+            raise ConfigurationError(
+                f"--development keeps nothing and takes no settings: leave --{option} out"
+            )
+    return True
+
+
+def _serve_development(options: argparse.Namespace) -> int:
+    gc.disable()
+    from mooring.admin.serving.serve_development import serve_development
+
+    gc.freeze()
+    gc.enable()
+    return serve_development(
+        port=options.port,
+        engine=options.engine or "memory",
+        until_input_ends=options.until_input_ends,
+    )
+
+
 def _serve(settings: Settings, options: argparse.Namespace) -> int:
+    if options.development:
+        return _serve_development(options)
     if options.background:
         from mooring.admin.serving.background import serve_in_background
 

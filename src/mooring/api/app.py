@@ -86,11 +86,12 @@ def create_app(
     traffic: Traffic | None = None,
     problem: Callable[[], str | None] = no_problem,
     parts: Callable[[], Parts] = no_parts,
+    identify: Step = authenticate,
 ) -> Starlette:
     """The ASGI application. See `Door` for what the arguments mean.
 
     `traffic` counts requests; `problem` says why nothing can be recorded, if so, and `parts` what
-    works and what does not.
+    works and what does not. `identify` is the step that finds out who asks.
     """
     alive: Health[str | None] = Health(problem, SILENT, clock)
     ready = Health(parts, SILENT_PARTS, clock)
@@ -110,11 +111,16 @@ def create_app(
         audit=audit_log,
     )
 
+    operation_steps, own_steps = (
+        [identify if step is authenticate else step for step in steps]
+        for steps in (OPERATION_STEPS, OWN_STEPS)
+    )
+
     async def operation(request: Request) -> Response:
-        return await _lead(door, request, OPERATION_STEPS, CONTENT_TYPE)
+        return await _lead(door, request, operation_steps, CONTENT_TYPE)
 
     async def own(request: Request) -> Response:
-        return await _lead(door, request, OWN_STEPS, JSON)
+        return await _lead(door, request, own_steps, JSON)
 
     async def plain(request: Request, answer: Response) -> Response:
         exchange = Exchange(door, request, door.ids.new_id(), door.clock.now_ms())

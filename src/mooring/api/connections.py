@@ -22,6 +22,9 @@ QUEUED = 32
 LINGER_SECONDS = 5.0
 """How long a client has to read the last answer of a connection that is closed."""
 
+ABORT = "mooring.abort"
+"""The extension of ASGI by which a request's connection is ended without an answer."""
+
 _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
     b"content-type: text/plain; charset=utf-8\r\nconnection: close\r\n"
@@ -108,6 +111,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope["extensions"] = {ABORT: {"call": self.transport.abort}}
         self._in_head = True
 
     def on_headers_complete(self) -> None:

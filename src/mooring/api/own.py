@@ -17,6 +17,9 @@ from mooring.protocol.service_model import Shape
 
 JSON = "application/json"
 
+ONLY_IN_DEVELOPMENT = frozenset({"reset", "hold", "release", "fail", "advance", "lose"})
+"""What a server that keeps nothing answers beside; see development/requests.py."""
+
 _SHOWN = 100
 """Characters of what a client sent that an error repeats, at most."""
 
@@ -29,6 +32,10 @@ async def find_own(exchange: Exchange) -> None:
     """
     name = exchange.request.path_params["name"]
     found = exchange.door.own_requests.get(name)
+    if found is None and name in ONLY_IN_DEVELOPMENT:
+        raise UnknownOperationException(
+            f"{name} is for tests: only `mooringd serve --development` answers it."
+        )
     if found is None:
         known = ", ".join(exchange.door.own_requests)
         raise UnknownOperationException(

@@ -328,6 +328,10 @@ class MissingRowError(CanceledError):
     """A row that has to be there is not: nothing of the transaction is recorded."""
 
 
+class StagedError(MooringError):
+    """A failure that a test has asked for."""
+
+
 class PostponedError(MooringError):
     """The job cannot continue yet; it is tried again later, without counting as a failure.
 

@@ -39,7 +39,7 @@ class RegionVaults(Mapping[str, "Vault"]):
         self, openers: Mapping[str, Callable[[], Vault]], waiting: Waiting = WAITING
     ) -> None:
         """`openers` raise StoreError while a vault is away, other errors for what is wrong."""
-        self._openers = openers
+        self._openers = dict(openers)
         self.waiting = waiting
         self._vaults: dict[str, Vault] = {}
         self._locks = {region: threading.Lock() for region in openers}
@@ -56,10 +56,16 @@ class RegionVaults(Mapping[str, "Vault"]):
         return region in self._openers
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._openers)
+        return iter(tuple(self._openers))
 
     def __len__(self) -> int:
         return len(self._openers)
+
+    def add(self, region: str, opener: Callable[[], Vault]) -> None:
+        """Have the vault of another region, too."""
+        self._locks[region] = threading.Lock()
+        self._lookers[region] = _Looker(self, region)
+        self._openers[region] = opener
 
     def there(self, region: str, *, writes: bool = False) -> Vault:
         """The vault as it is now; with `writes` one that may be written to.

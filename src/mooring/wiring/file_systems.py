@@ -26,8 +26,13 @@ COPY_OF = "copy of the "
 """Comes before the use of a vault for that of its copy."""
 
 
+def no_vault(_region: str) -> bool:
+    """Whether a vault can be written to: for those who set nothing aside in any."""
+    return False
+
+
 def file_systems(
-    settings: Settings, paths: Paths, may_write: Callable[[str], bool] = lambda region: False
+    settings: Settings, paths: Paths, may_write: Callable[[str], bool] = no_vault
 ) -> Rooms:
     """The room for each use; buckets have no end.
 

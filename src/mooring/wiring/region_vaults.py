@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mooring.catalog.connections import MEMORY
 from mooring.catalog.database import Catalog
 from mooring.config.settings import Settings
 from mooring.model.clock import Clock
 from mooring.model.counts import counted
 from mooring.model.errors import ConfigurationError, VaultAwayError
 from mooring.model.paths import Paths
+from mooring.vault.memory_vaults import MemoryVaults
 from mooring.vault.region_vaults import RegionVaults
 from mooring.vault.store.place import is_bucket
 from mooring.wiring.vaults import (
@@ -26,15 +29,26 @@ if TYPE_CHECKING:
     from mooring.vault.vault import Vault
 
 
+def vaults_of(settings: Settings, catalog: Catalog, clock: Clock) -> RegionVaults | MemoryVaults:
+    """The vaults of all regions; in memory where both disks and catalog are."""
+    if settings.engine.kind == "memory" and settings.catalog == MEMORY:
+        return MemoryVaults(settings.regions, clock)
+    return region_vaults(settings, catalog, clock)
+
+
 def region_vaults(settings: Settings, catalog: Catalog, clock: Clock) -> RegionVaults:
     """The vaults of all regions, none of them opened. Raises ConfigurationError."""
     check_places(settings)
     return RegionVaults(
-        {
-            region: partial(open_known_vault, settings, region, catalog, clock)
-            for region in settings.regions
-        }
+        {region: region_opener(settings, region, catalog, clock) for region in settings.regions}
     )
+
+
+def region_opener(
+    settings: Settings, region: str, catalog: Catalog, clock: Clock
+) -> Callable[[], Vault]:
+    """What opens the region's vault."""
+    return partial(open_known_vault, settings, region, catalog, clock)
 
 
 def open_known_vault(settings: Settings, region: str, catalog: Catalog, clock: Clock) -> Vault:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,7 +14,7 @@ from mooring.backend.backend import Backend
 from mooring.backend.default_keys import DefaultKeys
 from mooring.backend.import_places import ImportPlaces
 from mooring.catalog.room import CatalogRoom
-from mooring.config.settings import Settings
+from mooring.config.settings import Region, Settings
 from mooring.engine.zones import Engines
 from mooring.host.lasting_process import kept_from_cleaning
 from mooring.host.mount_points import MountPoints
@@ -22,13 +23,11 @@ from mooring.jobs.automatic.timetable import Timetable
 from mooring.jobs.fill_disk import regions_filling
 from mooring.jobs.keep_catalog import CatalogKeeper, Describer
 from mooring.jobs.recover import recover
-from mooring.jobs.running.execution import Observer, unobserved
 from mooring.jobs.running.runner import Runner
 from mooring.jobs.schedule import Schedule, tasks
-from mooring.jobs.table import PROCEDURES
 from mooring.jobs.watching.relay import RelayWatch
 from mooring.jobs.watching.room import RoomWatch
-from mooring.model.clock import Clock, SystemClock
+from mooring.model.clock import Clock
 from mooring.model.errors import ConfigurationError, StoreError
 from mooring.model.ids import RandomIds
 from mooring.model.paths import Paths
@@ -37,6 +36,8 @@ from mooring.model.traffic import Traffic
 from mooring.observe.audit import AuditLog
 from mooring.service.absence import tell_absent
 from mooring.service.credentials.keyring import Keyring
+from mooring.vault.memory_vaults import MemoryVaults
+from mooring.vault.region_vaults import RegionVaults
 from mooring.vault.served.keeper import Keeper
 from mooring.version import VERSION
 from mooring.wiring.catalog_copies import catalog_copies, catalog_file, open_catalog
@@ -56,8 +57,10 @@ from mooring.wiring.file_systems import (
     check_mounted,
     file_systems,
     image_files_directory,
+    no_vault,
 )
-from mooring.wiring.region_vaults import region_vaults
+from mooring.wiring.parts import USUAL, Parts
+from mooring.wiring.region_vaults import region_opener, vaults_of
 from mooring.wiring.relay import check_certificates, relay
 from mooring.wiring.snapshot_servers import snapshot_servers, withdraw
 from mooring.wiring.vaults import replicas
@@ -136,12 +139,41 @@ class Mooring:
         """
         self._opened.close()
 
+    def add_region(self, name: str, zones: Sequence[str]) -> None:
+        """Serve another region from now on, for which there must be no vault in a bucket."""
+        settings, backend = self.settings, self.backend
+        assert isinstance(backend.vaults, RegionVaults | MemoryVaults)
+        assert isinstance(backend.engines, Engines)
+        assert isinstance(backend.servers, dict)
+        assert isinstance(backend.regions, dict)
+        settings.regions[name] = Region(zones=list(zones))
+        make_engine = engine_maker(settings, self.paths, self.clock, backend.catalog)
+        for zone in zones:
+            engine = make_engine(zone)
+            self._opened.callback(engine.close)
+            backend.engines[zone] = engine
+        if isinstance(backend.vaults, MemoryVaults):
+            backend.vaults.add(name)
+        else:
+            backend.vaults.add(name, region_opener(settings, name, backend.catalog, self.clock))
+        servers = snapshot_servers(settings, self.paths, self.clock, backend.vaults, name)
+        backend.servers.update(servers)
+        # In the end: from now on it is found.
+        backend.regions[name] = list(zones)
+
+    def look_again(self) -> None:
+        """Let jobs and automatic snapshots see what time it is."""
+        self.runner.wake()
+        self.timetable.wake()
+
     def _begin(self, one: _Running) -> None:
         self._opened.callback(one.stop)
         one.start()
 
     def _open_vaults(self) -> None:
         """Open the vaults that are there; raises what is wrong with one for good."""
+        if isinstance(self.backend.vaults, MemoryVaults):
+            return  # none is there
         for region in self.backend.vaults:
             try:
                 _ = self.backend.vaults[region]
@@ -178,7 +210,7 @@ class Mooring:
                 server.end()
 
 
-def build_server(settings: Settings, observer: Observer = unobserved) -> Mooring:
+def build_server(settings: Settings, parts: Parts = USUAL) -> Mooring:
     """Put the server together. Raises ConfigurationError; ServerRunningError if one runs there."""
     data = settings.data_directory.absolute()
     make_data_directory(data)
@@ -190,13 +222,13 @@ def build_server(settings: Settings, observer: Observer = unobserved) -> Mooring
         make_run_directory(settings, data)
         opened.callback(leave_run_directory, settings, data)
         opened.enter_context(kept_from_cleaning(paths.run))
-        return _build(settings, paths, observer, reserve, opened)
+        return _build(settings, paths, parts, reserve, opened)
 
 
 def _build(
-    settings: Settings, paths: Paths, observer: Observer, reserve: Reserve, opened: ExitStack
+    settings: Settings, paths: Paths, parts: Parts, reserve: Reserve, opened: ExitStack
 ) -> Mooring:
-    clock, ids = SystemClock(), RandomIds()
+    clock, ids = parts.clock, RandomIds()
     check_mounted(file_systems(settings, paths))
     audit = _audit_log(settings, paths)
     if audit is not None:
@@ -210,9 +242,9 @@ def _build(
     zones = [zone for region in settings.regions.values() for zone in region.zones]
     elsewhere = [zone for region in settings.regions.values() for zone in region.elsewhere]
     catalog.hold(this_server.id, zones)
-    vaults = region_vaults(settings, catalog, clock)
+    vaults = vaults_of(settings, catalog, clock)
     opened.callback(vaults.close)  # writes the index of what can be shared
-    rooms = file_systems(settings, paths, vaults.is_writable)
+    rooms = file_systems(settings, paths, vaults.is_writable if parts.reserves else no_vault)
     users = quiescer(settings, paths, clock)
     opened.callback(users.close)
     make_engine = engine_maker(settings, paths, clock, catalog)
@@ -254,9 +286,9 @@ def _build(
     traffic = Traffic()
     runner = Runner(
         backend,
-        PROCEDURES,
+        parts.procedures,
         bulk_threads=settings.limits.bulk_jobs,
-        observer=observer,
+        observer=parts.observer,
         traffic=traffic,
     )
     schedule = Schedule(
@@ -276,6 +308,8 @@ def _build(
         keep.insert(0, beside.take)
     if room is not None:
         keep.insert(0, room.keep)
+    if not parts.reserves:
+        keep.clear()
     return Mooring(
         settings=settings,
         paths=paths,

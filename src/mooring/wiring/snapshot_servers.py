@@ -21,9 +21,13 @@ if TYPE_CHECKING:
 
 
 def snapshot_servers(
-    settings: Settings, paths: Paths, clock: Clock, vaults: Mapping[str, Vault]
+    settings: Settings,
+    paths: Paths,
+    clock: Clock,
+    vaults: Mapping[str, Vault],
+    only: str | None = None,
 ) -> dict[str, SnapshotServer]:
-    """One for each region, none of them started. Raises ConfigurationError."""
+    """One for each region, or only for that one; none is started. Raises ConfigurationError."""
     if settings.engine.kind == "memory":
         return {}
     from mooring.vault.served.process import ServingProcess
@@ -31,6 +35,8 @@ def snapshot_servers(
     servers: dict[str, SnapshotServer] = {}
     _check_certificates(settings)
     for number, region in enumerate(settings.regions):
+        if only not in (None, region):
+            continue
         folder = paths.snapshots_run(region).absolute()
         command = [sys.executable, "-m", "mooring.admin.main", "serve-snapshots"]
         command += ["--vault", vault_place(settings, region)]

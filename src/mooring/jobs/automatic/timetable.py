@@ -40,10 +40,10 @@ class Timetable:
         self._tell_at = backend.clock.monotonic()
         self._changed = threading.Condition()
         self._news = 0
-        self._loop = Loop("jobs-timetable", self._round, wake=self._wake)
+        self._loop = Loop("jobs-timetable", self._round, wake=self.wake)
 
     def start(self) -> None:
-        self._backend.catalog.tell_of_runs(self._wake)
+        self._backend.catalog.tell_of_runs(self.wake)
         self._loop.start()
 
     def stop(self) -> None:
@@ -87,7 +87,8 @@ class Timetable:
             return seconds
         return max(0.0, min(seconds, (next_ms - self._backend.clock.now_ms()) / 1000))
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Look at once."""
         with self._changed:
             self._news += 1
             self._blocked_seconds = BLOCKED_SECONDS

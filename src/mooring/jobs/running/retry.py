@@ -16,6 +16,7 @@ from mooring.model.errors import (
     PointNotFoundError,
     ServiceError,
     SnapshotNotInVaultError,
+    StagedError,
     VaultAwayError,
 )
 
@@ -40,6 +41,7 @@ _FINAL = (
     LayerDamagedError,
     PointNotFoundError,
     SnapshotNotInVaultError,
+    StagedError,
 )
 
 

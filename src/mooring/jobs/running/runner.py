@@ -87,8 +87,7 @@ class Runner:
         self._stop.set()
         for loop in self._loops:
             loop.signal()
-        for lane in self._lanes:
-            lane.tell(lane.threads)
+        self.wake()
         deadline = self._backend.clock.monotonic() + timeout
         for loop in self._loops:
             loop.stop(max(0.0, deadline - self._backend.clock.monotonic()))
@@ -101,6 +100,11 @@ class Runner:
                 if job is None:
                     return
                 self._run_held(job)
+
+    def wake(self) -> None:
+        """Look at once, as after the clock was put forward."""
+        for lane in self._lanes:
+            lane.tell(lane.threads)
 
     def _runnable(self, kinds: Sequence[JobKind]) -> None:
         for lane in self._lanes:

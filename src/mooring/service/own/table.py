@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from mooring.backend.backend import Backend
 from mooring.service.absence import absent_places
@@ -165,7 +165,9 @@ OWN_REQUESTS: dict[str, OwnRequest] = {
 }
 
 
-def own_handlers(backend: Backend) -> dict[str, Callable[[Context, Params], Answer]]:
+def own_handlers(
+    backend: Backend, requests: Mapping[str, OwnRequest] = OWN_REQUESTS
+) -> dict[str, Callable[[Context, Params], Answer]]:
     """The function for each own request, ready to be called with a context and members."""
 
     def bound(name: str, entry: Entry[Function]) -> Callable[[Context, Params], Answer]:
@@ -177,4 +179,4 @@ def own_handlers(backend: Backend) -> dict[str, Callable[[Context, Params], Answ
 
         return handle
 
-    return {name: bound(name, one.entry) for name, one in OWN_REQUESTS.items()}
+    return {name: bound(name, one.entry) for name, one in requests.items()}

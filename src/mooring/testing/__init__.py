@@ -1,0 +1,1 @@
+"""For those who test their own code against Lightsail: a server, and fixtures of pytest."""
