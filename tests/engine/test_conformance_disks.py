@@ -160,3 +160,7 @@ def test_a_disk_takes_what_was_written_to_it_and_one_that_is_gone_nothing(harnes
     harness.engine.delete(export.disk_id)
     assert harness.engine.taken(export.disk_id) == 0
     assert harness.engine.taken(new_id()) == 0
+
+
+def test_an_engine_that_works_has_no_problem(harness: Harness) -> None:
+    assert harness.engine.problem() is None

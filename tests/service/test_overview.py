@@ -151,6 +151,23 @@ def test_snapshots_of_disks_and_instances_are_listed_automatic_ones_among_them(
         world.act("list-snapshots", pageToken=pages.token("nothing 1"))
 
 
+def test_what_is_told_of_each_disk_and_snapshot_comes_in_pages(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mooring.service.own.disks.PAGE", 2)
+    monkeypatch.setattr("mooring.service.own.vault.USAGE_PAGE", 2)
+    names = [f"data-{number}" for number in range(5)]
+    for name in names:
+        world.disk(name)
+        world.snapshot(f"of-{name}", name)
+        world.settle()
+
+    assert [one["diskName"] for one in listed(world, "disks", "disks")] == names
+    usage = listed(world, "usage", "snapshots")
+    assert sorted(one["diskName"] for one in usage) == names
+    assert len(world.act("usage")["snapshots"]) == 2
+
+
 def test_snapshots_of_a_disk_that_is_gone_are_listed_by_its_name(world: World) -> None:
     world.disk("data")
     world.snapshot("kept")

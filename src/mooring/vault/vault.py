@@ -331,12 +331,15 @@ class Vault:
         # What was deleted meanwhile may have been collected meanwhile.
         return [*damaged_roots(broken), *(one for one in found if self.has(one.snapshot_id))]
 
-    def usage(self) -> list[Usage]:
+    def usage(self, *, continued: bool = False) -> list[Usage]:
         """What each snapshot takes alone, and what it shares. Raises DamageError.
 
         Snapshots whose roots cannot be read are left out: `verify` names them. Walks all maps;
-        asked again while the snapshots are the same, it answers at once.
+        asked again while the snapshots are the same, it answers at once. If `continued`, it answers
+        as before, if it was asked before, without looking whether they are: for the next page.
         """
+        if continued and self._usage is not None:
+            return list(self._usage)
         roots = sorted(self.readable_roots()[0], key=lambda root: root.id)
         ids = [root.id for root in roots]
         known = self._usage

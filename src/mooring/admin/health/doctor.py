@@ -6,8 +6,9 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from mooring.admin.access.env import variables
@@ -97,7 +98,7 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     try:
         mooring.backend.catalog.migrate()
         for region in settings.regions:
-            yield from _disks(disks(mooring.backend, _context(region), {})["disks"])
+            yield from _paged(partial(disks, mooring.backend, _context(region)))
             told = automatic(mooring.backend, _context(region), {})
             yield from _automatic(told["automatic"])
         yield from _absent(absent_places(mooring.backend, _context(""), {})["absent"])
@@ -186,7 +187,7 @@ def _of_server(settings: Settings) -> Iterator[Finding]:
             yield Finding(False, f"the server reports: {problem}")
         for region in settings.regions:
             asking = {**environment, "AWS_DEFAULT_REGION": region}
-            yield from _disks(ask(asking, "disks", SystemClock())["disks"])
+            yield from _paged(lambda given, of=asking: ask(of, "disks", SystemClock(), **given))  # type: ignore[misc]
             yield from _automatic(ask(asking, "automatic", SystemClock())["automatic"])
         yield from _absent(ask(environment, "absent", SystemClock())["absent"])
         yield from _threads(ask(environment, "threads", SystemClock()))
@@ -208,6 +209,17 @@ def _threads(told: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _context(region: str) -> Context:
     return Context(region=region, caller="", request_id="", invocation_id=None, received_ms=0)
+
+
+def _paged(page_of: Callable[[dict[str, str]], Mapping[str, Any]]) -> Iterator[Finding]:
+    """The findings of all pages; each is told before the next is asked for."""
+    given: dict[str, str] = {}
+    while True:
+        page = page_of(given)
+        yield from _disks(page["disks"])
+        if page.get("nextPageToken") is None:
+            return
+        given = {"pageToken": page["nextPageToken"]}
 
 
 def _disks(told: Iterable[Mapping[str, Any]]) -> Iterator[Finding]:

@@ -26,7 +26,10 @@ def run_grow(invocation: Invocation, parsed: Namespace) -> int:
         from mooring.cli import waiting
         from mooring.model.clock import SystemClock
 
-        waiting.wait_for_answer(client, answer, SystemClock())
+        answer = waiting.wait_for_answer(client, answer, SystemClock())
+    if invocation.is_for_programs:
+        invocation.show("GrowDisk", answer)
+    elif parsed.wait:
         sys.stdout.write(f"{name} has {size_gb} GB.\n")
     else:
         operation_id = answer["operations"][0]["id"]

@@ -45,7 +45,15 @@ def run_diff(invocation: Invocation, parsed: Namespace) -> int:
 def run_usage(invocation: Invocation, parsed: Namespace) -> int:
     """Run `mooring usage`; the exit code is returned."""
     client = invocation.client()
-    told = client.ask("usage", {}, "the usage", ("snapshots",))
+    told: dict[str, Any] = {"snapshots": []}
+    members: dict[str, str] = {}
+    while True:
+        page = client.ask("usage", members, "the usage", ("snapshots",))
+        told["snapshots"] += page["snapshots"]
+        if page.get("nextPageToken") is None:
+            break
+        members = {"pageToken": page["nextPageToken"]}
+    told["snapshots"].sort(key=lambda row: (row["diskName"], row["createdAt"]))
     if parsed.json:
         sys.stdout.write(json.dumps(told, indent=2) + "\n")
         return 0

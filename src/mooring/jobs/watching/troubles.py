@@ -39,11 +39,15 @@ log = structlog.get_logger("mooring.troubles")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rhythm:
-    """How often somebody looks, and how long something must be over until its end is told."""
+    """How often somebody looks, and how long something must be over until its end is told.
+
+    Who leads is silent for `lead_ms` before another does.
+    """
 
     look_seconds: float = 10.0
     tell_seconds: float = 2.0
     settle_ms: int = 20_000
+    lead_ms: int = SILENT_MS
 
 
 RHYTHM = Rhythm()
@@ -99,7 +103,7 @@ class TroubleWatch:
             return True
         with self._backend.catalog.write(durable=False) as transaction:
             now = self._backend.clock.now_ms()
-            return transaction.leads.take(LEADING, self._this, SILENT_MS, now)
+            return transaction.leads.take(LEADING, self._this, self._rhythm.lead_ms, now)
 
     def _gather(self, sources: Mapping[str, Source], server: str) -> list[Trouble]:
         found: list[Trouble] = []

@@ -21,12 +21,16 @@ from mooring.model.resources.instance import Instance, InstanceState
 from mooring.model.resources.job import Job
 from mooring.model.resources.job_arguments import FillDisk, OfDisk
 from mooring.model.resources.job_kind import JobKind
+from mooring.service.answers import pages
 from mooring.service.call import Params
 from mooring.service.context import Context
 from mooring.service.finding import find_disk, find_system_disk
 from mooring.service.own.automatic import health
 from mooring.service.own.own_request import Answer, member
 from mooring.service.using import clients_of
+
+PAGE = 500
+"""Disks in one answer."""
 
 
 def uri(backend: Backend, context: Context, params: Params) -> Answer:
@@ -167,11 +171,17 @@ def _reverted(engine: Engine, disk: Disk) -> bool:
 
 
 def disks(backend: Backend, context: Context, params: Params) -> Answer:
-    """How the region's disks are; a disk's newest completed snapshot is told if it is damaged."""
-    del params
+    """How the region's disks are; a disk's newest completed snapshot is told if it is damaged.
+
+    From `pageToken` on, as many as are looked at in a second or less, unless a daemon hangs.
+    """
+    after = pages.read_number(params.get("pageToken")) or 0
     with backend.catalog.read() as transaction:
-        found = transaction.disks.of_region(context.region)
-    return {"disks": [_told(backend, one) for one in found]}
+        found, more = transaction.disks.page(context.region, after, PAGE)
+    return {
+        "disks": [_told(backend, one) for one in found],
+        "nextPageToken": pages.token(more),
+    }
 
 
 def _told(backend: Backend, one: Disk) -> Answer:

@@ -14,6 +14,7 @@ from mooring.model.errors import (
 from mooring.model.extents import BLOCK_SIZE
 from mooring.model.resources.snapshot import DiskSnapshot, SnapshotState
 from mooring.model.sizes import size_in_bytes
+from mooring.service.answers import pages
 from mooring.service.call import Params
 from mooring.service.context import Context
 from mooring.service.overview.owners import owners
@@ -22,6 +23,9 @@ from mooring.service.snapshots.named_snapshots import named_snapshot
 
 DIFF_PAGE = 10_000
 """Ranges in one answer: about half a MiB of JSON."""
+
+USAGE_PAGE = 2000
+"""Snapshots in one answer: about as much."""
 
 
 def diff(backend: Backend, context: Context, params: Params) -> Answer:
@@ -75,34 +79,46 @@ def _offset(value: object) -> int:
     return offset
 
 
-def usage(backend: Backend, context: Context, _params: Params) -> Answer:
-    """What each completed snapshot of the region takes in the vault, in bytes."""
-    with backend.catalog.read() as transaction:
-        completed = transaction.snapshots.completed_of_region(context.region)
-        snapshots = {one.id: one for one in completed}
-        owned_by = owners(transaction, snapshots.values()) if snapshots else {}
+def usage(backend: Backend, context: Context, params: Params) -> Answer:
+    """What completed snapshots of the region take in the vault, in bytes; from `pageToken` on."""
+    token = params.get("pageToken")
+    start = pages.read_number(token) or 0
     try:
-        report = backend.vaults[context.region].usage()
+        report = backend.vaults[context.region].usage(continued=token is not None)
     except VaultError as error:
         raise OperationFailureException(
             f"The usage cannot be told: {error}. `mooringd verify` lists the damage."
         ) from error
+    some = report[start : start + USAGE_PAGE]
+    with backend.catalog.read() as transaction:
+        found = transaction.snapshots.among([one.snapshot_id for one in some])
+        snapshots = {
+            one.id: one
+            for one in found
+            if one.region == context.region and one.state is SnapshotState.COMPLETED
+        }
+        owned_by = owners(transaction, snapshots.values()) if snapshots else {}
     rows: list[dict[str, Any]] = []
-    for one in report:
-        found = snapshots.get(one.snapshot_id)
-        if found is not None and all(map(context.access.reaches, owned_by[found.id])):
-            tags = owned_by[found.id][0]
-            rows.append(
-                {
-                    "diskSnapshotName": found.name,
-                    "diskName": found.disk_name,
-                    "createdAt": found.created_ms / 1000,
-                    "sizeInBytes": size_in_bytes(found.size_gb),
-                    "aloneBytes": one.unique_bytes,
-                    "sharedBytes": one.shared_bytes,
-                    "fullCopyBytes": one.logical_bytes,
-                    "tags": [{"key": key, "value": tags[key]} for key in tags],
-                }
-            )
+    for one in some:
+        known = snapshots.get(one.snapshot_id)
+        if known is None or not all(map(context.access.reaches, owned_by[known.id])):
+            continue
+        tags = owned_by[known.id][0]
+        rows.append(
+            {
+                "diskSnapshotName": known.name,
+                "diskName": known.disk_name,
+                "createdAt": known.created_ms / 1000,
+                "sizeInBytes": size_in_bytes(known.size_gb),
+                "aloneBytes": one.unique_bytes,
+                "sharedBytes": one.shared_bytes,
+                "fullCopyBytes": one.logical_bytes,
+                "tags": [{"key": key, "value": tags[key]} for key in tags],
+            }
+        )
     rows.sort(key=lambda row: (row["diskName"], row["createdAt"]))
-    return {"snapshots": rows}
+    more = start + USAGE_PAGE < len(report)
+    return {
+        "snapshots": rows,
+        "nextPageToken": pages.token(start + USAGE_PAGE) if more else None,
+    }
