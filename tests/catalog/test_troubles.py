@@ -23,7 +23,7 @@ def begin(catalog: Catalog, *troubles: Trouble, now: int = 1000) -> None:
 
 def untold(catalog: Catalog, channel: str, now: int) -> Untold:
     with catalog.read() as transaction:
-        return transaction.troubles.untold(channel, now - HOUR, now - 10, 100)
+        return transaction.troubles.untold(channel, now, HOUR, 10)
 
 
 def tell(catalog: Catalog, channel: str, now: int) -> Untold:
@@ -102,6 +102,16 @@ def test_one_that_begins_again_before_its_end_was_told_is_the_same(catalog: Cata
     with catalog.read() as transaction:
         (known,) = transaction.troubles.of(["1"])
     assert (known.since_ms, known.ended_ms) == (1000, None)
+
+
+def test_a_clock_that_was_set_back_delays_nothing(catalog: Catalog) -> None:
+    begin(catalog, AWAY)
+    tell(catalog, "mail", 9_000_000)
+
+    assert len(tell(catalog, "mail", 2000).lasting) == 1
+    with catalog.write() as transaction:
+        transaction.troubles.end(AWAY.key, 9_000_000)
+    assert len(tell(catalog, "mail", 2000).ended) == 1
 
 
 def test_what_could_not_be_told_is_forgotten_in_the_end(catalog: Catalog) -> None:

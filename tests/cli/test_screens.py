@@ -54,6 +54,25 @@ def test_the_screen_fits_and_tells_all(world: World, columns: int) -> None:
     assert (LONG in text) is (columns == 200)
 
 
+def test_names_are_whole_where_only_reasons_are_long(world: World) -> None:
+    told = overview(world.backend)
+    told["regions"][0]["vaultProblem"] = "the vault is away, for a reason that is long " * 3
+    told["troubles"] = {
+        "count": 12,
+        "critical": True,
+        "shown": [
+            {"severity": "critical", "text": f"{number}\nis wrong\x1b[31m", "since": told["at"]}
+            for number in range(10)
+        ],
+    }
+    shown = list(screen(told, 80))
+
+    assert max(map(columns_of, shown)) <= 80
+    assert any(line.startswith("us-east-2 ") and "AWAY: the vault" in line for line in shown)
+    assert shown[2].startswith("!! 0 is wrong")
+    assert "   and 4 more" in shown
+
+
 @pytest.mark.parametrize("kind", SHOWN)
 def test_a_list_has_one_line_each_and_fits(
     world: World, kind: str, monkeypatch: pytest.MonkeyPatch

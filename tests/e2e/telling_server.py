@@ -1,4 +1,4 @@
-"""A server that looks for troubles often, so that a test need not wait; a process."""
+"""A server that looks for troubles often, for tests; a process."""
 
 from __future__ import annotations
 

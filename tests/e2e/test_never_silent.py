@@ -261,6 +261,10 @@ def test_check_says_what_it_cannot_know(run_dir: Path) -> None:
 
     code, text = boat.operator("check")
     assert (code, text.startswith("MOORING UNKNOWN")) == (3, True)
+    assert boat.operator("check", "--no-such-option")[0] == 3
+    boat.config.write_text("engine.kind = 7")
+    assert boat.operator("check")[0] == 3
+    boat.config.write_text("")
     (run_dir / "d").mkdir()
     code, text = boat.operator("check")
     assert (code, text.startswith("MOORING CRITICAL - no server runs")) == (2, True)

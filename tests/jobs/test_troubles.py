@@ -210,6 +210,30 @@ def test_automatic_snapshots_that_fail_or_are_missed_are_seen(
     assert kinds(sources.automatic(world.backend)) == []
 
 
+def test_a_single_failure_of_a_quick_rhythm_is_not_told(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = [{"key": "mooring:snapshots", "value": "every 1 second keep 1 minute"}]
+    world.disk("quick", tags=quick)
+
+    def refuse(*_: object) -> None:
+        raise CanceledError("busy")
+
+    monkeypatch.setattr(world.engine, "freeze", refuse)
+    world.clock.advance(2)
+    take_due(world.backend, None)
+    world.runner.drain()
+    with world.catalog.read() as transaction:
+        (health,) = transaction.auto_failures.health()
+    now = world.clock.now_ms()
+    if health.failing_ms is None:
+        world.settle(5)
+    assert kinds(sources.automatic(world.backend)) == []
+    world.clock.advance(15)
+    assert now < world.clock.now_ms()
+    assert kinds(sources.automatic(world.backend)) == [TroubleKind.SNAPSHOT_FAILED]
+
+
 def test_a_snapshot_that_could_not_be_stored_is_seen_until_another_is_there(world: World) -> None:
     world.disk()
     world.snapshot("broken")

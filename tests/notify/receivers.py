@@ -48,12 +48,12 @@ def http_receiver() -> Iterator[HttpReceiver]:
             self.answer(lambda: received.asked.append(self.path))
 
         def answer(self, keep: Callable[[], None]) -> None:
-            self.send_response(received.status)
-            self.send_header("Location", "http://127.0.0.1:9/elsewhere")
-            self.end_headers()
             with changed:
                 keep()
                 changed.notify_all()
+            self.send_response(received.status)
+            self.send_header("Location", "http://127.0.0.1:9/elsewhere")
+            self.end_headers()
 
         def log_message(self, *_: Any) -> None:
             pass

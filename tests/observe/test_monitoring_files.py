@@ -1,4 +1,4 @@
-"""The alert rules do as they say, and they and the dashboard ask for metrics that exist."""
+"""Alert rules do as they say; they and the dashboard use metrics that exist."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def test_disks_tell_what_they_take_and_their_newest_snapshot(world: World) -> No
 def test_snapshots_of_disks_and_instances_are_listed_automatic_ones_among_them(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages, "SIZE", 2)
+    monkeypatch.setattr("mooring.service.overview.lists.PAGE", 2)
     world.disk("data", tags=RHYTHM)
     world.disk("other")
     world.instance()

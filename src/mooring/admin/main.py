@@ -34,11 +34,17 @@ _WITHOUT_LIBRARIES = (
     "pip install 'mooring-disks[server]', or on Debian the package mooring-server. "
     "`mooring`, the client, works without them"
 )
+_BAD, _BAD_CHECK = 2, 3
+"""The exit code where a command could not do what was asked; to a monitoring system 2 would mean
+that something is wrong with the server."""
+
 DESCRIPTION = "Mooring's server: block-storage disks and instant snapshots, with Lightsail's API."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a sub-command; returns the exit code, 2 for bad settings or input."""
+    """Run a sub-command; returns the exit code, 2 for bad settings or input, of `check` 3."""
+    given = sys.argv[1:] if arguments is None else arguments
+    bad = _BAD_CHECK if given[:1] == ["check"] else _BAD
     if arguments is None:
         # Whatever a command leaves behind is the server's business alone.
         os.umask(0o077)
@@ -62,25 +68,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
     except MooringError as error:
         print(f"mooringd: {error}", file=sys.stderr)
-        return 2
+        return bad
     except ModuleNotFoundError as error:
         if (error.name or "mooring").startswith("mooring"):
             raise
         print(f"mooringd: {_WITHOUT_LIBRARIES.format(error.name)}", file=sys.stderr)
-        return 2
+        return bad
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "new thread" not in str(error):
             raise
         print(f"mooringd: {_NO_MEMORY}", file=sys.stderr)
-        return 2
+        return bad
     except OSError as error:
         if error.errno == errno.ENOMEM:
             print(f"mooringd: {_NO_MEMORY}", file=sys.stderr)
-            return 2
+            return bad
         if error.filename is None and error.errno not in NO_ROOM:
             raise
         print(f"mooringd: {_told(error, data, owner)}", file=sys.stderr)
-        return 2
+        return bad
+    except SystemExit as error:
+        if error.code == _BAD:
+            raise SystemExit(bad) from None
+        raise
     except KeyboardInterrupt:
         return 130
 

@@ -12,9 +12,10 @@ from mooring.model.counts import counted
 from mooring.model.trouble import KnownTrouble, Untold
 
 SHOWN = 20
-"""Troubles of one sort that a text lists; a program gets more."""
+"""Troubles of one sort that a text lists; all are told, and counted."""
 
 SENT = 200
+"""The same for programs; `count` says how many there are."""
 
 _LONGEST_SUBJECT = 120
 
@@ -65,6 +66,7 @@ class Message:
             "server": self.server,
             "at": self.at_ms / 1000,
             "test": not self.untold,
+            "count": sum(len(found) for _, found in states),
             "troubles": [_fields(state, one) for state, found in states for one in found[:SENT]],
         }
 

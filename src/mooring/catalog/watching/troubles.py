@@ -113,25 +113,24 @@ class Troubles:
         self._connection.execute(_FORGET_ENDED, {"settled_ms": settled_ms, "old_ms": old_ms})
         self._connection.execute(_FORGET_STRAY)
 
-    def untold(
-        self, channel: str, repeat_before_ms: int, settled_before_ms: int, limit: int
-    ) -> Untold:
-        """What is to be told in one place: not more than so many of each.
+    def untold(self, channel: str, now_ms: int, repeat_ms: int, settle_ms: int) -> Untold:
+        """What is to be told in one place.
 
-        Lasting ones that were told before a moment are told again. The end of one that was told is
-        told if it came before another moment: it may begin again.
+        Lasting ones that were told longer ago than `repeat_ms` are told again. The end of one that
+        was told is told `settle_ms` after it came: it may begin again. What is ahead of the clock,
+        which was set back then, is told at once.
         """
         begun, lasting, ended = [], [], []
         for row in self._connection.execute(_TOLD, {"channel": channel}):
             if row.ended_ms is None and row.told_ms is None:
                 begun.append(_known(row))
-            elif row.ended_ms is None and row.told_ms <= repeat_before_ms:
+            elif row.ended_ms is None and not 0 <= now_ms - row.told_ms < repeat_ms:
                 lasting.append(_known(row))
             elif row.told_ms is None:
                 continue  # it ended before anybody was told
-            elif row.ended_ms is not None and row.ended_ms <= settled_before_ms:
+            elif row.ended_ms is not None and not 0 <= now_ms - row.ended_ms < settle_ms:
                 ended.append(_known(row))
-        return Untold(tuple(begun[:limit]), tuple(lasting[:limit]), tuple(ended[:limit]))
+        return Untold(tuple(begun), tuple(lasting), tuple(ended))
 
     def told(self, channel: str, untold: Untold, now_ms: int) -> None:
         """All that was told there."""

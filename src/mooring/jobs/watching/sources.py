@@ -33,7 +33,7 @@ def automatic(backend: Backend) -> Iterator[Trouble]:
     with backend.catalog.read() as transaction:
         found = transaction.automatic_health(now, MOST)
     for one in found:
-        if one.is_well(now):
+        if not one.is_told(now):
             continue
         failed = one.failing_ms is not None
         yield Trouble(

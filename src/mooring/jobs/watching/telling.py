@@ -15,7 +15,7 @@ from mooring.backend.backend import Backend
 from mooring.jobs.watching.troubles import RHYTHM, Rhythm
 from mooring.model.errors import NotifyError
 from mooring.notify.interface import Channel
-from mooring.notify.message import SENT, Message
+from mooring.notify.message import Message
 from mooring.observe import alarms
 from mooring.observe.loop import Loop
 
@@ -62,7 +62,7 @@ class Telling:
         now = self._backend.clock.now_ms()
         with self._backend.catalog.read() as transaction:
             untold = transaction.troubles.untold(
-                channel.name, now - self._repeat_ms, now - self._rhythm.settle_ms, SENT
+                channel.name, now, self._repeat_ms, self._rhythm.settle_ms
             )
         if not untold:
             return False

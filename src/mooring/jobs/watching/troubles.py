@@ -34,6 +34,9 @@ RENEW_MS = 300_000
 FORGET_MS = 7 * 24 * 3_600_000
 """For how long it is remembered what has ended and could not be told."""
 
+LOGGED = 50
+"""Troubles of one look that have a line of their own in the log."""
+
 log = structlog.get_logger("mooring.troubles")
 
 
@@ -109,13 +112,20 @@ class TroubleWatch:
         found: list[Trouble] = []
         for name, source in sources.items():
             try:
-                self._found[name] = [replace(one, server=server) for one in source()]
+                self._found[name] = [self._seen_by(one, server) for one in source()]
             except Exception as error:
                 metrics.thread_failed(f"trouble-watch {name}")
                 if times := self._repeats.count(error):
                     log.error("troubles cannot be seen", of=name, times=times, exc_info=error)
             found += self._found.get(name, [])
         return found
+
+    def _seen_by(self, one: Trouble, server: str) -> Trouble:
+        """The trouble with who sees it, in words, too, where there may be others."""
+        if server == SHARED or not self._backend.catalog.is_for_many:
+            return replace(one, server=server)
+        name = self._backend.this_server.name
+        return replace(one, server=server, text=f"{one.text} (server {name})")
 
     def _record(self, found: Mapping[str, Trouble], servers: list[str]) -> None:
         now = self._backend.clock.now_ms()
@@ -138,10 +148,12 @@ class TroubleWatch:
                 transaction.troubles.end(gone.trouble.key, now)
             if SHARED in servers:
                 transaction.troubles.forget_ended(now - self._rhythm.settle_ms, now - FORGET_MS)
-        for one in begun:
+        for one in begun[:LOGGED]:
             log.warning("a trouble has begun", kind=one.kind, what=one.text)
-        for gone in ended:
+        for gone in ended[:LOGGED]:
             log.info("a trouble has ended", kind=gone.trouble.kind, what=gone.trouble.text)
+        if max(len(begun), len(ended)) > LOGGED:
+            log.warning("many troubles have begun or ended", begun=len(begun), ended=len(ended))
 
     def _sample(self) -> None:
         """Note now and then how full file systems are."""

@@ -81,6 +81,14 @@ class AutoHealth:
         late = known > 0 and now_ms - known > 2 * self.period_ms + self.grace_ms
         return not (self.failing_ms is not None or late or self.next_ms + self.grace_ms < now_ms)
 
+    def is_told(self, now_ms: int) -> bool:
+        """Whether somebody is to be told: of quick rhythms not of a single failure."""
+        if self.is_well(now_ms):
+            return False
+        if self.period_ms >= MINUTE_MS or self.failing_ms is None:
+            return True
+        return now_ms - self.failing_ms >= min(10 * self.period_ms, MINUTE_MS)
+
     def sentence(self, now_ms: int) -> str:
         """What is there, what is wanted, and the last failure."""
         text = "there is no automatic snapshot"

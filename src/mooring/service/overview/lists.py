@@ -20,6 +20,9 @@ from mooring.service.answers import pages
 from mooring.service.overview.freshness import told
 from mooring.service.overview.owners import owners
 
+PAGE = 500
+"""Entries of a page: some 200 kB."""
+
 _DISKS, _INSTANCES = "disks", "instances"
 """Of what the snapshots of a page are: those of disks come first."""
 
@@ -35,7 +38,7 @@ def disks_listed(
     """
     after = pages.read_number(token) or 0
     with backend.catalog.read() as transaction:
-        found, more = transaction.disks.page(region, after, pages.SIZE)
+        found, more = transaction.disks.page(region, after, PAGE)
         found = [one for one in found if access.reaches(one.tags)]
         ids = [one.id for one in found]
         newest = transaction.totals.newest_of(ids)
@@ -68,7 +71,7 @@ def instances_listed(
     """The same of instances."""
     after = pages.read_number(token) or 0
     with backend.catalog.read() as transaction:
-        found, more = transaction.instances.page(region, after, pages.SIZE)
+        found, more = transaction.instances.page(region, after, PAGE)
         found = [one for one in found if access.reaches(one.tags)]
         disks = {one.id: transaction.disks.of_instance(one.id) for one in found}
         ids = [one.id for one in found]
@@ -93,7 +96,7 @@ def snapshots_listed(
             some, more = transaction.snapshots.latest(
                 region,
                 before,
-                pages.SIZE,
+                PAGE,
                 disk_id=None if known is None else known.id,
                 disk_name=disk,
             )
@@ -106,7 +109,7 @@ def snapshots_listed(
             if more is not None:
                 return listed, pages.token(f"{_DISKS} {more}")
             return listed, None if disk else pages.token(f"{_INSTANCES} 0")
-        wholes, more = transaction.instance_snapshots.latest(region, before, pages.SIZE)
+        wholes, more = transaction.instance_snapshots.latest(region, before, PAGE)
         listed = [_of_instance(one, tags) for one, tags in _reached(transaction, access, wholes)]
     return listed, None if more is None else pages.token(f"{_INSTANCES} {more}")
 

@@ -58,7 +58,7 @@ def _disks(found: Sequence[Told], now: float) -> list[str]:
             one["name"],
             f"{one['sizeInGb']} GB",
             size(one["takenBytes"]),
-            one["state"] if one["attachedTo"] is None else f"in {one['attachedTo']}",
+            _place(one),
             _age(one["newestSnapshotAt"], now),
             _rhythm(one["automatic"]),
         )
@@ -69,6 +69,13 @@ def _disks(found: Sequence[Told], now: float) -> list[str]:
     total = sum(one["sizeInGb"] for one in found)
     shown = lines(headings, rows, width(), right=" rr", wide=(3, 0))
     return [*shown, f"{_counted(len(found), 'disk')}, {total} GB, taking {size(taken)} here"]
+
+
+def _place(one: Told) -> str:
+    """Where a disk is used, or why it is not, in few letters."""
+    if one["attachedTo"] is not None:
+        return f"in {one['attachedTo']}"
+    return "free" if one["state"] == "available" else str(one["state"])
 
 
 def _instances(found: Sequence[Told], now: float) -> list[str]:

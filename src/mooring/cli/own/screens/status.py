@@ -133,7 +133,7 @@ def _regions(told: Told, columns: int) -> list[str]:
         for one in told["regions"]
     ]
     headings = ("REGION", "DISKS", "SIZE", "INSTANCES", "SNAPSHOTS", "PENDING", "VAULT")
-    return lines(headings, rows, columns, right=" rrrrr")
+    return lines(headings, rows, columns, right=" rrrrr", wide=(6, 0))
 
 
 def _room(told: Told, columns: int) -> list[str]:
@@ -166,16 +166,22 @@ def _freshness(told: Told, columns: int) -> Iterator[str]:
             short_date(one["newestAt"], now),
             "-" if one["newestAt"] is None else span(now - one["newestAt"]),
             one["wanted"],
-            "ok" if one["ok"] else f"LATE: {one['problem'] or 'due but not there'}",
+            _state(one, now),
         )
         for one in shown
     ]
     headings = ("SNAPSHOTS OF", "NEWEST", "AGE", "WANTED", "STATE")
-    yield from lines(headings, rows, columns, right="  r")
+    yield from lines(headings, rows, columns, right="  r", wide=(4, 0))
     known = automatic["wanted"]
-    more = "more" if known is None else known - len(shown)
     if known is None or known > len(shown):
-        yield f"and {more}, {automatic['late']} late in all: mooring list disks"
+        others = "others" if known is None else f"{known - len(shown)} more"
+        yield f"and {others}; {automatic['late']} late in all: mooring list disks"
+
+
+def _state(one: Told, now: float) -> str:
+    if not one["ok"]:
+        return f"LATE: {one['problem'] or 'due but not there'}"
+    return "ok" if one["newestAt"] is not None else f"first due {short_date(one['dueAt'], now)}"
 
 
 def _jobs(told: Told, columns: int) -> Iterator[str]:
@@ -211,4 +217,4 @@ def _failures(told: Told, columns: int) -> list[str]:
         )
         for one in told["failed"][:SHOWN]
     ]
-    return lines(("FAILED", "WHAT", "OF", "BECAUSE"), rows, columns, wide=(2,))
+    return lines(("FAILED", "WHAT", "OF", "BECAUSE"), rows, columns, wide=(3, 2))
