@@ -176,8 +176,11 @@ def _parser() -> argparse.ArgumentParser:
     serve.set_defaults(run=_serve, development=False)
 
     stop = commands.add_parser(
-        "stop", parents=[settings], help="end the server; attached disks keep working"
+        "stop", parents=[settings], help="end the server and all that serves disks, if none is used"
     )
+    how = stop.add_mutually_exclusive_group()
+    how.add_argument("--server", action="store_true", help="only the server: disks keep working")
+    how.add_argument("--force", action="store_true", help="cut off whoever uses a disk")
     stop.set_defaults(run=_stop)
 
     env = commands.add_parser(
@@ -300,10 +303,12 @@ def _serve(settings: Settings, options: argparse.Namespace) -> int:
     return serve(settings, port=options.port, config=options.config)
 
 
-def _stop(settings: Settings, _options: argparse.Namespace) -> int:
-    from mooring.admin.serving.background import stop
+def _stop(settings: Settings, options: argparse.Namespace) -> int:
+    from mooring.admin.serving.stopping import stop, stop_server
 
-    return stop(settings)
+    if options.server:
+        return stop_server(settings)
+    return stop(settings, force=options.force)
 
 
 def _env(settings: Settings, options: argparse.Namespace) -> int:

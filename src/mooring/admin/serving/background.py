@@ -1,12 +1,9 @@
-"""mooringd serve --background and mooringd stop: a server without a terminal."""
+"""mooringd serve --background: a server without a terminal."""
 
 from __future__ import annotations
 
-import fcntl
 import os
-import select
 import shlex
-import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -16,7 +13,6 @@ from typing import IO
 from mooring.admin.access.env import nobody_listens
 from mooring.admin.running_server import find_server
 from mooring.config.settings import Settings
-from mooring.model.errors import ConfigurationError
 from mooring.model.paths import Paths
 from mooring.wiring.data_directory import make_data_directory
 
@@ -58,45 +54,6 @@ def serve_in_background(
     place = shlex.quote(str(paths.data.absolute()))
     print(f"log             {paths.log.absolute()}\nto stop it:     mooringd stop --data {place}")
     return 0
-
-
-def stop(settings: Settings) -> int:
-    """End the server of the data directory, and wait for that. Raises ConfigurationError."""
-    paths = Paths(settings.data_directory)
-    none = ConfigurationError(f"no server runs on {paths.data}")
-    try:
-        lock = paths.lock.open()
-    except FileNotFoundError:
-        raise none from None
-    with lock:
-        if not _held(lock):
-            raise none
-        holder = lock.read().strip()
-        if not holder.isdigit():
-            raise ConfigurationError(
-                f"the server on {paths.data} could not record its process id: end it with `kill`"
-            )
-        with suppress(ProcessLookupError):
-            server = os.pidfd_open(int(holder))
-            try:
-                signal.pidfd_send_signal(server, signal.SIGTERM)
-                fcntl.flock(lock, fcntl.LOCK_SH)
-                # It gives the lock up a moment before it has ended.
-                select.select([server], [], [])
-            finally:
-                os.close(server)
-    print(
-        "The server has stopped. Attached disks keep working, and the next start takes them over."
-    )
-    return 0
-
-
-def _held(lock: IO[str]) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    return False
 
 
 def _log(path: Path) -> IO[bytes]:

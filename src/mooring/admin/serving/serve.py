@@ -15,6 +15,7 @@ from mooring.admin.running_server import RunningServer
 from mooring.admin.serving.announcement import Announcement
 from mooring.admin.serving.descriptors import raise_limit
 from mooring.admin.serving.front_door import Leaving, accept, answer, host_of, listen
+from mooring.admin.serving.service_manager import READY, STOPPING, ServiceManager
 from mooring.admin.serving.tls import renew, server_context
 from mooring.api.app import create_app
 from mooring.config.settings import Settings
@@ -48,6 +49,7 @@ def serve(
     `config` is the file that the settings were read from, for other commands to read it, too.
     """
     os.umask(0o077)
+    manager = ServiceManager()
     leaving = Leaving()
     logs.configure(settings.log.level)
     loop.watch_other_threads()
@@ -76,6 +78,7 @@ def serve(
         announcement = Announcement(mooring.paths.server, told, mooring.reserve)
         announcement.write()
         _say_where(mooring, url)
+        manager.tell(READY)
 
         def refresh() -> None:
             mooring.keys.refresh()
@@ -92,6 +95,7 @@ def serve(
             beside=announcement.until_written,
         )
     finally:
+        manager.tell(STOPPING)
         mooring.paths.server.unlink(missing_ok=True)
         mooring.stop()
         listener.close()
