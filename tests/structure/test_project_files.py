@@ -14,7 +14,7 @@ import pytest
 from mooring.version import VERSION
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-LOCKS = ["requirements.lock", "requirements-clients.lock"]
+LOCKS = ["requirements.lock", "requirements-clients.lock", "requirements-server.lock"]
 SCRIPTS = [*sorted(file.name for file in (CHECKOUT / "scripts").iterdir())]
 SETTINGS = CHECKOUT / "src" / "mooring" / "config" / "settings.py"
 
