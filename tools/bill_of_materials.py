@@ -1,4 +1,4 @@
-"""Make a bill of materials (SBOM, CycloneDX 1.6) of what a lock file pins.
+"""Make a bill of materials of what a lock file pins (SBOM, CycloneDX 1.6).
 
 Run `python -m tools.bill_of_materials --lock LOCK [--wheels FOLDER] FILE`. With the folder of the
 wheels that were used, it lists these, with digests and licenses; without, all that the lock names.

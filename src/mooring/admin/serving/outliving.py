@@ -1,4 +1,4 @@
-"""What outlives a server on its data directory, who uses it, and how it is ended."""
+"""What outlives a server, who uses it, and how it ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a server tells the service manager that started it: that it serves, and that it ends.
+"""What a server tells the service manager that started it.
 
 The protocol is that of sd_notify(3): one datagram to the socket named in the environment.
 """
