@@ -313,6 +313,19 @@ class Engine(Protocol):
         """
         ...
 
+    def owner(self, disk_id: str) -> str | None:
+        """The name of the host that uses the disk, where several hosts can; None if none does."""
+        ...
+
+    def fence(self, host: str) -> Sequence[str]:
+        """Shut out a host that is lost, by its id or name: what it still writes does not arrive.
+
+        Returns the ids of the disks that it used, which can be attached on other hosts then. The
+        host notices, ends its daemons, and serves no disk until its server is started again. May
+        be done again. Raises EngineError, also where disks are one host's own.
+        """
+        ...
+
     # --- freezing
 
     def freeze(self, points: Mapping[str, str]) -> Freeze:

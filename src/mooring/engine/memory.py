@@ -294,6 +294,13 @@ class MemoryEngine:
                 if disk_id in self._disks:
                     self.attach(instance, export)
 
+    def owner(self, disk_id: str) -> str | None:
+        del disk_id
+        return None
+
+    def fence(self, host: str) -> Sequence[str]:
+        raise EngineError(f"the host {host} cannot be fenced: disks in memory are this server's")
+
     # --- freezing
 
     def freeze(self, points: Mapping[str, str]) -> Freeze:

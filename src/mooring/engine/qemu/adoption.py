@@ -12,9 +12,13 @@ import contextlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import structlog
 
 from mooring.engine.interface import Export
 from mooring.engine.qemu.daemon.daemon import Daemon
+from mooring.engine.qemu.daemon.process import find_started
 from mooring.engine.qemu.freezing import reconcile
 from mooring.engine.qemu.instances import Instance
 from mooring.engine.qemu.merging.offline import FOLDER_PREFIX, end_offline
@@ -24,6 +28,8 @@ from mooring.model.errors import EngineError, MooringError
 
 _WORKERS = 8
 _ADOPTION = "adoption"
+
+log = structlog.get_logger("mooring.engine")
 
 Attach = Callable[[str, Export], None]
 
@@ -38,6 +44,16 @@ def adopt_all(registry: Registry, wanted: Mapping[str, Sequence[Export]], attach
     with ThreadPoolExecutor(_WORKERS, "adopt") as pool:
         list(pool.map(lambda name: _end_stray(registry, name), strays))
         list(pool.map(lambda name: _adopt(registry, name, wanted[name], attach), wanted))
+
+
+def end_all_daemons(run_dir: Path) -> None:
+    """End whatever runs there at once: the host was fenced, and nothing of it arrives anyhow."""
+    for folder in run_dir.iterdir():
+        daemon = find_started(folder) if folder.is_dir() else None
+        if daemon is not None:
+            with daemon:
+                daemon.kill()
+            log.warning("a storage daemon was ended, because this host was fenced", folder=folder)
 
 
 def _end_stray(registry: Registry, name: str) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+import structlog
+
 from mooring.engine.interface import (
     Clients,
     DiskHealth,
@@ -22,7 +24,7 @@ from mooring.engine.interface import (
 )
 from mooring.engine.lineage import ZERO_ORIGIN
 from mooring.engine.qemu import descriptions, filling, forking, reverting
-from mooring.engine.qemu.adoption import adopt_all
+from mooring.engine.qemu.adoption import adopt_all, end_all_daemons
 from mooring.engine.qemu.daemon import process
 from mooring.engine.qemu.daemon.settings import DaemonSettings, fitting
 from mooring.engine.qemu.disk import LiveDisk
@@ -30,7 +32,7 @@ from mooring.engine.qemu.folder_lock import only_one
 from mooring.engine.qemu.freezing import freeze
 from mooring.engine.qemu.growing import grow
 from mooring.engine.qemu.layers.disk_layers import io_errors
-from mooring.engine.qemu.layers.layer import check_id, points
+from mooring.engine.qemu.layers.layer import Layer, check_id, points
 from mooring.engine.qemu.merging.merger import Merger
 from mooring.engine.qemu.merging.offline import FOLDER_PREFIX
 from mooring.engine.qemu.reading.frozen import QemuFrozenImage
@@ -51,6 +53,8 @@ from mooring.model.extents import BLOCK_SIZE, Image
 
 _UUID_LENGTH = 36
 _STAGING = (forking.STAGING, reverting.STAGING)
+
+log = structlog.get_logger("mooring.engine")
 
 
 class QemuEngine:
@@ -89,6 +93,9 @@ class QemuEngine:
                 for doomed in self._store.names(folder):
                     with contextlib.suppress(OSError):
                         self._store.remove_folder(folder / doomed)
+            if self._store.was_fenced():
+                end_all_daemons(self._run_dir)
+                self._store.come_back()
             self._store.make_folder(disks_folder)
             self._registry = Registry(
                 self._store, disks_folder, own, self._run_dir, self._settings, clock
@@ -98,6 +105,7 @@ class QemuEngine:
         self._watcher = Watcher(self._registry.instances, clock)
         self._guard = Guard(self._registry.instances, clock, may_share)
         self._registry.started = self._guard.wake
+        self._store.watch(self._was_fenced)
         self._registry.connections = self._guard
 
     # --- disks
@@ -242,9 +250,10 @@ class QemuEngine:
     def health(self, disk_id: str) -> DiskHealth:
         disk = self._registry.disk(disk_id)
         with disk.lock:
-            overlays = disk.layers.overlays()
+            overlays: list[Layer] = []
             damaged = False
             try:
+                overlays = disk.layers.overlays()
                 disk.layers.check()
                 problem = disk.merge_problem
                 if disk.instance_id is not None:
@@ -331,6 +340,12 @@ class QemuEngine:
             for export in exports:
                 self._merger.wake(export.disk_id)
 
+    def owner(self, disk_id: str) -> str | None:
+        return self._store.owner(disk_id)
+
+    def fence(self, host: str) -> Sequence[str]:
+        return self._store.fence(host)
+
     # --- freezing
 
     def freeze(self, points: Mapping[str, str]) -> Freeze:
@@ -377,6 +392,15 @@ class QemuEngine:
         self._locks.close()
 
     # ---
+
+    def _was_fenced(self) -> None:
+        """Other hosts may use the disks now: nothing of them is served here any more."""
+        log.error(
+            "this host was fenced: its storage daemons are ended, and it serves no disks of "
+            "the cluster until it is started again"
+        )
+        for instance in self._registry.instances():
+            instance.cut_off("this host was fenced, and its disks may be in use elsewhere")
 
     def _unpin(self, disk: LiveDisk, point_id: str) -> None:
         with disk.lock:

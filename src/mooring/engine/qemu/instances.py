@@ -182,6 +182,14 @@ class Instance:
                 self._daemon.quit()
                 self._daemon = None
 
+    def cut_off(self, why: str) -> None:
+        """End the daemon at once, without flushing: others may use its disks. It stays ended."""
+        with self._lock:
+            self.problems.update(dict.fromkeys(self.exports, why))
+            running = self._daemon.process if self._daemon is not None else None
+            if running is not None:
+                running.kill()
+
     def pid(self) -> int | None:
         """The process that is its daemon, as far as there is one."""
         daemon = self._daemon

@@ -262,6 +262,25 @@ class DirectoryStore:
     def end_use(self, disk_id: str) -> None:
         """QEMU has unlocked the files."""
 
+    def owner(self, disk_id: str) -> str | None:
+        del disk_id
+        return None
+
+    def fence(self, host: str) -> Sequence[str]:
+        raise EngineError(
+            f"the host {host} cannot be fenced for disks that are files of one host: what it had "
+            "can be restored elsewhere from snapshots"
+        )
+
+    def was_fenced(self) -> bool:
+        return False
+
+    def come_back(self) -> None:
+        """No host can be shut out of its own files."""
+
+    def watch(self, fenced: Callable[[], None]) -> None:
+        """No host can be shut out of its own files."""
+
     # --- room
 
     def check_room(self, folder: Path, margin: int) -> None:

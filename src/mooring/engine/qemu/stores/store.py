@@ -240,6 +240,30 @@ class LayerStore(Protocol):
         """No daemon of this host has the disk open any more."""
         ...
 
+    def owner(self, disk_id: str) -> str | None:
+        """The name of the host that uses a disk; None if none does, or there is but one."""
+        ...
+
+    def fence(self, host: str) -> Sequence[str]:
+        """Shut out a host that is lost, by its id or name: nothing that it still writes arrives.
+
+        Returns the disks that it used, which another host may use then. May be done again. Raises
+        EngineError.
+        """
+        ...
+
+    def was_fenced(self) -> bool:
+        """Whether this host was fenced before it started, and has to end its daemons first."""
+        ...
+
+    def come_back(self) -> None:
+        """Use the store again after that: the daemons have ended."""
+        ...
+
+    def watch(self, fenced: Callable[[], None]) -> None:
+        """Have `fenced` called once this host is shut out, by a thread of the store's."""
+        ...
+
     # --- room
 
     def check_room(self, folder: Path, margin: int) -> None:

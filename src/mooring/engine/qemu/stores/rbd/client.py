@@ -10,6 +10,7 @@ import socket
 import struct
 import subprocess
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -43,6 +44,11 @@ class CephClient:
         self.run_dir = Path()
         """Where the process has its socket, set before the first question."""
         self.path = Path(str(place))
+        self.started: Callable[[], None] = lambda: None
+        """Called when the process has been started, before it is asked anything else."""
+        self.shut_out = False
+        """Whether this host was fenced: nothing is asked any more."""
+        self._fresh = False
         self._lock = threading.Lock()
         self._free: list[socket.socket] = []
         self._process: subprocess.Popen[bytes] | None = None
@@ -80,6 +86,8 @@ class CephClient:
     def _ask(
         self, do: str, data: bytes | memoryview, members: dict[str, object]
     ) -> tuple[dict[str, Any], bytes]:
+        if self.shut_out:
+            raise self._failure(do, errno.ESHUTDOWN, "")
         try:
             head, payload = self._try(do, data, members)
         except _GoneError:
@@ -97,6 +105,14 @@ class CephClient:
         self, do: str, data: bytes | memoryview, members: dict[str, object]
     ) -> tuple[dict[str, Any], bytes]:
         connection = self._connection()
+        if self._fresh and do != "hello":
+            self._fresh = False
+            try:
+                self.started()
+            except BaseException:
+                self._fresh = True
+                connection.close()
+                raise
         try:
             head = json.dumps({"do": do, "data": len(data), **members}).encode()
             connection.sendall(struct.pack(">I", len(head)) + head + data)
@@ -129,6 +145,7 @@ class CephClient:
             if self._process is None or self._process.poll() is not None:
                 self._end()
                 self._start()
+                self._fresh = True
             if self._free:
                 return self._free.pop()
             return self._connect()

@@ -17,7 +17,7 @@ from typing import Any
 
 from mooring.engine.qemu.stores.rbd.client import CephClient
 from mooring.engine.qemu.stores.rbd.names import OBJECT
-from mooring.model.errors import EngineError
+from mooring.model.errors import EngineError, FencedError
 
 _DISK, _HOST = "o/", "h/"
 
@@ -27,6 +27,7 @@ class Owner:
     """The host that uses a disk, and its clients by the image that they have open."""
 
     host: str
+    name: str = ""
     clients: dict[str, list[str]] = field(default_factory=dict)
 
     @property
@@ -38,9 +39,11 @@ class Owner:
 class Owners:
     """What is recorded in the cluster, and what of it is this host's."""
 
-    def __init__(self, client: CephClient, host: str) -> None:
+    def __init__(self, client: CephClient, host: str, name: str) -> None:
+        """`host` is this host's id, which no other has, and `name` what people call it."""
         self._client = client
-        self._host = host
+        client.started = self.begin_host
+        self._host, self._name = host, name
         self._lock = threading.Lock()
         self._mine: dict[str, Owner] = {}
         self._gone: set[str] = set()
@@ -48,16 +51,25 @@ class Owners:
 
     # --- this host
 
-    def come_back(self) -> None:
+    def begin_host(self) -> None:
         """Record by which client this server speaks to the cluster. Raises EngineError."""
         self._address = str(self._client.ask("hello")["address"])
         known = self._get(_HOST + self._host)
-        # Those of before are another process's, which has ended; it may have been fenced.
-        clients = [*known.get("clients", []), self._address][-8:]
-        self._set({_HOST + self._host: {"clients": clients, "fenced": False}})
+        # That of before belongs to a process that has ended, or is about to.
+        before = [one for one in known.get("clients", []) if one != self._address]
+        if before:
+            self._client.ask("blocklist", addresses=before)
+        clients = [self._address]
+        fenced = bool(known.get("fenced", False))
+        self._set({_HOST + self._host: {"name": self._name, "clients": clients, "fenced": fenced}})
+
+    def come_back(self) -> None:
+        """Forget that this host was fenced: its daemons have ended."""
+        known = self._get(_HOST + self._host)
+        self._set({_HOST + self._host: {**known, "fenced": False}})
 
     def was_fenced(self) -> bool:
-        """Whether this host was fenced since it came back."""
+        """Whether this host was fenced and has not come back yet."""
         return bool(self._get(_HOST + self._host).get("fenced", False))
 
     def begin(self, disk_id: str) -> None:
@@ -66,17 +78,16 @@ class Owners:
         What an earlier daemon of this host may still have under way is shut out. Raises EngineError
         if another host has the disk.
         """
-        owner = self._owner(disk_id)
-        if owner is not None and owner.host != self._host:
-            raise EngineError(
-                f"disk {disk_id} is in use on the host {owner.host}: detach it there, or, if that "
-                f"host is lost, run `mooringd fence {owner.host}`"
+        if self.was_fenced():
+            raise FencedError(
+                "this host was fenced, and its disks may be in use elsewhere: start the server anew"
             )
+        owner = self._not_elsewhere(disk_id)
         if owner is not None and owner.addresses:
             self._client.ask("blocklist", addresses=owner.addresses)
         with self._lock:
-            self._mine[disk_id] = Owner(self._host)
-        self._set({_DISK + disk_id: {"host": self._host, "clients": {}}})
+            self._mine[disk_id] = Owner(self._host, self._name)
+        self._set({_DISK + disk_id: {"host": self._host, "name": self._name, "clients": {}}})
 
     def opened(self, disk_id: str, image: str) -> None:
         """Record who has opened a layer of the disk: a daemon of this host."""
@@ -85,13 +96,13 @@ class Owners:
             owner = self._mine.get(disk_id)
         if owner is None:
             # Taken over from a server before this one.
-            owner = self._owner(disk_id) or Owner(self._host)
+            owner = self._owner(disk_id) or Owner(self._host, self._name)
         with self._lock:
             self._mine[disk_id] = owner
             owner.clients[image] = found
             for one in self._gone & set(owner.clients):
                 del owner.clients[one]
-            fields = {"host": owner.host, "clients": dict(owner.clients)}
+            fields = {"host": owner.host, "name": owner.name, "clients": dict(owner.clients)}
         self._set({_DISK + disk_id: fields})
 
     def end(self, disk_id: str) -> None:
@@ -111,12 +122,13 @@ class Owners:
                 self._gone.pop()
 
     def strangers(self, path: Path, image: str) -> list[str]:
-        """The clients that have an image open, and are not known to be of this host."""
+        """The clients that have an image open, and are not known to be of this host.
+
+        Raises EngineError if another host has the disk.
+        """
         disk_id = next((part for part in reversed(path.parts) if len(part) == 36), "")
-        owner = self._owner(disk_id)
-        known = {self._address}
-        if owner is not None and owner.host == self._host:
-            known.update(owner.addresses)
+        owner = self._not_elsewhere(disk_id)
+        known = {self._address, *(owner.addresses if owner is not None else ())}
         return [one for one in self._watchers(image) if one not in known]
 
     # --- any host
@@ -130,14 +142,13 @@ class Owners:
 
         Returns the disks. May be done again. Raises EngineError.
         """
+        host = self._id_of(host)
         if host == self._host:
-            raise EngineError(f"{host} is this host: stop it, or detach its disks")
+            raise EngineError(f"{self._name} is this host: stop it, or detach its disks")
         records: dict[str, str] = self._client.ask("keys", table=OBJECT, prefix=_DISK)["found"]
         owned = {key: _read(value) for key, value in records.items()}
         disks = {key: owner for key, owner in owned.items() if owner.host == host}
         own = self._get(_HOST + host)
-        if not own and not disks:
-            raise EngineError(f"no host {host} is known to {self._client.place}")
         addresses = {one for owner in disks.values() for one in owner.addresses}
         addresses.update(own.get("clients", []))
         # First it has to hear of it: what it has under way may end with an error.
@@ -148,13 +159,39 @@ class Owners:
 
     # ---
 
+    def _not_elsewhere(self, disk_id: str) -> Owner | None:
+        owner = self._owner(disk_id)
+        if owner is not None and owner.host != self._host:
+            raise EngineError(
+                f"disk {disk_id} is in use on the host {owner.name}: detach it there, or, if that "
+                f"host is lost, run `mooringd fence {owner.name}`"
+            )
+        return owner
+
+    def _id_of(self, host: str) -> str:
+        """The id of a host that is called so, or has that id."""
+        found: dict[str, str] = self._client.ask("keys", table=OBJECT, prefix=_HOST)["found"]
+        names = {key[len(_HOST) :]: json.loads(value)["name"] for key, value in found.items()}
+        if host in names:
+            return host
+        called = [one for one, name in names.items() if name == host]
+        if len(called) > 1:
+            raise EngineError(
+                f"several hosts of {self._client.place} are called {host}: name one by its id, "
+                f"{', '.join(sorted(called))}"
+            )
+        if not called:
+            known = ", ".join(sorted(names.values())) or "none"
+            raise EngineError(f"{self._client.place} knows no host {host}; it knows: {known}")
+        return called[0]
+
     def _watchers(self, image: str) -> list[str]:
         found: list[str] = self._client.ask("watchers", image=image)["found"]
         return found
 
     def _owner(self, disk_id: str) -> Owner | None:
         fields = self._get(_DISK + disk_id)
-        return Owner(fields["host"], fields["clients"]) if fields else None
+        return Owner(fields["host"], fields["name"], fields["clients"]) if fields else None
 
     def _get(self, key: str) -> dict[str, Any]:
         found = self._client.ask("get", table=OBJECT, wanted=[key])["found"]
@@ -168,4 +205,4 @@ class Owners:
 
 def _read(value: str) -> Owner:
     fields = json.loads(value)
-    return Owner(fields["host"], fields["clients"])
+    return Owner(fields["host"], fields["name"], fields["clients"])

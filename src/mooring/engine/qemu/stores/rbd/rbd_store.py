@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 from mooring.engine.qemu.stores.rbd.client import CephClient
+from mooring.engine.qemu.stores.rbd.fence_watch import FenceWatch
 from mooring.engine.qemu.stores.rbd.image_layer import OBJECT_BYTES, ImageLayer, Reading
 from mooring.engine.qemu.stores.rbd.names import ImageName, Names
 from mooring.engine.qemu.stores.rbd.owners import Owners
@@ -29,22 +30,23 @@ class RbdStore:
 
     merges_here = False
 
-    def __init__(self, place: RbdPlace, host: str, clock: Clock) -> None:
-        """`host` is the name of this host among those that use the place."""
+    def __init__(self, place: RbdPlace, host: str, clock: Clock, name: str = "") -> None:
+        """`host` is the id of this host, which no other has; `name` is what people call it."""
         self.place = place
         self.root = Path(str(place))
         self.client = CephClient(place)
         self.names_in = Names(self.client, self.root, host)
         self._reading = Reading()
-        self.owners = Owners(self.client, host)
+        self.owners = Owners(self.client, host, name or host)
         self._state = ClusterState(self.client, clock)
         self._host = host
         self._removing: Removing | None = None
+        self._watch: FenceWatch | None = None
 
     def start(self, root: Path, run_dir: Path) -> tuple[Path, Path]:
         del root
         self.client.run_dir = run_dir
-        self.owners.come_back()
+        self.owners.was_fenced()
         self._removing = Removing(self.client, self.names_in, self._reading)
         # What a crash has left.
         self._removing.take(self.names_in.unnamed())
@@ -204,6 +206,26 @@ class RbdStore:
     def end_use(self, disk_id: str) -> None:
         self.owners.end(disk_id)
 
+    def owner(self, disk_id: str) -> str | None:
+        found = self.owners.owner(disk_id)
+        return None if found is None else found.name
+
+    def fence(self, host: str) -> Sequence[str]:
+        return self.owners.fence(host)
+
+    def was_fenced(self) -> bool:
+        return self.owners.was_fenced()
+
+    def come_back(self) -> None:
+        self.owners.come_back()
+
+    def watch(self, fenced: Callable[[], None]) -> None:
+        def tell() -> None:
+            self.client.shut_out = True
+            fenced()
+
+        self._watch = FenceWatch(self.owners, tell)
+
     # --- room
 
     def check_room(self, folder: Path, margin: int) -> None:
@@ -214,6 +236,8 @@ class RbdStore:
         return self._removing is None or self._removing.settle(seconds)
 
     def close(self) -> None:
+        if self._watch is not None:
+            self._watch.close()
         if self._removing is not None:
             self._removing.close()
         self.client.close()
