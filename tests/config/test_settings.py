@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from mooring.config.check import check
 from mooring.config.load import load, read_settings
 from mooring.config.settings import (
+    CephSettings,
     InstanceSettings,
     Limits,
     Listen,
@@ -35,6 +36,8 @@ def settings_of(value: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
             yield from settings_of(Region(), "regions.<name>.")
         elif one.name == "instances":
             yield from settings_of(InstanceSettings(), "instances.<name>.")
+        elif one.name == "ceph":
+            yield from settings_of(CephSettings(), "ceph.<name>.")
         elif is_dataclass(default):
             yield from settings_of(default, f"{prefix}{one.name}.")
         else:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from mooring.config.settings import (
     AuditSettings,
     CatalogCopySettings,
+    CephSettings,
     EngineSettings,
     InstanceSettings,
     Limits,
@@ -42,6 +43,7 @@ def check(settings: Settings) -> None:
     _check_listen(settings.listen)
     _check_copies(settings.catalog_copies)
     _check_regions(settings.regions, settings.catalog.startswith("postgresql"))
+    _check_ceph(settings)
     _check_engine(settings.engine)
     _check_vault(settings.vault)
     _at_least("room.margin_mib", settings.room.margin_mib, 0)
@@ -100,6 +102,27 @@ def _check_regions(regions: Mapping[str, Region], many: bool) -> None:
                 f"the zone {zone!r} must be made of letters, digits and hyphens",
             )
             known.add(zone)
+
+
+def _check_ceph(settings: Settings) -> None:
+    zones = {zone for region in settings.regions.values() for zone in region.zones}
+    places: dict[CephSettings, str] = {}
+    for zone, place in settings.ceph.items():
+        known = ", ".join(sorted(zones))
+        _require(zone in zones, f"ceph.{zone} is for no zone of this server; it has {known}")
+        _require(bool(place.pool), f"ceph.{zone}.pool must name a pool of the cluster")
+        for name in ("pool", "namespace", "user"):
+            value = getattr(place, name)
+            _require(
+                re.fullmatch(r"[A-Za-z0-9._-]*", value, re.ASCII) is not None,
+                f"ceph.{zone}.{name} may have letters, digits, dots, hyphens and underscores; "
+                f'it is "{value}"',
+            )
+        other = places.setdefault(place, zone)
+        _require(
+            other == zone,
+            f"ceph.{zone} and ceph.{other} are one place: give each zone a name space of its own",
+        )
 
 
 def _check_engine(engine: EngineSettings) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mooring.config.check import check
-from mooring.config.settings import InstanceSettings, Region, Settings
+from mooring.config.settings import CephSettings, InstanceSettings, Region, Settings
 from mooring.model.errors import ConfigurationError
 
 
@@ -42,11 +42,15 @@ def read_settings(table: Mapping[str, Any]) -> Settings:
     table = dict(table)
     regions = table.pop("regions", None)
     instances = table.pop("instances", {})
+    ceph = table.pop("ceph", {})
     settings: Settings = _read(Settings(), table, "")
     if not isinstance(instances, dict):
         raise ConfigurationError("instances must be tables, for example [instances.web-1]")
+    if not isinstance(ceph, dict):
+        raise ConfigurationError("ceph must be tables, for example [ceph.us-east-2a]")
     settings = replace(
         settings,
+        ceph={zone: _read(CephSettings(), place, f"ceph.{zone}.") for zone, place in ceph.items()},
         instances={
             name: _read(InstanceSettings(), instance, f"instances.{name}.")
             for name, instance in instances.items()

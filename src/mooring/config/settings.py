@@ -64,6 +64,21 @@ class Region:
 
 
 @dataclass(frozen=True, slots=True)
+class CephSettings:
+    """Where in a Ceph cluster the layers of a zone's disks lie, instead of in files."""
+
+    pool: str = setting("", "pool of the layers of the disks of the zone")
+    namespace: str = setting("", "name space in the pool, for this zone alone; default: none")
+    user: str = setting(
+        "", "the cluster's user, without `client.`; default: that of Ceph's own configuration"
+    )
+    conf: str = setting("/etc/ceph/ceph.conf", "Ceph's configuration, which names the monitors")
+    python: str = setting(
+        "/usr/bin/python3", "interpreter that has Ceph's modules, `rados` and `rbd`"
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class EngineSettings:
     """What holds the live disks."""
 
@@ -339,6 +354,7 @@ class Settings:
     catalog_copies: CatalogCopySettings = field(default_factory=CatalogCopySettings)
     listen: Listen = field(default_factory=Listen)
     regions: dict[str, Region] = field(default_factory=lambda: dict(_DEFAULT_REGIONS))
+    ceph: dict[str, CephSettings] = setting({}, "")
     engine: EngineSettings = field(default_factory=EngineSettings)
     vault: VaultSettings = field(default_factory=VaultSettings)
     room: RoomSettings = field(default_factory=RoomSettings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mooring.catalog.database import Catalog
 from mooring.config.settings import Settings
@@ -14,16 +15,20 @@ from mooring.host.room import MIB
 from mooring.model.clock import Clock
 from mooring.model.paths import Paths
 from mooring.model.resources.disk import is_shared
+from mooring.model.resources.server import Server
 from mooring.quiesce.interface import Quiescer
+
+if TYPE_CHECKING:
+    from mooring.engine.qemu.stores.rbd.place import RbdPlace
 
 # Each is imported where it is chosen: a server that keeps its disks in memory starts without the
 # libraries of QEMU's.
 
 
 def engine_maker(
-    settings: Settings, paths: Paths, clock: Clock, catalog: Catalog
+    settings: Settings, paths: Paths, clock: Clock, catalog: Catalog, server: Server
 ) -> Callable[[str], Engine]:
-    """What makes the engine of a zone."""
+    """What makes the engine of a zone, for this server."""
 
     def may_share(disk_id: str) -> bool:
         with catalog.read() as transaction:
@@ -43,8 +48,32 @@ def engine_maker(
         answer_seconds=settings.engine.answer_seconds,
         margin_bytes=settings.room.margin_mib * MIB,
     )
-    return lambda zone: QemuEngine(
-        paths.engine(zone), paths.engine_run(zone), clock, daemons, may_share
+
+    def make(zone: str) -> Engine:
+        store = None
+        if (place := ceph_place(settings, zone)) is not None:
+            from mooring.engine.qemu.stores.rbd.rbd_store import RbdStore
+
+            store = RbdStore(place, server.id, clock, server.name)
+        folders = paths.engine(zone), paths.engine_run(zone)
+        return QemuEngine(*folders, clock, daemons, may_share, store)
+
+    return make
+
+
+def ceph_place(settings: Settings, zone: str) -> RbdPlace | None:
+    """Where in a Ceph cluster the layers of a zone's disks lie; None if they are files."""
+    from mooring.engine.qemu.stores.rbd.place import RbdPlace
+
+    if (place := settings.ceph.get(zone)) is None:
+        return None
+    return RbdPlace(
+        pool=place.pool,
+        namespace=place.namespace,
+        user=place.user,
+        conf=place.conf,
+        python=place.python,
+        answer_seconds=settings.engine.answer_seconds,
     )
 
 

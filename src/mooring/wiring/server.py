@@ -247,7 +247,7 @@ def _build(
     rooms = file_systems(settings, paths, vaults.is_writable if parts.reserves else no_vault)
     users = quiescer(settings, paths, clock)
     opened.callback(users.close)
-    make_engine = engine_maker(settings, paths, clock, catalog)
+    make_engine = engine_maker(settings, paths, clock, catalog, this_server)
     engines = Engines(((zone, make_engine(zone)) for zone in zones), elsewhere)
     for engine in engines.values():
         opened.callback(engine.close)

@@ -14,6 +14,7 @@ from typing import Any
 from mooring.admin.access.env import variables
 from mooring.admin.asking import ask, unwell
 from mooring.admin.health.catalog import catalog_findings
+from mooring.admin.health.ceph import ceph_findings
 from mooring.admin.health.outside import outside_findings
 from mooring.admin.health.servers import server_findings
 from mooring.admin.health.vaults import vault_findings
@@ -73,6 +74,7 @@ def _findings(settings: Settings) -> Iterator[Finding]:
             raise ConfigurationError(f"{problem}: name another place with --data")
         yield Finding(True, f"{paths.data}: not there yet; `mooringd serve` creates it")
         return
+    yield from (Finding(*one) for one in ceph_findings(settings))
     yield from _rooms(settings)
     yield Finding(os.access(paths.data, os.W_OK), f"{paths.data}: this user can write there")
     for found in catalog_findings(settings):

@@ -249,6 +249,8 @@ class RbdStore:
 
     def _make(self, path: Path, size: int) -> ImageName:
         """An image of zeros that nothing names yet."""
+        # It would wait, and only end when the cluster's time is up.
+        self._state.check_room(1)
         disk = next((part for part in reversed(path.parts) if len(part) == 36), path.parent.name)
         name = f"{disk}.{path.name}.{uuid.uuid4().hex[:8]}"
         self.names_in.announce(name)
