@@ -33,15 +33,24 @@ def qemu_on_rbd(ceph: CephCluster, run_dir: Path, tmp_path: Path) -> Iterator[Qe
     harness.close()
 
 
+LOCAL_ENGINES = ["memory", pytest.param("qemu", marks=pytest.mark.full)]
 ENGINES = [
-    "memory",
-    pytest.param("qemu", marks=pytest.mark.full),
+    *LOCAL_ENGINES,
     pytest.param("qemu_on_rbd", marks=pytest.mark.full),
 ]
 
 
 @pytest.fixture(params=ENGINES)
 def harness(request: pytest.FixtureRequest) -> Iterator[Harness]:
+    if request.param == "memory":
+        yield MemoryHarness()
+    else:
+        yield request.getfixturevalue(request.param)
+
+
+@pytest.fixture(params=LOCAL_ENGINES)
+def local_harness(request: pytest.FixtureRequest) -> Iterator[Harness]:
+    """Those whose disks are this host's own."""
     if request.param == "memory":
         yield MemoryHarness()
     else:

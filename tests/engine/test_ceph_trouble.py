@@ -1,4 +1,4 @@
-"""A Ceph cluster that is away, full, or refuses: what is told of it, and that disks go on."""
+"""A Ceph cluster that is away, is full, or refuses."""
 
 from __future__ import annotations
 

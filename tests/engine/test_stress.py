@@ -302,11 +302,20 @@ class Stress:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_everything_at_random(harness: Harness, seed: int) -> None:
-    stress = Stress(harness, seed)
+def test_everything_at_random(local_harness: Harness, seed: int) -> None:
+    stress = Stress(local_harness, seed)
     stress.run(STEPS)
 
     assert stress.lineage_kept > 0
     assert stress.grown > 0
     assert stress.forked > 0
     assert stress.reverted > 0
+
+
+@pytest.mark.full
+def test_everything_at_random_in_a_cluster(qemu_on_rbd: QemuHarness) -> None:
+    """A quarter of the steps, because each of them asks the cluster several times."""
+    stress = Stress(qemu_on_rbd, 1)
+    stress.run(STEPS // 4)
+
+    assert stress.grown + stress.forked + stress.reverted > 0

@@ -193,7 +193,8 @@ def _parser() -> argparse.ArgumentParser:
         "demo", help="show everything at work, on a throw-away data directory"
     )
     demo.add_argument("--keep", action="store_true", help="keep the data directory")
-    demo.set_defaults(run=_demo, config=None, data=None)
+    demo.add_argument("--config", help="TOML file with the settings of its server")
+    demo.set_defaults(run=_demo, data=None)
 
     doctor = commands.add_parser(
         "doctor", parents=[settings], help="say what is wrong, and how to fix it"
@@ -320,7 +321,7 @@ def _env(settings: Settings, options: argparse.Namespace) -> int:
 def _demo(_settings: Settings, options: argparse.Namespace) -> int:
     from mooring.admin.demo.story import demo
 
-    return demo(keep=options.keep)
+    return demo(keep=options.keep, config=options.config)
 
 
 def _doctor(settings: Settings, _options: argparse.Namespace) -> int:

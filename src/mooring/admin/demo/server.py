@@ -66,14 +66,18 @@ class ServerProcess:
     """
 
     def __init__(
-        self, data: Path, command: Sequence[str] | None = None, ca_bundle: Path | None = None
+        self,
+        data: Path,
+        command: Sequence[str] | None = None,
+        ca_bundle: Path | None = None,
+        settings: Sequence[str] = (),
     ) -> None:
         self.data = data
         self._ca_bundle = ca_bundle
         self.clock = SystemClock()
         self.log = data / "server.log"
         default = [sys.executable, "-m", "mooring.admin.main", "serve", "--port", "0"]
-        self._command = [*(command or default), "--data", str(data)]
+        self._command = [*(command or default), *settings, "--data", str(data)]
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

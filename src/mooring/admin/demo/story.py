@@ -43,8 +43,8 @@ print(json.dumps([one["status"] for one in answer["operations"]]))
 class Story:
     """The chapters share a server, its disk, and the writer that never stops."""
 
-    def __init__(self, data: Path) -> None:
-        self.server = ServerProcess(data)
+    def __init__(self, data: Path, config: str | None) -> None:
+        self.server = ServerProcess(data, settings=[] if config is None else ["--config", config])
         self.writers = Writers(data)
         self.proofs: list[tuple[bool, str]] = []
 
@@ -274,10 +274,10 @@ class Story:
         return self.end()
 
 
-def demo(*, keep: bool = False) -> int:
+def demo(*, keep: bool = False, config: str | None = None) -> int:
     """Tell the story on a temporary data directory; returns 1 if a proof failed."""
     data = Path(tempfile.mkdtemp(prefix="mooring-"))
-    story = Story(data)
+    story = Story(data, config)
     try:
         return 0 if story.tell() else 1
     finally:

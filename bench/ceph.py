@@ -1,0 +1,420 @@
+"""Disks in a Ceph cluster beside RBD's own snapshots, and beside plain RBD.
+
+    CI=1 ./scripts/setup
+    .venv/bin/python -m bench.ceph --folder /var/tmp
+
+A monitor and an OSD on a file in `--folder`. For each interval at which the monitors agree on
+changes (`--paxos`, seconds; Ceph's default is 1): how long writes are held back by our freezes,
+and by `blockdev-snapshot-internal-sync`, which takes a snapshot of the image, in a daemon that
+serves it as it is; 4 KiB random writes at queue depth 16, also at 800 a second. Then operations
+per second beside fio on an image through librbd, and through a plain storage daemon: before,
+right after freezes, while all of them merge, and after. Then the first byte of a disk made from a
+snapshot and of a fork, and a take-over: a host whose processes stand still is fenced, its disk
+attached on another, read and written. With `--kills` a daemon is killed so often in mid-merge
+under a writer whose blocks are all compared afterwards.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import shlex
+import signal
+import statistics
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from bench import fio
+from bench.plain_daemon import PlainDaemon
+from mooring.engine.interface import Export
+from mooring.engine.qemu.daemon.process import find
+from mooring.engine.qemu.engine import QemuEngine
+from mooring.engine.qemu.stores.rbd.place import RbdPlace
+from mooring.engine.qemu.stores.rbd.rbd_store import RbdStore
+from mooring.model.clock import SystemClock
+from mooring.model.errors import EngineError, NbdError
+from mooring.nbd.blocking import BlockingNbdClient
+
+MIB = 1024 * 1024
+BLOCK = 4096
+POOL, SPACE, USER = "mooring", "home", "mooring"
+SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "ceph"
+PACED = [*fio.LOADS["random"], "--rate_iops=800"]
+
+
+class Cluster:
+    """A cluster that is thrown away."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        subprocess.run([SCRIPT, "start", folder], check=True)
+        told = subprocess.run([SCRIPT, "env", folder], check=True, capture_output=True, text=True)
+        for line in told.stdout.splitlines():
+            name, value = shlex.split(line)[1].split("=", 1)
+            os.environ[name] = value
+        self.conf = str(folder / "ceph.conf")
+
+    def admin(self, *command: str) -> None:
+        """Run a command of Ceph's as the administrator."""
+        conf = str(self.folder / "admin.conf")
+        environment = {**os.environ, "CEPH_CONF": conf}
+        subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+
+    def image(self, size: int) -> str:
+        """An image of the pool, outside of our name space."""
+        name = uuid.uuid4().hex
+        self.admin("rbd", "create", "--size", f"{size}B", f"{POOL}/{name}")
+        return name
+
+    def stop(self) -> None:
+        """End it."""
+        subprocess.run([SCRIPT, "stop", self.folder], check=False)
+
+
+class Host:
+    """An engine that is a host of its own."""
+
+    def __init__(self, cluster: Cluster, folder: Path) -> None:
+        self.run = folder / "run"
+        place = RbdPlace(POOL, SPACE, USER, cluster.conf)
+        self.name = f"{folder.name}-{uuid.uuid4().hex[:6]}"
+        self.store = RbdStore(place, self.name, SystemClock())
+        self.engine = QemuEngine(folder / "data", self.run, SystemClock(), store=self.store)
+
+    def disk(self, size: int) -> Disk:
+        """A new disk, attached."""
+        export = Export(str(uuid.uuid4()), "disk")
+        self.engine.create(export.disk_id, size)
+        return self.attach(export)
+
+    def attach(self, export: Export) -> Disk:
+        """A disk that is there."""
+        instance = str(uuid.uuid4())
+        self.engine.attach(instance, export)
+        return Disk(self, instance, export)
+
+    def processes(self, disk: Disk) -> list[int]:
+        """Whatever speaks to the cluster."""
+        own = self.store.client.pid()
+        return [disk.daemon(), *([own] if own else [])]
+
+
+class Disk:
+    """An attached disk."""
+
+    def __init__(self, host: Host, instance: str, export: Export) -> None:
+        self.host, self.instance, self.export = host, instance, export
+        self.held: list[str] = []
+
+    @property
+    def uri(self) -> str:
+        return self.host.engine.uri(self.instance, self.export.name)
+
+    def daemon(self) -> int:
+        process = find(self.host.run / self.instance)
+        assert process is not None
+        process.close()
+        return process.pid
+
+    def freeze(self) -> float:
+        point = str(uuid.uuid4())
+        while True:
+            try:
+                pause = self.host.engine.freeze({self.export.disk_id: point}).pause_seconds
+                break
+            except EngineError as error:
+                if "not merged yet" not in str(error):
+                    raise
+                time.sleep(1.0)
+        self.held.append(point)
+        return pause
+
+    def release(self, most: int = 0) -> None:
+        while len(self.held) > most:
+            point = self.held.pop(0)
+            self.host.engine.release(self.export.disk_id, point, stored=True)
+
+    def close(self) -> None:
+        self.host.engine.detach(self.instance, self.export.disk_id, force=True)
+        self.host.engine.delete(self.export.disk_id)
+
+
+@contextlib.contextmanager
+def plain_image(cluster: Cluster, folder: Path, size: int) -> Iterator[tuple[PlainDaemon, str]]:
+    """A storage daemon that serves an image as it is, and the image."""
+    name = cluster.image(size)
+    with PlainDaemon(folder / name[:8]) as daemon:
+        daemon.run(
+            "blockdev-add", driver="rbd", node_name="n", pool=POOL, image=name, discard="unmap",
+            conf=str(cluster.folder / "admin.conf"), cache={"direct": True},
+        )  # fmt: skip
+        daemon.serve("n")
+        yield daemon, name
+    cluster.admin("rbd", "rm", "--no-progress", f"{POOL}/{name}")
+
+
+# --- pauses
+
+
+def pauses(cluster: Cluster, host: Host, folder: Path, arguments: argparse.Namespace) -> None:
+    """Print how long writes are held back."""
+    print(f"{'held back (ms)':44}{'p50':>8}{'p99':>8}{'worst':>8}{'IOPS':>8}{'worst I/O':>11}")
+    for interval in arguments.paxos:
+        cluster.admin("ceph", "tell", "mon.x", "config", "set", "paxos_propose_interval", interval)
+        for told, options in (("full speed", fio.LOADS["random"]), ("800/s", PACED)):
+            disk = host.disk(arguments.size)
+
+            def ours(disk: Disk = disk) -> float:
+                pause = disk.freeze()
+                disk.release(2)
+                return pause
+
+            _row(f"ours, {told}, paxos {interval} s", disk.uri, options, ours, arguments)
+            disk.close()
+            with plain_image(cluster, folder, arguments.size) as (daemon, _):
+                _row(
+                    f"RBD snapshots, {told}, paxos {interval} s",
+                    daemon.uri, options, lambda: snapshot(daemon), arguments,
+                )  # fmt: skip
+                for number in range(snapshots):
+                    daemon.run(
+                        "blockdev-snapshot-delete-internal-sync", device="n", name=f"s{number}"
+                    )
+            _forget_snapshots()
+
+
+snapshots = 0
+
+
+def snapshot(daemon: PlainDaemon) -> float:
+    """Take a snapshot of the image; the seconds it took."""
+    global snapshots
+    began = time.perf_counter()
+    daemon.run("blockdev-snapshot-internal-sync", device="n", name=f"s{snapshots}")
+    snapshots += 1
+    return time.perf_counter() - began
+
+
+def _forget_snapshots() -> None:
+    global snapshots
+    snapshots = 0
+
+
+def _row(
+    told: str,
+    uri: str,
+    options: list[str],
+    freeze: Callable[[], float],
+    arguments: argparse.Namespace,
+) -> None:
+    found: list[float] = []
+    with fio.load(uri, options, arguments.size) as seen:
+        for _ in range(arguments.freezes):
+            time.sleep(0.25)
+            found.append(freeze() * 1000)
+    found.sort()
+    p99 = found[min(len(found) - 1, int(len(found) * 0.99))]
+    print(
+        f"{told:44}{statistics.median(found):8.1f}{p99:8.1f}{found[-1]:8.1f}"
+        f"{seen.rate:8.0f}{seen.worst * 1000:11.0f}",
+        flush=True,
+    )
+
+
+# --- rates
+
+
+def rates(cluster: Cluster, host: Host, folder: Path, arguments: argparse.Namespace) -> None:
+    """Print operations per second."""
+    print(
+        f"\n{'4 KiB random, depth 16, IOPS':32}{'ours':>9}{'librbd':>9}{'daemon':>9}{'ratios':>14}"
+    )
+    seconds, size = arguments.seconds, arguments.size
+    for kind in ("random", "read"):
+        disk = host.disk(size)
+        fill = ["--rw=write", "--bs=1M", "--iodepth=4", f"--io_size={size}"]
+        with plain_image(cluster, folder, size) as (daemon, name):
+            for uri in (disk.uri, daemon.uri):
+                fio.run(uri, fill, size, arguments.fill)
+            disk.freeze()
+            disk.release()
+            host.engine.settle(600)
+
+            def row(told: str, kind: str = kind, disk: Disk = disk, image: str = name) -> None:
+                ours = fio.run(disk.uri, fio.LOADS[kind], size, seconds).rate
+                rbd = librbd(cluster, image, fio.LOADS[kind], size, seconds)
+                plain = fio.run(daemon.uri, fio.LOADS[kind], size, seconds).rate
+                print(
+                    f"{kind + ': ' + told:32}{ours:9.0f}{rbd:9.0f}{plain:9.0f}"
+                    f"{ours / rbd:7.2f}{ours / plain:7.2f}",
+                    flush=True,
+                )
+
+            row("before")
+            for _ in range(arguments.rounds):
+                disk.freeze()
+                row("right after a freeze")
+            disk.release()
+            row("while they merge")
+            host.engine.settle(600)
+            row("after the merge")
+        disk.close()
+
+
+def librbd(cluster: Cluster, image: str, options: list[str], size: int, seconds: float) -> float:
+    """What fio does on an image without any daemon."""
+    done = subprocess.run(
+        [
+            "fio", "--name=load", "--ioengine=rbd", f"--pool={POOL}", f"--rbdname={image}",
+            "--clientname=admin", f"--size={size}", "--time_based", f"--runtime={seconds:.0f}",
+            "--randrepeat=0", "--norandommap", "--output-format=json", *options,
+        ],
+        env={**os.environ, "CEPH_CONF": str(cluster.folder / "admin.conf")},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    job = json.loads(done.stdout[done.stdout.index("{") :])["jobs"][0]
+    return float(max(job["read"]["iops"], job["write"]["iops"]))
+
+
+# --- first bytes and take-over
+
+
+def first_bytes(host: Host, arguments: argparse.Namespace) -> None:
+    """Print how soon a fork can be read."""
+    disk = host.disk(arguments.size)
+    client = BlockingNbdClient(disk.uri)
+    client.write(0, random.Random(1).randbytes(16 * MIB))
+    found = []
+    for _ in range(arguments.rounds * 3):
+        began = time.perf_counter()
+        disk.freeze()
+        fork = Export(str(uuid.uuid4()), "fork")
+        host.engine.fork(disk.export.disk_id, disk.held[-1], fork.disk_id)
+        made = host.attach(fork)
+        BlockingNbdClient(made.uri).read(0, BLOCK)
+        found.append(time.perf_counter() - began)
+        host.engine.detach(made.instance, fork.disk_id, force=True)
+    print(f"\nfork, attached and read: median {statistics.median(found):.3f} s, "
+          f"worst {max(found):.3f} s")  # fmt: skip
+    client.close()
+
+
+def take_over(cluster: Cluster, folder: Path, arguments: argparse.Namespace) -> None:
+    """Print how long it takes until another host has written."""
+    parts: dict[str, list[float]] = {"fenced": [], "attached": [], "read": [], "written": []}
+    second = Host(cluster, folder / "second")
+    for number in range(arguments.rounds):
+        first = Host(cluster, folder / f"first{number}")
+        disk = first.disk(arguments.size)
+        client = BlockingNbdClient(disk.uri)
+        for turn in range(8):
+            client.write(turn * MIB, random.Random(turn).randbytes(MIB))
+            disk.freeze()
+        client.flush()
+        pids = first.processes(disk)
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        began = time.perf_counter()
+        second.engine.fence(first.name)
+        parts["fenced"].append(time.perf_counter() - began)
+        made = second.attach(disk.export)
+        parts["attached"].append(time.perf_counter() - began)
+        again = BlockingNbdClient(made.uri)
+        again.read(0, BLOCK)
+        parts["read"].append(time.perf_counter() - began)
+        again.write(0, bytes(BLOCK))
+        again.flush()
+        parts["written"].append(time.perf_counter() - began)
+        again.close()
+        made.close()
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        first.engine.close()
+    told = ", ".join(f"{name} {statistics.median(one):.2f}" for name, one in parts.items())
+    print(f"take-over of a host that hangs, a disk of 10 layers, seconds: {told}; "
+          f"worst {max(parts['written']):.2f}")  # fmt: skip
+    second.engine.close()
+
+
+# --- kills
+
+
+def kills(host: Host, arguments: argparse.Namespace) -> None:
+    """Kill the daemon in mid-merge again and again, and compare all blocks."""
+    size = 256 * MIB
+    disk, model, lot = host.disk(size), bytearray(size), random.Random(arguments.seed)
+    killed = wrong = 0
+    while killed < arguments.kills:
+        client = _connected(disk)
+        for _ in range(400):
+            at = lot.randrange(size // BLOCK) * BLOCK
+            data = lot.randbytes(BLOCK)
+            client.write(at, data)
+            model[at : at + BLOCK] = data
+        client.flush()
+        disk.freeze()
+        disk.release()
+        time.sleep(lot.random() * 0.3)
+        merging = host.engine._registry.disk(disk.export.disk_id).merge is not None
+        os.kill(disk.daemon(), signal.SIGKILL)
+        killed += merging
+        again = _connected(disk)
+        for offset in range(0, size, 4 * MIB):
+            wrong += bytes(again.read(offset, 4 * MIB)) != model[offset : offset + 4 * MIB]
+    host.engine.settle(120)
+    print(f"{killed} daemons killed in mid-merge: {wrong} wrong pieces of 4 MiB")
+
+
+def _connected(disk: Disk) -> BlockingNbdClient:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            client = BlockingNbdClient(disk.uri)
+            client.read(0, BLOCK)
+            return client
+        except (NbdError, OSError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()))
+    parser.add_argument("--size", type=int, default=1024 * MIB)
+    parser.add_argument("--freezes", type=int, default=60)
+    parser.add_argument("--paxos", nargs="*", default=["0.05", "1.0"])
+    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--fill", type=float, default=8.0)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--kills", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
+        folder = Path(name)
+        cluster = Cluster(folder / "c")
+        try:
+            host = Host(cluster, folder / "host")
+            if arguments.kills:
+                kills(host, arguments)
+            else:
+                pauses(cluster, host, folder, arguments)
+                rates(cluster, host, folder, arguments)
+                first_bytes(host, arguments)
+                take_over(cluster, folder, arguments)
+            for instance in host.engine._registry.instances():
+                host.engine.stop(instance.instance_id)
+            host.engine.close()
+        finally:
+            cluster.stop()
+
+
+if __name__ == "__main__":
+    main()
