@@ -147,7 +147,9 @@ class Mooring:
         assert isinstance(backend.servers, dict)
         assert isinstance(backend.regions, dict)
         settings.regions[name] = Region(zones=list(zones))
-        make_engine = engine_maker(settings, self.paths, self.clock, backend.catalog)
+        make_engine = engine_maker(
+            settings, self.paths, self.clock, backend.catalog, backend.this_server
+        )
         for zone in zones:
             engine = make_engine(zone)
             self._opened.callback(engine.close)
