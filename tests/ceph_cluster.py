@@ -71,6 +71,14 @@ class CephCluster:
         """Start the OSD again."""
         subprocess.run([SCRIPT, "osd", self.folder], check=True, timeout=60)
 
+    def gateway(self) -> dict[str, str]:
+        """Start the object gateway; the variables with which S3 clients find its bucket `vault`."""
+        file = self.folder / "gateway"
+        if not file.exists():
+            subprocess.run([SCRIPT, "gateway", self.folder], check=True, timeout=60)
+        lines = file.read_text().splitlines()
+        return dict(line.removeprefix("export ").split("=", 1) for line in lines)
+
     def stop(self) -> None:
         """End all of it."""
         with contextlib.suppress(subprocess.SubprocessError):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 
 from mooring.admin.demo.server import OWN_PROGRAMS
 from mooring.nbd.blocking import BlockingNbdClient
-from tests.ceph_cluster import POOL, SPACE, USER, CephCluster
+from tests.ceph_cluster import CHECKOUT, POOL, SPACE, USER, CephCluster
 from tests.e2e.deployment import ZONE, Deployment
 from tests.engine.harness import MIB, noise
 
@@ -22,6 +24,9 @@ def deployment(ceph: CephCluster, run_dir: Path) -> Iterator[Deployment]:
     deployed = Deployment(run_dir)
     yield deployed
     deployed.close()
+
+
+PROMISES = "tests/vault/store/test_conformance.py"
 
 
 @pytest.fixture
@@ -71,6 +76,43 @@ def test_disks_live_in_the_cluster(
     found = doctor(settings, deployment.data)
     assert "ok   Ceph: QEMU can open its images" in found
     assert f"ok   zone {ZONE}: Ceph, rbd:{POOL}/{SPACE}: HEALTH_" in found
+
+
+def test_the_vault_is_in_the_clusters_object_gateway(
+    deployment: Deployment, settings: Path, ceph: CephCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in ceph.gateway().items():
+        monkeypatch.setenv(name, value)
+    with settings.open("a") as file:
+        file.write(f'[regions.us-east-2]\nzones = ["{ZONE}"]\nvault = "s3://vault/here"\n')
+        file.write(f'[s3]\nendpoint = "{os.environ["AWS_ENDPOINT_URL"]}"\nregion = "us-east-1"\n')
+    deployment.start(
+        str(OWN_PROGRAMS / "mooringd"), "serve", "--port", "0", "--config", str(settings)
+    )
+    client = BlockingNbdClient(deployment.used_disk())
+    client.write(0, noise(1, MIB))
+    deployment.snapshot("first")
+    assert deployment.ended("first") == ["completed"]
+
+    with deployment.restored("first") as (uri,):
+        again = BlockingNbdClient(uri)
+        assert again.read(0, MIB) == noise(1, MIB)
+        again.close()
+    client.close()
+
+
+def test_the_object_gateway_keeps_what_a_vault_relies_on(
+    ceph: CephCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Conditional writes first: the same suite that qualifies any S3 service."""
+    environment = {
+        **os.environ, **ceph.gateway(), "MOORING_TEST_S3_URL": "s3://vault/promises"
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-k", "given", PROMISES],
+        cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
 
 
 def doctor(settings: Path, data: Path) -> str:
