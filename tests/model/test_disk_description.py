@@ -40,6 +40,7 @@ DISK = Disk(
     instance_name="web",
     path="/dev/xvdf",
     origin_id="s",
+    ancestors=("e", "f"),
     auto_mounting=True,
     is_system=True,
     add_on=AddOn("06:00", 0),

@@ -19,7 +19,6 @@ from tests.service.machine_model import (
     TAKEN,
     WRONG_STATE,
     Blocks,
-    Disk,
     Outcome,
     Snap,
 )
@@ -122,9 +121,8 @@ class Changes(Snapshots):
         if kept is not None:
             asked["diskSnapshotName"] = kept
         if self.ask(caller, expected, "fork", **asked) and disk is not None:
-            made = Disk(tagged, "available", size_gb=size_gb or disk.size_gb)
-            made.blocks, made.origin = dict(disk.blocks), disk.origin
-            self.model.disks[name] = made
+            self.model.disks[name] = disk.fork(size_gb)
+            self.model.disks[name].tagged = tagged
             if kept is not None:
                 self.model.snaps[kept] = Snap(False, disk)
 
@@ -141,7 +139,7 @@ class Changes(Snapshots):
             expected = NOT_FOUND
         elif disk.state not in USABLE or disk.attachment not in ("attached", "detached"):
             expected = WRONG_STATE
-        elif found.disk is not disk and found is not disk.origin:
+        elif found not in disk.line() and found.disk not in disk.line():
             expected = INVALID
         elif found.state == "pending":
             expected = WRONG_STATE
@@ -154,6 +152,7 @@ class Changes(Snapshots):
         if self.ask(caller, expected, "revert", **asked) and disk and found:
             if kept is not None:
                 self.model.snaps[kept] = Snap(caller == "team", disk)
+            disk.ancestors += [disk.origin] if disk.origin else []
             disk.blocks, disk.origin = dict(found.blocks), found
             self.settle()  # what a deletion of the snapshot before that means is tested elsewhere
 

@@ -20,7 +20,6 @@ from tests.service.machine_model import (
     TAKEN,
     WRONG_STATE,
     Blocks,
-    Disk,
     Outcome,
     Snap,
     Taken,
@@ -99,9 +98,9 @@ class Forks(Changes):
             model.wholes[kept] = Whole(caller == "team", model.parts_of(source))
         model.webs[name] = Web(tagged, "running")
         for called, disk in made.items():
-            new = Disk(caller == "team", "in-use", "attached", name, disk.path)
-            new.size_gb, new.blocks, new.origin = disk.size_gb, dict(disk.blocks), disk.origin
-            model.disks[called] = new
+            new = model.disks[called] = disk.fork()
+            new.state, new.attachment, new.web, new.path = "in-use", "attached", name, disk.path
+            new.tagged = caller == "team"
 
     # --- the disks of forks, which no other rule names
 

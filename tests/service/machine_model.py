@@ -36,6 +36,19 @@ class Disk:
     """The sizes asked for, which it does not have yet."""
     blocks: Blocks = field(default_factory=dict)
     origin: Snap | None = None
+    ancestors: list[Disk | Snap] = field(default_factory=list)
+    """What it was forked from, and made from before a revert."""
+
+    def fork(self, size_gb: int | None = None) -> Disk:
+        """A disk that holds the same, and was made of this one."""
+        made = Disk(False, "available", size_gb=size_gb or self.size_gb)
+        made.blocks, made.origin = dict(self.blocks), self.origin
+        made.ancestors = [self, *self.ancestors]
+        return made
+
+    def line(self) -> list[Disk | Snap]:
+        """The disks whose snapshots it can be reverted to, and further snapshots."""
+        return [self, *self.ancestors, *([self.origin] if self.origin else [])]
 
 
 @dataclass(eq=False)

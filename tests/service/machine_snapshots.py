@@ -139,7 +139,7 @@ class Snapshots(Resources):
             self.model.webs[name] = Web(tagged, add_on=time)
             for disk_name, part in made.items():
                 new = Disk(caller == "team", "in-use", "attaching", name, part.path)
-                new.size_gb, new.blocks = part.size_gb, dict(part.blocks)
+                new.size_gb, new.blocks, new.origin = part.size_gb, dict(part.blocks), part
                 self.model.disks[disk_name] = new
             self.settle()  # what a deletion of the snapshot before that means is tested elsewhere
 
@@ -261,7 +261,8 @@ class Snapshots(Resources):
         found = self.latest(source)
         if self.ask(caller, expected, "CreateDiskFromSnapshot", **asked, **latest):
             assert isinstance(found, Snap)
-            self.model.disks[name] = Disk(tagged, size_gb=LARGEST_GB, blocks=dict(found.blocks))
+            disk = Disk(tagged, size_gb=LARGEST_GB, blocks=dict(found.blocks), origin=found)
+            self.model.disks[name] = disk
             self.settle()
 
     def latest(self, name: str) -> Taken | None:

@@ -46,9 +46,11 @@ def create_disk_from_snapshot(backend: Backend, call: Call) -> Result:
             return _add(backend, transaction, call, disk, arguments)
         _check_free(transaction, disk)
         source = transaction.disks.by_id(snapshot.disk_id)
-        if source is not None and backend.engine(disk.zone).filling(source.id) is not None:
-            # What it lacks, it gets from the snapshot that its source is made from.
-            disk = replace(disk, origin_id=source.origin_id)
+        if source is not None:
+            disk = replace(disk, ancestors=source.forked())
+            if backend.engine(disk.zone).filling(source.id) is not None:
+                # What it lacks, it gets from the snapshot that its source is made from.
+                disk = replace(disk, origin_id=source.origin_id)
         fork = fork_of_pending(backend, snapshot, name, disk)
         reserve(backend, transaction, fork)
         begin_with(backend, transaction, call, disk)

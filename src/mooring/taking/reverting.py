@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -15,7 +15,7 @@ from mooring.catalog.database import Transaction
 from mooring.engine.interface import Source
 from mooring.model.errors import DiskBusyError, EngineError, LayerDamagedError, MooringError
 from mooring.model.resources.consistency import Consistency
-from mooring.model.resources.disk import Disk
+from mooring.model.resources.disk import MAX_ANCESTORS, Disk
 from mooring.model.resources.job import HELD_MS, Job
 from mooring.model.resources.job_arguments import RevertDisk
 from mooring.model.resources.snapshot import DiskSnapshot
@@ -129,10 +129,19 @@ def confirm(backend: Backend, transaction: Transaction, job: Job) -> None:
     disk = transaction.disks.by_id(given.disk)
     # Its row is locked: whoever reverts it from now on confirms that after this.
     if disk is not None and not _superseded(backend, job):
-        transaction.disks.change(disk.id, origin_id=given.snapshot)
+        transaction.disks.set_origin(disk.id, given.snapshot, _ancestors(transaction, disk))
         now = backend.clock.now_ms()
         transaction.jobs.add(filling(disk, given.snapshot, backend.ids.new_id(), now))
     transaction.jobs.confirm(job.id)
+
+
+def _ancestors(transaction: Transaction, disk: Disk) -> Sequence[str]:
+    """What the disk descends from, when it is about to have another origin."""
+    former = transaction.snapshots.by_id(disk.origin_id) if disk.origin_id else None
+    known = {disk.id, *disk.ancestors}
+    if former is None or former.id in known or former.disk_id in known:
+        return disk.ancestors
+    return (former.id, *disk.ancestors)[:MAX_ANCESTORS]
 
 
 def _superseded(backend: Backend, job: Job) -> bool:

@@ -10,7 +10,7 @@ from mooring.model.errors import InvalidInputException
 from mooring.model.extents import BLOCK_SIZE, GIB
 from mooring.model.names import check_name
 from mooring.model.resources.consistency import without_own
-from mooring.model.resources.disk import Disk
+from mooring.model.resources.disk import MAX_ANCESTORS, Disk
 from mooring.model.resources.disk_description import Description
 from mooring.model.resources.firewall import Ports, opened, read_ports
 from mooring.model.resources.instance import Instance
@@ -90,6 +90,9 @@ def check_description(one: Description, regions: Collection[str]) -> None:
         _matches(_PATH, "the disk's path", one.disk.path)
     if one.disk.origin_id is not None:
         _matches(_ID, "the id of the snapshot that it was made from", one.disk.origin_id)
+    _number("the number of its ancestors", len(one.disk.ancestors), MAX_ANCESTORS)
+    for ancestor in one.disk.ancestors:
+        _matches(_ID, "the id of an ancestor", ancestor)
     if (instance := one.instance) is None:
         if one.disk.path is not None:
             raise InvalidInputException("it has a path without an instance.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,11 +67,19 @@ class Disks(ResourceRows[Disk]):
             instance_name=row.instance_name,
             path=row.path,
             origin_id=row.origin_id,
+            ancestors=tuple(json.loads(row.ancestors or "[]")),
             auto_mounting=bool(row.auto_mounting),
             is_system=bool(row.is_system),
             add_on=read_add_on(row),
             tags=tags,
         )
+
+    def columns(self, value: Disk) -> dict[str, Any]:
+        return {**super().columns(value), "ancestors": _written(value.ancestors)}
+
+    def set_origin(self, disk_id: str, origin_id: str, ancestors: Sequence[str]) -> None:
+        """Record what the disk was reverted to, and what it descends from besides."""
+        self.change(disk_id, origin_id=origin_id, ancestors=_written(ancestors))
 
     def of_instance(self, instance_id: str) -> list[Disk]:
         """The disks attached to the instance, or on the way there or back."""
@@ -95,3 +105,7 @@ class Disks(ResourceRows[Disk]):
         return self._page(
             "zone", lambda: [self.table.c.zone == bindparam("zone")], {"zone": zone}, after, limit
         )
+
+
+def _written(ancestors: Sequence[str]) -> str | None:
+    return json.dumps(list(ancestors)) if ancestors else None

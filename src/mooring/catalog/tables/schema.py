@@ -58,6 +58,7 @@ disks = _resources(
     Column("instance_id", Text),
     Column("path", Text),
     Column("origin_id", Text),
+    Column("ancestors", Text),
     Column("auto_mounting", Boolean),
     Column("is_system", Boolean),
 )

@@ -226,9 +226,10 @@ OWN_COMMANDS: dict[str, Command] = {
             Option(
                 "--disk-snapshot-name",
                 "<string>",
-                "One of its snapshots, or the one that it was made from; a fork has its own only. "
-                "Automatic ones: DISK@latest, DISK@yesterday, DISK@2026-11-26, or more of the "
-                "moment, as `mooring usage` shows it; a disk in an instance's snapshot: NAME/DISK.",
+                "One of its snapshots, one that it was made from, or for a fork one of the disk "
+                "that it is a fork of. Automatic ones: DISK@latest, DISK@yesterday, "
+                "DISK@2026-11-26, or more of the moment, as `mooring usage` shows it; a disk in "
+                "an instance's snapshot: NAME/DISK.",
                 required=True,
             ),
             Option(

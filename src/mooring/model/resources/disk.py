@@ -12,6 +12,9 @@ MAX_DISKS_PER_INSTANCE = 15
 """Besides the instance's own system disk (Lightsail's limit)."""
 
 
+MAX_ANCESTORS = 100
+"""How many of those that a disk descends from are known: forks of forks may go on for years."""
+
 SHARED_TAG = "mooring:shared"
 """On a disk: `true` lets several processes use it at once, as a cluster's file system does."""
 
@@ -49,7 +52,9 @@ class Disk:
 
     `auto_mounting` says that whoever attached it wished it to be mounted.
     `is_system` says that it is the instance's own: made with it, never detached, deleted with it.
-    `add_on` is that of automatic snapshots, None if it never was enabled.
+    `ancestors` are the ids of those that it descends from, nearest first: the disks that it is a
+    fork of, and snapshots that it was made from. It can be reverted to those, and to their
+    snapshots. `add_on` is that of automatic snapshots, None if it never was enabled.
     """
 
     id: str
@@ -65,7 +70,17 @@ class Disk:
     instance_name: str | None = None
     path: str | None = None
     origin_id: str | None = None
+    ancestors: tuple[str, ...] = ()
     auto_mounting: bool = False
     is_system: bool = False
     add_on: AddOn | None = None
     tags: Tags = field(default_factory=dict)
+
+    def forked(self) -> tuple[str, ...]:
+        """What a fork of it descends from."""
+        return (self.id, *self.ancestors)[:MAX_ANCESTORS]
+
+    def descends_from(self, snapshot_id: str, disk_id: str) -> bool:
+        """Whether the snapshot, which is of that disk, is in its own line."""
+        known = {self.id, self.origin_id, *self.ancestors}
+        return snapshot_id in known or disk_id in known

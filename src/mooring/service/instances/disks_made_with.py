@@ -16,6 +16,7 @@ def disk_made_with(
     size_gb: int,
     path: str | None,
     origin_id: str | None,
+    ancestors: tuple[str, ...] = (),
     is_system: bool,
     tags: Tags,
 ) -> Disk:
@@ -36,6 +37,7 @@ def disk_made_with(
         instance_id=instance.id,
         path=path,
         origin_id=origin_id,
+        ancestors=ancestors,
         is_system=is_system,
         tags=_tags_of_system_disk(instance) if is_system else dict(tags),
     )

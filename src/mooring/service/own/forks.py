@@ -62,6 +62,7 @@ def fork(backend: Backend, context: Context, params: Params) -> Answer:
             support_code=backend.support_code("vol"),
             size_gb=size_gb,
             origin_id=disk.origin_id,
+            ancestors=disk.forked(),
             tags=tags,
         )
         reached = dict(context.access.tags)
@@ -193,6 +194,7 @@ def _attached(backend: Backend, call: Call, instance: Instance, disk: Disk, name
         size_gb=disk.size_gb,
         path=disk.path,
         origin_id=disk.origin_id,
+        ancestors=disk.forked(),
         is_system=disk.is_system,
         tags=call.context.access.tags,
     )

@@ -120,11 +120,11 @@ def _check(disk: Disk, snapshot: DiskSnapshot) -> None:
             f"You can't revert the disk {disk.name} right now: it is {disk.attachment}. Please try "
             "again in a moment."
         )
-    if snapshot.disk_id != disk.id and snapshot.id != disk.origin_id:
+    if not disk.descends_from(snapshot.id, snapshot.disk_id):
         of = snapshot.disk_name or "an image file"
         raise InvalidInputException(
-            f"The snapshot {snapshot.name} is of {of}, and disks "
-            "are reverted to snapshots of their own. For a disk with its content, use "
+            f"The snapshot {snapshot.name} is of {of}, and disks are reverted to snapshots of "
+            "their own, or of the disks that they are forks of. For a disk with its content, use "
             "create-disk-from-snapshot."
         )
     if snapshot.state is not SnapshotState.COMPLETED:
