@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from mooring.host.folder_process import LOCK_NAME
 from mooring.model.clock import SystemClock
 from mooring.model.errors import VaultAwayError
-from mooring.vault.served.process import LOCK_NAME, ServingProcess
+from mooring.vault.served.process import ServingProcess
 
 pytestmark = pytest.mark.full
 

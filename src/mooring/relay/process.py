@@ -5,34 +5,23 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import structlog
 
-from mooring.host import lasting_process
-from mooring.host.lasting_process import LastingProcess, last_line
-from mooring.host.process_lock import is_held, take
-from mooring.host.room import told_when_full, try_room
+from mooring.host.folder_process import RUN, SERVED_NAME, FolderProcess
+from mooring.host.process_lock import is_held
+from mooring.host.room import told_when_full
 from mooring.model.clock import Clock
 from mooring.model.errors import ConfigurationError
 from mooring.nbd.uri import NbdUri
 from mooring.relay.server import TCP_NAME
-from mooring.relay.visitor import SERVED_NAME, USERS
+from mooring.relay.visitor import USERS
 from mooring.relay.ways import Way, Ways
-from mooring.version import VERSION
 
-LOCK_NAME = "lock"
-LOG_NAME = "log"
-
-START_SECONDS = 20.0
 ANSWER_SECONDS = 3.0
-_END_SECONDS = 5.0
-_KILL_SECONDS = 5.0
-_PAUSE_SECONDS = 0.01
-_RUN = "run directory"
 
 log = structlog.get_logger("mooring.relay")
 
@@ -48,9 +37,11 @@ class RelayProcess:
     ) -> None:
         self.folder = folder
         self._command = command
-        self._clock = clock
         self._host_name = host_name
         self._ways = Ways(folder)
+        self._process = FolderProcess(
+            folder, clock, ConfigurationError, "disks cannot be served over TCP"
+        )
         self._lock = threading.RLock()
         """Held while it is decided from the ways whether the process shall run."""
 
@@ -61,7 +52,7 @@ class RelayProcess:
                 "and restart the server"
             )
         with self._lock:
-            with told_when_full(self.folder, _RUN):
+            with told_when_full(self.folder, RUN):
                 self._ways.open(way)
             self.ensure()
             host, port = self.place()
@@ -87,11 +78,11 @@ class RelayProcess:
         if self._command is None or not self.ways():
             if self.folder.is_dir():
                 self.end()
-        elif not self.alive() or self._read_served() != self._served():
+        elif not self._process.is_as_wanted(self._command):
             self.ensure()
         elif not self.answers():
             log.error("what serves disks over TCP hangs, and is replaced")
-            self._kill()
+            self._process.kill()  # its clients stay connected
             self.ensure()
 
     def ensure(self) -> None:
@@ -99,28 +90,9 @@ class RelayProcess:
 
         One that was started otherwise than the settings say now is ended first.
         """
+        assert self._command is not None
         with self._lock:
-            served = self._served()
-            with told_when_full(self.folder, _RUN):
-                self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if self.alive() and self._read_served() != served:
-                self._end_and_wait()
-            deadline = self._clock.monotonic() + START_SECONDS
-            spawned = False
-            while not self.alive() or not self.answers():
-                with (self.folder / LOCK_NAME).open("ab+") as lock:
-                    if take(lock):
-                        if spawned:
-                            why = last_line(self.folder / LOG_NAME)
-                            raise ConfigurationError(f"disks cannot be served over TCP: {why}")
-                        self._spawn(lock.fileno(), served)
-                        spawned = True
-                if self._clock.monotonic() > deadline:
-                    raise ConfigurationError(
-                        f"attached disks are not served over TCP within {START_SECONDS:g} s; see "
-                        f"{self.folder / LOG_NAME}"
-                    )
-                self._clock.sleep(_PAUSE_SECONDS)
+            self._process.ensure(self._command, self.answers)
 
     def place(self) -> tuple[str, int]:
         """Where it listens. Raises ConfigurationError."""
@@ -132,7 +104,7 @@ class RelayProcess:
 
     def alive(self) -> bool:
         """Whether it runs."""
-        return is_held(self.folder / LOCK_NAME)
+        return self._process.alive()
 
     def answers(self) -> bool:
         """Whether it greets whoever connects, or refuses to, within some seconds."""
@@ -151,46 +123,4 @@ class RelayProcess:
     def end(self) -> None:
         """Ask it to end, if it runs; its clients are cut off, also those that one before it had."""
         (self.folder / SERVED_NAME).unlink(missing_ok=True)
-        if (process := self._running()) is not None:
-            with process:
-                process.ask_to_end()
-
-    # ---
-
-    def _spawn(self, lock_fd: int, served: str) -> None:
-        assert self._command is not None
-        try_room(self.folder, _RUN)
-        with told_when_full(self.folder, _RUN):
-            (self.folder / SERVED_NAME).write_text(served, encoding="utf-8")
-        command = [*self._command, "--lock-fd", str(lock_fd)]
-        with (self.folder / LOG_NAME).open("ab") as log:
-            try:
-                lasting_process.start(command, self.folder, log, (lock_fd,))
-            except (OSError, subprocess.CalledProcessError) as error:
-                raise ConfigurationError(f"disks cannot be served over TCP: {error}") from error
-
-    def _end_and_wait(self) -> None:
-        if (process := self._running()) is not None:
-            with process:
-                process.end(_END_SECONDS, _KILL_SECONDS)
-
-    def _kill(self) -> None:
-        """End it at once, whatever state it is in; its clients stay connected."""
-        if (process := self._running()) is not None:
-            with process:
-                process.kill(_KILL_SECONDS)
-
-    def _running(self) -> LastingProcess | None:
-        with contextlib.suppress(OSError):
-            if self.alive():
-                return lasting_process.find(self.folder / LOCK_NAME, self.folder)
-        return None
-
-    def _served(self) -> str:
-        return json.dumps({"command": list(self._command or ()), "version": VERSION}) + "\n"
-
-    def _read_served(self) -> str:
-        try:
-            return (self.folder / SERVED_NAME).read_text(encoding="utf-8")
-        except (OSError, ValueError):
-            return ""
+        self._process.ask_to_end()

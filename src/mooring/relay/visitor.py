@@ -13,6 +13,7 @@ from typing import IO
 
 import structlog
 
+from mooring.host.folder_process import SERVED_NAME
 from mooring.host.process_lock import take
 from mooring.model.clock import Clock
 from mooring.model.errors import NbdError
@@ -27,8 +28,6 @@ log = structlog.get_logger("mooring.relay")
 
 USERS = "users"
 """The folder with a locked file for each disk in use: by which client."""
-SERVED_NAME = "served"
-"""Says how the relay was started: the command line and the program's version."""
 
 _TAKE_SECONDS = 1.0
 """How long to wait for whoever used the disk: a client that comes again is its own predecessor."""

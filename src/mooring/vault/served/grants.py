@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mooring.files import write_whole
+from mooring.host.folder_process import RUN
 from mooring.host.room import told_when_full
 from mooring.model.clock import Clock
 from mooring.model.errors import StoreError
 
 FOLDER = "grants"
-RUN = "run directory"
 _NAME = re.compile(r"[0-9a-f]{32}")
 
 
