@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
+from mooring.host.process_stat import state_of
 from mooring.model.clock import Clock
 
 KILL_SECONDS = 10.0
@@ -50,8 +51,7 @@ class LastingProcess:
     def spins(self, clock: Clock) -> bool:
         """Whether its main thread never waits for anything, as far as 50 ms show it."""
         for _ in range(_LOOKS):
-            # After the command's name, which may hold anything (proc_pid_stat(5)).
-            if self._stat().rpartition(")")[2].split()[:1] != ["R"]:
+            if state_of(self.pid) != "R":
                 return False
             clock.sleep(_LOOK_SECONDS)
         return True
@@ -82,12 +82,6 @@ class LastingProcess:
 
     def __exit__(self, *error: object) -> None:
         self.close()
-
-    def _stat(self) -> str:
-        try:
-            return Path(f"/proc/{self.pid}/stat").read_text(errors="replace")
-        except OSError:
-            return ""
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):

@@ -103,7 +103,7 @@ class QemuEngine:
             self._locks = locks.pop_all()
         self._merger = Merger(self._registry)
         self._watcher = Watcher(self._registry.instances, clock)
-        self._guard = Guard(self._registry.instances, clock, may_share)
+        self._guard = Guard(self._registry.instances, self._registry.instance_in, clock, may_share)
         self._registry.started = self._guard.wake
         self._store.watch(self._was_fenced)
         self._registry.connections = self._guard

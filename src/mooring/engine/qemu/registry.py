@@ -73,6 +73,12 @@ class Registry:
                 )
             return instance
 
+    def instance_in(self, folder: Path) -> Instance | None:
+        """The instance whose daemon is in that folder, if it was asked for so far."""
+        with self._lock:
+            instance = self._instances.get(folder.name)
+        return instance if instance is not None and instance.folder == folder else None
+
     def instances(self) -> list[Instance]:
         """All instances asked for so far."""
         with self._lock:

@@ -32,9 +32,10 @@ from mooring.engine.qemu.daemon import process
 from mooring.engine.qemu.daemon.latecomers import Cut
 from mooring.engine.qemu.instances import Instance
 from mooring.engine.qemu.users.changes import Changes
-from mooring.engine.qemu.users.sockets import Peer, Sockets, started_at
+from mooring.engine.qemu.users.sockets import Peer, Sockets
 from mooring.engine.qemu.users.users import Use, Users, client, clients
 from mooring.host.lasting_process import LastingProcess
+from mooring.host.process_stat import started_at
 from mooring.model.clock import Clock
 from mooring.observe.loop import Loop
 from mooring.relay import marks
@@ -85,9 +86,14 @@ class Guard:
     """The thread, and what it knows."""
 
     def __init__(
-        self, instances: Callable[[], list[Instance]], clock: Clock, may_share: MayShare
+        self,
+        instances: Callable[[], list[Instance]],
+        instance_in: Callable[[Path], Instance | None],
+        clock: Clock,
+        may_share: MayShare,
     ) -> None:
         self._instances = instances
+        self._instance_in = instance_in
         self._clock = clock
         self._may_share = may_share
         self._lock = threading.Lock()
@@ -159,9 +165,6 @@ class Guard:
         """Whether clients of that daemon are coming again, because they had lost it."""
         instance = self._instance_in(folder)
         return instance is not None and instance.door.in_a_rush()
-
-    def _instance_in(self, folder: Path) -> Instance | None:
-        return next((one for one in self._instances() if one.folder == folder), None)
 
     def _watched_in(self, folder: Path) -> _Watched | None:
         """What is known of the daemon there, which may have been started just now."""

@@ -11,12 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from mooring.host.process_stat import started_at
 from mooring.relay.marks import Remote, remote_of
 
 _PIDFD_GETFD = 438  # on every architecture but alpha (pidfd_getfd(2), Linux 5.6)
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid (unix(7))
-_ENDED = ("Z", "X")  # a zombie has no connections any more
-_START_FIELD = 22  # of /proc/PID/stat (proc(5)), counted from 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,17 +137,6 @@ class Sockets:
             return
         with copy:
             yield copy
-
-
-def started_at(pid: int) -> int:
-    """When the process was started, in ticks since boot; 0 if it has ended, or is not seen."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return 0
-    # The command's name may hold blanks and brackets.
-    fields = stat.rpartition(")")[2].split()
-    return 0 if fields[0] in _ENDED else int(fields[_START_FIELD - 3])
 
 
 def command_of(peer: Peer) -> str | None:
