@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -81,7 +82,7 @@ def fill(folder: Path, out: Path) -> None:
 
 def copied(socket: Path, out: Path) -> None:
     uri = str(NbdUri(NAME, socket=str(socket)))
-    with ImagePart(out) as part, ExportImage(uri) as image:
+    with ImagePart(out) as part, closing(ExportImage(uri)) as image:
         copy(image, part, {})
         part.finish()
 

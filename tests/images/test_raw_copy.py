@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def copy(
 
 
 def copy_export(uri: str, part: ImagePart, tell: Tell, steps: Steps) -> None:
-    with ExportImage(uri) as image:
+    with closing(ExportImage(uri)) as image:
         raw_copy.copy(image, part, FACTS, tell, steps, give_up=image.close)
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Self
 
 from mooring.model.extents import Extent
 from mooring.nbd.blocking import BlockingNbdClient
 
 
 class ExportImage:
-    """Connects when it is made; close it, or use `with`. Everything raises NbdError."""
+    """Connects when it is made; close it. Everything raises NbdError."""
 
     def __init__(self, uri: str) -> None:
         self._client = BlockingNbdClient(uri)
@@ -32,14 +30,3 @@ class ExportImage:
     def close(self) -> None:
         """End the connection; reads under way fail."""
         self._client.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

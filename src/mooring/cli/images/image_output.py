@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from mooring.cli.progress import Progress, size
@@ -69,7 +70,7 @@ def _write_part(part: ImagePart, answer: Any, image_format: str) -> None:
     teller = _Teller(part.output.name)
     try:
         if image_format == "raw":
-            with ExportImage(answer["uri"]) as image:
+            with closing(ExportImage(answer["uri"])) as image:
                 raw_copy.copy(image, part, facts, teller.tell, give_up=image.close)
         else:
             part.begin()
