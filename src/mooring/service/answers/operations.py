@@ -26,6 +26,9 @@ from mooring.service.call import Call, Result
 
 Resource = Disk | DiskSnapshot | ExportRecord | Instance | InstanceSnapshot | StaticIp | KeyPair
 
+OF_DISK, OF_INSTANCE = "CreateDiskSnapshot", "CreateInstanceSnapshot"
+"""The types of the operations of snapshots."""
+
 
 def begin(
     backend: Backend,
@@ -51,6 +54,19 @@ def begin(
         created_ms=now,
         changed_ms=now,
     )
+
+
+def taken(
+    backend: Backend, call: Call, snapshot: DiskSnapshot | InstanceSnapshot, of: Disk | Instance
+) -> list[Operation]:
+    """Those of a snapshot and of what it is taken of, which wait until it is stored.
+
+    They are of one type, whatever else the call does besides.
+    """
+    kind = OF_DISK if isinstance(snapshot, DiskSnapshot) else OF_INSTANCE
+    pairs: Sequence[tuple[Resource, Resource]] = ((snapshot, of), (of, snapshot))
+    begun = [begin(backend, call, one, details=other.name, kind=kind) for one, other in pairs]
+    return waiting(begun, snapshot.id)
 
 
 def type_of(resource: Resource) -> ResourceType:

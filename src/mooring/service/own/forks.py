@@ -28,9 +28,6 @@ from mooring.taking.rest import check_agent
 DISK, INSTANCE = "ForkDisk", "ForkInstance"
 """The types of the operations that forks have in the lists of operations."""
 
-OF_DISK, OF_INSTANCE = "CreateDiskSnapshot", "CreateInstanceSnapshot"
-"""Those of the snapshot that is kept of the same instant."""
-
 
 def fork(backend: Backend, context: Context, params: Params) -> Answer:
     """Make the disk `newDiskName` of the disk `diskName` as it is now, which may be in use.
@@ -75,7 +72,7 @@ def fork(backend: Backend, context: Context, params: Params) -> Answer:
         begun = [
             operations.begin(backend, call, made, details=disk.name, ended=True),
             operations.begin(backend, call, disk, details=made.name, ended=True),
-            *_kept(backend, call, forked, disk, OF_DISK),
+            *_kept(backend, call, forked, disk),
         ]
         return operations.reply(backend, transaction, call, begun)
 
@@ -139,7 +136,7 @@ def fork_instance(backend: Backend, context: Context, params: Params) -> Answer:
         for disk, copy in zip(disks, forked.made, strict=True):
             details = {"details": disk.name, "kind": DISK}
             begun.append(operations.begin(backend, call, copy, **details, ended=True))
-        begun += _kept(backend, call, forked, instance, OF_INSTANCE)
+        begun += _kept(backend, call, forked, instance)
         told = {
             **operations.record(transaction, begun),
             "disks": [
@@ -201,17 +198,12 @@ def _attached(backend: Backend, call: Call, instance: Instance, disk: Disk, name
 
 
 def _kept(
-    backend: Backend, call: Call, forked: Fork, source: Disk | Instance, kind: str
+    backend: Backend, call: Call, forked: Fork, source: Disk | Instance
 ) -> Sequence[Operation]:
     """The operations of the snapshot that is kept, if one is."""
-    whole = forked.snapshot
     if forked.instant is not Instant.KEPT:
         return []
-    begun = [
-        operations.begin(backend, call, whole, details=source.name, kind=kind),
-        operations.begin(backend, call, source, details=whole.name, kind=kind),
-    ]
-    return operations.waiting(begun, whole.id)
+    return operations.taken(backend, call, forked.snapshot, source)
 
 
 def _size(disk: Disk, size_gb: int | None) -> int:

@@ -8,7 +8,6 @@ from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
 from mooring.model.errors import InvalidInputException, OperationFailureException
 from mooring.model.names import MAX_NAME_LENGTH, check_name, name_taken
-from mooring.model.operation import Operation
 from mooring.model.resources.disk import Attachment, Disk, DiskState
 from mooring.model.resources.snapshot import DiskSnapshot, SnapshotState
 from mooring.service.answers import operations
@@ -24,8 +23,6 @@ from mooring.taking.reverting import Revert, planned, reserve, revert_or_take_ba
 
 OPERATION = "RevertDisk"
 """The type of the operation that a revert has in the lists of operations."""
-
-SNAPSHOT = "CreateDiskSnapshot"
 
 
 def revert(backend: Backend, context: Context, params: Params) -> Answer:
@@ -65,19 +62,10 @@ def _answer(backend: Backend, transaction: Transaction, call: Call, done: Revert
         details += "; what it held before was given up"
     begun = [operations.begin(backend, call, done.disk, details=details, ended=True)]
     if done.kept:
-        begun += _storing(backend, call, done)
+        begun += operations.taken(backend, call, done.before, done.disk)
     told = operations.record(transaction, begun)
     kept = done.before.name if done.kept else None
     return call.remember(backend, transaction, {**told, "keptSnapshotName": kept})
-
-
-def _storing(backend: Backend, call: Call, done: Revert) -> list[Operation]:
-    pairs = ((done.before, done.disk.name), (done.disk, done.before.name))
-    begun = [
-        operations.begin(backend, call, one, details=details, kind=SNAPSHOT)
-        for one, details in pairs
-    ]
-    return operations.waiting(begun, done.before.id)
 
 
 def _kept_name(params: Params) -> str | None:

@@ -108,8 +108,5 @@ def _reserve(
     snapshot = recording.of_disk(backend, disk, name, now, tags=tags, instance=instance)
     recording.reserve(transaction, snapshot)
     source = disk if instance is None else instance
-    begun = [
-        operations.begin(backend, call, snapshot, details=source.name),
-        operations.begin(backend, call, source, details=snapshot.name),
-    ]
-    return snapshot, operations.record(transaction, operations.waiting(begun, snapshot.id))
+    begun = operations.taken(backend, call, snapshot, source)
+    return snapshot, operations.record(transaction, begun)
