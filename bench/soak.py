@@ -13,10 +13,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -27,31 +25,19 @@ from pathlib import Path
 
 from bench.soak_changes import Forks, Growths
 from bench.soak_comparing import REGION, STARTS, Comparing
-from bench.soak_model import Kill
-from bench.soak_snapshots import Snapshots, system_of
+from bench.soak_disks import DISKS, is_system, make_disks
+from bench.soak_kills import Kills
+from bench.soak_snapshots import Snapshots
 from bench.soak_writer import Part, SoakError, Stage, sequences
 from mooring.admin.demo.server import client_program
 from mooring.admin.vaults.chosen import find_snapshot
 from mooring.config.load import load
-from mooring.model.errors import NbdError
-from mooring.nbd.blocking import BlockingNbdClient
 from mooring.wiring.vaults import open_vault
 from tests.e2e.deployment import Deployment
-from tests.e2e.processes import PATIENCE, storage_daemons, until
+from tests.e2e.processes import PATIENCE, until
 
-DISKS = {"data": "db", "logs": "db", "index": "db", "mail": "mx", "mx-system": "mx"}
-BLUEPRINT = "empty"
-BLUEPRINT_BYTES = 8 * 1024**3
 MOST_KEPT = 10
 BURST = 8
-
-
-def is_system(disk: str) -> bool:
-    return disk == system_of(DISKS[disk])
-
-
-def has_system(instance: str) -> bool:
-    return system_of(instance) in DISKS
 
 
 class Soak:
@@ -67,6 +53,9 @@ class Soak:
         self._snapshots = Snapshots(self.deployment, self.stage, DISKS)
         self._growths = Growths(self.deployment, self.stage)
         self._forks = Forks(self.deployment, self.stage, DISKS)
+        self._kills = Kills(
+            self.deployment, self.stage, self._snapshots, self._growths, self._forks, self._random
+        )
         self._comparing = Comparing(
             self.deployment, self.stage, self._snapshots, self._forks, self._parts
         )
@@ -76,7 +65,7 @@ class Soak:
     def run(self, seconds: float) -> None:
         """Raises SoakError."""
         self.deployment.start()
-        self._make_disks()
+        make_disks(self.deployment, self.stage)
         settings = load(None, str(self.deployment.data))
         vault = open_vault(settings, REGION)
         assert vault is not None
@@ -100,30 +89,15 @@ class Soak:
                     part.join()
         self._end()
 
-    def _make_disks(self) -> None:
-        image = self.deployment.folder / "empty.raw"
-        with image.open("wb") as file:
-            file.truncate(BLUEPRINT_BYTES)
-        words = ("--format", "raw", "--blueprint-id", BLUEPRINT)
-        self.deployment.server.run("mooring", "import", str(image), *words)
-        for disk, instance in DISKS.items():
-            if not is_system(disk):
-                self.deployment.disk(disk)
-                self.deployment.instance(instance, BLUEPRINT if has_system(instance) else None)
-                self.stage.uris[disk] = self.deployment.attach(disk, instance)
-        for disk, instance in DISKS.items():
-            if is_system(disk):
-                uri = self.deployment.server.ask("uri", instanceName=instance)["uri"]
-                self.stage.uris[disk] = str(uri)
-
     def fail(self, problem: str) -> None:
         """A problem, told by any thread."""
         self._problems.append(problem)
 
     def _act(self, seconds: float) -> None:
+        kills = self._kills
         actions = [
             *[self.take_one] * 8, *[self.take_all] * 2, *[self.check] * 6, *[self.remove] * 3,
-            self.burst, self.move, self.kill_server, self.kill_daemons, self.kill_both,
+            self.burst, self.move, kills.kill_server, kills.kill_daemons, kills.kill_both,
             *[self.grow] * 2, *[self.fork] * 2, self.fork_instance, *[self.revert] * 2,
             *[self.revert_and_kill] * 2,
         ]  # fmt: skip
@@ -217,7 +191,8 @@ class Soak:
 
     def revert_and_kill(self) -> None:
         """Kill the server, the daemons, or both while a disk is set back, or right before."""
-        kill = self._random.choice((self._kill_server, self._kill_daemons, self._kill_both))
+        kills = self._kills
+        kill = self._random.choice((kills.server_now, kills.daemons_now, kills.both_now))
 
         def meanwhile() -> None:
             time.sleep(self._random.choice((0.0, 0.01, 0.05, 0.1, 0.2)))
@@ -261,78 +236,6 @@ class Soak:
                 gates.enter_context(part.gate)
                 part.leave()
             yield parts
-
-    def kill_server(self) -> None:
-        self._wait_a_moment()
-        self._kill_server()
-        self._growths.finish()
-
-    def kill_daemons(self) -> None:
-        self._wait_a_moment()
-        self._kill_daemons()
-        self._growths.finish()
-
-    def kill_both(self) -> None:
-        self._wait_a_moment()
-        self._kill_both()
-        self._growths.finish()
-
-    # ---
-
-    def _wait_a_moment(self) -> None:
-        if self._random.random() < 0.7:
-            self._snapshots.ask(self._random.choice(list(DISKS)))
-        if self._random.random() < 0.4:
-            self._forks.ask(self._random.choice(list(DISKS)))
-        elif self._random.random() < 0.4:
-            self._forks.ask(instance=self._random.choice(sorted(set(DISKS.values()))))
-        if self._random.random() < 0.4:
-            self._growths.begin(self._random.choice(list(DISKS)), self._random)
-        time.sleep(self._random.choice((0.0, 0.005, 0.02, 0.1, 0.5)))
-
-    def _kill_server(self) -> None:
-        self.deployment.server.kill()
-        self._restart()
-
-    def _kill_daemons(self) -> None:
-        self._kill(both=False)
-        self._snapshots.gather(wait=True)
-        self._forks.gather()
-        until(self._well, "the storage daemons to be back")
-
-    def _kill_both(self) -> None:
-        self._kill(both=True)
-        self._restart()
-        until(self._well, "the storage daemons to be back")
-
-    def _kill(self, *, both: bool) -> None:
-        found = storage_daemons(self.deployment.data / "run")
-        kill = Kill(time.monotonic())
-        self.stage.kills.append(kill)
-        for daemon in found.values():
-            os.kill(daemon.pid, signal.SIGKILL)
-        if both:
-            self.deployment.server.kill()
-        for daemon in found.values():
-            if not daemon.wait(PATIENCE):
-                raise SoakError(f"the storage daemon {daemon.pid} does not die")
-            daemon.close()
-        kill.ended = time.monotonic()
-
-    def _restart(self) -> None:
-        self._snapshots.end_asking()
-        self._forks.end_asking()
-        self.deployment.start()
-        self._snapshots.gather(wait=True)
-        self._forks.gather()
-
-    def _well(self) -> bool:
-        """Whether all disks are served; clients may still be on their way back."""
-        with contextlib.suppress(NbdError):
-            for uri in self.stage.uris.values():
-                BlockingNbdClient(uri).close()
-            return True
-        return False
 
     # --- the end
 

@@ -1,6 +1,6 @@
 """Make docs/own-commands.md: the commands that `aws lightsail` does not have.
 
-Run `python -m tools.list_commands` after a change of src/mooring/cli/own/table.py; `--check` exits
+Run `python -m tools.list_commands` after a change of src/mooring/cli/own/tables/; `--check` exits
 1 when the page is out of date.
 """
 
@@ -21,7 +21,7 @@ HEAD = """\
 
 What `mooring` has and `aws lightsail` lacks, with all options: the pages that
 `mooring <command> help` shows. `tools/list_commands.py` generates this page from the program's own
-table, `src/mooring/cli/own/table.py`; a test compares. [cli.md](cli.md) says what to do with them.
+table, `src/mooring/cli/own/tables/`; a test compares. [cli.md](cli.md) says what to do with them.
 """
 
 

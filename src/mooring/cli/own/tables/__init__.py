@@ -1,0 +1,1 @@
+"""The commands that `aws lightsail` does not have, by what they are about."""
