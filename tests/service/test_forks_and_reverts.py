@@ -8,8 +8,12 @@ from typing import Any
 import pytest
 
 from mooring.engine.interface import Filling
+from mooring.jobs.fill_disk import fill_job
+from mooring.jobs.recover import recover
 from mooring.model.errors import DiskFullError, OperationFailureException
 from mooring.model.extents import BLOCK_SIZE
+from mooring.model.resources.job_arguments import FillDisk
+from mooring.model.resources.job_kind import JobKind
 from mooring.service.context import Context
 from mooring.service.own.table import own_handlers
 from mooring.taking import freezing
@@ -78,6 +82,54 @@ def test_a_fork_of_a_disk_that_is_reverted_meanwhile_is_refused(
     fork(world)
     world.call("DeleteDisk", diskName="data")
     all_alone(world, "fork", 2)
+
+
+def recorded_wrongly(world: World) -> str:
+    """A fork as an earlier version left it: made from the other snapshot, says the catalog."""
+    fork(world)
+    disk = world.disk_id("fork")
+    with world.catalog.write() as transaction:
+        wrong = transaction.snapshots.by_name(REGION, "at-2")
+        row = transaction.disks.by_id(disk)
+        assert wrong is not None
+        assert row is not None
+        transaction.disks.set_origin(disk, wrong.id, ())
+        for job in transaction.jobs.of_kind(JobKind.FILL_DISK):
+            if job.given(FillDisk).disk == disk:
+                transaction.jobs.remove_all(job.id)
+        transaction.jobs.add(fill_job(world.backend, row, wrong.id))
+    return disk
+
+
+def problems(world: World) -> dict[str, str]:
+    """What `mooringd doctor` tells of disks."""
+    told = act(world, "disks")["disks"]
+    return {one["diskName"]: one["problem"] for one in told if not one["ok"]}
+
+
+def test_a_fork_that_was_recorded_wrongly_is_told_and_mended(world: World) -> None:
+    assert problems(world) == {}
+    recorded_wrongly(world)
+
+    (problem,) = problems(world).values()
+    assert "but is recorded as made from" in problem
+    world.settle()
+    recover(world.backend)
+
+    assert problems(world) == {}
+    assert act(world, "disk", diskName="fork")["originName"] == "at-1"
+    world.call("DeleteDisk", diskName="data")
+    all_alone(world, "fork", 1)
+
+
+def test_a_disk_whose_snapshot_is_gone_before_it_is_filled_is_told(world: World) -> None:
+    with world.catalog.read() as transaction:
+        snapshot = transaction.snapshots.by_name(REGION, "at-1")
+    assert snapshot is not None
+    world.vault.delete(snapshot.id)
+
+    (problem,) = problems(world).values()
+    assert "is gone from the vault" in problem
 
 
 def test_a_fork_of_a_disk_that_is_filled_meanwhile(

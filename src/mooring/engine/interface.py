@@ -98,12 +98,14 @@ class Source:
 class Filling:
     """How far the filling of a disk is: bytes of the source's range, `done` of `total`.
 
-    One that is `forked` needs no source: it copies layers of another disk.
+    One that is `forked` needs no source: it copies layers of another disk. Otherwise `filling`
+    tells by `snapshot_id` what the disk reads from.
     """
 
     done: int
     total: int
     forked: bool = False
+    snapshot_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

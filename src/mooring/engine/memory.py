@@ -156,7 +156,8 @@ class MemoryEngine:
             disk = self._disks.get(disk_id)
             if disk is None or disk.source is None:
                 return None
-            return Filling(disk.source.filled, disk.source.image.size)
+            lazy = disk.source
+            return Filling(lazy.filled, lazy.image.size, snapshot_id=disk.points()[0])
 
     def fork(self, disk_id: str, point_id: str, fork_id: str, size: int = 0) -> int:
         with self._lock:

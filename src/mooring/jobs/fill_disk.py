@@ -79,8 +79,10 @@ def fill(work: Work) -> None:
 def _wanted(work: Work) -> Disk:
     """The disk. Raises CanceledError if it was deleted, or reverted to another snapshot."""
     disk, snapshot = work.disk(), work.given(FillDisk).snapshot
-    if disk.origin_id != snapshot and work.engine.past(disk.id) is not None:
-        raise CanceledError(f"the disk {disk.id} was reverted, and reads {snapshot} no more")
+    if disk.origin_id != snapshot:
+        left = work.engine.filling(disk.id)
+        if left is None or left.snapshot_id != snapshot:
+            raise CanceledError(f"the disk {disk.id} reads from {snapshot} no more")
     return disk
 
 

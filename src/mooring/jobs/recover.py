@@ -14,6 +14,8 @@
    daemons that kept running, and start those that are missing; likewise the block devices of
    this host.
 5. Frozen points that no pending snapshot needs are released.
+6. Disks that are not filled, and recorded with another snapshot than they read from, are recorded
+   with that one (mend_origin.py).
 
 Repeating any of it changes nothing.
 """
@@ -28,6 +30,7 @@ from mooring.backend.backend import Backend
 from mooring.catalog.tables.disks import Made
 from mooring.engine.interface import Export
 from mooring.jobs import fill_disk
+from mooring.jobs.mend_origin import mend_origin
 from mooring.model.blueprints import HOST
 from mooring.model.errors import EngineError, VaultError
 from mooring.model.resources.disk import Attachment, Disk
@@ -75,9 +78,13 @@ def recover(backend: Backend) -> None:
         if whole is not None and whole.auto is None:
             _confirm(backend, whole)
     _take_back_forks(backend)
+    mended = False
     for disk in _made(backend):
         if disk.region in backend.vaults:
             _release(backend, disk)
+        mended |= mend_origin(backend, disk.id, disk.zone)
+    if mended:
+        fill_disk.resume(backend)
 
 
 def _made(backend: Backend) -> Iterator[Made]:

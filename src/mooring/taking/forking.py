@@ -162,7 +162,8 @@ def _make(backend: Backend, engine: Engine, fork: Fork, point: DiskSnapshot, mad
         if fork.instant is Instant.GIVEN:
             raise
         raise _reverted(point) from error
-    if _reads(engine, made.id) and engine.points(made.id)[0] != made.origin_id:
+    left = engine.filling(made.id)
+    if left is not None and not left.forked and left.snapshot_id != made.origin_id:
         # The catalog would have it filled from another snapshot, and let that one be deleted.
         raise _reverted(point)
     if fork.instance is not None:

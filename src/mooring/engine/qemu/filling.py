@@ -73,7 +73,7 @@ def status(disk: LiveDisk) -> Filling | None:
     if source is None or not disk.layers.exist():
         return None
     done = max(disk.filled, read_reached(disk.layers.store, disk.layers.folder))
-    return Filling(min(done, source.size), source.size)
+    return Filling(min(done, source.size), source.size, snapshot_id=origin(disk.layers))
 
 
 def fill_base(

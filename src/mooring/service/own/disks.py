@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
@@ -14,6 +16,7 @@ from mooring.model.errors import (
     HostError,
     InvalidInputException,
     OperationFailureException,
+    VaultError,
     ZoneAbsentError,
 )
 from mooring.model.resources.disk import Attachment, Disk, DiskState, is_shared
@@ -77,6 +80,30 @@ def device(backend: Backend, context: Context, params: Params) -> Answer:
             f"The disk {disk.name} has no block device that works: {why}"
         ) from error
     return {"diskName": disk.name, "device": path, "usedBy": backend.devices.users(disk.id) or None}
+
+
+def _unfilled(backend: Backend, disk: Disk) -> str:
+    """What is wrong with what the disk reads from until it is filled; empty if nothing is."""
+    reads: str | None = None
+    with contextlib.suppress(EngineError):
+        left = backend.engines[disk.zone].filling(disk.id)
+        reads = None if left is None else left.snapshot_id
+    if reads is None:
+        return ""
+    vault = backend.vaults.get(disk.region)
+    with contextlib.suppress(VaultError):
+        if vault is not None and not vault.has(reads):
+            return (
+                f"it is not filled yet, and the snapshot {reads}, which it reads from, is gone "
+                "from the vault: revert the disk to another one, or make a new disk"
+            )
+    if reads == disk.origin_id:
+        return ""
+    return (
+        f"it reads from the snapshot {reads}, but is recorded as made from {disk.origin_id}, as an "
+        "earlier version did to forks of disks that were reverted just then: restart the server, "
+        "which mends it"
+    )
 
 
 def _health(backend: Backend, disk: Disk) -> DiskHealth:
@@ -188,6 +215,8 @@ def _told(backend: Backend, one: Disk) -> Answer:
     health = DiskHealth(ok=True)
     if one.state not in (DiskState.ERROR, DiskState.PENDING):
         health = _health(backend, one)
+        if health.ok and (problem := _unfilled(backend, one)):
+            health = replace(health, ok=False, problem=problem)
     newest = None
     if health.damaged:
         with backend.catalog.read() as transaction:
