@@ -146,6 +146,28 @@ def test_all_is_taken_away_after_what_is_behind_was_killed(fuse: FuseSite) -> No
     assert family(device) == [Path(device).name]
 
 
+def test_a_start_does_not_wait_for_a_server_that_has_ended(fuse: FuseSite) -> None:
+    """Reads and writes wait ten minutes for it, and so would whoever writes something through."""
+    disk_id, uri = fuse.disk()
+    device = fuse.devices.attach(disk_id, uri)
+    other, other_uri = fuse.disk()
+    fuse.devices.attach(other, other_uri)
+    for path in (device, str(fuse.devices.device(other))):
+        with Path(path).open("r+b", buffering=0) as file:
+            file.write(noise(1, MIB))
+    fuse.harness.engine.stop(fuse.instances[disk_id])
+
+    fuse.restart()
+    assert fuse.devices.leave([]) == {}
+
+    assert list(fuse.devices.known()) == []
+    assert loop.find(f"mooring:{disk_id}", fuse.folder / disk_id / "disk") is None
+    # What can be written is.
+    client = BlockingNbdClient(other_uri)
+    assert client.read(0, MIB) == noise(1, MIB)
+    client.close()
+
+
 def stat_works(file: Path) -> bool:
     try:
         file.stat()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mooring.engine.interface import Export
 from mooring.jobs.recover import recover
 from mooring.model.errors import (
     EngineError,
@@ -163,6 +164,53 @@ def test_a_restarted_server_brings_devices_and_catalog_together(host: World) -> 
     recover(host.backend)
 
     assert list(host.devices.uris) == [disk_id]
+
+
+@pytest.fixture
+def detached(host: World, monkeypatch: pytest.MonkeyPatch) -> dict[str, str | None]:
+    """By the disks whose devices were taken away, at which instance they were served then."""
+    found: dict[str, str | None] = {}
+    detach = host.devices.detach
+
+    def noted(disk_id: str) -> None:
+        found[disk_id] = host.engine._disk(disk_id).instance
+        detach(disk_id)
+
+    monkeypatch.setattr(host.devices, "detach", noted)
+    return found
+
+
+def test_a_disk_that_leaves_is_served_until_its_device_is_written(
+    host: World, detached: dict[str, str | None]
+) -> None:
+    """A server that ended the daemon first would wait for it ten minutes, in its very start."""
+    disk_id, here = host.disk_id("data"), instance_id(host)
+    host.call("DeleteInstance", instanceName="here")
+    host.engine.stop(here)  # the daemon was killed with the server
+
+    recover(host.backend)
+    host.settle()
+
+    assert detached == {disk_id: here}
+    assert host.engine._disk(disk_id).instance is None
+    assert disk_state(host) == ("available", "detached")
+    with host.catalog.read() as transaction:
+        assert transaction.jobs.all() == []
+
+
+def test_what_nobody_wants_is_written_before_its_daemon_ends(
+    host: World, detached: dict[str, str | None]
+) -> None:
+    """As after an attachment, or a fork, that was not answered."""
+    stray = host.disk("stray")
+    host.engine.attach("of-a-fork", Export(stray, "stray"))
+    host.devices.attach(stray, host.engine.uri("of-a-fork", "stray"))
+
+    recover(host.backend)
+
+    assert detached == {stray: "of-a-fork"}
+    assert host.engine._disk(stray).instance is None
+    assert list(host.devices.uris) == [host.disk_id("data")]
 
 
 def test_a_broken_device_is_made_anew_when_asked_for(host: World) -> None:

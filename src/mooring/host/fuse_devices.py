@@ -14,11 +14,14 @@ import ctypes
 import json
 import os
 import shutil
+import socket
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
+
+import structlog
 
 from mooring.host import lasting_process, loop
 from mooring.host.lasting_process import LastingProcess
@@ -43,6 +46,8 @@ OPEN_SECONDS = 10
 """How long a disk's NBD server may take to answer first."""
 _RECONNECT_SECONDS = 600
 """How long reads and writes wait for an NBD server that is away; then they fail."""
+
+log = structlog.get_logger("mooring.host")
 
 
 class FuseDevices:
@@ -122,14 +127,18 @@ class FuseDevices:
         with self._locked(disk_id):
             self._clear(disk_id)
 
-    def adopt(self, wanted: Mapping[str, str]) -> Mapping[str, str]:
+    def leave(self, kept: Collection[str]) -> Mapping[str, str]:
         problems = {}
         for disk_id in self.known():
-            if disk_id not in wanted:
+            if disk_id not in kept:
                 try:
-                    self.detach(disk_id)
+                    self._leave(disk_id)
                 except (DiskBusyError, HostError) as error:
                     problems[disk_id] = str(error)
+        return problems
+
+    def adopt(self, wanted: Mapping[str, str]) -> Mapping[str, str]:
+        problems = dict(self.leave(wanted))
         for disk_id, uri in wanted.items():
             try:
                 self.attach(disk_id, uri)
@@ -138,6 +147,29 @@ class FuseDevices:
         return problems
 
     # ---
+
+    def _leave(self, disk_id: str) -> None:
+        """Take the device away, without waiting for an NBD server that does not come back."""
+        with self._locked(disk_id):
+            found = self._find(disk_id)
+            if found is not None and not users_of(found.path) and not self._is_served(disk_id):
+                log.warning("a block device is given up, whose disk is not served", disk=disk_id)
+                self._end(disk_id, 0.0)
+            self._clear(disk_id)
+
+    def _is_served(self, disk_id: str) -> bool:
+        """Whether there is anybody from whom the process behind the device reads."""
+        process = self._process(disk_id)
+        if process is None:
+            return False
+        with process, contextlib.suppress(OSError, ValueError, KeyError):
+            words = Path(f"/proc/{process.pid}/cmdline").read_bytes().split(b"\0")
+            node = json.loads(words[words.index(b"--blockdev") + 1])
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.settimeout(_ANSWER_SECONDS)
+                probe.connect(node["server"]["path"])
+                return True
+        return False
 
     def _resize(self, disk_id: str, size: int) -> None:
         """Let QEMU take the size that it has learned of. Raises EngineError."""
@@ -255,12 +287,12 @@ class FuseDevices:
             self._clock.sleep(_SETTLE_PAUSE)
         return True
 
-    def _end(self, disk_id: str) -> None:
+    def _end(self, disk_id: str, patience: float = _END_SECONDS) -> None:
         """End the process; it has written everything by then."""
         process = self._process(disk_id)
         if process is not None:
             with process:
-                process.end(_END_SECONDS, _END_SECONDS)
+                process.end(patience, _END_SECONDS)
 
     def _process(self, disk_id: str) -> LastingProcess | None:
         """The disk's process; None if it does not run."""

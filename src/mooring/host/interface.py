@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 
@@ -53,6 +53,14 @@ class Devices(Protocol):
         """Write everything through and take the device away. None there: nothing to do.
 
         Raises DiskBusyError, which says who uses it, and HostError.
+        """
+        ...
+
+    def leave(self, kept: Collection[str]) -> Mapping[str, str]:
+        """Take away what an earlier process left, but for these disks.
+
+        What is written through needs the NBD server. Where that is away, nobody waits for it: what
+        was not written is lost. Returns what could not be done, by the disk's id.
         """
         ...
 

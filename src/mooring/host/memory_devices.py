@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from mooring.model.errors import DiskBusyError, HostError
 
@@ -57,13 +57,17 @@ class MemoryDevices:
         self.uris.pop(disk_id, None)
         self.broken.discard(disk_id)
 
-    def adopt(self, wanted: Mapping[str, str]) -> Mapping[str, str]:
+    def leave(self, kept: Collection[str]) -> Mapping[str, str]:
         problems = {}
-        for disk_id in self.uris.keys() - wanted.keys():
+        for disk_id in self.uris.keys() - set(kept):
             try:
                 self.detach(disk_id)
             except DiskBusyError as error:
                 problems[disk_id] = str(error)
+        return problems
+
+    def adopt(self, wanted: Mapping[str, str]) -> Mapping[str, str]:
+        problems = dict(self.leave(wanted))
         for disk_id, uri in wanted.items():
             try:
                 self.attach(disk_id, uri)

@@ -10,9 +10,9 @@
    that and the snapshot of what it held are confirmed; otherwise both are taken back. A revert is
    never done now: the disk may have been written to since.
 3. A disk that was being detached without a job for it is still attached.
-4. The snapshots that disks still read from are served; then the engines adopt the storage
-   daemons that kept running, and start those that are missing; likewise the block devices of
-   this host.
+4. The snapshots that disks still read from are served. Block devices of this host of which nobody
+   has to write anything go; then the engines adopt the storage daemons that kept running, and start
+   those that are missing; then the block devices are adopted.
 5. Frozen points that no pending snapshot needs are released.
 6. Disks that are not filled, and recorded with another snapshot than they read from, are recorded
    with that one (mend_origin.py).
@@ -22,7 +22,9 @@ Repeating any of it changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
 
 import structlog
 
@@ -34,10 +36,10 @@ from mooring.jobs.mend_origin import mend_origin
 from mooring.model.blueprints import HOST
 from mooring.model.errors import EngineError, VaultError
 from mooring.model.resources.disk import Attachment, Disk
-from mooring.model.resources.instance import InstanceState
+from mooring.model.resources.instance import Instance, InstanceState
 from mooring.model.resources.instance_snapshot import Snapshot
 from mooring.model.resources.job import HELD_MS, Job
-from mooring.model.resources.job_arguments import ForkDisk, RevertDisk
+from mooring.model.resources.job_arguments import DeleteInstance, ForkDisk, RevertDisk
 from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.snapshot import SnapshotState
 from mooring.taking import forking, freezing, recording, reverting
@@ -62,11 +64,8 @@ def recover(backend: Backend) -> None:
             for instance in transaction.instances.among(used)
             if instance.state in (InstanceState.RUNNING, InstanceState.STOPPING)
         ]
-    running = [instance.id for instance in instances]
     fill_disk.resume(backend)
-    for zone, engine in backend.engines.items():
-        engine.adopt(_wanted(disks, zone, running))
-    _adopt_devices(backend, disks, [one.id for one in instances if one.blueprint_id == HOST])
+    _adopt(backend, disks, instances)
     for job in _held(backend, JobKind.REVERT_DISK):
         _settle_revert(backend, job)
     with backend.catalog.read() as transaction:
@@ -97,7 +96,26 @@ def _made(backend: Backend) -> Iterator[Made]:
             yield from found
 
 
-def _wanted(disks: list[Disk], zone: str, running: list[str]) -> dict[str, list[Export]]:
+def _adopt(backend: Backend, disks: Sequence[Disk], instances: Sequence[Instance]) -> None:
+    """Have engines and devices continue with the disks in use, at those instances that run."""
+    # What the devices of disks that are leaving have taken, their jobs write first.
+    leaving = _leaving(backend)
+    disks = [*disks, *leaving]
+    gone = [one.instance_id for one in leaving if one.instance_id is not None]
+    wanted = {
+        zone: _wanted(disks, zone, [*gone, *(one.id for one in instances)])
+        for zone in backend.engines
+    }
+    # Other daemons are about to end, and whoever writes something to their disks would wait.
+    served = chain.from_iterable(exports for each in wanted.values() for exports in each.values())
+    _say(backend.devices.leave({export.disk_id for export in served}))
+    for zone, engine in backend.engines.items():
+        engine.adopt(wanted[zone])
+    hosts = [*gone, *(one.id for one in instances if one.blueprint_id == HOST)]
+    _adopt_devices(backend, disks, hosts)
+
+
+def _wanted(disks: Sequence[Disk], zone: str, running: list[str]) -> dict[str, list[Export]]:
     served = (Attachment.ATTACHED, Attachment.DETACHING)
     wanted: dict[str, list[Export]] = {instance_id: [] for instance_id in running}
     for disk in disks:
@@ -106,14 +124,30 @@ def _wanted(disks: list[Disk], zone: str, running: list[str]) -> dict[str, list[
     return {instance_id: exports for instance_id, exports in wanted.items() if exports}
 
 
-def _adopt_devices(backend: Backend, disks: list[Disk], hosts: list[str]) -> None:
+def _leaving(backend: Backend) -> list[Disk]:
+    """Disks of deleted instances that are block devices yet, as they were attached."""
+    known = set(backend.devices.known())
+    found = []
+    with backend.catalog.read() as transaction:
+        for job in transaction.jobs.of_kind(JobKind.DELETE_INSTANCE):
+            given = job.given(DeleteInstance)
+            for disk in transaction.disks.among(known.intersection(given.disks)):
+                found.append(replace(disk, instance_id=given.instance))
+    return found
+
+
+def _adopt_devices(backend: Backend, disks: Sequence[Disk], hosts: list[str]) -> None:
     """Bring the block devices of this host and the disks that are attached to it together."""
     uris = {}
     for zone, engine in backend.engines.items():
         for instance_id, exports in _wanted(disks, zone, hosts).items():
             for export in exports:
                 uris[export.disk_id] = engine.uri(instance_id, export.name)
-    for disk_id, problem in backend.devices.adopt(uris).items():
+    _say(backend.devices.adopt(uris))
+
+
+def _say(problems: Mapping[str, str]) -> None:
+    for disk_id, problem in problems.items():
         log.warning("a block device is not as it should be", disk=disk_id, why=problem)
 
 
