@@ -113,7 +113,7 @@ def test_urls_that_are_not_of_a_catalog(url: str) -> None:
 
 
 def test_a_driver_that_is_missing() -> None:
-    with pytest.raises(ConfigurationError, match=r"install mooring\[postgres\]"):
+    with pytest.raises(ConfigurationError, match=r"install 'mooring-disks\[postgres\]"):
         Catalog("postgresql+pg8000://db/mooring")
 
 
