@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mooring.model.clock import Clock
 
 # The pauses between questions grow: short waits end at once, long ones cost the server little.
-_FIRST_PAUSE = 0.02
+_FIRST_PAUSE = 0.005
 _LONGEST_PAUSE = 2.0
 _GROWTH = 1.4
 # For so long a server may be away, for a restart, while somebody waits.
