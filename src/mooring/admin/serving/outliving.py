@@ -12,6 +12,7 @@ from mooring.engine.qemu.daemon import process
 from mooring.engine.qemu.descriptions import NAME as DESCRIPTION
 from mooring.engine.qemu.users.sockets import Peer, Sockets, command_of
 from mooring.host import lasting_process
+from mooring.host.folder_process import LOCK_NAME
 from mooring.host.fuse_devices import FuseDevices
 from mooring.host.lasting_process import LastingProcess
 from mooring.model.clock import Clock
@@ -19,7 +20,7 @@ from mooring.model.errors import DescriptionError
 from mooring.model.paths import Paths
 from mooring.model.resources.disk_description import decode
 from mooring.streams import one_line
-from mooring.vault.served.process import LOCK_NAME, SOCKET_NAME, WANTED_NAME
+from mooring.vault.served.process import SOCKET_NAME, WANTED_NAME
 
 END_SECONDS = 60.0
 """How long a process may take to end by itself; a storage daemon writes everything before."""
