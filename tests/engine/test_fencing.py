@@ -17,6 +17,7 @@ from mooring.model.errors import EngineError, FencedError, NbdError
 from tests.ceph_cluster import CephCluster, new_host
 from tests.engine.harness import (
     MIB,
+    BytesImage,
     QemuHarness,
     attached,
     content,
@@ -204,6 +205,29 @@ def test_a_disk_goes_from_host_to_host(host: Callable[[str], Host]) -> None:
     second.engine.release(export.disk_id, point, stored=True)
     assert second.engine.settle()
     assert second.engine.health(export.disk_id).layers == 2
+
+
+def test_a_disk_comes_back_that_another_host_reverted(host: Callable[[str], Host]) -> None:
+    first, second = host("a"), host("b")
+    instance, export = attached(first, SIZE)
+    client = first.client(instance, export)
+    client.write(0, noise(1, MIB))
+    first.engine.detach(instance, export.disk_id, force=True)
+    second.engine.attach(instance, export)
+    then = BytesImage(noise(2, MIB))
+    source = second.source(then, new_id())
+    second.engine.revert(export.disk_id, source, new_id(), size=SIZE)
+    second.engine.fill(export.disk_id, then)
+    second.engine.detach(instance, export.disk_id, force=True)
+
+    first.engine.attach(instance, export)
+
+    assert first.client(instance, export).read(0, MIB) == noise(2, MIB)
+    past = first.engine.past(export.disk_id)
+    assert past is not None
+    kept = first.engine.open_point(export.disk_id, past.point)
+    assert content(kept)[:MIB] == noise(1, MIB)
+    kept.close()
 
 
 def test_a_daemon_that_is_killed_does_not_hold_up_the_next(host: Callable[[str], Host]) -> None:

@@ -315,6 +315,11 @@ class Engine(Protocol):
         """
         ...
 
+    @property
+    def shared(self) -> bool:
+        """Whether other hosts reach the disks' layers, too, so that they need not be copied."""
+        ...
+
     def owner(self, disk_id: str) -> str | None:
         """The name of the host that uses the disk, where several hosts can; None if none does."""
         ...

@@ -295,6 +295,10 @@ class MemoryEngine:
                 if disk_id in self._disks:
                     self.attach(instance, export)
 
+    @property
+    def shared(self) -> bool:
+        return False
+
     def owner(self, disk_id: str) -> str | None:
         del disk_id
         return None

@@ -88,6 +88,19 @@ class LiveDisk:
     merge_again: float = 0.0
     """When, of the monotonic clock, the next merge may begin after a failure."""
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether this host does nothing with the disk."""
+        return self.instance_id is None and self.merge is None and self.copying is None
+
+    def begin_again(self, layers: DiskLayers, past: list[PastLayers]) -> None:
+        """Forget what was known of other layers than these. The caller holds the lock."""
+        self.layers, self.past = layers, past
+        self.released, self.failed = {}, set()
+        self.in_doubt = self.unswept = self.switch_due = False
+        self.filled = 0
+        self.forget_merge_failures()
+
     def forget_merge_failures(self) -> None:
         """Merge again as if it had always worked."""
         self.merge_problem, self.merge_failures, self.merge_again = "", 0, 0.0

@@ -340,6 +340,10 @@ class QemuEngine:
             for export in exports:
                 self._merger.wake(export.disk_id)
 
+    @property
+    def shared(self) -> bool:
+        return self._store.shared
+
     def owner(self, disk_id: str) -> str | None:
         return self._store.owner(disk_id)
 

@@ -13,7 +13,7 @@ from mooring.engine.qemu.daemon.settings import DaemonSettings
 from mooring.engine.qemu.disk import LiveDisk
 from mooring.engine.qemu.instances import Instance
 from mooring.engine.qemu.layers.disk_layers import DiskLayers
-from mooring.engine.qemu.layers.layer import check_id
+from mooring.engine.qemu.layers.layer import check_id, layer_folders
 from mooring.engine.qemu.layers.past import past_layers
 from mooring.engine.qemu.stores.store import LayerStore
 from mooring.model.clock import Clock
@@ -47,7 +47,23 @@ class Registry:
                 disk = self._disks[disk_id] = LiveDisk(
                     layers, past_layers(self.disks_folder, layers)
                 )
-            return disk
+                return disk
+        if self.store.shared and disk.is_idle:
+            self._look_again(disk)
+        return disk
+
+    def _look_again(self, disk: LiveDisk) -> None:
+        """Another host may have reverted the disk since this one had it."""
+        # Whoever has the lock has looked, or the disk is this host's now.
+        if not disk.lock.acquire(blocking=False):
+            return
+        try:
+            folder = layer_folders(self.store, disk.layers.home)[-1]
+            if disk.is_idle and folder != disk.layers.folder:
+                layers = DiskLayers(self.disks_folder, disk.layers.disk_id, store=self.store)
+                disk.begin_again(layers, past_layers(self.disks_folder, layers))
+        finally:
+            disk.lock.release()
 
     def existing(self, disk_id: str) -> LiveDisk:
         """The disk of that id. Raises EngineError if it does not exist."""

@@ -83,12 +83,8 @@ def _switch(disk: LiveDisk, staged: DiskLayers, named: Path, point: str | None) 
             with contextlib.suppress(MooringError):
                 before.remove_top(frozen)
         raise
-    disk.layers = DiskLayers(before.home.parent, before.disk_id, named, store=before.store)
-    disk.past.append(PastLayers(before, set(disk.released)))
-    disk.released, disk.failed = {}, set()
-    disk.in_doubt = disk.unswept = disk.switch_due = False
-    disk.filled = 0
-    disk.forget_merge_failures()
+    now = DiskLayers(before.home.parent, before.disk_id, named, store=before.store)
+    disk.begin_again(now, [*disk.past, PastLayers(before, set(disk.released))])
     before.store.sync(before.home)
 
 

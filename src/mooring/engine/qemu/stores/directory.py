@@ -105,6 +105,7 @@ class FileLayer:
 class DirectoryStore:
     """Any file system of this host; paths are paths there."""
 
+    shared = False
     merges_here = True
 
     def start(self, root: Path, run_dir: Path) -> tuple[Path, Path]:

@@ -89,6 +89,9 @@ class LayerStore(Protocol):
     are not there, and EngineError.
     """
 
+    shared: bool
+    """Whether other hosts reach the layers, too, and can have the disks as they are."""
+
     merges_here: bool
     """Whether this server may merge into a base itself, past the daemon that has it open."""
 

@@ -28,6 +28,7 @@ _TABLES_BYTES = 64 * 1024 * 1024
 class RbdStore:
     """Layers in a pool, or a name space of it. Paths begin with `root`, and mean nothing here."""
 
+    shared = True
     merges_here = False
 
     def __init__(self, place: RbdPlace, host: str, clock: Clock, name: str = "") -> None:
