@@ -21,6 +21,7 @@ from mooring.host.mount_points import MountPoints
 from mooring.host.reserve import Reserve
 from mooring.jobs.automatic.timetable import Timetable
 from mooring.jobs.fill_disk import regions_filling
+from mooring.jobs.forget_disks import forget_disks
 from mooring.jobs.keep_catalog import CatalogKeeper, Describer
 from mooring.jobs.recover import recover
 from mooring.jobs.running.runner import Runner
@@ -117,6 +118,8 @@ class Mooring:
             lambda ended: withdraw(self.settings, self.clock, lambda key_id: key_id in ended)
         )
         self._open_vaults()
+        if self.settings.engine.kind == "memory":
+            forget_disks(self.backend)
         recover(self.backend)
         self.timetable.forget_old_rhythms()
         self._opened.callback(self._end_servers)
