@@ -1,4 +1,4 @@
-"""A server whose disks are in memory, on a data directory that is kept, started again."""
+"""Disks in memory and a data directory that is kept: a server started again."""
 
 from __future__ import annotations
 

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -91,12 +92,19 @@ class Guest:
         *,
         agent: bool = False,
         from_disk: bool = False,
+        arguments: Sequence[str] = (),
+        user: tuple[int, int] | None = None,
     ) -> None:
-        """`folder` is made, and must be short enough for sockets; `disks` are NBD URIs."""
+        """`folder` is made, and must be short enough for sockets; `disks` are NBD URIs.
+
+        `arguments` are more of the emulator's; `user` and group are whose process it is.
+        """
         self._folder = folder
         self._disks = disks
         self._agent = agent
         self._from_disk = from_disk
+        self._arguments = arguments
+        self._user = user
         self.agent_socket = folder / "agent"
         self._console = folder / "console.log"
         self._unread = b""
@@ -105,8 +113,22 @@ class Guest:
         self._folder.mkdir()
         made = _initramfs(agent=self._agent, from_disk=self._from_disk)
         made.write(self._folder / "initrd")
+        uid, gid = self._user or (None, None)
+        if self._user is not None:
+            # Where the checkout is, another user may not get to.
+            (kernel,) = FILES.glob("boot/vmlinuz-*")
+            shutil.copy(kernel, self._folder / "kernel")
+            for path in (self._folder, *self._folder.iterdir()):
+                os.chown(path, *self._user)
         with (self._folder / "qemu.log").open("wb") as log:
-            self._process = subprocess.Popen(self._command(), stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                self._command(),
+                stdout=log,
+                stderr=log,
+                user=uid,
+                group=gid,
+                extra_groups=None if gid is None else [],
+            )
         try:
             self._line = self._connect()
             # What is sent before there is a shell is lost.
@@ -174,6 +196,8 @@ class Guest:
 
     def _command(self) -> list[str]:
         (kernel,) = FILES.glob("boot/vmlinuz-*")
+        if self._user is not None:
+            kernel = self._folder / "kernel"
         options = {
             "-machine": "pc,accel=tcg",
             "-cpu": "max",
@@ -198,6 +222,7 @@ class Guest:
                 "-device",
                 f"virtio-blk-pci,drive=disk{number}",
             ]
+        command += self._arguments
         if self._agent:
             command += [
                 "-chardev", f"socket,id=agent,path={self.agent_socket},server=on,wait=off",

@@ -93,6 +93,11 @@ class EngineSettings:
         30.0, "how long a storage daemon may be silent before a request fails"
     )
     run: str = setting("", "directory for sockets and pid files; default: run under data, if short")
+    socket_group: str = setting(
+        "",
+        "group whose members may use all attached disks, such as that of libvirt's machines; "
+        "default: only the server's user may",
+    )
 
 
 @dataclass(frozen=True, slots=True)

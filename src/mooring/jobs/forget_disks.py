@@ -1,4 +1,4 @@
-"""What a starting server does where its engine keeps disks in memory: they went with the last one.
+"""What a starting server does about disks in memory, which went with the last one.
 
 A catalog that is kept would go on telling of them. So the disks are forgotten, with their automatic
 snapshots, as if they had been deleted; what was under way with them fails. Snapshots that are

@@ -16,6 +16,7 @@ import structlog
 from mooring.config.settings import Settings
 from mooring.engine.qemu.folder_lock import FOLDER_LOCK
 from mooring.files import write_whole
+from mooring.host.group_access import group_id, share_folder
 from mooring.host.mount_points import not_mounted
 from mooring.model.errors import NO_ROOM, ConfigurationError, ServerRunningError
 from mooring.model.ids import Ids
@@ -33,7 +34,7 @@ def run_place(settings: Settings, data: Path) -> Path:
 
 
 def make_run_directory(settings: Settings, data: Path) -> None:
-    """Make the run directory for this user alone, if it is not under data.
+    """Make the run directory for this user, and the group of sockets, if it is not under data.
 
     Raises ConfigurationError.
     """
@@ -43,11 +44,15 @@ def make_run_directory(settings: Settings, data: Path) -> None:
     elif _is_short_place(settings, data, run):
         run.mkdir(mode=0o700, exist_ok=True)
         found = run.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o067:
             raise ConfigurationError(
                 f"{run}, where the sockets of {data} would be, is somebody else's: "
                 "name a short directory of your own as engine.run in the settings"
             )
+        share_folder(run, None)
+    group = group_id(settings.engine.socket_group)
+    if group is not None and run.is_dir() and not run.stat().st_mode & stat.S_IXOTH:
+        share_folder(run, group)
 
 
 def leave_run_directory(settings: Settings, data: Path) -> None:

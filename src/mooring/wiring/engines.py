@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mooring.catalog.database import Catalog
 from mooring.config.settings import Settings
 from mooring.engine.interface import Engine
+from mooring.host.group_access import group_id
 from mooring.host.interface import Devices
 from mooring.host.room import MIB
 from mooring.model.clock import Clock
@@ -47,6 +48,7 @@ def engine_maker(
         merge_bytes_per_second=settings.engine.merge_mib_per_second * 1024 * 1024,
         answer_seconds=settings.engine.answer_seconds,
         margin_bytes=settings.room.margin_mib * MIB,
+        socket_group=group_id(settings.engine.socket_group),
     )
 
     def make(zone: str) -> Engine:

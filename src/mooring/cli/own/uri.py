@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from mooring.cli.connection.client import Client
+    from mooring.cli.output.uri_forms import Form
     from mooring.cli.own.invocation import Invocation
 
 
@@ -23,17 +24,40 @@ def run_uri(invocation: Invocation, parsed: Namespace) -> int:
             "disk.",
             "usage",
         )
+    form = _form(parsed.as_)
     members = {"diskName": parsed.disk_name, "instanceName": parsed.instance_name}
     given = {member: name for member, name in members.items() if name is not None}
     client = invocation.client()
     if not parsed.tcp:
         if parsed.close:
             raise CommandError("--close belongs to --tcp.", "usage")
-        return _show(client, client.ask("uri", given, "the URI").get("uri"))
+        told = client.ask("uri", given, "the URI").get("uri")
+        return _show(client, _formed(told, form))
     if parsed.close:
         client.act("tcp-uri", {**given, "close": True}, "the end of the way")
         return 0
-    return _show(client, client.act("tcp-uri", given, "the URI").get("uri"))
+    told = client.act("tcp-uri", given, "the URI").get("uri")
+    return _show(client, _formed(told, form))
+
+
+def _form(name: str | None) -> Form | None:
+    """What makes the form of that name. Raises CommandError for one that there is not."""
+    if name is None:
+        return None
+    from mooring.cli.output.uri_forms import FORMS
+
+    if name not in FORMS:
+        raise CommandError(f"--as must be one of {', '.join(FORMS)}, not {name!r}.", "usage")
+    return FORMS[name]
+
+
+def _formed(uri: Any, form: Form | None) -> Any:
+    """The URI, or what to paste instead of it."""
+    if form is None or not isinstance(uri, str):
+        return uri
+    from mooring.nbd.uri import parse_uri
+
+    return form(parse_uri(uri)).removesuffix("\n")
 
 
 def run_device(invocation: Invocation, parsed: Namespace) -> int:

@@ -42,6 +42,7 @@ from mooring.engine.qemu.stores.store import LayerStore
 from mooring.engine.qemu.users.guard import Guard
 from mooring.engine.qemu.watcher import Watcher
 from mooring.host.allocation import taken_below
+from mooring.host.group_access import check_way, share_folder
 from mooring.host.qmp import QmpSilenceError
 from mooring.model.clock import Clock
 from mooring.model.errors import (
@@ -85,6 +86,7 @@ class QemuEngine:
             for folder in (self._root, self._run_dir):
                 locks.enter_context(only_one(folder))
             self._settings = fitting(settings or DaemonSettings(), self._root)
+            self._share()
             disks_folder, own = self._store.start(self._root, self._run_dir)
             locks.callback(self._store.close)
             self._trash = own / "trash"
@@ -107,6 +109,16 @@ class QemuEngine:
         self._registry.started = self._guard.wake
         self._store.watch(self._was_fenced)
         self._registry.connections = self._guard
+
+    def _share(self) -> None:
+        """Let the group of the settings use what is served here, also by daemons that run on."""
+        group = self._settings.socket_group
+        share_folder(self._run_dir, group)
+        for folder in self._run_dir.iterdir():
+            if folder.is_dir() and not folder.is_symlink():
+                process.share(folder, group)
+        if group is not None:
+            check_way(self._run_dir, group)
 
     # --- disks
 

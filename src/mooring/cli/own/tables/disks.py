@@ -9,14 +9,22 @@ DISKS: dict[str, Command] = {
         ("uri", "run_uri"),
         "Print the NBD URI of an attached disk.",
         "Prints the NBD URI of a disk that is attached to a running instance. Anything that speaks "
-        'NBD can use it: nbdinfo "$(mooring uri --disk-name my-disk)", nbdcopy, nbdfuse, '
-        "QEMU's -drive file=...",
+        'NBD can use it: nbdinfo "$(mooring uri --disk-name my-disk)", nbdcopy, nbdfuse.',
+        "With --as it prints what QEMU, libvirt and others are told of the disk, so that a storage "
+        "daemon that is restarted is a pause for a machine, and no error.",
         "With --tcp the URI is for a machine on another host: over TCP with TLS, where the server "
         "is set up for that. This opens the way to all disks of the instance, until --close; the "
         "machine needs a certificate with the instance's name.",
         options=(
             Option("--disk-name", "<string>", "The name of the disk."),
             Option("--instance-name", "<string>", "The name of the instance: its system disk."),
+            Option(
+                "--as",
+                "<form>",
+                "Print what to paste instead: qemu (arguments), libvirt (an element of the "
+                "domain), nbd-client (a command), systemd (a unit), fstab (a line).",
+                stored="as_",
+            ),
             Option("--tcp", help="For a machine on another host: over TCP with TLS."),
             Option(
                 "--close",
@@ -25,8 +33,8 @@ DISKS: dict[str, Command] = {
             ),
         ),
         forms=(
-            "--disk-name <string> [--tcp [--close]]",
-            "--instance-name <string> [--tcp [--close]]",
+            "--disk-name <string> [--as <form>] [--tcp [--close]]",
+            "--instance-name <string> [--as <form>] [--tcp [--close]]",
         ),
     ),
     "device": Command(

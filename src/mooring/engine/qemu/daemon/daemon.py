@@ -61,6 +61,7 @@ class Daemon:
             self._settings.program,
             self.folder,
             ["--object", f"throttle-group,id={MERGE_GROUP}"],
+            self._settings.socket_group,
         )
         try:
             self._connection.open_started()

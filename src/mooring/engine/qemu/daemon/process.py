@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mooring.host import lasting_process
+from mooring.host.group_access import share_folder, share_socket
 from mooring.host.lasting_process import LastingProcess
 from mooring.host.room import told_when_full, try_room
 from mooring.model.errors import ConfigurationError, DiskFullError, EngineError
@@ -52,21 +53,22 @@ def find_started(folder: Path) -> LastingProcess | None:
     return process
 
 
-def spawn(program: str, folder: Path, arguments: Sequence[str]) -> None:
+def spawn(program: str, folder: Path, arguments: Sequence[str], group: int | None = None) -> None:
     """Start a storage daemon that outlives this process, with its sockets in `folder`.
 
     The sockets are bound here and handed over listening, so that nobody has to wait for them,
     and a daemon that fails to start shows as a closed connection. The NBD socket gets its name
-    only when its `Door` publishes it.
+    only when its `Door` publishes it. Members of the `group` may connect to that one.
     """
     with told_when_full(folder, RUN):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    share_folder(folder, group)
     try_room(folder, RUN)
     (folder / PID_FILE).unlink(missing_ok=True)
     withdrawn(folder).unlink(missing_ok=True)
     with (
         _listen(_fresh(folder / QMP_SOCKET)) as qmp,
-        _listen(_fresh(folder / NBD_SOCKET)) as nbd,
+        _listen(_fresh(folder / NBD_SOCKET), group) as nbd,
         (folder / LOG_FILE).open("ab") as log,
     ):
         _fresh(folder / QMP_SOCKET).rename(folder / QMP_SOCKET)
@@ -86,6 +88,14 @@ def spawn(program: str, folder: Path, arguments: Sequence[str]) -> None:
             lasting_process.start(command, folder, log, (qmp.fileno(), nbd.fileno()))
         except (OSError, subprocess.CalledProcessError) as error:
             raise EngineError(f"the storage daemon could not be started: {error}") from error
+
+
+def share(folder: Path, group: int | None) -> None:
+    """Let the group, and no other, connect to the daemon that runs in the folder."""
+    share_folder(folder, group)
+    for path in (folder / NBD_SOCKET, bound_at(folder), withdrawn(folder)):
+        with contextlib.suppress(FileNotFoundError):
+            share_socket(path, group)
 
 
 def check_socket_path(run_dir: Path, name_length: int) -> None:
@@ -127,13 +137,14 @@ def _fresh(path: Path) -> Path:
     return path.with_name(path.name + ".new")
 
 
-def _listen(path: Path) -> socket.socket:
+def _listen(path: Path, group: int | None = None) -> socket.socket:
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX)
     try:
         with told_when_full(path.parent, RUN):
             listener.bind(str(path))
         path.chmod(0o600)
+        share_socket(path, group)
         listener.listen(64)
     except DiskFullError:
         listener.close()

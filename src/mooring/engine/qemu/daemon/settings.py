@@ -29,6 +29,8 @@ class DaemonSettings:
     """How long a read waits for the source of a base that is not filled yet to come back."""
     margin_bytes: int = 0
     """What neither merges nor fillings take of the file system of the layers; 0 for nothing."""
+    socket_group: int | None = None
+    """The number of the group whose members may connect to disks, beside this user."""
     fill_bytes_per_second: int = 0
     """Limit of the speed at which a new disk is filled; 0 for none."""
 
