@@ -10,16 +10,21 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
+from structlog.testing import capture_logs
 
+from mooring.admin.cluster.share_settings import share_settings
 from mooring.admin.health.servers import server_findings
+from mooring.catalog.watching.root_looks import RootLook
 from mooring.config.check import check
-from mooring.config.settings import EngineSettings, Region, Settings
-from mooring.model.errors import ConfigurationError
+from mooring.config.settings import EngineSettings, Limits, Region, Settings, SnapshotSettings
+from mooring.jobs.roots import Comparison
+from mooring.model.errors import ConfigurationError, OperationFailureException, VaultError
 from mooring.wiring.server import Mooring, build_server
 from tests.catalog.postgresql import PostgreSQL, running
+from tests.cluster import share_cluster_key
 
 pytestmark = pytest.mark.full
-ZONE = "us-east-2a"
+ZONE, OTHER = "us-east-2a", "us-east-2b"
 
 
 @pytest.fixture(scope="module")
@@ -50,19 +55,20 @@ def test_doctor_tells_of_servers(settings: Settings) -> None:
     mooring = build_server(settings)
     try:
         mooring.start()
-        ((ok, told),) = server_findings(settings)
+        (_, (ok, told)) = server_findings(settings)
         assert ok
         assert "server first on " in told
         assert "jobs: 2 quick, 2 bulk, 2 filling): runs, heard of " in told
 
         silence(settings, 300)
-        ((ok, told),) = server_findings(settings)
+        (_, (ok, told)) = server_findings(settings)
         assert not ok
         assert "not heard of for 5 minutes. Start it again, or see" in told
     finally:
         mooring.stop()
 
-    ((ok, told),) = server_findings(settings)
+    (database, (ok, told)) = server_findings(settings)
+    assert database == (True, "database: on this machine")
     assert ok
     assert ": ended " in told
 
@@ -76,6 +82,7 @@ def beside(settings: Settings, name: str, **regions: Region) -> Settings:
 
 @contextmanager
 def served(settings: Settings) -> Iterator[Mooring]:
+    share_cluster_key(settings.data_directory)
     mooring = build_server(settings)
     try:
         mooring.start()
@@ -103,9 +110,9 @@ def test_what_keeps_a_second_server_out(settings: Settings) -> None:
         assert "The server first uses the catalog, too" in told
 
         with served(third) as mooring:
-            assert [one.name for one in mooring._others()] == ["first"]
+            assert [one.name for one in mooring.others()] == ["first"]
             copied = beside(settings, "copy", us_east_2=third.regions["us-east-2"])
-            copied.data_directory.mkdir()
+            copied.data_directory.mkdir(exist_ok=True)
             shutil.copy(third.data_directory / "server-id", copied.data_directory)
             assert "remove server-id there" in refusal(copied)
             (copied.data_directory / "server-id").unlink()
@@ -114,6 +121,102 @@ def test_what_keeps_a_second_server_out(settings: Settings) -> None:
     # Nobody has the zone's disks now.
     with served(second):
         pass
+
+
+def test_zones_of_others_need_not_be_in_the_settings(settings: Settings) -> None:
+    vault = str(settings.data_directory.parent / "vault")
+    first = beside(settings, "first", us_east_2=Region(zones=[ZONE], vault=vault))
+    second = beside(settings, "second", us_east_2=Region(zones=[OTHER], vault=vault))
+    with served(first) as one, served(second) as two:
+        assert two.backend.regions == {"us-east-2": [OTHER, ZONE]}
+        one.cluster.look()
+        assert one.backend.regions == {"us-east-2": [ZONE, OTHER]}
+        assert one.backend.check_zone("us-east-2", OTHER) == OTHER
+        assert list(one.backend.elsewhere) == [OTHER]
+        with pytest.raises(OperationFailureException, match=r"us-east-2b are on another server"):
+            one.backend.engine(OTHER)
+        assert one.cluster.servers == 2
+
+        moved = beside(settings, "third", eu_west_1=Region(zones=[OTHER], vault=f"{vault}-2"))
+        two.stop()
+        assert "the zone us-east-2b is in the region us-east-2, says another" in refusal(moved)
+        one.cluster.look()
+        assert one.cluster.servers == 1
+        assert one.backend.is_served(OTHER)
+
+
+def test_a_second_server_with_other_settings_is_told_and_follows(settings: Settings) -> None:
+    vault = str(settings.data_directory.parent / "vault")
+    first = beside(settings, "first", us_east_2=Region(zones=[ZONE], vault=vault))
+    first = replace(first, snapshots=SnapshotSettings(rhythms="hourly keep 2 days"))
+    second = beside(settings, "second", us_east_2=Region(zones=[OTHER], vault=vault))
+    second = replace(second, limits=Limits(pending_snapshots=2, connections=9))
+    with served(first):
+        with capture_logs() as lines, served(second) as two:
+            assert two.settings.snapshots == first.snapshots
+            assert two.backend.max_pending_snapshots == Limits().pending_snapshots
+            # What is a server's own stays so.
+            assert two.settings.limits.connections == 9
+            told = [line["why"] for line in lines if line["log_level"] == "warning"]
+            findings = [text for ok, text in server_findings(second) if not ok]
+        assert told == findings
+        assert [one.partition(",")[0] for one in told] == [
+            'snapshots.rhythms is "" in this server\'s settings',
+            "limits.pending_snapshots is 2 in this server's settings",
+        ]
+        assert share_settings(second) == 0
+    with served(first) as one:
+        # Alone, it says what holds, as on a single host.
+        assert one.settings.snapshots == first.snapshots
+        with one.backend.catalog.read() as transaction:
+            assert transaction.shared_settings.all()["snapshots.rhythms"] == '"hourly keep 2 days"'
+        assert share_settings(second) == 0
+        with served(second) as two:
+            assert two.settings.snapshots.rhythms == ""
+            assert [text for ok, text in server_findings(second) if not ok] == []
+
+
+def test_one_server_compares_a_vault_for_all(settings: Settings) -> None:
+    vault = str(settings.data_directory.parent / "vault")
+    first = beside(settings, "first", us_east_2=Region(zones=[ZONE], vault=vault))
+    second = beside(settings, "second", us_east_2=Region(zones=[OTHER], vault=vault))
+    looked: list[str] = []
+
+    def watched(mooring: Mooring, name: str) -> None:
+        compare = mooring.schedule.vaults.compare
+
+        def noting(region: str) -> Comparison:
+            looked.append(name)
+            return compare(region)
+
+        mooring.schedule.vaults.compare = noting  # type: ignore[method-assign]
+
+    with served(first) as one, served(second) as two:
+        watched(one, "one")
+        watched(two, "two")
+        for mooring in (one, two, one, two):
+            mooring.schedule.vaults.look()
+        assert looked == []
+
+        # A vault that is an older copy: who compares it says so, and the other goes by that.
+        found = RootLook(one.backend.vaults["us-east-2"].id, "an older copy", 1, 0)
+        with one.backend.catalog.write() as transaction:
+            transaction.root_looks.put("us-east-2", found, 0)
+        two.schedule.vaults.look()
+        with pytest.raises(VaultError, match="an older copy"):
+            two.backend.vaults["us-east-2"].check(writes=True)
+        assert looked == []
+
+        # What nobody stands up for any more, as in a restored backup, nobody goes by.
+        with one.backend.catalog.write() as transaction:
+            connection = transaction.servers._connection
+            connection.execute(text("UPDATE root_looks SET seen_ms = seen_ms - 100000"))
+            connection.execute(text("UPDATE leads SET until_ms = until_ms - 100000"))
+        two.schedule.vaults.look()
+        assert looked == ["two"]
+        two.backend.vaults["us-east-2"].check(writes=True)
+        one.schedule.vaults.look()
+        assert looked == ["two"]
 
 
 def test_an_older_program_and_a_newer_one_use_no_catalog_together(settings: Settings) -> None:

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 from mooring.api.app import create_app
 from mooring.api.exchange import Handler
+from mooring.api.shared_audit import SharedAudit
 from mooring.config.settings import Limits, Throttle
 from mooring.model.access import UNBOUND, Access
 from mooring.model.clock import ManualClock
@@ -56,6 +57,7 @@ class Door:
         *,
         throttle: Throttle | None = None,
         audit_log: AuditLog | None = None,
+        shared_audit: SharedAudit | None = None,
         access: Access = UNBOUND,
         **handlers: Handler,
     ) -> None:
@@ -74,6 +76,7 @@ class Door:
             throttles=throttle,
             entries=OPERATIONS,
             audit_log=audit_log,
+            shared_audit=shared_audit,
         )
 
     def _noting(self, name: str, handlers: Mapping[str, Handler]) -> Handler:

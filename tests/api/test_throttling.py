@@ -40,6 +40,22 @@ def test_a_burst_and_then_the_rate() -> None:
     assert taken(throttles, "ann") == 4
 
 
+def test_servers_of_one_catalog_share_what_is_allowed() -> None:
+    clock, servers = ManualClock(), 2
+    throttles = Throttles(SOME, clock, lambda: servers)
+
+    assert taken(throttles, "ann") == 2
+    clock.advance(1.0)
+    assert taken(throttles, "ann") == 1
+    servers = 100
+    clock.advance(3600)
+    # However many there are: what is not allowed at all could never be asked for again.
+    assert taken(throttles, "ann") == 1
+    servers = 1
+    clock.advance(3600)
+    assert taken(throttles, "ann") == 4
+
+
 def test_one_user_does_not_take_from_another() -> None:
     throttles = Throttles(SOME, ManualClock())
 

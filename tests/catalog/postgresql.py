@@ -6,6 +6,7 @@ import os
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -30,7 +31,7 @@ def find_binaries() -> Path | None:
     return next((one for one in folders if (one / "initdb").exists()), None)
 
 
-def running(data: Path | None = None) -> Iterator[PostgreSQL]:
+def running(data: Path | None = None, certificate: Path | None = None) -> Iterator[PostgreSQL]:
     """A server for as long as a fixture lasts, with its files in `data` if given.
 
     Without PostgreSQL its tests are skipped; in CI they fail.
@@ -41,7 +42,7 @@ def running(data: Path | None = None) -> Iterator[PostgreSQL]:
         if os.environ.get("CI"):
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
-    server = PostgreSQL(binaries, data)
+    server = PostgreSQL(binaries, data, certificate)
     try:
         yield server
     finally:
@@ -51,8 +52,16 @@ def running(data: Path | None = None) -> Iterator[PostgreSQL]:
 class PostgreSQL:
     """A server that keeps nothing. It refuses to run as root, so then another user runs it."""
 
-    def __init__(self, binaries: Path, data: Path | None = None) -> None:
-        """`data` is where its files are, by default among its own."""
+    def __init__(
+        self, binaries: Path, data: Path | None = None, certificate: Path | None = None
+    ) -> None:
+        """`data` is where its files are, by default among its own.
+
+        With a folder that has a `certificate` for this host it also listens on TCP, with TLS for
+        those who want it.
+        """
+        self._certificate = certificate
+        self.port = 0
         self._binaries = binaries
         self._user = "postgres" if os.getuid() == 0 else pwd.getpwuid(os.getuid()).pw_name
         # Not under the tests' own root: that is closed to other users.
@@ -93,7 +102,8 @@ class PostgreSQL:
 
     @property
     def _server_url(self) -> str:
-        return f"postgresql+psycopg:///postgres?host={quote(str(self._home))}&user=mooring"
+        port = f"&port={self.port}" if self.port else ""
+        return f"postgresql+psycopg:///postgres?host={quote(str(self._home))}{port}&user=mooring"
 
     def _make(self) -> None:
         # Sorts as people do, so that whatever relies on the order of bytes shows.
@@ -116,6 +126,8 @@ class PostgreSQL:
             "fsync": "off",
             "max_connections": "60",
         }
+        if self._certificate is not None:
+            settings |= self._with_tls(self._certificate)
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         log = self._home / "log"
         with log.open("wb") as output:
@@ -136,6 +148,22 @@ class PostgreSQL:
                 if self._process.poll() is not None or clock.monotonic() > deadline:
                     raise RuntimeError(log.read_text(errors="replace")) from None
             threading.Event().wait(0.05)
+
+    def _with_tls(self, certificate: Path) -> dict[str, str]:
+        """Settings for TCP on a port that is free now."""
+        for name in ("server-cert.pem", "server-key.pem"):
+            shutil.copy(certificate / name, self._home / name)
+            (self._home / name).chmod(0o600)
+            shutil.chown(self._home / name, self._user)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        return {
+            "listen_addresses": "127.0.0.1",
+            "port": str(self.port),
+            "ssl": "on",
+            "ssl_cert_file": str(self._home / "server-cert.pem"),
+            "ssl_key_file": str(self._home / "server-key.pem"),
+        }
 
     def _execute(self, statement: str) -> None:
         engine = create_engine(self._server_url, isolation_level="AUTOCOMMIT")

@@ -88,7 +88,7 @@ def test_two_programs_may_migrate_at_once(url: str) -> None:
 @on_shared_ones
 def test_a_newer_catalog_is_refused(open_engine: Open, catalog: Catalog) -> None:
     with open_engine().begin() as connection:
-        connection.execute(text("INSERT INTO migrations VALUES (9999, 'of tomorrow')"))
+        connection.execute(text("INSERT INTO migrations VALUES (9999, 'contract_tomorrow')"))
 
     with pytest.raises(ConfigurationError, match=r"migration 9999.*start the newer program"):
         catalog.migrate()

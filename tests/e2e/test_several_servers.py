@@ -14,6 +14,7 @@ import pytest
 from mooring.admin.demo.server import ServerProcess
 from mooring.model.resources.job_kind import JobKind
 from tests.catalog.postgresql import PostgreSQL, running
+from tests.cluster import share_cluster_key
 from tests.e2e.client import Client, RefusedError
 from tests.e2e.processes import until
 from tests.e2e.sharing_server import MOMENTS
@@ -47,6 +48,7 @@ class Servers:
             text += f"[regions.{region}]\nzones = {here}\nelsewhere = {there}\n"
             text += f'vault = "{self.folder / "vaults" / region}"\n'
         config.write_text(text)
+        share_cluster_key(self.folder / name)
         module = [sys.executable, "-m", "tests.e2e.sharing_server"]
         server = ServerProcess(self.folder / name, [*module, *command, "--config", str(config)])
         server.log = self.folder / f"{name}.log"

@@ -56,7 +56,7 @@ REACHED: Counter[tuple[str, Outcome]] = Counter()
 class Resources(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.world = World()
+        self.world = self.make_world()
         self.model = Model()
         self.numbers = itertools.count()
         self.last: tuple[str, dict[str, Any], Mapping[str, Any]] | None = None
@@ -66,6 +66,9 @@ class Resources(RuleBasedStateMachine):
             self.model.disks[name] = Disk(tagged=False, state="available")
         self.world.instance("web-1")
         self.model.webs["web-1"] = Web(tagged=False, state="running")
+
+    def make_world(self) -> World:
+        return World()
 
     def teardown(self) -> None:
         self.world.close()

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import ClassVar
+
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from tests.catalog.postgresql import PostgreSQL, running
 from tests.service.machine import REACHED
 from tests.service.machine_forks import Forks
 from tests.service.machine_model import DENIED, INVALID, NOT_FOUND, TAKEN, WRONG_STATE
+from tests.service.three_servers import ThreeServers
+from tests.service.world import World
 
 
-def run(examples: int) -> None:
+def run(examples: int, machine: type[Forks] = Forks) -> None:
     run_state_machine_as_test(
-        Forks,
+        machine,
         settings=settings(
             max_examples=examples,
             stateful_step_count=60,
@@ -26,6 +32,27 @@ def run(examples: int) -> None:
 
 def test_resources_follow_the_rules() -> None:
     run(12)
+
+
+class ForksAtThreeServers(Forks):
+    """The same asked of three servers in turn, which run the jobs together."""
+
+    database: ClassVar[PostgreSQL]
+
+    def make_world(self) -> World:
+        return ThreeServers(self.database.url())
+
+
+@pytest.fixture
+def postgresql() -> Iterator[PostgreSQL]:
+    yield from running()
+
+
+@pytest.mark.full
+@pytest.mark.timeout(900)
+def test_resources_follow_the_rules_at_three_servers(postgresql: PostgreSQL) -> None:
+    ForksAtThreeServers.database = postgresql
+    run(3, ForksAtThreeServers)
 
 
 @pytest.mark.full

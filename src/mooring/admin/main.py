@@ -14,6 +14,7 @@ from typing import Any
 from mooring import streams
 from mooring.admin.access.grant_arguments import add_grants
 from mooring.admin.access.key_arguments import add_keys
+from mooring.admin.cluster.arguments import add_cluster_commands
 from mooring.admin.completion import add_completion, complete
 from mooring.admin.owner import become_owner
 from mooring.admin.server_settings import server_settings
@@ -217,6 +218,7 @@ def _parser() -> argparse.ArgumentParser:
     add_vault_commands(commands, settings)
     add_keys(commands, settings)
     add_grants(commands, settings)
+    add_cluster_commands(commands, settings)
 
     add_completion(commands, parser)
 

@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from structlog.contextvars import bound_contextvars
 
-from mooring.api.auditing import audit
+from mooring.api.auditing import audit, note
 from mooring.api.body import read_body
 from mooring.api.buckets import Throttles
 from mooring.api.content import parse, serialize, validate
@@ -20,6 +20,7 @@ from mooring.api.exchange import Door, Exchange, Handler
 from mooring.api.health import SILENT, SILENT_PARTS, Health, Parts, no_parts, no_problem, told
 from mooring.api.own import JSON, dispatch_own, find_own, parse_own
 from mooring.api.reply import close_unread, error_of, not_served, observe, reply
+from mooring.api.shared_audit import SharedAudit
 from mooring.api.signature import authenticate
 from mooring.api.target import (
     check_content_type,
@@ -53,6 +54,7 @@ OPERATION_STEPS: Sequence[Step] = (
     refuse_unserved,
     parse,
     validate,
+    note,
     dispatch,
     serialize,
 )
@@ -64,6 +66,7 @@ OWN_STEPS: Sequence[Step] = (
     authenticate,
     throttle,
     parse_own,
+    note,
     dispatch_own,
 )
 """The same for requests of Mooring's own, `/mooring/<name>`."""
@@ -83,15 +86,18 @@ def create_app(
     throttles: Throttle | None = None,
     entries: Mapping[str, AnyEntry] = {},
     audit_log: AuditLog | None = None,
+    shared_audit: SharedAudit | None = None,
     traffic: Traffic | None = None,
+    servers: Callable[[], int] = lambda: 1,
     problem: Callable[[], str | None] = no_problem,
     parts: Callable[[], Parts] = no_parts,
     identify: Step = authenticate,
 ) -> Starlette:
     """The ASGI application. See `Door` for what the arguments mean.
 
-    `traffic` counts requests; `problem` says why nothing can be recorded, if so, and `parts` what
-    works and what does not. `identify` is the step that finds out who asks.
+    `traffic` counts requests; `servers` says how many share the throttles; `problem` says why
+    nothing can be recorded, if so, and `parts` what works and what does not. `identify` is the step
+    that finds out who asks.
     """
     alive: Health[str | None] = Health(problem, SILENT, clock)
     ready = Health(parts, SILENT_PARTS, clock)
@@ -106,9 +112,10 @@ def create_app(
         ids=ids,
         limits=limits,
         workers=Workers(limits.requests, traffic or Traffic()),
-        throttles=Throttles(throttles or Throttle(), clock),
+        throttles=Throttles(throttles or Throttle(), clock, servers),
         entries={**entries, **{name: one.entry for name, one in own_requests.items()}},
         audit=audit_log,
+        shared_audit=shared_audit,
     )
 
     operation_steps, own_steps = (

@@ -9,6 +9,7 @@ from typing import Any
 from anyio import to_thread
 
 from mooring.api.exchange import Exchange
+from mooring.catalog.sharing.audit_lines import Note
 from mooring.model.access import Need
 from mooring.model.errors import (
     AccessDeniedException,
@@ -36,19 +37,46 @@ MAX_NAMES = 50
 """Names of resources in one line, at most."""
 
 
+async def note(exchange: Exchange) -> None:
+    """Have the catalog note a request that may change something, where servers share it.
+
+    That it succeeded is true if it has changed anything; `audit` corrects it otherwise.
+    """
+    entry, shared = exchange.door.entries.get(exchange.operation), exchange.door.shared_audit
+    if shared is not None and entry is not None and entry.need is not Need.READ:
+        line = _line(exchange, entry, None)
+        exchange.note = Note(exchange.request_id, exchange.received_ms, shared.server, line)
+
+
 async def audit(exchange: Exchange, error: ServiceError | None) -> None:
     """Write the request's line, if it is due one, before its answer goes out."""
-    log = exchange.door.audit
     entry = exchange.door.entries.get(exchange.operation)
     denied = isinstance(error, DENIALS)
     changed = entry is not None and entry.need is not Need.READ and exchange.caller != ""
-    if log is None or not (denied or changed):
+    if not (denied or changed):
         return
     line = _line(exchange, entry, error)
-    if log.syncs:
-        await to_thread.run_sync(log.write, line)
-    else:
-        log.write(line)
+    if (log := exchange.door.audit) is not None:
+        if log.syncs:
+            await to_thread.run_sync(log.write, line)
+        else:
+            log.write(line)
+    await _share(exchange, line, error)
+
+
+async def _share(exchange: Exchange, line: Mapping[str, Any], error: ServiceError | None) -> None:
+    """Have the line in the catalog, too, unless the request's own transaction has brought it.
+
+    Not that of a caller whom nobody knows: those must not fill a database.
+    """
+    shared, noted = exchange.door.shared_audit, exchange.note
+    if shared is None or not exchange.caller:
+        return
+    if noted is None:
+        noted = Note(exchange.request_id, exchange.received_ms, shared.server)
+    if error is not None or not noted.recorded:
+        noted.line = line
+        await to_thread.run_sync(shared.end, noted)
 
 
 def _line(

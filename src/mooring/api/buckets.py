@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mooring.config.settings import Throttle
@@ -15,15 +16,24 @@ MOST_ADDRESSES = 10_000
 class Bucket:
     """Tokens that come back with time; each request takes one."""
 
-    __slots__ = ("_clock", "_filled", "_rate", "_size", "_tokens")
+    __slots__ = ("_clock", "_filled", "_rate", "_servers", "_size", "_tokens")
 
-    def __init__(self, rate: float, size: float, clock: Clock) -> None:
-        self._rate, self._size, self._clock = rate, size, clock
-        self._tokens, self._filled = size, clock.monotonic()
+    def __init__(
+        self, rate: float, size: float, clock: Clock, servers: Callable[[], int] = lambda: 1
+    ) -> None:
+        """`servers` says how many have a part of it each."""
+        self._rate, self._size, self._clock, self._servers = rate, size, clock, servers
+        self._tokens, self._filled = self._room, clock.monotonic()
+
+    @property
+    def _room(self) -> float:
+        # One request must fit, however many servers.
+        return max(1.0, self._size / self._servers())
 
     def has(self) -> bool:
         now = self._clock.monotonic()
-        self._tokens = min(self._size, self._tokens + (now - self._filled) * self._rate)
+        came = (now - self._filled) * self._rate / self._servers()
+        self._tokens = min(self._room, self._tokens + came)
         self._filled = now
         return self._tokens >= 1.0
 
@@ -40,11 +50,17 @@ class Refused:
 
 
 class Throttles:
-    """The buckets of one server; for use within one event loop."""
+    """The buckets of one server; for use within one event loop.
 
-    def __init__(self, settings: Throttle, clock: Clock) -> None:
-        self._settings, self._clock = settings, clock
-        self._all = Bucket(settings.rate, settings.burst, clock) if settings.rate else None
+    Of what all servers of a catalog answer, each answers its part: `servers` tells how many share.
+    An address is refused by each server for itself: nobody spreads there what comes from one.
+    """
+
+    def __init__(
+        self, settings: Throttle, clock: Clock, servers: Callable[[], int] = lambda: 1
+    ) -> None:
+        self._settings, self._clock, self._servers = settings, clock, servers
+        self._all = self._shared(settings.rate, settings.burst) if settings.rate else None
         self._users: dict[str, Bucket] = {}
         self._refused: dict[str, Refused] = {}
 
@@ -86,8 +102,11 @@ class Throttles:
             return None
         if user not in self._users:
             # Only of keys that are known, so these are not many.
-            self._users[user] = Bucket(settings.user_rate, settings.user_burst, self._clock)
+            self._users[user] = self._shared(settings.user_rate, settings.user_burst)
         return self._users[user]
+
+    def _shared(self, rate: float, size: float) -> Bucket:
+        return Bucket(rate, size, self._clock, self._servers)
 
 
 def _exceeded(setting: str, who: str) -> ThrottlingException:

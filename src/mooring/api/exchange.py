@@ -9,7 +9,9 @@ from typing import Any
 from starlette.requests import Request
 
 from mooring.api.buckets import Throttles
+from mooring.api.shared_audit import SharedAudit
 from mooring.api.workers import Workers
+from mooring.catalog.sharing.audit_lines import Note
 from mooring.config.settings import Limits
 from mooring.model.access import UNBOUND, Access
 from mooring.model.clock import Clock
@@ -49,6 +51,7 @@ class Door:
     throttles: Throttles
     entries: Mapping[str, AnyEntry]
     audit: AuditLog | None
+    shared_audit: SharedAudit | None
 
 
 @dataclass(slots=True)
@@ -71,6 +74,7 @@ class Exchange:
     params: Mapping[str, Any] = field(default_factory=dict)
     result: Mapping[str, Any] = field(default_factory=dict)
     reply: bytes = b""
+    note: Note | None = None
 
     @property
     def context(self) -> Context:
@@ -85,4 +89,5 @@ class Exchange:
             ),
             received_ms=self.received_ms,
             access=self.access,
+            note=self.note,
         )

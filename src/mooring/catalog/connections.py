@@ -33,7 +33,11 @@ WAL_ATTEMPTS, WAL_PAUSE_SECONDS = 600, 0.05
 
 
 def connect(url: str) -> Engine:
-    """The engine for the URL. Raises ConfigurationError for one that is none, or not known."""
+    """The engine for the URL. Raises ConfigurationError for one that is none, or not known.
+
+    One for PostgreSQL need not name a driver: there is one.
+    """
+    url = with_driver(url)
     try:
         backend = make_url(url).get_backend_name()
     except (ArgumentError, ValueError):
@@ -51,6 +55,14 @@ def connect(url: str) -> Engine:
             f"the catalog's database needs a driver that is missing ({error}): "
             "pip install 'mooring-disks[postgres]', which brings psycopg"
         ) from error
+
+
+def with_driver(url: str) -> str:
+    """The URL with our driver, if it is one for PostgreSQL as other programs write it."""
+    scheme, separator, rest = url.partition("://")
+    if scheme in ("postgresql", "postgres"):
+        return f"postgresql+psycopg{separator}{rest}"
+    return url
 
 
 def _open_postgresql(url: str) -> Engine:

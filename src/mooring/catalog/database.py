@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, event, select
@@ -22,15 +23,19 @@ from sqlalchemy.pool import StaticPool
 
 from mooring.catalog.connections import Writer, connect
 from mooring.catalog.group_sync import GroupSync
-from mooring.catalog.hold import FileHold, Hold, SessionHold
+from mooring.catalog.hold import FileHold, Hold, SessionHold, oldest_known
 from mooring.catalog.locks import LOCKS_ROWS, alone
-from mooring.catalog.migrate import is_current, migrate
+from mooring.catalog.migrate import State, migrate, newest, state
 from mooring.catalog.places import Places
 from mooring.catalog.room import CatalogRoom, LackOfRoom
+from mooring.catalog.sharing.audit_lines import AuditLines, Note
+from mooring.catalog.sharing.join_secrets import JoinSecrets
 from mooring.catalog.sharing.leads import Leads
 from mooring.catalog.sharing.news import RUNS, News
 from mooring.catalog.sharing.rounds import Rounds
 from mooring.catalog.sharing.servers import Servers
+from mooring.catalog.sharing.shared_secrets import SharedSecrets
+from mooring.catalog.sharing.shared_settings import SharedSettings, Zones
 from mooring.catalog.tables.answers import Answers
 from mooring.catalog.tables.auto_failures import AutoFailures
 from mooring.catalog.tables.auto_runs import AutoRuns
@@ -48,8 +53,10 @@ from mooring.catalog.tables.tags import TagRows
 from mooring.catalog.tables.vault_rows import VaultRows
 from mooring.catalog.totals import Totals
 from mooring.catalog.watching.room_samples import RoomSamples
+from mooring.catalog.watching.root_looks import RootLooks
 from mooring.catalog.watching.troubles import Troubles
 from mooring.catalog.watching.vault_runs import VaultRuns
+from mooring.catalog.way import Way, look
 from mooring.model.automatic.health import AutoHealth
 from mooring.model.errors import CatalogError, CatalogFullError, ConfigurationError
 from mooring.model.resources.instance_snapshot import InstanceSnapshot, Snapshot
@@ -95,6 +102,12 @@ class Transaction:
         self.troubles = Troubles(connection)
         self.vault_runs = VaultRuns(connection)
         self.room_samples = RoomSamples(connection)
+        self.shared_secrets = SharedSecrets(connection)
+        self.join_secrets = JoinSecrets(connection)
+        self.shared_settings = SharedSettings(connection)
+        self.zones = Zones(connection)
+        self.audit_lines = AuditLines(connection)
+        self.root_looks = RootLooks(connection)
 
     def snapshot(self, snapshot_id: str) -> Snapshot | None:
         """The snapshot of a disk or of an instance with that id."""
@@ -170,6 +183,7 @@ class Catalog:
         self._hold: Hold | None = None
         self._news: News | None = None
         self._checks: dict[bool, Check] = {}
+        self._note: Note | None = None
         self._listener: Listener = lambda _kinds: None
         self._runs_listener: Callable[[], None] = lambda: None
 
@@ -202,8 +216,15 @@ class Catalog:
             event.listen(self._engine, "do_connect", lambda *_: held.check())
             return
         try:
-            shared = self.is_current()
-            self._hold = SessionHold(self._engine, self._place, server_id, zones, shared)
+            found = self.state()
+            self._hold = SessionHold(
+                self._engine,
+                self._place,
+                server_id,
+                zones,
+                shared=found.is_current or found.is_for_many,
+                knows=newest(),
+            )
         except DatabaseError as error:
             raise self._unusable(error) from error
         self._news = News(self._engine, self._hear, self._hear_of_runs)
@@ -224,7 +245,8 @@ class Catalog:
                 self._begin(connection, True),
             ):
                 alone(connection, "migrations")
-                done = migrate(connection, self._before_migration)
+                oldest = None if self._sqlite else partial(oldest_known, connection, newest())
+                done = migrate(connection, self._before_migration, oldest)
             if self._hold is not None:
                 self._hold.share()
             return done
@@ -238,10 +260,23 @@ class Catalog:
         )
 
     def is_current(self) -> bool:
-        """Whether `migrate` has nothing to do. Raises ConfigurationError."""
+        """Whether this program can work with the tables as they are. Raises ConfigurationError."""
+        found = self.state()
+        return found.is_current and (not self._sqlite or not found.unknown)
+
+    def state(self) -> State:
+        """How the tables are to this program. Raises ConfigurationError."""
         try:
             with self._engine.connect() as connection, self._begin(connection, False):
-                return is_current(connection)
+                return state(connection)
+        except DatabaseError as error:
+            raise self._unusable(error) from error
+
+    def way(self) -> Way:
+        """How the database is reached, which is one for many. Raises ConfigurationError."""
+        try:
+            with self._engine.connect() as connection, self._begin(connection, False):
+                return look(connection)
         except DatabaseError as error:
             raise self._unusable(error) from error
 
@@ -263,6 +298,11 @@ class Catalog:
         ):
             transaction = Transaction(connection)
             yield self._checked(transaction, True)
+            noted = self._note is not None and not self._note.recorded
+            if self._note is not None and noted:
+                transaction.audit_lines.add(self._note)
+        if self._note is not None and noted:
+            self._note.recorded = True
         self._tell(transaction.jobs.runnable, transaction.auto_runs.stirred)
 
     def _hear(self, kinds: Sequence[JobKind]) -> None:
@@ -315,6 +355,12 @@ class Catalog:
         guarded = copy(self)
         guarded._checks = {True: check, False: check}
         return guarded
+
+    def noting(self, note: Note) -> Catalog:
+        """The same catalog for one request, of which it has the line as soon as any change."""
+        noting = copy(self)
+        noting._note = note
+        return noting
 
     def _checked(self, transaction: Transaction, writes: bool) -> Transaction:
         if self._checks and (check := self._checks.pop(writes, None)):

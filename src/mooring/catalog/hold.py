@@ -32,11 +32,32 @@ _HOLDER = text(
     f"AND (classid::bigint << 32) | objid::bigint = {_KEY}"
 )
 
+_NAME = text("SELECT set_config('application_name', :name, false)")
+_KNOWS = "mooring server, knows migration "
+_HOLDERS = text(
+    "SELECT coalesce(application_name, '') FROM pg_locks LEFT JOIN pg_stat_activity USING (pid) "
+    "WHERE locktype = 'advisory' AND granted AND objsubid = 1 "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+    f"AND (classid::bigint << 32) | objid::bigint = {_KEY}"
+)
+
 _CATALOG = "server"
 """The lock of whoever uses the catalog. Programs that knew one server only had it for themselves;
 so has one that is to change the tables."""
 
 log = structlog.get_logger("mooring.catalog")
+
+
+def oldest_known(connection: Connection, newest: int) -> int:
+    """The last migration that all servers know whose sessions hold the catalog now.
+
+    `newest` if there are none. A session that does not say so is of a program before that was
+    told, or of another role: nothing is known of it. A server whose process stands still has its
+    session, too.
+    """
+    names = connection.execute(_HOLDERS, {"what": _CATALOG}).scalars().all()
+    known = [int(name.removeprefix(_KNOWS)) if name.startswith(_KNOWS) else 0 for name in names]
+    return min([newest, *known])
 
 
 class Hold(Protocol):
@@ -121,10 +142,18 @@ class SessionHold:
     """
 
     def __init__(
-        self, engine: Engine, place: str, server_id: str, zones: Sequence[str], shared: bool
+        self,
+        engine: Engine,
+        place: str,
+        server_id: str,
+        zones: Sequence[str],
+        *,
+        shared: bool,
+        knows: int,
     ) -> None:
+        """`knows` is the last migration that this program knows: others can see it."""
         self._engine, self._place = engine, place
-        self._shared = shared
+        self._shared, self._knows = shared, knows
         self._own = [f"server {server_id}", *(f"zone {zone}" for zone in zones)]
         self._wanted = _CATALOG
         self._lock = threading.Lock()
@@ -205,6 +234,7 @@ class SessionHold:
         try:
             # The pool would use it for others.
             session.detach()
+            session.execute(_NAME, {"name": f"{_KNOWS}{self._knows}"})
             locks = [(_CATALOG, _SHARE if self._shared else _TAKE)]
             locks += [(name, _TAKE) for name in self._own]
             for self._wanted, statement in locks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import resources
 
 from sqlalchemy import Connection, inspect, text
@@ -19,26 +20,96 @@ _TYPES = {
 }
 
 
-def migrate(connection: Connection, before: Callable[[int], None] = lambda last: None) -> int:
+@dataclass(frozen=True, slots=True)
+class State:
+    """How a database is to this program, by the numbers of migrations.
+
+    `missing` are those to be applied, `unknown` those of newer programs; of each, the ones in
+    `contract` take something away from programs that do not know them.
+    """
+
+    done: frozenset[int]
+    missing: frozenset[int]
+    unknown: frozenset[int]
+    contract: frozenset[int]
+
+    @property
+    def is_current(self) -> bool:
+        """Whether this program can work with it. What is to be taken away does not matter."""
+        return bool(self.done) and not (self.missing - self.contract) and self.is_known
+
+    @property
+    def is_known(self) -> bool:
+        """Whether nothing was taken away that this program may need."""
+        return not (self.unknown & self.contract)
+
+    @property
+    def is_for_many(self) -> bool:
+        """Whether programs that made it, or used it last, let others in."""
+        return FIRST_SHARED in self.done
+
+
+FIRST_SHARED = 181
+"""Programs that do not know this migration have a catalog for themselves."""
+
+_CONTRACT = "contract_"
+"""Names of migrations begin with this that take away what programs before them may need.
+
+All others only add, so that programs before them go on beside newer ones: see
+docs/design/upgrades.md.
+"""
+
+
+def state(connection: Connection) -> State:
+    """How the database is to this program; an empty one lacks everything."""
+    names: dict[int, str] = {}
+    if inspect(connection).has_table("migrations"):
+        rows = connection.execute(text("SELECT number, name FROM migrations"))
+        names = {row.number: row.name or "" for row in rows}
+    known = {number: name for number, (name, _) in _migrations().items()}
+    every = {**names, **known}
+    return State(
+        done=frozenset(names),
+        missing=frozenset(known.keys() - names.keys()),
+        unknown=frozenset(names.keys() - known.keys()),
+        contract=frozenset(number for number in every if every[number].startswith(_CONTRACT)),
+    )
+
+
+def newest() -> int:
+    """The last migration that this program knows."""
+    return max(_migrations())
+
+
+def migrate(
+    connection: Connection,
+    before: Callable[[int], None] = lambda last: None,
+    oldest: Callable[[], int] | None = None,
+) -> int:
     """Bring the database to this program's version, in the caller's transaction.
 
     `before` is called first if there is something to migrate, with the last migration that was
-    applied; what it raises ends it all. Returns how many migrations were applied. Raises
-    ConfigurationError when a newer program has made the database.
+    applied; what it raises ends it all. Where servers share the database, `oldest` is the last
+    migration that all that run know; what they may still need is taken away at a later start.
+    Returns how many migrations were applied. Raises ConfigurationError when a newer program has
+    made the database.
     """
     connection.execute(
         text("CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY, name TEXT)")
     )
-    done = set(connection.execute(text("SELECT number FROM migrations")).scalars())
-    known = _migrations()
-    if done - known.keys():
+    found, known = state(connection), _migrations()
+    in_the_way = found.unknown if oldest is None else found.unknown & found.contract
+    if in_the_way:
         raise ConfigurationError(
-            f"the catalog has migration {max(done)}, this program knows only "
+            f"the catalog has migration {max(in_the_way)}, this program knows only "
             f"{max(known)}: start the newer program, or restore an older catalog"
         )
-    missing = sorted(known.keys() - done)
-    if done and missing:
-        before(max(done))
+    missing = sorted(found.missing)
+    if oldest is not None and found.done and found.missing & found.contract:
+        all_know = oldest()
+        missing = [one for one in missing if one not in found.contract or one <= all_know]
+    if found.done and missing:
+        before(max(found.done))
     for number in missing:
         name, script = known[number]
         for statement in script.format(**_TYPES[connection.dialect.name]).split(";"):
@@ -49,14 +120,6 @@ def migrate(connection: Connection, before: Callable[[int], None] = lambda last:
             {"number": number, "name": name},
         )
     return len(missing)
-
-
-def is_current(connection: Connection) -> bool:
-    """Whether the database is of this program's version; false also for an empty one."""
-    if not inspect(connection).has_table("migrations"):
-        return False
-    done = set(connection.execute(text("SELECT number FROM migrations")).scalars())
-    return done == _migrations().keys()
 
 
 def _migrations() -> dict[int, tuple[str, str]]:

@@ -42,7 +42,7 @@ def check(settings: Settings) -> None:
     )
     _check_listen(settings.listen)
     _check_copies(settings.catalog_copies)
-    _check_regions(settings.regions, settings.catalog.startswith("postgresql"))
+    _check_regions(settings.regions, settings.catalog.startswith("postgres"))
     _check_ceph(settings)
     _check_engine(settings.engine)
     _check_vault(settings.vault)
@@ -87,7 +87,7 @@ def _check_regions(regions: Mapping[str, Region], many: bool) -> None:
             f"the region {name!r} must be made of letters, digits and hyphens",
         )
         _require(
-            bool(region.zones or region.elsewhere),
+            bool(region.zones or region.elsewhere) or many,
             f'regions.{name}.zones must name a zone, such as "{name}a"',
         )
         _require(
@@ -221,6 +221,7 @@ def _check_throttle(throttle: Throttle) -> None:
 def _check_audit(audit: AuditSettings) -> None:
     _at_least("audit.mebibytes", audit.mebibytes, 0)
     _in_range("audit.files", audit.files, 1, 1000)
+    _at_least("audit.keep_days", audit.keep_days, 0)
 
 
 def _check_log(log: LogSettings) -> None:

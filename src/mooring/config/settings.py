@@ -291,6 +291,9 @@ class AuditSettings:
     sync: bool = setting(False, "whether a line is durable before the reply is sent")
     mebibytes: int = setting(64, "size at which a new file is started, in MiB; 0 for never")
     files: int = setting(8, "older files kept, as audit.jsonl.1 and so on")
+    keep_days: float = setting(
+        90.0, "days for which lines are kept in a catalog that servers share; 0 keeps them for ever"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Forgets operations that ended long ago."""
+"""Forgets operations that ended long ago, and old lines of the shared audit log."""
 
 from __future__ import annotations
 
@@ -50,3 +50,23 @@ class OldOperations:
                 transaction.operations.forget(found.seqs)
         self._reached = found.last
         return found.more
+
+
+class OldAuditLines:
+    """Forgets the oldest, some in each round until none is left that is too old."""
+
+    def __init__(self, backend: Backend, keep_days: float) -> None:
+        """`keep_days`: since the request came; 0 keeps all."""
+        self._backend = backend
+        self._keep_ms = round(keep_days * DAY_MS)
+        self._next_look = backend.clock.monotonic()
+
+    def look(self) -> None:
+        clock = self._backend.clock
+        if not self._keep_ms or clock.monotonic() < self._next_look:
+            return
+        before = clock.now_ms() - self._keep_ms
+        with self._backend.catalog.write(durable=False) as transaction:
+            forgotten = transaction.audit_lines.forget(before, BATCH)
+        if forgotten < BATCH:
+            self._next_look = clock.monotonic() + AGAIN_SECONDS

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
 from mooring.jobs.keep_vault import enqueue
-from mooring.jobs.old_operations import OldOperations
+from mooring.jobs.old_operations import OldAuditLines, OldOperations
 from mooring.jobs.watching.vaults import VaultWatch
 from mooring.model.resources.job_arguments import CollectVault, OfVault, ReplicateVault, VerifyVault
 from mooring.observe.loop import Loop
@@ -43,14 +43,16 @@ class Schedule:
         backend: Backend,
         tasks: Sequence[Task],
         keep_operations_days: float = 0,
+        keep_audit_days: float = 0,
     ) -> None:
-        """Operations are kept for so many days; 0: for ever."""
+        """Operations, and lines of the shared audit log, are kept for so many days; 0: for ever."""
         self._backend = backend
         self.vaults = VaultWatch(backend)
         now = backend.clock.monotonic()
         self._due = {task.arguments.kind: now + task.first_seconds for task in tasks}
         self._tasks = tasks
         self._old_operations = OldOperations(backend, keep_operations_days)
+        self._old_lines = OldAuditLines(backend, keep_audit_days)
         self._loop = Loop("jobs-schedule", self._round)
 
     def start(self) -> None:
@@ -65,6 +67,7 @@ class Schedule:
         self.vaults.look()
         self._look_for_tasks()
         self._old_operations.look()
+        self._old_lines.look()
 
     def _look_for_tasks(self) -> None:
         now = self._backend.clock.monotonic()

@@ -44,6 +44,8 @@ class Paths:
         """Copies of the catalog, unless the settings name another place."""
         self.credentials = data / "credentials"
         """Access keys, as the AWS clients read them."""
+        self.cluster_key = data / "cluster-key"
+        """What opens the secrets that servers share in a catalog."""
         self.default_keys = data / "default-key-pairs"
         """The private halves of the regions' default key pairs."""
         self.audit = data / "audit.jsonl"

@@ -38,7 +38,9 @@ class Request:
 
 
 def admit(backend: Backend, request: Request) -> Backend:
-    """Return the backend to answer with. Raises AccessDeniedException.
+    """Return the backend to answer with, whose catalog notes the request if it is to be noted.
+
+    Raises AccessDeniedException.
 
     Tags of resources are looked at within the transactions of the answer itself, so that nobody
     can change them in between.
@@ -46,6 +48,8 @@ def admit(backend: Backend, request: Request) -> Backend:
     access = request.access
     if not access.role.allows(request.entry.need):
         raise denied(backend, request, ALL, f"The role of this key is {access.role}, which cannot.")
+    if request.context.note is not None:
+        backend = replace(backend, catalog=backend.catalog.noting(request.context.note))
     if not access.tags:
         return backend
     if request.entry.shared:

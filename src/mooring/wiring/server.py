@@ -10,9 +10,11 @@ from typing import Protocol
 
 import structlog
 
+from mooring.api.shared_audit import SharedAudit
 from mooring.backend.backend import Backend
-from mooring.backend.default_keys import DefaultKeys
+from mooring.backend.default_keys import DefaultKeys, SharedDefaultKeys
 from mooring.backend.import_places import ImportPlaces
+from mooring.catalog.database import Catalog
 from mooring.catalog.room import CatalogRoom
 from mooring.config.settings import Region, Settings
 from mooring.engine.zones import Engines
@@ -42,6 +44,7 @@ from mooring.vault.region_vaults import RegionVaults
 from mooring.vault.served.keeper import Keeper
 from mooring.version import VERSION
 from mooring.wiring.catalog_copies import catalog_copies, catalog_file, open_catalog
+from mooring.wiring.cluster import Cluster
 from mooring.wiring.data_directory import (
     hold_directory,
     leave_run_directory,
@@ -101,11 +104,14 @@ class Mooring:
     relay_watch: RelayWatch
     watches: Watches
     audit: AuditLog | None
+    shared_audit: SharedAudit | None
+    cluster: Cluster
     _opened: ExitStack
 
     def start(self) -> None:
         """Take up what an earlier server left, then let jobs run."""
         self.backend.catalog.migrate()
+        self.cluster.begin(self.keys.refresh)
         self._begin(self.room_watch)
         for instance_id, problem in self.backend.quiescer.mend().items():
             log.warning("users held at rest cannot be thawed", instance=instance_id, why=problem)
@@ -125,6 +131,7 @@ class Mooring:
         self._opened.callback(self._end_servers)
         # The keeper of the catalog ends after those who change it.
         for one in (
+            self.cluster,
             self.catalog_keeper,
             self.runner,
             self.schedule,
@@ -185,7 +192,7 @@ class Mooring:
             except StoreError as error:
                 # One that is away keeps nobody from starting: all else continues without it. But
                 # beside others, which reach it, a server without disks would only hold up its jobs.
-                others = [] if self.backend.engines else self._others()
+                others = [] if self.backend.engines else self.others()
                 if others:
                     raise ConfigurationError(
                         f"{error}. The server {others[0].name} uses the catalog, too: name the "
@@ -193,12 +200,10 @@ class Mooring:
                     ) from error
         self.schedule.vaults.look()
 
-    def _others(self) -> list[Server]:
+    def others(self) -> list[Server]:
         """Other servers of the catalog that have not ended in order."""
         with self.backend.catalog.read() as transaction:
-            known = transaction.servers.all(self.clock.now_ms())
-        this = self.backend.this_server.id
-        return [one.server for one in known if one.server.id != this and not one.ended]
+            return self.cluster.others(transaction)
 
     def _end_servers(self) -> None:
         """End the servers of snapshots that nobody reads from; let go of the others."""
@@ -238,22 +243,23 @@ def _build(
     audit = _audit_log(settings, paths)
     if audit is not None:
         opened.callback(audit.close)
-    keys = Keyring(paths.credentials, clock)
     file, beside = catalog_file(settings, paths), catalog_reserve(settings, paths, reserve)
     room = None if file is None or beside is None else CatalogRoom(file, beside)
     catalog = open_catalog(settings, paths, clock, room)
     opened.callback(catalog.close)
+    keys = Keyring(paths.credentials, clock, makes=not catalog.is_for_many)
     this_server = _this_server(settings, server_id(paths, ids))
     zones = [zone for region in settings.regions.values() for zone in region.zones]
-    elsewhere = [zone for region in settings.regions.values() for zone in region.elsewhere]
     catalog.hold(this_server.id, zones)
+    cluster = Cluster(catalog, settings, paths, clock, this_server)
+    settings = cluster.shared_settings()
     vaults = vaults_of(settings, catalog, clock)
     opened.callback(vaults.close)  # writes the index of what can be shared
     rooms = file_systems(settings, paths, vaults.is_writable if parts.reserves else no_vault)
     users = quiescer(settings, paths, clock)
     opened.callback(users.close)
     make_engine = engine_maker(settings, paths, clock, catalog, this_server)
-    engines = Engines(((zone, make_engine(zone)) for zone in zones), elsewhere)
+    engines = Engines(((zone, make_engine(zone)) for zone in zones), cluster.zones.elsewhere)
     for engine in engines.values():
         opened.callback(engine.close)
     servers = snapshot_servers(settings, paths, clock, vaults)
@@ -262,8 +268,8 @@ def _build(
         catalog=catalog,
         engines=engines,
         vaults=vaults,
-        regions={name: [*one.zones, *one.elsewhere] for name, one in settings.regions.items()},
-        elsewhere=frozenset(elsewhere),
+        regions=cluster.zones.regions,
+        elsewhere=cluster.zones.elsewhere,
         clock=clock,
         ids=ids,
         account_id=settings.account,
@@ -275,7 +281,7 @@ def _build(
         devices=devices(settings, paths, clock),
         image_files=image_files_directory(settings, paths),
         imports=ImportPlaces(paths.imports(), clock, ids),
-        default_keys=DefaultKeys(paths.default_keys),
+        default_keys=_default_keys(catalog, paths),
         servers=servers,
         relay=relay(settings, paths, clock),
         replicas=replicas(settings),
@@ -306,6 +312,7 @@ def _build(
             replicated=backend.replicas.keys(),
         ),
         settings.operations.keep_days,
+        settings.audit.keep_days if catalog.is_for_many else 0,
     )
     timetable = Timetable(backend, settings.snapshots.rhythms, settings.snapshots.instance_rhythms)
     keep = [reserve.take, *(one.take for one in rooms.reserves.values())]
@@ -332,6 +339,8 @@ def _build(
         reserve=reserve,
         room_watch=RoomWatch(rooms, keep),
         audit=audit,
+        shared_audit=_shared_audit(settings, catalog, this_server),
+        cluster=cluster,
         _opened=opened.pop_all(),
     )
 
@@ -352,6 +361,18 @@ def _audit_log(settings: Settings, paths: Paths) -> AuditLog | None:
         kept=settings.audit.files,
         away=lambda: mounts.problem(file, AUDIT_LOG),
     )
+
+
+def _default_keys(catalog: Catalog, paths: Paths) -> DefaultKeys:
+    if not catalog.is_for_many:
+        return DefaultKeys(paths.default_keys)
+    return SharedDefaultKeys(paths.default_keys, catalog, paths.cluster_key)
+
+
+def _shared_audit(settings: Settings, catalog: Catalog, this: Server) -> SharedAudit | None:
+    if not settings.audit.enabled or not catalog.is_for_many:
+        return None
+    return SharedAudit(catalog, this.name)
 
 
 def _open_audit(audit: AuditLog) -> None:

@@ -1,4 +1,4 @@
-"""The command lines of `mooringd keys`."""
+"""The command lines of `mooringd keys` and `mooringd audit`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def add_keys(commands: Commands, settings: argparse.ArgumentParser) -> None:
-    """Add `keys` and its actions to the commands."""
+    """Add `keys` and its actions, and `audit`, to the commands."""
     keys = commands.add_parser("keys", help="access keys, their roles and tags")
     actions = keys.add_subparsers(required=True, metavar="ACTION", dest="action")
     user = argparse.ArgumentParser(add_help=False, parents=[settings])
@@ -44,6 +44,20 @@ def add_keys(commands: Commands, settings: argparse.ArgumentParser) -> None:
     delete.add_argument("--key-id", metavar="ID", help="only this one")
     for action in (keys, *actions.choices.values()):
         action.set_defaults(run=_keys)
+
+    audit = commands.add_parser(
+        "audit", parents=[settings], help="who changed what at all servers of a shared catalog"
+    )
+    audit.add_argument("--hours", type=float, default=24.0, help="how far back; default: 24")
+    audit.add_argument("--user", help="only what this user did")
+    audit.add_argument("--operation", help="only these, such as DeleteDisk")
+    audit.set_defaults(run=_audit)
+
+
+def _audit(settings: Settings, options: argparse.Namespace) -> int:
+    from mooring.admin.access.audit import audit
+
+    return audit(settings, options.hours, options.user, options.operation)
 
 
 def _keys(settings: Settings, options: argparse.Namespace) -> int:

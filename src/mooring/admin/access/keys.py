@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +27,7 @@ from mooring.service.credentials.keys import (
     show_moment,
     write_keys,
 )
+from mooring.wiring.keys import shared_keys_at_hand
 from mooring.wiring.snapshot_servers import withdraw
 
 HOUR_MS = 60 * 60 * 1000
@@ -36,7 +37,7 @@ def list_keys(settings: Settings) -> int:
     """Print all keys, without their secrets."""
     now = SystemClock().now_ms()
     rows = [("USER", "KEY", "ROLE", "TAGS", "ENDS")]
-    for key in read_keys(_file(settings)).values():
+    for key in _known(settings)[0].values():
         ends = "never" if key.expires_ms is None else show_moment(key.expires_ms)
         tags = ", ".join(f"{name}={value}" for name, value in key.access.tags.items())
         shown = "ended" if key.ended(now) else ends
@@ -170,29 +171,55 @@ def _hand_over(
             output.unlink(missing_ok=True)
         raise
     key = made[0] if isinstance(made, list) else made
-    print(f"{key.access.user}: key {key.id} as [{key.profile}] in {_file(settings)}")
+    print(f"{key.access.user}: key {key.id} as [{key.profile}] in {_known(settings)[1]}")
     if output is not None:
         print(f"{key.access.user}: the same key as [{PROFILE}] in {output}, for AWS clients")
 
 
 def _edit(settings: Settings, edit: Callable[[list[Key]], list[Key]]) -> None:
-    """Rewrite the file. What has ended goes; an administrator must remain."""
-    path = _file(settings)
-    # A key that must go has to go from a full disk, too.
-    Reserve(Paths(settings.data_directory).reserve).make_way()
-    with _alone(path):
-        now = SystemClock().now_ms()
-        before = read_keys(path)
-        keys = [key for key in edit(list(before.values())) if not key.ended(now)]
+    """Record other keys. What has ended goes; an administrator must remain."""
+    now = SystemClock().now_ms()
+
+    def checked(before: list[Key]) -> list[Key]:
+        keys = [key for key in edit(before) if not key.ended(now)]
         lasting = [key for key in keys if key.expires_ms is None and not key.access.tags]
         if not any(key.access.role is Role.ADMINISTRATOR for key in lasting):
             raise ConfigurationError(
                 "this would leave no administrator who is not bound to tags: make another one first"
             )
+        return keys
+
+    # A key that must go has to go from a full disk, too.
+    Reserve(Paths(settings.data_directory).reserve).make_way()
+    with shared_keys_at_hand(settings) as shared:
+        if shared is not None:
+            before, keys = shared.edit(checked)
+            shared.copy()
+        else:
+            before, keys = _edit_file(_file(settings), checked)
+    gone = ended(before, {key.id: key for key in keys})
+    # A server that runs does the same; without one their exports end here.
+    withdraw(settings, SystemClock(), gone.__contains__)
+
+
+def _edit_file(
+    path: Path, edit: Callable[[list[Key]], list[Key]]
+) -> tuple[Mapping[str, Key], list[Key]]:
+    """Rewrite the file; returns the keys before and after."""
+    with _alone(path):
+        before = read_keys(path)
+        keys = edit(list(before.values()))
         write_keys(path, keys)
-        gone = ended(before, {key.id: key for key in keys})
-        # A server that runs does the same; without one their exports end here.
-        withdraw(settings, SystemClock(), gone.__contains__)
+    return before, keys
+
+
+def _known(settings: Settings) -> tuple[Mapping[str, Key], str]:
+    """All keys, and where they are."""
+    with shared_keys_at_hand(settings) as shared:
+        if shared is not None:
+            return shared.read(), "the catalog"
+    path = _file(settings)
+    return read_keys(path), str(path)
 
 
 @contextmanager

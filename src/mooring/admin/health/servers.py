@@ -1,32 +1,77 @@
-"""Whether the servers of a catalog that several can use are heard of."""
+"""Whether servers of a shared catalog are heard of, and reach it well."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mooring.catalog.database import Catalog
+from mooring.catalog.way import Way
 from mooring.config.settings import Settings
+from mooring.config.shared import differences
 from mooring.model.clock import SystemClock
 from mooring.model.counts import counted
 from mooring.model.errors import ConfigurationError
 from mooring.model.resources.server import SeenServer
 from mooring.wiring.catalogs import catalog_at_hand
 
+FAR_APART_MS = 5_000
+"""Clocks of hosts that something sets are apart by less."""
 
-def server_findings(settings: Settings) -> Iterator[tuple[bool, str]]:
+Finding = tuple[bool, str]
+
+
+def server_findings(settings: Settings) -> Iterator[Finding]:
     """Whether each server is well, and what is known of it; nothing for a catalog in a file."""
     try:
         with catalog_at_hand(settings) as catalog:
             if catalog is None or not catalog.is_for_many:
                 return
-            with catalog.read() as transaction:
-                servers = transaction.servers.all(SystemClock().now_ms())
+            yield from _of_way(catalog.way(), SystemClock().now_ms())
+            yield from _of_servers(catalog, settings)
     except ConfigurationError:
         return  # which is told with all else
+
+
+def _of_way(way: Way, now_ms: int) -> Iterator[Finding]:
+    """How the database is reached, given this host's time."""
+    if way.problem is not None:
+        yield False, way.problem
+    elif way.local:
+        yield True, "database: on this machine"
+    elif way.verified:
+        yield True, "database: reached with TLS, its certificate is checked"
+    else:
+        yield (
+            True,
+            (
+                f"database: reached with TLS, but by sslmode={way.mode} whoever is on the way "
+                "could take its place: add sslmode=verify-full and sslrootcert to its URL"
+            ),
+        )
+    apart = now_ms - way.now_ms
+    if abs(apart) > FAR_APART_MS:
+        which = "ahead of" if apart > 0 else "behind"
+        yield (
+            False,
+            (
+                f"this host's clock is {counted(abs(apart) // 1000, 'second')} {which} the "
+                "database's: set the one that is wrong (timedatectl set-ntp true)"
+            ),
+        )
+
+
+def _of_servers(catalog: Catalog, settings: Settings) -> Iterator[Finding]:
+    with catalog.read() as transaction:
+        servers = transaction.servers.all(SystemClock().now_ms())
+        shared = transaction.shared_settings.all()
     for one in servers:
         yield _finding(one)
+    if sum(not one.ended for one in servers) > 1:
+        for difference in differences(settings, shared):
+            yield False, str(difference)
 
 
-def _finding(one: SeenServer) -> tuple[bool, str]:
+def _finding(one: SeenServer) -> Finding:
     server = one.server
     lanes = ", ".join(f"{threads} {name}" for name, threads in server.lanes.items())
     who = f"server {server.name} on {server.host} (Mooring {server.version}; jobs: {lanes})"

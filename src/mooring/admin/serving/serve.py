@@ -117,9 +117,11 @@ def _app(mooring: Mooring) -> Starlette:
         throttles=settings.throttle,
         entries=OPERATIONS,
         audit_log=mooring.audit,
+        shared_audit=mooring.shared_audit,
         traffic=mooring.traffic,
         problem=partial(problem, mooring.backend),
         parts=partial(readiness, mooring.backend),
+        servers=lambda: mooring.cluster.servers,
     )
 
 

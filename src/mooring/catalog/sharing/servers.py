@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Row, bindparam, delete, insert, select, update
+from sqlalchemy import BigInteger, Connection, Row, bindparam, delete, func, insert, select, update
 
 from mooring.catalog.instant import LEASE_NOW
 from mooring.catalog.tables import schema
@@ -28,6 +28,14 @@ _ORPHANS = (
     update(_jobs)
     .where(_jobs.c.server != "", _jobs.c.server.not_in(select(_table.c.id)))
     .values(server="")
+)
+_LIVE = (
+    select(func.count())
+    .select_from(_table)
+    .where(
+        _table.c.ended.is_(False),
+        LEASE_NOW - _table.c.seen_ms <= bindparam("within_ms", type_=BigInteger),
+    )
 )
 _ALL = select(
     _table,
@@ -67,6 +75,11 @@ class Servers:
     def end(self, server_id: str, now_ms: int) -> None:
         """Say that a server has ended in order."""
         self._connection.execute(_END, {"server_id": server_id, "now_ms": now_ms})
+
+    def live(self, within_ms: int, now_ms: int) -> int:
+        """How many servers were heard of within that time, and have not ended."""
+        asked = {"within_ms": within_ms, "now_ms": now_ms}
+        return int(self._connection.execute(_LIVE, asked).scalar_one())
 
     def all(self, now_ms: int) -> list[SeenServer]:
         """The servers that there are, or were a short while ago, by name."""

@@ -236,6 +236,63 @@ rounds = Table(
     Column("begun_ms", BigInteger),
 )
 
+shared_secrets = Table(
+    "shared_secrets",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("version", BigInteger),
+    Column("sealed", Text),
+)
+
+join_secrets = Table(
+    "join_secrets",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("proof", Text),
+    Column("wrapped", Text),
+    Column("once", Boolean),
+    Column("created_ms", BigInteger),
+    Column("ends_ms", BigInteger),
+)
+
+shared_settings = Table(
+    "shared_settings",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text),
+    Column("server", Text),
+    Column("changed_ms", BigInteger),
+)
+
+zones = Table(
+    "zones",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("region", Text),
+    Column("server_id", Text),
+)
+
+audit_lines = Table(
+    "audit_lines",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("request_id", Text),
+    Column("time_ms", BigInteger),
+    Column("server", Text),
+    Column("line", Text),
+)
+
+root_looks = Table(
+    "root_looks",
+    metadata,
+    Column("region", Text, primary_key=True),
+    Column("vault_id", Text),
+    Column("closed", Text),
+    Column("missing", Integer),
+    Column("unknown", Integer),
+    Column("seen_ms", BigInteger),
+)
+
 answers = Table(
     "answers",
     metadata,

@@ -32,7 +32,7 @@ class Followers:
         """At the start: runs by rhythms that the configuration does not have any more."""
         with self._backend.catalog.write() as transaction:
             transaction.auto_runs.forget_policy_other_than(
-                self._kind, self._policy, self._backend.elsewhere
+                self._kind, self._policy, list(self._backend.elsewhere)
             )
 
     def look(self) -> bool:

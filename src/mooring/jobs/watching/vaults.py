@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from mooring.backend.backend import Backend
+from mooring.catalog.watching.root_looks import RootLook
 from mooring.jobs.roots import Comparison, compare, record
 from mooring.model.errors import MooringError
 from mooring.observe import metrics
@@ -18,11 +19,18 @@ if TYPE_CHECKING:
 AGAIN_SECONDS = 60.0
 """How often a vault is asked for the roots that somebody has given up."""
 
+LEADS_MS = 60_000
+"""For how long a server compares a vault for all that share a catalog, after its last look."""
+
 log = structlog.get_logger("mooring.jobs")
 
 
 class VaultWatch:
-    """Looks when it is told to; tells the log of what has changed only."""
+    """Looks when it is told to; tells the log of what has changed only.
+
+    Of servers that share a catalog, one of those that reach a vault compares it; the others go by
+    what that one has found.
+    """
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -42,6 +50,8 @@ class VaultWatch:
                 self._tell(region, problem)
                 continue
             try:
+                if self._is_seen_to(region):
+                    continue
                 # Another one may have been put there and accepted between two looks.
                 if self._well.get(region) is not vaults[region] or self._some_are_back(region):
                     self.compare(region)
@@ -49,6 +59,34 @@ class VaultWatch:
                     self._tell(region, vaults.problem(region, writes=True))
             except MooringError as error:
                 self._tell(region, str(error))
+
+    def _is_seen_to(self, region: str) -> bool:
+        """Whether another server compares the vault, by whose word this one goes.
+
+        Where that one has not said anything yet, about this very vault, this one looks itself.
+        Raises VaultError.
+        """
+        catalog, now = self._backend.catalog, self._backend.clock.now_ms()
+        if not catalog.is_for_many:
+            return False
+        vault, this = self._backend.vaults[region], self._backend.this_server.id
+        with catalog.write(durable=False) as transaction:
+            if transaction.leads.take(f"roots {region}", this, LEADS_MS, now):
+                if self._well.get(region) is vault:
+                    transaction.root_looks.touch(region, now)
+                return False
+            found = transaction.root_looks.find(region, LEADS_MS, now)
+        if found is None or found.vault_id != vault.id:
+            return self._well.get(region) is vault
+        vault.close_for_writing(found.closed)
+        metrics.roots_compared(region, found.missing, found.unknown)
+        self._tell(region, found.closed or self._problem(region))
+        return True
+
+    def _problem(self, region: str) -> str | None:
+        vaults = self._backend.vaults
+        assert isinstance(vaults, RegionVaults)
+        return vaults.problem(region, writes=True)
 
     def _some_are_back(self, region: str) -> bool:
         """Whether a snapshot that was given up has its root again. Raises VaultError."""
@@ -72,6 +110,7 @@ class VaultWatch:
                 record(transaction, found)
         why = found.why_closed(region) if found.older else None
         vault.close_for_writing(why)
+        self._share(region, RootLook(vault.id, why, len(found.missing), len(found.unknown)))
         metrics.roots_compared(region, len(found.missing), len(found.unknown))
         self._tell(region, why)
         for one in found.returned:
@@ -90,6 +129,11 @@ class VaultWatch:
             self._told.pop(f"roots {region}", None)
             self._well[region] = vault
         return found
+
+    def _share(self, region: str, look: RootLook) -> None:
+        if self._backend.catalog.is_for_many:
+            with self._backend.catalog.write(durable=False) as transaction:
+                transaction.root_looks.put(region, look, self._backend.clock.now_ms())
 
     def _tell(self, region: str, problem: str | None) -> None:
         metrics.vault_there(region, problem is None)

@@ -35,15 +35,16 @@ def ended(before: Mapping[str, Key], after: Mapping[str, Key]) -> set[str]:
 class Keyring:
     """Finds keys. A file that cannot be read any more leaves those that were good before.
 
-    Makes the file with one key if there is none. Raises ConfigurationError when it is damaged.
+    Makes the file with one key if there is none; without `makes` somebody else brings it, and
+    until then there are no keys. Raises ConfigurationError when it is damaged.
     """
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    def __init__(self, path: Path, clock: Clock, *, makes: bool = True) -> None:
         self.path = path
         self._ended: Ended = lambda _ids: None
         self._clock = clock
         self._lock = threading.Lock()
-        self._keys = open_keys(path)
+        self._keys = open_keys(path) if makes or path.exists() else {}
         self._state = self._look()
         self._looked = clock.monotonic()
 

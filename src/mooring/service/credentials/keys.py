@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import string
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -61,25 +61,38 @@ def read_keys(path: Path) -> dict[str, Key]:
                     f"{path} has mode {mode:04o}, so others could read the secret keys: "
                     f"chmod 600 {path}"
                 )
-            parser = configparser.ConfigParser(interpolation=None)
-            parser.read_string(file.read())
-        keys = [_read(path, section, parser[section]) for section in parser.sections()]
+            text = file.read()
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
-    except (configparser.Error, KeyError, UnicodeDecodeError):
-        # What the parser says repeats lines of the file, and so maybe a secret.
-        raise ConfigurationError(
-            f"{path} is not a credentials file: each key has its own [section] with "
-            "aws_access_key_id and aws_secret_access_key"
-        ) from None
+    except UnicodeDecodeError:
+        raise _no_keys(path) from None
+    return parse_keys(text, path)
+
+
+def parse_keys(text: str, where: Path | str) -> dict[str, Key]:
+    """The keys of a file's text, by id. Raises ConfigurationError, which names `where`."""
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(text)
+        keys = [_read(where, section, parser[section]) for section in parser.sections()]
+    except (configparser.Error, KeyError):
+        raise _no_keys(where) from None
     if not keys:
-        raise ConfigurationError(f"{path} has no key: delete the file, and a new one is made")
+        raise ConfigurationError(f"{where} has no key: delete the file, and a new one is made")
     if not all(key.id and key.secret for key in keys):
-        raise ConfigurationError(f"{path} has a key without id or secret: remove its section")
+        raise ConfigurationError(f"{where} has a key without id or secret: remove its section")
     found = {key.id: key for key in keys}
     if len(found) < len(keys):
-        raise ConfigurationError(f"{path} has two sections with the same key: remove one of them")
+        raise ConfigurationError(f"{where} has two sections with the same key: remove one of them")
     return found
+
+
+def _no_keys(where: Path | str) -> ConfigurationError:
+    # What the parser says repeats lines of the file, and so maybe a secret.
+    return ConfigurationError(
+        f"{where} is not a credentials file: each key has its own [section] with "
+        "aws_access_key_id and aws_secret_access_key"
+    )
 
 
 def new_key(profile: str, access: Access) -> Key:
@@ -114,7 +127,12 @@ def parse_tags(items: list[str]) -> dict[str, str]:
 
 def write_keys(path: Path, keys: list[Key]) -> None:
     """Write the file whole or not at all, never readable for others."""
-    write_private(path, "\n".join(_section(key) for key in keys))
+    write_private(path, keys_text(keys))
+
+
+def keys_text(keys: Iterable[Key]) -> str:
+    """The text of a file with these keys."""
+    return "\n".join(_section(key) for key in keys)
 
 
 def _section(key: Key) -> str:
@@ -139,7 +157,7 @@ def show_moment(milliseconds: int) -> str:
     return datetime.fromtimestamp(milliseconds // 1000, UTC).isoformat()
 
 
-def _read(path: Path, section: str, lines: Mapping[str, str]) -> Key:
+def _read(path: Path | str, section: str, lines: Mapping[str, str]) -> Key:
     where = f"{path}, section [{section}]"
     # A file that knows no roles is one from before there were any.
     try:

@@ -107,6 +107,9 @@ def _unfilled(backend: Backend, disk: Disk) -> str:
 
 
 def _health(backend: Backend, disk: Disk) -> DiskHealth:
+    if disk.zone in backend.elsewhere:
+        # That one tells.
+        return DiskHealth(ok=True, problem=f"on the server that has the zone {disk.zone}")
     try:
         return backend.engines[disk.zone].health(disk.id)
     except ZoneAbsentError as error:

@@ -1,0 +1,1 @@
+"""Commands about the servers that share a catalog."""

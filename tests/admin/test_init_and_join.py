@@ -1,0 +1,297 @@
+"""`mooringd init`, and `mooringd join` with a join secret."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from mooring.admin.cluster import database
+from mooring.admin.cluster.join import SECRET_VARIABLE
+from mooring.admin.main import main
+from mooring.catalog.database import Catalog
+from mooring.config.load import load
+from mooring.service.credentials.keys import read_keys
+from tests.catalog.postgresql import PostgreSQL, running
+from tests.e2e.client import Client
+from tests.e2e.processes import until
+
+pytestmark = pytest.mark.full
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[PostgreSQL]:
+    yield from running()
+
+
+class Host:
+    """The commands of one host, whose data directory is `data`."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder, self.name, self.data = folder, name, folder / name
+        self.config = self.data / "mooring.toml"
+
+    def run(
+        self, *words: str, secret: str = "", expected: int = 0
+    ) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "mooring.admin.main", *words, "--data", str(self.data)]
+        environment = {**os.environ, SECRET_VARIABLE: secret}
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            env=environment,
+        )
+        assert done.returncode == expected, done.stderr + done.stdout
+        return done
+
+    def init(self, url: str, *words: str, expected: int = 0) -> subprocess.CompletedProcess[str]:
+        vault = ["--vault", str(self.folder / "vault"), "--name", self.name, "--port", "0"]
+        return self.run("init", url, *vault, *words, expected=expected)
+
+    def join(
+        self, url: str, secret: str, *words: str, expected: int = 0
+    ) -> subprocess.CompletedProcess[str]:
+        named = ["--name", self.name, "--port", "0"]
+        return self.run("join", url, *named, *words, secret=secret, expected=expected)
+
+    def refused(self, url: str, secret: str, *words: str) -> str:
+        """Why it may not join; it has left no settings."""
+        told = self.join(url, secret, "--no-start", *words, expected=2).stderr
+        assert not self.config.exists()
+        return told
+
+    def client(self) -> Client:
+        printed = self.run("env").stdout
+        values = dict(re.findall(r"^export (\w+)=(\S+)$", printed, re.MULTILINE))
+        return Client(values)
+
+
+@pytest.fixture
+def hosts(run_dir: Path) -> Iterator[dict[str, Host]]:
+    hosts = {name: Host(run_dir, name) for name in ("one", "two", "three")}
+    yield hosts
+    for host in hosts.values():
+        if (host.data / "lock").exists():
+            subprocess.run(
+                [sys.executable, "-m", "mooring.admin.main", "stop", "--data", str(host.data)],
+                capture_output=True,
+                timeout=60,
+                check=False,
+            )
+
+
+def secret_of(printed: str) -> str:
+    found = re.search(r"join-[a-z0-9]{8}-\S{43}", printed)
+    assert found is not None, printed
+    return found[0]
+
+
+def plain(url: str) -> str:
+    """The URL as other programs write it."""
+    return url.replace("+psycopg", "")
+
+
+def test_two_commands_and_one_more_for_each_host(
+    hosts: dict[str, Host], postgresql: PostgreSQL
+) -> None:
+    one, two, three = hosts.values()
+    url = plain(postgresql.url())
+    secret = secret_of(one.init(url).stdout)
+    one.run("serve", "--background", "--config", str(one.config))
+    two.join(url, secret, "--zone", "us-east-2b")
+    three.join(url, secret)
+
+    first, second, third = (host.client() for host in (one, two, three))
+    assert read_keys(one.data / "credentials") == read_keys(three.data / "credentials")
+    for client in (first, second, third):
+        until(partial(_has_both_zones, client), "all zones")
+    for name, zone in (("here", "us-east-2a"), ("there", "us-east-2b")):
+        third.call("CreateDisk", diskName=name, availabilityZone=zone, sizeInGb=8)
+        until(partial(_is_available, first, name), "the disk")
+    second.call("CreateDiskSnapshot", diskName="there", diskSnapshotName="snap")
+    assert stat_mode(two.config) == stat_mode(two.data / "cluster-key") == 0o600
+
+    # A key made on one host is good on all, within a second or two.
+    output = one.folder / "ci.credentials"
+    made = ["keys", "create", "ci", "--role", "read-only", "--output", str(output)]
+    two.run(*made)
+    (key,) = read_keys(output).values()
+    until(lambda: key.id in read_keys(three.data / "credentials"), "the key")
+    told = one.run("doctor", "--config", str(one.config)).stdout
+    assert key.secret not in told
+    assert "disk there in us-east-2b: on the server that has the zone" in told
+
+
+def _has_both_zones(client: Client) -> bool:
+    (region,) = client.call("GetRegions", includeAvailabilityZones=True)["regions"]
+    zones = {zone["zoneName"] for zone in region["availabilityZones"]}
+    return zones == {"us-east-2a", "us-east-2b"}
+
+
+def _is_available(client: Client, name: str) -> bool:
+    return bool(client.call("GetDisk", diskName=name)["disk"]["state"] == "available")
+
+
+def stat_mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+def test_what_keeps_a_host_from_joining(hosts: dict[str, Host], postgresql: PostgreSQL) -> None:
+    one, two, _ = hosts.values()
+    url = postgresql.url()
+    assert "`mooringd init` makes one" in two.refused(url, "")
+    secret = secret_of(one.init(url).stdout)
+    one.run("serve", "--background", "--config", str(one.config))
+
+    wrong = secret[:-3] + ("aaa" if secret[-3:] != "aaa" else "bbb")
+    assert "is wrong: part of it was lost" in two.refused(url, wrong)
+    for none in ("", "hello", secret[:-1]):
+        assert "this is no join secret" in two.refused(url, none)
+    assert "knows no join secret abcdefgh" in two.refused(url, f"join-abcdefgh-{secret[14:]}")
+    zone = two.refused(url, secret, "--zone", "us-east-2a")
+    assert "the zone us-east-2a is that of one" in zone
+    name = two.refused(url, secret, "--name", "one")
+    assert "there is a server one already" in name
+    away = two.refused(url, secret, "--vault", str(two.folder / "nowhere"))
+    assert "holds none" in away
+    assert "With --vault this host can be told" in away
+    assert "in no region" not in two.refused(url, secret, "--region", "eu", "--zone", "x")
+    assert "has no region eu" in two.refused(url, secret, "--region", "eu", "--zone", "x")
+    assert "give its URL" in two.refused("sqlite:////tmp/x", secret)
+    assert "cannot be used" in two.refused("postgresql:///x?host=/nowhere", secret)
+    for told in (zone, name, away):
+        assert secret not in told
+
+    two.data.mkdir(exist_ok=True)
+    two.config.write_text("# mine\n")
+    told = two.join(url, secret, "--no-start", expected=2).stderr
+    assert "mooring.toml exists" in told
+    assert two.config.read_text() == "# mine\n"
+    two.config.unlink()
+    (two.data / "catalog.sqlite").touch()
+    assert "a server of its own" in two.refused(url, secret)
+
+
+def test_join_secrets_end(hosts: dict[str, Host], postgresql: PostgreSQL) -> None:
+    one, two, three = hosts.values()
+    url = postgresql.url()
+    first = secret_of(one.init(url).stdout)
+    at_one = ["--config", str(one.config)]
+    once = secret_of(one.run("join-secrets", "create", "--once", *at_one).stdout)
+    for_ever = secret_of(one.run("join-secrets", "create", "--for-ever", *at_one).stdout)
+    listed = one.run("join-secrets", "list", *at_one).stdout
+    assert [line.split()[0] for line in listed.splitlines()[1:]] == [
+        secret.split("-")[1] for secret in (first, once, for_ever)
+    ]
+    assert not any(secret[14:] in listed for secret in (first, once, for_ever))
+    assert "when it is revoked" in listed
+
+    two.join(url, once, "--no-start")
+    assert "it was used" in three.refused(url, once)
+    one.run("join-secrets", "revoke", for_ever.split("-")[1], *at_one)
+    assert "or revoked" in three.refused(url, for_ever)
+    assert "there is no join secret" in (
+        one.run("join-secrets", "revoke", "nosuch", *at_one, expected=2).stderr
+    )
+    engine = create_engine(load(str(one.config)).catalog)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE join_secrets SET ends_ms = ends_ms - 90000000"))
+    engine.dispose()
+    assert "has expired" in three.refused(url, first)
+    three.join(url, secret_of(two.run("join-secrets", "create", *at(two)).stdout), "--no-start")
+
+
+def at(host: Host) -> list[str]:
+    return ["--config", str(host.config)]
+
+
+def test_nothing_in_the_catalog_lets_anybody_join(
+    hosts: dict[str, Host], postgresql: PostgreSQL
+) -> None:
+    one, two, _ = hosts.values()
+    url = postgresql.url()
+    secret = secret_of(one.init(url).stdout)
+    engine = create_engine(load(str(one.config)).catalog)
+    key = (one.data / "cluster-key").read_text().split()[1]
+    with engine.begin() as connection:
+        rows = str(connection.execute(text("SELECT * FROM join_secrets")).all())
+        assert secret[14:] not in rows
+        assert key not in rows
+        # Another's row under its own secret does not make this one's good.
+        connection.execute(text("UPDATE join_secrets SET wrapped = 'AAAA'"))
+    engine.dispose()
+    assert "was tampered with" in two.refused(url, secret)
+
+
+def test_a_second_init_is_refused_and_one_that_was_cut_off_is_not(
+    hosts: dict[str, Host], postgresql: PostgreSQL
+) -> None:
+    one, two, _ = hosts.values()
+    url = postgresql.url()
+    one.init(url)
+    assert "has servers already" in two.init(url, expected=2).stderr
+    assert "mooring.toml exists" in one.init(url, expected=2).stderr
+    one.config.unlink()
+    key = (one.data / "cluster-key").read_bytes()
+    one.init(url)
+    assert (one.data / "cluster-key").read_bytes() == key
+
+
+def test_clocks_and_versions_apart(
+    hosts: dict[str, Host],
+    postgresql: PostgreSQL,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    one, two, _ = hosts.values()
+    url = postgresql.url()
+    secret = secret_of(one.init(url).stdout)
+    words = ["join", url, "--data", str(two.data), "--no-start"]
+    monkeypatch.setenv(SECRET_VARIABLE, secret)
+    with monkeypatch.context() as patched:
+        patched.setattr(database, "MOST_APART_MS", -1)
+        assert main(words) == 2
+    assert re.search(
+        r"this host's clock is \d+ seconds? (ahead of|behind) the database's",
+        capsys.readouterr().err,
+    )
+
+    catalog = Catalog(url)
+    change(catalog, "INSERT INTO migrations (number, name) VALUES (9999, 'contract_newer')")
+    assert "of a newer version than this program" in two.refused(url, secret)
+    change(catalog, "DELETE FROM migrations WHERE number >= 192")
+    assert "upgrade them first" in two.refused(url, secret)
+    catalog.close()
+
+
+def change(catalog: Catalog, statement: str) -> None:
+    with catalog.write() as transaction:
+        transaction.servers._connection.execute(text(statement))
+
+
+def test_settings_are_written_as_they_are_read(
+    hosts: dict[str, Host], postgresql: PostgreSQL
+) -> None:
+    one, two, _ = hosts.values()
+    url = postgresql.url()
+    secret = secret_of(one.init(url, "--region", "home", "--zone", "attic").stdout)
+    two.join(url, secret, "--no-start", "--zone", "cellar")
+    written = tomllib.loads(two.config.read_text())
+    assert written["regions"] == {"home": {"zones": ["cellar"], "vault": str(one.folder / "vault")}}
+    settings = load(str(two.config))
+    assert (settings.name, settings.listen.port) == ("two", 0)
+    assert settings.data_directory == two.data
+    shutil.rmtree(two.data)
