@@ -21,7 +21,6 @@ import contextlib
 import json
 import os
 import random
-import shlex
 import signal
 import statistics
 import subprocess
@@ -32,6 +31,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench import fio
+from bench.ceph_cluster import POOL, SPACE, USER, Cluster
 from bench.plain_daemon import PlainDaemon
 from mooring.engine.interface import Export
 from mooring.engine.qemu.daemon.process import find
@@ -44,38 +44,7 @@ from mooring.nbd.blocking import BlockingNbdClient
 
 MIB = 1024 * 1024
 BLOCK = 4096
-POOL, SPACE, USER = "mooring", "home", "mooring"
-SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "ceph"
 PACED = [*fio.LOADS["random"], "--rate_iops=800"]
-
-
-class Cluster:
-    """A cluster that is thrown away."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        subprocess.run([SCRIPT, "start", folder], check=True)
-        told = subprocess.run([SCRIPT, "env", folder], check=True, capture_output=True, text=True)
-        for line in told.stdout.splitlines():
-            name, value = shlex.split(line)[1].split("=", 1)
-            os.environ[name] = value
-        self.conf = str(folder / "ceph.conf")
-
-    def admin(self, *command: str) -> None:
-        """Run a command of Ceph's as the administrator."""
-        conf = str(self.folder / "admin.conf")
-        environment = {**os.environ, "CEPH_CONF": conf}
-        subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
-
-    def image(self, size: int) -> str:
-        """An image of the pool, outside of our name space."""
-        name = uuid.uuid4().hex
-        self.admin("rbd", "create", "--size", f"{size}B", f"{POOL}/{name}")
-        return name
-
-    def stop(self) -> None:
-        """End it."""
-        subprocess.run([SCRIPT, "stop", self.folder], check=False)
 
 
 class Host:

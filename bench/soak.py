@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from bench.ceph_cluster import Cluster
 from bench.soak_changes import Forks, Growths
 from bench.soak_comparing import REGION, STARTS, Comparing
 from bench.soak_disks import DISKS, is_system, make_disks
@@ -43,8 +44,9 @@ BURST = 8
 class Soak:
     """The deployment, its writers, and what is done to them."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
-        self.deployment = Deployment(folder)
+    def __init__(self, folder: Path, seed: int, cluster: Cluster | None) -> None:
+        self._cluster = cluster
+        self.deployment = Deployment(folder, None if cluster is None else cluster.settings())
         self.stage = Stage(self.fail)
         self.counts = self.stage.counts
         self._random = random.Random(seed)
@@ -260,6 +262,8 @@ class Soak:
         until(lambda: max(self._layer_counts()) <= 4, "the layers to merge", 2 * PATIENCE)
 
     def _layer_counts(self) -> Sequence[int]:
+        if self._cluster is not None:
+            return list(self._cluster.layer_counts().values())
         folders = self.deployment.data.glob("zones/*/disks/*")
         return [len(list(folder.iterdir())) for folder in folders]
 
@@ -267,15 +271,19 @@ class Soak:
         """What the operator's commands say must be good, too."""
         self.deployment.server.stop()
         for command in ("verify", "doctor"):
-            words = [client_program("mooringd"), command, "--data", self.deployment.data]
+            data = [*self.deployment.settings, "--data", str(self.deployment.data)]
+            words = [str(client_program("mooringd")), command, *data]
             done = subprocess.run(words, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise SoakError(f"mooringd {command}: {done.stdout}{done.stderr}")
 
 
-def soak(folder: Path, seconds: float, seed: int) -> Counter[str]:
-    """Run in an empty folder whose path is short; returns what was done. Raises SoakError."""
-    made = Soak(folder, seed)
+def soak(folder: Path, seconds: float, seed: int, cluster: Cluster | None = None) -> Counter[str]:
+    """Run in an empty folder whose path is short; returns what was done. Raises SoakError.
+
+    With a cluster the disks are there.
+    """
+    made = Soak(folder, seed, cluster)
     try:
         made.run(seconds)
     finally:
@@ -288,14 +296,19 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()))
+    parser.add_argument("--ceph", action="store_true", help="with the disks in a Ceph cluster")
     arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="soak-", dir=arguments.folder))
     print(f"seed {arguments.seed}, in {folder}", flush=True)
+    cluster = Cluster(folder / "c") if arguments.ceph else None
     try:
-        counts = soak(folder, 60 * arguments.minutes, arguments.seed)
+        counts = soak(folder, 60 * arguments.minutes, arguments.seed, cluster)
     except BaseException:
         print(f"FAILED with seed {arguments.seed}; all is left in {folder}", flush=True)
         raise
+    finally:
+        if cluster is not None:
+            cluster.stop()
     shutil.rmtree(folder)
     print("all well: " + ", ".join(f"{count} {name}" for name, count in sorted(counts.items())))
     return 0

@@ -24,8 +24,10 @@ SHARED = [{"key": "mooring:shared", "value": "true"}]
 class Deployment:
     """One data directory and the server on it. In the end call `close`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, config: Path | None = None) -> None:
+        """`config` is a file with the server's settings, if they are not the defaults."""
         self.folder = folder
+        self.settings = [] if config is None else ["--config", str(config)]
         self.data = folder / "d"
         self.server = ServerProcess(self.data)
         self._servers: list[ServerProcess] = []
@@ -37,7 +39,7 @@ class Deployment:
 
     def start(self, *command: str) -> None:
         """Start the server, by `command` if given, and wait until it answers."""
-        self.server = ServerProcess(self.data, command or None)
+        self.server = ServerProcess(self.data, command or None, settings=self.settings)
         # The data directory is the server's to make.
         self.server.log = self.folder / "server.log"
         self._servers.append(self.server)
