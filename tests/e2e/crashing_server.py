@@ -59,7 +59,10 @@ COPY_MOMENTS = ("copy:begin", "copy:read-3", "copy:done", "copy:recorded")
 """Of the job that copies a snapshot: before its step; before it reads the source for the third
 time; after the step; and after it is recorded."""
 
-MOMENTS = (*REQUEST_MOMENTS, *JOB_MOMENTS, *RESTORE_MOMENTS, *COPY_MOMENTS)
+LEAVING_MOMENTS = ("leave:begin", "leave:done")
+"""Of the job that serves a deleted instance's disks no more: before its step, and after it."""
+
+MOMENTS = (*REQUEST_MOMENTS, *JOB_MOMENTS, *RESTORE_MOMENTS, *COPY_MOMENTS, *LEAVING_MOMENTS)
 
 VICTIMS = ("server", "daemon", "both")
 
@@ -99,6 +102,8 @@ class Death:
             self.at(f"{step}:{moment}")
         if job.kind is JobKind.RESTORE_INSTANCE:
             self.at(f"restore:{moment}")
+        if job.kind is JobKind.DELETE_INSTANCE:
+            self.at(f"leave:{moment}")
         if job.kind is JobKind.COPY_SNAPSHOT:
             self.at(f"copy:{moment}")
 

@@ -16,6 +16,7 @@ import pytest
 from mooring.admin.demo.filesystem import run, why_not
 from mooring.host.fuse_devices import FuseDevices
 from mooring.model.clock import SystemClock
+from mooring.nbd.blocking import BlockingNbdClient
 from tests.e2e import crashing_server, processes
 from tests.e2e.client import RefusedError
 from tests.e2e.deployment import SHARED, ZONE, Deployment
@@ -255,6 +256,33 @@ def test_the_server_is_killed_between_freeze_and_thaw(host: Host, moment: str) -
     assert host.deployment.ended("crashed") == ["completed"]
     host.deployment.snapshot("again")
     assert host.told("again")["consistency"] == "file-system"
+
+
+@pytest.mark.parametrize("moment", crashing_server.LEAVING_MOMENTS)
+@pytest.mark.parametrize("victim", ["server", "both"])
+def test_killed_while_the_instance_is_deleted(host: Host, victim: str, moment: str) -> None:
+    """Its device waits ten minutes for its daemon: a start must neither end that nor wait."""
+    program = [sys.executable, "-m", crashing_server.__name__]
+    host.start(*program, "--victim", victim, "--moment", moment)
+    host.instance()
+    host.deployment.disk("data")
+    host.deployment.attach("data", "here")
+    with Path(host.device("data")).open("r+b", buffering=0) as device:
+        device.write(b"kept" * 1024)
+        os.fsync(device.fileno())
+    crashing_server.arm(host.deployment.data)
+
+    with contextlib.suppress(ConnectionError):
+        host.deployment.call("DeleteInstance", instanceName="here")
+    assert host.deployment.server.wait(PATIENCE), "the server lives"
+    host.start()
+
+    host.deployment.until_disk("data", "attachmentState", "detached")
+    folder = host.deployment.data / "run" / ".devices"
+    assert list(folder.iterdir()) == []
+    host.deployment.instance("reader")
+    with BlockingNbdClient(host.deployment.attach("data", "reader")) as client:
+        assert client.read(0, 4096) == b"kept" * 1024
 
 
 def test_a_mounted_disk_is_kept_and_one_that_is_not_goes_without_a_trace(host: Host) -> None:
