@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+from argparse import Namespace
 from pathlib import Path
+from typing import cast
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from mooring.cli.output.uri_forms import FORMS
+from mooring.cli.own.invocation import Invocation
+from mooring.cli.own.uri import run_uri
 from mooring.model.errors import CommandError
 from mooring.nbd.uri import NbdUri
 from tests.conftest import CHECKOUT
@@ -145,3 +149,9 @@ def test_the_line_of_fstab_needs_the_unit() -> None:
 def test_the_kernel_does_not_reconnect_with_tls(form: str) -> None:
     with pytest.raises(CommandError, match="QEMU or libvirt"):
         FORMS[form](AWAY)
+
+
+def test_a_form_that_there_is_not() -> None:
+    parsed = Namespace(disk_name="data", instance_name=None, tcp=False, close=False, as_="vmware")
+    with pytest.raises(CommandError, match="qemu, libvirt, nbd-client, systemd, fstab, not 'vmw"):
+        run_uri(cast(Invocation, None), parsed)  # told before anybody is asked

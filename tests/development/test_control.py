@@ -135,6 +135,27 @@ def test_days_go_by_with_their_automatic_snapshots(
     assert days[-1] > days[0]
 
 
+def test_time_goes_no_farther_than_snapshots_and_calendars(
+    server: MooringServer, client: MakeClient
+) -> None:
+    for _ in range(17):
+        server.advance(3650 * DAY)
+    with pytest.raises(MooringServerError, match="year 2200"):
+        server.advance(3650 * DAY)
+    server.reset()
+    lightsail = client()
+    make_disk(lightsail)
+    lightsail.tag_resource(
+        resourceName="disk-1",
+        tags=[{"key": "mooring:snapshots", "value": "every 10 minutes keep 1 hour"}],
+    )
+    before = server.advance_to_automatic_snapshot()
+    with pytest.raises(MooringServerError, match="more than 100 moments"):
+        server.advance(30 * DAY)
+    # As far as it came.
+    assert server.advance(0) >= before + 99 * 600
+
+
 def test_a_reset_forgets_everything(server: MooringServer, client: MakeClient) -> None:
     for region in ("us-east-1", "eu-central-1"):
         make_disk(client(region))

@@ -84,6 +84,34 @@ def test_a_port_that_is_taken() -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_of_several_at_one_port_one_serves() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [*SERVE, "--development", "--until-input-ends", "--port", str(port)]
+    servers = [
+        subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    said = []
+    for server in servers:
+        assert server.stdout is not None
+        said.append(server.stdout.readline())
+    codes = []
+    for server in servers:
+        _, errors = server.communicate(timeout=60)
+        codes.append(server.returncode)
+        assert server.returncode == 0 or "Address already in use" in errors
+        assert "Traceback" not in errors
+    assert sorted(codes) == [0, 2, 2]
+    assert sum(f":{port} " in line for line in said) == 1
+
+
 def test_what_a_killed_server_has_left_is_removed(temporary: Path) -> None:
     with MooringServer() as killed:
         assert killed.url

@@ -80,6 +80,25 @@ def test_two_runs_at_once(temporary: Path, tmp_path: Path) -> None:
     assert all("1 passed" in one for one in said), said
 
 
+def test_beside_moto(tmp_path: Path) -> None:
+    project = _project(
+        tmp_path,
+        """
+        import boto3
+        from moto import mock_aws
+
+        @mock_aws
+        def test_both(mooring_server):
+            lightsail = boto3.client("lightsail", region_name="us-east-1")
+            lightsail.create_disk(diskName="data", sizeInGb=8, availabilityZone="us-east-1a")
+            boto3.client("s3", region_name="us-east-1").create_bucket(Bucket="a-bucket")
+            assert len(lightsail.get_disks()["disks"]) == 1
+        """,
+    )
+    done = _pytest(project)
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
 def test_each_test_begins_with_nothing_and_clients_of_the_code_find_the_server(
     tmp_path: Path,
 ) -> None:

@@ -42,6 +42,12 @@ QEMU = "qemu"
 ZONES = "abcdef"
 """The zones of each region, by their last letters."""
 
+LATEST_MS = 7_258_118_400_000
+"""2200-01-01: dates that clients can read."""
+
+MOST_AT_ONCE = 100
+"""Moments with automatic snapshots that one advance goes through."""
+
 LOOK_SECONDS = 0.002
 PATIENCE_SECONDS = 10.0
 """How often, and for how long, it is waited for what has to be done first."""
@@ -131,11 +137,23 @@ class World:
         return self._clock.now_ms()
 
     def advance(self, seconds: float) -> None:
-        """Put the clock forward; automatic snapshots due until then are taken, each at its time."""
+        """Put the clock forward; automatic snapshots due until then are taken, each at its time.
+
+        Raises InvalidInputException where there would be too many of them, or no calendar.
+        """
         end = self.now_ms() + round(seconds * 1000)
+        if end > LATEST_MS:
+            raise InvalidInputException("The clock goes no farther than the year 2200.")
         with self._lock:
+            taken = 0
             while (due := self._next_automatic()) is not None and due <= end:
+                if taken == MOST_AT_ONCE:
+                    raise InvalidInputException(
+                        f"There are more than {MOST_AT_ONCE} moments until then at which automatic "
+                        "snapshots are due. The clock is at the last of these: advance it again."
+                    )
                 self._take_automatic(due)
+                taken += 1
             self._clock.advance_to(end)
             self._mooring.look_again()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-import select
+import selectors
 import subprocess
 import sys
 import tempfile
@@ -150,8 +150,9 @@ class MooringServer:
     def _read_url(self) -> str:
         out = self._process.stdout
         assert out is not None
-        readable, _, _ = select.select([out], [], [], START_SECONDS)
-        said = out.readline().decode() if readable else ""
+        with selectors.DefaultSelector() as waiting:
+            waiting.register(out, selectors.EVENT_READ)
+            said = out.readline().decode() if waiting.select(START_SECONDS) else ""
         if (found := re.search(r"AWS_ENDPOINT_URL_LIGHTSAIL=(\S+)", said)) is None:
             self._process.kill()
             self._process.wait()
