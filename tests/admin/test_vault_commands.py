@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from mooring.admin.amounts import amount
 from mooring.admin.main import main
 from mooring.admin.vaults.collect import collect
 from mooring.admin.vaults.usage import usage
 from mooring.admin.vaults.verify import verify
 from mooring.config.settings import Settings
+from mooring.model.amounts import amount
 from mooring.model.errors import ConfigurationError, VaultError
 from mooring.vault.format.layout import FRAME_BLOCKS, FRAME_BYTES
 from mooring.wiring.vaults import open_vault

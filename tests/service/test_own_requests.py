@@ -54,6 +54,9 @@ def test_a_question_changes_nothing(question: str, world: World) -> None:
         "instanceSnapshotName": "whole",
         "exportSnapshotRecordName": record["name"],
         "startOffset": "0",
+        "pageToken": "",
+        "text": "",
+        "show": "",
     }
     # An instance stands for a disk, where it is asked about one.
     members = [one for one in OWN_REQUESTS[question].members if one != "instanceName"]

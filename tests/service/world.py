@@ -31,6 +31,7 @@ from mooring.protocol import service_model
 from mooring.protocol.serialize import serialize_result
 from mooring.quiesce.memory import MemoryQuiescer
 from mooring.service.context import Context
+from mooring.service.credentials.keys import open_keys
 from mooring.service.own.table import own_handlers
 from mooring.service.table import handlers
 from mooring.vault.format.layout import SEGMENTS
@@ -91,7 +92,10 @@ class World:
             image_files=image_files,
             imports=ImportPlaces(imports, self.clock, ids),
             default_keys=DefaultKeys(default_keys or folder / "default-key-pairs"),
+            credentials=folder / "credentials",
+            audit_file=folder / "audit.jsonl",
         )
+        open_keys(folder / "credentials")
         self.traffic = Traffic()
         self.runner = Runner(self.backend, PROCEDURES, observer=observer, traffic=self.traffic)
         self._handlers = handlers(self.backend)

@@ -190,6 +190,13 @@ def _parser() -> argparse.ArgumentParser:
     env.add_argument("--user", help="whose key; default: the first in the file")
     env.set_defaults(run=_env)
 
+    console = commands.add_parser(
+        "console", parents=[settings], help="print a link that signs in to the console once"
+    )
+    console.add_argument("--user", help="as whom; default: the first key in the file")
+    console.add_argument("--no-open", action="store_true", help="open no browser here")
+    console.set_defaults(run=_console)
+
     demo = commands.add_parser(
         "demo", help="show everything at work, on a throw-away data directory"
     )
@@ -318,6 +325,12 @@ def _env(settings: Settings, options: argparse.Namespace) -> int:
     from mooring.admin.access.env import env
 
     return env(settings, user=options.user)
+
+
+def _console(settings: Settings, options: argparse.Namespace) -> int:
+    from mooring.admin.access.console import console
+
+    return console(settings, user=options.user, opens=not options.no_open)
 
 
 def _demo(_settings: Settings, options: argparse.Namespace) -> int:

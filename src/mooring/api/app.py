@@ -8,7 +8,8 @@ from contextlib import suppress
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp
 from structlog.contextvars import bound_contextvars
 
 from mooring.api.auditing import audit, note
@@ -92,12 +93,14 @@ def create_app(
     problem: Callable[[], str | None] = no_problem,
     parts: Callable[[], Parts] = no_parts,
     identify: Step = authenticate,
+    console: Callable[[Door], ASGIApp] | None = None,
+    note_use: Callable[[str], None] = lambda _key_id: None,
 ) -> Starlette:
     """The ASGI application. See `Door` for what the arguments mean.
 
     `traffic` counts requests; `servers` says how many share the throttles; `problem` says why
     nothing can be recorded, if so, and `parts` what works and what does not. `identify` is the step
-    that finds out who asks.
+    that finds out who asks; `console` makes the pages for browsers.
     """
     alive: Health[str | None] = Health(problem, SILENT, clock)
     ready = Health(parts, SILENT_PARTS, clock)
@@ -116,6 +119,7 @@ def create_app(
         entries={**entries, **{name: one.entry for name, one in own_requests.items()}},
         audit=audit_log,
         shared_audit=shared_audit,
+        note_use=note_use,
     )
 
     operation_steps, own_steps = (
@@ -171,6 +175,7 @@ def create_app(
             Route("/healthz", health, methods=["GET"]),
             Route("/readyz", readiness, methods=["GET"]),
             Route("/metrics", numbers, methods=["GET"]),
+            *([] if console is None else [Mount("/console", console(door))]),
             Route("/{path:path}", anywhere, methods=["POST"]),
         ],
         exception_handlers={404: refuse_path, 405: refuse_path},

@@ -48,12 +48,12 @@ async def note(exchange: Exchange) -> None:
         exchange.note = Note(exchange.request_id, exchange.received_ms, shared.server, line)
 
 
-async def audit(exchange: Exchange, error: ServiceError | None) -> None:
-    """Write the request's line, if it is due one, before its answer goes out."""
+async def audit(exchange: Exchange, error: ServiceError | None, *, always: bool = False) -> None:
+    """Write the request's line, if it is due one or `always`, before its answer goes out."""
     entry = exchange.door.entries.get(exchange.operation)
     denied = isinstance(error, DENIALS)
     changed = entry is not None and entry.need is not Need.READ and exchange.caller != ""
-    if not (denied or changed):
+    if not (denied or changed or always):
         return
     line = _line(exchange, entry, error)
     if (log := exchange.door.audit) is not None:

@@ -35,7 +35,8 @@ class Door:
 
     `handlers` by operation; `own_requests` are Mooring's own, by name, and `own_handlers` answer
     them; `find_key` gives the key of an access key id, None for an unknown one; `entries` say what
-    operations and own requests need; `workers` call the handlers.
+    operations and own requests need; `workers` call the handlers; `note_use` is told the id of the
+    key of each request that had one.
     """
 
     model: ServiceModel
@@ -52,6 +53,7 @@ class Door:
     entries: Mapping[str, AnyEntry]
     audit: AuditLog | None
     shared_audit: SharedAudit | None
+    note_use: Callable[[str], None]
 
 
 @dataclass(slots=True)

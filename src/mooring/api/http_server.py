@@ -8,7 +8,7 @@ import json
 import logging
 import socket
 import ssl
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
 
 import uvicorn
@@ -62,10 +62,15 @@ class HttpServer(uvicorn.Server):
     """Serves an application over HTTP, within limits, on one listening socket at a time."""
 
     def __init__(
-        self, config: uvicorn.Config, limits: Limits, tls: ssl.SSLContext | None = None
+        self,
+        config: uvicorn.Config,
+        limits: Limits,
+        tls: ssl.SSLContext | None = None,
+        at_end: Callable[[], None] = lambda: None,
     ) -> None:
+        """`at_end` ends answers that otherwise would go on as long as their clients."""
         super().__init__(config)
-        self._limits, self._tls = limits, tls
+        self._limits, self._tls, self._at_end = limits, tls, at_end
         self.places = Places(limits.connections, limits.connections_per_address)
         self._accepting: list[asyncio.Task[None]] = []
         self._entering: set[asyncio.Task[None]] = set()
@@ -85,6 +90,7 @@ class HttpServer(uvicorn.Server):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._at_end()
         await super().shutdown(sockets=sockets)
 
     async def _accept(self, listener: socket.socket) -> None:

@@ -27,6 +27,7 @@ async def authenticate(exchange: Exchange) -> None:
     )
     exchange.caller, exchange.region = identity.access_key, identity.region
     exchange.access = found[0].access
+    exchange.door.note_use(exchange.caller)
 
 
 def _as_sent(request: Request, body: bytes) -> SignedRequest:

@@ -19,7 +19,7 @@ _SHOWN = 100
 """Characters of what a client sent that an error repeats, at most."""
 
 
-_OURS = re.compile(r"/(mooring/.*|metrics|healthz)", re.DOTALL)
+_OURS = re.compile(r"/(mooring/.*|console(/.*)?|metrics|healthz)", re.DOTALL)
 """Paths that no operation is called on."""
 
 

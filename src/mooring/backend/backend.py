@@ -41,7 +41,8 @@ class Backend:
     from; `views` are kept by views.py. `disks_of_pending` says that disks can be made of snapshots
     that are not stored yet. `elsewhere` are zones of
     `regions` that other servers serve. Leases bear the id of `this_server`. `meter` is told by jobs
-    how far they are.
+    how far they are. `credentials` is the file of keys, and `keys_used` says when each was last
+    used since the start, by its id.
     """
 
     catalog: Catalog
@@ -61,6 +62,9 @@ class Backend:
     disks_of_pending: bool = False
     elsewhere: Collection[str] = ()
     this_server: Server = UNNAMED
+    credentials: Path | None = None
+    audit_file: Path | None = None
+    keys_used: Mapping[str, int] = field(default_factory=dict)
     relay: Relay = field(default_factory=NoRelay)
     servers: Mapping[str, SnapshotServer] = field(default_factory=dict)
     replicas: Mapping[str, Replica] = field(default_factory=dict)

@@ -104,6 +104,33 @@ _RUNNING = (
     .order_by(_jobs.c.seq)
     .limit(bindparam("limit", type_=Integer))
 )
+_STORED = (
+    select(
+        _snapshots.c.disk_id,
+        func.max(_snapshots.c.disk_name).label("disk_name"),
+        func.count().label("snapshots"),
+        func.coalesce(func.sum(_snapshots.c.stored_bytes), 0).label("stored"),
+        func.coalesce(func.sum(_snapshots.c.changed_bytes), 0).label("changed"),
+        func.max(_snapshots.c.created_ms).label("newest_ms"),
+    )
+    .where(
+        _snapshots.c.region == bindparam("region", type_=Text),
+        _snapshots.c.state == SnapshotState.COMPLETED,
+    )
+    .group_by(_snapshots.c.disk_id)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredOfDisk:
+    """What the completed snapshots of a disk, which may be gone, stored when they were taken."""
+
+    disk_id: str
+    disk_name: str
+    snapshots: int
+    stored: int
+    changed: int
+    newest_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +168,22 @@ class Totals:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+
+    def stored_by_disk(self, region: str) -> list[StoredOfDisk]:
+        """What the snapshots of each disk of a region stored; who stored most comes first."""
+        rows = self._connection.execute(_STORED, {"region": region})
+        found = [
+            StoredOfDisk(
+                row.disk_id,
+                row.disk_name,
+                row.snapshots,
+                int(row.stored),
+                int(row.changed),
+                row.newest_ms,
+            )
+            for row in rows
+        ]
+        return sorted(found, key=lambda one: one.stored, reverse=True)
 
     def by_region(self) -> dict[str, RegionTotals]:
         """What each region has; one that has nothing is missing."""

@@ -89,6 +89,10 @@ class Paths:
         """Where images to import are served, one folder for each."""
         return self.run / ".imports"
 
+    def console_links(self) -> Path:
+        """Links that sign in to the console once, one file for each."""
+        return self.run / ".console"
+
     def relay(self) -> Path:
         """What belongs to the process that serves attached disks to other hosts."""
         return self.run / ".relay"

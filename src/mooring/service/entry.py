@@ -101,6 +101,6 @@ def changes(
     )
 
 
-def administers(function: Function) -> Entry[Function]:
+def administers(function: Function, *, notes: Sequence[str] = ()) -> Entry[Function]:
     """It is for those who run the server."""
-    return Entry(function=function, need=Need.ADMINISTER)
+    return Entry(function=function, need=Need.ADMINISTER, notes=tuple(notes))

@@ -285,6 +285,10 @@ def _build(
         servers=servers,
         relay=relay(settings, paths, clock),
         replicas=replicas(settings),
+        # Of many servers it is a copy, and what is edited is in the catalog.
+        credentials=None if catalog.is_for_many else paths.credentials,
+        audit_file=None if audit is None else audit.path,
+        keys_used=keys.used,
     )
     keeper = Keeper(servers, lambda: regions_filling(backend))
     catalog_keeper = CatalogKeeper(

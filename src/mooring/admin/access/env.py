@@ -61,7 +61,7 @@ def variables(settings: Settings, user: str | None = None) -> dict[str, str]:
         raise ConfigurationError(
             f"{paths.credentials} is gone: restart the server; it makes new keys"
         )
-    key = _key(open_keys(paths.credentials), user)
+    key = key_of(open_keys(paths.credentials), user)
     return {
         "AWS_ENDPOINT_URL_LIGHTSAIL": server.url,
         # `aws` and boto3 read the first, JavaScript and `aws` v2 the second.
@@ -113,7 +113,8 @@ def nobody_listens(url: str) -> bool:
     return False
 
 
-def _key(keys: Mapping[str, Key], user: str | None) -> Key:
+def key_of(keys: Mapping[str, Key], user: str | None) -> Key:
+    """The user's newest key. Raises ConfigurationError."""
     for key in keys.values():
         if user in (None, key.access.user):
             return key

@@ -59,10 +59,14 @@ def answer(
     tls: ssl.SSLContext | None = None,
     refresh: Callable[[], None] | None = None,
     beside: Beside | None = None,
+    at_end: Callable[[], None] = lambda: None,
 ) -> None:
-    """Answer requests on the listening socket until SIGTERM or SIGINT. SIGHUP calls `refresh`."""
+    """Answer requests on the listening socket until SIGTERM or SIGINT. SIGHUP calls `refresh`.
+
+    `at_end` ends answers that otherwise would go on as long as their clients.
+    """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_answer(app, listener, leaving, limits, tls, refresh, beside))
+        runner.run(_answer(app, listener, leaving, limits, tls, refresh, beside, at_end))
 
 
 async def _answer(
@@ -73,6 +77,7 @@ async def _answer(
     tls: ssl.SSLContext | None,
     refresh: Callable[[], None] | None,
     beside: Beside | None,
+    at_end: Callable[[], None],
 ) -> None:
     config = uvicorn.Config(
         app,
@@ -86,7 +91,7 @@ async def _answer(
         timeout_keep_alive=limits.idle_seconds,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
-    server = HttpServer(config, limits, tls)
+    server = HttpServer(config, limits, tls, at_end)
     if refresh is not None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, refresh)
 

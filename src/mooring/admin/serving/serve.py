@@ -19,6 +19,7 @@ from mooring.admin.serving.service_manager import READY, STOPPING, ServiceManage
 from mooring.admin.serving.tls import renew, server_context
 from mooring.api.app import create_app
 from mooring.config.settings import Settings
+from mooring.console.on_demand import ConsoleOnDemand
 from mooring.jobs.running.execution import Observer, unobserved
 from mooring.model.paths import Paths
 from mooring.observe import logs, loop
@@ -85,14 +86,16 @@ def serve(
             if tls is not None:
                 renew(tls, settings.listen)
 
+        console = ConsoleOnDemand(mooring.paths.console_links())
         answer(
-            _app(mooring),
+            _app(mooring, console),
             listener,
             leaving,
             settings.limits,
             tls=tls,
             refresh=refresh,
             beside=announcement.until_written,
+            at_end=console.end,
         )
     finally:
         manager.tell(STOPPING)
@@ -102,7 +105,7 @@ def serve(
     return 0
 
 
-def _app(mooring: Mooring) -> Starlette:
+def _app(mooring: Mooring, console: ConsoleOnDemand) -> Starlette:
     settings = mooring.settings
     return create_app(
         model=service_model.load(),
@@ -122,6 +125,8 @@ def _app(mooring: Mooring) -> Starlette:
         problem=partial(problem, mooring.backend),
         parts=partial(readiness, mooring.backend),
         servers=lambda: mooring.cluster.servers,
+        console=console.app,
+        note_use=mooring.keys.note_use,
     )
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from mooring.admin.amounts import amount
 from mooring.admin.vaults.chosen import opened
 from mooring.admin.vaults.roots import expected
 from mooring.config.settings import Settings
 from mooring.host.rooms import of_vault
+from mooring.model.amounts import amount
 from mooring.model.counts import counted
 from mooring.model.paths import Paths
 from mooring.wiring.data_directory import run_place

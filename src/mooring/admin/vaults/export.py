@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
-from mooring.admin.amounts import amount
 from mooring.admin.vaults.chosen import find_snapshot, opened
 from mooring.config.settings import Settings
 from mooring.images.image_file import ImagePart, check_free, format_of
 from mooring.images.qemu_img import convert
 from mooring.images.raw_copy import copy
+from mooring.model.amounts import amount
 from mooring.model.extents import Image
 from mooring.nbd.export import Export
 from mooring.nbd.image_export import ImageExport

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mooring.admin.amounts import amount
 from mooring.admin.vaults.chosen import opened, regions
 from mooring.admin.vaults.roots import copy_known, note_copy
 from mooring.config.settings import Settings
+from mooring.model.amounts import amount
 from mooring.model.counts import counted
 from mooring.model.errors import ConfigurationError, VaultAwayError
 from mooring.streams import one_line

@@ -6,9 +6,9 @@ import json
 import sys
 from typing import Any
 
-from mooring.admin.amounts import amount
 from mooring.admin.vaults.chosen import opened
 from mooring.config.settings import Settings
+from mooring.model.amounts import amount
 from mooring.model.counts import counted
 from mooring.streams import one_line
 from mooring.vault.vault import SnapshotInfo, Usage

@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from functools import partial
 
-from mooring.admin.amounts import amount
 from mooring.admin.vaults.chosen import find_all, nothing_there, opened, regions
 from mooring.admin.vaults.roots import differences, missing_vault
 from mooring.config.settings import Settings
+from mooring.model.amounts import amount
 from mooring.model.counts import counted
 from mooring.model.errors import ConfigurationError
 from mooring.model.resources.snapshot import DiskSnapshot

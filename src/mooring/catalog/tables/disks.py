@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, Integer, Row, Select, bindparam, select
+from sqlalchemy import BigInteger, Integer, Row, Select, bindparam, func, select
 
 from mooring.catalog.tables import schema
 from mooring.catalog.tables.auto_runs import read_add_on, with_add_on
@@ -89,6 +89,37 @@ class Disks(ResourceRows[Disk]):
 
     def of_region(self, region: str) -> list[Disk]:
         return self.where(self.table.c.region == region)
+
+    def search(
+        self, region: str, text: str, after: int, limit: int, among: Collection[str] | None = None
+    ) -> tuple[list[Disk], int | None]:
+        """The next disks of the region whose names contain the text, and where it goes on.
+
+        Only those with these ids, if any are given.
+        """
+        c = self.table.c
+        query = self.selected().where(c.region == region, c.seq > after)
+        if text:
+            query = query.where(func.lower(c.name).contains(text.lower(), autoescape=True))
+        if among is not None:
+            query = query.where(c.id.in_(list(among)))
+        rows = self.connection.execute(query.order_by(c.seq).limit(limit + 1)).all()
+        more = rows[limit - 1].seq if len(rows) > limit else None
+        return self.values(rows[:limit]), more
+
+    def made_from(self, snapshot_ids: Collection[str]) -> list[Disk]:
+        """The disks, of any region, that were made from these snapshots."""
+        return self.where(self.table.c.origin_id.in_(list(snapshot_ids)))
+
+    def place(self, disk_id: str) -> int | None:
+        """Where the disk is in the order of their making."""
+        query = select(self.table.c.seq).where(self.table.c.id == disk_id)
+        return self.connection.execute(query).scalar()
+
+    def count(self, region: str) -> int:
+        """How many disks the region has."""
+        query = select(func.count()).select_from(self.table).where(self.table.c.region == region)
+        return int(self.connection.execute(query).scalar_one())
 
     def in_use(self, zone: str) -> list[Disk]:
         """The zone's disks that are attached to instances, or on the way there or back."""

@@ -293,6 +293,14 @@ class Jobs:
         rows = self._connection.execute(select(schema.jobs).order_by(schema.jobs.c.seq))
         return [job_of(row) for row in rows]
 
+    def pulse(self, region: str) -> tuple[int, ...]:
+        """Numbers that are others once a job of the region was added, failed, or ended."""
+        c = schema.jobs.c
+        query = select(
+            func.count(), func.coalesce(func.max(c.seq), 0), func.coalesce(func.sum(c.attempts), 0)
+        ).where(c.region == region)
+        return tuple(int(one) for one in self._connection.execute(query).one())
+
     def by_id(self, job_id: str) -> Job | None:
         row = self._connection.execute(
             select(schema.jobs).where(schema.jobs.c.id == job_id)

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Integer, Row, Text, and_, bindparam, func,
 from mooring.catalog.tables import schema
 from mooring.catalog.tables.rows import ResourceRows
 from mooring.catalog.tables.tags import STATEMENT_IDS
+from mooring.model.automatic.rhythm import DAY_MS
 from mooring.model.automatic.rules import AutoSource
 from mooring.model.operation import ResourceType
 from mooring.model.resources.consistency import Consistency
@@ -53,6 +54,15 @@ _NEWEST_STORED = (
     .order_by(_table.c.seq.desc())
     .limit(bindparam("limit", type_=Integer))
 )
+_NEWEST_OF_DISK = (
+    select(_table.c.created_ms, _table.c.changed_bytes)
+    .where(_table.c.disk_id == bindparam("of"), _table.c.state == SnapshotState.COMPLETED)
+    .order_by(_table.c.seq.desc())
+    .limit(bindparam("limit", type_=Integer))
+)
+
+MOST_RECENT = 1000
+"""Snapshots from which a rate is told."""
 
 
 @dataclass(slots=True)
@@ -78,6 +88,15 @@ class Rooted:
     id: str
     lost: Lost | None
     age: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What snapshots stored in some days: how many they were, and their bytes."""
+
+    snapshots: int
+    stored: int
+    days: float
 
 
 class Snapshots(ResourceRows[DiskSnapshot]):
@@ -213,6 +232,27 @@ class Snapshots(ResourceRows[DiskSnapshot]):
         asked = {"disk_id": disk_id, "state": state}
         return self.values(self.connection.execute(statement, asked).all())
 
+    def newest_changes(self, disk_id: str, limit: int) -> list[tuple[int, int | None]]:
+        """When the disk's newest completed snapshots were taken, and what had changed; newest
+        first."""
+        rows = self.connection.execute(_NEWEST_OF_DISK, {"of": disk_id, "limit": limit})
+        return [(row.created_ms, row.changed_bytes) for row in rows]
+
+    def newest_of_disk(self, disk_id: str, before: int | None, limit: int) -> list[DiskSnapshot]:
+        """The disk's newest snapshots in any state, taken before a moment; newest first."""
+        c = self.table.c
+        # By state, as the index has them: there may be far more than are asked for.
+        parts = [
+            self.selected()
+            .where(c.disk_id == disk_id, c.state == state)
+            .where(*([] if before is None else [c.created_ms < before]))
+            .order_by(c.seq.desc())
+            .limit(limit)
+            for state in SnapshotState
+        ]
+        found = [one for part in parts for one in self.values(self.connection.execute(part).all())]
+        return sorted(found, key=lambda one: one.created_ms, reverse=True)[:limit]
+
     def newest_name(self, disk_id: str) -> str | None:
         """The name of the disk's newest completed snapshot."""
         c = self.table.c
@@ -243,6 +283,10 @@ class Snapshots(ResourceRows[DiskSnapshot]):
         return [
             one for one in found if one.region == region and one.state is SnapshotState.COMPLETED
         ]
+
+    def copies_of(self, contents: Collection[str]) -> list[DiskSnapshot]:
+        """The snapshots, of any region, that are copies of what these hold."""
+        return self.where(self.table.c.content_id.in_(list(contents)))
 
     def blueprints(self, region: str) -> list[DiskSnapshot]:
         """The region's snapshots that are blueprints, in any state, oldest first."""
@@ -278,6 +322,32 @@ class Snapshots(ResourceRows[DiskSnapshot]):
         c = self.table.c
         query = select(c.id).where(c.region == region, c.lost.is_not(None))
         return set(self.connection.execute(query).scalars())
+
+    def stored_since(self, region: str, since_ms: int, now_ms: int) -> Stored:
+        """What snapshots of the region stored that were taken since a moment.
+
+        The newest only, for there may be far more: of these, less time is told.
+        """
+        c = self.table.c
+        newest = (
+            select(c.created_ms, c.stored_bytes)
+            .where(c.region == region)
+            .order_by(c.seq.desc())
+            .limit(MOST_RECENT)
+        )
+        rows = [row for row in self.connection.execute(newest) if row.created_ms >= since_ms]
+        oldest = min((row.created_ms for row in rows), default=now_ms)
+        days = max(now_ms - oldest, DAY_MS) / DAY_MS
+        return Stored(len(rows), sum(row.stored_bytes or 0 for row in rows), days)
+
+    def progress(self, region: str) -> tuple[int, int]:
+        """How many snapshots of the region are pending, and the sum of their percents."""
+        c = self.table.c
+        query = select(func.count(), func.coalesce(func.sum(c.progress), 0)).where(
+            c.state == SnapshotState.PENDING, c.region == region
+        )
+        count, percents = self.connection.execute(query).one()
+        return int(count), int(percents)
 
     def known(self, ids: Iterable[str]) -> set[str]:
         """Those of these ids that are of snapshots of disks, of any region and in any state."""

@@ -47,6 +47,12 @@ class Keyring:
         self._keys = open_keys(path) if makes or path.exists() else {}
         self._state = self._look()
         self._looked = clock.monotonic()
+        self.used: dict[str, int] = {}
+        """When each key was last used since the start, by its id; milliseconds."""
+
+    def note_use(self, key_id: str) -> None:
+        """The key has just been used by whoever has its secret."""
+        self.used[key_id] = self._clock.now_ms()
 
     def tell(self, ended: Ended) -> None:
         """Tell of keys that end, whenever the file is read again."""

@@ -41,6 +41,10 @@ def snapshot(backend: Backend, context: Context, params: Params) -> Answer:
     return {
         "diskSnapshotName": found.name,
         "id": found.id,
+        "diskName": found.disk_name or None,
+        "sizeInGb": found.size_gb,
+        "isAutomatic": found.auto is not None,
+        "isPart": found.part_of is not None,
         "state": found.state,
         "progress": found.progress,
         "pauseSeconds": None if found.pause_us is None else found.pause_us / 1e6,

@@ -16,6 +16,7 @@ from mooring.service.own.disks import device, disk, disks, uri
 from mooring.service.own.forks import fork, fork_instance
 from mooring.service.own.growth import grow
 from mooring.service.own.imports import import_place, import_snapshot
+from mooring.service.own.looking_after import LOOKING_AFTER
 from mooring.service.own.outside import tcp_uri
 from mooring.service.own.overview import list_disks, list_instances, list_snapshots, status
 from mooring.service.own.own_request import (
@@ -162,6 +163,7 @@ OWN_REQUESTS: dict[str, OwnRequest] = {
         changes(delete_blueprint, on=["blueprintId"]),
         blueprintId=TEXT,
     ),
+    **LOOKING_AFTER,
 }
 
 

@@ -1,0 +1,1 @@
+"""Plots as SVG, each with a text that says the same."""

@@ -1,0 +1,187 @@
+"""Restore: what, to where, and a look at what will be done before it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.responses import Response
+
+from mooring.console.visit import Visit
+from mooring.model.automatic.moment import read_auto_name
+from mooring.model.errors import InvalidInputException
+
+NOW = "now"
+"""What stands for the disk as it is, instead of a snapshot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way to get something back: what it is, and the operation that a key needs for it."""
+
+    name: str
+    title: str
+    text: str
+    needs: str
+
+
+WAYS = [
+    Way(
+        "disk",
+        "A new disk",
+        "Beside the one there is. It can be used at once, and is filled in the background.",
+        "CreateDiskFromSnapshot",
+    ),
+    Way(
+        "file",
+        "Single files",
+        "Look into the snapshot, and download what you need. Nothing is changed.",
+        "grant",
+    ),
+    Way(
+        "revert",
+        "The same disk, set back",
+        "It keeps its name and its place. What it holds now is kept as a snapshot.",
+        "revert",
+    ),
+    Way(
+        "image",
+        "An image file",
+        "A raw image in the server's folder for exports.",
+        "ExportSnapshot",
+    ),
+    Way(
+        "region",
+        "Another region",
+        "A copy of the snapshot. Only what is not there yet is transferred.",
+        "CopySnapshot",
+    ),
+]
+
+
+async def show(visit: Visit) -> Response:
+    """The page: what and where to, then what will be done."""
+    name = visit.query.get("disk", "")
+    disk = (await visit.ask("GetDisk", diskName=name))["disk"]
+    told = await visit.ask("timeline", diskName=name)
+    snapshots = [one for one in told["snapshots"] if one["state"] == "completed"]
+    chosen, way = visit.query.get("snapshot", ""), visit.query.get("to", "")
+    found = next((one for one in snapshots if one["diskSnapshotName"] == chosen), None)
+    if chosen and chosen != NOW and found is None:
+        # One of an older page, or of a disk that is gone.
+        found = dict(await visit.ask("snapshot", diskSnapshotName=chosen))
+        found["isAutomatic"] = read_auto_name(chosen) is not None
+    if chosen == NOW:
+        way = "fork"
+    if way == "file" and found is not None:
+        return visit.go("files", name=chosen)
+    return visit.page(
+        "restore.html",
+        f"Restore {name}",
+        disk=disk,
+        snapshots=snapshots,
+        chosen=chosen,
+        found=found,
+        way=way if chosen else "",
+        ways=[
+            one
+            for one in WAYS
+            if visit.may(one.needs) and (one.name != "region" or len(visit.door.regions) > 1)
+        ],
+        regions=[one for one in visit.door.regions if one != visit.region],
+        zones=await _zones(visit),
+        new_name=_new_name(name, chosen),
+        seconds=_seconds(found),
+    )
+
+
+async def act(visit: Visit) -> Response:
+    """Do it."""
+    form = visit.form
+    name, chosen, way = form.get("disk", ""), form.get("snapshot", ""), form.get("to", "")
+    wanted = form.get("name", "").strip()
+    if way == "fork":
+        await visit.ask("fork", diskName=name, newDiskName=wanted)
+        return visit.go("disk", name=wanted, done="fork")
+    if way == "disk":
+        members: dict[str, Any] = {
+            "diskName": wanted,
+            "availabilityZone": form.get("zone", ""),
+            "sizeInGb": _number(form.get("size", "")),
+            **_source(chosen),
+        }
+        await visit.ask("CreateDiskFromSnapshot", **members)
+        return visit.go("disk", name=wanted, done="made")
+    if way == "revert":
+        discard = form.get("discard") == "yes"
+        await visit.ask(
+            "revert",
+            diskName=name,
+            diskSnapshotName=chosen,
+            discard=True if discard else None,
+            keptSnapshotName=None if discard else wanted or None,
+        )
+        return visit.go("disk", name=name, done="reverted")
+    if way == "image":
+        await visit.ask("ExportSnapshot", sourceSnapshotName=chosen)
+        return visit.go("disk", name=name, done="exported")
+    if way == "region":
+        target = form.get("region", "")
+        source = _source(chosen)
+        named: dict[str, object] = {"sourceSnapshotName": source.get("diskSnapshotName")}
+        if "restoreDate" in source:
+            named = {"sourceResourceName": name, "restoreDate": source["restoreDate"]}
+        await visit.ask_elsewhere(
+            target,
+            "CopySnapshot",
+            sourceRegion=visit.region,
+            targetSnapshotName=wanted,
+            **named,
+        )
+        return visit.go("lineage", name=name, done="copied")
+    raise InvalidInputException("Choose where it shall go.")
+
+
+def _source(snapshot: str) -> dict[str, object]:
+    """The members that name the snapshot."""
+    auto = read_auto_name(snapshot)
+    if auto is None:
+        return {"diskSnapshotName": snapshot}
+    return {"sourceDiskName": auto.of, "restoreDate": auto.when}
+
+
+async def _zones(visit: Visit) -> list[str]:
+    told = await visit.ask("GetRegions", includeAvailabilityZones=True)
+    return [
+        zone["zoneName"]
+        for region in told["regions"]
+        if region["name"] == visit.region
+        for zone in region["availabilityZones"]
+    ]
+
+
+def _new_name(disk: str, snapshot: str) -> str:
+    """A name for what is made."""
+    if snapshot == NOW:
+        return f"{disk}-fork"
+    auto = read_auto_name(snapshot) if "@" in snapshot else None
+    end = snapshot if auto is None else auto.when.partition(".")[0].replace(":", "-")
+    return f"{disk}-{end.rpartition('/')[2]}"
+
+
+def _number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise InvalidInputException(
+            f"The size must be a number of GB, not {text[:20]!r}."
+        ) from None
+
+
+def _seconds(found: Mapping[str, Any] | None) -> float | None:
+    """How long copying it takes, at the pace at which it was stored; None if that is not known."""
+    if found is None or not found.get("changedBytes") or not found.get("completedAt"):
+        return None
+    took = found["completedAt"] - found["createdAt"]
+    return float(took) if took > 0 else None

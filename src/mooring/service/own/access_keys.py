@@ -1,0 +1,152 @@
+"""Access keys, for those who run the server: listed, made, rotated, removed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mooring.backend.backend import Backend
+from mooring.model.access import Access, Role
+from mooring.model.automatic.rhythm import HOUR_MS
+from mooring.model.errors import (
+    ConfigurationError,
+    InvalidInputException,
+    OperationFailureException,
+)
+from mooring.model.tags import read_tags
+from mooring.service.call import Params
+from mooring.service.context import Context
+from mooring.service.credentials.key_file import (
+    Edit,
+    add_key,
+    edit_keys,
+    keys_of,
+    remove_keys,
+    rotate_key,
+)
+from mooring.service.credentials.keys import Key, check_user, read_keys
+from mooring.service.own.own_request import Answer, member
+
+LONGEST_OVERLAP_HOURS = 24 * 366
+
+
+def keys(backend: Backend, context: Context, params: Params) -> Answer:
+    """All access keys without their secrets; `usedAt` is since this server's start."""
+    del context, params
+    now = backend.clock.now_ms()
+    try:
+        found = read_keys(_file(backend)).values()
+    except ConfigurationError as error:
+        raise _refused(error) from None
+    return {
+        "keys": [
+            {
+                "user": one.access.user,
+                "keyId": one.id,
+                "role": one.access.role,
+                "tags": [{"key": key, "value": value} for key, value in one.access.tags.items()],
+                "endsAt": None if one.expires_ms is None else one.expires_ms / 1000,
+                "hasEnded": one.ended(now),
+                "usedAt": _used(backend, one),
+            }
+            for one in found
+        ]
+    }
+
+
+def create_key(backend: Backend, context: Context, params: Params) -> Answer:
+    """Make a key for the new user `user`, of `role`, bound to `tags`.
+
+    This answer alone has its secret.
+    """
+    del context
+    tags = read_tags(params.get("tags") or [])
+    try:
+        user = check_user(member(params, "user"))
+        role = Role(str(params.get("role")))
+    except ConfigurationError as error:
+        raise _refused(error) from None
+    except ValueError:
+        raise InvalidInputException(f"role must be one of {', '.join(Role)}.") from None
+    access = Access(user, role, {key: value or "" for key, value in tags.items()})
+    made: list[Key] = []
+
+    def edit(known: list[Key]) -> list[Key]:
+        edited, key = add_key(known, user, access)
+        made.append(key)
+        return edited
+
+    _edit(backend, edit)
+    return _secret(made[0])
+
+
+def rotate(backend: Backend, context: Context, params: Params) -> Answer:
+    """Make a new key for the user `user`; those there end after `overlapHours`.
+
+    This answer alone has its secret.
+    """
+    del context
+    hours = params.get("overlapHours", 24)
+    if not 0 <= hours <= LONGEST_OVERLAP_HOURS:
+        raise InvalidInputException(
+            f"overlapHours must be 0 to {LONGEST_OVERLAP_HOURS}, not {hours}."
+        )
+    ends = backend.clock.now_ms() + hours * HOUR_MS
+    made: list[Key] = []
+
+    def edit(known: list[Key]) -> list[Key]:
+        edited, key = rotate_key(known, member(params, "user"), ends)
+        made.append(key)
+        return edited
+
+    _edit(backend, edit)
+    return _secret(made[0])
+
+
+def delete_key(backend: Backend, context: Context, params: Params) -> Answer:
+    """Remove the key `keyId` of the user `user`, who is refused with it from then on."""
+    user, key_id = member(params, "user"), member(params, "keyId")
+    if key_id == context.caller:
+        raise OperationFailureException(
+            "This is the key by which you ask. Have it removed with another one."
+        )
+
+    def edit(known: list[Key]) -> list[Key]:
+        keys_of(known, user)
+        return remove_keys(known, user, key_id)
+
+    _edit(backend, edit)
+    return {}
+
+
+def _edit(backend: Backend, edit: Edit) -> None:
+    try:
+        edit_keys(_file(backend), edit, backend.clock.now_ms())
+    except ConfigurationError as error:
+        raise _refused(error) from None
+
+
+def _refused(error: ConfigurationError) -> OperationFailureException:
+    text = str(error)
+    return OperationFailureException(f"{text[:1].upper()}{text[1:]}.")
+
+
+def _file(backend: Backend) -> Path:
+    if backend.credentials is None:
+        raise OperationFailureException(
+            "The keys of this server are in a catalog that others share, too: change them with "
+            "`mooringd keys`."
+        )
+    return backend.credentials
+
+
+def _used(backend: Backend, key: Key) -> float | None:
+    used = backend.keys_used.get(key.id)
+    return None if used is None else used / 1000
+
+
+def _secret(key: Key) -> Answer:
+    return {
+        "user": key.access.user,
+        "keyId": key.id,
+        "secretKey": key.secret,
+    }
