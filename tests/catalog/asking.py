@@ -13,7 +13,13 @@ from mooring.jobs.keep_catalog import Describer
 from mooring.jobs.recover import recover
 from mooring.jobs.roots import compare, expected_roots
 from mooring.jobs.schedule import Schedule, tasks
+from mooring.jobs.watching import sources
+from mooring.jobs.watching.disks import DiskWatch
+from mooring.jobs.watching.telling import Telling
+from mooring.jobs.watching.troubles import TroubleWatch
 from mooring.model.extents import GIB
+from mooring.model.trouble import Trouble
+from mooring.notify.memory import MemoryChannel
 from mooring.service.absence import tell_absent
 from mooring.vault.format.layout import root_name
 from tests.catalog.many_rows import Amount, disk_id
@@ -88,6 +94,23 @@ def _by_timers(world: World) -> Iterator[tuple[str, Ask]]:
     yield "timer: roots that were lost", lost
     yield "timer: disks that are being filled", partial(regions_filling, world.backend)
 
+    watch = TroubleWatch(world.backend, {}, {"all": partial(_seen, world)})
+    yield "timer: troubles, first look", watch.look
+    yield "timer: troubles", watch.look
+    telling = Telling(world.backend, [], lambda: True, 1000)
+    yield "timer: what is to be told", partial(telling.tell, MemoryChannel())
+    yield "timer: some disks", DiskWatch(world.backend).look
+
+
+def _seen(world: World) -> list[Trouble]:
+    """What all sources see that ask the catalog."""
+    backend = world.backend
+    return [
+        *sources.automatic(backend),
+        *sources.snapshots(backend),
+        *sources.vault_runs(backend, 60),
+    ]
+
 
 def _of_resources(world: World, disks: int) -> Iterator[tuple[str, Ask]]:
     """Pages from the first on, and from the middle; one resource each."""
@@ -121,6 +144,12 @@ def _of_resources(world: World, disks: int) -> Iterator[tuple[str, Ask]]:
         "request: GetOperationsForResource",
         partial(world.call, "GetOperationsForResource", **of),
     )
+    for request in ("list-disks", "list-snapshots", "list-instances", "disks"):
+        yield f"request: {request}", partial(_own_pages, world, request)
+    yield (
+        "request: list-snapshots of a disk",
+        partial(world.act, "list-snapshots", diskName=f"disk-{disks}"),
+    )
     yield "request: stat of a disk", partial(_stat, world, f"disk-{disks}")
 
 
@@ -128,6 +157,15 @@ def _pages(world: World, operation: str) -> None:
     token = None
     for _ in range(3):
         page = world.call(operation, **({} if token is None else {"pageToken": token}))
+        token = page.get("nextPageToken")
+        if token is None:
+            return
+
+
+def _own_pages(world: World, request: str) -> None:
+    token = None
+    for _ in range(3):
+        page = world.act(request, **({} if token is None else {"pageToken": token}))
         token = page.get("nextPageToken")
         if token is None:
             return
@@ -183,6 +221,6 @@ def _by_requests(world: World, disks: int) -> Iterator[tuple[str, Ask]]:
 def _about_all(world: World) -> Iterator[tuple[str, Ask]]:
     yield f"{WHOLE}expected roots", partial(expected_roots, world.catalog, REGION)
     yield f"{WHOLE}comparison", partial(compare, world.catalog, REGION, world.vault)
-    yield f"{WHOLE}disks of a region", partial(world.act, "disks")
+    yield f"{WHOLE}status", partial(world.act, "status")
     yield f"{WHOLE}automatic snapshots of a region", partial(world.act, "automatic")
     yield f"{WHOLE}usage of a vault", partial(world.act, "usage")

@@ -14,8 +14,11 @@ from sqlalchemy import Engine, event
 from mooring.catalog.connections import connect
 from mooring.catalog.tables.schema import metadata
 
-_SMALL = {"vaults", "migrations", "servers"}
-"""Tables that have a few rows however large the catalog is."""
+_SMALL = {
+    *("vaults", "vault_runs", "migrations", "servers", "leads", "room_samples"),
+    *("troubles", "trouble_tellings"),
+}
+"""Tables that have a few rows however large the catalog is, unless very much is wrong."""
 
 _PARTIAL = {"disk_snapshots_lost", "disk_snapshots_blueprints", "static_ips_by_region"}
 """Indexes by region that have a few rows however many snapshots or instances it has."""

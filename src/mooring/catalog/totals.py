@@ -67,6 +67,8 @@ _FAILED_SNAPSHOTS = (
         _wholes.c.auto.is_(None),
         ~exists().where(
             _later.c.disk_id == _snapshots.c.disk_id,
+            # A copy that failed is not replaced by what is in another region.
+            _later.c.region == _snapshots.c.region,
             _later.c.state == SnapshotState.COMPLETED,
             _later.c.seq > _snapshots.c.seq,
         ),
@@ -194,9 +196,14 @@ class Totals:
             found.setdefault(row.region, {}).update(instances=row[1])
         for row in self._connection.execute(_SNAPSHOTS):
             found.setdefault(row.region, {}).update(snapshots=row[1])
-        for row in self._connection.execute(_PENDING):
-            found.setdefault(row.region, {}).update(pending=row[1], oldest_pending_ms=row.oldest_ms)
+        for region, (count, oldest_ms) in self.pending().items():
+            found.setdefault(region, {}).update(pending=count, oldest_pending_ms=oldest_ms)
         return {region: RegionTotals(**given) for region, given in found.items()}
+
+    def pending(self) -> dict[str, tuple[int, int]]:
+        """How many snapshots of each region are pending, and when the oldest was begun."""
+        rows = self._connection.execute(_PENDING)
+        return {row.region: (row[1], row.oldest_ms) for row in rows}
 
     def newest_of(self, disk_ids: Collection[str]) -> dict[str, int]:
         """When the newest stored snapshot of each disk was taken, automatic or not."""

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 from mooring.config.settings import Settings
 from mooring.model.clock import SystemClock
 from mooring.model.errors import ConfigurationError, NotifyError
 from mooring.notify.message import Message
 from mooring.wiring.watches import channels, heartbeat
+
+
+def told_findings(settings: Settings) -> Iterator[tuple[bool, str]]:
+    """Who is told of troubles, and what could keep them from it."""
+    notify = settings.notify
+    names = [one.name for one in channels(notify)]
+    if heartbeat(notify) is not None:
+        names.append("heartbeat")
+    if not names:
+        yield True, "nobody is told of troubles: the settings notify.… say who is to be"
+        return
+    for file in filter(
+        None, (notify.webhook_file, notify.mail_password_file, notify.heartbeat_file)
+    ):
+        if not os.access(Path(file).expanduser(), os.R_OK):
+            yield False, f"{file} cannot be read by this user, so messages cannot be sent"
+    yield True, f"troubles are told by: {', '.join(names)} (`mooringd notify --test` tries it)"
 
 
 def notify(settings: Settings) -> int:

@@ -169,12 +169,10 @@ class TroubleWatch:
     def _count(self) -> None:
         with self._backend.catalog.read() as transaction:
             alarms.troubles(transaction.troubles.count())
-            totals = transaction.totals.by_region()
+            pending = transaction.totals.pending()
         for region in self._backend.regions:
-            one = totals.get(region)
-            oldest = None if one is None else one.oldest_pending_ms
-            pending = 0 if one is None else one.pending
-            alarms.pending(region, pending, None if oldest is None else oldest / 1000)
+            count, oldest_ms = pending.get(region, (0, None))
+            alarms.pending(region, count, None if oldest_ms is None else oldest_ms / 1000)
 
     def _round(self) -> float:
         self.look()
