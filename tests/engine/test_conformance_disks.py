@@ -154,8 +154,10 @@ def test_a_disk_takes_what_was_written_to_it_and_one_that_is_gone_nothing(harnes
     client.write(0, noise(1, MIB))
     client.flush()
 
-    grown = harness.engine.taken(export.disk_id) - before
-    assert MIB <= grown < 2 * MIB
+    after = harness.engine.taken(export.disk_id)
+    assert before is not None
+    assert after is not None
+    assert MIB <= after - before < 2 * MIB
     harness.engine.stop(instance)
     harness.engine.delete(export.disk_id)
     assert harness.engine.taken(export.disk_id) == 0

@@ -270,10 +270,11 @@ class Engine(Protocol):
         """Why no disk at all can be served or made, in a sentence; None if they can."""
         ...
 
-    def taken(self, disk_id: str) -> int:
+    def taken(self, disk_id: str) -> int | None:
         """Bytes of the file system, or of memory, that the disk takes; 0 if it does not exist.
 
-        What disks share, by reflinks or because one is a fork of the other, may count for each.
+        None where that is not known. What disks share, by reflinks or because one is a fork of the
+        other, may count for each.
         """
         ...
 

@@ -237,7 +237,7 @@ class MemoryEngine:
     def problem(self) -> str | None:
         return None
 
-    def taken(self, disk_id: str) -> int:
+    def taken(self, disk_id: str) -> int | None:
         with self._lock:
             disk = self._disks.get(disk_id)
             return 0 if disk is None else BLOCK_SIZE * disk.stored_blocks

@@ -41,7 +41,6 @@ from mooring.engine.qemu.stores.directory import DIRECTORY
 from mooring.engine.qemu.stores.store import LayerStore
 from mooring.engine.qemu.users.guard import Guard
 from mooring.engine.qemu.watcher import Watcher
-from mooring.host.allocation import taken_below
 from mooring.host.group_access import check_way, share_folder
 from mooring.host.qmp import QmpSilenceError
 from mooring.model.clock import Clock
@@ -284,13 +283,15 @@ class QemuEngine:
     def problem(self) -> str | None:
         if shutil.which(self._settings.program) is None:
             return f"there is no {self._settings.program}: install QEMU's tools"
-        if not self._store.exists(self._root / "disks"):
-            return "the directory of the disks is not there: mount it, or put it back"
-        return None
+        try:
+            there = self._store.exists(self._root / "disks")
+        except (MooringError, OSError):
+            return "what the disks are on does not answer"
+        return None if there else "what the disks are on is not there: mount it, or put it back"
 
-    def taken(self, disk_id: str) -> int:
+    def taken(self, disk_id: str) -> int | None:
         check_id(disk_id)
-        return taken_below(self._root / "disks" / disk_id)
+        return self._store.taken(self._root / "disks" / disk_id)
 
     # --- attaching
 

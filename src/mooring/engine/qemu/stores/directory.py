@@ -14,6 +14,7 @@ from pathlib import Path
 from mooring.engine.qemu.holders import in_use_by, locked_by_qemu
 from mooring.engine.qemu.stores.store import LayerFile, Reached
 from mooring.files import appearing, sync, sync_data, write_at, write_whole
+from mooring.host.allocation import taken_below
 from mooring.host.pace import Rests
 from mooring.host.room import check_room
 from mooring.host.rooms import DISKS
@@ -125,6 +126,9 @@ class DirectoryStore:
 
     def links(self, path: Path) -> int:
         return path.stat().st_nlink
+
+    def taken(self, folder: Path) -> int | None:
+        return taken_below(folder)
 
     def make_folder(self, folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

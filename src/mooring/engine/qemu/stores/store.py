@@ -117,6 +117,10 @@ class LayerStore(Protocol):
         """How many names the layer has."""
         ...
 
+    def taken(self, folder: Path) -> int | None:
+        """Bytes that what is in a folder, and below, takes; None where that is not known."""
+        ...
+
     def make_folder(self, folder: Path) -> None:
         """Make a folder, and those above it; one that is there is well."""
         ...

@@ -64,6 +64,9 @@ class RbdStore:
     def links(self, path: Path) -> int:
         return self.names_in.links(self.names_in.layer(path))
 
+    def taken(self, folder: Path) -> int | None:
+        return None  # each image would have to be gone through
+
     def make_folder(self, folder: Path) -> None:
         self.names_in.make_folder(folder)
 
