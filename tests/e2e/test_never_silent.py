@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -17,9 +18,11 @@ import pytest
 
 from mooring.admin.demo.server import ServerProcess
 from tests.catalog.postgresql import PostgreSQL, running
+from tests.cluster import share_cluster_key
 from tests.e2e.client import Client
 from tests.e2e.deployment import Deployment
 from tests.e2e.processes import until
+from tests.mounts import MIB, file_system
 from tests.notify.receivers import (
     HttpReceiver,
     SmtpReceiver,
@@ -193,6 +196,24 @@ def test_a_storage_daemon_that_is_stopped_is_announced(
     http.wait(lambda seen: told(seen, "ended", "disk-not-well"))
 
 
+def test_a_vault_that_is_full_is_announced_and_room_too(
+    run_dir: Path, opened: ExitStack, http: HttpReceiver
+) -> None:
+    vault = opened.enter_context(file_system(run_dir / "vault", "ext4", 64 * MIB))
+    boat = site(opened, run_dir, f'notify.webhook = "{http.url}"')
+    ballast = vault / "ballast"
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(MIB))
+    http.wait(lambda seen: told(seen, "began", "space-full"))
+    (full,) = [one for one in http.troubles("began") if one["kind"] == "space-full"]
+    assert (full["region"], full["resource"]) == ("home", "vault of home")
+    assert "is full, and snapshots are refused" in full["text"]
+    assert "BAD  space for the vault of home" in boat.get("/readyz")[1]
+    ballast.unlink()
+    http.wait(lambda seen: told(seen, "ended", "space-full"))
+
+
 def test_the_death_of_a_server_is_missed_by_who_hears_its_heart(
     run_dir: Path, opened: ExitStack, http: HttpReceiver
 ) -> None:
@@ -302,6 +323,7 @@ def test_of_several_servers_one_tells_and_another_tells_of_its_death(
         servers[name] = ServerProcess(run_dir / name, [*MODULE, "--config", str(config)])
         servers[name].log = run_dir / f"{name}.log"
         opened.callback(servers[name].stop)
+        share_cluster_key(run_dir / name)
         servers[name].start()
     client = Client(servers["one"].environment())
     client.call("CreateDisk", diskName="data", availabilityZone="a", sizeInGb=8)

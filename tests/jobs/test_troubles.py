@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mooring.catalog.watching.vault_runs import VaultRun
 from mooring.engine.interface import DiskHealth
 from mooring.host import room
 from mooring.host.rooms import Rooms
@@ -24,6 +25,7 @@ from mooring.model.trouble import Trouble, TroubleKind
 from mooring.notify.memory import MemoryChannel
 from mooring.observe import metrics
 from mooring.observe.loop import Loop
+from mooring.vault.vault import Replica
 from tests.service.world import REGION, World
 
 DAY_MS = 86_400_000
@@ -268,6 +270,32 @@ def test_damage_is_known_after_a_restart_and_a_lost_root_is_seen(world: World) -
         assert snapshot is not None
         transaction.snapshots.change(snapshot.id, state="error", lost="missing")
     assert kinds(sources.snapshots(world.backend)) == [TroubleKind.SNAPSHOTS_LOST]
+
+
+def test_a_copy_that_is_late_or_lacks_something_is_seen(world: World) -> None:
+    place = Replica(place="/nowhere", options={}, delete=False)
+    object.__setattr__(world.backend, "replicas", {REGION: place})
+
+    def ended(problems: int) -> None:
+        now = world.clock.now_ms()
+        with world.catalog.write() as transaction:
+            run = VaultRun(REGION, JobKind.REPLICATE_VAULT, now, problems)
+            transaction.vault_runs.put(run)
+
+    def seen() -> list[str]:
+        return [one.text for one in sources.vault_runs(world.backend, 60)]
+
+    ended(0)
+    world.clock.advance(2 * 3600)
+    assert seen() == []
+    world.clock.advance(1000)
+    (late,) = seen()
+    assert "was last brought up to date at 20" in late
+    ended(2)
+    (lacking,) = seen()
+    assert "lacks 2 snapshots" in lacking
+    ended(0)
+    assert seen() == []
 
 
 def verify(world: World) -> None:

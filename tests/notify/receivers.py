@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -71,17 +72,22 @@ def http_receiver() -> Iterator[HttpReceiver]:
 
 @dataclass
 class SmtpReceiver:
-    """Keeps mails, with what the envelope says; refuses all recipients if told to."""
+    """Keeps mails, with what the envelope says, and logins; refuses all recipients if told to.
+
+    With `tls` it offers STARTTLS, and takes logins after that only.
+    """
 
     port: int = 0
     refuses: bool = False
+    tls: ssl.SSLContext | None = None
+    logins: list[str] = field(default_factory=list)
     mails: list[tuple[str, list[str], str]] = field(default_factory=list)
 
 
 @contextmanager
-def smtp_receiver() -> Iterator[SmtpReceiver]:
+def smtp_receiver(tls: ssl.SSLContext | None = None) -> Iterator[SmtpReceiver]:
     """One that runs as long as the block. It speaks as much SMTP as is needed to hand in mail."""
-    received = SmtpReceiver()
+    received = SmtpReceiver(tls=tls)
     listener = socket.create_server(("127.0.0.1", 0))
     received.port = listener.getsockname()[1]
 
@@ -91,9 +97,11 @@ def smtp_receiver() -> Iterator[SmtpReceiver]:
                 client, _ = listener.accept()
             except OSError:
                 return
-            with client:
-                client.settimeout(10)
-                _converse(client, received)
+            client.settimeout(10)
+            with client, suppress(OSError):
+                if _converse(client, received, greets=True) and received.tls is not None:
+                    with received.tls.wrap_socket(client, server_side=True) as secure:
+                        _converse(secure, received, greets=False)
 
     thread = threading.Thread(target=serve)
     thread.start()
@@ -105,7 +113,8 @@ def smtp_receiver() -> Iterator[SmtpReceiver]:
         thread.join()
 
 
-def _converse(client: socket.socket, received: SmtpReceiver) -> None:
+def _converse(client: socket.socket, received: SmtpReceiver, *, greets: bool) -> bool:
+    """Talk until the client goes; true if it wants to talk on with TLS."""
     sender, recipients = "", list[str]()
     with client.makefile("rwb") as lines:
 
@@ -113,7 +122,8 @@ def _converse(client: socket.socket, received: SmtpReceiver) -> None:
             lines.write(text.encode() + b"\r\n")
             lines.flush()
 
-        say("220 test")
+        if greets:
+            say("220 test")
         while line := lines.readline():
             words = line.decode().strip()
             verb = words[:4].upper()
@@ -132,9 +142,20 @@ def _converse(client: socket.socket, received: SmtpReceiver) -> None:
                 say("250 kept")
             elif verb == "QUIT":
                 say("221 bye")
-                return
+                return False
+            elif verb == "EHLO":
+                say("250-test")
+                offers = "AUTH PLAIN" if not greets else "STARTTLS" if received.tls else "HELP"
+                say(f"250 {offers}")
+            elif verb == "STAR":
+                say("220 go on")
+                return True
+            elif verb == "AUTH":
+                received.logins.append(words.split()[-1])
+                say("235 welcome")
             else:
                 say("250 ok")
+    return False
 
 
 @contextmanager

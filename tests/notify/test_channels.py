@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import email
 import email.policy
 import os
+import ssl
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,13 @@ from mooring.notify.mail import PLAIN, STARTTLS, Mail, MailServer
 from mooring.notify.memory import MemoryChannel
 from mooring.notify.message import SHOWN, Message
 from mooring.notify.webhook import Webhook, call
-from tests.notify.receivers import http_receiver, silent_receiver, smtp_receiver
+from tests.clients.certificates import Authority
+from tests.notify.receivers import (
+    SmtpReceiver,
+    http_receiver,
+    silent_receiver,
+    smtp_receiver,
+)
 
 AT = 1_795_811_583_000
 AWAY = KnownTrouble(
@@ -175,6 +183,49 @@ def test_mail_has_its_envelope_and_one_line_of_subject() -> None:
     parsed = email.message_from_string(text)
     assert parsed["Bcc"] is None
     assert parsed["Auto-Submitted"] == "auto-generated"
+
+
+@contextmanager
+def mail_with_tls(folder: Path) -> Iterator[tuple[SmtpReceiver, Mail, Path]]:
+    """A receiver that wants a login, mail that logs in there, and the bundle of its authority."""
+    authority = Authority(folder)
+    certificate, key = folder / "cert.pem", folder / "key.pem"
+    authority.sign(certificate, key)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    with smtp_receiver(tls) as smtp:
+        server = MailServer(
+            host="127.0.0.1",
+            port=smtp.port,
+            user="mooring",
+            password=lambda: SECRET,
+            seconds=5.0,
+        )
+        yield smtp, Mail(server, "boat@example.org", ["anna@example.org"]), authority.bundle
+
+
+def test_mail_logs_in_where_the_certificate_is_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with mail_with_tls(tmp_path) as (smtp, channel, bundle):
+        monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+        channel.send(MESSAGE)
+
+    assert len(smtp.mails) == 1
+    assert [base64.b64decode(one).split(b"\0") for one in smtp.logins] == [
+        [b"", b"mooring", SECRET.encode()]
+    ]
+
+
+def test_no_password_is_sent_to_whoever_has_another_certificate(tmp_path: Path) -> None:
+    with (
+        mail_with_tls(tmp_path) as (smtp, channel, _),
+        pytest.raises(NotifyError, match=r"the mail server 127\.0\.0\.1 cannot be used") as raised,
+    ):
+        channel.send(MESSAGE)
+
+    assert SECRET not in str(raised.value)
+    assert (smtp.logins, smtp.mails) == ([], [])
 
 
 def test_a_text_lists_some_of_many() -> None:
