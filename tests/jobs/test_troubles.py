@@ -16,7 +16,7 @@ from mooring.host.rooms import Rooms
 from mooring.jobs.automatic.due import take_due
 from mooring.jobs.watching import sources
 from mooring.jobs.watching.disks import DiskWatch
-from mooring.jobs.watching.telling import Telling
+from mooring.jobs.watching.telling import FREELY, Telling
 from mooring.jobs.watching.troubles import RENEW_MS, Rhythm, TroubleWatch
 from mooring.model.errors import CanceledError, NotifyError
 from mooring.model.resources.job_arguments import VerifyVault
@@ -124,6 +124,28 @@ def test_a_restart_tells_nothing_twice_and_still_tells_the_end(watched: Watched)
     watched.start()
     watched.seen.found = []
     assert [watched.look(), watched.look(), watched.look()] == [[], [], ["OVER"]]
+
+
+def test_a_storm_is_told_in_few_messages(watched: Watched) -> None:
+    def away(number: int) -> Trouble:
+        return Trouble(kind=AWAY.kind, text=f"vault {number} is away", region=f"region-{number}")
+
+    for number in range(200):
+        watched.seen.found = [*watched.seen.found, away(number)]
+        watched.look()
+
+    # Twenty at once, then one every five minutes: 200 looks are 2000 seconds.
+    assert FREELY + 5 <= len(watched.channel.sent) <= FREELY + 7
+    watched.look(300)
+    told = sum(len(message.untold.begun) for message in watched.channel.sent)
+    assert told == 200
+    for _ in range(12):
+        watched.look(300)
+    before = len(watched.channel.sent)
+    for number in range(200, 205):
+        watched.seen.found = [*watched.seen.found, away(number)]
+        watched.look()
+    assert len(watched.channel.sent) == before + 5
 
 
 def test_what_could_not_be_sent_is_sent_later(watched: Watched) -> None:

@@ -7,6 +7,7 @@ servers use it, the one that leads tells for all.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -18,6 +19,13 @@ from mooring.notify.interface import Channel
 from mooring.notify.message import Message
 from mooring.observe import alarms
 from mooring.observe.loop import Loop
+
+FREELY = 20
+"""Messages in an hour by one channel; who is told more often stops to look."""
+
+HOUR_SECONDS = 3600.0
+PAUSE_SECONDS = 300.0
+"""Between two messages of more than that: what comes meanwhile is told together."""
 
 log = structlog.get_logger("mooring.notify")
 
@@ -39,6 +47,7 @@ class Telling:
         self._leads = leads
         self._repeat_ms = repeat_ms
         self._rhythm = rhythm
+        self._sent: dict[str, deque[float]] = {one.name: deque(maxlen=FREELY) for one in channels}
         self._loops = [
             Loop(f"notify-{one.name}", lambda channel=one: self._round(channel))  # type: ignore[misc]
             for one in channels
@@ -57,7 +66,7 @@ class Telling:
 
     def tell(self, channel: Channel) -> bool:
         """Tell there what was not told yet; whether there was anything. Raises NotifyError."""
-        if not self._leads():
+        if not self._leads() or self._pauses(channel):
             return False
         now = self._backend.clock.now_ms()
         with self._backend.catalog.read() as transaction:
@@ -74,10 +83,20 @@ class Telling:
             alarms.notified(channel.name, sent=False)
             raise
         alarms.notified(channel.name, sent=True)
+        self._sent.setdefault(channel.name, deque(maxlen=FREELY)).append(
+            self._backend.clock.monotonic()
+        )
         log.info("told of troubles", channel=channel.name, what=message.subject)
         with self._backend.catalog.write() as transaction:
             transaction.troubles.told(channel.name, untold, now)
         return True
+
+    def _pauses(self, channel: Channel) -> bool:
+        """Whether so much was told lately that the next message has to wait for more."""
+        sent, now = self._sent.get(channel.name), self._backend.clock.monotonic()
+        if not sent or len(sent) < FREELY or now - sent[0] >= HOUR_SECONDS:
+            return False
+        return now - sent[-1] < PAUSE_SECONDS
 
     def _round(self, channel: Channel) -> float:
         self.tell(channel)
