@@ -53,14 +53,19 @@ def check_way(folder: Path, group: int) -> None:
 
 
 def _share(path: Path, group: int | None, alone: int, shared: int) -> None:
-    wanted = alone if group is None else shared
     state = path.lstat()
+    if stat.S_ISLNK(state.st_mode):
+        return  # it was not made here
+    # A folder may be one in which everything new has its group, as /run/mooring can be.
+    inherited = state.st_mode & stat.S_ISGID
+    wanted = inherited | (alone if group is None else shared)
     if stat.S_IMODE(state.st_mode) == wanted and group in (None, state.st_gid):
+        return
+    if group in (None, state.st_gid):
+        path.chmod(wanted)
         return
     # Never a moment in which another group than this one may.
     path.chmod(alone)
-    if group is None:
-        return
     try:
         os.chown(path, -1, group, follow_symlinks=False)
     except PermissionError as error:
@@ -69,4 +74,4 @@ def _share(path: Path, group: int | None, alone: int, shared: int) -> None:
             f"{SETTING}: the server's user cannot give {path} to the group {name}, of which it is "
             f"no member: `adduser USER {name}`, then start the server again"
         ) from error
-    path.chmod(shared)
+    path.chmod(wanted)
