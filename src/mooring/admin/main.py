@@ -9,7 +9,8 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, cast
 
 from mooring import streams
 from mooring.admin.access.grant_arguments import add_grants
@@ -284,6 +285,8 @@ def _in_development(options: argparse.Namespace) -> bool:
 
 def _serve_development(options: argparse.Namespace) -> int:
     gc.disable()
+    # structlog loads it where it is installed, for coloured tracebacks, which servers do not print.
+    sys.modules["rich"] = cast(ModuleType, None)
     from mooring.admin.serving.serve_development import serve_development
 
     gc.freeze()
