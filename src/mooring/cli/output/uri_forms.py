@@ -83,7 +83,7 @@ def systemd(uri: NbdUri) -> str:
         f"{_KERNEL}# As /etc/systemd/system/{_unit(uri)}\n"
         "[Unit]\n"
         f"Description=Mooring's disk {_unit_text(uri.export)} as {DEVICE}\n"
-        "After=mooring.service network-online.target\n"
+        "After=mooring-server.service network-online.target\n"
         "Wants=network-online.target\n"
         "Before=remote-fs-pre.target\n"
         "\n"
