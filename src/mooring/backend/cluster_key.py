@@ -8,8 +8,6 @@ import os
 from pathlib import Path
 
 from blake3 import blake3
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from mooring.backend.private_file import write_private
 from mooring.model.errors import ConfigurationError
@@ -27,6 +25,9 @@ class ClusterKey:
     """
 
     def __init__(self, key: bytes) -> None:
+        # Most servers have no such key, and start without the library.
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
         self.key = key
         self._cipher = AESGCM(blake3(key, derive_key_context=_SECRETS).digest())
 
@@ -37,6 +38,8 @@ class ClusterKey:
 
     def open(self, name: str, version: int, sealed: str) -> str:
         """Undo `seal`. Raises ValueError if it was not sealed with this key for that place."""
+        from cryptography.exceptions import InvalidTag
+
         try:
             data = base64.b64decode(sealed, validate=True)
             nonce, body = data[:NONCE_BYTES], data[NONCE_BYTES:]
