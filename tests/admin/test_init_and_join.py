@@ -218,6 +218,22 @@ def at(host: Host) -> list[str]:
     return ["--config", str(host.config)]
 
 
+def test_who_has_the_key_needs_no_secret(hosts: dict[str, Host], postgresql: PostgreSQL) -> None:
+    """A join that was cut off after its secret was used."""
+    one, two, _ = hosts.values()
+    url = postgresql.url()
+    one.init(url)
+    two.data.mkdir(mode=0o700)
+    shutil.copy(one.data / "cluster-key", two.data)
+    two.join(url, "", "--no-start")
+    assert read_keys(two.data / "credentials") == read_keys(one.data / "credentials")
+
+    # Nor does it begin a catalog of its own when its settings are forgotten.
+    told = two.run("serve", "--port", "0", expected=2).stderr
+    assert f"give its settings with --config {two.config}" in told
+    assert not (two.data / "catalog.sqlite").exists()
+
+
 def test_nothing_in_the_catalog_lets_anybody_join(
     hosts: dict[str, Host], postgresql: PostgreSQL
 ) -> None:

@@ -132,6 +132,19 @@ def test_the_keys_of_a_server_from_before_are_taken_along(first: Server, catalog
     assert own.id not in second.keys.read()
 
 
+def test_copies_bring_back_what_the_catalog_has_lost(first: Server, catalog: Catalog) -> None:
+    """As after the loss of the cluster's key: the row that nobody can open is deleted."""
+    add(first, CI)
+    first.look()
+    before = first.keys.read()
+    with catalog.write() as transaction:
+        transaction.shared_secrets.remove(KEYS)
+    first.key_file.unlink()
+
+    first.keys.begin()
+    assert first.keys.read() == before
+
+
 def test_no_secret_can_be_read_in_the_catalog(first: Server, catalog: Catalog) -> None:
     add(first, CI)
     with catalog.read() as transaction:

@@ -16,7 +16,7 @@ from pathlib import Path
 from mooring.admin.cluster.database import database
 from mooring.admin.cluster.settings_file import settings_file, write_settings
 from mooring.admin.serving.background import serve_in_background
-from mooring.backend.cluster_key import write_cluster_key
+from mooring.backend.cluster_key import read_cluster_key, write_cluster_key
 from mooring.catalog.connections import with_driver
 from mooring.catalog.database import Catalog, Transaction
 from mooring.config.check import check
@@ -58,7 +58,8 @@ def join(options: argparse.Namespace) -> int:
             shared = transaction.shared_settings.all()
         settings = _settings(first, options, shared)
         check(settings)
-        secret = _secret(options)
+        # Who was cut off here, or has copied the file, needs no secret.
+        secret = None if read_cluster_key(paths.cluster_key) else _secret(options)
         # Whoever has the server's id, its zones or its data directory is in the way here.
         mooring = build_server(settings)
         try:
@@ -69,9 +70,10 @@ def join(options: argparse.Namespace) -> int:
                     raise ConfigurationError(
                         f"{error}. With --vault this host can be told where it sees that vault"
                     ) from error
-            with catalog.write() as transaction:
-                key = use_join_secret(transaction, secret, SystemClock().now_ms())
-                write_cluster_key(paths.cluster_key, key)
+            if secret is not None:
+                with catalog.write() as transaction:
+                    key = use_join_secret(transaction, secret, SystemClock().now_ms())
+                    write_cluster_key(paths.cluster_key, key)
             mooring.cluster.begin(lambda: None)
         finally:
             mooring.stop()

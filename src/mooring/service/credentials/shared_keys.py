@@ -64,7 +64,9 @@ class SharedKeys:
             else:
                 key = self._key()
                 known = self._open(key, found)
-            keys = _together(known, self._own()) or [new_key(PROFILE, Access(PROFILE))]
+            keys = _together(known, self._own(copies=found is None)) or [
+                new_key(PROFILE, Access(PROFILE))
+            ]
             if len(keys) > len(known):
                 _put(transaction, key, found, keys)
         self.copy()
@@ -155,10 +157,14 @@ class SharedKeys:
             ) from None
         return parse_keys(text, "the list of access keys in the catalog")
 
-    def _own(self) -> Mapping[str, Key]:
-        """The keys of a file that is no copy, from before this server had the cluster's key."""
+    def _own(self, *, copies: bool) -> Mapping[str, Key]:
+        """The keys of a file that is no copy, from before this server had the cluster's key.
+
+        Of a copy too, if the catalog has lost what it was copied from.
+        """
         try:
-            if self._file.read_text(encoding="utf-8").startswith(_COPY):
+            text = self._file.read_text(encoding="utf-8")
+            if text.startswith(_COPY) and not copies:
                 return {}
         except FileNotFoundError:
             return {}
