@@ -5,8 +5,8 @@
 Each server is a process with four threads and a catalog of its own, on one database. A snapshot is
 the two transactions of its request and the two of its job, by the catalog's code; freeze and
 vault are left out. Each statement waits as long as a round trip would last. `one writer` has
-every transaction take one lock first, as Mooring did before it locked rows. Needs PostgreSQL's
-programs.
+every transaction take one lock first, as Mooring did before it locked rows; `with audit` has the
+line of each request in its first transaction, as a server does. Needs PostgreSQL's programs.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 from sqlalchemy import event, text
 
 from mooring.catalog.database import Catalog, Transaction
+from mooring.catalog.sharing.audit_lines import Note
 from mooring.model.clock import SystemClock
 from mooring.model.ids import RandomIds
 from mooring.model.operation import Operation, ResourceType
@@ -46,6 +47,13 @@ class OneWriter(Catalog):
             yield transaction
 
 
+class Audited(Catalog):
+    """Has the line of each request in the transaction of its change."""
+
+
+KINDS = {"one writer": OneWriter, "rows locked": Catalog, "with audit": Audited}
+
+
 def main() -> None:
     """Measure, and print a line for each number of servers."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -58,12 +66,11 @@ def main() -> None:
         raise SystemExit("PostgreSQL is not installed")
     server = PostgreSQL(binaries)
     try:
-        for kind in (OneWriter, Catalog):
+        for how, kind in KINDS.items():
             for servers in options.servers:
                 rate, p50, p99 = measure(
                     server.url(), kind, servers, options.seconds, options.round_trip_ms / 1000
                 )
-                how = "one writer" if kind is OneWriter else "rows locked"
                 print(
                     f"{how:<12}{servers} servers  {rate:6.0f}/s  p50 {p50 * 1000:6.1f} ms  "
                     f"p99 {p99 * 1000:6.1f} ms",
@@ -145,14 +152,18 @@ def _snapshot(catalog: Catalog, disk: Disk) -> None:
         disk_name=disk.name,
         disk_zone=ZONE,
     )
-    with catalog.write() as transaction:
+    asked = catalog
+    if isinstance(catalog, Audited):
+        line = {"operation": "CreateDiskSnapshot", "resources": [disk.name, snapshot.name]}
+        asked = catalog.noting(Note(IDS.new_id(), now, "one", line))
+    with asked.write() as transaction:
         found = transaction.disks.by_name(REGION, disk.name)
         assert found is not None
         transaction.names.taken(REGION, [snapshot.name])
         transaction.snapshots.of_disk(disk.id, SnapshotState.PENDING)
         recording.reserve(transaction, snapshot)
         transaction.operations.add([_operation(snapshot, now)])
-    with catalog.write() as transaction:
+    with asked.write() as transaction:
         recording.confirm(transaction, snapshot, None)
     with catalog.write(durable=False) as transaction:
         kinds = [uploading(snapshot, now).kind]

@@ -17,11 +17,13 @@ from sqlalchemy import create_engine, text
 
 from mooring.admin.cluster import database
 from mooring.admin.cluster.join import SECRET_VARIABLE
+from mooring.admin.cluster.starting import starting
 from mooring.admin.main import main
 from mooring.catalog.database import Catalog
 from mooring.config.load import load
 from mooring.service.credentials.keys import read_keys
 from tests.catalog.postgresql import PostgreSQL, running
+from tests.catalog.values import disk
 from tests.e2e.client import Client
 from tests.e2e.processes import until
 
@@ -181,7 +183,11 @@ def test_what_keeps_a_host_from_joining(hosts: dict[str, Host], postgresql: Post
     assert "mooring.toml exists" in told
     assert two.config.read_text() == "# mine\n"
     two.config.unlink()
-    (two.data / "catalog.sqlite").touch()
+    used = Catalog(f"sqlite:///{two.data / 'catalog.sqlite'}")
+    used.migrate()
+    with used.write() as transaction:
+        transaction.disks.add(disk("data"))
+    used.close()
     assert "a server of its own" in two.refused(url, secret)
 
 
@@ -232,6 +238,36 @@ def test_who_has_the_key_needs_no_secret(hosts: dict[str, Host], postgresql: Pos
     told = two.run("serve", "--port", "0", expected=2).stderr
     assert f"give its settings with --config {two.config}" in told
     assert not (two.data / "catalog.sqlite").exists()
+
+
+def test_a_server_that_a_package_has_started_joins(
+    hosts: dict[str, Host], postgresql: PostgreSQL
+) -> None:
+    """What it has made, and nobody has used, is put aside, its key too."""
+    one, two, _ = hosts.values()
+    for host in (one, two):
+        host.run("serve", "--background", "--port", "0")
+        assert "another server" in host.init(postgresql.url(), expected=2).stderr
+        host.run("stop")
+    url = postgresql.url()
+    two.join(url, secret_of(one.init(url).stdout), "--no-start")
+    (key,) = read_keys(two.data / "credentials").values()
+    assert read_keys(one.data / "credentials") == {key.id: key}
+    for host in (one, two):
+        assert key.id not in read_keys(host.data / "credentials.unused")
+        assert not (host.data / "catalog.sqlite").exists()
+
+
+def test_a_package_has_its_unit_start_the_server(tmp_path: Path) -> None:
+    (tmp_path / "mooring-server.service").touch()
+    data, file = Path("/var/lib/mooring"), Path("/var/lib/mooring/mooring.toml")
+    told = starting(data, file, (tmp_path,))
+    assert told == (
+        f"install -o root -g mooring -m 640 {file} /etc/mooring/mooring.toml "
+        "&& systemctl restart mooring-server"
+    )
+    assert starting(data, file, ()) == f"mooringd serve --background --config {file}"
+    assert "--background" in starting(tmp_path, file, (tmp_path,))
 
 
 def test_nothing_in_the_catalog_lets_anybody_join(

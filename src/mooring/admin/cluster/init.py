@@ -11,6 +11,8 @@ from sqlalchemy import make_url
 from mooring.admin.cluster.database import database
 from mooring.admin.cluster.join_secrets import DAY_MS
 from mooring.admin.cluster.settings_file import settings_file, write_settings
+from mooring.admin.cluster.starting import starting
+from mooring.admin.cluster.unused import check_unused, put_aside
 from mooring.backend.cluster_key import read_cluster_key
 from mooring.catalog.connections import with_driver
 from mooring.catalog.database import Catalog
@@ -42,16 +44,13 @@ def init(options: argparse.Namespace) -> int:
         settings = replace(settings, listen=replace(settings.listen, port=options.port))
     check(settings)
     paths = Paths(settings.data_directory.absolute())
-    if paths.catalog.exists():
-        raise ConfigurationError(
-            f"{paths.data} has the disks and the catalog of a server of its own: name another "
-            "data directory with --data"
-        )
+    check_unused(paths)
     file = settings_file(settings, options.to)
     with database(settings.catalog, insecure=options.insecure) as catalog:
         _check_new(catalog, paths)
     mooring = build_server(settings)
     try:
+        put_aside(paths)
         secret = _make(mooring, options.region)
     finally:
         mooring.stop()
@@ -60,7 +59,7 @@ def init(options: argparse.Namespace) -> int:
         f"settings        {file}\n"
         f"cluster's key   {paths.cluster_key}; keep a copy: without it nobody can read the "
         "catalog's access keys\n"
-        f"to start it:    mooringd serve --background --config {shlex.quote(str(file))}\n"
+        f"to start it:    {starting(paths.data, file)}\n"
         f"further hosts:  mooringd join {shlex.quote(_shown(options.url))} --zone ZONE\n"
         f"join secret     {secret}\n"
         "                for any number of servers, for 24 hours; `mooringd join-secrets` makes "

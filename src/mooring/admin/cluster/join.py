@@ -6,7 +6,6 @@ import argparse
 import getpass
 import json
 import os
-import shlex
 import socket
 import sys
 from collections.abc import Mapping
@@ -15,6 +14,8 @@ from pathlib import Path
 
 from mooring.admin.cluster.database import database
 from mooring.admin.cluster.settings_file import settings_file, write_settings
+from mooring.admin.cluster.starting import is_unit, starting
+from mooring.admin.cluster.unused import check_unused, put_aside
 from mooring.admin.serving.background import serve_in_background
 from mooring.backend.cluster_key import read_cluster_key, write_cluster_key
 from mooring.catalog.connections import with_driver
@@ -45,11 +46,7 @@ def join(options: argparse.Namespace) -> int:
         data=options.data or "", catalog=with_driver(options.url), name=options.name or ""
     )
     paths = Paths(first.data_directory.absolute())
-    if paths.catalog.exists():
-        raise ConfigurationError(
-            f"{paths.data} has the disks and the catalog of a server of its own: name another "
-            "data directory with --data"
-        )
+    check_unused(paths)
     file = settings_file(first, options.to)
     with database(first.catalog, insecure=options.insecure) as catalog:
         _check_versions(catalog)
@@ -63,6 +60,7 @@ def join(options: argparse.Namespace) -> int:
         # Whoever has the server's id, its zones or its data directory is in the way here.
         mooring = build_server(settings)
         try:
+            put_aside(paths)
             for region in settings.regions:
                 try:
                     _ = mooring.backend.vaults[region]
@@ -79,8 +77,8 @@ def join(options: argparse.Namespace) -> int:
             mooring.stop()
     write_settings(file, settings)
     print(f"settings        {file}")
-    if options.no_start:
-        print(f"to start it:    mooringd serve --background --config {shlex.quote(str(file))}")
+    if options.no_start or is_unit(paths.data):
+        print(f"to start it:    {starting(paths.data, file)}")
         return 0
     return serve_in_background(settings, port=None, config=str(file), data=None)
 
