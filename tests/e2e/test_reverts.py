@@ -38,9 +38,9 @@ def on_file_system(request: pytest.FixtureRequest, run_dir: Path) -> Iterator[De
             deployment.close()
 
 
-def revert(deployment: Deployment, to: str, *more: str) -> str | None:
+def revert(deployment: Deployment, to: str, *more: str, disk: str = "data") -> str | None:
     """Revert the disk by command, as soon as its clients are gone; returns what it kept."""
-    command = ["mooring", "revert", "--disk-name", "data", "--disk-snapshot-name", to, *more]
+    command = ["mooring", "revert", "--disk-name", disk, "--disk-snapshot-name", to, *more]
     answers: list[dict[str, Any]] = []
 
     def done() -> bool:
@@ -103,6 +103,16 @@ def test_reverts_are_exact_there_and_back(on_file_system: Deployment) -> None:
     assert told["parentName"] == kept
     assert told["changedBytes"] < 8 * MIB
     assert twin.stop()
+    # A fork goes to the snapshots of the disk that it is a fork of, of before and since.
+    deployment.server.run("mooring", "fork", "--disk-name", "data", "--new-disk-name", "fork")
+    revert(deployment, "first", "--discard", disk="fork")
+    deployment.instance("reader")
+    fork = deployment.attach("fork", "reader")
+    check(crew, fork, first)
+    newer = deployment.snapshot("newer")
+    assert deployment.ended("newer") == ["completed"]
+    assert revert(deployment, "newer", "--wait", disk="fork") is not None
+    check(twin, fork, newer)
 
 
 PIECES = {place * MIB: 4 * MIB for place in (0, 7, 300, 2048, 5000, 8188)}
