@@ -104,3 +104,15 @@ def test_whoever_does_not_sign_is_answered(server: MooringServer) -> None:
     connection.request("POST", "/", b"{}", headers)
     assert json.load(connection.getresponse()) == {"disks": []}
     connection.close()
+
+
+def test_it_says_whether_it_is_ready(server: MooringServer, client: MakeClient) -> None:
+    client("eu-west-1").get_disks()
+    for path in ("/healthz", "/readyz"):
+        connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=30)
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        told = answer.read().decode()
+        connection.close()
+        assert answer.status == 200, told
+        assert "ok" in told

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -31,11 +32,13 @@ from mooring.model.errors import InvalidInputException, MooringError
 from mooring.model.paths import Paths
 from mooring.model.resources.job_kind import JobKind
 from mooring.protocol import service_model
+from mooring.service.overview.readiness import readiness
 from mooring.service.own.own_request import OwnRequest
 from mooring.service.own.table import OWN_REQUESTS, own_handlers
 from mooring.service.table import OPERATIONS, handlers
 from mooring.wiring.parts import Parts
 from mooring.wiring.server import build_server
+from mooring.wiring.watches import problem
 
 QEMU = "qemu"
 
@@ -95,6 +98,8 @@ class World:
             throttles=mooring.settings.throttle,
             entries=OPERATIONS,
             traffic=mooring.traffic,
+            problem=partial(problem, mooring.backend),
+            parts=partial(readiness, mooring.backend),
             identify=trusting(self.make_region),
         )
 
