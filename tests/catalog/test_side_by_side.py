@@ -34,7 +34,7 @@ def program(monkeypatch: pytest.MonkeyPatch) -> Iterator[Program]:
         monkeypatch.setattr(migrations, "_migrations", lambda: known)
         catalog = Catalog(url)
         opened.append(catalog)
-        catalog.hold(f"server-{len(opened)}", [])
+        catalog.hold(f"server-{len(opened)}")
         catalog.migrate()
         return catalog
 

@@ -24,6 +24,9 @@ SAMPLES: dict[JobKind, Arguments] = {
         arguments.ForkDisk(disk="id-fork", source="id-data", point="point"),
         arguments.RevertDisk(disk="id-data", snapshot="snap", point="point", kept=True),
         arguments.DeleteDisk(disk="id-data"),
+        arguments.MoveDisks(
+            instance="id-web", disks=("a", "b"), snapshots=("c", "d"), source="id-host"
+        ),
         arguments.AttachDisk(disk="id-data", instance="id-web"),
         arguments.DetachDisk(disk="id-data", instance="id-web"),
         arguments.CreateInstance(instance="id-web"),

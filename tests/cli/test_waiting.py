@@ -13,6 +13,7 @@ from mooring.model.clock import ManualClock
 from mooring.model.errors import CommandError
 from tests.cli.conftest import Run, scripted
 from tests.cli.recording_server import RecordingServer, Scripted
+from tests.conftest import CHECKOUT
 
 GONE = Scripted(400, b'{"__type": "NotFoundException", "message": "There is no such thing"}')
 
@@ -196,6 +197,17 @@ def test_uri(mooring: Run, server: RecordingServer) -> None:
     request = server.requests[-1]
     assert (request.method, request.path) == ("GET", "/mooring/uri?diskName=a%20b%2F%C3%A9")
     assert request.scope == "AKIAEXAMPLEEXAMPLE00/us-west-2/lightsail/aws4_request"
+
+
+def test_what_is_on_another_host_is_told(mooring: Run, server: RecordingServer) -> None:
+    there = "nbd+unix:///data?socket=/run/no%20such/s"
+    scripted(server, {"diskName": "data", "uri": there, "hostName": "beta"})
+    told = (0, f"{there}\n", "That is on the host beta.\n")
+    assert mooring("uri", "--disk-name", "data") == told
+
+    here = f"nbd+unix:///data?socket={CHECKOUT}"
+    scripted(server, {"diskName": "data", "uri": here, "hostName": "beta"})
+    assert mooring("uri", "--disk-name", "data") == (0, f"{here}\n", "")
 
 
 def test_device(mooring: Run, server: RecordingServer) -> None:

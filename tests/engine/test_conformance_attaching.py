@@ -54,6 +54,21 @@ def test_attach_is_exclusive_and_repeatable(harness: Harness) -> None:
     assert harness.engine.health(second.disk_id).ok
 
 
+def test_what_is_served_is_known(harness: Harness) -> None:
+    engine, disks = harness.engine, [Export(new_id(), f"disk-{n}") for n in range(2)]
+    for disk in disks:
+        engine.create(disk.disk_id, SIZE)
+    instance = new_id()
+    assert instance not in engine.served()
+    for disk in disks:
+        engine.attach(instance, disk)
+    assert set(engine.served()[instance]) == {disk.disk_id for disk in disks}
+    engine.detach(instance, disks[0].disk_id)
+    assert list(engine.served()[instance]) == [disks[1].disk_id]
+    engine.stop(instance)
+    assert instance not in engine.served()
+
+
 def test_stop_and_start_keep_the_content(harness: Harness) -> None:
     instance, export = attached(harness, SIZE)
     client = harness.client(instance, export)

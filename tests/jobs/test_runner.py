@@ -18,8 +18,9 @@ from mooring.jobs.schedule import Schedule, Task
 from mooring.jobs.table import PROCEDURES
 from mooring.model.errors import EngineError
 from mooring.model.extents import BLOCK_SIZE
+from mooring.model.resources.disk import DiskState
 from mooring.model.resources.job import Job
-from mooring.model.resources.job_arguments import ReplicateVault, VerifyVault
+from mooring.model.resources.job_arguments import MoveDisks, ReplicateVault, VerifyVault
 from mooring.model.resources.job_kind import JobKind
 from tests.nbd.exports import SparseImage
 from tests.service.test_forks import fork
@@ -170,6 +171,28 @@ def expire_automatic(world: World) -> None:
     take_automatic(world)
 
 
+def move(world: World, name: str, snapshot: str) -> None:
+    """As to this host from one that is lost; the file's server does what any host would do."""
+    with world.catalog.write() as transaction:
+        disk = transaction.disks.by_name("us-east-2", name)
+        stored = transaction.snapshots.by_name("us-east-2", snapshot)
+        assert disk is not None
+        assert stored is not None
+        transaction.disks.change(disk.id, host="lost", state=DiskState.PENDING)
+        arguments = MoveDisks(
+            instance="", disks=(disk.id,), snapshots=(stored.id,), source="lost", lost=True
+        )
+        job = Job(
+            id=f"move {disk.id}",
+            key=disk.id,
+            region=disk.region,
+            zone=disk.zone,
+            created_ms=world.clock.now_ms(),
+            arguments=arguments,
+        )
+        transaction.jobs.add(job)
+
+
 def run_everything(world: World) -> None:
     """Each kind of job at least once; errors of the requests themselves do not matter here."""
     hourly = [{"key": "mooring:snapshots", "value": "hourly keep 1 day"}]
@@ -219,6 +242,7 @@ def run_everything(world: World) -> None:
         lambda: world.call("StopInstance", instanceName="web"),
         lambda: world.call("StartInstance", instanceName="web"),
         lambda: world.call("DetachDisk", diskName="data"),
+        lambda: move(world, "copy", "first"),
         lambda: world.call("DeleteDiskSnapshot", diskSnapshotName="first"),
         lambda: world.call("DeleteInstance", instanceName="web"),
         lambda: world.call("DeleteDisk", diskName="copy"),

@@ -43,7 +43,8 @@ def disk_state(world: World) -> tuple[str, str]:
 
 
 def test_an_attached_disk_is_a_block_device(host: World) -> None:
-    assert ask(host) == {"diskName": "data", "device": "/dev/mem0", "usedBy": None}
+    told = {"diskName": "data", "device": "/dev/mem0", "usedBy": None, "hostName": None}
+    assert ask(host) == told
     assert host.devices.uris == {
         host.disk_id("data"): host.engine.uri(instance_id(host), "data"),
     }

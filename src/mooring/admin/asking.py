@@ -43,22 +43,43 @@ def ask(
 
     With `AWS_CA_BUNDLE` in it, a server that these certificates vouch for is trusted, too.
     """
-    url = environment["AWS_ENDPOINT_URL_LIGHTSAIL"]
     target = f"/mooring/{question}?{urlencode(members)}"
+    return _send(environment, "GET", target, b"", clock, seconds)
+
+
+def act(
+    environment: Mapping[str, str], action: str, clock: Clock, **members: object
+) -> dict[str, Any]:
+    """The same for what changes something."""
+    body = json.dumps(members).encode()
+    return _send(environment, "POST", f"/mooring/{action}", body, clock, ANSWER_SECONDS)
+
+
+def _send(
+    environment: Mapping[str, str],
+    method: str,
+    target: str,
+    body: bytes,
+    clock: Clock,
+    seconds: float,
+) -> dict[str, Any]:
+    url = environment["AWS_ENDPOINT_URL_LIGHTSAIL"]
     headers = {"Host": urlsplit(url).netloc}
+    if body:
+        headers["Content-Type"] = "application/json"
     moment = datetime.fromtimestamp(clock.now_ms() / 1000, UTC)
     headers |= sign(
-        "GET",
+        method,
         target,
         headers,
-        b"",
+        body,
         access_key=environment["AWS_ACCESS_KEY_ID"],
         secret_key=environment["AWS_SECRET_ACCESS_KEY"],
         region=environment["AWS_DEFAULT_REGION"],
         service="lightsail",
         amz_date=moment.strftime("%Y%m%dT%H%M%SZ"),
     )
-    request = urllib.request.Request(url + target, headers=headers)
+    request = urllib.request.Request(url + target, body or None, headers, method=method)
     try:
         trusted = _trusted(environment)
         with urllib.request.urlopen(request, timeout=seconds, context=trusted) as reply:

@@ -156,10 +156,17 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     serve = commands.add_parser("serve", parents=[settings], help="run the server")
-    serve.add_argument("--port", type=int, help="TCP port, overrides the file's; 0: a free one")
-    serve.add_argument(
-        "--background", action="store_true", help="return once it is serving; it logs to a file"
+    host = commands.add_parser(
+        "host",
+        parents=[settings],
+        help="run a server that serves disks, and takes only what other servers pass on",
     )
+    for name, one in (("serve", serve), ("host", host)):
+        one.add_argument("--port", type=int, help="TCP port, overrides the file's; 0: a free one")
+        one.add_argument(
+            "--background", action="store_true", help="return once it is serving; it logs to a file"
+        )
+        one.set_defaults(run=_serve, development=False, command=name)
     serve.add_argument(
         "--development",
         action="store_true",
@@ -175,7 +182,6 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="with --development: end when standard input does",
     )
-    serve.set_defaults(run=_serve, development=False)
 
     stop = commands.add_parser(
         "stop", parents=[settings], help="end the server and all that serves disks, if none is used"
@@ -218,6 +224,24 @@ def _parser() -> argparse.ArgumentParser:
     )
     notify.add_argument("--test", action="store_true", required=True, help="what it is for")
     notify.set_defaults(run=_notify)
+    hosts = commands.add_parser(
+        "hosts", parents=[settings], help="list the hosts that disks are on, and how they are"
+    )
+    hosts.set_defaults(run=_hosts)
+    fence = commands.add_parser(
+        "fence", parents=[settings], help="give up a host that is lost, after its machine is off"
+    )
+    fence.add_argument("host", metavar="HOST", help="its name, as `mooringd hosts` shows it")
+    fence.add_argument("--force", action="store_true", help="also one that is up")
+    fence.set_defaults(run=_fence)
+    restored = commands.add_parser(
+        "restore-host",
+        parents=[settings],
+        help="restore what a fenced host had on others, from the newest snapshots",
+    )
+    restored.add_argument("host", metavar="HOST", help="its name")
+    restored.add_argument("--to", metavar="HOST", help="where to; default: where there is room")
+    restored.set_defaults(run=_restore_host)
     restore = commands.add_parser(
         "restore-catalog", parents=[settings], help="put a copy of the catalog back"
     )
@@ -305,7 +329,11 @@ def _serve(settings: Settings, options: argparse.Namespace) -> int:
         from mooring.admin.serving.background import serve_in_background
 
         return serve_in_background(
-            settings, port=options.port, config=options.config, data=options.data
+            settings,
+            port=options.port,
+            config=options.config,
+            data=options.data,
+            command=options.command,
         )
     # What is imported is there to stay: looking through it for garbage is a fifth of the time.
     gc.disable()
@@ -313,7 +341,8 @@ def _serve(settings: Settings, options: argparse.Namespace) -> int:
 
     gc.freeze()
     gc.enable()
-    return serve(settings, port=options.port, config=options.config)
+    host_only = options.command == "host"
+    return serve(settings, port=options.port, config=options.config, host_only=host_only)
 
 
 def _stop(settings: Settings, options: argparse.Namespace) -> int:
@@ -358,6 +387,24 @@ def _notify(settings: Settings, _options: argparse.Namespace) -> int:
     from mooring.admin.health.notify import notify
 
     return notify(settings)
+
+
+def _hosts(settings: Settings, _options: argparse.Namespace) -> int:
+    from mooring.admin.health.hosts import hosts
+
+    return hosts(settings)
+
+
+def _fence(settings: Settings, options: argparse.Namespace) -> int:
+    from mooring.admin.recovery.hosts import fence
+
+    return fence(settings, options.host, force=options.force)
+
+
+def _restore_host(settings: Settings, options: argparse.Namespace) -> int:
+    from mooring.admin.recovery.hosts import restore_host
+
+    return restore_host(settings, options.host, options.to)
 
 
 def _serve_snapshots(_settings: Settings, options: argparse.Namespace) -> int:

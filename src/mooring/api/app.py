@@ -17,7 +17,7 @@ from mooring.api.body import read_body
 from mooring.api.buckets import Throttles
 from mooring.api.content import parse, serialize, validate
 from mooring.api.dispatch import dispatch
-from mooring.api.exchange import Door, Exchange, Handler
+from mooring.api.exchange import Door, Exchange, Handler, Onward
 from mooring.api.health import SILENT, SILENT_PARTS, Health, Parts, no_parts, no_problem, told
 from mooring.api.own import JSON, dispatch_own, find_own, parse_own
 from mooring.api.reply import close_unread, error_of, not_served, observe, reply
@@ -33,7 +33,7 @@ from mooring.api.throttle import refuse, throttle
 from mooring.api.workers import Workers
 from mooring.config.settings import Limits, Throttle
 from mooring.model.clock import Clock
-from mooring.model.errors import ServiceError
+from mooring.model.errors import HostElsewhereException, ServiceError
 from mooring.model.ids import Ids
 from mooring.model.traffic import Traffic
 from mooring.observe import metrics
@@ -46,8 +46,16 @@ from mooring.service.own.own_request import OwnRequest
 
 Step = Callable[[Exchange], Awaitable[None]]
 
+
+async def arrive(exchange: Exchange) -> None:
+    """Note who passed the request on, if a server did."""
+    if exchange.door.onward is not None:
+        await exchange.door.onward.arrive(exchange)
+
+
 OPERATION_STEPS: Sequence[Step] = (
     read_body,
+    arrive,
     check_content_type,
     find_operation,
     authenticate,
@@ -63,6 +71,7 @@ OPERATION_STEPS: Sequence[Step] = (
 
 OWN_STEPS: Sequence[Step] = (
     read_body,
+    arrive,
     find_own,
     authenticate,
     throttle,
@@ -95,6 +104,7 @@ def create_app(
     identify: Step = authenticate,
     console: Callable[[Door], ASGIApp] | None = None,
     note_use: Callable[[str], None] = lambda _key_id: None,
+    onward: Onward | None = None,
 ) -> Starlette:
     """The ASGI application. See `Door` for what the arguments mean.
 
@@ -120,6 +130,7 @@ def create_app(
         audit=audit_log,
         shared_audit=shared_audit,
         note_use=note_use,
+        onward=onward,
     )
 
     operation_steps, own_steps = (
@@ -195,18 +206,25 @@ async def _lead(door: Door, request: Request, path: Sequence[Step], content_type
     began = door.clock.monotonic()
     exchange = Exchange(door, request, door.ids.new_id(), door.clock.now_ms())
     error: ServiceError | None = None
+    passed: Response | None = None
     with bound_contextvars(request_id=exchange.request_id):
         try:
-            for step in path:
-                await step(exchange)
+            try:
+                for step in path:
+                    await step(exchange)
+            except HostElsewhereException as needed:
+                if door.onward is None:
+                    raise
+                passed = await door.onward.pass_on(exchange, needed)
         except Exception as exception:  # noqa: BLE001 - answered, and logged if unforeseen
             error = error_of(exchange, exception)
         quiet = False
         if error is not None and not exchange.caller:
             error, quiet = refuse(exchange, error)
-        if not quiet:
+        # What was passed on is in the log of the host that did it.
+        if not quiet and passed is None:
             await audit(exchange, error)
         observe(exchange, error, door.clock.monotonic() - began, quiet=quiet)
-    response = reply(exchange, error, content_type)
+    response = passed or reply(exchange, error, content_type)
     response.headers["x-amzn-RequestId"] = exchange.request_id
     return response

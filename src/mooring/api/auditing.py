@@ -87,7 +87,7 @@ def _line(
     line: dict[str, Any] = {
         "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "requestId": exchange.request_id,
-        "source": client.host if client else None,
+        "source": exchange.source or (client.host if client else None),
         "user": exchange.access.user if exchange.caller else None,
         "keyId": exchange.caller or None,
         "region": exchange.region or None,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.requests import Request
+from starlette.responses import Response
 
 from mooring.api.buckets import Throttles
 from mooring.api.shared_audit import SharedAudit
@@ -15,6 +16,7 @@ from mooring.catalog.sharing.audit_lines import Note
 from mooring.config.settings import Limits
 from mooring.model.access import UNBOUND, Access
 from mooring.model.clock import Clock
+from mooring.model.errors import HostElsewhereException
 from mooring.model.ids import Ids
 from mooring.observe.audit import AuditLog
 from mooring.protocol.service_model import ServiceModel
@@ -29,6 +31,18 @@ LONGEST_INVOCATION_ID = 128
 """Characters; SDKs send UUIDs. Longer ones are taken for none: they would be kept for retries."""
 
 
+class Onward(Protocol):
+    """The way to the servers of other hosts, and from them."""
+
+    async def arrive(self, exchange: Exchange) -> None:
+        """Note who passed the request on, if a server did."""
+        ...
+
+    async def pass_on(self, exchange: Exchange, needed: HostElsewhereException) -> Response:
+        """What the host answers that has what is needed."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
     """What the front door needs to know.
@@ -36,7 +50,7 @@ class Door:
     `handlers` by operation; `own_requests` are Mooring's own, by name, and `own_handlers` answer
     them; `find_key` gives the key of an access key id, None for an unknown one; `entries` say what
     operations and own requests need; `workers` call the handlers; `note_use` is told the id of the
-    key of each request that had one.
+    key of each request that had one; `onward` leads to other hosts.
     """
 
     model: ServiceModel
@@ -54,13 +68,15 @@ class Door:
     audit: AuditLog | None
     shared_audit: SharedAudit | None
     note_use: Callable[[str], None]
+    onward: Onward | None = None
 
 
 @dataclass(slots=True)
 class Exchange:
     """What is known of a request. Each step may rely on those before it.
 
-    `body_is_read` is whether the next request on the connection can follow.
+    `body_is_read` is whether the next request on the connection can follow. `passed_by` is the
+    server that passed it on, which had it from the address `source`; empty if none did.
     """
 
     door: Door
@@ -69,6 +85,8 @@ class Exchange:
     received_ms: int
     body: bytes = b""
     body_is_read: bool = False
+    passed_by: str = ""
+    source: str = ""
     operation: str = ""
     caller: str = ""
     access: Access = UNBOUND

@@ -32,15 +32,19 @@ async def authenticate(exchange: Exchange) -> None:
 
 def _as_sent(request: Request, body: bytes) -> SignedRequest:
     """The request as it came over the wire: signatures cover bytes, not what they mean."""
-    path: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
-    query: bytes = request.scope["query_string"]
-    target = path + b"?" + query if query else path
     return SignedRequest(
         request.method,
-        _text(target),
+        _text(target_of(request)),
         [(_text(name), _text(value)) for name, value in request.headers.raw],
         body,
     )
+
+
+def target_of(request: Request) -> bytes:
+    """What was asked for, as it came over the wire."""
+    path: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
+    query: bytes = request.scope["query_string"]
+    return path + b"?" + query if query else path
 
 
 def _text(raw: bytes) -> str:

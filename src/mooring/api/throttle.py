@@ -12,7 +12,12 @@ log = structlog.get_logger("mooring.api")
 
 
 async def throttle(exchange: Exchange) -> None:
-    """Count the request. Raises ThrottlingException; clients back off and try again."""
+    """Count the request, unless the server has that passed it on.
+
+    Raises ThrottlingException; clients back off and try again.
+    """
+    if exchange.passed_by:
+        return
     exchange.door.throttles.take(exchange.access.user)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from mooring.backend.default_keys import DefaultKeys
+from mooring.backend.hosts import HostBook
 from mooring.backend.import_places import ImportPlaces
 from mooring.catalog.database import Catalog
 from mooring.engine.interface import Engine
@@ -15,6 +16,7 @@ from mooring.host.interface import Devices
 from mooring.host.rooms import Rooms
 from mooring.model.clock import Clock
 from mooring.model.errors import (
+    HostElsewhereException,
     InvalidInputException,
     OperationFailureException,
     ZoneAbsentError,
@@ -22,6 +24,8 @@ from mooring.model.errors import (
 from mooring.model.ids import Ids, support_code
 from mooring.model.meter import Meter
 from mooring.model.names import shown
+from mooring.model.resources.host import HostState
+from mooring.model.resources.job import Job
 from mooring.model.resources.server import UNNAMED, Server
 from mooring.protocol.serialize import Settled
 from mooring.quiesce.interface import Quiescer
@@ -32,6 +36,19 @@ if TYPE_CHECKING:
     from mooring.vault.vault import Replica, Vault
 
 
+class Placed(Protocol):
+    """A disk, or an instance."""
+
+    @property
+    def zone(self) -> str: ...
+    @property
+    def host(self) -> str: ...
+
+
+def _nothing() -> None:
+    """Whatever is asked of an engine may be asked."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
     """Everything below requests and jobs.
@@ -40,9 +57,10 @@ class Backend:
     the vault is kept. `image_files` is where ExportSnapshot writes, `imports` are where images come
     from; `views` are kept by views.py. `disks_of_pending` says that disks can be made of snapshots
     that are not stored yet. `elsewhere` are zones of
-    `regions` that other servers serve. Leases bear the id of `this_server`. `meter` is told by jobs
-    how far they are. `credentials` is the file of keys, and `keys_used` says when each was last
-    used since the start, by its id.
+    `regions` of which only other servers have disks. Leases bear the id of `this_server`. `meter`
+    is told by jobs how far they are. `credentials` is the file of keys, and `keys_used` says when
+    each was last used since the start, by its id. `check_here` raises what keeps a request from
+    this host's disks; whether it is about them is known only when it asks for their engine.
     """
 
     catalog: Catalog
@@ -70,11 +88,51 @@ class Backend:
     replicas: Mapping[str, Replica] = field(default_factory=dict)
     views: dict[int, tuple[object, Settled]] = field(default_factory=dict)
     meter: Meter = field(default_factory=Meter)
+    hosts: HostBook = field(default_factory=HostBook)
+    check_here: Callable[[], None] = _nothing
 
-    def engine(self, zone: str) -> Engine:
-        """The engine of the zone. Raises OperationFailureException if there is none any more."""
+    @property
+    def host(self) -> str:
+        """By what rows name this host; empty where there is no other."""
+        return self.this_server.id if self.catalog.is_for_many else ""
+
+    def has(self, placed: Placed) -> bool:
+        """Whether the disk, or what the instance has, is on this host."""
+        return placed.zone in self.engines and placed.host in ("", self.host)
+
+    def is_lost(self, placed: Placed) -> bool:
+        """Whether it is on a host that was fenced: nothing can be done there, nor need be."""
+        if placed.host in ("", self.host):
+            return False
+        seen = self.hosts.find(placed.host)
+        return seen is not None and seen.state is HostState.FENCED
+
+    def runs(self, job: Job) -> bool:
+        """Whether a job that works on disks is this host's; also if its zone is not there now."""
+        return job.server in ("", self.host) and job.zone not in self.elsewhere
+
+    def engine(self, placed: Placed) -> Engine:
+        """The engine that has the disk, or those of the instance.
+
+        Raises HostElsewhereException if it is another host's, OperationFailureException if the
+        zone is not there any more.
+        """
+        if placed.host not in ("", self.host):
+            known = self.hosts.find(placed.host)
+            name = placed.host if known is None else known.host.name
+            raise HostElsewhereException(
+                f"This is for the host {name}: ask its server.", placed.host, placed.zone
+            )
+        if placed.zone in self.elsewhere:
+            raise HostElsewhereException(
+                f"The disks of the zone {placed.zone} are on other hosts, and none of them has "
+                "this: ask the server of one (`mooringd hosts` lists them).",
+                "",
+                placed.zone,
+            )
+        self.check_here()
         try:
-            return self.engines[zone]
+            return self.engines[placed.zone]
         except ZoneAbsentError as error:
             raise OperationFailureException(
                 f"You can't do this right now: {error}.", "ZoneNotServed"

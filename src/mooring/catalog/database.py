@@ -29,6 +29,7 @@ from mooring.catalog.migrate import State, migrate, newest, state
 from mooring.catalog.places import Places
 from mooring.catalog.room import CatalogRoom, LackOfRoom
 from mooring.catalog.sharing.audit_lines import AuditLines, Note
+from mooring.catalog.sharing.hosts import Hosts
 from mooring.catalog.sharing.join_secrets import JoinSecrets
 from mooring.catalog.sharing.leads import Leads
 from mooring.catalog.sharing.news import RUNS, News
@@ -95,6 +96,7 @@ class Transaction:
         self.answers = Answers(connection)
         self.vaults = VaultRows(connection)
         self.servers = Servers(connection)
+        self.hosts = Hosts(connection)
         self.places = Places(connection)
         self.rounds = Rounds(connection)
         self.totals = Totals(connection)
@@ -200,11 +202,11 @@ class Catalog:
         """Tell who takes automatic snapshots when one may be due sooner than was known."""
         self._runs_listener = listener
 
-    def hold(self, server_id: str = "", zones: Sequence[str] = ()) -> None:
+    def hold(self, server_id: str = "") -> None:
         """Use the catalog until it is closed, as a server does that runs its jobs.
 
-        A file is for one server. A database can be used by several, each with an id and zones of
-        its own; also alone until `migrate`, if that has something to do. Raises ConfigurationError
+        A file is for one server. A database can be used by several, each with an id of its own;
+        also alone until `migrate`, if that has something to do. Raises ConfigurationError
         if another server is in the way, or it cannot be used at all. When it is lost later, `write`
         raises CatalogError.
         """
@@ -221,7 +223,6 @@ class Catalog:
                 self._engine,
                 self._place,
                 server_id,
-                zones,
                 shared=found.is_current or found.is_for_many,
                 knows=newest(),
             )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import select
 import threading
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -135,26 +134,18 @@ class FileHold:
 class SessionHold:
     """Holds locks of PostgreSQL's that end with the session, and a session for them.
 
-    The catalog is shared with others unless it is to be migrated; a server's id and the zones whose
-    disks it has are its own. When the session ends, because the database was restarted say, all are
-    taken again, unless another server was quicker. Raises ConfigurationError when another server
-    has one of them at first.
+    The catalog is shared with others unless it is to be migrated; a server's id is its own. When
+    the session ends, because the database was restarted say, all are taken again, unless another
+    server was quicker. Raises ConfigurationError when another server has one of them at first.
     """
 
     def __init__(
-        self,
-        engine: Engine,
-        place: str,
-        server_id: str,
-        zones: Sequence[str],
-        *,
-        shared: bool,
-        knows: int,
+        self, engine: Engine, place: str, server_id: str, *, shared: bool, knows: int
     ) -> None:
         """`knows` is the last migration that this program knows: others can see it."""
         self._engine, self._place = engine, place
         self._shared, self._knows = shared, knows
-        self._own = [f"server {server_id}", *(f"zone {zone}" for zone in zones)]
+        self._own = f"server {server_id}"
         self._wanted = _CATALOG
         self._lock = threading.Lock()
         self._session: Connection | None = None
@@ -180,14 +171,7 @@ class SessionHold:
                     self._session.execute(statement, {"what": _CATALOG})
 
     def _refused(self, holder: str) -> ConfigurationError:
-        kind, _, name = self._wanted.partition(" ")
-        if kind == "zone":
-            return ConfigurationError(
-                f"another server{holder} serves the zone {name} of the catalog {self._place}, and "
-                "its disks are there: stop it, or name the zone under elsewhere instead of zones "
-                "in this server's settings"
-            )
-        if name or not self._shared:
+        if self._wanted == self._own or not self._shared:
             way_out = (
                 "or, if one's data directory is a copy of the other's, remove server-id there"
                 if self._shared
@@ -236,7 +220,7 @@ class SessionHold:
             session.detach()
             session.execute(_NAME, {"name": f"{_KNOWS}{self._knows}"})
             locks = [(_CATALOG, _SHARE if self._shared else _TAKE)]
-            locks += [(name, _TAKE) for name in self._own]
+            locks.append((self._own, _TAKE))
             for self._wanted, statement in locks:
                 if not session.execute(statement, {"what": self._wanted}).scalar():
                     break

@@ -34,6 +34,19 @@ _PLACE = re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*", re.ASCII)
 """Names of regions and zones: they become names of directories, and parts of signatures."""
 
 
+def check_host(settings: Settings) -> None:
+    """Whether `mooringd host` can serve disks. Raises ConfigurationError."""
+    if not settings.catalog.startswith("postgresql"):
+        raise ConfigurationError(
+            "a host needs other servers, and so a catalog on PostgreSQL (the setting catalog): "
+            "use `mooringd serve`"
+        )
+    if not any(region.zones for region in settings.regions.values()):
+        raise ConfigurationError(
+            "a host needs zones, of whose disks some are here: name them as zones of a region"
+        )
+
+
 def check(settings: Settings) -> None:
     """Raise ConfigurationError, which names the setting and what it may be."""
     _require(

@@ -43,6 +43,21 @@ class Listen:
 
 
 @dataclass(frozen=True, slots=True)
+class Servers:
+    """How the servers of one catalog on PostgreSQL reach each other."""
+
+    address: str = setting(
+        "",
+        "URL by which other servers reach this one; "
+        "default: listen.name, or the host's name, with listen.port",
+    )
+    authority: str = setting(
+        "",
+        "file with the certificates that vouch for other servers, in PEM; default: the system's",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Region:
     """A region: its zones, each with an engine, and its vault."""
 
@@ -361,6 +376,7 @@ class Settings:
     catalog: str = setting("", "SQLAlchemy URL of the catalog; default: catalog.sqlite under data")
     catalog_copies: CatalogCopySettings = field(default_factory=CatalogCopySettings)
     listen: Listen = field(default_factory=Listen)
+    servers: Servers = field(default_factory=Servers)
     regions: dict[str, Region] = field(default_factory=lambda: dict(_DEFAULT_REGIONS))
     ceph: dict[str, CephSettings] = setting({}, "")
     engine: EngineSettings = field(default_factory=EngineSettings)

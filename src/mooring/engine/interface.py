@@ -295,6 +295,10 @@ class Engine(Protocol):
         """Flush and stop serving all disks of the instance; its clients are cut off."""
         ...
 
+    def served(self) -> Mapping[str, Sequence[str]]:
+        """The ids of the disks that are served, by the id of their instance."""
+        ...
+
     def uri(self, instance_id: str, export_name: str) -> str:
         """The NBD URI under which the instance's disk is, or will be, served."""
         ...

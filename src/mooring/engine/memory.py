@@ -272,6 +272,14 @@ class MemoryEngine:
                 if disk.instance == instance_id:
                     self.detach(instance_id, disk_id, force=True)
 
+    def served(self) -> Mapping[str, Sequence[str]]:
+        with self._lock:
+            found: dict[str, list[str]] = {}
+            for disk_id, disk in self._disks.items():
+                if disk.instance is not None:
+                    found.setdefault(disk.instance, []).append(disk_id)
+            return found
+
     def uri(self, instance_id: str, export_name: str) -> str:
         return f"nbd+unix:///{quote(export_name, safe='')}?socket=/nonexistent/{instance_id}"
 

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Mapping
 
 from mooring.catalog.database import Transaction
 from mooring.jobs.running.procedure import Change, Procedure, Step, Work
-from mooring.model.resources.disk import Attachment, Disk, DiskState
+from mooring.model.resources.disk import Attachment, Disk
 from mooring.model.resources.instance import InstanceState
 from mooring.model.resources.job import Job
 from mooring.model.resources.job_arguments import (
@@ -33,15 +33,7 @@ from mooring.model.resources.job_arguments import (
 )
 from mooring.model.resources.job_kind import JobKind
 from mooring.taking import serving
-
-DETACHED = {
-    "state": DiskState.AVAILABLE,
-    "attachment": Attachment.DETACHED,
-    "instance_id": None,
-    "path": None,
-    "auto_mounting": False,
-}
-"""The columns of a disk that is attached to nothing."""
+from mooring.taking.leaving import DETACHED
 
 
 def attach(work: Work) -> Change:
@@ -175,6 +167,7 @@ def _free(transaction: Transaction, job: Job) -> None:
                 key=disk_id,
                 region=job.region,
                 zone=job.zone,
+                server=job.server,
                 created_ms=job.created_ms,
                 arguments=DeleteDisk(disk=disk_id),
             )

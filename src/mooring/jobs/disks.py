@@ -11,7 +11,7 @@ the snapshot's content into the disk: fill_disk.py.
 
 DeleteDisk answers when the disk is gone from the catalog. Its job has the disk's id as key,
 so it queues behind the uploads of the disk's pending snapshots: none of them loses its
-frozen point.
+frozen point. A disk that was moved to another host has one where it was (live/move_disks.py).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def create(work: Work) -> Change:
     """Make a disk of zeros."""
     disk = work.disk()
     work.engine.create(disk.id, size_in_bytes(disk.size_gb))
-    return _available(disk)
+    return _available(work, disk)
 
 
 def clone(work: Work) -> Change:
@@ -42,10 +42,18 @@ def clone(work: Work) -> Change:
     work.engine.begin_clone(disk.id, size_in_bytes(disk.size_gb), source)
 
     def change(transaction: Transaction) -> None:
-        transaction.disks.change(disk.id, state=DiskState.AVAILABLE)
+        transaction.disks.change(disk.id, state=DiskState.AVAILABLE, host=work.backend.host)
         transaction.jobs.add(fill_job(work.backend, disk, work.given(CloneDisk).snapshot))
 
     return change
+
+
+def remove(work: Work) -> None:
+    """Remove the disk's files, which it has here no more: it was deleted, or moved."""
+    with work.catalog.read() as transaction:
+        disk = transaction.disks.by_id(work.given(OfDisk).disk)
+    if disk is None or disk.host != work.backend.host:
+        delete(work)
 
 
 def delete(work: Work) -> None:
@@ -62,13 +70,14 @@ def nothing_to_tell(_transaction: Transaction, _job: Job) -> None:
     """The disk is gone from the catalog already."""
 
 
-def _available(disk: Disk) -> Change:
+def _available(work: Work, disk: Disk) -> Change:
     def change(transaction: Transaction) -> None:
-        transaction.disks.change(disk.id, state=DiskState.AVAILABLE)
+        # When it was asked for, no host may have been up.
+        transaction.disks.change(disk.id, state=DiskState.AVAILABLE, host=work.backend.host)
 
     return change
 
 
 CREATE = Procedure(JobKind.CREATE_DISK, (Step("create", create, delete),), failed)
 CLONE = Procedure(JobKind.CLONE_DISK, (Step("clone", clone, delete),), failed)
-DELETE = Procedure(JobKind.DELETE_DISK, (Step("delete", delete),), nothing_to_tell)
+DELETE = Procedure(JobKind.DELETE_DISK, (Step("delete", remove),), nothing_to_tell)

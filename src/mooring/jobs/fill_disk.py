@@ -118,8 +118,8 @@ def _reading(backend: Backend) -> list[Job]:
     with backend.catalog.read() as transaction:
         kinds = (JobKind.FILL_DISK, JobKind.REVERT_DISK)
         found = [job for kind in kinds for job in transaction.jobs.of_kind(kind)]
-    # Those elsewhere are another server's business.
-    return [job for job in found if job.zone not in backend.elsewhere]
+    # Those elsewhere are another host's business.
+    return [job for job in found if backend.runs(job)]
 
 
 def nothing_to_tell(_transaction: Transaction, _job: Job) -> None:

@@ -46,7 +46,7 @@ log = structlog.get_logger("mooring.jobs")
 
 
 def forget_disks(backend: Backend) -> None:
-    """Forget the disks of this server's zones that their engines do not have."""
+    """Forget the disks of this host that their engines do not have."""
     gone = [disk for zone in backend.engines for disk in _gone(backend, zone)]
     if not gone:
         return
@@ -68,7 +68,8 @@ def _gone(backend: Backend, zone: str) -> Iterator[Disk]:
     while after is not None:
         with backend.catalog.read() as transaction:
             found, after = transaction.disks.in_zone(zone, after, AT_ONCE)
-        yield from (one for one in found if backend.engines[zone].health(one.id).damaged)
+        here = [one for one in found if backend.has(one)]
+        yield from (one for one in here if backend.engines[zone].health(one.id).damaged)
 
 
 def _disks(transaction: Transaction, job: Job) -> list[str]:

@@ -46,9 +46,11 @@ class Describer:
     It walks through the disks of its zones again and again, in the order of their making.
     """
 
-    def __init__(self, catalog: Catalog, engines: Engines, at_once: int = AT_ONCE) -> None:
-        """`at_once`: disks that one look compares."""
-        self._catalog = catalog
+    def __init__(
+        self, catalog: Catalog, engines: Engines, at_once: int = AT_ONCE, host: str = ""
+    ) -> None:
+        """`at_once`: disks that one look compares; `host` is the one whose disks they are."""
+        self._catalog, self._host = catalog, host
         self._engines = engines
         self._at_once = at_once
         self._zones: list[str] = []
@@ -66,7 +68,7 @@ class Describer:
         if not self._zones:
             self._zones, self._after = list(self._engines), 0
         for disk, instance in self._next():
-            if describes(disk):
+            if describes(disk) and disk.host in ("", self._host):
                 self._describe(disk, encode(disk, instance))
         if self._zones:
             return False

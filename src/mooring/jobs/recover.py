@@ -57,7 +57,8 @@ def recover(backend: Backend) -> None:
     with backend.catalog.write() as transaction:
         transaction.jobs.take_over(backend.this_server.id)
         transaction.jobs.upgrade()
-        disks = [one for zone in backend.engines for one in transaction.disks.in_use(zone)]
+        host = backend.host
+        disks = [one for zone in backend.engines for one in transaction.disks.in_use(zone, host)]
         used = dict.fromkeys(one.instance_id for one in disks if one.instance_id is not None)
         instances = [
             instance
@@ -92,7 +93,8 @@ def _made(backend: Backend) -> Iterator[Made]:
         found = [Made(0, "", zone, "")]
         while found:
             with backend.catalog.read() as transaction:
-                found = transaction.disks.made(zone, found[-1].seq, DISKS_AT_ONCE)
+                after = found[-1].seq
+                found = transaction.disks.made(zone, after, DISKS_AT_ONCE, backend.host)
             yield from found
 
 
@@ -155,6 +157,10 @@ def _confirm(backend: Backend, whole: Snapshot) -> None:
     """Confirm a snapshot that was not, or take it back: all parts together, or none."""
     if any(one.disk_zone not in backend.engines for one in whole.members):
         return  # nobody can say; the next start with the zone in the settings will
+    with backend.catalog.read() as transaction:
+        jobs = [transaction.jobs.by_id(one.id) for one in whole.members]
+    if any(job is not None and not backend.runs(job) for job in jobs):
+        return  # the host that has the disks will say, or is just freezing them
     left = freezing.left(whole, lambda one: _points(backend, one.disk_id, one.disk_zone))
     with backend.catalog.write() as transaction:
         found = [transaction.disks.by_id(one.disk_id) for one in whole.members]
@@ -184,10 +190,10 @@ def _take_back_forks(backend: Backend) -> None:
 
 
 def _held(backend: Backend, kind: JobKind) -> list[Job]:
-    """Jobs of requests that were not confirmed, of disks in zones that there are."""
+    """Jobs of requests that were not confirmed, of this host's disks in zones that there are."""
     with backend.catalog.read() as transaction:
-        jobs = transaction.jobs.of_kind(kind)
-    return [job for job in jobs if job.not_before_ms == HELD_MS and job.zone in backend.engines]
+        jobs = [one for one in transaction.jobs.of_kind(kind) if one.not_before_ms == HELD_MS]
+    return [job for job in jobs if backend.runs(job) and job.zone in backend.engines]
 
 
 def _settle_revert(backend: Backend, job: Job) -> None:

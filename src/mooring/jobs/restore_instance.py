@@ -42,10 +42,11 @@ def create(work: Work) -> Change:
         serve(work, disk)
 
     def change(transaction: Transaction) -> None:
-        transaction.instances.change(instance_id, state=InstanceState.RUNNING.label)
+        host = work.backend.host
+        transaction.instances.change(instance_id, state=InstanceState.RUNNING.label, host=host)
         for disk in disks:
             transaction.disks.change(
-                disk.id, state=DiskState.IN_USE, attachment=Attachment.ATTACHED
+                disk.id, state=DiskState.IN_USE, attachment=Attachment.ATTACHED, host=host
             )
             transaction.jobs.add(fill_job(work.backend, disk, _origin(disk)))
 

@@ -14,7 +14,7 @@ from mooring.jobs import (
 )
 from mooring.jobs.automatic.expire_snapshots import EXPIRE
 from mooring.jobs.automatic.freeze import FREEZE
-from mooring.jobs.live import fork_disk, grow_disk, revert_disk
+from mooring.jobs.live import fork_disk, grow_disk, move_disks, revert_disk
 from mooring.jobs.running.procedure import Procedure
 from mooring.model.resources.job_kind import JobKind
 
@@ -26,6 +26,7 @@ _ALL = (
     grow_disk.GROW,
     fork_disk.FORK,
     revert_disk.REVERT,
+    move_disks.MOVE,
     attachments.ATTACH,
     attachments.DETACH,
     attachments.CREATE,

@@ -56,6 +56,21 @@ class OperationFailureException(ServiceError):
     code = "OperationFailure"
 
 
+class HostElsewhereException(OperationFailureException):
+    """It is for another server; `host` is the id of its host, empty if any of `zone` will do."""
+
+    code = "HostElsewhere"
+
+    def __init__(self, message: str, host: str, zone: str) -> None:
+        super().__init__(message)
+        self.host, self.zone = host, zone
+
+    @property
+    def type(self) -> str:
+        """Clients know no other."""
+        return OperationFailureException.__name__
+
+
 class AccessDeniedException(ServiceError):
     """The caller may not do this."""
 

@@ -34,6 +34,11 @@ _FREEZE_SECONDS = Histogram(
     "How long a disk's writes were held back by a freeze.",
     buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1),
 )
+_PASSED_SECONDS = Histogram(
+    "mooring_passed_on_seconds",
+    "How long requests took that were passed on to the host that has their disks.",
+    buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5, 30),
+)
 _REST_SECONDS = Histogram(
     "mooring_quiesce_seconds",
     "How long the users of disks were held at rest for a snapshot, from freeze to thaw.",
@@ -174,6 +179,11 @@ def request_done(operation: str, error: str, seconds: float) -> None:
     """A request was answered."""
     _REQUESTS.labels(operation, error).inc()
     _REQUEST_SECONDS.labels(operation).observe(seconds)
+
+
+def passed_on(seconds: float) -> None:
+    """A request was answered by the host that it was passed on to."""
+    _PASSED_SECONDS.observe(seconds)
 
 
 def frozen(pause_seconds: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import structlog
 
 from mooring.backend.backend import Backend
+from mooring.backend.left_behind import left_behind
 from mooring.model.absence import Absent, absent
 from mooring.observe import metrics
 from mooring.service.call import Params, Result
@@ -42,6 +43,9 @@ def tell_absent(backend: Backend) -> None:
 
 
 def absent_places(backend: Backend, context: Context, params: Params) -> Result:
-    """What the server has that its settings do not name: a sentence for each place."""
+    """What the server has that it does not serve: a sentence for each.
+
+    Places that its settings do not name, and what lies here of disks that were moved.
+    """
     del context, params
-    return {"absent": [str(one) for one in absences(backend)]}
+    return {"absent": list(map(str, [*absences(backend), *left_behind(backend)]))}

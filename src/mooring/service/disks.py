@@ -24,6 +24,7 @@ from mooring.service.automatic.add_ons import begin_with, end_with, read_add_ons
 from mooring.service.automatic.taken import find_auto_snapshot_of_disk, refuse_choice
 from mooring.service.call import Call, Params, Result
 from mooring.service.finding import find_disk, find_snapshot
+from mooring.service.placing import host_for_disk
 from mooring.service.snapshots.pending_source import check_source, fork_of_pending
 from mooring.taking.forking import Fork, fork_or_take_back, reserve
 
@@ -32,6 +33,7 @@ def create_disk(backend: Backend, call: Call) -> Result:
     """CreateDisk."""
     disk = _new_disk(backend, call, origin=None)
     with backend.catalog.write() as transaction:
+        disk = replace(disk, host=host_for_disk(backend, transaction, disk))
         return _add(backend, transaction, call, disk, CreateDisk(disk=disk.id))
 
 
@@ -42,13 +44,16 @@ def create_disk_from_snapshot(backend: Backend, call: Call) -> Result:
         check_source(backend, snapshot, name)
         disk = _new_disk(backend, call, origin=snapshot)
         if snapshot.state is SnapshotState.COMPLETED:
+            disk = replace(disk, host=host_for_disk(backend, transaction, disk))
             arguments = CloneDisk(disk=disk.id, snapshot=snapshot.id)
             return _add(backend, transaction, call, disk, arguments)
         _check_free(transaction, disk)
         source = transaction.disks.by_id(snapshot.disk_id)
+        if source is not None and source.zone == disk.zone:
+            disk = replace(disk, host=source.host)
         if source is not None:
             disk = replace(disk, ancestors=source.forked())
-            if backend.engine(disk.zone).filling(source.id) is not None:
+            if backend.engine(disk).filling(source.id) is not None:
                 # What it lacks, it gets from the snapshot that its source is made from.
                 disk = replace(disk, origin_id=source.origin_id)
         fork = fork_of_pending(backend, snapshot, name, disk)
@@ -91,7 +96,8 @@ def delete_disk(backend: Backend, call: Call) -> Result:
     """DeleteDisk: gone for clients at once; its files go when no snapshot needs them."""
     with backend.catalog.write() as transaction:
         disk = find_disk(transaction, call.region, call.params["diskName"])
-        backend.engine(disk.zone)
+        if not backend.is_lost(disk):
+            backend.engine(disk)
         if disk.is_system and disk.instance_name is not None:
             raise OperationFailureException(
                 f"The disk {disk.name} is the system disk of the instance {disk.instance_name}: "
@@ -105,8 +111,8 @@ def delete_disk(backend: Backend, call: Call) -> Result:
         end_with(backend, transaction, call, disk)
         transaction.disks.remove(disk)
         ended = [operations.begin(backend, call, disk, ended=True)]
-        arguments = DeleteDisk(disk=disk.id)
-        operations.enqueue(backend, transaction, arguments, disk.id, disk.region, zone=disk.zone)
+        arguments, key = DeleteDisk(disk=disk.id), disk.id
+        operations.enqueue(backend, transaction, arguments, key, disk.region, at=disk)
         return operations.reply(backend, transaction, call, ended)
 
 
@@ -171,6 +177,6 @@ def _add(
         disk.id,
         disk.region,
         [operations.begin(backend, call, disk)],
-        zone=disk.zone,
+        at=disk,
     )
     return operations.reply(backend, transaction, call, started)

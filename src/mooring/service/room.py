@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
 from mooring.backend.backend import Backend
 from mooring.host.rooms import DISKS, IMAGE_FILES, of_vault, of_zone
 from mooring.model.errors import OperationFailureException, PlaceAwayError
@@ -9,15 +13,25 @@ from mooring.service.call import Params
 from mooring.service.entry import AnyEntry, Takes
 
 
-def check_room(backend: Backend, entry: AnyEntry, region: str, params: Params) -> None:
+def check_room(backend: Backend, entry: AnyEntry, region: str, params: Params) -> Backend:
     """See that all that the request takes is there, and has more room than its margin.
 
-    Raises OperationFailureException, DiskFullError.
+    Where there are several hosts, that for disks is looked for when the request turns out to be
+    about this one's: by the backend that is returned. Raises OperationFailureException,
+    DiskFullError.
     """
-    uses = {Takes.DISKS: DISKS, Takes.IMAGE_FILES: IMAGE_FILES, Takes.VAULT: of_vault(region)}
+    zone = params.get("availabilityZone")
+    of_disks = [DISKS] if zone is None else [DISKS, of_zone(str(zone))]
+    uses = {Takes.IMAGE_FILES: [IMAGE_FILES], Takes.VAULT: [of_vault(region)]}
+    uses[Takes.DISKS] = [] if backend.host else of_disks
+    _check(backend, [use for one in entry.takes for use in uses[one]])
+    if backend.host and Takes.DISKS in entry.takes:
+        return replace(backend, check_here=partial(_check, backend, of_disks))
+    return backend
+
+
+def _check(backend: Backend, uses: Sequence[str]) -> None:
     try:
-        backend.rooms.check(*(uses[one] for one in entry.takes))
-        if Takes.DISKS in entry.takes and (zone := params.get("availabilityZone")) is not None:
-            backend.rooms.check(of_zone(str(zone)))
+        backend.rooms.check(*uses)
     except PlaceAwayError as error:
         raise OperationFailureException(f"This is not possible right now: {error}") from error

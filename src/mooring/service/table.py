@@ -181,8 +181,8 @@ def handlers(backend: Backend) -> dict[str, Handler]:
             result = call.recall(backend)
             if result is None:
                 check_vaults(backend, entry, context.region, params)
-                check_room(backend, entry, context.region, params)
-                result = entry.function(admitted, call)
+                roomy = check_room(admitted, entry, context.region, params)
+                result = entry.function(roomy, call)
             return result
 
         return handle

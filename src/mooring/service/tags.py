@@ -8,6 +8,7 @@ from mooring.model.errors import InvalidInputException
 from mooring.model.names import shown
 from mooring.model.resources.consistency import CONSISTENCY_TAG, read_given_tags, without_own
 from mooring.model.resources.disk import Disk
+from mooring.model.resources.host import HOST_TAG
 from mooring.model.resources.instance import Instance
 from mooring.model.tags import Tags, check_count
 from mooring.service.answers import operations, views
@@ -23,6 +24,13 @@ def tag_resource(backend: Backend, call: Call) -> Result:
         resource = _find(backend, transaction, call)
         added = read_given_tags(operations.type_of(resource), call.params["tags"])
         check_agent(backend, added)
+        told = views.with_host(backend, resource) if isinstance(resource, Disk | Instance) else {}
+        # Tools that bring tags in line put on again what they were told.
+        if HOST_TAG in added and added[HOST_TAG] != told.get(HOST_TAG):
+            raise InvalidInputException(
+                f"The tag {HOST_TAG} chooses a host for what is being made. To change it, use "
+                "`mooring move-instance`, or `mooring move-disk`."
+            )
         tags = {**resource.tags, **added}
         check_count(without_own(tags))
         transaction.tags.replace(resource.id, tags)

@@ -11,8 +11,7 @@ from mooring.model.resources.disk import Disk
 
 def clients_of(backend: Backend, disk: Disk) -> Clients:
     """The processes connected to the disk."""
-    engine = backend.engines.get(disk.zone)
-    return Clients() if engine is None else engine.clients(disk.id)
+    return backend.engines[disk.zone].clients(disk.id) if backend.has(disk) else Clients()
 
 
 def cut_off(backend: Backend, disks: Iterable[Disk]) -> str | None:

@@ -97,7 +97,7 @@ class Fork:
 
 def reserve(backend: Backend, transaction: Transaction, fork: Fork) -> None:
     """Record what is to be made, and the snapshot that is to be kept."""
-    engine = backend.engine(fork.zone)
+    engine = backend.engine(fork.made[0])
     if fork.instant is Instant.KEPT:
         recording.reserve(transaction, fork.snapshot)
     if fork.instance is not None:
@@ -115,7 +115,7 @@ def fork_or_take_back(
     Returns what `answer` makes, in the transaction that confirms, of the fork as it came out.
     Raises OperationFailureException.
     """
-    engine = backend.engine(fork.zone)
+    engine = backend.engine(fork.made[0])
 
     def forget_all(transaction: Transaction) -> None:
         if fork.instant is Instant.KEPT:

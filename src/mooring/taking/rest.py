@@ -19,7 +19,7 @@ from mooring.model.resources.consistency import (
     agent_socket_of,
     wish_of,
 )
-from mooring.model.resources.disk import Attachment, Disk
+from mooring.model.resources.disk import Attachment, Disk, DiskState
 from mooring.model.resources.instance import Instance, InstanceState
 from mooring.model.tags import Tags
 from mooring.observe import metrics
@@ -79,7 +79,7 @@ def freeze_at_rest(
     ids to those of their snapshots. Raises what the engine raises, and OperationFailureException
     when a disk's tag requires rest and it could not be had: no point exists then.
     """
-    engine = backend.engine(disks[0].zone)
+    engine = backend.engine(disks[0])
     usage, hold = _hold(backend, _usage(backend, instance, disks))
     if hold is None:
         kinds = usage.kinds(Rest())
@@ -145,6 +145,8 @@ def _is_unused(backend: Backend, disk: Disk, instance: Instance | None) -> bool:
     """Whether nobody can write to the disk, or, on this host, nobody does."""
     if disk.attachment is Attachment.DETACHED or instance is None:
         return True
+    if disk.state is DiskState.PENDING:
+        return True  # it is being moved: its instance was stopped
     if disk.attachment is not Attachment.ATTACHED:
         return False
     if instance.state is InstanceState.STOPPED:

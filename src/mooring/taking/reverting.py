@@ -52,7 +52,7 @@ def planned(
     backend: Backend, disk: Disk, snapshot: DiskSnapshot, before: DiskSnapshot, *, kept: bool
 ) -> Revert:
     """A revert as a value."""
-    left = backend.engine(disk.zone).filling(disk.id)
+    left = backend.engine(disk).filling(disk.id)
     arguments = RevertDisk(
         disk=disk.id,
         snapshot=snapshot.id,
@@ -129,13 +129,13 @@ def confirm(backend: Backend, transaction: Transaction, job: Job) -> None:
     disk = transaction.disks.by_id(given.disk)
     # Its row is locked: whoever reverts it from now on confirms that after this.
     if disk is not None and not _superseded(backend, job):
-        transaction.disks.set_origin(disk.id, given.snapshot, _ancestors(transaction, disk))
+        transaction.disks.set_origin(disk.id, given.snapshot, ancestors_of(transaction, disk))
         now = backend.clock.now_ms()
         transaction.jobs.add(filling(disk, given.snapshot, backend.ids.new_id(), now))
     transaction.jobs.confirm(job.id)
 
 
-def _ancestors(transaction: Transaction, disk: Disk) -> Sequence[str]:
+def ancestors_of(transaction: Transaction, disk: Disk) -> Sequence[str]:
     """What the disk descends from, when it is about to have another origin."""
     former = transaction.snapshots.by_id(disk.origin_id) if disk.origin_id else None
     known = {disk.id, *disk.ancestors}
@@ -163,7 +163,7 @@ def take_back(transaction: Transaction, job: Job) -> None:
 
 
 def _revert(backend: Backend, revert: Revert, source: Source) -> None:
-    engine, disk = backend.engine(revert.disk.zone), revert.disk
+    engine, disk = backend.engine(revert.disk), revert.disk
     with _device_away(backend, disk) as leaving:
         while True:
             try:
@@ -201,7 +201,7 @@ def _device_away(backend: Backend, disk: Disk) -> Iterator[float]:
     try:
         yield backend.clock.monotonic() + LEAVING_SECONDS
     finally:
-        uri = backend.engine(disk.zone).uri(disk.instance_id, disk.name)
+        uri = backend.engine(disk).uri(disk.instance_id, disk.name)
         try:
             backend.devices.attach(disk.id, uri)
         except MooringError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import structlog
 from mooring.api.shared_audit import SharedAudit
 from mooring.backend.backend import Backend
 from mooring.backend.default_keys import DefaultKeys, SharedDefaultKeys
+from mooring.backend.hosts import HostBook
 from mooring.backend.import_places import ImportPlaces
 from mooring.catalog.database import Catalog
 from mooring.catalog.room import CatalogRoom
@@ -21,6 +21,7 @@ from mooring.engine.zones import Engines
 from mooring.host.lasting_process import kept_from_cleaning
 from mooring.host.mount_points import MountPoints
 from mooring.host.reserve import Reserve
+from mooring.host.room import room_at
 from mooring.jobs.automatic.timetable import Timetable
 from mooring.jobs.fill_disk import regions_filling
 from mooring.jobs.forget_disks import forget_disks
@@ -28,6 +29,8 @@ from mooring.jobs.keep_catalog import CatalogKeeper, Describer
 from mooring.jobs.recover import recover
 from mooring.jobs.running.runner import Runner
 from mooring.jobs.schedule import Schedule, tasks
+from mooring.jobs.watching.claim import claim
+from mooring.jobs.watching.hosts import HostWatch
 from mooring.jobs.watching.relay import RelayWatch
 from mooring.jobs.watching.room import RoomWatch
 from mooring.model.clock import Clock
@@ -42,7 +45,6 @@ from mooring.service.credentials.keyring import Keyring
 from mooring.vault.memory_vaults import MemoryVaults
 from mooring.vault.region_vaults import RegionVaults
 from mooring.vault.served.keeper import Keeper
-from mooring.version import VERSION
 from mooring.wiring.catalog_copies import catalog_copies, catalog_file, open_catalog
 from mooring.wiring.cluster import Cluster
 from mooring.wiring.data_directory import (
@@ -67,6 +69,7 @@ from mooring.wiring.parts import USUAL, Parts
 from mooring.wiring.region_vaults import region_opener, vaults_of
 from mooring.wiring.relay import check_certificates, relay
 from mooring.wiring.snapshot_servers import snapshot_servers, withdraw
+from mooring.wiring.this_server import this_host, this_server_of
 from mooring.wiring.vaults import replicas
 from mooring.wiring.watches import Watches
 
@@ -103,6 +106,7 @@ class Mooring:
     catalog_keeper: CatalogKeeper
     relay_watch: RelayWatch
     watches: Watches
+    host_watch: HostWatch
     audit: AuditLog | None
     shared_audit: SharedAudit | None
     cluster: Cluster
@@ -124,8 +128,11 @@ class Mooring:
             lambda ended: withdraw(self.settings, self.clock, lambda key_id: key_id in ended)
         )
         self._open_vaults()
+        self._opened.callback(self.host_watch.stop)
+        self.host_watch.begin()
         if self.settings.engine.kind == "memory":
             forget_disks(self.backend)
+        claim(self.backend)
         recover(self.backend)
         self.timetable.forget_old_rhythms()
         self._opened.callback(self._end_servers)
@@ -139,6 +146,7 @@ class Mooring:
             self.keeper,
             self.relay_watch,
             self.watches,
+            self.host_watch,
         ):
             self._begin(one)
 
@@ -263,9 +271,9 @@ def _build(
     catalog = open_catalog(settings, paths, clock, room)
     opened.callback(catalog.close)
     keys = Keyring(paths.credentials, clock, makes=not catalog.is_for_many)
-    this_server = _this_server(settings, server_id(paths, ids))
+    this_server = this_server_of(settings, server_id(paths, ids))
     zones = [zone for region in settings.regions.values() for zone in region.zones]
-    catalog.hold(this_server.id, zones)
+    catalog.hold(this_server.id)
     cluster = Cluster(catalog, settings, paths, clock, this_server)
     settings = cluster.shared_settings()
     vaults = vaults_of(settings, catalog, clock)
@@ -304,10 +312,11 @@ def _build(
         credentials=None if catalog.is_for_many else paths.credentials,
         audit_file=None if audit is None else audit.path,
         keys_used=keys.used,
+        hosts=HostBook(catalog, clock),
     )
     keeper = Keeper(servers, lambda: regions_filling(backend))
     catalog_keeper = CatalogKeeper(
-        Describer(catalog, engines),
+        Describer(catalog, engines, host=backend.host),
         catalog_copies(settings, paths, clock),
         catalog_file(settings, paths),
         settings.catalog_copies.hours,
@@ -355,6 +364,9 @@ def _build(
         catalog_keeper=catalog_keeper,
         relay_watch=RelayWatch(backend),
         watches=Watches(settings, backend, keys),
+        host_watch=HostWatch(
+            backend, this_host(settings, this_server, ids), lambda: room_at(paths.zones)
+        ),
         reserve=reserve,
         room_watch=RoomWatch(rooms, keep),
         audit=audit,
@@ -362,11 +374,6 @@ def _build(
         cluster=cluster,
         _opened=opened.pop_all(),
     )
-
-
-def _this_server(settings: Settings, server_id: str) -> Server:
-    host = socket.gethostname()
-    return Server(id=server_id, name=settings.name or host, host=host, version=VERSION)
 
 
 def _audit_log(settings: Settings, paths: Paths) -> AuditLog | None:

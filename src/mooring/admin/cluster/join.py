@@ -57,7 +57,7 @@ def join(options: argparse.Namespace) -> int:
         check(settings)
         # Who was cut off here, or has copied the file, needs no secret.
         secret = None if read_cluster_key(paths.cluster_key) else _secret(options)
-        # Whoever has the server's id, its zones or its data directory is in the way here.
+        # Whoever has the server's id, or its data directory, is in the way here.
         mooring = build_server(settings)
         try:
             put_aside(paths)
@@ -113,13 +113,6 @@ def _check_names(transaction: Transaction, options: argparse.Namespace, paths: P
             raise ConfigurationError(
                 f"there is a server {name} already, on the host {one.server.host}: give this one "
                 "another name with --name"
-            )
-    for zone, holder in transaction.zones.holders().items():
-        if zone in options.zone and holder != mine:
-            whose = servers[holder].server.name if holder in servers else "a server that is gone"
-            raise ConfigurationError(
-                f"the zone {zone} is that of {whose}, and its disks are there: give this host a "
-                "zone of its own with --zone"
             )
 
 

@@ -15,6 +15,7 @@ from mooring.admin.access.env import variables
 from mooring.admin.asking import ask, unwell
 from mooring.admin.health.catalog import catalog_findings
 from mooring.admin.health.ceph import ceph_findings
+from mooring.admin.health.hosts import host_findings
 from mooring.admin.health.notify import told_findings
 from mooring.admin.health.outside import outside_findings
 from mooring.admin.health.servers import server_findings
@@ -87,6 +88,8 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     for found in server_findings(settings):
         yield Finding(*found)
     for found in told_findings(settings):
+        yield Finding(*found)
+    for found in host_findings(settings):
         yield Finding(*found)
     try:
         mooring = build_server(settings)

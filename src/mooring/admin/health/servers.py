@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mooring.admin.health.durations import duration
 from mooring.catalog.database import Catalog
 from mooring.catalog.way import Way
 from mooring.config.settings import Settings
@@ -75,7 +76,7 @@ def _finding(one: SeenServer) -> Finding:
     server = one.server
     lanes = ", ".join(f"{threads} {name}" for name, threads in server.lanes.items())
     who = f"server {server.name} on {server.host} (Mooring {server.version}; jobs: {lanes})"
-    ago = _duration(one.silent_ms)
+    ago = duration(one.silent_ms)
     if one.ended:
         return True, f"{who}: ended {ago} ago"
     if not one.is_silent:
@@ -84,11 +85,3 @@ def _finding(one: SeenServer) -> Finding:
         f"{who}: not heard of for {ago}. Start it again, or see what keeps it from the database; "
         "others take its jobs over meanwhile, and it is forgotten after a week"
     )
-
-
-def _duration(milliseconds: int) -> str:
-    seconds = max(0, milliseconds) // 1000
-    for unit, size in (("day", 86_400), ("hour", 3600), ("minute", 60)):
-        if seconds >= 2 * size:
-            return counted(seconds // size, unit)
-    return counted(seconds, "second")

@@ -80,12 +80,14 @@ def enter_disks(
     for one in descriptions:
         if one.disk.id in leaving:
             continue
+        known = transaction.disks.by_id(one.disk.id)
+        if known is not None and known.host not in ("", backend.host):
+            continue  # it was moved: what lies here is of before that
         if one.instance is not None and transaction.instances.by_id(one.instance.id) is None:
             name = _free_name(transaction, entered, one.instance)
-            transaction.instances.add(replace(one.instance, name=name))
+            transaction.instances.add(replace(one.instance, name=name, host=backend.host))
             _follow(transaction, backend, one.instance)
             entered.instances.append(name)
-        known = transaction.disks.by_id(one.disk.id)
         if known is None:
             _add(transaction, backend, entered, one.disk)
         elif differing := {
@@ -100,7 +102,7 @@ def enter_disks(
 
 def _add(transaction: Transaction, backend: Backend, entered: Entered, disk: Disk) -> None:
     name = _free_name(transaction, entered, disk)
-    transaction.disks.add(replace(disk, name=name))
+    transaction.disks.add(replace(disk, name=name, host=backend.host))
     _follow(transaction, backend, disk)
     entered.disks.append(name)
     filling = backend.engines[disk.zone].filling(disk.id)

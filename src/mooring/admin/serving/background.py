@@ -23,23 +23,28 @@ LOOK_SECONDS = 0.05
 
 
 def serve_in_background(
-    settings: Settings, *, port: int | None, config: str | None, data: str | None
+    settings: Settings,
+    *,
+    port: int | None,
+    config: str | None,
+    data: str | None,
+    command: str = "serve",
 ) -> int:
     """Start a server and return when it serves; its exit code if it ends before.
 
-    `config` and `data` are the command's own options, which the server is started with.
+    `config` and `data` are the options of the `command`, which the server is started with.
     """
     paths = Paths(settings.data_directory)
     # -P: a folder of this name in the working directory is not the program.
-    command = [sys.executable, "-P", "-m", "mooring.admin.main", "serve"]
+    whole = [sys.executable, "-P", "-m", "mooring.admin.main", command]
     for option, value in (("--port", port), ("--config", config), ("--data", data)):
-        command += [] if value is None else [option, str(value)]
+        whole += [] if value is None else [option, str(value)]
     make_data_directory(paths.data)
     with _log(paths.log) as log:
         begin = log.seek(0, os.SEEK_END)
         # In a session of its own, it stays when the terminal goes.
         server = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            whole, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
     try:
         while not _serves(paths, server.pid):

@@ -16,8 +16,10 @@ from mooring.admin.serving.announcement import Announcement
 from mooring.admin.serving.descriptors import raise_limit
 from mooring.admin.serving.front_door import Leaving, accept, answer, host_of, listen
 from mooring.admin.serving.service_manager import READY, STOPPING, ServiceManager
-from mooring.admin.serving.tls import renew, server_context
+from mooring.admin.serving.tls import renew, server_context, servers_context
 from mooring.api.app import create_app
+from mooring.api.passing.passing import Passing
+from mooring.config.check import check_host
 from mooring.config.settings import Settings
 from mooring.console.on_demand import ConsoleOnDemand
 from mooring.jobs.running.execution import Observer, unobserved
@@ -44,11 +46,15 @@ def serve(
     port: int | None = None,
     config: str | None = None,
     observer: Observer = unobserved,
+    host_only: bool = False,
 ) -> int:
     """Serve until SIGTERM or SIGINT. Raises ConfigurationError.
 
     `config` is the file that the settings were read from, for other commands to read it, too.
+    `host_only`: for disks, and only what other servers pass on, or this host itself asks.
     """
+    if host_only:
+        check_host(settings)
     os.umask(0o077)
     manager = ServiceManager()
     leaving = Leaving()
@@ -61,6 +67,9 @@ def serve(
         settings = replace(settings, listen=replace(settings.listen, port=port))
     tls = server_context(settings.listen) if settings.listen.uses_tls else None
     listener = listen(settings.listen)
+    # Other servers are told where this one is.
+    bound = replace(settings.listen, port=listener.getsockname()[1])
+    settings = replace(settings, listen=bound)
     try:
         check_catalog_is_there(settings, Paths(settings.data_directory))
         mooring = build_server(settings, Parts(observer=observer))
@@ -87,8 +96,9 @@ def serve(
                 renew(tls, settings.listen)
 
         console = ConsoleOnDemand(mooring.paths.console_links())
+        onward = _onward(mooring, host_only)
         answer(
-            _app(mooring, console),
+            _app(mooring, console, onward),
             listener,
             leaving,
             settings.limits,
@@ -97,6 +107,8 @@ def serve(
             beside=announcement.until_written,
             at_end=console.end,
         )
+        if onward is not None:
+            onward.close()
     finally:
         manager.tell(STOPPING)
         mooring.paths.server.unlink(missing_ok=True)
@@ -105,7 +117,16 @@ def serve(
     return 0
 
 
-def _app(mooring: Mooring, console: ConsoleOnDemand) -> Starlette:
+def _onward(mooring: Mooring, host_only: bool) -> Passing | None:
+    """The way to other hosts, where there can be some."""
+    backend, servers = mooring.backend, mooring.settings.servers
+    if not backend.catalog.is_for_many:
+        return None
+    trusted = servers_context(servers) if servers.authority else None
+    return Passing(backend.hosts, backend.this_server.id, trusted, only=host_only)
+
+
+def _app(mooring: Mooring, console: ConsoleOnDemand, onward: Passing | None) -> Starlette:
     settings = mooring.settings
     return create_app(
         model=service_model.load(),
@@ -127,6 +148,7 @@ def _app(mooring: Mooring, console: ConsoleOnDemand) -> Starlette:
         servers=lambda: mooring.cluster.servers,
         console=console.app,
         note_use=mooring.keys.note_use,
+        onward=onward,
     )
 
 

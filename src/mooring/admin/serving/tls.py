@@ -6,7 +6,7 @@ import ssl
 
 import structlog
 
-from mooring.config.settings import Listen
+from mooring.config.settings import Listen, Servers
 from mooring.model.errors import ConfigurationError
 
 log = structlog.get_logger("mooring.tls")
@@ -18,6 +18,17 @@ def server_context(listen: Listen) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     load(context, listen)
     return context
+
+
+def servers_context(servers: Servers) -> ssl.SSLContext:
+    """The context for connections to other servers. Raises ConfigurationError."""
+    try:
+        return ssl.create_default_context(cafile=servers.authority)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(
+            f"servers.authority {servers.authority} cannot be used: {error}. It must hold "
+            "certificates in PEM."
+        ) from error
 
 
 def load(context: ssl.SSLContext, listen: Listen) -> None:

@@ -26,7 +26,12 @@ _END = update(_table).where(_this).values(seen_ms=LEASE_NOW, ended=True)
 _jobs = schema.jobs
 _ORPHANS = (
     update(_jobs)
-    .where(_jobs.c.server != "", _jobs.c.server.not_in(select(_table.c.id)))
+    .where(
+        _jobs.c.server != "",
+        _jobs.c.server.not_in(select(_table.c.id)),
+        # What works on a host's disks is nobody else's business, however long it is away.
+        _jobs.c.server.not_in(select(schema.hosts.c.id)),
+    )
     .values(server="")
 )
 _LIVE = (

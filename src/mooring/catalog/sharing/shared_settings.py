@@ -44,7 +44,7 @@ class SharedSettings:
 
 
 class Zones:
-    """Each zone is in one region, and its disks are one server's."""
+    """Each zone is in one region; a server that has disks of it is noted, the first of several."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -66,9 +66,12 @@ class Zones:
         return {row.name: row.region for row in rows}
 
     def note(self, server_id: str, zones: Mapping[str, str]) -> None:
-        """These are the zones of that server now, each with its region."""
+        """These are the zones of that server now, each with its region.
+
+        Whoever has disks of a zone with it may have noted that already.
+        """
         self._connection.execute(delete(_zones).where(_zones.c.server_id == server_id))
-        for name, region in zones.items():
-            self._connection.execute(delete(_zones).where(_zone), {"of_name": name})
+        for name in zones.keys() - self.holders().keys():
+            region = zones[name]
             row = {"name": name, "region": region, "server_id": server_id}
             self._connection.execute(insert(_zones), row)

@@ -77,8 +77,11 @@ def _lacking(table: Table) -> Select[Any]:
     tags = schema.tags.c
     tagged = exists().where(tags.resource_id == table.c.id, tags.key == RHYTHMS_TAG)
     # Those follow the configuration of the server that has them.
-    here = table.c.zone.not_in(bindparam("elsewhere", expanding=True, type_=Text))
-    query = select(table.c.id, table.c.region).where(~followed, ~tagged, here)
+    here = [
+        table.c.zone.not_in(bindparam("elsewhere", expanding=True, type_=Text)),
+        table.c.host.in_(["", bindparam("host", type_=Text)]),
+    ]
+    query = select(table.c.id, table.c.region).where(~followed, ~tagged, *here)
     return query.order_by(table.c.seq)
 
 
@@ -220,23 +223,27 @@ class AutoRuns:
         after: int = 0,
         limit: int = RUNS_AT_ONCE,
         elsewhere: Collection[str] = (),
+        host: str = "",
     ) -> WithoutRhythms:
         """Which of the next resources follow neither a tag nor the configuration.
 
-        Those in zones `elsewhere` are another server's to look after.
+        Those in zones `elsewhere`, and of another host than this, are another's to look after.
         """
         asked: dict[str, Any] = {"after": after, "limit": limit}
         count, last = self._connection.execute(_LAST[kind], asked).one()
         if last is None:
             return WithoutRhythms([], None)
-        asked = {"after": after, "last": last, "elsewhere": list(elsewhere)}
+        asked = {"after": after, "last": last, "elsewhere": list(elsewhere), "host": host}
         rows = self._connection.execute(_LACKING[kind], asked)
         found = [(row.id, row.region) for row in rows]
         return WithoutRhythms(found, last if count == limit else None)
 
-    def still_without(self, kind: ResourceType, ids: Sequence[str]) -> list[tuple[str, str]]:
+    def still_without(
+        self, kind: ResourceType, ids: Sequence[str], host: str = ""
+    ) -> list[tuple[str, str]]:
         """Those of these resources that follow neither a tag nor the configuration."""
-        rows = self._connection.execute(_LACKING_AMONG[kind], {"ids": ids, "elsewhere": []})
+        asked = {"ids": ids, "elsewhere": [], "host": host}
+        rows = self._connection.execute(_LACKING_AMONG[kind], asked)
         return [(row.id, row.region) for row in rows]
 
     def newest(self, kind: ResourceType) -> int:
@@ -244,11 +251,11 @@ class AutoRuns:
         return self._connection.execute(select(func.max(_TABLES[kind].c.seq))).scalar() or 0
 
     def forget_policy_other_than(
-        self, kind: ResourceType, policy: str, elsewhere: Collection[str] = ()
+        self, kind: ResourceType, policy: str, elsewhere: Collection[str] = (), host: str = ""
     ) -> None:
         """Forget those resources' runs of the configuration as it was before.
 
-        Those in zones `elsewhere` follow another server's.
+        Those in zones `elsewhere`, and of another host than this, follow another server's.
         """
         table, bearers = schema.auto_runs, _TABLES[kind]
         # Not `!=`: these two are looked up.
@@ -258,7 +265,9 @@ class AutoRuns:
                     table.c.source == AutoSource.CONFIG,
                     other,
                     exists().where(
-                        bearers.c.id == table.c.resource_id, bearers.c.zone.not_in(elsewhere)
+                        bearers.c.id == table.c.resource_id,
+                        bearers.c.zone.not_in(elsewhere),
+                        bearers.c.host.in_(["", host]),
                     ),
                 )
             )

@@ -21,6 +21,7 @@ _MADE = (
     select(_table.c.seq, _table.c.id, _table.c.region)
     .where(
         _table.c.zone == bindparam("zone"),
+        _table.c.host == bindparam("host"),
         _table.c.seq > bindparam("after", type_=BigInteger),
         _table.c.state.in_([DiskState.AVAILABLE, DiskState.IN_USE]),
     )
@@ -71,6 +72,7 @@ class Disks(ResourceRows[Disk]):
             auto_mounting=bool(row.auto_mounting),
             is_system=bool(row.is_system),
             add_on=read_add_on(row),
+            host=row.host,
             tags=tags,
         )
 
@@ -121,14 +123,25 @@ class Disks(ResourceRows[Disk]):
         query = select(func.count()).select_from(self.table).where(self.table.c.region == region)
         return int(self.connection.execute(query).scalar_one())
 
-    def in_use(self, zone: str) -> list[Disk]:
-        """The zone's disks that are attached to instances, or on the way there or back."""
+    def in_use(self, zone: str, host: str = "") -> list[Disk]:
+        """The disks of the zone and host that are attached, or on the way there or back."""
         c = self.table.c
-        return self.where(c.zone == zone, c.instance_id.is_not(None))
+        return self.where(c.zone == zone, c.host == host, c.instance_id.is_not(None))
 
-    def made(self, zone: str, after: int, limit: int) -> list[Made]:
-        """The next disks of the zone that have been made, in the order of their making."""
-        rows = self.connection.execute(_MADE, {"zone": zone, "after": after, "limit": limit})
+    def alone_on_host(self, host: str) -> list[Disk]:
+        """The disks of the host that are attached to nothing."""
+        c = self.table.c
+        return self.where(c.host == host, c.host != "", c.instance_id.is_(None))
+
+    def on_no_host(self, zone: str) -> list[Disk]:
+        """The disks of the zone of which no row says where they are."""
+        c = self.table.c
+        return self.where(c.zone == zone, c.host == "")
+
+    def made(self, zone: str, after: int, limit: int, host: str = "") -> list[Made]:
+        """The next disks of zone and host that have been made, in the order of their making."""
+        asked = {"zone": zone, "host": host, "after": after, "limit": limit}
+        rows = self.connection.execute(_MADE, asked)
         return [Made(row.seq, row.id, zone, row.region) for row in rows]
 
     def in_zone(self, zone: str, after: int, limit: int) -> tuple[list[Disk], int | None]:

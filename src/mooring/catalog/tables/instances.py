@@ -48,6 +48,7 @@ class Instances(ResourceRows[Instance]):
             add_on=read_add_on(row),
             slot=row.slot,
             static_slot=row.static_slot,
+            host=row.host,
             tags=tags,
         )
 
@@ -60,6 +61,11 @@ class Instances(ResourceRows[Instance]):
             "ports": encode(value.ports),
             "slot": free_slot(self.connection),
         }
+
+    def on_host(self, host: str) -> list[Instance]:
+        """The instances whose disks are on the host."""
+        c = self.table.c
+        return self.where(c.host == host, c.host != "")
 
     def remove(self, value: Instance) -> None:
         """Delete the instance; a static IP that it has stays, attached to nothing."""

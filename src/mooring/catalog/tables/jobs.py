@@ -75,6 +75,15 @@ _FIRST_IN_LINE = (
     select(_table.c.kind).where(_table.c.key == bindparam("key")).order_by(_table.c.seq).limit(1)
 )
 _ADD = insert(_table)
+_disks, _instances = schema.disks, schema.instances
+_at: ColumnElement[str] = bindparam("at", type_=Text)
+_ADD_AT_HOST = insert(_table).values(
+    server=func.coalesce(
+        select(_disks.c.host).where(_disks.c.id == _at).scalar_subquery(),
+        select(_instances.c.host).where(_instances.c.id == _at).scalar_subquery(),
+        "",
+    )
+)
 _CHANGE = update(_table).where(_table.c.id == bindparam("job_id"))
 _until = LEASE_NOW + bindparam("lease_ms", type_=BigInteger)
 _LEASE = _CHANGE.values(owner=bindparam("by"), generation=bindparam("taken"), lease_until_ms=_until)
@@ -113,12 +122,21 @@ class Jobs:
         self.runnable: list[JobKind] = []
 
     def add(self, job: Job) -> None:
-        """Add a job behind those of its key."""
+        """Add a job behind those of its key.
+
+        One that names a zone, and no server, is its disk's host's.
+        """
         # Whoever has added one before has committed, so the order of seq is that of the commits.
         alone(self._connection, f"jobs of {job.key}")
         if job.not_before_ms != HELD_MS:
             self.runnable.append(job.kind)
-        self._connection.execute(_ADD, columns_of(job))
+        columns = columns_of(job)
+        # A file has one server, which is every disk's host.
+        if locks_rows(self._connection) and job.zone and not job.server:
+            del columns["server"]
+            self._connection.execute(_ADD_AT_HOST, {**columns, "at": job.arguments.at})
+        else:
+            self._connection.execute(_ADD, columns)
         self._note_reads(job)
 
     def take(
@@ -241,6 +259,29 @@ class Jobs:
             columns = {name: value for name, value in columns_of(job).items() if name in known}
             self._connection.execute(_CHANGE, {"job_id": job.id, **columns})
             self._note_reads(job)
+
+    def bind(self, ids: Collection[str], server: str) -> None:
+        """Let what works on these disks and instances be that server's, unless it is one's."""
+        rows = self._connection.execute(
+            select(_table).where(_table.c.zone != "", _table.c.server == "")
+        ).all()
+        for job in map(job_of, rows):
+            if job.arguments.at in ids:
+                self._connection.execute(_CHANGE, {"job_id": job.id, "server": server})
+
+    def of_server(self, server: str) -> list[Job]:
+        """The jobs that only this server can run, in the order of their making."""
+        rows = self._connection.execute(
+            select(_table).where(_table.c.server == server).order_by(_table.c.seq)
+        )
+        return [job_of(row) for row in rows]
+
+    def set_free(self, job: Job) -> None:
+        """Let any server run a job, without the host's disks; whoever holds it has it no more."""
+        free = {"server": "", "zone": "", "owner": None, "lease_until_ms": 0}
+        free["generation"] = job.generation + 1
+        self._connection.execute(_CHANGE, {"job_id": job.id, **free})
+        self.runnable.append(job.kind)
 
     def left(self, waited_for: str) -> bool:
         """Whether the job is there, or any of the group."""

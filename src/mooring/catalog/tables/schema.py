@@ -42,6 +42,7 @@ instances = _resources(
     Column("metadata_options", Text),
     Column("ports", Text),
     Column("slot", Integer),
+    Column("host", Text),
 )
 
 static_ips = _resources("static_ips", Column("slot", Integer), Column("instance_id", Text))
@@ -61,6 +62,7 @@ disks = _resources(
     Column("ancestors", Text),
     Column("auto_mounting", Boolean),
     Column("is_system", Boolean),
+    Column("host", Text),
 )
 
 disk_snapshots = _resources(
@@ -226,6 +228,22 @@ servers = Table(
     Column("started_ms", BigInteger),
     Column("seen_ms", BigInteger),
     Column("ended", Boolean),
+)
+
+hosts = Table(
+    "hosts",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text),
+    Column("zones", Text),
+    Column("address", Text),
+    Column("secret", Text),
+    Column("version", Text),
+    Column("state", Text),
+    Column("generation", BigInteger),
+    Column("capacity_bytes", BigInteger),
+    Column("free_bytes", BigInteger),
+    Column("seen_ms", BigInteger),
 )
 
 rounds = Table(

@@ -29,7 +29,7 @@ _STORED_OF_DISK = (
 _STORED_AMONG = _STORED_OF_DISK.where(
     _table.c.id.in_(bindparam("among", expanding=True, type_=Text))
 )
-_wholes = schema.instance_snapshots
+_wholes, _disks = schema.instance_snapshots, schema.disks
 _ALL_PENDING = (
     select(
         _table.c.disk_id,
@@ -41,8 +41,9 @@ _ALL_PENDING = (
     .outerjoin(_wholes, _wholes.c.id == _table.c.part_of)
     .where(_table.c.state == SnapshotState.PENDING)
 )
-_PENDING = _ALL_PENDING.where(
-    _table.c.disk_zone.in_(bindparam("zones", expanding=True, type_=Text))
+_PENDING = _ALL_PENDING.outerjoin(_disks, _disks.c.id == _table.c.disk_id).where(
+    _table.c.disk_zone.in_(bindparam("zones", expanding=True, type_=Text)),
+    func.coalesce(_disks.c.host, "").in_(["", bindparam("host", type_=Text)]),
 )
 _NEWEST_STORED = (
     select(_table.c.created_ms, _table.c.auto)
@@ -189,10 +190,13 @@ class Snapshots(ResourceRows[DiskSnapshot]):
         of = [c.disk_id == bindparam("disk"), c.auto.is_not(None)]
         return self.held("auto", lambda: of, {"disk": disk_id})
 
-    def pending(self, zones: Collection[str]) -> Pending:
-        """Which snapshots of disks in these zones are pending: to say what has to wait for them."""
+    def pending(self, zones: Collection[str], host: str = "") -> Pending:
+        """Which snapshots of the host's disks in these zones are pending.
+
+        To say what has to wait for them.
+        """
         found = Pending()
-        for row in self.connection.execute(_PENDING, {"zones": list(zones)}):
+        for row in self.connection.execute(_PENDING, {"zones": list(zones), "host": host}):
             if row.content_id is None:
                 found.of_disks[row.disk_id] += 1
             if row.auto is not None or row.whole_auto is not None:

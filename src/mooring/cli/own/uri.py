@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from mooring.model.errors import CommandError
@@ -31,13 +32,14 @@ def run_uri(invocation: Invocation, parsed: Namespace) -> int:
     if not parsed.tcp:
         if parsed.close:
             raise CommandError("--close belongs to --tcp.", "usage")
-        told = client.ask("uri", given, "the URI").get("uri")
-        return _show(client, _formed(told, form))
+        told = client.ask("uri", given, "the URI")
+        uri = told.get("uri")
+        return _show(client, _formed(uri, form), _elsewhere(uri, told.get("hostName")))
     if parsed.close:
         client.act("tcp-uri", {**given, "close": True}, "the end of the way")
         return 0
-    told = client.act("tcp-uri", given, "the URI").get("uri")
-    return _show(client, _formed(told, form))
+    uri = client.act("tcp-uri", given, "the URI").get("uri")
+    return _show(client, _formed(uri, form))
 
 
 def _form(name: str | None) -> Form | None:
@@ -64,11 +66,22 @@ def run_device(invocation: Invocation, parsed: Namespace) -> int:
     """Run `mooring device`: an action, since a device that was broken is recreated."""
     client = invocation.client()
     told = client.act("device", {"diskName": parsed.disk_name}, "the device")
-    return _show(client, told.get("device"))
+    device = told.get("device")
+    return _show(client, device, _elsewhere(device, told.get("hostName")))
 
 
-def _show(client: Client, address: Any) -> int:
+def _show(client: Client, address: Any, host: Any = None) -> int:
     if address is None:
         raise client.misunderstood()
     sys.stdout.write(f"{address}\n")
+    if host is not None:
+        sys.stderr.write(f"That is on the host {host}.\n")
     return 0
+
+
+def _elsewhere(place: Any, host: Any) -> Any:
+    """The host if it is another one: nothing here is in that place."""
+    from urllib.parse import unquote
+
+    here = os.access(unquote(str(place).rpartition("?socket=")[2]), os.F_OK)
+    return None if here else host

@@ -333,6 +333,10 @@ class QemuEngine:
         for disk_id in list(self._registry.instance(instance_id).exports):
             self.detach(instance_id, disk_id, force=True)
 
+    def served(self) -> Mapping[str, Sequence[str]]:
+        instances = self._registry.instances()
+        return {one.instance_id: list(one.exports) for one in instances if one.exports}
+
     def uri(self, instance_id: str, export_name: str) -> str:
         socket = self._registry.instance(instance_id).folder / process.NBD_SOCKET
         return f"nbd+unix:///{quote(export_name, safe='')}?socket={quote(str(socket))}"

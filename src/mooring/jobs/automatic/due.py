@@ -56,14 +56,14 @@ def take_due(backend: Backend, looked_ms: int | None = None) -> int:
     for due in _due(backend, now):
         if pending is None:
             with backend.catalog.read() as transaction:
-                pending = transaction.snapshots.pending(backend.engines)
+                pending = transaction.snapshots.pending(backend.engines, backend.host)
         # Most of those that are due and wait, wait for their own last one.
         free = [run for run in due if run.resource_id not in pending.resources]
         for start in range(0, len(free), AT_ONCE):
             if pending.automatic >= MAX_PENDING:
                 return begun
             with backend.catalog.write() as transaction:
-                pending = transaction.snapshots.pending(backend.engines)
+                pending = transaction.snapshots.pending(backend.engines, backend.host)
                 for run in free[start : start + AT_ONCE]:
                     if pending.automatic < MAX_PENDING:
                         begun += _take(backend, transaction, run, pending, looked_ms)
@@ -102,8 +102,8 @@ def _take(
         transaction.auto_failures.remove(run.resource_id)
         return False
     disks = _disks(transaction, resource)
-    if resource.zone not in backend.engines or resource.region not in backend.vaults:
-        return False  # the settings do not name its place any more
+    if not backend.has(resource) or resource.region not in backend.vaults:
+        return False  # it is another host's, or the settings do not name its place any more
     if disks is None or _must_wait(backend, transaction, resource, disks, pending, now):
         return False
     later = following(run, now)
@@ -187,6 +187,7 @@ def _begin(
             region=resource.region,
             created_ms=now,
             zone=resource.zone,
+            server=resource.host,
             arguments=Freeze(snapshot=whole.id, source=run.source),
         )
     )

@@ -53,6 +53,7 @@ def _deletion(work: Work, snapshot: str) -> Job:
         region=work.job.region,
         created_ms=work.backend.clock.now_ms(),
         zone=work.job.zone,
+        server=work.job.server,
         arguments=DeleteSnapshot(snapshot=snapshot, disk=disk),
     )
 

@@ -32,7 +32,7 @@ class Followers:
         """At the start: runs by rhythms that the configuration does not have any more."""
         with self._backend.catalog.write() as transaction:
             transaction.auto_runs.forget_policy_other_than(
-                self._kind, self._policy, list(self._backend.elsewhere)
+                self._kind, self._policy, list(self._backend.elsewhere), self._backend.host
             )
 
     def look(self) -> bool:
@@ -42,11 +42,11 @@ class Followers:
         catalog = self._backend.catalog
         with catalog.read() as transaction:
             runs = transaction.auto_runs
-            there = self._backend.elsewhere
-            page = runs.without_rhythms(self._kind, self._reached, LOOKED_AT, there)
+            there, host = self._backend.elsewhere, self._backend.host
+            page = runs.without_rhythms(self._kind, self._reached, LOOKED_AT, there, host)
             lacking = dict(page.found)
             if self._newest is not None:
-                newer = runs.without_rhythms(self._kind, self._newest, LOOKED_AT, there)
+                newer = runs.without_rhythms(self._kind, self._newest, LOOKED_AT, there, host)
                 lacking |= newer.found
             newest = runs.newest(self._kind)
         self._reached = page.more or 0
@@ -59,6 +59,7 @@ class Followers:
         now = self._backend.clock.now_ms()
         with self._backend.catalog.write() as transaction:
             # A tag may have been given to them meanwhile, or they are gone.
-            for resource_id, region in transaction.auto_runs.still_without(self._kind, ids):
+            host = self._backend.host
+            for resource_id, region in transaction.auto_runs.still_without(self._kind, ids, host):
                 run = rhythm_run(resource_id, region, AutoSource.CONFIG, self._policy, now)
                 transaction.auto_runs.put(run)

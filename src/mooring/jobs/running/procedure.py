@@ -53,12 +53,14 @@ class Work:
         return self.backend.vaults[region]
 
     def disk(self) -> Disk:
-        """The disk that the job is of. Raises CanceledError if it was deleted."""
+        """The disk that the job is of. Raises CanceledError if it was deleted, or moved."""
         disk_id = self.given(OfDisk).disk
         with self.catalog.read() as transaction:
             disk = transaction.disks.by_id(disk_id)
         if disk is None:
             raise CanceledError(f"the disk {disk_id} was deleted")
+        if disk.host not in ("", self.backend.host):
+            raise CanceledError(f"the disk {disk_id} is on another host")
         return disk
 
     def check_held(self) -> None:

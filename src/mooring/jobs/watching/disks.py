@@ -58,7 +58,8 @@ class DiskWatch:
         with self._backend.catalog.read() as transaction:
             disks, more = transaction.disks.in_zone(zones[number], after, PAGE)
         for disk in disks:
-            self._look_at(disk)
+            if self._backend.has(disk):
+                self._look_at(disk)
         self._place = (number, more) if more is not None else (number + 1, 0)
         if self._place[0] >= len(zones):
             self._end_round()

@@ -13,6 +13,7 @@ from mooring.model.errors import InvalidInputException
 from mooring.model.names import is_name, shown
 from mooring.model.operation import ResourceType
 from mooring.model.resources.disk import SHARED_TAG
+from mooring.model.resources.host import HOST_TAG
 from mooring.model.resources.system_disk import SYSTEM_DISK_TAG
 from mooring.model.tags import Tags, read_tags
 
@@ -132,6 +133,7 @@ _KNOWN: Mapping[str, Sequence[ResourceType]] = {
     RHYTHMS_TAG: [ResourceType.DISK, ResourceType.INSTANCE],
     AGENT_TAG: [ResourceType.INSTANCE],
     SHARED_TAG: [ResourceType.DISK],
+    HOST_TAG: [ResourceType.DISK, ResourceType.INSTANCE],
     ADDRESS_TAG: [ResourceType.INSTANCE],
     SYSTEM_DISK_TAG: [ResourceType.INSTANCE],
 }

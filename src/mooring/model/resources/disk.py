@@ -54,7 +54,8 @@ class Disk:
     `is_system` says that it is the instance's own: made with it, never detached, deleted with it.
     `ancestors` are the ids of those that it descends from, nearest first: the disks that it is a
     fork of, and snapshots that it was made from. It can be reverted to those, and to their
-    snapshots. `add_on` is that of automatic snapshots, None if it never was enabled.
+    snapshots. `add_on` is that of automatic snapshots, None if it never was enabled. `host` is
+    where its layers are, empty if there is only one host, or it is on none yet.
     """
 
     id: str
@@ -74,6 +75,7 @@ class Disk:
     auto_mounting: bool = False
     is_system: bool = False
     add_on: AddOn | None = None
+    host: str = ""
     tags: Tags = field(default_factory=dict)
 
     def forked(self) -> tuple[str, ...]:

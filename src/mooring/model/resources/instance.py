@@ -41,7 +41,7 @@ class Instance:
     `metadata_options` and `ports` are only kept for clients that read them back.
     `add_on` is that of automatic snapshots, None if it never was enabled. `slot` says which
     addresses it has, None while the catalog does not have it, and `static_slot` which static IP
-    is attached.
+    is attached. `host` is where its disks are, as of a disk.
     """
 
     id: str
@@ -60,4 +60,5 @@ class Instance:
     add_on: AddOn | None = None
     slot: int | None = field(default=None, compare=False)
     static_slot: int | None = None
+    host: str = ""
     tags: Tags = field(default_factory=dict)

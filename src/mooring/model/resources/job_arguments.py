@@ -25,6 +25,11 @@ class Arguments:
         """The ids of the snapshots that are read: none is deleted before the job has ended."""
         raise NotImplementedError
 
+    @property
+    def at(self) -> str:
+        """The id of the disk, or instance, on whose host the job is run; empty if on any."""
+        return ""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfDisk(Arguments):
@@ -36,6 +41,10 @@ class OfDisk(Arguments):
     def reads(self) -> frozenset[str]:
         return NOTHING
 
+    @property
+    def at(self) -> str:
+        return self.disk
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfInstance(Arguments):
@@ -46,6 +55,10 @@ class OfInstance(Arguments):
     @property
     def reads(self) -> frozenset[str]:
         return NOTHING
+
+    @property
+    def at(self) -> str:
+        return self.instance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +155,27 @@ class RevertDisk(OfDisk):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MoveDisks(Arguments):
+    """`disks` come from the host `source`, by `snapshots`, which stand in the same order.
+
+    `instance` has them attached, empty if it is one disk that is attached to nothing; with `start`
+    it is to run there. `lost`: the host that they come from is.
+    """
+
+    kind = JobKind.MOVE_DISKS
+    instance: str
+    disks: tuple[str, ...]
+    snapshots: tuple[str, ...]
+    source: str
+    lost: bool = False
+    start: bool = False
+
+    @property
+    def reads(self) -> frozenset[str]:
+        return frozenset(self.snapshots)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OfAttachment(OfInstance):
     """What attaches or detaches a disk."""
 
@@ -226,6 +260,10 @@ class UploadSnapshot(OfSnapshot):
     def reads(self) -> frozenset[str]:
         return NOTHING
 
+    @property
+    def at(self) -> str:
+        return self.disk
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportSnapshot(OfSnapshot):
@@ -262,6 +300,10 @@ class DeleteSnapshot(OfSnapshot):
     @property
     def reads(self) -> frozenset[str]:
         return NOTHING
+
+    @property
+    def at(self) -> str:
+        return self.disk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -322,6 +364,7 @@ ARGUMENTS: Mapping[JobKind, type[Arguments]] = {
         ForkDisk,
         RevertDisk,
         DeleteDisk,
+        MoveDisks,
         AttachDisk,
         DetachDisk,
         CreateInstance,

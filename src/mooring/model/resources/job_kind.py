@@ -15,6 +15,7 @@ class JobKind(StrEnum):
     FORK_DISK = "fork_disk"
     REVERT_DISK = "revert_disk"
     DELETE_DISK = "delete_disk"
+    MOVE_DISKS = "move_disks"
     ATTACH_DISK = "attach_disk"
     DETACH_DISK = "detach_disk"
     CREATE_INSTANCE = "create_instance"

@@ -21,6 +21,7 @@ from mooring.service.answers.views import (
     disk_view,
     location_view,
     tag_views,
+    with_host,
 )
 
 
@@ -39,7 +40,7 @@ def instance_view(backend: Backend, instance: Instance, disks: Iterable[Disk]) -
         "createdAt": instance.created_ms,
         "location": location_view(instance.zone, instance.region),
         "resourceType": ResourceType.INSTANCE,
-        "tags": tag_views(instance.tags),
+        "tags": tag_views(with_host(backend, instance)),
         "blueprintId": instance.blueprint_id,
         "blueprintName": blueprint.get("name", instance.blueprint_id),
         "bundleId": instance.bundle_id,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mooring.backend.backend import Backend
+from mooring.backend.backend import Backend, Placed
 from mooring.catalog.database import Transaction
 from mooring.model.errors import NotFoundException
 from mooring.model.names import check_name, shown
@@ -94,22 +94,24 @@ def enqueue(
     region: str,
     operations: Sequence[Operation] = (),
     *,
-    zone: str = "",
+    at: Placed | None = None,
     job_id: str | None = None,
     group: str | None = None,
     held: bool = False,
 ) -> list[Operation]:
     """Record a job, and give back the operations with it; those ended already stay as they are.
 
-    With a `group` the operations wait for all jobs of that group. A job that is `held` does not
-    run before `Jobs.confirm`, nor do those after it in its line.
+    It is run `at` the host of a disk or an instance, if it needs one. With a `group` the
+    operations wait for all jobs of that group. A job that is `held` does not run before
+    `Jobs.confirm`, nor do those after it in its line.
     """
+    server = "" if at is None else at.host
     job = Job(
         id=job_id or backend.ids.new_id(),
         key=key,
         region=region,
-        zone=zone,
-        server=backend.this_server.id if arguments.kind in AT_SERVER else "",
+        zone="" if at is None else at.zone,
+        server=backend.this_server.id if arguments.kind in AT_SERVER else server,
         created_ms=backend.clock.now_ms(),
         arguments=arguments,
         not_before_ms=HELD_MS if held else 0,

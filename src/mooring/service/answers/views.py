@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from mooring.backend.backend import Backend
 from mooring.model.operation import ALL_ZONES, Operation, ResourceType
 from mooring.model.resources.disk import Attachment, Disk, DiskState
+from mooring.model.resources.host import HOST_TAG
 from mooring.model.resources.instance import Instance
 from mooring.model.resources.key_pair import KeyPair
 from mooring.model.sizes import iops
@@ -48,9 +49,25 @@ def arn(backend: Backend, region: str, kind: ResourceType, resource_id: str) -> 
     return f"arn:aws:lightsail:{region}:{backend.account_id}:{kind}/{resource_id}"
 
 
-@remembered
 def disk_view(backend: Backend, disk: Disk) -> View:
     """A disk as the API's Disk."""
+    view = _disk_view(backend, disk)
+    if not disk.host:
+        return view
+    told: View = {"tags": tag_views(with_host(backend, disk))}
+    if backend.hosts.problem(disk.host) is not None:
+        told["state"] = DiskState.ERROR
+    return {**view, **told}
+
+
+def with_host(backend: Backend, resource: Disk | Instance) -> Tags:
+    """The tags of what is on one of several hosts, with the name of that one."""
+    name = backend.hosts.name(resource.host)
+    return resource.tags if name is None else {**resource.tags, HOST_TAG: name}
+
+
+@remembered
+def _disk_view(backend: Backend, disk: Disk) -> View:
     attached = disk.attachment is Attachment.ATTACHED
     return {
         "name": disk.name,

@@ -14,6 +14,7 @@ from mooring.model.errors import (
 )
 from mooring.model.operation import Operation
 from mooring.model.resources.disk import MAX_DISKS_PER_INSTANCE, Attachment, Disk, DiskState
+from mooring.model.resources.host import HOST_TAG
 from mooring.model.resources.instance import Instance, InstanceState
 from mooring.model.resources.job_arguments import AttachDisk, DetachDisk, OfAttachment
 from mooring.service.answers import operations
@@ -35,8 +36,9 @@ def attach_disk(backend: Backend, call: Call) -> Result:
         # The instance first, as whoever deletes it has it.
         instance = find_instance(transaction, call.region, params["instanceName"])
         disk = find_disk(transaction, call.region, params["diskName"])
-        backend.engine(disk.zone)
+        backend.engine(disk)
         _check_attach(transaction, disk, instance, params["diskPath"])
+        _check_host(backend, transaction, disk, instance)
         transaction.disks.change(
             disk.id,
             state=DiskState.IN_USE,
@@ -70,7 +72,7 @@ def detach_disk(backend: Backend, call: Call) -> Result:
 
 def _stop_serving(backend: Backend, disk: Disk, instance_id: str) -> None:
     """Stop serving the disk. Raises OperationFailureException while it is in use."""
-    engine = backend.engine(disk.zone)
+    engine = backend.engine(disk)
     device = backend.devices.device(disk.id)
     try:
         backend.devices.detach(disk.id)
@@ -111,7 +113,7 @@ def _enqueue(
             operations.begin(backend, call, disk, details=instance.name),
             operations.begin(backend, call, instance, details=disk.name),
         ],
-        zone=disk.zone,
+        at=disk,
     )
 
 
@@ -146,6 +148,22 @@ def _check_attach(transaction: Transaction, disk: Disk, instance: Instance, path
         raise InvalidInputException(
             f"The disk path {path} is already used on the instance {instance.name}. Choose another."
         )
+
+
+def _check_host(backend: Backend, transaction: Transaction, disk: Disk, instance: Instance) -> None:
+    """See that both are on one host; an instance that has no disks yet comes to its first one."""
+    if disk.host == instance.host:
+        return
+    if not transaction.disks.of_instance(instance.id) and not instance.tags.get(HOST_TAG):
+        transaction.instances.change(instance.id, host=disk.host)
+        return
+    there, here = backend.hosts.name(disk.host), backend.hosts.name(instance.host)
+    raise OperationFailureException(
+        f"The disk {disk.name} is on the host {there} and the instance {instance.name} on {here}. "
+        f"Move the disk with `mooring move-disk --disk-name {disk.name} --host {here}`, or make "
+        f"disks for this instance with the tag {HOST_TAG}={here}.",
+        "OnAnotherHost",
+    )
 
 
 def _check_detach(disk: Disk) -> str:

@@ -39,6 +39,7 @@ def disk_made_with(
         origin_id=origin_id,
         ancestors=ancestors,
         is_system=is_system,
+        host=instance.host,
         tags=_tags_of_system_disk(instance) if is_system else dict(tags),
     )
 

@@ -18,6 +18,7 @@ from mooring.model.resources.disk import Attachment, Disk
 from mooring.model.resources.instance import Instance, InstanceState
 from mooring.model.resources.job_arguments import (
     CreateInstance,
+    DeleteDisk,
     DeleteInstance,
     OfInstance,
     RebootInstance,
@@ -39,7 +40,9 @@ from mooring.service.instances.own_blueprints import (
     system_disk_name,
 )
 from mooring.service.instances.static_ip_attachment import detach
+from mooring.service.placing import host_for_instance
 from mooring.service.using import cut_off
+from mooring.taking.leaving import DETACHED
 from mooring.taking.rest import check_agent
 
 MAX_NAMES = 20
@@ -80,6 +83,7 @@ def create_instances(backend: Backend, call: Call) -> Result:
                 bundle_id=params["bundleId"],
                 key_pair=None if key_pair is None else check_name(key_pair),
                 ip_address_type=params.get("ipAddressType") or "dualstack",
+                host=host_for_instance(backend, transaction, zone, tags),
                 tags=tags,
             )
             transaction.instances.add(instance)
@@ -138,7 +142,7 @@ def reboot_instance(backend: Backend, call: Call) -> Result:
     """RebootInstance: clients of its disks are cut off, and may connect again."""
     with backend.catalog.write() as transaction:
         instance = find_instance(transaction, call.region, call.params["instanceName"])
-        backend.engine(instance.zone)
+        backend.engine(instance)
         if instance.state is not InstanceState.RUNNING:
             raise OperationFailureException(
                 "You can't reboot this instance right now. "
@@ -151,7 +155,7 @@ def reboot_instance(backend: Backend, call: Call) -> Result:
             RebootInstance(instance=instance.id),
             instance.id,
             instance.region,
-            zone=instance.zone,
+            at=instance,
         )
         # As on the service, it has succeeded when the instance has been told.
         ended = [operations.begin(backend, call, instance, details="", ended=True)]
@@ -166,7 +170,9 @@ def delete_instance(backend: Backend, call: Call) -> Result:
     """
     with backend.catalog.write() as transaction:
         instance = find_instance(transaction, call.region, call.params["instanceName"])
-        backend.engine(instance.zone)
+        lost = backend.is_lost(instance)
+        if not lost:
+            backend.engine(instance)
         disks = transaction.disks.of_instance(instance.id)
         under_way = (Attachment.ATTACHING, Attachment.DETACHING)
         if any(disk.attachment in under_way for disk in disks):
@@ -193,12 +199,17 @@ def delete_instance(backend: Backend, call: Call) -> Result:
             transaction.disks.change(disk.id, attachment=Attachment.DETACHING, instance_id=None)
             for resource, details in ((disk, instance.name), (instance, disk.name)):
                 begun.append(
-                    operations.begin(backend, call, resource, details=details, kind="DetachDisk")
+                    operations.begin(
+                        backend, call, resource, details=details, kind="DetachDisk", ended=lost
+                    )
                 )
         if (static_ip := transaction.static_ips.of_instance(instance.id)) is not None:
             begun += detach(backend, transaction, call, static_ip)
         begun.append(operations.begin(backend, call, instance, details=left, ended=True))
         transaction.instances.remove(instance)
+        if lost:
+            _free_lost(backend, transaction, disks)
+            return operations.reply(backend, transaction, call, begun)
         begun = operations.enqueue(
             backend,
             transaction,
@@ -210,9 +221,20 @@ def delete_instance(backend: Backend, call: Call) -> Result:
             instance.id,
             instance.region,
             begun,
-            zone=instance.zone,
+            at=instance,
         )
         return operations.reply(backend, transaction, call, begun)
+
+
+def _free_lost(backend: Backend, transaction: Transaction, disks: Sequence[Disk]) -> None:
+    """Free the disks of an instance whose host serves none any more."""
+    for disk in disks:
+        if disk.is_system:
+            # Should the host ever come back.
+            arguments = DeleteDisk(disk=disk.id)
+            operations.enqueue(backend, transaction, arguments, disk.id, disk.region, at=disk)
+        else:
+            transaction.disks.change(disk.id, **DETACHED)
 
 
 def check_devices(backend: Backend, verb: str, instance: Instance, disks: Iterable[Disk]) -> None:
@@ -288,7 +310,7 @@ def _turn(
     job = StartInstance if verb == "start" else StopInstance
     with backend.catalog.write() as transaction:
         instance = find_instance(transaction, call.region, call.params["instanceName"])
-        backend.engine(instance.zone)
+        backend.engine(instance)
         if instance.state is not before:
             raise OperationFailureException(
                 f"You can't {verb} this instance right now. "
@@ -321,5 +343,5 @@ def _enqueue(
         instance.id,
         instance.region,
         [operations.begin(backend, call, instance, kind=operation_type, details=details)],
-        zone=instance.zone,
+        at=instance,
     )

@@ -205,9 +205,10 @@ def _by_name(found: Iterable[AutoHealth], kind: ResourceType) -> Mapping[str, li
 
 
 def _taken(backend: Backend, disk: Disk) -> int | None:
-    engine = backend.engines.get(disk.zone)
+    if not backend.has(disk):
+        return None  # its host would have to be asked
     try:
-        return None if engine is None else engine.taken(disk.id)
+        return backend.engines[disk.zone].taken(disk.id)
     except EngineError:
         return None
 

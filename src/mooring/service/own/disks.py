@@ -24,6 +24,7 @@ from mooring.model.resources.instance import Instance, InstanceState
 from mooring.model.resources.job import Job
 from mooring.model.resources.job_arguments import FillDisk, OfDisk
 from mooring.model.resources.job_kind import JobKind
+from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.service.answers import pages
 from mooring.service.call import Params
 from mooring.service.context import Context
@@ -41,9 +42,11 @@ def uri(backend: Backend, context: Context, params: Params) -> Answer:
 
     `instanceName` instead stands for the instance's system disk.
     Not of one that is this host's block device: a second writer beside it would be cut off.
+    `hostName` is where its socket is, if there are several hosts.
     """
     disk, instance = served_to_others(backend, context, params)
-    return {"diskName": disk.name, "uri": backend.engine(disk.zone).uri(instance.id, disk.name)}
+    uri = backend.engine(disk).uri(instance.id, disk.name)
+    return {"diskName": disk.name, "uri": uri, "hostName": backend.hosts.name(disk.host)}
 
 
 def served_to_others(backend: Backend, context: Context, params: Params) -> tuple[Disk, Instance]:
@@ -71,7 +74,7 @@ def device(backend: Backend, context: Context, params: Params) -> Answer:
             "is no block device here. `mooring uri` tells where it is served; a disk attached to "
             "an instance of the blueprint host is a block device."
         )
-    uri = backend.engine(disk.zone).uri(instance.id, disk.name)
+    uri = backend.engine(disk).uri(instance.id, disk.name)
     try:
         path = backend.devices.attach(disk.id, uri)
     except (DiskBusyError, HostError) as error:
@@ -79,7 +82,12 @@ def device(backend: Backend, context: Context, params: Params) -> Answer:
         raise OperationFailureException(
             f"The disk {disk.name} has no block device that works: {why}"
         ) from error
-    return {"diskName": disk.name, "device": path, "usedBy": backend.devices.users(disk.id) or None}
+    return {
+        "diskName": disk.name,
+        "device": path,
+        "usedBy": backend.devices.users(disk.id) or None,
+        "hostName": backend.hosts.name(disk.host),
+    }
 
 
 def _unfilled(backend: Backend, disk: Disk) -> str:
@@ -107,9 +115,13 @@ def _unfilled(backend: Backend, disk: Disk) -> str:
 
 
 def _health(backend: Backend, disk: Disk) -> DiskHealth:
-    if disk.zone in backend.elsewhere:
+    if disk.host not in ("", backend.host):
         # That one tells.
-        return DiskHealth(ok=True, problem=f"on the server that has the zone {disk.zone}")
+        problem = backend.hosts.problem(disk.host)
+        where = f"on the host {backend.hosts.name(disk.host)}"
+        return DiskHealth(ok=problem is None, problem=problem or where)
+    if disk.zone in backend.elsewhere:
+        return DiskHealth(ok=True, problem=f"on no host yet, in the zone {disk.zone}")
     try:
         return backend.engines[disk.zone].health(disk.id)
     except ZoneAbsentError as error:
@@ -139,6 +151,7 @@ def _served(backend: Backend, context: Context, params: Params) -> tuple[Disk, I
             f"The instance {instance.name} of the disk {disk.name} is {instance.state.label}, so "
             "its disks are not served. Start it with start-instance."
         )
+    backend.engine(disk)
     return disk, instance
 
 
@@ -154,7 +167,9 @@ def disk(backend: Backend, context: Context, params: Params) -> Answer:
         origin = transaction.snapshots.by_id(found.origin_id) if found.origin_id else None
         jobs = transaction.jobs.of_kinds([JobKind.FILL_DISK, JobKind.FORK_DISK])
         automatic = health(backend, transaction, of=[found.id])
-    engine = backend.engine(found.zone)
+    if (lost := backend.hosts.problem(found.host)) is not None:
+        return _unknown(found, origin, lost, automatic)
+    engine = backend.engine(found)
     filling = engine.filling(found.id)
     problem = None if filling is None else _problem(found, filling, jobs)
     clients = clients_of(backend, found)
@@ -179,6 +194,24 @@ def disk(backend: Backend, context: Context, params: Params) -> Answer:
             for one in clients.connected
         ],
         "refused": clients.refused or None,
+        "automatic": automatic,
+    }
+
+
+def _unknown(disk: Disk, origin: DiskSnapshot | None, problem: str, automatic: object) -> Answer:
+    """What can be told of a disk whose host nobody hears."""
+    return {
+        "diskName": disk.name,
+        "id": disk.id,
+        "state": DiskState.ERROR,
+        "originName": None if origin is None else origin.name,
+        "reverted": False,
+        "filled": True,
+        "filledBytes": None,
+        "bytesToFill": None,
+        "problem": problem,
+        "clients": [],
+        "refused": None,
         "automatic": automatic,
     }
 

@@ -60,6 +60,7 @@ def fork(backend: Backend, context: Context, params: Params) -> Answer:
             size_gb=size_gb,
             origin_id=disk.origin_id,
             ancestors=disk.forked(),
+            host=disk.host,
             tags=tags,
         )
         reached = dict(context.access.tags)
@@ -118,6 +119,7 @@ def fork_instance(backend: Backend, context: Context, params: Params) -> Answer:
             bundle_id=instance.bundle_id,
             key_pair=instance.key_pair,
             ip_address_type=instance.ip_address_type,
+            host=instance.host,
             tags=tags,
         )
         reached = dict(context.access.tags)

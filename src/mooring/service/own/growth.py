@@ -40,7 +40,7 @@ def grow(backend: Backend, context: Context, params: Params) -> Answer:
     told = cut_off(backend, [disk]) if device is None else None
     with backend.catalog.write() as transaction:
         disk = find_disk(transaction, call.region, disk.name)
-        backend.engine(disk.zone)
+        backend.engine(disk)
         if disk.state not in (DiskState.AVAILABLE, DiskState.IN_USE):
             raise OperationFailureException(
                 f"You can't make the disk {disk.name} larger right now. "
@@ -59,7 +59,7 @@ def grow(backend: Backend, context: Context, params: Params) -> Answer:
             f"grow {disk.id}",
             disk.region,
             [operations.begin(backend, call, disk, details=told)],
-            zone=disk.zone,
+            at=disk,
         )
         return operations.reply(backend, transaction, call, started)
 

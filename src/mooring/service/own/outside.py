@@ -23,7 +23,7 @@ def tcp_uri(backend: Backend, context: Context, params: Params) -> Answer:
     if params.get("close"):
         return _close(backend, context, params)
     disk, instance = served_to_others(backend, context, params)
-    socket = parse_uri(backend.engine(disk.zone).uri(instance.id, disk.name)).socket
+    socket = parse_uri(backend.engine(disk).uri(instance.id, disk.name)).socket
     with backend.catalog.read() as transaction:
         disks = transaction.disks.of_instance(instance.id)
     shared = tuple(one.name for one in disks if is_shared(one.tags))
@@ -49,5 +49,6 @@ def _close(backend: Backend, context: Context, params: Params) -> Answer:
                     "with instanceName."
                 )
             instance = found
+    backend.engine(instance)
     backend.relay.close_way(instance.region, instance.name)
     return {"instanceName": instance.name}

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
 from mooring.model.errors import InvalidInputException, OperationFailureException
-from mooring.model.names import MAX_NAME_LENGTH, check_name, name_taken
+from mooring.model.names import check_name, name_taken
 from mooring.model.resources.disk import Attachment, Disk, DiskState
 from mooring.model.resources.snapshot import DiskSnapshot, SnapshotState
 from mooring.service.answers import operations
@@ -16,6 +14,7 @@ from mooring.service.context import Context
 from mooring.service.finding import find_disk
 from mooring.service.own.own_request import Answer, member
 from mooring.service.snapshots.checks import check_freezable
+from mooring.service.snapshots.free_name import free_name
 from mooring.service.snapshots.named_snapshots import named_snapshot
 from mooring.service.using import clients_of
 from mooring.taking import recording
@@ -86,14 +85,7 @@ def _free_name(transaction: Transaction, disk: Disk, wished: str, now_ms: int) -
         if taken := transaction.names.taken(disk.region, [wished]):
             raise name_taken(taken)
         return wished
-    moment = datetime.fromtimestamp(now_ms / 1000, UTC)
-    end = f"-before-revert-{moment:%Y%m%d-%H%M%S}"
-    name = disk.name[: MAX_NAME_LENGTH - len(end) - 4].rstrip("._-") + end
-    number, found = 1, name
-    while transaction.names.find(disk.region, found) is not None:
-        number += 1
-        found = f"{name}-{number}"
-    return found
+    return free_name(transaction, disk.region, disk.name, "before-revert", now_ms)
 
 
 def _check(disk: Disk, snapshot: DiskSnapshot) -> None:

@@ -13,10 +13,12 @@ from mooring.service.entry import Entry, Takes, Use, administers, changes, reads
 from mooring.service.own.automatic import automatic
 from mooring.service.own.blueprints import create_blueprint, delete_blueprint
 from mooring.service.own.disks import device, disk, disks, uri
+from mooring.service.own.fencing import fence, restore_host
 from mooring.service.own.forks import fork, fork_instance
 from mooring.service.own.growth import grow
 from mooring.service.own.imports import import_place, import_snapshot
 from mooring.service.own.looking_after import LOOKING_AFTER
+from mooring.service.own.moves import move_disk, move_instance
 from mooring.service.own.outside import tcp_uri
 from mooring.service.own.overview import list_disks, list_instances, list_snapshots, status
 from mooring.service.own.own_request import (
@@ -85,6 +87,33 @@ OWN_REQUESTS: dict[str, OwnRequest] = {
     "grow": acts(
         changes(grow, on=["diskName"], takes=[Takes.DISKS]), diskName=TEXT, sizeInGb=NUMBER
     ),
+    "move-instance": acts(
+        changes(
+            move_instance,
+            on=["instanceName"],
+            notes=["hostName"],
+            inherits=True,
+            through=Through.DISKS,
+            takes=[Takes.VAULT],
+            vault=Use.WRITE,
+        ),
+        instanceName=TEXT,
+        hostName=TEXT,
+    ),
+    "move-disk": acts(
+        changes(
+            move_disk,
+            on=["diskName"],
+            notes=["hostName"],
+            inherits=True,
+            takes=[Takes.VAULT],
+            vault=Use.WRITE,
+        ),
+        diskName=TEXT,
+        hostName=TEXT,
+    ),
+    "fence": acts(administers(fence), hostName=TEXT, force=FLAG),
+    "restore-host": acts(administers(restore_host), hostName=TEXT, targetName=TEXT),
     "fork": acts(
         changes(fork, on=["diskName"], makes="newDiskName", takes=[Takes.DISKS]),
         diskName=TEXT,
@@ -176,8 +205,8 @@ def own_handlers(
         def handle(context: Context, params: Params) -> Answer:
             admitted = admit(backend, Request(context, f"mooring:{name}", entry, params))
             check_vaults(backend, entry, context.region, params)
-            check_room(backend, entry, context.region, params)
-            return entry.function(admitted, context, params)
+            roomy = check_room(admitted, entry, context.region, params)
+            return entry.function(roomy, context, params)
 
         return handle
 

@@ -18,7 +18,7 @@ from mooring.taking.recording import has_too_many_pending
 
 def check_freezable(backend: Backend, transaction: Transaction, disk: Disk) -> None:
     """Raise if a snapshot of the disk cannot be taken now."""
-    backend.engine(disk.zone)
+    backend.engine(disk)
     if disk.state not in (DiskState.AVAILABLE, DiskState.IN_USE):
         raise OperationFailureException(
             "You can't create a snapshot of this disk right now. "
@@ -39,7 +39,7 @@ def check_instance_freezable(
     backend: Backend, transaction: Transaction, instance: Instance, disks: Sequence[Disk]
 ) -> None:
     """Raise if a snapshot of the instance, which has these disks, cannot be taken now."""
-    backend.engine(instance.zone)
+    backend.engine(instance)
     _check_at_rest(instance, disks)
     check_none_pending(instance, transaction.automatic_of(instance.id))
     for disk in disks:

@@ -42,5 +42,5 @@ def fork_of_pending(backend: Backend, snapshot: DiskSnapshot, name: str, made: D
             f"The state of this snapshot is: {snapshot.state}, and until it is completed disks can "
             f"be made of it in {snapshot.disk_zone} only, where its content is."
         )
-    backend.engine(made.zone)
+    backend.engine(made)
     return Fork(snapshot, [made], Instant.GIVEN)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mooring.backend.backend import Backend
@@ -29,6 +30,7 @@ from mooring.service.instances.instances import (
     check_new_names,
 )
 from mooring.service.instances.own_blueprints import system_disk_name
+from mooring.service.placing import host_for_instance
 from mooring.taking.rest import check_agent
 
 
@@ -51,6 +53,10 @@ def create_instances_from_snapshot(backend: Backend, call: Call) -> Result:
         started = []
         for name in names:
             instance = _new_instance(backend, call, whole, name)
+            instance = replace(
+                instance,
+                host=host_for_instance(backend, transaction, instance.zone, instance.tags),
+            )
             transaction.instances.add(instance)
             begin_with(backend, transaction, call, instance)
             disks = _new_disks(backend, call.context.access, whole, instance, disk_names[name])
@@ -67,7 +73,7 @@ def create_instances_from_snapshot(backend: Backend, call: Call) -> Result:
                 instance.id,
                 instance.region,
                 [operations.begin(backend, call, instance)],
-                zone=instance.zone,
+                at=instance,
             )
         return operations.reply(backend, transaction, call, started)
 

@@ -47,7 +47,7 @@ DISKS: dict[str, Command] = {
         options=(Option("--disk-name", "<string>", "The name of the disk.", required=True),),
     ),
     "grow": Command(
-        ("in_place", "run_grow"),
+        ("changing", "run_grow"),
         "Make a disk larger, in use or not.",
         "Makes a disk larger; what is added reads as zeros. Snapshots keep the size that the disk "
         "had. Disks do not shrink.",
@@ -62,6 +62,32 @@ DISKS: dict[str, Command] = {
             Option("--disk-name", "<string>", "The name of the disk.", required=True),
             Option("--size-in-gb", "<integer>", "The new size, up to 16384.", required=True),
             Option("--wait", help="Return when the disk has its new size."),
+        ),
+    ),
+    "move-instance": Command(
+        ("changing", "run_move_instance"),
+        "Move a stopped instance with its disks to another host.",
+        "Where several hosts serve a zone, moves an instance to one of them: takes a snapshot of "
+        "its disks, makes them anew from that on the other host, and removes them where they were. "
+        "The instance must be stopped, and stays so; nothing else can be done with it until it "
+        "has moved. Then its disks can be used, while the rest of the snapshot is still copied "
+        "into them (mooring wait disk-filled). The snapshot is kept, so that the next one is "
+        "incremental; delete it when you like.",
+        "If anything fails, everything is as it was. `mooringd hosts` lists the hosts.",
+        options=(
+            Option("--instance-name", "<string>", "The name of the instance.", required=True),
+            Option("--host", "<string>", "The name of the host.", required=True),
+            Option("--wait", help="Return when it has moved, with progress until then."),
+        ),
+    ),
+    "move-disk": Command(
+        ("changing", "run_move_disk"),
+        "Move a disk that is attached to nothing to another host.",
+        "As move-instance does with all disks of an instance.",
+        options=(
+            Option("--disk-name", "<string>", "The name of the disk.", required=True),
+            Option("--host", "<string>", "The name of the host.", required=True),
+            Option("--wait", help="Return when it has moved, with progress until then."),
         ),
     ),
     "fork": Command(
@@ -120,7 +146,7 @@ DISKS: dict[str, Command] = {
         ),
     ),
     "revert": Command(
-        ("in_place", "run_revert"),
+        ("changing", "run_revert"),
         "Set a disk back to one of its snapshots, in place, at once.",
         "The disk holds what the snapshot holds when the command returns, whatever its size. It "
         "stays the same disk: name, tags, attachment and URI do not change. Blocks that have not "

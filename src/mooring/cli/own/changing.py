@@ -1,4 +1,4 @@
-"""mooring grow and mooring revert: change a disk in place."""
+"""mooring grow, revert, move-instance and move-disk: change what there is."""
 
 from __future__ import annotations
 
@@ -70,4 +70,33 @@ def run_revert(invocation: Invocation, parsed: Namespace) -> int:
         answer = waiting.wait_for_answer(client, answer, clock)
         waiting.wait(name, lambda: waiting.filling_state(client, name), clock, None)
     invocation.show("RevertDisk", answer)
+    return 0
+
+
+def run_move_instance(invocation: Invocation, parsed: Namespace) -> int:
+    """Run `mooring move-instance`; the exit code is returned."""
+    members = {"instanceName": parsed.instance_name, "hostName": parsed.host}
+    return _move(invocation, "move-instance", members, parsed)
+
+
+def run_move_disk(invocation: Invocation, parsed: Namespace) -> int:
+    """Run `mooring move-disk`; the exit code is returned."""
+    members = {"diskName": parsed.disk_name, "hostName": parsed.host}
+    return _move(invocation, "move-disk", members, parsed)
+
+
+def _move(
+    invocation: Invocation, request: str, members: dict[str, object], parsed: Namespace
+) -> int:
+    client = invocation.client()
+    answer = client.act(request, members, "the move", ("operations", "snapshotName"))
+    snapshot = answer["snapshotName"]
+    if snapshot is not None:
+        sys.stderr.write(f"It is moved by the snapshot {snapshot}, which is kept.\n")
+    if parsed.wait:
+        from mooring.cli import waiting
+        from mooring.model.clock import SystemClock
+
+        answer = waiting.wait_for_answer(client, answer, SystemClock())
+    invocation.show("MoveInstance" if "instanceName" in members else "MoveDisk", answer)
     return 0

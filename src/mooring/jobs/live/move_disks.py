@@ -1,0 +1,144 @@
+"""Moving disks to this host, each from a snapshot of it in the vault.
+
+Whoever asked for it has fixed what the disks hold, on the host that they are on, and nothing else
+happens to them meanwhile; or their host is lost, and the snapshots are the newest there are. The
+job is run by the host that they come to:
+
+    store   wait until the snapshots are stored
+    make    the engine makes each disk, with its snapshot below it        undo: delete them
+
+and in the transaction that records this the disks are here, all of an instance or none, and the
+host that they were on removes what it has of them. A lost one does not: what lies there may be
+newer than the snapshots. If it fails, all is as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mooring.backend.sources import source_of
+from mooring.catalog.database import Transaction
+from mooring.host.rooms import DISKS
+from mooring.jobs.fill_disk import fill_job
+from mooring.jobs.running.procedure import Change, Procedure, Step, Work
+from mooring.model.errors import CanceledError, PostponedError
+from mooring.model.resources.disk import Disk
+from mooring.model.resources.host import HOST_TAG
+from mooring.model.resources.instance import InstanceState
+from mooring.model.resources.job import Job
+from mooring.model.resources.job_arguments import DeleteDisk, MoveDisks, StartInstance
+from mooring.model.resources.job_kind import JobKind
+from mooring.model.resources.snapshot import SnapshotState
+from mooring.model.sizes import size_in_bytes
+from mooring.model.tags import Tags
+from mooring.taking import moving
+from mooring.taking.reverting import ancestors_of
+
+AGAIN_SECONDS = 0.5
+"""How often it is looked whether the snapshots are stored."""
+
+
+def store(work: Work) -> None:
+    """Wait for the snapshots."""
+    for snapshot_id in work.given(MoveDisks).snapshots:
+        with work.catalog.read() as transaction:
+            snapshot = transaction.snapshots.by_id(snapshot_id)
+        if snapshot is None:
+            raise CanceledError(f"the snapshot {snapshot_id} to move by was not taken, or deleted")
+        if snapshot.state is SnapshotState.PENDING:
+            told = f"the snapshot {snapshot.name} is being stored: {snapshot.progress} %"
+            raise PostponedError(told, AGAIN_SECONDS)
+        if snapshot.state is not SnapshotState.COMPLETED:
+            raise CanceledError(f"the snapshot {snapshot.name} to move by could not be stored")
+
+
+def make(work: Work) -> Change:
+    """Make the disks here, of their snapshots in the vault."""
+    work.backend.rooms.check(DISKS)
+    work.backend.server(work.job.region).ensure()
+    for disk, snapshot_id in _pairs(work):
+        source = source_of(work.backend, disk.region, snapshot_id)
+        # What may be left of a former time here, or of a former try.
+        work.engine.delete(disk.id)
+        work.engine.begin_clone(disk.id, size_in_bytes(disk.size_gb), source)
+    return lambda transaction: _arrived(work, transaction)
+
+
+def unmake(work: Work) -> None:
+    """Leave no disk behind."""
+    for disk_id in work.given(MoveDisks).disks:
+        with work.catalog.read() as transaction:
+            disk = transaction.disks.by_id(disk_id)
+        if disk is None or disk.host != work.backend.host:
+            work.engine.delete(disk_id)
+
+
+def failed(transaction: Transaction, job: Job) -> None:
+    """The disks are where they were."""
+    moving.give_back(transaction, job)
+
+
+def _pairs(work: Work) -> Iterator[tuple[Disk, str]]:
+    given = work.given(MoveDisks)
+    for disk_id, snapshot_id in zip(given.disks, given.snapshots, strict=True):
+        with work.catalog.read() as transaction:
+            disk = transaction.disks.by_id(disk_id)
+        if disk is None:
+            raise CanceledError(f"the disk {disk_id} was deleted")
+        if disk.host != given.source:
+            raise CanceledError(f"the disk {disk_id} is on another host by now")
+        yield disk, snapshot_id
+
+
+def _arrived(work: Work, transaction: Transaction) -> None:
+    """Record that the disks are here."""
+    given, job, host = work.given(MoveDisks), work.job, work.backend.host
+    name = work.backend.this_server.name
+    for disk_id, snapshot_id in zip(given.disks, given.snapshots, strict=True):
+        disk = transaction.disks.by_id(disk_id)
+        if disk is None:
+            raise CanceledError(f"the disk {disk_id} was deleted")
+        columns = moving.settled(disk)
+        transaction.disks.set_origin(disk_id, snapshot_id, ancestors_of(transaction, disk))
+        transaction.disks.change(disk_id, host=host, **columns)
+        _name_host(transaction, disk.id, disk.tags, name)
+        transaction.jobs.add(fill_job(work.backend, disk, snapshot_id))
+        if not given.lost:
+            transaction.jobs.add(
+                Job(
+                    id=work.backend.ids.new_id(),
+                    key=disk_id,
+                    region=job.region,
+                    zone=job.zone,
+                    server=given.source,
+                    created_ms=work.backend.clock.now_ms(),
+                    arguments=DeleteDisk(disk=disk_id),
+                )
+            )
+    instance = transaction.instances.by_id(given.instance) if given.instance else None
+    if instance is None:
+        return
+    state = InstanceState.PENDING if given.start else InstanceState.STOPPED
+    transaction.instances.change(instance.id, host=host, state=state.label)
+    _name_host(transaction, instance.id, instance.tags, name)
+    if given.start:
+        transaction.jobs.add(
+            Job(
+                id=work.backend.ids.new_id(),
+                key=instance.id,
+                region=job.region,
+                zone=job.zone,
+                server=host,
+                created_ms=work.backend.clock.now_ms(),
+                arguments=StartInstance(instance=instance.id),
+            )
+        )
+
+
+def _name_host(transaction: Transaction, resource_id: str, tags: Tags, name: str) -> None:
+    """What was asked for by a tag has that of its new host."""
+    if HOST_TAG in tags:
+        transaction.tags.replace(resource_id, {**tags, HOST_TAG: name})
+
+
+MOVE = Procedure(JobKind.MOVE_DISKS, (Step("store", store), Step("make", make, unmake)), failed)

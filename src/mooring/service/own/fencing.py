@@ -1,0 +1,200 @@
+"""Fencing a host that is lost, and restoring what it had on others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import structlog
+
+from mooring.backend.backend import Backend
+from mooring.catalog.database import Transaction
+from mooring.model.errors import (
+    InvalidInputException,
+    NotFoundException,
+    OperationFailureException,
+    ServiceError,
+)
+from mooring.model.names import shown
+from mooring.model.resources.disk import Disk
+from mooring.model.resources.host import HostState, SeenHost
+from mooring.model.resources.instance import Instance, InstanceState
+from mooring.model.resources.job import Job
+from mooring.model.resources.job_arguments import MoveDisks
+from mooring.model.resources.snapshot import SnapshotState
+from mooring.service.answers import operations
+from mooring.service.call import Call, Params
+from mooring.service.context import Context
+from mooring.service.own.own_request import Answer, member
+from mooring.service.placing import host_for_disk, host_for_instance, named_host
+from mooring.taking.leaving import leave_jobs
+from mooring.taking.moving import put_in_motion
+
+OF_INSTANCE, OF_DISK = "RestoreInstance", "RestoreDisk"
+"""The types of the operations that what is restored has in the lists of operations."""
+
+log = structlog.get_logger("mooring.service")
+
+
+def fence(backend: Backend, context: Context, params: Params) -> Answer:
+    """Let the host `hostName` count for nothing any more: its disks can be restored elsewhere.
+
+    One that is heard of is fenced only with `force`: what is written to its disks from now on may
+    be lost.
+    """
+    del context
+    with backend.catalog.write() as transaction:
+        seen = _held(backend, transaction, member(params, "hostName"))
+        if seen.is_up and not params.get("force"):
+            raise OperationFailureException(
+                f"The host {seen.host.name} is up, and was heard of just now. Stop its machine "
+                "first, or say --force: what is written to its disks from then on may be lost.",
+                "HostUp",
+            )
+        ended = 0
+        if seen.state is not HostState.FENCED:
+            transaction.hosts.fence(seen.host.id)
+            ended = leave_jobs(backend, transaction, seen.host)
+    backend.hosts.forget()
+    log.warning("a host was fenced", host=seen.host.name, jobs=ended)
+    return {"hostName": seen.host.name, "jobsEnded": ended}
+
+
+def restore_host(backend: Backend, context: Context, params: Params) -> Answer:
+    """Restore what the fenced host `hostName` had on others, from the newest snapshots.
+
+    On `targetName`, or where there is room. Instances have all their disks, or are left as they
+    are; those that ran run again. The answer says what is restored, from which snapshots, and
+    what is `left`, and why.
+    """
+    name, target = member(params, "hostName"), params.get("targetName")
+    with backend.catalog.write() as transaction:
+        seen = _held(backend, transaction, name)
+        _check_fenced(seen)
+        instances = transaction.instances.on_host(seen.host.id)
+        disks = transaction.disks.alone_on_host(seen.host.id)
+    restored, left = [], []
+    whole: Sequence[Instance | Disk] = [*instances, *disks]
+    for one in whole:
+        try:
+            restored.append(_restore(backend, context, seen, one, target))
+        except ServiceError as error:
+            left.append({"name": one.name, "region": one.region, "why": error.message})
+    return {"hostName": name, "restored": restored, "left": left}
+
+
+def _restore(
+    backend: Backend,
+    context: Context,
+    lost: SeenHost,
+    one: Instance | Disk,
+    target: str | None,
+) -> Answer:
+    """Begin to restore an instance, or a disk that is attached to none. Raises ServiceErrors."""
+    with backend.catalog.write() as transaction:
+        _check_fenced(_held(backend, transaction, lost.host.name))
+        instance = transaction.instances.by_id(one.id) if isinstance(one, Instance) else None
+        if isinstance(one, Instance):
+            disks = transaction.disks.of_instance(one.id)
+        else:
+            disks = [disk for disk in [transaction.disks.by_id(one.id)] if disk is not None]
+        if one.host != lost.host.id or (instance is None and not disks):
+            raise OperationFailureException(f"{one.name} was deleted, or moved, meanwhile.")
+        if isinstance(one, Instance) and any(disk.host != lost.host.id for disk in disks):
+            raise OperationFailureException(f"A disk of {one.name} is on another host.")
+        host = _host(backend, transaction, one, target)
+        snapshots = [_newest(transaction, disk) for disk in disks]
+        starts = instance is not None and instance.state is not InstanceState.STOPPED
+        put_in_motion(transaction, disks, instance)
+        job = Job(
+            id=backend.ids.new_id(),
+            key=one.id,
+            region=one.region,
+            zone=one.zone,
+            server=host.host.id,
+            created_ms=backend.clock.now_ms(),
+            arguments=MoveDisks(
+                instance="" if instance is None else instance.id,
+                disks=tuple(disk.id for disk in disks),
+                snapshots=tuple(snapshot for snapshot, _ in snapshots),
+                source=lost.host.id,
+                lost=True,
+                start=starts,
+            ),
+        )
+        names = [name for _, name in snapshots]
+        kind = OF_DISK if instance is None else OF_INSTANCE
+        details = f"to {host.host.name} from {', '.join(names) or 'nothing'}"
+        call = Call(context, kind, {})
+        begun = [operations.begin(backend, call, one, details=details)]
+        operations.record(transaction, operations.follow(transaction, job, begun))
+    return {
+        "name": one.name,
+        "region": one.region,
+        "hostName": host.host.name,
+        "snapshotNames": names,
+        "operationId": begun[0].id,
+    }
+
+
+def _host(
+    backend: Backend, transaction: Transaction, one: Instance | Disk, target: str | None
+) -> SeenHost:
+    if target is not None:
+        return named_host(backend, transaction, one.zone, target)
+    # Its own tag names the host that is lost.
+    chosen = (
+        host_for_instance(backend, transaction, one.zone, {})
+        if isinstance(one, Instance)
+        else host_for_disk(backend, transaction, one, {})
+    )
+    found = transaction.hosts.all(backend.clock.now_ms())
+    for seen in found:
+        if seen.host.id == chosen:
+            return seen
+    raise OperationFailureException(f"The zone {one.zone} has no other host that is up.")
+
+
+def _newest(transaction: Transaction, disk: Disk) -> tuple[str, str]:
+    """Id and name of the newest stored snapshot of the disk, or of what it was made from."""
+    candidates = transaction.snapshots.stored_of_disk(disk.id)
+    if disk.origin_id is not None:
+        candidates = [*candidates, disk.origin_id]
+    for snapshot_id in candidates:
+        snapshot = transaction.snapshots.by_id(snapshot_id)
+        if (
+            snapshot is not None
+            and snapshot.region == disk.region
+            and snapshot.state is SnapshotState.COMPLETED
+        ):
+            return snapshot.id, snapshot.name
+    raise OperationFailureException(
+        f"The disk {disk.name} has no stored snapshot: what it held is on the lost host only. "
+        "Bring that back if you can."
+    )
+
+
+def _held(backend: Backend, transaction: Transaction, name: str) -> SeenHost:
+    """The host of that name, which is neither started nor fenced before the transaction ends."""
+    now = backend.clock.now_ms()
+    seen = transaction.hosts.by_name(name, now)
+    if seen is None:
+        known = ", ".join(sorted({one.host.name for one in transaction.hosts.all(now)})) or "none"
+        raise NotFoundException(f"There is no host {shown(name)}; the hosts are: {known}.")
+    if not backend.catalog.is_for_many:
+        raise InvalidInputException(
+            "There is only this host, and its catalog is a file: nothing can be restored on "
+            "another. Several hosts need a catalog on PostgreSQL."
+        )
+    transaction.hosts.hold(seen.host.id)
+    again = transaction.hosts.all(now)
+    return next((one for one in again if one.host.id == seen.host.id), seen)
+
+
+def _check_fenced(seen: SeenHost) -> None:
+    if seen.state is not HostState.FENCED:
+        name = seen.host.name
+        raise OperationFailureException(
+            f"The host {name} is {seen.shown}, not fenced. If it is lost, see that its machine is "
+            f"off and say `mooringd fence {name}`; if it is up, use `mooring move-instance`.",
+            "HostNotFenced",
+        )

@@ -1,0 +1,87 @@
+"""Chooses the host that something new is on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mooring.backend.backend import Backend
+from mooring.catalog.database import Transaction
+from mooring.model.errors import InvalidInputException, OperationFailureException
+from mooring.model.extents import GIB
+from mooring.model.names import shown
+from mooring.model.resources.disk import Disk
+from mooring.model.resources.host import HOST_TAG, SeenHost
+from mooring.model.tags import Tags
+
+SCARCE = 10
+"""A host with less than this share of its room free, in percent, is chosen last."""
+
+
+def host_for_disk(
+    backend: Backend, transaction: Transaction, disk: Disk, tags: Tags | None = None
+) -> str:
+    """The host for a disk, by its tags or those given, or by room and number. See `_chosen`."""
+    count, size = transaction.hosts.count_disks, disk.size_gb * GIB
+    chosen = disk.tags if tags is None else tags
+    return _chosen(backend, transaction, disk.zone, chosen, size, count)
+
+
+def host_for_instance(backend: Backend, transaction: Transaction, zone: str, tags: Tags) -> str:
+    """The host for a new instance, by the tag, or by room and number. See `_chosen`."""
+    return _chosen(backend, transaction, zone, tags, 0, transaction.hosts.count_instances)
+
+
+def named_host(backend: Backend, transaction: Transaction, zone: str, name: str) -> SeenHost:
+    """The host of that name, which is up. Raises InvalidInputException, and the other."""
+    hosts = _of_zone(backend, transaction, zone)
+    found = [one for one in hosts if one.host.name == name]
+    if not found:
+        known = ", ".join(sorted({one.host.name for one in hosts})) or "none"
+        raise InvalidInputException(
+            f"The zone {zone} has no host {shown(name)}; its hosts are: {known}."
+        )
+    up = [one for one in found if one.is_up]
+    if not up:
+        raise OperationFailureException(
+            f"The host {name} is {found[0].shown} right now. Start it, or choose another.",
+            "HostNotUp",
+        )
+    return up[0]
+
+
+def _chosen(
+    backend: Backend,
+    transaction: Transaction,
+    zone: str,
+    tags: Tags,
+    size: int,
+    count: Callable[[str], int],
+) -> str:
+    """The id of the host; empty where there is but one, or none is up.
+
+    With enough room, if any has; of those the one with the fewest, or with the most room.
+    """
+    name = tags.get(HOST_TAG)
+    if not backend.catalog.is_for_many:
+        if name:
+            raise InvalidInputException(
+                f"The tag {HOST_TAG} chooses among several hosts, and there is only this one. "
+                "Leave it out."
+            )
+        return ""
+    if name:
+        return named_host(backend, transaction, zone, name).host.id
+    hosts = [one for one in _of_zone(backend, transaction, zone) if one.is_up]
+    if not hosts:
+        return ""
+
+    def rank(one: SeenHost) -> tuple[bool, int, int]:
+        scarce = one.free_bytes * 100 < one.capacity_bytes * SCARCE or one.free_bytes < size
+        return scarce, count(one.host.id), -one.free_bytes
+
+    return min(hosts, key=rank).host.id
+
+
+def _of_zone(backend: Backend, transaction: Transaction, zone: str) -> list[SeenHost]:
+    hosts = transaction.hosts.all(backend.clock.now_ms())
+    return [one for one in hosts if zone in one.host.zones]

@@ -1,0 +1,44 @@
+"""Who this server is to others, and as a host of disks."""
+
+from __future__ import annotations
+
+import socket
+
+from mooring.config.settings import Settings
+from mooring.model.ids import Ids
+from mooring.model.resources.host import Host
+from mooring.model.resources.server import Server
+from mooring.version import VERSION
+
+_ANYWHERE = ("", "0.0.0.0", "::")
+
+
+def this_server_of(settings: Settings, server_id: str) -> Server:
+    """The server, by the id of its data directory."""
+    host = socket.gethostname()
+    return Server(id=server_id, name=settings.name or host, host=host, version=VERSION)
+
+
+def this_host(settings: Settings, server: Server, ids: Ids) -> Host | None:
+    """The host, which is called as its server is; None if that has no disks."""
+    zones = [zone for region in settings.regions.values() for zone in region.zones]
+    if not zones:
+        return None
+    return Host(
+        id=server.id,
+        name=server.name,
+        zones=zones,
+        address=address_of(settings),
+        secret=ids.token(64),
+        version=server.version,
+    )
+
+
+def address_of(settings: Settings) -> str:
+    """The URL by which other servers reach this one."""
+    if settings.servers.address:
+        return settings.servers.address.rstrip("/")
+    listen = settings.listen
+    host = listen.name or (socket.gethostname() if listen.host in _ANYWHERE else listen.host)
+    scheme = "https" if listen.uses_tls else "http"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{listen.port}"

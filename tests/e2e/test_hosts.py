@@ -1,0 +1,161 @@
+"""Hosts of one zone: chosen, asked through any server, silent, and back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.catalog.postgresql import PostgreSQL, running
+from tests.e2e.client import Client, RefusedError
+from tests.e2e.host_server import ANSWER_SECONDS, BEGIN_SECONDS
+from tests.e2e.hosts import (
+    ZONE,
+    Cluster,
+    attach,
+    create_disk,
+    create_instance,
+    disk,
+    host_of,
+    instance,
+    is_refused,
+    snapshot_state,
+)
+from tests.e2e.processes import end_all, until
+
+pytestmark = [pytest.mark.full, pytest.mark.usefixtures("importable_tests")]
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[PostgreSQL]:
+    yield from running()
+
+
+@pytest.fixture
+def cluster(postgresql: PostgreSQL, run_dir: Path) -> Iterator[Cluster]:
+    cluster = Cluster(run_dir, postgresql.url())
+    yield cluster
+    cluster.close()
+    end_all(run_dir)
+
+
+def ask(client: Client, question: str) -> dict[str, object]:
+    return dict(client.send("GET", f"/mooring/{question}", {}, b""))
+
+
+def test_two_hosts_serve_one_zone(cluster: Cluster) -> None:
+    alpha = cluster.start("alpha")
+    create_disk(alpha, "alone")
+    assert "mooring:host" not in str(disk(alpha, "alone")), "one host needs no name"
+    cluster.start("beta", "--host-only")
+    front = cluster.start("front", host=False)
+
+    # The one with the fewest, unless a tag says otherwise.
+    create_disk(front, "second")
+    create_disk(front, "third", host="alpha")
+    assert host_of(disk(front, "alone")) == "alpha"
+    assert host_of(disk(front, "second")) == "beta"
+    assert host_of(disk(front, "third")) == "alpha"
+    refused = is_refused(
+        front,
+        "CreateDisk",
+        diskName="none",
+        availabilityZone=ZONE,
+        sizeInGb=8,
+        tags=[{"key": "mooring:host", "value": "gamma"}],
+    )
+    assert "no host gamma; its hosts are: alpha, beta" in refused
+    refused = is_refused(
+        front, "TagResource", resourceName="second", tags=[{"key": "mooring:host", "value": "x"}]
+    )
+    assert "mooring move-instance" in refused
+
+    # An instance comes to the host of its first disk, and gets no other's.
+    create_instance(alpha, "vm", host="")
+    attach(front, "second", "vm")
+    assert host_of(instance(front, "vm")) == "beta"
+    refused = is_refused(
+        front, "AttachDisk", diskName="third", instanceName="vm", diskPath="/dev/xvdg"
+    )
+    assert "mooring move-disk --disk-name third --host beta" in refused
+
+    # What needs a host, any server can be asked for; the answer is that of the host.
+    for client in (alpha, front):
+        assert "/beta/" in str(ask(client, "uri?diskName=second")["uri"]) or ask(
+            client, "uri?diskName=second"
+        )
+        assert ask(client, "disk?diskName=second")["state"] == "in-use"
+    front.call("CreateDiskSnapshot", diskName="second", diskSnapshotName="snap")
+    until(lambda: snapshot_state(alpha, "snap") == "completed", "the snapshot")
+    assert cluster.steps("upload_snapshot:store:recorded") == ["beta"]
+    front.call("DetachDisk", diskName="second")
+    until(lambda: disk(front, "second")["state"] == "available", "the detachment")
+    for name in ("second", "third"):
+        front.call("DeleteDisk", diskName=name)
+    until(lambda: len(cluster.steps("delete_disk:delete:recorded")) == 2, "the deletions")
+    assert sorted(cluster.steps("delete_disk:delete:recorded")) == ["alpha", "beta"]
+
+    code, told = cluster.operator("front", "hosts")
+    assert code == 0
+    names = [line.split()[:3] for line in told.splitlines()]
+    assert names == [["name", "state", "zones"], ["alpha", "up", ZONE], ["beta", "up", ZONE]]
+
+
+def test_a_host_that_stands_still_begins_nothing_late(cluster: Cluster) -> None:
+    """Its client was answered; what comes to it afterwards it does not do."""
+    cluster.start("alpha")
+    front = cluster.start("front", host=False)
+    create_disk(front, "data")
+    front.call("CreateDiskSnapshot", diskName="data", diskSnapshotName="first")
+
+    with cluster.stopped("alpha"):
+        began = time.monotonic()
+        with pytest.raises(RefusedError, match="may or may not have been done") as caught:
+            front.call("CreateDiskSnapshot", diskName="data", diskSnapshotName="late")
+        assert caught.value.status == 500
+        assert time.monotonic() - began >= ANSWER_SECONDS > BEGIN_SECONDS
+        # At once from now on, and without asking it.
+        until(lambda: disk(front, "data")["state"] == "error", "the disk to say so")
+        refused = is_refused(
+            front, "CreateDiskSnapshot", diskName="data", diskSnapshotName="refused"
+        )
+        assert "its host alpha has not been heard of for" in refused
+        assert "mooringd fence alpha" in str(ask(front, "disk?diskName=data")["problem"])
+
+    until(lambda: disk(front, "data")["state"] == "available", "the disk to be back")
+    until(lambda: "came too late" in cluster.servers["alpha"].log.read_text(), "the refusal", 5)
+    with pytest.raises(RefusedError, match="does not exist"):
+        snapshot_state(front, "late")
+    front.call("CreateDiskSnapshot", diskName="data", diskSnapshotName="again")
+    until(lambda: snapshot_state(front, "again") == "completed", "a snapshot")
+
+
+def test_a_host_that_is_killed_and_started_again(cluster: Cluster) -> None:
+    cluster.engine = "qemu"
+    cluster.start("alpha")
+    cluster.start("beta")
+    front = cluster.start("front", host=False)
+    create_disk(front, "lost", host="alpha")
+    create_disk(front, "kept", host="beta")
+    cluster.kill("alpha")
+
+    refused = is_refused(front, "CreateDiskSnapshot", diskName="lost", diskSnapshotName="no")
+    assert "cannot be reached" in refused or "not been heard of" in refused
+    # Everything else goes on.
+    front.call("CreateDiskSnapshot", diskName="kept", diskSnapshotName="snap")
+    until(lambda: disk(front, "lost")["state"] == "error", "the disk to say so")
+    assert disk(front, "kept")["state"] == "available"
+    create_disk(front, "new")
+    assert host_of(disk(front, "new")) == "beta"
+    until(lambda: snapshot_state(front, "snap") == "completed", "the snapshot")
+
+    cluster.start("alpha")
+    # At another port, which the others find out by themselves.
+    until(lambda: disk(front, "lost")["state"] == "available", "the host to be back")
+    front.call("DeleteDisk", diskName="lost")
+    os.kill(cluster.servers["alpha"].pid, signal.SIGTERM)
+    until(lambda: "ended" in cluster.operator("front", "hosts")[1], "the end in order")
