@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from mooring.admin.demo.filesystem import run, why_not
+from mooring.host.device_links import DeviceLinks
 from mooring.host.fuse_devices import FuseDevices
 from mooring.host.interface import Devices
 from mooring.host.memory_devices import MemoryDevices
@@ -31,7 +32,8 @@ class FuseSite:
     mounts: Path
 
     def __post_init__(self) -> None:
-        self.devices = FuseDevices(self.folder, SystemClock())
+        self.links = DeviceLinks(self.mounts / "links")
+        self.devices = FuseDevices(self.folder, SystemClock(), links=self.links)
         self.instances: dict[str, str] = {}
 
     def disk(self) -> tuple[str, str]:
@@ -55,7 +57,7 @@ class FuseSite:
         run("umount", str(mount))
 
     def restart(self) -> None:
-        self.devices = FuseDevices(self.folder, SystemClock())
+        self.devices = FuseDevices(self.folder, SystemClock(), links=self.links)
 
     def kill(self, disk_id: str) -> None:
         """Kill what is behind the device, and wait until it is gone."""

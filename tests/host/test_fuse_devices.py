@@ -40,6 +40,23 @@ def test_the_device_is_the_disk(fuse: FuseSite) -> None:
     client.close()
 
 
+def test_its_name_leads_to_it_as_long_as_it_is_there(fuse: FuseSite) -> None:
+    fuse.mounts.mkdir(exist_ok=True)
+    links = fuse.mounts / "links"
+    disk_id, uri = fuse.disk()
+    device = fuse.devices.attach(disk_id, uri)
+
+    (link,) = links.iterdir()
+    assert (link.name, str(link.readlink())) == ("disk 0,é", device)
+    assert (fuse.folder / disk_id / "disk.name").read_text() == "disk 0,é\n"
+    link.unlink()
+    fuse.restart()
+    fuse.devices.adopt({disk_id: uri})
+    assert str(link.readlink()) == device
+    fuse.devices.detach(disk_id)
+    assert not links.exists()
+
+
 def test_trims_reach_the_disk(fuse: FuseSite) -> None:
     disk_id, uri = fuse.disk()
     device = fuse.devices.attach(disk_id, uri)

@@ -24,6 +24,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import structlog
 
 from mooring.host import lasting_process, loop
+from mooring.host.device_links import DeviceLinks
 from mooring.host.lasting_process import LastingProcess
 from mooring.host.mounts import users_of
 from mooring.host.qmp import Monitor
@@ -53,8 +54,15 @@ log = structlog.get_logger("mooring.host")
 class FuseDevices:
     """`folder` is for what belongs to the devices: one folder each, named by the disk's id."""
 
-    def __init__(self, folder: Path, clock: Clock, open_seconds: int = OPEN_SECONDS) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        clock: Clock,
+        open_seconds: int = OPEN_SECONDS,
+        links: DeviceLinks | None = None,
+    ) -> None:
         self._open_seconds = open_seconds
+        self._links = links or DeviceLinks()
         self._folder = folder.absolute()
         self._clock = clock
         self._lock = threading.Lock()
@@ -74,11 +82,16 @@ class FuseDevices:
                 raise HostError(f"the disk cannot be a block device here: {reason}")
             found = self._find(disk_id)
             if found is not None and not self._broken(disk_id):
+                self._links.put(_export_name(uri), found.path)
                 return found.path
             self._clear(disk_id)
             try:
                 file = self._export(disk_id, uri)
-                return loop.bind(file, _name(disk_id))
+                # For udev, which makes the same link where it runs.
+                file.with_suffix(".name").write_text(f"{_export_name(uri)}\n")
+                path = loop.bind(file, _name(disk_id))
+                self._links.put(_export_name(uri), path)
+                return path
             except BaseException:
                 self._clear(disk_id)
                 raise
@@ -212,7 +225,7 @@ class FuseDevices:
             "driver": "nbd",
             "node-name": "disk",
             "server": {"type": "unix", "path": parse_qs(parts.query)["socket"][0]},
-            "export": unquote(parts.path.removeprefix("/")),
+            "export": _export_name(uri),
             "reconnect-delay": _RECONNECT_SECONDS,
             "open-timeout": self._open_seconds,
             "discard": "unmap",
@@ -267,6 +280,8 @@ class FuseDevices:
         found = self._find(disk_id)
         if found is not None and not self._release(found):
             raise DiskBusyError(f"{found.path} is {users_of(found.path) or 'in use'}")
+        if found is not None:
+            self._links.remove(found.path)
         folder = self._folder / disk_id
         if not folder.exists():
             return
@@ -304,6 +319,11 @@ class FuseDevices:
 
 def _name(disk_id: str) -> str:
     return f"mooring:{disk_id}"
+
+
+def _export_name(uri: str) -> str:
+    """What the disk is called, by which it is exported."""
+    return unquote(urlsplit(uri).path.removeprefix("/"))
 
 
 def _is_mounted(file: Path) -> bool:
