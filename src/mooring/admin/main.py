@@ -21,6 +21,7 @@ from mooring.admin.owner import become_owner
 from mooring.admin.server_settings import server_settings
 from mooring.admin.vault_arguments import add_vault_commands
 from mooring.config.load import load
+from mooring.config.places import default_settings
 from mooring.config.settings import Settings
 from mooring.model.errors import NO_ROOM, ConfigurationError, MooringError
 from mooring.version import VERSION
@@ -58,11 +59,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             options = _parser().parse_args(arguments)
             run: Callable[[Settings, argparse.Namespace], int] = options.run
+            named = options.config is not None
+            kept = options.run not in _WITHOUT_DATA and not _in_development(options)
+            if kept and not named and options.data is None:
+                options.config = default_settings()
             settings = load(options.config, options.data)
             data = settings.data_directory
-            if options.run not in _WITHOUT_DATA and not _in_development(options):
+            if kept:
                 owner = become_owner(data)
-                if options.config is None and options.run not in (_serve, _stop):
+                if not named and options.run not in (_serve, _stop):
                     settings = server_settings(data) or settings
             return run(settings, options)
         finally:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+
+from mooring.config.places import default_data_directory
 
 
 def setting(default: Any, meaning: str) -> Any:
@@ -364,7 +365,8 @@ class Settings:
     """All settings. Get them from `config.load`, which checks them."""
 
     data: str = setting(
-        "", "data directory; default: $MOORING_DATA, else the user's data directory"
+        "",
+        "data directory; default: $MOORING_DATA, else the user's data directory, else the host's",
     )
     name: str = setting(
         "", "the server's name for people, where several share a catalog; default: the host's"
@@ -399,11 +401,3 @@ class Settings:
     def data_directory(self) -> Path:
         """Where everything is kept that is not configured elsewhere."""
         return Path(self.data).expanduser() if self.data else default_data_directory()
-
-
-def default_data_directory() -> Path:
-    """`$MOORING_DATA`, else `mooring` in the XDG data directory of the user."""
-    if os.environ.get("MOORING_DATA"):
-        return Path(os.environ["MOORING_DATA"]).expanduser()
-    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share"
-    return Path(base) / "mooring"

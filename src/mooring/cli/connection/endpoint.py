@@ -18,6 +18,7 @@ _SERVICE_VARIABLE = "AWS_ENDPOINT_URL_LIGHTSAIL"
 _GLOBAL_VARIABLE = "AWS_ENDPOINT_URL"
 _IGNORE_VARIABLE = "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"
 _LAST_PORT = 65535
+_HOST_DATA = "/var/lib/mooring"
 
 NOT_CONFIGURED = """\
 No Mooring server is configured, and none was found on this host.
@@ -84,11 +85,21 @@ def _from_profile(session: Session) -> str | None:
 
 
 def data_directory(environ: Mapping[str, str]) -> str:
-    """Where a server of this user keeps its files: `$MOORING_DATA`, or the XDG data directory."""
+    """Where a server of this user keeps its files: `$MOORING_DATA`, or the XDG data directory.
+
+    If none runs there, the place of the host's server, for those who may look into it.
+    """
     if environ.get("MOORING_DATA"):
         return environ["MOORING_DATA"]
     home = environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")  # noqa: PTH111
-    return os.path.join(home, "mooring")  # noqa: PTH118
+    own = os.path.join(home, "mooring")  # noqa: PTH118
+    if not _serves(own) and _serves(_HOST_DATA):
+        return _HOST_DATA
+    return own
+
+
+def _serves(directory: str) -> bool:
+    return os.path.exists(os.path.join(directory, "server.json"))  # noqa: PTH110, PTH118
 
 
 def find_server(environ: Mapping[str, str]) -> Server:

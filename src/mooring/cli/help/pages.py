@@ -46,7 +46,8 @@ _FINDING = [
     "--endpoint-url; else AWS_ENDPOINT_URL_LIGHTSAIL, AWS_ENDPOINT_URL, and the profile's "
     "`services` section or endpoint_url; else the server that runs on this host: it writes its "
     "address to server.json and its keys to credentials, in $MOORING_DATA or "
-    "~/.local/share/mooring. A server found this way comes with its own region and keys, unless "
+    "~/.local/share/mooring, else /var/lib/mooring (for root). A server found this way comes with "
+    "its own region and keys, unless "
     "--region or --profile is given. Amazon's own endpoint is never used.",
 ]
 
