@@ -366,7 +366,7 @@ class Settings:
 
     data: str = setting(
         "",
-        "data directory; default: $MOORING_DATA, else the user's data directory, else the host's",
+        "data directory; default: $MOORING_DATA, else the user's data directory",
     )
     name: str = setting(
         "", "the server's name for people, where several share a catalog; default: the host's"
