@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from mooring.admin.demo.filesystem import run, why_not
-from mooring.host.device_links import DeviceLinks
 from mooring.host.fuse_devices import FuseDevices
 from mooring.host.interface import Devices
+from mooring.host.loop import DeviceLinks
 from mooring.host.memory_devices import MemoryDevices
 from mooring.model.clock import SystemClock
 from tests.engine.harness import MIB, QemuHarness, attached

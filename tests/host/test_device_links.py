@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mooring.host.device_links import DeviceLinks
+from mooring.host.loop import DeviceLinks
 
 
 def test_a_link_follows_its_disk(tmp_path: Path) -> None:

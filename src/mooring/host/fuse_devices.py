@@ -24,8 +24,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import structlog
 
 from mooring.host import lasting_process, loop
-from mooring.host.device_links import DeviceLinks
 from mooring.host.lasting_process import LastingProcess
+from mooring.host.loop import DeviceLinks
 from mooring.host.mounts import users_of
 from mooring.host.qmp import Monitor
 from mooring.model.clock import Clock
