@@ -63,6 +63,7 @@ def test_locks_hold_everything_the_project_asks_for() -> None:
     assert named([one for extra in extras for one in extra]) <= locked(LOCKS[0])
     assert named(groups["dev"]) <= locked(LOCKS[0])
     assert named(groups["clients"]) <= locked(LOCKS[1])
+    assert named(project["project"]["optional-dependencies"]["server"]) <= locked(LOCKS[2])
 
 
 def test_versions_agree() -> None:
