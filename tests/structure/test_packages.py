@@ -1,4 +1,4 @@
-"""Debian packages of this commit, for this host's suite: built, and checked in a clean machine."""
+"""Debian packages of this commit: built, and checked in a clean machine."""
 
 from __future__ import annotations
 
