@@ -24,6 +24,7 @@ from mooring.config.load import load
 from mooring.service.credentials.keys import read_keys
 from tests.catalog.postgresql import PostgreSQL, running
 from tests.catalog.values import disk
+from tests.e2e.authority import Authority
 from tests.e2e.client import Client
 from tests.e2e.processes import until
 
@@ -330,6 +331,45 @@ def test_clocks_and_versions_apart(
 def change(catalog: Catalog, statement: str) -> None:
     with catalog.write() as transaction:
         transaction.servers._connection.execute(text(statement))
+
+
+def test_servers_that_others_reach(hosts: dict[str, Host], postgresql: PostgreSQL) -> None:
+    """With certificates of one authority each passes on to the other what its disks need."""
+    one, two, _ = hosts.values()
+    certificates = one.folder / "certificates"
+    certificates.mkdir()
+    Authority("ours").issue(certificates, "server")
+    options = ["--listen", "localhost", "--certificate", str(certificates / "server-cert.pem")]
+    options += ["--key", str(certificates / "server-key.pem")]
+    options += ["--authority", str(certificates / "ca-cert.pem")]
+    url = postgresql.url()
+    assert "needs --certificate and --key" in one.init(url, *options[:2], expected=2).stderr
+    assert "say with --listen" in one.init(url, *options[2:], expected=2).stderr
+    printed = one.init(url, *options).stdout
+    assert "listens on this host only" not in printed
+    settings = load(str(one.config))
+    assert (settings.listen.host, settings.listen.name) == ("0.0.0.0", "localhost")
+    assert settings.servers.authority == str(certificates / "ca-cert.pem")
+    one.run("serve", "--background", "--config", str(one.config))
+    two.join(url, secret_of(printed), "--zone", "us-east-2b", *options)
+
+    environment = {**os.environ, "AWS_CA_BUNDLE": str(certificates / "ca-cert.pem")}
+    for host, words in (
+        (one, "create-disk --disk-name far --size-in-gb 8 --availability-zone us-east-2b"),
+        (one, "wait disk-available --disk-name far"),
+        (one, "create-disk-snapshot --disk-name far --disk-snapshot-name first --wait"),
+    ):
+        mooring(host, words, environment)
+
+
+def mooring(host: Host, words: str, environment: dict[str, str]) -> None:
+    """A command of a client on the host, which must do it."""
+    command = [sys.executable, "-m", "mooring.cli.main", *words.split()]
+    given = {**environment, "MOORING_DATA": str(host.data)}
+    done = subprocess.run(
+        command, env=given, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_settings_are_written_as_they_are_read(

@@ -20,6 +20,17 @@ def add_cluster_commands(commands: Commands, settings: argparse.ArgumentParser) 
         "--to", metavar="FILE", type=Path, help="settings to write; default: mooring.toml there"
     )
     new.add_argument("--name", help="the server's name; default: the host's")
+    new.add_argument(
+        "--listen",
+        metavar="NAME",
+        help="this host's name or address for other hosts, as in the certificate; without it the "
+        "server is reached from this host only",
+    )
+    new.add_argument("--certificate", metavar="FILE", help="of the server, PEM; needs --listen")
+    new.add_argument("--key", metavar="FILE", help="of the certificate, PEM")
+    new.add_argument(
+        "--authority", metavar="FILE", help="vouches for other servers, PEM; default: the system's"
+    )
     new.add_argument("--port", type=int, help="TCP port of the server; default: 8470")
     new.add_argument(
         "--insecure",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from dataclasses import replace
 
 from sqlalchemy import make_url
 
 from mooring.admin.cluster.database import database
 from mooring.admin.cluster.join_secrets import DAY_MS
+from mooring.admin.cluster.listening import ALONE, listening
 from mooring.admin.cluster.settings_file import settings_file, write_settings
 from mooring.admin.cluster.starting import starting
 from mooring.admin.cluster.unused import check_unused, put_aside
@@ -40,8 +40,7 @@ def init(options: argparse.Namespace) -> int:
         catalog=with_driver(options.url),
         regions={options.region: Region(zones=zones, vault=full_place(options.vault))},
     )
-    if options.port is not None:
-        settings = replace(settings, listen=replace(settings.listen, port=options.port))
+    settings = listening(settings, options)
     check(settings)
     paths = Paths(settings.data_directory.absolute())
     check_unused(paths)
@@ -65,6 +64,8 @@ def init(options: argparse.Namespace) -> int:
         "                for any number of servers, for 24 hours; `mooringd join-secrets` makes "
         "and revokes others"
     )
+    if settings.listen.is_loopback:
+        print(ALONE)
     return 0
 
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mooring.admin.cluster.database import database
+from mooring.admin.cluster.listening import ALONE, listening
 from mooring.admin.cluster.settings_file import settings_file, write_settings
 from mooring.admin.cluster.starting import is_unit, starting
 from mooring.admin.cluster.unused import check_unused, put_aside
@@ -77,6 +78,8 @@ def join(options: argparse.Namespace) -> int:
             mooring.stop()
     write_settings(file, settings)
     print(f"settings        {file}")
+    if settings.listen.is_loopback:
+        print(ALONE)
     if options.no_start or is_unit(paths.data):
         print(f"to start it:    {starting(paths.data, file)}")
         return 0
@@ -147,9 +150,7 @@ def _settings(first: Settings, options: argparse.Namespace, shared: Mapping[str,
         s3=S3Settings(told.get("s3.endpoint", ""), told.get("s3.region", "")),
         account=with_shared(first, shared).account,
     )
-    if options.port is not None:
-        settings = replace(settings, listen=replace(settings.listen, port=options.port))
-    return settings
+    return listening(settings, options)
 
 
 def _region(options: argparse.Namespace, names: list[str]) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields
+from itertools import groupby
 from pathlib import Path
 
+from mooring.admin.cluster import listening
 from mooring.backend.private_file import write_private
 from mooring.config.load import load
 from mooring.config.settings import Region, Settings
@@ -30,8 +32,8 @@ def write_settings(file: Path, settings: Settings) -> None:
         f"name = {_text(settings.name)}",
         f"catalog = {_text(settings.catalog)}",
     ]
-    if settings.listen.port != Settings().listen.port:
-        lines += ["", "[listen]", f"port = {settings.listen.port}"]
+    for table, found in groupby(listening.lines(settings), key=lambda one: one[0]):
+        lines += ["", f"[{table}]", *(f"{name} = {_text(value)}" for _, name, value in found)]
     if settings.s3 != Settings().s3:
         lines += ["", "[s3]"]
         lines += [
@@ -57,5 +59,5 @@ def _lines(region: Region) -> list[str]:
     ]
 
 
-def _text(value: str) -> str:
+def _text(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
