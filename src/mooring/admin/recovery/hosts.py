@@ -30,7 +30,8 @@ def restore_host(settings: Settings, name: str, target: str | None) -> int:
     told = act(variables(settings), "restore-host", SystemClock(), **members)
     for one in told["restored"]:
         snapshots = ", ".join(one["snapshotNames"]) or "nothing, for it has no disks"
-        print(f"{one['name']}: to {one['hostName']}, from {snapshots}")
+        origin = "as it was" if one["asItWas"] else f"from {snapshots}"
+        print(f"{one['name']}: to {one['hostName']}, {origin}")
     for one in told["left"]:
         print(f"{one['name']}: left. {one['why']}")
     if not told["restored"] and not told["left"]:

@@ -10,6 +10,9 @@ job is run by the host that they come to:
 and in the transaction that records this the disks are here, all of an instance or none, and the
 host that they were on removes what it has of them. A lost one does not: what lies there may be
 newer than the snapshots. If it fails, all is as it was.
+
+Where both hosts reach the layers, as in a Ceph cluster, the disks stay as they are: only who has
+them is recorded, once the host that is lost has been shut out.
 """
 
 from __future__ import annotations
@@ -54,6 +57,8 @@ def store(work: Work) -> None:
 
 def make(work: Work) -> Change:
     """Make the disks here, of their snapshots in the vault."""
+    if work.engine.shared:
+        return _take_over(work)
     work.backend.rooms.check(DISKS)
     work.backend.server(work.job.region).ensure()
     for disk, snapshot_id in _pairs(work):
@@ -64,8 +69,28 @@ def make(work: Work) -> Change:
     return lambda transaction: _arrived(work, transaction)
 
 
+def _take_over(work: Work) -> Change:
+    """The disks lie where this host reaches them, too, and stay as they are."""
+    given = work.given(MoveDisks)
+    if given.lost:
+        # Again, for it may have been done by a server that does not reach them.
+        work.engine.fence(given.source)
+    for disk_id in given.disks:
+        if (owner := work.engine.owner(disk_id)) is not None:
+            raise CanceledError(f"the disk {disk_id} is in use on the host {owner}")
+        for point in work.engine.points(disk_id):
+            with work.catalog.read() as transaction:
+                snapshot = transaction.snapshots.by_id(point)
+            if snapshot is None or not snapshot.is_pending:
+                stored = snapshot is not None and snapshot.state is SnapshotState.COMPLETED
+                work.engine.release(disk_id, point, stored=stored)
+    return lambda transaction: _arrived(work, transaction)
+
+
 def unmake(work: Work) -> None:
     """Leave no disk behind."""
+    if work.engine.shared:
+        return
     for disk_id in work.given(MoveDisks).disks:
         with work.catalog.read() as transaction:
             disk = transaction.disks.by_id(disk_id)
@@ -94,14 +119,17 @@ def _arrived(work: Work, transaction: Transaction) -> None:
     """Record that the disks are here."""
     given, job, host = work.given(MoveDisks), work.job, work.backend.host
     name = work.backend.this_server.name
-    for disk_id, snapshot_id in zip(given.disks, given.snapshots, strict=True):
+    # Disks that were taken over as they are need none.
+    snapshots = [None] * len(given.disks) if work.engine.shared else given.snapshots
+    for disk_id, snapshot_id in zip(given.disks, snapshots, strict=True):
         disk = transaction.disks.by_id(disk_id)
         if disk is None:
             raise CanceledError(f"the disk {disk_id} was deleted")
-        columns = moving.settled(disk)
-        transaction.disks.set_origin(disk_id, snapshot_id, ancestors_of(transaction, disk))
-        transaction.disks.change(disk_id, host=host, **columns)
+        transaction.disks.change(disk_id, host=host, **moving.settled(disk))
         _name_host(transaction, disk.id, disk.tags, name)
+        if snapshot_id is None:
+            continue
+        transaction.disks.set_origin(disk_id, snapshot_id, ancestors_of(transaction, disk))
         transaction.jobs.add(fill_job(work.backend, disk, snapshot_id))
         if not given.lost:
             transaction.jobs.add(

@@ -10,6 +10,7 @@ from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
 from mooring.model.errors import (
     InvalidInputException,
+    MooringError,
     NotFoundException,
     OperationFailureException,
     ServiceError,
@@ -55,8 +56,25 @@ def fence(backend: Backend, context: Context, params: Params) -> Answer:
             transaction.hosts.fence(seen.host.id)
             ended = leave_jobs(backend, transaction, seen.host)
     backend.hosts.forget()
+    _shut_out(backend, seen)
     log.warning("a host was fenced", host=seen.host.name, jobs=ended)
     return {"hostName": seen.host.name, "jobsEnded": ended}
+
+
+def _shut_out(backend: Backend, seen: SeenHost) -> None:
+    """Let nothing arrive that it still writes to layers which this server reaches, too."""
+    for zone in set(seen.host.zones) & set(backend.engines):
+        engine = backend.engines[zone]
+        if not engine.shared:
+            continue
+        try:
+            engine.fence(seen.host.id)
+        except MooringError as error:
+            raise OperationFailureException(
+                f"The host {seen.host.name} is fenced in the catalog, but not shut out of the "
+                f"layers of the zone {zone}: {error}. Say this again.",
+                "NotShutOut",
+            ) from error
 
 
 def restore_host(backend: Backend, context: Context, params: Params) -> Answer:
@@ -102,7 +120,10 @@ def _restore(
         if isinstance(one, Instance) and any(disk.host != lost.host.id for disk in disks):
             raise OperationFailureException(f"A disk of {one.name} is on another host.")
         host = _host(backend, transaction, one, target)
-        snapshots = [_newest(transaction, disk) for disk in disks]
+        # Where the other host reaches the layers, too, it has the disks as they are.
+        engine = backend.engines.get(one.zone)
+        as_it_is = engine is not None and engine.shared
+        snapshots = [] if as_it_is else [_newest(transaction, disk) for disk in disks]
         starts = instance is not None and instance.state is not InstanceState.STOPPED
         put_in_motion(transaction, disks, instance)
         job = Job(
@@ -123,7 +144,8 @@ def _restore(
         )
         names = [name for _, name in snapshots]
         kind = OF_DISK if instance is None else OF_INSTANCE
-        details = f"to {host.host.name} from {', '.join(names) or 'nothing'}"
+        origin = "as it was" if as_it_is else f"from {', '.join(names) or 'nothing'}"
+        details = f"to {host.host.name} {origin}"
         call = Call(context, kind, {})
         begun = [operations.begin(backend, call, one, details=details)]
         operations.record(transaction, operations.follow(transaction, job, begun))
@@ -132,6 +154,7 @@ def _restore(
         "region": one.region,
         "hostName": host.host.name,
         "snapshotNames": names,
+        "asItWas": as_it_is,
         "operationId": begun[0].id,
     }
 

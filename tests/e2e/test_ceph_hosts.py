@@ -1,0 +1,110 @@
+"""Hosts whose disks are in one Ceph cluster: one is lost, and comes back."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mooring.model.errors import NbdError
+from mooring.nbd.blocking import BlockingNbdClient
+from tests.catalog.postgresql import PostgreSQL, running
+from tests.ceph_cluster import POOL, SPACE, USER, CephCluster
+from tests.e2e import processes
+from tests.e2e.client import Client, RefusedError
+from tests.e2e.hosts import ZONE, Cluster, attach, create_disk, create_instance, disk, host_of
+from tests.e2e.processes import until
+from tests.engine.harness import MIB, noise
+
+pytestmark = [pytest.mark.full, pytest.mark.usefixtures("importable_tests")]
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[PostgreSQL]:
+    yield from running()
+
+
+@pytest.fixture
+def cluster(ceph: CephCluster, postgresql: PostgreSQL, run_dir: Path) -> Iterator[Cluster]:
+    place = (
+        f'[ceph.{ZONE}]\npool = "{POOL}"\nnamespace = "{SPACE}"\nuser = "{USER}"\n'
+        f'conf = "{ceph.folder / "ceph.conf"}"\n'
+    )
+    made = Cluster(run_dir, postgresql.url(), "qemu", place)
+    yield made
+    made.close()
+    for name in made.servers:
+        processes.end_all(run_dir / name)
+
+
+def uri(client: Client, name: str) -> str:
+    return str(client.send("GET", f"/mooring/uri?diskName={name}", {}, b"")["uri"])
+
+
+def test_a_lost_hosts_disks_go_on_elsewhere_as_they_were(cluster: Cluster) -> None:
+    alpha = cluster.start("alpha")
+    beta = cluster.start("beta")
+    create_disk(alpha, "data", host="alpha")
+    create_instance(alpha, "vm", host="alpha")
+    attach(alpha, "data", "vm")
+    client = BlockingNbdClient(uri(alpha, "data"))
+    client.write(0, noise(1, MIB))
+    client.flush()
+    lost = [one.pid for one in processes.storage_daemons(cluster.folder / "alpha" / "run").values()]
+    assert lost
+    with cluster.stopped("alpha"), standing_still(lost):
+        until(lambda: disk(beta, "data")["state"] == "error", "the host to be missed")
+        code, told = cluster.operator("beta", "fence", "alpha")
+        assert code == 0, told
+        code, told = cluster.operator("beta", "restore-host", "alpha")
+        assert code == 0, told
+        assert "vm: to beta, as it was" in told
+        until(lambda: host_of(disk(beta, "data")) == "beta", "the disk to be there")
+        until(lambda: disk(beta, "data")["state"] == "in-use", "the disk to be served")
+        again = connected(beta, "data")
+        assert again.read(0, MIB) == noise(1, MIB)
+        again.write(MIB, noise(2, MIB))
+        again.flush()
+
+    with pytest.raises(NbdError):
+        overwrite(client)
+    until(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in lost), "its daemons to end")
+    assert "this host was fenced" in cluster.servers["alpha"].log.read_text()
+    assert again.read(0, 3 * MIB) == noise(1, MIB) + noise(2, MIB) + bytes(MIB)
+    again.close()
+
+
+def overwrite(client: BlockingNbdClient) -> None:
+    for offset in range(0, 64 * MIB, MIB):
+        client.write(offset, noise(9, 4096))
+        client.flush()
+
+
+def connected(client: Client, name: str) -> BlockingNbdClient:
+    found: list[BlockingNbdClient] = []
+
+    def connects() -> bool:
+        try:
+            found.append(BlockingNbdClient(uri(client, name)))
+        except (NbdError, OSError, RefusedError):
+            return False
+        return True
+
+    until(connects, f"{name} to be served")
+    return found[0]
+
+
+@contextlib.contextmanager
+def standing_still(pids: list[int]) -> Iterator[None]:
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
