@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,12 +13,19 @@ from mooring.model.clock import SystemClock
 from mooring.model.errors import ConfigurationError
 from mooring.model.names import shown
 from mooring.model.paths import Paths
+from mooring.service.credentials.key_file import (
+    add_key,
+    checked,
+    edit_file,
+    keys_of,
+    remove_keys,
+    rotate_key,
+)
 from mooring.service.credentials.keyring import ended
 from mooring.service.credentials.keys import (
     PROFILE,
     Key,
     check_user,
-    new_key,
     parse_tags,
     read_keys,
     show_moment,
@@ -52,12 +56,12 @@ def list_keys(settings: Settings) -> int:
 def create(settings: Settings, user: str, role: str, tags: list[str], output: Path | None) -> int:
     """Make a key for a new user. Raises ConfigurationError if the user has one."""
     access = Access(check_user(user), Role(role), _tags(tags))
-    made = new_key(user, access)
+    made: list[Key] = []
 
     def add(keys: list[Key]) -> list[Key]:
-        if any(user in (key.access.user, key.profile) for key in keys):
-            raise ConfigurationError(f"the user {user} has a key: change, rotate or delete it")
-        return [*keys, made]
+        edited, key = add_key(keys, user, access)
+        made.append(key)
+        return edited
 
     _hand_over(settings, made, output, add)
     return 0
@@ -67,7 +71,7 @@ def change(settings: Settings, user: str, role: str | None, tags: list[str] | No
     """Give a user's keys another role, other tags, or both; an empty list takes tags away."""
 
     def edit(keys: list[Key]) -> list[Key]:
-        _of(keys, user)
+        keys_of(keys, user)
         return [_changed(key, role, tags) if key.access.user == user else key for key in keys]
 
     _edit(settings, edit)
@@ -83,17 +87,9 @@ def rotate(settings: Settings, user: str, overlap_hours: float, output: Path | N
     made: list[Key] = []
 
     def edit(keys: list[Key]) -> list[Key]:
-        current = _of(keys, user)[0]
-        made.append(new_key(current.profile, current.access))
-        return [
-            part
-            for key in keys
-            for part in (
-                [made[0], _ending(key, ends)]
-                if key is current
-                else [_ending(key, ends) if key.access.user == user else key]
-            )
-        ]
+        edited, key = rotate_key(keys, user, ends)
+        made.append(key)
+        return edited
 
     _hand_over(settings, made, output, edit)
     print(f"{user}: the previous keys expire {show_moment(ends)}")
@@ -104,10 +100,7 @@ def delete(settings: Settings, user: str, key_id: str | None) -> int:
     """Delete a user's keys, or the one of that id: they are refused within a second."""
 
     def edit(keys: list[Key]) -> list[Key]:
-        gone = [key for key in _of(keys, user) if key_id in (None, key.id)]
-        if not gone:
-            raise ConfigurationError(f"the user {user} has no key {key_id}")
-        return [key for key in keys if key not in gone]
+        return remove_keys(keys, user, key_id)
 
     _edit(settings, edit)
     print(f"{user}: deleted; a running server sees it within a second")
@@ -132,23 +125,9 @@ def _changed(key: Key, role: str | None, tags: list[str] | None) -> Key:
     return replace(key, access=access)
 
 
-def _ending(key: Key, ends_ms: int) -> Key:
-    """The key under a name of its own, so that clients that read the file find the new one."""
-    first = ends_ms if key.expires_ms is None else min(ends_ms, key.expires_ms)
-    return replace(key, profile=f"{key.access.user}-{key.id}", expires_ms=first)
-
-
-def _of(keys: list[Key], user: str) -> list[Key]:
-    found = [key for key in keys if key.access.user == user]
-    if not found:
-        known = ", ".join(dict.fromkeys(key.access.user for key in keys))
-        raise ConfigurationError(f"there is no user {user}; known: {known}")
-    return found
-
-
 def _hand_over(
     settings: Settings,
-    made: Key | list[Key],
+    made: list[Key],
     output: Path | None,
     edit: Callable[[list[Key]], list[Key]],
 ) -> None:
@@ -160,8 +139,7 @@ def _hand_over(
         edited = edit(keys)
         if output is not None:
             # First: where it cannot be written, there shall be no new key either.
-            key = made[0] if isinstance(made, list) else made
-            write_keys(output, [replace(key, profile=PROFILE)])
+            write_keys(output, [replace(made[0], profile=PROFILE)])
         return edited
 
     try:
@@ -170,7 +148,7 @@ def _hand_over(
         if output is not None:
             output.unlink(missing_ok=True)
         raise
-    key = made[0] if isinstance(made, list) else made
+    key = made[0]
     print(f"{key.access.user}: key {key.id} as [{key.profile}] in {_known(settings)[1]}")
     if output is not None:
         print(f"{key.access.user}: the same key as [{PROFILE}] in {output}, for AWS clients")
@@ -178,39 +156,18 @@ def _hand_over(
 
 def _edit(settings: Settings, edit: Callable[[list[Key]], list[Key]]) -> None:
     """Record other keys. What has ended goes; an administrator must remain."""
-    now = SystemClock().now_ms()
-
-    def checked(before: list[Key]) -> list[Key]:
-        keys = [key for key in edit(before) if not key.ended(now)]
-        lasting = [key for key in keys if key.expires_ms is None and not key.access.tags]
-        if not any(key.access.role is Role.ADMINISTRATOR for key in lasting):
-            raise ConfigurationError(
-                "this would leave no administrator who is not bound to tags: make another one first"
-            )
-        return keys
-
+    whole = checked(edit, SystemClock().now_ms())
     # A key that must go has to go from a full disk, too.
     Reserve(Paths(settings.data_directory).reserve).make_way()
     with shared_keys_at_hand(settings) as shared:
         if shared is not None:
-            before, keys = shared.edit(checked)
+            before, keys = shared.edit(whole)
             shared.copy()
         else:
-            before, keys = _edit_file(_file(settings), checked)
+            before, keys = edit_file(_file(settings), whole)
     gone = ended(before, {key.id: key for key in keys})
     # A server that runs does the same; without one their exports end here.
     withdraw(settings, SystemClock(), gone.__contains__)
-
-
-def _edit_file(
-    path: Path, edit: Callable[[list[Key]], list[Key]]
-) -> tuple[Mapping[str, Key], list[Key]]:
-    """Rewrite the file; returns the keys before and after."""
-    with _alone(path):
-        before = read_keys(path)
-        keys = edit(list(before.values()))
-        write_keys(path, keys)
-    return before, keys
 
 
 def _known(settings: Settings) -> tuple[Mapping[str, Key], str]:
@@ -220,27 +177,6 @@ def _known(settings: Settings) -> tuple[Mapping[str, Key], str]:
             return shared.read(), "the catalog"
     path = _file(settings)
     return read_keys(path), str(path)
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold off others who change keys.
-
-    The file is locked, and not its folder, of which daemons may hold a lock as long as they run:
-    see `kept_from_cleaning`. Whoever waited for a file that has been replaced waits for its
-    successor.
-    """
-    while True:
-        with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            if _is(file.fileno(), path):
-                yield
-                return
-
-
-def _is(descriptor: int, path: Path) -> bool:
-    """Whether the path still names this file."""
-    return path.exists() and os.path.samestat(os.fstat(descriptor), path.stat())
 
 
 def _file(settings: Settings) -> Path:

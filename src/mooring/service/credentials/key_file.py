@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,18 +20,34 @@ Edit = Callable[[list[Key]], list[Key]]
 def edit_keys(path: Path, edit: Edit, now_ms: int) -> set[str]:
     """Rewrite the file; the ids of keys that are gone, or may something else than before.
 
-    What has ended goes as well. Raises ConfigurationError, as the edit may.
+    Raises ConfigurationError, as the edit may.
     """
+    before, keys = edit_file(path, checked(edit, now_ms))
+    return ended(before, {key.id: key for key in keys})
+
+
+def edit_file(path: Path, edit: Edit) -> tuple[Mapping[str, Key], list[Key]]:
+    """Rewrite the file; returns the keys before and after. Raises ConfigurationError."""
     with _alone(path):
         before = read_keys(path)
-        keys = [key for key in edit(list(before.values())) if not key.ended(now_ms)]
+        keys = edit(list(before.values()))
+        write_keys(path, keys)
+    return before, keys
+
+
+def checked(edit: Edit, now_ms: int) -> Edit:
+    """The edit, after which what has ended is gone, and an administrator must remain."""
+
+    def edit_and_check(before: list[Key]) -> list[Key]:
+        keys = [key for key in edit(before) if not key.ended(now_ms)]
         lasting = [key for key in keys if key.expires_ms is None and not key.access.tags]
         if not any(key.access.role is Role.ADMINISTRATOR for key in lasting):
             raise ConfigurationError(
                 "this would leave no administrator who is not bound to tags: make another one first"
             )
-        write_keys(path, keys)
-        return ended(before, {key.id: key for key in keys})
+        return keys
+
+    return edit_and_check
 
 
 def add_key(keys: Sequence[Key], user: str, access: Access) -> tuple[list[Key], Key]:
