@@ -3,7 +3,8 @@
     .venv/bin/python -m bench.console --disks 1000 --snapshots 100000 --consoles 10
 
 The server has the engine in memory. The disks, with a rhythm each, are made through the API, the
-snapshots written into the catalog, as many of each disk, as completed ones; no vault holds them.
+snapshots written into the catalog, as many of each disk, as completed ones, nine of ten of them
+automatic; no vault holds them.
 Each page is asked for by one client on a connection that is kept open; CPU is the server's. Then
 `get-disks` is asked for with as many overviews open as `--consoles` says, each loaded again
 whenever the server tells it of news, as a browser does, and without, alternating; meanwhile a
@@ -28,6 +29,7 @@ from bench.api import REGION, SETTINGS, ZONE, Mooring, cpu_seconds, make_disks, 
 from bench.http_load import Measured, run
 from mooring.admin.demo.server import ServerProcess
 from mooring.catalog.database import Catalog
+from mooring.model.automatic.rules import AutoSource
 from mooring.model.ids import RandomIds
 from mooring.model.resources.snapshot import DiskSnapshot, SnapshotState
 from tests.e2e.processes import end_all
@@ -38,7 +40,7 @@ PAGES = {
     "Disks, found by name": "disks?text=disk-99",
     "Disks, those without snapshots": "disks?show=none",
     "Disk": "disk?name=disk-7",
-    "Snapshot": "snapshot?name=old-7",
+    "Snapshot": "snapshot?name=named",
     "Restore": "restore?disk=disk-7",
     "Lineage": "lineage?name=disk-7",
     "Activity": "activity",
@@ -115,12 +117,13 @@ def record_snapshots(data: Path, count: int) -> None:
     for first in range(0, count, 5000):
         with catalog.write() as transaction:
             for number in range(first, min(first + 5000, count)):
-                disk, age = disks[number % len(disks)], (count - number) // len(disks)
+                disk, age = disks[number % len(disks)], (count - 1 - number) // len(disks)
                 transaction.snapshots.add(
                     DiskSnapshot(
                         id=ids.new_id(),
                         region=REGION,
-                        name=f"old-{number}",
+                        name="named" if number == count - 1 else f"old-{number}",
+                        auto=None if age % 10 == 0 else AutoSource.TAG,
                         created_ms=now - age * 3_600_000,
                         support_code="000000000000/snap-0",
                         size_gb=8,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from starlette.responses import Response
 
 from mooring.console.visit import Visit
@@ -19,7 +22,7 @@ async def show(visit: Visit) -> Response:
     name = visit.query.get("name", "")
     disk = (await visit.ask("GetDisk", diskName=name))["disk"]
     told = await visit.ask("timeline", diskName=name, pageToken=visit.query.get("page"))
-    state = await visit.ask("disk", diskName=name)
+    state = await _state(visit, name)
     wanted = visit.query.get("rhythms", "")
     return visit.page(
         "disk.html",
@@ -58,6 +61,14 @@ async def set_rhythms(visit: Visit) -> Response:
     value = wanted.replace(",", " /")
     await visit.ask("TagResource", resourceName=name, tags=[{"key": RHYTHMS_TAG, "value": value}])
     return visit.go("disk", name=name, done="rhythms")
+
+
+async def _state(visit: Visit, name: str) -> Mapping[str, Any] | None:
+    """Who uses it, and how far it is filled; None if another server has it, or nobody."""
+    try:
+        return await visit.ask("disk", diskName=name)
+    except ServiceError:
+        return None
 
 
 async def _uri(visit: Visit, name: str) -> str | None:

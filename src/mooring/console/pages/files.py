@@ -7,8 +7,10 @@ from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
 from starlette.responses import Response, StreamingResponse
 
+from mooring.console.guard import status_of
 from mooring.console.snapshot_reader import listed, opened
 from mooring.console.visit import Visit, address
+from mooring.model.errors import OperationFailureException
 
 
 async def show(visit: Visit) -> Response:
@@ -16,13 +18,20 @@ async def show(visit: Visit) -> Response:
     given = _given(visit)
     snapshot, path = given.get("name", ""), given.get("path", "/")
     partition = given.get("partition", "")
-    told = await listed(visit, snapshot, partition, path)
+    told, problem = None, None
+    try:
+        told = await listed(visit, snapshot, partition, path)
+    except OperationFailureException as error:
+        problem = error
     where = [part for part in path.split("/") if part]
     return visit.page(
         "files.html",
         f"Files of {snapshot}",
         snapshot=snapshot,
         told=told,
+        problem=problem,
+        partition=partition,
+        status=200 if problem is None else status_of(problem),
         steps=[
             (_shown(part), _link(visit, "files", given, "/" + "/".join(where[: number + 1])))
             for number, part in enumerate(where)
@@ -33,7 +42,7 @@ async def show(visit: Visit) -> Response:
                 one,
                 f"{_link(visit, _page_of(one), given, path.rstrip('/') + '/')}{one['quoted']}",
             )
-            for one in told["entries"]
+            for one in (told or {"entries": []})["entries"]
         ],
         path=_shown(path),
     )

@@ -10,8 +10,9 @@ from starlette.responses import Response
 
 from mooring.console.visit import Visit
 from mooring.model.automatic.moment import read_auto_name
-from mooring.model.errors import InvalidInputException
+from mooring.model.errors import InvalidInputException, NotFoundException
 
+GONE = "gone"
 NOW = "now"
 """What stands for the disk as it is, instead of a snapshot."""
 
@@ -63,10 +64,16 @@ WAYS = [
 async def show(visit: Visit) -> Response:
     """The page: what and where to, then what will be done."""
     name = visit.query.get("disk", "")
-    disk = (await visit.ask("GetDisk", diskName=name))["disk"]
-    told = await visit.ask("timeline", diskName=name)
-    snapshots = [one for one in told["snapshots"] if one["state"] == "completed"]
     chosen, way = visit.query.get("snapshot", ""), visit.query.get("to", "")
+    zones = await _zones(visit)
+    try:
+        disk = (await visit.ask("GetDisk", diskName=name))["disk"]
+        told = await visit.ask("timeline", diskName=name)
+    except NotFoundException:
+        if not chosen or chosen == NOW:
+            raise
+        disk, told = _gone(name, zones), {"snapshots": []}
+    snapshots = [one for one in told["snapshots"] if one["state"] == "completed"]
     found = next((one for one in snapshots if one["diskSnapshotName"] == chosen), None)
     if chosen and chosen != NOW and found is None:
         # One of an older page, or of a disk that is gone.
@@ -87,10 +94,13 @@ async def show(visit: Visit) -> Response:
         ways=[
             one
             for one in WAYS
-            if visit.may(one.needs) and (one.name != "region" or len(visit.door.regions) > 1)
+            if visit.may(one.needs)
+            and (one.name != "region" or len(visit.door.regions) > 1)
+            and (one.name != "revert" or disk["state"] != GONE)
         ],
         regions=[one for one in visit.door.regions if one != visit.region],
-        zones=await _zones(visit),
+        zones=zones,
+        gone=disk["state"] == GONE,
         new_name=_new_name(name, chosen),
         seconds=_seconds(found),
     )
@@ -125,7 +135,7 @@ async def act(visit: Visit) -> Response:
         return visit.go("disk", name=name, done="reverted")
     if way == "image":
         await visit.ask("ExportSnapshot", sourceSnapshotName=chosen)
-        return visit.go("disk", name=name, done="exported")
+        return visit.go("activity", done="exported")
     if way == "region":
         target = form.get("region", "")
         source = _source(chosen)
@@ -139,8 +149,22 @@ async def act(visit: Visit) -> Response:
             targetSnapshotName=wanted,
             **named,
         )
-        return visit.go("lineage", name=name, done="copied")
+        return await _lineage(visit, name)
     raise InvalidInputException("Choose where it shall go.")
+
+
+async def _lineage(visit: Visit, name: str) -> Response:
+    """To where the copy is seen; of a disk that is gone, to where the job is."""
+    try:
+        await visit.ask("GetDisk", diskName=name)
+    except NotFoundException:
+        return visit.go("activity", done="copied")
+    return visit.go("lineage", name=name, done="copied")
+
+
+def _gone(name: str, zones: list[str]) -> dict[str, Any]:
+    """What stands for a disk that is no more: its snapshots outlive it."""
+    return {"name": name, "state": GONE, "location": {"availabilityZone": zones[0]}}
 
 
 def _source(snapshot: str) -> dict[str, object]:

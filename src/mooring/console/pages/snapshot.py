@@ -21,13 +21,15 @@ async def show(visit: Visit) -> Response:
     name, other = visit.query.get("name", ""), visit.query.get("other", "")
     told = await visit.ask("snapshot", diskSnapshotName=name)
     usage = await _usage(visit, told) if visit.query.get("space") else None
+    others = await _others(visit, told)
     return visit.page(
         "snapshot.html",
         name,
         told=told,
         usage=usage,
         other=other,
-        others=await _others(visit, told),
+        others=others or [],
+        gone=others is None,
         difference=await _difference(visit, name, other) if visit.query.get("map") else None,
     )
 
@@ -62,14 +64,14 @@ async def _exists(visit: Visit, disk: str) -> bool:
     return True
 
 
-async def _others(visit: Visit, told: Mapping[str, Any]) -> list[str]:
-    """Other snapshots of the same disk, if that is still there."""
+async def _others(visit: Visit, told: Mapping[str, Any]) -> list[str] | None:
+    """Other snapshots of the same disk; None if that is gone."""
     if not told["diskName"]:
-        return []
+        return None
     try:
         found = await visit.ask("timeline", diskName=told["diskName"])
     except ServiceError:
-        return []
+        return None
     return [
         one["diskSnapshotName"]
         for one in found["snapshots"]
