@@ -28,9 +28,8 @@ def servers_told(backend: Backend, transaction: Transaction) -> list[Told]:
     return [{**own, "state": "runs", "silentSeconds": 0.0}, *others]
 
 
-def regions_told(backend: Backend, transaction: Transaction) -> list[Told]:
+def regions_told(backend: Backend, totals: Mapping[str, RegionTotals]) -> list[Told]:
     """What each region has, and how its vault is."""
-    totals = transaction.totals.by_region()
     return [
         _region(backend, region, totals.get(region, RegionTotals())) for region in backend.regions
     ]
