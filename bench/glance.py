@@ -2,8 +2,8 @@
 
     .venv/bin/python -m bench.glance [--disks N]
 
-A server on a catalog of so many disks, three snapshots each, with an engine in memory: it knows
-none of these disks, so all of them are not well, which is the worst for whoever watches.
+A server on a catalog of so many disks, three snapshots each. There are no layers of these disks, so
+all of them are not well, which is the worst for whoever watches.
 """
 
 from __future__ import annotations
@@ -37,10 +37,7 @@ def main() -> int:
         catalog.migrate()
         catalog.close()
         fill(url, Amount(disks=options.disks), SystemClock().now_ms())
-        config = Path(folder) / "settings.toml"
-        config.write_text('engine.kind = "memory"\n')
-        command = [sys.executable, "-m", "mooring.admin.main", "serve", "--port", "0"]
-        server = ServerProcess(data, [*command, "--config", str(config)])
+        server = ServerProcess(data)
         server.start()
         try:
             _measure(server, options.disks)
