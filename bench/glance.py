@@ -47,28 +47,31 @@ def main() -> int:
 
 
 def _measure(server: ServerProcess, disks: int) -> None:
-    print(f"{disks} disks; seconds of the whole process, median of {TIMES} (lists: once)")
-    print(f"status           {_seconds(server, TIMES, 'status'):8.2f}")
+    print(f"{disks} disks; seconds of the whole command, median of {TIMES} (lists: once),")
+    print("and CPU seconds of the server for each, which depend less on what else runs")
+    print(f"status           {_seconds(server, TIMES, 'status')}")
     for kind in ("disks", "snapshots", "instances"):
-        print(f"list {kind:<11} {_seconds(server, 1, 'list', kind):8.2f}")
+        print(f"list {kind:<11} {_seconds(server, 1, 'list', kind)}")
     # Until all disks were looked at, and all that is wrong with them was entered.
     pause(2.0 * disks / 100 + 20)
     began = _cpu_seconds(server.pid)
     pause(WATCHED_SECONDS)
     used = (_cpu_seconds(server.pid) - began) / WATCHED_SECONDS
     print(f"the server then  {100 * used:7.1f} % of a core, with jobs that fail again and again")
-    print(f"status           {_seconds(server, TIMES, 'status'):8.2f}, all disks not well")
+    print(f"status           {_seconds(server, TIMES, 'status')}, all disks not well")
 
 
-def _seconds(server: ServerProcess, times: int, *words: str) -> float:
+def _seconds(server: ServerProcess, times: int, *words: str) -> str:
     taken = []
+    used = _cpu_seconds(server.pid)
     clock = SystemClock()
     command = [str(client_program("mooring")), *words]
     for _ in range(times):
         began = clock.monotonic()
         subprocess.run(command, env=server.environment(), stdout=subprocess.DEVNULL, check=True)
         taken.append(clock.monotonic() - began)
-    return statistics.median(taken)
+    used = (_cpu_seconds(server.pid) - used) / times
+    return f"{statistics.median(taken):8.2f} {used:8.2f}"
 
 
 def _cpu_seconds(pid: int) -> float:
