@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from mooring.catalog.database import Catalog
 from mooring.catalog.watching.vault_runs import VaultRun
+from mooring.cli.own.screens.status import screen
 from mooring.engine.interface import DiskHealth
 from mooring.host import room
 from mooring.host.rooms import Rooms
@@ -19,14 +21,16 @@ from mooring.jobs.watching.disks import DiskWatch
 from mooring.jobs.watching.telling import FREELY, Telling
 from mooring.jobs.watching.troubles import RENEW_MS, Rhythm, TroubleWatch
 from mooring.model.errors import CanceledError, NotifyError
+from mooring.model.resources.host import Host
 from mooring.model.resources.job_arguments import VerifyVault
 from mooring.model.resources.job_kind import JobKind
 from mooring.model.trouble import Trouble, TroubleKind
 from mooring.notify.memory import MemoryChannel
 from mooring.observe import metrics
 from mooring.observe.loop import Loop
+from mooring.service.overview.overview import overview
 from mooring.vault.vault import Replica
-from tests.service.world import REGION, World
+from tests.service.world import REGION, ZONE, World
 
 DAY_MS = 86_400_000
 RHYTHM = [{"key": "mooring:snapshots", "value": "every 10 minutes keep 1 day"}]
@@ -318,6 +322,36 @@ def test_a_copy_that_is_late_or_lacks_something_is_seen(world: World) -> None:
     assert "lacks 2 snapshots" in lacking
     ended(0)
     assert seen() == []
+
+
+def test_a_host_that_is_silent_or_fenced_is_seen_if_it_has_disks(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = world.clock.now_ms()
+    with world.catalog.write() as transaction:
+        for number in ("1", "2"):
+            host = Host(id=number, name=f"host-{number}", zones=[ZONE], secret="s", address="a")
+            transaction.hosts.begin(host, now)
+    disk = world.disk()
+    with world.catalog.write() as transaction:
+        transaction.disks.change(disk, host="1")
+    monkeypatch.setattr(Catalog, "is_for_many", True)
+
+    assert kinds(sources.hosts(world.backend)) == []
+    world.clock.advance(11)
+    (silent,) = sources.hosts(world.backend)
+    assert silent.kind is TroubleKind.HOST_SILENT
+    assert silent.text.startswith("1 disk of host-1: its host host-1 has not been heard of for 11")
+    told = overview(world.backend)
+    assert [(one["name"], one["state"], one["disks"]) for one in told["hosts"]] == [
+        ("host-1", "silent", 1),
+        ("host-2", "silent", 0),
+    ]
+    assert any(line.split()[:3] == ["host-1", "SILENT", "1"] for line in screen(told, 80))
+    with world.catalog.write() as transaction:
+        transaction.hosts.fence("1")
+    (fenced,) = sources.hosts(world.backend)
+    assert "was fenced" in fenced.text
 
 
 def verify(world: World) -> None:

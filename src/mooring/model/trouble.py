@@ -30,6 +30,7 @@ class TroubleKind(StrEnum):
     KEY_ENDS = "key-ends"
     THREAD_FAILS = "thread-fails"
     SERVER_SILENT = "server-silent"
+    HOST_SILENT = "host-silent"
 
 
 WARNINGS = frozenset(

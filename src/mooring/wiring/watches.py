@@ -138,6 +138,7 @@ def _shared(settings: Settings, backend: Backend) -> Mapping[str, Source]:
         "snapshots": partial(sources.snapshots, backend),
         "runs of vaults": partial(sources.vault_runs, backend, minutes),
         "servers": partial(sources.servers, backend),
+        "hosts": partial(sources.hosts, backend),
     }
 
 

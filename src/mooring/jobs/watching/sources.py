@@ -121,6 +121,23 @@ def servers(backend: Backend) -> Iterator[Trouble]:
             )
 
 
+def hosts(backend: Backend) -> Iterator[Trouble]:
+    """Hosts of which nobody knows how their disks are, or that were fenced."""
+    if not backend.catalog.is_for_many:
+        return
+    with backend.catalog.read() as transaction:
+        for one in transaction.hosts.all(backend.clock.now_ms()):
+            if one.problem is None:
+                continue
+            disks = transaction.hosts.count_disks(one.host.id)
+            if disks + transaction.hosts.count_instances(one.host.id):
+                yield Trouble(
+                    kind=TroubleKind.HOST_SILENT,
+                    text=f"{counted(disks, 'disk')} of {one.host.name}: {one.problem}",
+                    resource=one.host.name,
+                )
+
+
 def vaults(backend: Backend) -> Iterator[Trouble]:
     """Vaults that this server cannot use as it should."""
     if not isinstance(backend.vaults, RegionVaults):

@@ -11,6 +11,7 @@ from mooring.catalog.totals import RegionTotals
 from mooring.host.room import device_at
 from mooring.host.rooms import of_vault
 from mooring.model.forecast import Sample, seconds_until_full
+from mooring.model.resources.host import SeenHost
 from mooring.model.resources.server import SeenServer
 from mooring.vault.region_vaults import RegionVaults
 from mooring.version import VERSION
@@ -26,6 +27,12 @@ def servers_told(backend: Backend, transaction: Transaction) -> list[Told]:
     name, host = this.name or this.id, this.host or None
     own = {"id": this.id, "name": name, "host": host, "version": this.version or VERSION}
     return [{**own, "state": "runs", "silentSeconds": 0.0}, *others]
+
+
+def hosts_told(backend: Backend, transaction: Transaction) -> list[Told]:
+    """The hosts that disks are on, by name; none where there is but one."""
+    found = transaction.hosts.all(backend.clock.now_ms())
+    return [_host(transaction, one) for one in found] if len(found) > 1 else []
 
 
 def regions_told(backend: Backend, totals: Mapping[str, RegionTotals]) -> list[Told]:
@@ -86,6 +93,21 @@ def _region(backend: Backend, region: str, totals: RegionTotals) -> Told:
         "oldestPendingAt": None if oldest is None else oldest / 1000,
         "vaultProblem": vault_problem(backend, region),
         "vaultUse": of_vault(region),
+    }
+
+
+def _host(transaction: Transaction, seen: SeenHost) -> Told:
+    return {
+        "id": seen.host.id,
+        "name": seen.host.name,
+        "zones": list(seen.host.zones),
+        "state": seen.shown,
+        "problem": seen.problem,
+        "disks": transaction.hosts.count_disks(seen.host.id),
+        "instances": transaction.hosts.count_instances(seen.host.id),
+        "freeBytes": seen.free_bytes,
+        "sizeBytes": seen.capacity_bytes,
+        "silentSeconds": max(0, seen.silent_ms) / 1000,
     }
 
 

@@ -67,6 +67,9 @@ def screen(told: Told, columns: int) -> Iterator[str]:
     if len(told["servers"]) > 1:
         yield ""
         yield from _servers(told, columns)
+    if told["hosts"]:
+        yield ""
+        yield from _hosts(told, columns)
     if told["troubles"]["count"]:
         yield ""
         yield from _troubles(told, columns)
@@ -104,6 +107,23 @@ def _servers(told: Told, columns: int) -> list[str]:
         for one in told["servers"]
     ]
     return lines(("SERVER", "HOST", "VERSION", "STATE", "HEARD OF"), rows, columns, wide=(1, 0))
+
+
+def _hosts(told: Told, columns: int) -> list[str]:
+    rows = [
+        (
+            one["name"],
+            one["state"] if one["state"] == "up" else one["state"].upper(),
+            str(one["disks"]),
+            str(one["instances"]),
+            size(one["freeBytes"]),
+            size(one["sizeBytes"]),
+            ", ".join(one["zones"]),
+        )
+        for one in told["hosts"]
+    ]
+    headings = ("HOST", "STATE", "DISKS", "INSTANCES", "FREE", "OF", "ZONES")
+    return lines(headings, rows, columns, right="  rrrr", wide=(6, 0))
 
 
 def _troubles(told: Told, columns: int) -> Iterator[str]:
