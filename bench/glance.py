@@ -20,6 +20,7 @@ from mooring.admin.demo.server import ServerProcess, client_program, pause
 from mooring.catalog.database import Catalog
 from mooring.model.clock import SystemClock
 from tests.catalog.many_rows import Amount, fill
+from tests.e2e.processes import end_all
 
 TIMES = 10
 WATCHED_SECONDS = 30.0
@@ -43,6 +44,7 @@ def main() -> int:
             _measure(server, options.disks)
         finally:
             server.stop()
+            end_all(data)
     return 0
 
 
