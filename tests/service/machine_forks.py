@@ -63,6 +63,26 @@ class Forks(Changes):
         self.delete_instance_snapshot("admin", kept)
         self._fork_instance("admin", "delta", "web-2", False, kept)
 
+    @rule(web=WEBS)
+    def ask_for_forks_at_once(self, web: str) -> None:
+        """Of an instance that is stopping or starting, and beside an automatic snapshot."""
+        self.settle()
+        self.turn("admin", web, True)
+        self._fork_instance("admin", "web-2", web, False, None)
+        self.settle()
+        self.time_passes(1)
+        self._fork_instance("admin", "web-2", web, False, None)
+
+    @rule(name=st.sampled_from(["gamma", "delta"]))
+    def ask_of_what_is_gone(self, name: str) -> None:
+        """Everything that changes a disk, of one that was deleted a moment ago, and may not be."""
+        self.delete_instance("reader", "web-1", True)
+        self.delete_disk("admin", name, True)
+        self.grow("admin", name, 16)
+        self._fork("admin", "beta", name, False, None)
+        self.revert("admin", name, "snap-1", None)
+        self.create_snapshot("admin", "snap-1", name, False)
+
     def _fork_instance(
         self, caller: str, name: str, source: str, tagged: bool, kept: str | None
     ) -> None:

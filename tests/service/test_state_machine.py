@@ -59,7 +59,7 @@ def test_resources_follow_the_rules_at_three_servers(postgresql: PostgreSQL) -> 
 @pytest.mark.timeout(900)
 def test_every_outcome_is_met() -> None:
     """It is no proof if hardly anything happens."""
-    run(100)
+    run(110)
 
     missing = [
         (operation, outcome)
