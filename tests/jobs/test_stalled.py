@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -20,9 +19,9 @@ from mooring.model.clock import SystemClock
 from mooring.model.extents import BLOCK_SIZE
 from mooring.model.resources.job import Job
 from mooring.model.resources.job_kind import JobKind
-from mooring.model.resources.server import Server
 from tests.catalog.postgresql import PostgreSQL, running
 from tests.catalog.stalling_proxy import StallingProxy
+from tests.service.three_servers import another_server
 from tests.service.world import World
 
 pytestmark = pytest.mark.full
@@ -49,6 +48,8 @@ class Pair:
         self.world = World(catalog=Catalog(url))
         self.recorded: list[tuple[str, str, str]] = []
         self.moment, self.stalled = moment, threading.Event()
+        # Rows say nothing of hosts then, as where there is only one.
+        self.world.backend = another_server(self.world.backend, "here", self.world.catalog)
         self.first, self.second = self._runner("one", through), self._runner("two", url)
 
     def _runner(self, name: str, url: str) -> Runner:
@@ -59,12 +60,7 @@ class Pair:
                 self.proxy.stall()
                 self.stalled.set()
 
-        backend = replace(
-            self.world.backend,
-            catalog=Catalog(url),
-            this_server=Server(id=name, name=name),
-            views={},
-        )
+        backend = another_server(self.world.backend, name, Catalog(url))
         self.__dict__.setdefault("catalogs", []).append(backend.catalog)
         return Runner(backend, PROCEDURES, observer=observe)
 
@@ -94,6 +90,7 @@ def test_a_server_that_was_cut_off_records_nothing(
     monkeypatch.setattr(leases, "LEASE_MS", LEASE_MS)
     pair = Pair(postgresql, run_dir / "pg", moment)
     world = pair.world
+    world.runner = pair.second
     try:
         world.write(world.disk(), 0, bytes([1]) * BLOCK_SIZE)
         world.snapshot("snap")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 from mooring.backend.backend import Backend
@@ -20,6 +20,21 @@ from tests.service.world import World
 NAMES = ("one", "two", "three")
 
 
+class OnOneHost(Backend):
+    """One of several servers that have the same disks, whatever it is called itself."""
+
+    @property
+    def host(self) -> str:
+        return ""
+
+
+def another_server(backend: Backend, name: str, catalog: Catalog) -> Backend:
+    """A server beside the backend's, with connections of its own to the same catalog."""
+    fields = {field.name: getattr(backend, field.name) for field in dataclasses.fields(backend)}
+    this = Server(id=name, name=name)
+    return OnOneHost(**{**fields, "catalog": catalog, "this_server": this, "views": {}})
+
+
 class ThreeServers(World):
     """Each request goes to the next of them; all three run jobs, at the same time.
 
@@ -29,6 +44,7 @@ class ThreeServers(World):
     def __init__(self, url: str) -> None:
         super().__init__(catalog=Catalog(url))
         self.backends = [self._server(name, url) for name in NAMES]
+        self.backend = another_server(self.backend, "here", self.catalog)
         self.runners = [Runner(backend, PROCEDURES) for backend in self.backends]
         self._turns = itertools.cycle(
             (handlers(backend), own_handlers(backend)) for backend in self.backends
@@ -37,8 +53,7 @@ class ThreeServers(World):
         self.runner = _Together(self.runners, self._pool)  # type: ignore[assignment]
 
     def _server(self, name: str, url: str) -> Backend:
-        this = Server(id=name, name=name)
-        return replace(self.backend, catalog=Catalog(url), this_server=this, views={})
+        return another_server(self.backend, name, Catalog(url))
 
     def call(self, operation: str, **params: Any) -> Mapping[str, Any]:
         self._next()
