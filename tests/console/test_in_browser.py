@@ -163,7 +163,7 @@ def test_a_file_is_found_and_downloaded_as_it_was(
 ) -> None:
     with site.visit("operator", scripts=scripts) as page:
         page.goto(site.address("snapshot?name=first"))
-        page.click("text=Look into it")
+        page.click("text=Browse files")
         page.click("table >> text=etc/")
         with page.expect_download() as download:
             page.click("table >> text=settings")

@@ -84,7 +84,7 @@ async def _uri(visit: Visit, name: str) -> str | None:
 def _preview(text: str) -> list[str]:
     """What rhythms would keep, in words; or what is wrong with them."""
     if text.strip().lower() == NO_RHYTHMS:
-        return ["Nothing would be taken by itself."]
+        return ["No automatic snapshots would be taken."]
     try:
         rhythms = parse_rhythms(text)
     except InvalidInputException as error:
