@@ -87,17 +87,17 @@ def test_a_full_cluster_is_told_before_its_disks_wait(ceph: CephCluster, opened:
     ceph.run("ceph", "osd", "set-nearfull-ratio", "0.00001")
     ceph.run("ceph", "osd", "set-backfillfull-ratio", "0.00002")
     try:
-        eventually(lambda: "nearfull" in fresh(store).nearly_full, 30)
+        eventually(lambda: "nearfull" in fresh(store).nearly_full, 90)
         store.check_room(store.root, MIB)
         ceph.run("ceph", "osd", "set-full-ratio", "0.00003")
-        eventually(lambda: bool(fresh(store).full), 30)
+        eventually(lambda: bool(fresh(store).full), 90)
         with pytest.raises(DiskFullError, match=r"Ceph cluster of rbd:mooring/home: 1 full osd"):
             check_room_anew(store)
     finally:
         ceph.run("ceph", "osd", "set-full-ratio", "0.95")
         ceph.run("ceph", "osd", "set-backfillfull-ratio", "0.9")
         ceph.run("ceph", "osd", "set-nearfull-ratio", "0.85")
-    eventually(lambda: not fresh(store).full, 30)
+    eventually(lambda: not fresh(store).full, 90)
     store.create(store.root / "layer", MIB).close()
     store.remove(store.root / "layer")
 
