@@ -227,7 +227,17 @@ OWN_OF_BOTH: dict[str, tuple[Prepare, Mapping[str, Any]]] = {
     "revert": (stored, DATA | {"diskSnapshotName": "first"}),
 }
 
-ELSEWHERE = {"uri", "tcp-uri", "device", "grant", "withdraw", "import-place", "import"}
+ELSEWHERE = {
+    "move-disk",
+    "move-instance",
+    "uri",
+    "tcp-uri",
+    "device",
+    "grant",
+    "withdraw",
+    "import-place",
+    "import",
+}
 """Own requests for sockets, devices and images of the server's host, which the catalog is not asked
 about, or only as a snapshot's name is taken."""
 
