@@ -157,7 +157,7 @@ def test_a_member_that_a_question_does_not_have() -> None:
         "diff has no member fromSnapshot; known: diskSnapshotName, fromDiskSnapshotName, "
         "startOffset."
     )
-    assert error_of(door.ask("usage", "all=1"))[2] == "usage has no member all; known: none."
+    assert error_of(door.ask("status", "all=1"))[2] == "status has no member all; known: none."
     assert not door.calls
 
 

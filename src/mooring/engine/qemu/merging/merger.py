@@ -22,10 +22,10 @@ import structlog
 from mooring.engine.qemu.disk import CopyingMerge, LiveDisk, RunningMerge
 from mooring.engine.qemu.layers import qcow2
 from mooring.engine.qemu.layers.layer import BASE_NUMBER
-from mooring.engine.qemu.merging.due import DueDisks
 from mooring.engine.qemu.merging.freeing import Freeing
 from mooring.engine.qemu.merging.into_base import IntoBase
 from mooring.engine.qemu.merging.offline import end_offline, start_offline
+from mooring.engine.qemu.merging.queue import DueDisks
 from mooring.engine.qemu.merging.room import check_merge_room
 from mooring.engine.qemu.registry import Registry
 from mooring.model.errors import DiskFullError, EngineError, MooringError

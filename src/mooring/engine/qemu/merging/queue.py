@@ -1,4 +1,4 @@
-"""The disks whose layers are to be merged, and when."""
+"""The queue of disks whose layers are to be merged."""
 
 from __future__ import annotations
 
