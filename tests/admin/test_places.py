@@ -63,6 +63,8 @@ def test_somebody_elses_data_directory(command: str, tmp_path: Path) -> None:
         "from mooring.admin.health import doctor\n"
         "from mooring.admin.recovery import recover\n"
         "from mooring.admin.serving import serve\n"
+        # Ends the process by itself where it finds no memory when it is loaded.
+        "import numpy\n"
         "from mooring.admin.vaults import collect, usage, verify\n"
         "os.setgid(65534); os.setuid(65534)\n"
         "sys.exit(mooring.admin.main.main(sys.argv[1:]))"

@@ -77,7 +77,7 @@ COMMANDS_OF_SHELLS = {
 }
 COMPLETED = {
     ("mooring", "create-disk-"): ["create-disk-from-snapshot", "create-disk-snapshot"],
-    ("mooringd", "re"): ["recover", "rekey", "replicate", "restore-catalog"],
+    ("mooringd", "re"): ["recover", "rekey", "replicate", "restore-catalog", "restore-host"],
 }
 
 

@@ -18,9 +18,7 @@ NOT_FOUND = Scripted(
 @pytest.mark.parametrize(
     ("word", "meant"),
     [
-        ("list", "get-disks"),
         ("snapshot", "create-disk-snapshot"),
-        ("status", "stat"),
         ("disks", "get-disks"),
         ("restore", "create-disk-from-snapshot"),
         ("get-disk-snapshott", "get-disk-snapshot"),

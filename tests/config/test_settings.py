@@ -340,10 +340,13 @@ JSON = st.recursive(
 
 @given(st.sampled_from(sorted(ALL)), JSON)
 def test_any_value_is_read_or_refused(name: str, value: Any) -> None:
-    *tables, key = name.replace("<name>", "us-east-2").split(".")
+    named = "us-east-2a" if name.startswith("ceph.") else "us-east-2"
+    *tables, key = name.replace("<name>", named).split(".")
     document: dict[str, Any] = {key: value}
     if tables[:1] == ["regions"] and key != "zones":
         document["zones"] = ["us-east-2a"]
+    if tables[:1] == ["ceph"] and key != "pool":
+        document["pool"] = "disks"
     for table in reversed(tables):
         document = {table: document}
 

@@ -49,7 +49,7 @@ class Servers:
 
     address: str = setting(
         "",
-        "URL by which other servers reach this one; "
+        "URL by which other servers of the catalog reach this one; "
         "default: listen.name, or the host's name, with listen.port",
     )
     authority: str = setting(
