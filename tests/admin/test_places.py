@@ -63,8 +63,6 @@ def test_somebody_elses_data_directory(command: str, tmp_path: Path) -> None:
         "from mooring.admin.health import doctor\n"
         "from mooring.admin.recovery import recover\n"
         "from mooring.admin.serving import serve\n"
-        # Ends the process by itself where it finds no memory when it is loaded.
-        "import numpy\n"
         "from mooring.admin.vaults import collect, usage, verify\n"
         "os.setgid(65534); os.setuid(65534)\n"
         "sys.exit(mooring.admin.main.main(sys.argv[1:]))"
@@ -127,6 +125,8 @@ def test_an_address_space_that_is_too_small(more: int, tmp_path: Path) -> None:
         "from pathlib import Path\n"
         "from mooring.admin.main import main\n"
         "from mooring.admin.serving import serve\n"
+        # It ends the process by itself where it finds no memory when it is loaded.
+        "import numpy\n"
         "pages = int(Path('/proc/self/statm').read_text().split()[0])\n"
         f"most = pages * resource.getpagesize() + ({more} << 20)\n"
         "resource.setrlimit(resource.RLIMIT_AS, (most, most))\n"

@@ -55,7 +55,9 @@ def test_new_disk_has_the_content_at_once(harness: Harness, source: Source) -> N
     instance, export = lazy(harness, source)
     client = harness.client(instance, export)
 
-    assert harness.engine.filling(export.disk_id) == Filling(0, len(WHOLE))
+    filling = harness.engine.filling(export.disk_id)
+    assert filling is not None
+    assert (filling.done, filling.total) == (0, len(WHOLE))
     assert harness.engine.points(export.disk_id) == [source.snapshot_id]
     assert harness.engine.health(export.disk_id).ok
     assert client.read(0, SIZE) == PADDED

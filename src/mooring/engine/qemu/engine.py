@@ -284,14 +284,14 @@ class QemuEngine:
         if shutil.which(self._settings.program) is None:
             return f"there is no {self._settings.program}: install QEMU's tools"
         try:
-            there = self._store.exists(self._root / "disks")
+            there = self._store.exists(self._registry.disks_folder)
         except (MooringError, OSError):
             return "what the disks are on does not answer"
         return None if there else "what the disks are on is not there: mount it, or put it back"
 
     def taken(self, disk_id: str) -> int | None:
         check_id(disk_id)
-        return self._store.taken(self._root / "disks" / disk_id)
+        return self._store.taken(self._registry.disks_folder / disk_id)
 
     # --- attaching
 
