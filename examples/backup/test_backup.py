@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from mooring.testing.server import MooringServer
 @pytest.fixture
 def disk(lightsail: Any) -> str:
     lightsail.create_disk(diskName="data", sizeInGb=8, availabilityZone="us-east-1a")
+    while lightsail.get_disk(diskName="data")["disk"]["state"] == "pending":
+        time.sleep(0.01)
     return "data"
 
 

@@ -9,6 +9,7 @@ import os
 import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from mooring.notify.memory import MemoryChannel
 from mooring.notify.message import SHOWN, Message
 from mooring.notify.webhook import Webhook, call
 from tests.clients.certificates import Authority
+from tests.e2e.processes import until
 from tests.notify.receivers import (
     SmtpReceiver,
     http_receiver,
@@ -152,9 +154,15 @@ def test_a_command_that_hangs_leaves_nothing_running(tmp_path: Path) -> None:
     with pytest.raises(NotifyError, match=r"ended after 0\.3 s"):
         command.send(MESSAGE)
     for pid in pids.read_text().split():
-        state = Path(f"/proc/{pid}/stat")
-        assert not state.exists() or " Z " in state.read_text()
+        until(partial(_has_ended, pid), "the process to end")
     assert os.getpgid(0) == os.getpgrp()
+
+
+def _has_ended(pid: str) -> bool:
+    try:
+        return " Z " in Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def test_a_webhook_gets_fields_for_programs_and_a_heartbeat_is_a_get() -> None:
