@@ -6,14 +6,11 @@ import os
 import shutil
 import subprocess
 
-from mooring.admin.access.env import key_of
-from mooring.admin.running_server import read_server
+from mooring.admin.access.env import server_and_key
 from mooring.config.settings import Settings
 from mooring.console.links import forget_old, make_link
 from mooring.model.clock import SystemClock
-from mooring.model.errors import ConfigurationError
 from mooring.model.paths import Paths
-from mooring.service.credentials.keys import open_keys
 from mooring.wiring.data_directory import run_place
 
 
@@ -21,17 +18,8 @@ def console(settings: Settings, user: str | None = None, *, opens: bool = True) 
     """Print the link; open it where there is a desktop. Raises ConfigurationError."""
     data = settings.data_directory.absolute()
     paths = Paths(data, run_place(settings, data))
-    try:
-        server = read_server(paths.server)
-    except FileNotFoundError:
-        raise ConfigurationError(
-            f"no server runs on {paths.data}: start one with `mooringd serve`"
-        ) from None
-    if not paths.credentials.exists():
-        raise ConfigurationError(
-            f"{paths.credentials} is gone: restart the server; it makes new keys"
-        )
-    key, clock = key_of(open_keys(paths.credentials), user), SystemClock()
+    server, key = server_and_key(paths, user)
+    clock = SystemClock()
     forget_old(paths.console_links(), clock)
     code = make_link(paths.console_links(), key.id, clock)
     url = f"{server.url}/console/enter/{code}"

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from mooring.admin.running_server import read_server
+from mooring.admin.running_server import RunningServer, read_server
 from mooring.config.settings import Settings
 from mooring.model.errors import ConfigurationError
 from mooring.model.paths import Paths
@@ -48,9 +48,8 @@ def env(settings: Settings, user: str | None = None) -> int:
     return 0
 
 
-def variables(settings: Settings, user: str | None = None) -> dict[str, str]:
-    """The environment variables for a client of the running server, with the user's newest key."""
-    paths = Paths(settings.data_directory)
+def server_and_key(paths: Paths, user: str | None) -> tuple[RunningServer, Key]:
+    """The running server, and the user's newest key. Raises ConfigurationError."""
     try:
         server = read_server(paths.server)
     except FileNotFoundError:
@@ -61,7 +60,12 @@ def variables(settings: Settings, user: str | None = None) -> dict[str, str]:
         raise ConfigurationError(
             f"{paths.credentials} is gone: restart the server; it makes new keys"
         )
-    key = key_of(open_keys(paths.credentials), user)
+    return server, key_of(open_keys(paths.credentials), user)
+
+
+def variables(settings: Settings, user: str | None = None) -> dict[str, str]:
+    """The environment variables for a client of the running server, with the user's newest key."""
+    server, key = server_and_key(Paths(settings.data_directory), user)
     return {
         "AWS_ENDPOINT_URL_LIGHTSAIL": server.url,
         # `aws` and boto3 read the first, JavaScript and `aws` v2 the second.

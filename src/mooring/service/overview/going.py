@@ -6,6 +6,7 @@ from typing import Any
 
 from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
+from mooring.model.meter import Pace
 from mooring.model.resources.job import Job
 from mooring.model.resources.job_arguments import ExportSnapshot, OfDisk, OfInstance, OfSnapshot
 
@@ -50,19 +51,29 @@ def failures_told(backend: Backend, transaction: Transaction) -> list[Told]:
 def _job(backend: Backend, transaction: Transaction, job: Job) -> Told:
     pace = backend.meter.pace(job.id)
     resource, per_cent = _resource(transaction, job)
-    if pace is not None:
-        per_cent = min(99, 100 * pace.done // pace.total)
     return {
         "kind": job.kind,
         "resource": resource,
         "region": job.region,
-        "progress": per_cent,
+        "progress": percent(pace, per_cent),
+        **speed(pace),
+        "createdAt": job.created_ms / 1000,
+        "problem": job.error_details,
+    }
+
+
+def percent(pace: Pace | None, otherwise: int | None) -> int | None:
+    """How far a job is: by its meter, if it has told that anything; never done before its end."""
+    return otherwise if pace is None else min(99, 100 * pace.done // pace.total)
+
+
+def speed(pace: Pace | None) -> Told:
+    """Bytes done and in all, bytes per second, and seconds left, as far as they are known."""
+    return {
         "doneBytes": None if pace is None else pace.done,
         "totalBytes": None if pace is None else pace.total,
         "bytesPerSecond": None if pace is None or not pace.rate else round(pace.rate),
         "secondsLeft": None if pace is None else pace.seconds_left,
-        "createdAt": job.created_ms / 1000,
-        "problem": job.error_details,
     }
 
 

@@ -10,6 +10,7 @@ from mooring.model.resources.job_arguments import OfDisk
 from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.service.context import Context
+from mooring.service.overview.going import percent, speed
 from mooring.service.own.own_request import Answer
 
 MOST = 200
@@ -54,11 +55,7 @@ def _reaches(context: Context, disk: Disk | None, snapshot: DiskSnapshot | None)
 
 def _told(backend: Backend, job: Job, disk: Disk | None, snapshot: DiskSnapshot | None) -> Answer:
     pace = backend.meter.pace(job.id)
-    percent = None
-    if pace is not None:
-        percent = min(99, 100 * pace.done // pace.total)
-    elif snapshot is not None and snapshot.is_pending:
-        percent = snapshot.progress
+    known = snapshot.progress if snapshot is not None and snapshot.is_pending else None
     return {
         "id": job.id,
         "kind": job.kind,
@@ -66,11 +63,8 @@ def _told(backend: Backend, job: Job, disk: Disk | None, snapshot: DiskSnapshot 
         "snapshotName": None if snapshot is None else snapshot.name,
         "ofDiskName": None if snapshot is None else snapshot.disk_name,
         "isPendingSnapshot": snapshot is not None and snapshot.is_pending and snapshot.has_name,
-        "percent": percent,
-        "doneBytes": None if pace is None else pace.done,
-        "totalBytes": None if pace is None else pace.total,
-        "bytesPerSecond": None if pace is None or not pace.rate else round(pace.rate),
-        "secondsLeft": None if pace is None else pace.seconds_left,
+        "percent": percent(pace, known),
+        **speed(pace),
         "createdAt": job.created_ms / 1000,
         "attempts": job.attempts,
         "isUndoing": job.undoing,
