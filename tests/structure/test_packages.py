@@ -37,6 +37,7 @@ def package(*arguments: str | Path, **environment: str) -> str:
         text=True,
         timeout=SECONDS,
         check=False,
+        umask=0o077,  # as strict as a caller's may be: the machine's other users are to read it all
     )
     assert done.returncode == 0, done.stdout
     return done.stdout
