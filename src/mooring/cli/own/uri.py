@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from mooring.cli.connection.client import Client
-    from mooring.cli.output.uri_forms import Form
     from mooring.cli.own.invocation import Invocation
+    from mooring.nbd.uri_forms import Form
 
 
 def run_uri(invocation: Invocation, parsed: Namespace) -> int:
@@ -46,7 +46,7 @@ def _form(name: str | None) -> Form | None:
     """What makes the form of that name. Raises CommandError for one that there is not."""
     if name is None:
         return None
-    from mooring.cli.output.uri_forms import FORMS
+    from mooring.nbd.uri_forms import FORMS
 
     if name not in FORMS:
         raise CommandError(f"--as must be one of {', '.join(FORMS)}, not {name!r}.", "usage")

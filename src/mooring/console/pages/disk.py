@@ -12,6 +12,8 @@ from mooring.model.automatic.health import every
 from mooring.model.automatic.rhythm import EXAMPLE, NO_RHYTHMS, RHYTHMS_TAG, parse_rhythms
 from mooring.model.counts import counted
 from mooring.model.errors import InvalidInputException, ServiceError
+from mooring.nbd.uri import parse_uri
+from mooring.nbd.uri_forms import FORMS
 
 FIRST = 12
 """Snapshots that are listed at first; the timeline has more."""
@@ -37,7 +39,7 @@ async def show(visit: Visit) -> Response:
         rhythms_tag=RHYTHMS_TAG,
         example=EXAMPLE,
         # Asked for only when wanted: it opens a way to the data, and the audit log tells of it.
-        uri=await _uri(visit, name) if visit.query.get("use") else None,
+        uses=await _uses(visit, name) if visit.query.get("use") else None,
     )
 
 
@@ -71,14 +73,16 @@ async def _state(visit: Visit, name: str) -> Mapping[str, Any] | None:
         return None
 
 
-async def _uri(visit: Visit, name: str) -> str | None:
-    """Where the disk is served, for those who may use it."""
+async def _uses(visit: Visit, name: str) -> Mapping[str, str] | None:
+    """What to paste to use the disk, as `mooring uri --as` prints it, for those who may."""
     if not visit.may("uri"):
         return None
     try:
-        return str((await visit.ask("uri", diskName=name))["uri"])
+        uri = str((await visit.ask("uri", diskName=name))["uri"])
     except ServiceError:
         return None
+    place = parse_uri(uri)
+    return {"": uri, **{form: write(place).rstrip("\n") for form, write in FORMS.items()}}
 
 
 def _preview(text: str) -> list[str]:

@@ -31,6 +31,7 @@ from mooring.service.context import Context
 from mooring.service.finding import find_disk, find_system_disk
 from mooring.service.own.automatic import health
 from mooring.service.own.own_request import Answer, member
+from mooring.service.snapshots.named_snapshots import name_by_which_found
 from mooring.service.using import clients_of
 
 PAGE = 500
@@ -173,6 +174,7 @@ def disk(backend: Backend, context: Context, params: Params) -> Answer:
     filling = engine.filling(found.id)
     problem = None if filling is None else _problem(found, filling, jobs)
     clients = clients_of(backend, found)
+    layers = engine.health(found.id)
     pending = found.state is DiskState.PENDING and found.origin_id is not None
     return {
         "diskName": found.name,
@@ -195,7 +197,24 @@ def disk(backend: Backend, context: Context, params: Params) -> Answer:
         ],
         "refused": clients.refused or None,
         "automatic": automatic,
+        "layers": layers.layers or None,
+        "takenBytes": _taken(engine, found),
+        "frozenFor": _named_points(backend, layers.points),
     }
+
+
+def _taken(engine: Engine, disk: Disk) -> int | None:
+    try:
+        return engine.taken(disk.id)
+    except EngineError:
+        return None  # its place does not answer
+
+
+def _named_points(backend: Backend, points: Sequence[str]) -> list[str]:
+    """The snapshots of frozen points, as far as they are known."""
+    with backend.catalog.read() as transaction:
+        found = [transaction.snapshots.by_id(one) for one in points]
+        return [name_by_which_found(transaction, one) for one in found if one is not None]
 
 
 def _unknown(disk: Disk, origin: DiskSnapshot | None, problem: str, automatic: object) -> Answer:
@@ -213,6 +232,9 @@ def _unknown(disk: Disk, origin: DiskSnapshot | None, problem: str, automatic: o
         "clients": [],
         "refused": None,
         "automatic": automatic,
+        "layers": None,
+        "takenBytes": None,
+        "frozenFor": [],
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mooring.catalog.database import Transaction
 from mooring.model.automatic.moment import AutoName, choose, read_auto_name
-from mooring.model.automatic.rules import stamp
+from mooring.model.automatic.rules import name_of, stamp
 from mooring.model.errors import InvalidInputException, NotFoundException
 from mooring.model.resources.disk import Disk
 from mooring.model.resources.instance import Instance
@@ -92,3 +92,16 @@ def _part(whole: InstanceSnapshot, disk_name: str) -> DiskSnapshot:
     raise NotFoundException(
         f"The snapshot {whole.name} holds no disk {disk_name[:80]}. Its disks: {disks}"
     )
+
+
+def name_by_which_found(transaction: Transaction, snapshot: DiskSnapshot) -> str:
+    """The name by which Mooring's own requests find it."""
+    if snapshot.part_of is not None:
+        whole = transaction.instance_snapshots.by_id(snapshot.part_of)
+        if whole is None:
+            return ""
+        of = whole.name if whole.auto is None else name_of(whole.instance_name, whole.created_ms)
+        return f"{of}/{snapshot.disk_name}"
+    if snapshot.auto is not None:
+        return name_of(snapshot.disk_name, snapshot.created_ms)
+    return snapshot.name

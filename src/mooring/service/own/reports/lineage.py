@@ -12,7 +12,7 @@ from mooring.service.finding import find_disk
 from mooring.service.overview.owners import owners
 from mooring.service.own.forks import DISK
 from mooring.service.own.own_request import Answer, member
-from mooring.service.own.reports.timeline import name_by_which_found
+from mooring.service.snapshots.named_snapshots import name_by_which_found
 
 MOST = 200
 """Snapshots that are looked at: the newest."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from mooring.backend.backend import Backend
-from mooring.catalog.database import Transaction
 from mooring.model.automatic.health import AutoFailure
-from mooring.model.automatic.rules import AutoSource, name_of
+from mooring.model.automatic.rules import AutoSource
 from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.service.answers import pages
 from mooring.service.call import Params
@@ -15,6 +14,7 @@ from mooring.service.overview.owners import owners
 from mooring.service.own.own_request import Answer, member
 from mooring.service.own.reports.disk_list import protection
 from mooring.service.own.reports.protection import Protections
+from mooring.service.snapshots.named_snapshots import name_by_which_found
 
 SIZE = 100
 """Snapshots of one page."""
@@ -51,19 +51,6 @@ def timeline(backend: Backend, context: Context, params: Params) -> Answer:
         "failures": [_failed(one) for one in failures],
         **protection(state, now),
     }
-
-
-def name_by_which_found(transaction: Transaction, snapshot: DiskSnapshot) -> str:
-    """The name by which Mooring's own requests find it."""
-    if snapshot.part_of is not None:
-        whole = transaction.instance_snapshots.by_id(snapshot.part_of)
-        if whole is None:
-            return ""
-        of = whole.name if whole.auto is None else name_of(whole.instance_name, whole.created_ms)
-        return f"{of}/{snapshot.disk_name}"
-    if snapshot.auto is not None:
-        return name_of(snapshot.disk_name, snapshot.created_ms)
-    return snapshot.name
 
 
 def _told(one: DiskSnapshot, name: str) -> Answer:

@@ -12,11 +12,11 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from mooring.cli.output.uri_forms import FORMS
 from mooring.cli.own.invocation import Invocation
 from mooring.cli.own.uri import run_uri
 from mooring.model.errors import CommandError
 from mooring.nbd.uri import NbdUri
+from mooring.nbd.uri_forms import FORMS
 from tests.conftest import CHECKOUT
 
 PLAIN = NbdUri("data", socket="/run/mooring/us-east-2a/7f1c/nbd.sock")
