@@ -139,10 +139,12 @@ def test_description_is_kept_as_long_as_the_disk(harness: Harness) -> None:
     assert (told.get(disk), told.get(other)) == (b"second", None)
     assert harness.engine.description(disk) == b"second"
     assert harness.engine.description(other) is None
+    assert {disk, other} <= set(harness.engine.disks())
     assert harness.engine.health(disk).ok
 
     harness.engine.delete(disk)
     assert disk not in harness.engine.descriptions()
+    assert disk not in harness.engine.disks()
     assert harness.engine.description(disk) is None
     with pytest.raises(EngineError):
         harness.engine.describe(disk, b"third")

@@ -36,8 +36,11 @@ def left_behind(backend: Backend) -> list[LeftBehind]:
         jobs = transaction.jobs.of_server(backend.host)
         leaving = {job.arguments.at for job in jobs if job.kind is JobKind.DELETE_DISK}
     for zone, engine in backend.engines.items():
+        if engine.shared:
+            continue  # what lies there is every host's
         try:
-            ids = [one for one in engine.descriptions() if one not in leaving]
+            # Not by their descriptions: a host that fell may have written none yet.
+            ids = [one for one in engine.disks() if one not in leaving]
         except EngineError:
             continue  # which doctor tells of each disk
         with backend.catalog.read() as transaction:

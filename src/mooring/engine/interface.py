@@ -8,7 +8,7 @@ snapshot for which the point is frozen. Sizes and offsets are bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -256,6 +256,13 @@ class Engine(Protocol):
 
     def description(self, disk_id: str) -> bytes | None:
         """The text kept beside the disk; None if there is none. Raises EngineError."""
+        ...
+
+    def disks(self) -> Collection[str]:
+        """The ids of all disks of which something lies here, described or not.
+
+        Raises EngineError.
+        """
         ...
 
     def descriptions(self) -> Mapping[str, bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from urllib.parse import quote
 
 from mooring.engine.interface import (
@@ -218,6 +218,10 @@ class MemoryEngine:
         with self._lock:
             disk = self._disks.get(disk_id)
             return None if disk is None else disk.description
+
+    def disks(self) -> Collection[str]:
+        with self._lock:
+            return list(self._disks)
 
     def descriptions(self) -> Mapping[str, bytes]:
         with self._lock:

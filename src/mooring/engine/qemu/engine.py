@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -254,6 +254,13 @@ class QemuEngine:
 
     def description(self, disk_id: str) -> bytes | None:
         return descriptions.read(self._store, self._registry.disks_folder, disk_id)
+
+    def disks(self) -> Collection[str]:
+        folder = self._registry.disks_folder
+        try:
+            return self._store.names(folder)
+        except OSError as error:
+            raise EngineError(f"the disks in {folder} cannot be listed: {error}") from error
 
     def descriptions(self) -> Mapping[str, bytes]:
         return descriptions.read_all(self._store, self._registry.disks_folder)
