@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -390,7 +391,9 @@ def test_certificates_and_keys_that_end_are_told_before(world: World) -> None:
     certificates = {"listen.certificate": now + 10 * day, "nbd.certificate": now + 90 * day}
     keys = {"old": now - 90 * day, "soon": now + day, "gone": now - day}
 
-    found = {one.resource: one for one in sources.ends(world.backend, certificates, keys)}
+    ends = {TroubleKind.CERTIFICATE_ENDS: certificates, TroubleKind.KEY_ENDS: keys}
+    backend = replace(world.backend, ends=lambda: ends)
+    found = {one.resource: one for one in sources.ends(backend)}
     assert found.keys() == {"listen.certificate", "soon", "gone"}
     assert "ends at" in found["soon"].text
     assert "ended at" in found["gone"].text

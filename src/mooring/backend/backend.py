@@ -27,6 +27,7 @@ from mooring.model.names import shown
 from mooring.model.resources.host import HostState
 from mooring.model.resources.job import Job
 from mooring.model.resources.server import UNNAMED, Server
+from mooring.model.trouble import TroubleKind
 from mooring.protocol.serialize import Settled
 from mooring.quiesce.interface import Quiescer
 from mooring.relay.interface import NoRelay, Relay
@@ -43,6 +44,14 @@ class Placed(Protocol):
     def zone(self) -> str: ...
     @property
     def host(self) -> str: ...
+
+
+Ends = Mapping[TroubleKind, Mapping[str, int]]
+"""When what ends does, in milliseconds, by name: certificates of settings, and access keys."""
+
+
+def _no_ends() -> Ends:
+    return {}
 
 
 def _nothing() -> None:
@@ -83,6 +92,7 @@ class Backend:
     credentials: Path | None = None
     audit_file: Path | None = None
     keys_used: Mapping[str, int] = field(default_factory=dict)
+    ends: Callable[[], Ends] = _no_ends
     relay: Relay = field(default_factory=NoRelay)
     servers: Mapping[str, SnapshotServer] = field(default_factory=dict)
     replicas: Mapping[str, Replica] = field(default_factory=dict)

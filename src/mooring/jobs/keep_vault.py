@@ -94,7 +94,8 @@ def collect(work: Work) -> None:
 def verify(work: Work) -> Change:
     """Read back a part of the vault; the job's argument says how many per cent."""
     compare_roots(work)
-    found = work.vault.verify(sample=work.given(VerifyVault).percent / 100)
+    begun_ms, percent = work.backend.clock.now_ms(), work.given(VerifyVault).percent
+    found = work.vault.verify(sample=percent / 100)
     metrics.verified(work.job.region, len(found), work.backend.clock.now_ms() / 1000)
     for damage in found:
         log.error(
@@ -103,12 +104,15 @@ def verify(work: Work) -> Change:
             ranges=[(extent.offset, extent.length) for extent in damage.extents[:10]],
             problem=damage.problem,
         )
-    return _ended(work, len(found))
+    return _ended(work, len(found), begun_ms, percent)
 
 
-def _ended(work: Work, problems: int) -> Change:
+def _ended(
+    work: Work, problems: int, begun_ms: int | None = None, percent: float | None = None
+) -> Change:
     """Let the catalog know how it ended: whoever watches shall know it after a restart, too."""
-    run = VaultRun(work.job.region, work.job.kind, work.backend.clock.now_ms(), problems)
+    now = work.backend.clock.now_ms()
+    run = VaultRun(work.job.region, work.job.kind, now, problems, begun_ms, percent)
     return lambda transaction: transaction.vault_runs.put(run)
 
 

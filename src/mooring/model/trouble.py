@@ -44,6 +44,9 @@ WARNINGS = frozenset(
 )
 """Kinds that leave time to do something; all others are critical."""
 
+SOON_MS = 14 * 86_400_000
+"""So long before a certificate or a key ends somebody is told."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -71,7 +72,7 @@ from mooring.wiring.relay import check_certificates, relay
 from mooring.wiring.snapshot_servers import snapshot_servers, withdraw
 from mooring.wiring.this_server import this_host, this_server_of
 from mooring.wiring.vaults import replicas
-from mooring.wiring.watches import Watches
+from mooring.wiring.watches import Watches, ends
 
 log = structlog.get_logger("mooring.server")
 
@@ -312,6 +313,7 @@ def _build(
         credentials=None if catalog.is_for_many else paths.credentials,
         audit_file=None if audit is None else audit.path,
         keys_used=keys.used,
+        ends=partial(ends, settings, keys),
         hosts=HostBook(catalog, clock),
     )
     keeper = Keeper(servers, lambda: regions_filling(backend))
@@ -363,7 +365,7 @@ def _build(
         keeper=keeper,
         catalog_keeper=catalog_keeper,
         relay_watch=RelayWatch(backend),
-        watches=Watches(settings, backend, keys),
+        watches=Watches(settings, backend),
         host_watch=HostWatch(
             backend, this_host(settings, this_server, ids), lambda: room_at(paths.zones)
         ),

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from mooring.backend.backend import Backend
+from mooring.backend.backend import Backend, Ends
 from mooring.config.settings import NotifySettings, Settings
 from mooring.host.certificates import end_of
 from mooring.jobs.watching import sources, troubles
@@ -17,6 +17,7 @@ from mooring.jobs.watching.sources import Source
 from mooring.jobs.watching.telling import Heartbeat, Telling
 from mooring.jobs.watching.troubles import TroubleWatch
 from mooring.model.errors import NotifyError
+from mooring.model.trouble import TroubleKind
 from mooring.notify.interface import Channel
 from mooring.observe import loop
 from mooring.service.credentials.keyring import Keyring
@@ -31,12 +32,12 @@ class _Running(Protocol):
 class Watches:
     """All that watches, started and stopped together."""
 
-    def __init__(self, settings: Settings, backend: Backend, keys: Keyring) -> None:
+    def __init__(self, settings: Settings, backend: Backend) -> None:
         notify = settings.notify
         disks = DiskWatch(backend)
         watch = TroubleWatch(
             backend,
-            _own(settings, backend, keys, disks),
+            _own(backend, disks),
             _shared(settings, backend),
             troubles.RHYTHM,
         )
@@ -119,15 +120,21 @@ def _secret(value: str, file: str) -> Callable[[], str]:
     return read
 
 
-def _own(
-    settings: Settings, backend: Backend, keys: Keyring, disks: DiskWatch
-) -> Mapping[str, Source]:
+def ends(settings: Settings, keys: Keyring) -> Ends:
+    """When certificates and access keys end that do."""
+    return {
+        TroubleKind.CERTIFICATE_ENDS: _certificates(settings),
+        TroubleKind.KEY_ENDS: keys.ends(),
+    }
+
+
+def _own(backend: Backend, disks: DiskWatch) -> Mapping[str, Source]:
     return {
         "vaults": partial(sources.vaults, backend),
         "file systems": partial(sources.rooms, backend),
         "disks": disks.troubles,
         "threads": sources.threads,
-        "ends": lambda: sources.ends(backend, _certificates(settings), keys.ends()),
+        "ends": partial(sources.ends, backend),
     }
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, Integer, MetaData, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Double, Integer, MetaData, Table, Text
 
 metadata = MetaData()
 
@@ -352,6 +352,8 @@ vault_runs = Table(
     Column("kind", Text, primary_key=True),
     Column("ended_ms", BigInteger),
     Column("problems", BigInteger),
+    Column("begun_ms", BigInteger),
+    Column("percent", Double),
 )
 
 room_samples = Table(

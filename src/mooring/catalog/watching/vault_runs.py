@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, Row, delete, insert, select
 
 from mooring.catalog.tables import schema
 from mooring.model.resources.job_kind import JobKind
@@ -14,12 +15,22 @@ _table = schema.vault_runs
 
 @dataclass(frozen=True, slots=True)
 class VaultRun:
-    """A job of a region's vault: when it ended, and how many snapshots it found, or left, bad."""
+    """A job of a region's vault: when it ended, and how many snapshots it found, or left, bad.
+
+    Of a verification also when it began, and how many per cent of the data it read back, unless a
+    program entered it that did not tell.
+    """
 
     region: str
     kind: JobKind
     ended_ms: int
     problems: int
+    begun_ms: int | None = None
+    percent: float | None = None
+
+    def covers(self, completed_ms: int) -> bool:
+        """Whether this verification looked at a snapshot that was stored by then."""
+        return self.begun_ms is not None and completed_ms <= self.begun_ms
 
 
 class VaultRuns:
@@ -34,10 +45,32 @@ class VaultRuns:
         self._connection.execute(delete(_table).where(c.region == run.region, c.kind == run.kind))
         self._connection.execute(
             insert(_table).values(
-                region=run.region, kind=run.kind, ended_ms=run.ended_ms, problems=run.problems
+                region=run.region,
+                kind=run.kind,
+                ended_ms=run.ended_ms,
+                problems=run.problems,
+                begun_ms=run.begun_ms,
+                percent=run.percent,
             )
         )
 
     def all(self) -> list[VaultRun]:
         rows = self._connection.execute(select(_table).order_by(_table.c.region, _table.c.kind))
-        return [VaultRun(row.region, JobKind(row.kind), row.ended_ms, row.problems) for row in rows]
+        return [_run(row) for row in rows]
+
+    def of(self, region: str, kind: JobKind) -> VaultRun | None:
+        c = _table.c
+        query = select(_table).where(c.region == region, c.kind == kind)
+        row = self._connection.execute(query).first()
+        return None if row is None else _run(row)
+
+
+def _run(row: Row[Any]) -> VaultRun:
+    return VaultRun(
+        region=row.region,
+        kind=JobKind(row.kind),
+        ended_ms=row.ended_ms,
+        problems=row.problems,
+        begun_ms=row.begun_ms,
+        percent=row.percent,
+    )

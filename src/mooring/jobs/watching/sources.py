@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 
 from mooring.backend.backend import Backend
 from mooring.host.room import device_at
 from mooring.host.rooms import of_vault
-from mooring.model.automatic.rhythm import DAY_MS, MINUTE_MS
+from mooring.model.automatic.rhythm import MINUTE_MS
 from mooring.model.counts import counted
 from mooring.model.resources.job_kind import JobKind
-from mooring.model.trouble import Trouble, TroubleKind
+from mooring.model.trouble import SOON_MS, Trouble, TroubleKind
 from mooring.observe import alarms, loop, metrics
 from mooring.vault.region_vaults import RegionVaults
 
@@ -19,9 +19,6 @@ Source = Callable[[], Iterable[Trouble]]
 
 MOST = 1000
 """Troubles of one kind that are told one by one."""
-
-SOON_MS = 14 * DAY_MS
-"""So long before a certificate or a key ends somebody is told."""
 
 REPLICA_GRACE_MS = 15 * MINUTE_MS
 """So much later than wanted a copy of a vault is late."""
@@ -187,15 +184,10 @@ def threads() -> Iterator[Trouble]:
             )
 
 
-def ends(
-    backend: Backend, certificates: Mapping[str, int], keys: Mapping[str, int]
-) -> Iterator[Trouble]:
+def ends(backend: Backend) -> Iterator[Trouble]:
     """Certificates and keys that end soon, or have ended within as long."""
     now = backend.clock.now_ms()
-    for kind, found in (
-        (TroubleKind.CERTIFICATE_ENDS, certificates),
-        (TroubleKind.KEY_ENDS, keys),
-    ):
+    for kind, found in backend.ends().items():
         for name, end_ms in found.items():
             alarms.ends(kind, name, end_ms / 1000)
             # A key that ended long ago is meant to have ended.

@@ -27,6 +27,7 @@ def overview(backend: Backend) -> dict[str, Any]:
         failed = failures_told(backend, transaction)
         totals = transaction.totals.by_region()
         troubles = troubles_told(transaction)
+        runs = transaction.vault_runs.all()
         samples = transaction.room_samples.of(backend.this_server.id)
     return {
         "at": backend.clock.now_ms() / 1000,
@@ -34,7 +35,7 @@ def overview(backend: Backend) -> dict[str, Any]:
         "hosts": hosts,
         "troubles": troubles,
         # Vaults are looked at without a transaction: a mount that hangs takes its time.
-        "regions": regions_told(backend, totals),
+        "regions": regions_told(backend, totals, runs),
         "room": room_told(backend, samples),
         "automatic": automatic,
         "jobs": jobs,

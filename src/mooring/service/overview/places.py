@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
 from mooring.catalog.totals import RegionTotals
+from mooring.catalog.watching.vault_runs import VaultRun
 from mooring.host.room import device_at
 from mooring.host.rooms import of_vault
 from mooring.model.forecast import Sample, seconds_until_full
 from mooring.model.resources.host import SeenHost
+from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.server import SeenServer
 from mooring.vault.region_vaults import RegionVaults
 from mooring.version import VERSION
@@ -35,11 +37,32 @@ def hosts_told(backend: Backend, transaction: Transaction) -> list[Told]:
     return [_host(transaction, one) for one in found] if len(found) > 1 else []
 
 
-def regions_told(backend: Backend, totals: Mapping[str, RegionTotals]) -> list[Told]:
-    """What each region has, and how its vault is."""
+def regions_told(
+    backend: Backend, totals: Mapping[str, RegionTotals], runs: Iterable[VaultRun]
+) -> list[Told]:
+    """What each region has, how its vault is, and when that was verified and copied last."""
+    known = {(run.region, run.kind): run for run in runs}
     return [
-        _region(backend, region, totals.get(region, RegionTotals())) for region in backend.regions
+        {
+            **_region(backend, region, totals.get(region, RegionTotals())),
+            "verified": verified_told(known.get((region, JobKind.VERIFY_VAULT))),
+            "hasCopy": region in backend.replicas,
+            "copied": _copied(known.get((region, JobKind.REPLICATE_VAULT))),
+        }
+        for region in backend.regions
     ]
+
+
+def verified_told(run: VaultRun | None) -> Told | None:
+    """How the last verification of a vault ended; `percent` of the data was read, and all maps."""
+    if run is None:
+        return None
+    return {"at": run.ended_ms / 1000, "percent": run.percent, "damagedSnapshots": run.problems}
+
+
+def _copied(run: VaultRun | None) -> Told | None:
+    """When the copy of a vault was last brought up to date, and how many snapshots it lacks."""
+    return None if run is None else {"at": run.ended_ms / 1000, "lackingSnapshots": run.problems}
 
 
 def room_told(backend: Backend, samples: Mapping[str, Sequence[Sample]]) -> list[Told]:

@@ -8,6 +8,7 @@ from mooring.service.own.audit import audit
 from mooring.service.own.own_request import NUMBER, TAGS, TEXT, OwnRequest, acts, asks
 from mooring.service.own.reports.activity import jobs, pulse
 from mooring.service.own.reports.disk_list import disk_list
+from mooring.service.own.reports.ends import ends
 from mooring.service.own.reports.lineage import lineage
 from mooring.service.own.reports.overview import overview
 from mooring.service.own.reports.space import space, space_by_disk
@@ -22,6 +23,7 @@ LOOKING_AFTER: dict[str, OwnRequest] = {
     "lineage": asks(reads(lineage, on=["diskName"]), "diskName"),
     "space": asks(reads(space)),
     "space-by-disk": asks(reads(space_by_disk)),
+    "ends": asks(administers(ends)),
     "audit": asks(administers(audit), "text", "pageToken"),
     "keys": asks(administers(keys)),
     "create-key": acts(administers(create_key, notes=["user"]), user=TEXT, role=TEXT, tags=TAGS),

@@ -13,10 +13,12 @@ from mooring.model.errors import (
     StoreError,
 )
 from mooring.model.names import check_name
+from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.snapshot import SnapshotState
 from mooring.model.sizes import size_in_bytes
 from mooring.service.call import Params
 from mooring.service.context import Context
+from mooring.service.overview.places import verified_told
 from mooring.service.own.own_request import Answer, member
 from mooring.service.reach import reaches_record
 from mooring.service.snapshots.named_snapshots import named_instance_snapshot, named_snapshot
@@ -31,13 +33,17 @@ LEAST_IDLE_SECONDS = 10
 def snapshot(backend: Backend, context: Context, params: Params) -> Answer:
     """What the snapshot `diskSnapshotName` cost: the pause in seconds, and bytes.
 
-    `problem` says why storing it did not succeed when it was last tried.
+    `problem` says why storing it did not succeed when it was last tried. `verified` is the vault's
+    last verification, if it began when this was stored: it reads all maps, and part of the data.
     """
     with backend.catalog.read() as transaction:
         name = member(params, "diskSnapshotName")
         found = named_snapshot(transaction, context.region, name, backend.clock.now_ms())
         parent = transaction.snapshots.by_id(found.parent_id) if found.parent_id else None
         job = transaction.jobs.by_id(found.id)
+        run = transaction.vault_runs.of(context.region, JobKind.VERIFY_VAULT)
+    done = found.completed_ms
+    seen = run is not None and done is not None and run.covers(done)
     return {
         "diskSnapshotName": found.name,
         "id": found.id,
@@ -57,7 +63,8 @@ def snapshot(backend: Backend, context: Context, params: Params) -> Answer:
         "storedBytes": found.stored_bytes,
         "createdAt": found.created_ms / 1000,
         "problem": None if job is None else job.error_details,
-        "completedAt": None if found.completed_ms is None else found.completed_ms / 1000,
+        "completedAt": None if done is None else done / 1000,
+        "verified": verified_told(run) if seen else None,
     }
 
 
