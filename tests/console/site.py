@@ -12,6 +12,8 @@ from typing import Any
 from urllib.parse import unquote, urlencode
 
 from mooring.api.app import create_app
+from mooring.api.shared_audit import SharedAudit
+from mooring.catalog.database import Catalog
 from mooring.config.settings import Limits, Throttle
 from mooring.console.console import Console
 from mooring.model.access import Access, Role
@@ -36,10 +38,15 @@ CALLERS = {
 class Site:
     """The console, its keys (whose ids and secrets end with their user's name) and its clock."""
 
-    def __init__(self, folder: Path, throttle: Throttle | None = None) -> None:
-        self.world = World()
+    def __init__(
+        self, folder: Path, throttle: Throttle | None = None, catalog: Catalog | None = None
+    ) -> None:
+        self.world = World(catalog=catalog)
         self.audit = folder / "audit.jsonl"
-        self.world.backend = replace(self.world.backend, audit_file=self.audit)
+        self.cluster_key = folder / "cluster-key"
+        self.world.backend = replace(
+            self.world.backend, audit_file=self.audit, cluster_key=self.cluster_key
+        )
         self.keys = {
             f"KEY{name}": Key(f"KEY{name}", SECRET + name, access=access)
             for name, access in CALLERS.items()
@@ -59,6 +66,7 @@ class Site:
             throttles=throttle,
             entries=OPERATIONS,
             audit_log=AuditLog(self.audit, sync=False),
+            shared_audit=None if catalog is None else SharedAudit(catalog, "one"),
             console=self.console.app,
         )
 

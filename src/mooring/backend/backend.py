@@ -65,11 +65,12 @@ class Backend:
     `engines` by zone; by region `vaults`, `servers` of snapshots, and `replicas`: where a copy of
     the vault is kept. `image_files` is where ExportSnapshot writes, `imports` are where images come
     from; `views` are kept by views.py. `disks_of_pending` says that disks can be made of snapshots
-    that are not stored yet. `elsewhere` are zones of
-    `regions` of which only other servers have disks. Leases bear the id of `this_server`. `meter`
-    is told by jobs how far they are. `credentials` is the file of keys, and `keys_used` says when
-    each was last used since the start, by its id. `check_here` raises what keeps a request from
-    this host's disks; whether it is about them is known only when it asks for their engine.
+    that are not stored yet. `elsewhere` are zones of `regions` of which only other servers have
+    disks. Leases bear the id of `this_server`. `meter` is told by jobs how far they are.
+    `credentials` is the file of keys; where servers share the catalog it has them, sealed with the
+    key in the file `cluster_key`, and `credentials` is a copy. `keys_used` says when each was last
+    used since the start, by its id. `check_here` raises what keeps a request from this host's
+    disks; whether it is about them is known only when it asks for their engine.
     """
 
     catalog: Catalog
@@ -90,6 +91,7 @@ class Backend:
     elsewhere: Collection[str] = ()
     this_server: Server = UNNAMED
     credentials: Path | None = None
+    cluster_key: Path | None = None
     audit_file: Path | None = None
     keys_used: Mapping[str, int] = field(default_factory=dict)
     ends: Callable[[], Ends] = _no_ends

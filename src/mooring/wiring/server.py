@@ -309,8 +309,8 @@ def _build(
         servers=servers,
         relay=relay(settings, paths, clock),
         replicas=replicas(settings),
-        # Of many servers it is a copy, and what is edited is in the catalog.
-        credentials=None if catalog.is_for_many else paths.credentials,
+        credentials=paths.credentials,
+        cluster_key=paths.cluster_key,
         audit_file=None if audit is None else audit.path,
         keys_used=keys.used,
         ends=partial(ends, settings, keys),

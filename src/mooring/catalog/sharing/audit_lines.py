@@ -10,6 +10,12 @@ from typing import Any
 from sqlalchemy import Connection, Text, bindparam, delete, insert, select, update
 
 from mooring.catalog.tables import schema
+from mooring.observe.audit_trail import Trail
+
+READ_LINES = 50_000
+"""How many lines are read for one answer, at most."""
+
+PAGE = 1000
 
 _table = schema.audit_lines
 _this = _table.c.request_id == bindparam("of_request", type_=Text)
@@ -53,7 +59,7 @@ class AuditLines:
         asked = {"of_request": note.request_id, "line": _text(note.line)}
         self._connection.execute(_CORRECT, asked)
 
-    def since(self, time_ms: int, page: int = 1000) -> Iterator[dict[str, Any]]:
+    def since(self, time_ms: int, page: int = PAGE) -> Iterator[dict[str, Any]]:
         """The lines of requests received since then, oldest first, each with its server."""
         after = 0
         while True:
@@ -69,6 +75,29 @@ class AuditLines:
             if len(rows) < page:
                 return
             after = rows[-1].seq
+
+    def trail(self, text: str, before: int | None, limit: int) -> Trail:
+        """Up to so many lines that contain the text, in any case, newest first, before a place.
+
+        Of a long log some are read for one answer; the next one goes on from there.
+        """
+        wanted, found, read = text.lower(), list[dict[str, Any]](), 0
+        place = before
+        while read < READ_LINES:
+            query = select(_table).order_by(_table.c.seq.desc()).limit(PAGE)
+            if place is not None:
+                query = query.where(_table.c.seq < place)
+            rows = self._connection.execute(query).all()
+            for row in rows:
+                place = row.seq
+                if wanted in row.line.lower() or wanted in row.server.lower():
+                    found.append({**json.loads(row.line), "server": row.server})
+                if len(found) >= limit:
+                    return Trail(found, str(place))
+            if len(rows) < PAGE:
+                return Trail(found, None)
+            read += PAGE
+        return Trail(found, str(place))
 
     def forget(self, before_ms: int, limit: int) -> int:
         """Forget some of the requests received before then; returns how many."""

@@ -18,12 +18,14 @@ from mooring.service.context import Context
 from mooring.service.credentials.key_file import (
     Edit,
     add_key,
+    checked,
     edit_keys,
     keys_of,
     remove_keys,
     rotate_key,
 )
 from mooring.service.credentials.keys import Key, check_user, read_keys
+from mooring.service.credentials.shared_keys import SharedKeys
 from mooring.service.own.own_request import Answer, member
 
 LONGEST_OVERLAP_HOURS = 24 * 366
@@ -34,7 +36,8 @@ def keys(backend: Backend, context: Context, params: Params) -> Answer:
     del context, params
     now = backend.clock.now_ms()
     try:
-        found = read_keys(_file(backend)).values()
+        shared = _shared(backend)
+        known = read_keys(_file(backend)) if shared is None else shared.read()
     except ConfigurationError as error:
         raise _refused(error) from None
     return {
@@ -48,7 +51,7 @@ def keys(backend: Backend, context: Context, params: Params) -> Answer:
                 "hasEnded": one.ended(now),
                 "usedAt": _used(backend, one),
             }
-            for one in found
+            for one in known.values()
         ]
     }
 
@@ -120,7 +123,12 @@ def delete_key(backend: Backend, context: Context, params: Params) -> Answer:
 
 def _edit(backend: Backend, edit: Edit) -> None:
     try:
-        edit_keys(_file(backend), edit, backend.clock.now_ms())
+        shared = _shared(backend)
+        if shared is None:
+            edit_keys(_file(backend), edit, backend.clock.now_ms())
+        else:
+            # This server follows the catalog as the others do, within a second.
+            shared.edit(checked(edit, backend.clock.now_ms()))
     except ConfigurationError as error:
         raise _refused(error) from None
 
@@ -130,12 +138,16 @@ def _refused(error: ConfigurationError) -> OperationFailureException:
     return OperationFailureException(f"{text[:1].upper()}{text[1:]}.")
 
 
+def _shared(backend: Backend) -> SharedKeys | None:
+    """The keys in the catalog, if servers share it; None if they are in the file."""
+    if not backend.catalog.is_for_many or backend.cluster_key is None:
+        return None
+    return SharedKeys(backend.catalog, _file(backend), backend.cluster_key)
+
+
 def _file(backend: Backend) -> Path:
     if backend.credentials is None:
-        raise OperationFailureException(
-            "The keys of this server are in a catalog that others share, too: change them with "
-            "`mooringd keys`."
-        )
+        raise OperationFailureException("This server has no file of access keys.")
     return backend.credentials
 
 
