@@ -12,6 +12,7 @@ import pytest
 
 from tests.catalog.postgresql import PostgreSQL, running
 from tests.e2e.client import Client, RefusedError
+from tests.e2e.console_visitor import ConsoleVisitor
 from tests.e2e.host_server import ANSWER_SECONDS, BEGIN_SECONDS
 from tests.e2e.hosts import (
     ZONE,
@@ -159,3 +160,39 @@ def test_a_host_that_is_killed_and_started_again(cluster: Cluster) -> None:
     front.call("DeleteDisk", diskName="lost")
     os.kill(cluster.servers["alpha"].pid, signal.SIGTERM)
     until(lambda: "ended" in cluster.operator("front", "hosts")[1], "the end in order")
+
+
+def test_the_console_of_any_server_acts_on_disks_of_any_host(cluster: Cluster) -> None:
+    alpha = cluster.start("alpha")
+    front = cluster.start("front", host=False)
+    create_disk(front, "data")
+    create_instance(front, "vm")
+    attach(front, "data", "vm")
+    cluster.start("beta")
+    visitor = ConsoleVisitor(cluster.servers["front"].environment())
+
+    told = visitor.see("disk", name="data", use="1")
+    assert "To use it on the host alpha" in told
+    assert str(ask(alpha, "uri?diskName=data")["uri"]) in told
+    assert "Clients nobody is connected" in told
+    told = visitor.do("disk/snapshot", name="data", snapshot="by-console")
+    assert "by-console" in told
+    until(lambda: snapshot_state(front, "by-console") == "completed", "the snapshot")
+    # What the host refuses, the page tells as the host does.
+    told = visitor.do("disk/snapshot", name="data", snapshot="by-console")
+    assert "That did not work" in told
+    assert "by-console" in told
+    visitor.do("restore", to="fork", disk="data", name="forked")
+    until(lambda: disk(front, "forked")["state"] == "available", "the fork")
+    assert host_of(disk(front, "forked")) == "alpha"
+    # The host that did it has it in the audit log, for the visitor; each once.
+    code, told = cluster.operator("front", "audit")
+    assert code == 0
+    assert told.count('"CreateDiskSnapshot"') == 2
+    assert told.count('"fork"') == 1
+
+    with cluster.stopped("alpha"):
+        until(lambda: disk(front, "data")["state"] == "error", "the disk to say so")
+        told = visitor.do("disk/snapshot", name="data", snapshot="refused")
+        assert "its host alpha has not been heard of for" in told
+        assert "its host alpha has not been heard of for" in visitor.see("disk", name="data")

@@ -16,7 +16,7 @@ from mooring.catalog.sharing.audit_lines import Note
 from mooring.config.settings import Limits
 from mooring.model.access import UNBOUND, Access
 from mooring.model.clock import Clock
-from mooring.model.errors import HostElsewhereException
+from mooring.model.errors import HostElsewhereException, ServiceError
 from mooring.model.ids import Ids
 from mooring.observe.audit import AuditLog
 from mooring.protocol.service_model import ServiceModel
@@ -40,6 +40,15 @@ class Onward(Protocol):
 
     async def pass_on(self, exchange: Exchange, needed: HostElsewhereException) -> Response:
         """What the host answers that has what is needed."""
+        ...
+
+    async def ask(
+        self, exchange: Exchange, key: Key, needed: HostElsewhereException
+    ) -> Mapping[str, Any] | ServiceError:
+        """The same for a page that asks with its visitor's key: the answer's members, or why not.
+
+        Raises ServiceError if there is no answer.
+        """
         ...
 
 

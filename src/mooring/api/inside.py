@@ -16,6 +16,7 @@ from mooring.api.reply import error_of, observe
 from mooring.api.throttle import refuse, throttle
 from mooring.model.errors import (
     AccessDeniedException,
+    HostElsewhereException,
     ServiceError,
     UnrecognizedClientException,
 )
@@ -37,7 +38,7 @@ async def ask(
     """The answer to an operation, or an own request, that a page asks for its caller.
 
     Roles, tags, throttles, the audit log and the counts hold as for a request over the wire; its
-    members are Python's own values. Raises ServiceError.
+    members are Python's own values. What another host has to do is passed on. Raises ServiceError.
     """
     began = door.clock.monotonic()
     exchange = begin(door, request)
@@ -45,23 +46,40 @@ async def ask(
     exchange.caller, exchange.access, exchange.region = key.id, key.access, region
     door.note_use(key.id)
     error: ServiceError | None = None
+    passed: Mapping[str, Any] | ServiceError | None = None
     with bound_contextvars(request_id=exchange.request_id):
         try:
-            await throttle(exchange)
-            if operation in door.own_handlers:
-                await note(exchange)
-                await call(exchange, door.own_handlers[operation])
-            else:
-                validate_input(door.model, operation, params)
-                await note(exchange)
-                await dispatch(exchange)
+            try:
+                await _do(exchange)
+            except HostElsewhereException as needed:
+                if door.onward is None:
+                    raise
+                passed = await door.onward.ask(exchange, key, needed)
         except Exception as exception:  # noqa: BLE001 - answered, and logged if unforeseen
             error = error_of(exchange, exception)
-        await audit(exchange, error)
+        if passed is None:
+            await audit(exchange, error)
+        elif isinstance(passed, ServiceError):
+            error = passed
+        else:
+            exchange.result = passed
         observe(exchange, error, door.clock.monotonic() - began)
     if error is not None:
         raise error
     return exchange.result
+
+
+async def _do(exchange: Exchange) -> None:
+    """Have the service answer."""
+    door, operation = exchange.door, exchange.operation
+    await throttle(exchange)
+    if operation in door.own_handlers:
+        await note(exchange)
+        await call(exchange, door.own_handlers[operation])
+    else:
+        validate_input(door.model, operation, exchange.params)
+        await note(exchange)
+        await dispatch(exchange)
 
 
 def may(door: Door, key: Key, operation: str) -> bool:

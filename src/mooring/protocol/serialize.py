@@ -41,6 +41,11 @@ def serialize_result(model: ServiceModel, operation: str, result: Mapping[str, A
     return _writer(model, model.operations[operation].output)(result).encode()
 
 
+def serialize_input(model: ServiceModel, operation: str, params: Mapping[str, Any]) -> bytes:
+    """The body of a request, of what `parse_request` makes of one."""
+    return _writer(model, model.operations[operation].input)(params).encode()
+
+
 def serialize_own(model: ServiceModel, answer: Mapping[str, Any]) -> bytes:
     """The body of an answer of Mooring's own, whose operations are written as the API's are."""
     begun = answer.get("operations")

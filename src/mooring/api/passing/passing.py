@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import http.client
 import ssl
-from collections.abc import Iterable
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import structlog
 from anyio import to_thread
@@ -14,8 +15,8 @@ from structlog.contextvars import bind_contextvars
 
 from mooring.api.exchange import Exchange
 from mooring.api.passing.connections import Answer, Connections, NotSentError
+from mooring.api.passing.message import Message, of_client, of_page, read_answer
 from mooring.api.passing.seal import HEADER, SEAL, Passed, sealed, unsealed
-from mooring.api.signature import target_of
 from mooring.api.workers import Workers
 from mooring.backend.hosts import HostBook
 from mooring.model.errors import (
@@ -23,11 +24,13 @@ from mooring.model.errors import (
     HostElsewhereException,
     InvalidSignatureException,
     OperationFailureException,
+    ServiceError,
     ServiceException,
 )
 from mooring.model.resources.host import SeenHost
 from mooring.model.traffic import Traffic
 from mooring.observe import metrics
+from mooring.service.credentials.keys import Key
 
 BEGIN_SECONDS = 10.0
 """How long a host may take to begin with a request; one that comes later is not begun."""
@@ -38,17 +41,6 @@ ANSWER_SECONDS = 30.0
 AT_ONCE = 32
 """Requests that are passed on to one host at a time; more wait, within bounds."""
 
-_HOP_BY_HOP = {
-    b"connection",
-    b"content-length",
-    b"expect",
-    b"keep-alive",
-    b"te",
-    b"transfer-encoding",
-    b"upgrade",
-    HEADER.encode(),
-    SEAL.encode(),
-}
 _KEPT_OF_ANSWERS = {"x-amzn-errortype", "allow", "retry-after"}
 
 log = structlog.get_logger("mooring.api")
@@ -107,6 +99,23 @@ class Passing:
 
     async def pass_on(self, exchange: Exchange, needed: HostElsewhereException) -> Response:
         """The answer of the host that has what is needed. Raises errors of the API."""
+        answer = await self._answer(exchange, of_client(exchange), needed)
+        headers = {name: value for name, value in answer.headers if name in _KEPT_OF_ANSWERS}
+        kind = next((value for name, value in answer.headers if name == "content-type"), None)
+        return Response(answer.body, answer.status, headers, media_type=kind)
+
+    async def ask(
+        self, exchange: Exchange, key: Key, needed: HostElsewhereException
+    ) -> Mapping[str, Any] | ServiceError:
+        """The same for a page; see `Onward`."""
+        return read_answer(exchange, await self._answer(exchange, of_page(exchange, key), needed))
+
+    def close(self) -> None:
+        self._connections.close()
+
+    async def _answer(
+        self, exchange: Exchange, message: Message, needed: HostElsewhereException
+    ) -> Answer:
         if exchange.passed_by:
             raise ServiceException(
                 "What this is about is being moved to another host right now. Please try again."
@@ -114,14 +123,9 @@ class Passing:
         seen = await to_thread.run_sync(self._find, needed)
         workers = self._workers.setdefault(seen.host.id, Workers(AT_ONCE, Traffic()))
         began = exchange.door.clock.monotonic()
-        answer = await workers.run(partial(self._send, exchange, seen, needed))
+        answer = await workers.run(partial(self._send, exchange, message, seen, needed))
         metrics.passed_on(exchange.door.clock.monotonic() - began)
-        headers = {name: value for name, value in answer.headers if name in _KEPT_OF_ANSWERS}
-        kind = next((value for name, value in answer.headers if name == "content-type"), None)
-        return Response(answer.body, answer.status, headers, media_type=kind)
-
-    def close(self) -> None:
-        self._connections.close()
+        return answer
 
     def _find(self, needed: HostElsewhereException) -> SeenHost:
         """The host to ask; the one named, or any of the zone. Raises errors of the API."""
@@ -143,17 +147,19 @@ class Passing:
             raise OperationFailureException(f"This is not possible right now: {why}.", "HostNotUp")
         return seen
 
-    def _send(self, exchange: Exchange, seen: SeenHost, needed: HostElsewhereException) -> Answer:
+    def _send(
+        self, exchange: Exchange, message: Message, seen: SeenHost, needed: HostElsewhereException
+    ) -> Answer:
         """In a thread. A host that was started anew may be at another address."""
         try:
-            return self._send_to(exchange, seen)
+            return self._send_to(exchange, message, seen)
         except NotSentError:
             self._hosts.forget()
             seen = self._find(needed)
         except (OSError, http.client.HTTPException) as error:
             raise _no_answer(seen, error) from error
         try:
-            return self._send_to(exchange, seen)
+            return self._send_to(exchange, message, seen)
         except NotSentError as error:
             raise ServiceException(
                 f"The host {seen.host.name} cannot be reached at {seen.host.address} "
@@ -162,33 +168,25 @@ class Passing:
         except (OSError, http.client.HTTPException) as error:
             raise _no_answer(seen, error) from error
 
-    def _send_to(self, exchange: Exchange, seen: SeenHost) -> Answer:
-        request = exchange.request
-        client = request.client
+    def _send_to(self, exchange: Exchange, message: Message, seen: SeenHost) -> Answer:
+        client = exchange.request.client
         passed = Passed(
             self._server_id,
             client.host if client else "",
             exchange.request_id,
             self._hosts.now_ms() + round(BEGIN_SECONDS * 1000),
         )
-        headers = list(_passed_headers(request.headers.raw))
-        signature = request.headers.get("authorization", "")
-        added = sealed(passed, seen.host.secret, signature, exchange.body)
-        if request.method != "GET" or exchange.body:
-            added["content-length"] = str(len(exchange.body))
-        headers += [(name.encode(), value.encode()) for name, value in added.items()]
+        added = sealed(passed, seen.host.secret, message.signature, message.body)
+        if message.method != "GET" or message.body:
+            added["content-length"] = str(len(message.body))
         return self._connections.send(
             seen.host.address,
-            request.method,
-            target_of(request),
-            headers,
-            exchange.body,
+            message.method,
+            message.target,
+            [*message.headers, *((name.encode(), text.encode()) for name, text in added.items())],
+            message.body,
             ANSWER_SECONDS,
         )
-
-
-def _passed_headers(raw: Iterable[tuple[bytes, bytes]]) -> Iterable[tuple[bytes, bytes]]:
-    return ((name, value) for name, value in raw if name.lower() not in _HOP_BY_HOP)
 
 
 def _no_answer(seen: SeenHost, error: Exception) -> ServiceException:

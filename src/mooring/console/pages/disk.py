@@ -66,7 +66,7 @@ async def set_rhythms(visit: Visit) -> Response:
 
 
 async def _state(visit: Visit, name: str) -> Mapping[str, Any] | None:
-    """Who uses it, and how far it is filled; None if another server has it, or nobody."""
+    """Who uses it, and how far it is filled; None if its host cannot be asked, or none has it."""
     try:
         return await visit.ask("disk", diskName=name)
     except ServiceError:
