@@ -23,7 +23,7 @@ class Cluster:
     """Servers that share keys and a vault in a directory; each has a data directory of its own."""
 
     def __init__(self, folder: Path, catalog: str, engine: str = "memory", more: str = "") -> None:
-        """`more` is what the settings have besides."""
+        """`more` is what the settings of hosts have besides."""
         self.folder, self.catalog, self.engine, self.more = folder, catalog, engine, more
         self.servers: dict[str, ServerProcess] = {}
 
@@ -35,7 +35,7 @@ class Cluster:
             f'catalog = "{self.catalog}"\nengine.kind = "{self.engine}"\nname = "{name}"\n'
             "[room]\nmargin_mib = 1\n"
             f'[regions.us-east-2]\n{zones} = ["{ZONE}"]\nvault = "{self.folder / "vault"}"\n'
-            + self.more
+            + (self.more if host else "")
         )
         data = self.folder / name
         share_cluster_key(data)

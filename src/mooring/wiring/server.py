@@ -367,7 +367,7 @@ def _build(
         relay_watch=RelayWatch(backend),
         watches=Watches(settings, backend),
         host_watch=HostWatch(
-            backend, this_host(settings, this_server, ids), lambda: room_at(paths.zones)
+            backend, this_host(settings, this_server, ids, engines), lambda: room_at(paths.zones)
         ),
         reserve=reserve,
         room_watch=RoomWatch(rooms, keep),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 
 from mooring.config.settings import Settings
+from mooring.engine.interface import Engine
 from mooring.model.ids import Ids
 from mooring.model.resources.host import Host
 from mooring.model.resources.server import Server
@@ -19,7 +21,9 @@ def this_server_of(settings: Settings, server_id: str) -> Server:
     return Server(id=server_id, name=settings.name or host, host=host, version=VERSION)
 
 
-def this_host(settings: Settings, server: Server, ids: Ids) -> Host | None:
+def this_host(
+    settings: Settings, server: Server, ids: Ids, engines: Mapping[str, Engine]
+) -> Host | None:
     """The host, which is called as its server is; None if that has no disks."""
     zones = [zone for region in settings.regions.values() for zone in region.zones]
     if not zones:
@@ -31,6 +35,7 @@ def this_host(settings: Settings, server: Server, ids: Ids) -> Host | None:
         address=address_of(settings),
         secret=ids.token(64),
         version=server.version,
+        shared_zones=[zone for zone, engine in engines.items() if engine.shared],
     )
 
 

@@ -20,6 +20,11 @@ def fence(settings: Settings, name: str, *, force: bool) -> int:
         f"The host {name} is fenced; {jobs} of it ended. To restore what it had on other hosts: "
         f"mooringd restore-host {name}"
     )
+    for zone in told["notShutOut"]:
+        print(
+            f"No other host that reaches the layers of the zone {zone} is up: {name} is shut out "
+            "of them when one is, by restore-host."
+        )
     sys.stdout.flush()
     return 0
 

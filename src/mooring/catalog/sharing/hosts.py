@@ -61,6 +61,7 @@ class Hosts:
             "zones": json.dumps(list(host.zones)),
             "address": host.address,
             "version": host.version,
+            "shared_zones": json.dumps(list(host.shared_zones)),
         }
         asked = {"host_id": host.id, "now_ms": now_ms}
         found = self._connection.execute(_BEGIN, {**asked, **columns}).scalar()
@@ -139,6 +140,7 @@ def _seen(row: Row[Any]) -> SeenHost:
         address=row.address,
         secret=row.secret,
         version=row.version,
+        shared_zones=json.loads(row.shared_zones),
     )
     return SeenHost(
         host=host,

@@ -244,6 +244,7 @@ hosts = Table(
     Column("capacity_bytes", BigInteger),
     Column("free_bytes", BigInteger),
     Column("seen_ms", BigInteger),
+    Column("shared_zones", Text),
 )
 
 rounds = Table(

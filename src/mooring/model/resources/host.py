@@ -25,7 +25,10 @@ class HostState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """A host. Its `id` is that of its server; `secret` is what servers know each other by."""
+    """A host. Its `id` is that of its server; `secret` is what servers know each other by.
+
+    Of its `zones`, the disks of `shared_zones` lie where other hosts of the zone reach them, too.
+    """
 
     id: str
     name: str = ""
@@ -33,6 +36,7 @@ class Host:
     address: str = ""
     secret: str = ""
     version: str = ""
+    shared_zones: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ import structlog
 from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
 from mooring.model.errors import (
+    HostElsewhereException,
     InvalidInputException,
     MooringError,
     NotFoundException,
@@ -40,7 +41,8 @@ def fence(backend: Backend, context: Context, params: Params) -> Answer:
     """Let the host `hostName` count for nothing any more: its disks can be restored elsewhere.
 
     One that is heard of is fenced only with `force`: what is written to its disks from now on may
-    be lost.
+    be lost. Where other hosts reach its layers, one of them shuts it out of those; the answer names
+    the zones in which none does that yet.
     """
     del context
     with backend.catalog.write() as transaction:
@@ -51,6 +53,7 @@ def fence(backend: Backend, context: Context, params: Params) -> Answer:
                 "first, or say --force: what is written to its disks from then on may be lost.",
                 "HostUp",
             )
+        _go_where_it_can_be_shut_out(backend, transaction, seen)
         ended = 0
         if seen.state is not HostState.FENCED:
             transaction.hosts.fence(seen.host.id)
@@ -58,17 +61,39 @@ def fence(backend: Backend, context: Context, params: Params) -> Answer:
     backend.hosts.forget()
     _shut_out(backend, seen)
     log.warning("a host was fenced", host=seen.host.name, jobs=ended)
-    return {"hostName": seen.host.name, "jobsEnded": ended}
+    left = sorted(set(seen.host.shared_zones) - _reached(backend, seen))
+    return {"hostName": seen.host.name, "jobsEnded": ended, "notShutOut": left}
+
+
+def _reached(backend: Backend, seen: SeenHost) -> set[str]:
+    """The zones in which this server reaches the layers of the host's disks, too."""
+    here = {zone for zone, engine in backend.engines.items() if engine.shared}
+    return here & set(seen.host.zones)
+
+
+def _go_where_it_can_be_shut_out(
+    backend: Backend, transaction: Transaction, seen: SeenHost
+) -> None:
+    """Raise HostElsewhereException if another host reaches the lost one's layers, and this none."""
+    shared = set(seen.host.shared_zones)
+    if not shared or _reached(backend, seen):
+        return
+    for other in transaction.hosts.all(backend.clock.now_ms()):
+        zones = shared & set(other.host.shared_zones)
+        if zones and other.is_up and other.host.id != seen.host.id:
+            name = other.host.name
+            raise HostElsewhereException(
+                f"The host {name} reaches the layers of {seen.host.name}: ask its server.",
+                other.host.id,
+                min(zones),
+            )
 
 
 def _shut_out(backend: Backend, seen: SeenHost) -> None:
     """Let nothing arrive that it still writes to layers which this server reaches, too."""
-    for zone in set(seen.host.zones) & set(backend.engines):
-        engine = backend.engines[zone]
-        if not engine.shared:
-            continue
+    for zone in _reached(backend, seen):
         try:
-            engine.fence(seen.host.id)
+            backend.engines[zone].fence(seen.host.id)
         except MooringError as error:
             raise OperationFailureException(
                 f"The host {seen.host.name} is fenced in the catalog, but not shut out of the "
@@ -121,8 +146,7 @@ def _restore(
             raise OperationFailureException(f"A disk of {one.name} is on another host.")
         host = _host(backend, transaction, one, target)
         # Where the other host reaches the layers, too, it has the disks as they are.
-        engine = backend.engines.get(one.zone)
-        as_it_is = engine is not None and engine.shared
+        as_it_is = {one.zone} <= set(lost.host.shared_zones) & set(host.host.shared_zones)
         snapshots = [] if as_it_is else [_newest(transaction, disk) for disk in disks]
         starts = instance is not None and instance.state is not InstanceState.STOPPED
         put_in_motion(transaction, disks, instance)
