@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import os
 import subprocess
 import sys
@@ -125,6 +126,26 @@ def write_image(folder: Path) -> Path:
     return image
 
 
+def write_partitions(folder: Path) -> Path:
+    """Two ext4 file systems on partitions, all of whose names want to be more than names."""
+    disk, part = folder / "partitions", folder / "part"
+    with disk.open("wb") as file:
+        file.truncate(IMAGE_MIB << 20)
+    hostile = MARKUP.decode()
+    table = f'label: gpt\nstart=2048,size=24M,name="{hostile}"\nsize=24M,name="{hostile}"\n'
+    search = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
+    subprocess.run(["sfdisk", "-q", str(disk)], input=table, text=True, check=True, env=search)
+    with part.open("wb") as file:
+        file.truncate(24 << 20)
+    label = "<b>bold</b>"
+    subprocess.run(["mke2fs", "-q", "-t", "ext4", "-L", label, str(part)], check=True, env=search)
+    with disk.open("r+b") as file:
+        for number in range(2):
+            file.seek((1 + 24 * number) << 20)
+            file.write(part.read_bytes())
+    return disk
+
+
 def copy_to(image: Path, uri: str) -> None:
     """Write the image to the beginning of a disk."""
     command = ["qemu-io", "-f", "raw", "-c", f"write -s {image} 0 {IMAGE_MIB}M", "-c", "flush", uri]
@@ -152,3 +173,20 @@ def mooringd(deployment: Deployment, *words: str) -> str:
         text=True,
     )
     return done.stdout
+
+
+def keys_of(deployment: Deployment) -> dict[str, tuple[str, str]]:
+    """Ids and secrets by user, with one of each role."""
+    mooringd(deployment, "keys", "create", "operator", "--role", "operator")
+    mooringd(deployment, "keys", "create", "reader", "--role", "read-only")
+    mooringd(deployment, "keys", "create", "team", "--role", "operator", "--tag", "team=db")
+    return read_keys(deployment)
+
+
+def read_keys(deployment: Deployment) -> dict[str, tuple[str, str]]:
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read(deployment.data / "credentials")
+    return {
+        name: (parser[name]["aws_access_key_id"], parser[name]["aws_secret_access_key"])
+        for name in parser.sections()
+    }

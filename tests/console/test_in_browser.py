@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,9 @@ from tests.console.browser import (
     Site,
     content,
     copy_to,
+    keys_of,
     mooringd,
+    read_keys,
     start,
     write_at,
     write_image,
@@ -38,8 +39,8 @@ PLACE = 48 << 20
 
 @pytest.fixture(scope="module")
 def site(module_run_dir: Path) -> Iterator[Site]:
-    """A disk `data` in use with an ext4 file system, its snapshots `first` and `second`, and keys
-    of each role."""
+    """A disk `data` in use with an ext4 file system, its snapshots `first` and `second`, `whole`
+    of its instance, and keys of each role."""
     deployment = Deployment(module_run_dir)
     with sync_playwright() as playwright:
         browser = start(playwright)
@@ -52,27 +53,22 @@ def site(module_run_dir: Path) -> Iterator[Site]:
             write_at(uri, PLACE, MARK)
             deployment.snapshot("second")
             assert deployment.ended("second") == ["completed"]
+            take_whole(deployment)
             yield Site(deployment, browser, keys_of(deployment))
         finally:
             browser.close()
             deployment.close()
 
 
-def keys_of(deployment: Deployment) -> dict[str, tuple[str, str]]:
-    """Ids and secrets by user, with one of each role."""
-    mooringd(deployment, "keys", "create", "operator", "--role", "operator")
-    mooringd(deployment, "keys", "create", "reader", "--role", "read-only")
-    mooringd(deployment, "keys", "create", "team", "--role", "operator", "--tag", "team=db")
-    return read_keys(deployment)
+def take_whole(deployment: Deployment) -> None:
+    """A snapshot of the instance with all its disks."""
+    deployment.call("CreateInstanceSnapshot", instanceName="host", instanceSnapshotName="whole")
 
+    def stored() -> bool:
+        found = deployment.call("GetInstanceSnapshot", instanceSnapshotName="whole")
+        return bool(found["instanceSnapshot"]["state"] == "available")
 
-def read_keys(deployment: Deployment) -> dict[str, tuple[str, str]]:
-    parser = configparser.ConfigParser(interpolation=None)
-    parser.read(deployment.data / "credentials")
-    return {
-        name: (parser[name]["aws_access_key_id"], parser[name]["aws_secret_access_key"])
-        for name in parser.sections()
-    }
+    until(stored, "the instance's snapshot to be stored")
 
 
 @pytest.fixture(autouse=True)
@@ -95,6 +91,7 @@ PAGES = {
     "restore-disk": "restore?disk=data&snapshot=first&to=disk",
     "restore-revert": "restore?disk=data&snapshot=first&to=revert",
     "restore-region": "restore?disk=data&snapshot=first&to=region",
+    "restore-instance": "restore?disk=data&snapshot=whole/data&to=instance",
     "restore-fork": "restore?disk=data&snapshot=now",
     "activity": "activity",
     "audit": "audit",
@@ -241,6 +238,24 @@ def test_a_disk_is_set_back_and_keeps_a_way_forward(site: Site) -> None:
         expect(page.locator("h1")).to_have_text("set-back")
     assert deployment.ended("before-set-back") == ["completed"]
     assert held(site, "set-back")[PLACE : PLACE + len(MARK)] == MARK
+
+
+def test_an_instance_comes_back_and_its_disk_holds_what_it_held(site: Site) -> None:
+    deployment = site.deployment
+    with site.visit("operator", scripts=False) as page:
+        page.goto(site.address("restore?disk=data"))
+        page.select_option("#snapshot", "whole/data")
+        page.check("#to-instance")
+        page.click("text=Continue")
+        expect(page.locator("section")).to_contain_text(
+            "mooring create-instances-from-snapshot --instance-names whole-again "
+            "--instance-snapshot-name whole"
+        )
+        page.click("text=Make the instance")
+        expect(page.locator("[role=status]").first).to_contain_text("is being made")
+    deployment.until_disk("whole-again-data", "attachmentState", "attached")
+    uri = str(deployment.server.ask("uri", diskName="whole-again-data")["uri"])
+    assert content(uri)[PLACE : PLACE + len(MARK)] == MARK
 
 
 def test_a_snapshot_is_copied_to_another_region(site: Site) -> None:

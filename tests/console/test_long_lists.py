@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from html import unescape
 
 import pytest
 
+from mooring.model.resources.disk import Disk, DiskState
 from mooring.service.own.reports import disk_list, timeline
 from tests.console.site import Site, Visitor
-from tests.service.world import ZONE
+from tests.service.world import REGION, ZONE
 
 HOME = "/console/us-east-2/"
+MANY = 10_000
 COUNT = disk_list.SIZE * 2 + 7
 
 
@@ -96,3 +99,35 @@ def test_the_audit_log_is_searched_backwards(site: Site) -> None:
     assert len(found) == 2
     (page,) = pages(admin, "audit?text=NOWHERE-042", r"(nowhere-\d+), x")
     assert page == ["nowhere-042"]
+
+
+def test_the_first_page_of_ten_thousand_disks_is_small_and_found_by_the_server(site: Site) -> None:
+    with site.world.catalog.write() as transaction:
+        for number in range(MANY):
+            transaction.disks.add(
+                Disk(
+                    id=f"00000000-0000-0000-0001-{number:012}",
+                    region=REGION,
+                    zone=ZONE,
+                    name=f"disk-{number:05}",
+                    created_ms=site.world.clock.now_ms(),
+                    support_code="000000000000/vol-0",
+                    size_gb=8,
+                    state=DiskState.AVAILABLE,
+                )
+            )
+    admin = site.visitor("admin")
+    admin.get(f"{HOME}disks")  # templates are read once
+    began = time.process_time()
+    page = admin.get(f"{HOME}disks")
+    took = time.process_time() - began
+
+    assert re.findall(DISK, page.text) == [f"disk-{one:05}" for one in range(disk_list.SIZE)]
+    assert f'<span class="count">{MANY}</span>' in page.text
+    assert 'rel="next"' in page.text
+    assert len(page.content) < 100_000
+    # Some 20 ms; as long as ten thousand disks take it may not.
+    assert took < 0.5
+    found = admin.get(f"{HOME}disks?text=disk-0987").text
+    assert re.findall(DISK, found) == [f"disk-{one:05}" for one in range(9870, 9880)]
+    assert 'rel="next"' not in found

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from mooring.jobs.automatic.due import take_due
 from tests.console.site import Site, Visitor
 
 HOME = "/console/us-east-2/"
@@ -66,3 +69,74 @@ def test_nothing_of_nothing_is_restored(site: Site, operator: Visitor) -> None:
         f"{HOME}restore", disk="data", snapshot="last", to="region", name="far", region="mars"
     )
     assert wrong.status == 400
+
+
+# --- instances
+
+
+@pytest.fixture
+def whole(site: Site) -> Visitor:
+    """Of the instance web with the disks data and logs there is the snapshot whole."""
+    site.world.disk("data")
+    site.world.disk("logs")
+    site.world.instance("web")
+    site.world.attach("data", "web")
+    site.world.attach("logs", "web", "/dev/xvdg")
+    site.world.instance_snapshot("whole", "web")
+    site.world.settle()
+    return site.visitor("operator")
+
+
+def test_an_instance_comes_back_with_all_its_disks(site: Site, whole: Visitor) -> None:
+    assert "The whole instance" in whole.see(f"{HOME}restore?disk=data")
+    page = whole.see(f"{HOME}restore?disk=data&snapshot=whole/data&to=instance")
+    assert "A new instance with 2 disks" in page
+    assert (
+        "mooring create-instances-from-snapshot --instance-names whole-again "
+        "--instance-snapshot-name whole --availability-zone us-east-2a --bundle-id external"
+    ) in page
+
+    form = {"disk": "data", "snapshot": "whole/data", "to": "instance", "zone": "us-east-2b"}
+    reply = whole.post(f"{HOME}restore", None, name="web-again", **form)
+
+    assert reply.headers["location"] == f"{HOME}activity?done=instance"
+    site.world.settle()
+    made = site.world.call("GetInstance", instanceName="web-again")["instance"]
+    assert made["location"]["availabilityZone"] == "us-east-2b"
+    disks = {one["name"]: one for one in site.world.call("GetDisks")["disks"]}
+    for name in ("web-again-data", "web-again-logs"):
+        assert disks[name]["state"] == "in-use"
+        assert disks[name]["attachedTo"] == "web-again"
+
+
+def test_an_automatic_snapshot_of_an_instance_gives_it_back(site: Site, whole: Visitor) -> None:
+    tags = [{"key": "mooring:snapshots", "value": "every 10 minutes keep 1 day"}]
+    site.world.call("TagResource", resourceName="web", tags=tags)
+    site.world.clock.advance(600)
+    take_due(site.world.backend, None)
+    site.world.settle()
+    told = site.world.act("timeline", diskName="data")["snapshots"]
+    (name,) = [one["diskSnapshotName"] for one in told if "@" in one["diskSnapshotName"]]
+    when = name.partition("@")[2].removesuffix("/data")
+    page = whole.see(f"{HOME}restore?disk=data&snapshot={name}&to=instance")
+    assert f"--source-instance-name web --restore-date {when} --availability" in page
+
+    form = {"disk": "data", "snapshot": name, "to": "instance", "zone": "us-east-2a"}
+    assert whole.post(f"{HOME}restore", None, name="web-again", **form).status == 303
+    site.world.settle()
+    assert site.world.call("GetDisk", diskName="web-again-logs")["disk"]["state"] == "in-use"
+
+
+def test_only_ways_that_a_snapshot_allows_are_offered(site: Site, whole: Visitor) -> None:
+    page = whole.get(f"{HOME}restore?disk=data&snapshot=whole/data").text
+    assert re.findall(r'name="to" value="([a-z]+)"', page) == ["file", "revert", "instance"]
+    wrong = whole.see(f"{HOME}restore?disk=data&snapshot=whole/data&to=image")
+    assert "was taken with all disks of its instance" in wrong
+    assert "Check, and do it" not in wrong
+
+    site.world.snapshot("alone")
+    site.world.settle()
+    page = whole.get(f"{HOME}restore?disk=data&snapshot=alone").text
+    assert "instance" not in re.findall(r'name="to" value="([a-z]+)"', page)
+    wrong = whole.see(f"{HOME}restore?disk=data&snapshot=alone&to=instance")
+    assert "is of data alone" in wrong

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
@@ -20,6 +21,7 @@ async def show(visit: Visit) -> Response:
     partition = given.get("partition", "")
     told, problem = None, None
     try:
+        _check_partition(partition)
         told = await listed(visit, snapshot, partition, path)
     except OperationFailureException as error:
         problem = error
@@ -30,7 +32,8 @@ async def show(visit: Visit) -> Response:
         snapshot=snapshot,
         told=told,
         problem=problem,
-        partition=partition,
+        # A field for numbers takes nothing else.
+        partition=partition if _PARTITION.fullmatch(partition) else "",
         status=200 if problem is None else status_of(problem),
         steps=[
             (_shown(part), _link(visit, "files", given, "/" + "/".join(where[: number + 1])))
@@ -52,6 +55,7 @@ async def download(visit: Visit) -> Response:
     """A file as it is."""
     given = _given(visit)
     snapshot, path = given.get("name", ""), given.get("path", "/")
+    _check_partition(given.get("partition", ""))
     head, content = await opened(visit, snapshot, given.get("partition", ""), path)
     name = unquote_to_bytes(str(head["name"]))
     plain = "".join(chr(one) if one in _PLAIN else "_" for one in name).lstrip(".") or "file"
@@ -70,6 +74,14 @@ async def download(visit: Visit) -> Response:
 
 
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
+
+
+def _check_partition(text: str) -> None:
+    if text and not _PARTITION.fullmatch(text):
+        raise OperationFailureException("The number of a partition is 1 or more.")
+
+
+_PARTITION = re.compile(r"[1-9][0-9]{0,3}", re.ASCII)
 
 
 def _given(visit: Visit) -> Mapping[str, str]:

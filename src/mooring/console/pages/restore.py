@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,16 @@ from mooring.console.visit import Visit
 from mooring.model.automatic.moment import read_auto_name
 from mooring.model.errors import InvalidInputException, NotFoundException
 
+BUNDLE = "external"
+"""Of new instances: the one that has no size."""
+
 GONE = "gone"
 NOW = "now"
 """What stands for the disk as it is, instead of a snapshot."""
+
+
+OF_DISKS = frozenset({"disk", "image", "region"})
+"""Ways that take a snapshot of a disk alone, and no part of an instance's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,12 @@ WAYS = [
         "The same disk, set back",
         "It keeps its name and its place. What it holds now is kept as a snapshot.",
         "revert",
+    ),
+    Way(
+        "instance",
+        "The whole instance",
+        "A new one, with all disks as they were at that instant. They can be used at once.",
+        "CreateInstancesFromSnapshot",
     ),
     Way(
         "image",
@@ -83,6 +96,11 @@ async def show(visit: Visit) -> Response:
         way = "fork"
     if way == "file" and found is not None:
         return visit.go("files", name=chosen)
+    is_part = found is not None and bool(found["isPart"])
+    unfit = found is not None and way in (OF_DISKS if is_part else {"instance"})
+    whole = None
+    if is_part and way == "instance":
+        whole = await visit.ask("instance-snapshot", instanceSnapshotName=_whole(chosen))
     return visit.page(
         "restore.html",
         f"Restore {name}",
@@ -90,20 +108,34 @@ async def show(visit: Visit) -> Response:
         snapshots=snapshots,
         chosen=chosen,
         found=found,
-        way=way if chosen else "",
-        ways=[
-            one
-            for one in WAYS
-            if visit.may(one.needs)
-            and (one.name != "region" or len(visit.door.regions) > 1)
-            and (one.name != "revert" or disk["state"] != GONE)
-        ],
+        way=way if chosen and not unfit else "",
+        unfit=unfit,
+        whole=whole,
+        named_whole=_whole_named(chosen) if whole else None,
+        bundle=BUNDLE,
+        ways=_ways(visit, disk, [found] if found else snapshots),
         regions=[one for one in visit.door.regions if one != visit.region],
         zones=zones,
         gone=disk["state"] == GONE,
-        new_name=_new_name(name, chosen),
+        new_name=_new_name(name, chosen) if whole is None else _new_instance_name(chosen),
         seconds=_seconds(found),
     )
+
+
+def _ways(
+    visit: Visit, disk: Mapping[str, Any], snapshots: Sequence[Mapping[str, Any]]
+) -> list[Way]:
+    """The ways that the caller may go, and one of the snapshots allows."""
+    parts = [bool(one["isPart"]) for one in snapshots]
+    return [
+        one
+        for one in WAYS
+        if visit.may(one.needs)
+        and (one.name != "region" or len(visit.door.regions) > 1)
+        and (one.name != "revert" or disk["state"] != GONE)
+        and (one.name != "instance" or any(parts))
+        and (one.name not in OF_DISKS or not parts or not all(parts))
+    ]
 
 
 async def act(visit: Visit) -> Response:
@@ -123,6 +155,15 @@ async def act(visit: Visit) -> Response:
         }
         await visit.ask("CreateDiskFromSnapshot", **members)
         return visit.go("disk", name=wanted, done="made")
+    if way == "instance":
+        await visit.ask(
+            "CreateInstancesFromSnapshot",
+            instanceNames=[wanted],
+            availabilityZone=form.get("zone", ""),
+            bundleId=BUNDLE,
+            **{one.member: one.value for one in _whole_named(chosen)},
+        )
+        return visit.go("activity", done="instance")
     if way == "revert":
         discard = form.get("discard") == "yes"
         await visit.ask(
@@ -175,6 +216,32 @@ def _source(snapshot: str) -> dict[str, object]:
     return {"sourceDiskName": auto.of, "restoreDate": auto.when}
 
 
+def _whole(part: str) -> str:
+    """The name of the instance's snapshot that a part is of."""
+    return part.rpartition("/")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A member that names a snapshot, the option of the command line, and its value."""
+
+    member: str
+    option: str
+    value: str
+
+
+def _whole_named(part: str) -> list[Named]:
+    """What names the snapshot of all disks that a part is of."""
+    whole = _whole(part)
+    auto = read_auto_name(whole)
+    if auto is None:
+        return [Named("instanceSnapshotName", "--instance-snapshot-name", whole)]
+    return [
+        Named("sourceInstanceName", "--source-instance-name", auto.of),
+        Named("restoreDate", "--restore-date", auto.when),
+    ]
+
+
 async def _zones(visit: Visit) -> list[str]:
     told = await visit.ask("GetRegions", includeAvailabilityZones=True)
     return [
@@ -192,6 +259,12 @@ def _new_name(disk: str, snapshot: str) -> str:
     auto = read_auto_name(snapshot) if "@" in snapshot else None
     end = snapshot if auto is None else auto.when.partition(".")[0].replace(":", "-")
     return f"{disk}-{end.rpartition('/')[2]}"
+
+
+def _new_instance_name(part: str) -> str:
+    """The same for an instance with all its disks."""
+    auto = read_auto_name(_whole(part))
+    return f"{_whole(part)}-again" if auto is None else _new_name(auto.of, _whole(part))
 
 
 def _number(text: str) -> int:
