@@ -19,6 +19,11 @@ from mooring.config.check import check
 from mooring.config.settings import EngineSettings, Limits, Region, Settings, SnapshotSettings
 from mooring.jobs.roots import Comparison
 from mooring.model.errors import ConfigurationError, OperationFailureException, VaultError
+from mooring.model.resources.disk import DiskState
+from mooring.service.absence import absent_places
+from mooring.service.answers.views import disk_view
+from mooring.service.context import Context
+from mooring.service.own.disks import disks as own_disks
 from mooring.wiring.server import Mooring, build_server
 from tests.catalog.postgresql import PostgreSQL, running
 from tests.catalog.values import disk
@@ -141,7 +146,55 @@ def test_zones_of_others_need_not_be_in_the_settings(settings: Settings) -> None
         assert "the zone us-east-2b is in the region us-east-2, says another" in refusal(moved)
         one.cluster.look()
         assert one.cluster.servers == 1
-        assert one.backend.is_served(OTHER)
+        assert one.backend.is_served(disk("there", zone=OTHER))
+
+
+def test_a_zone_that_a_host_drops_is_told_and_the_rest_served(settings: Settings) -> None:
+    vault = str(settings.data_directory.parent / "vault")
+    first = beside(settings, "first", us_east_2=Region(zones=[ZONE, OTHER], vault=vault))
+    second = beside(settings, "second", us_east_2=Region(zones=[OTHER], vault=vault))
+    front = beside(settings, "front", us_east_2=Region(vault=vault))
+    with served(first) as both, served(second) as two:
+        made = {
+            "kept": disk("kept", state=DiskState.AVAILABLE, host=both.backend.host),
+            "left": disk("left", state=DiskState.AVAILABLE, host=both.backend.host, zone=OTHER),
+            "other": disk("other", state=DiskState.AVAILABLE, host=two.backend.host, zone=OTHER),
+        }
+        with both.backend.catalog.write() as transaction:
+            for each in made.values():
+                transaction.disks.add(each)
+        both.stop()
+        fewer = beside(settings, "first", us_east_2=Region(zones=[ZONE], vault=vault))
+        with capture_logs() as lines, served(fewer) as one, served(front) as three:
+            told = "the zone us-east-2b has 1 disk (left) but is not in the settings"
+            (line,) = [line for line in lines if line["event"] == "a place is not in the settings"]
+            assert told in line["why"]
+            # Who asks is told the same by each server, and nobody is sent in circles.
+            context = Context("us-east-2", "", "", None, 0)
+            for mooring in (one, two, three):
+                mooring.backend.hosts.forget()
+                mooring.cluster.look()
+                with pytest.raises(OperationFailureException, match="of its host first: add it"):
+                    mooring.backend.engine(made["left"])
+                disks = {
+                    told["diskName"]: told
+                    for told in own_disks(mooring.backend, context, {})["disks"]
+                }
+                assert "not in the settings of its host first" in disks["left"]["problem"]
+                assert "not in the settings" not in str(disks["other"])
+                states = {
+                    name: disk_view(mooring.backend, each)["state"] for name, each in made.items()
+                }
+                assert states == {"kept": "available", "left": "unknown", "other": "available"}
+            # The zone is still one, of the host that has it.
+            assert one.backend.check_zone("us-east-2", OTHER) == OTHER
+            assert three.backend.regions == {"us-east-2": [ZONE, OTHER]}
+            assert absent_places(two.backend, context, {}) == {"absent": []}
+            assert absent_places(three.backend, context, {}) == {"absent": []}
+            assert list(one.backend.engines) == [ZONE]
+            assert one.backend.engine(made["kept"]) is one.backend.engines[ZONE]
+        with served(first) as again:
+            assert again.backend.engine(made["left"]) is again.backend.engines[OTHER]
 
 
 def test_a_second_server_with_other_settings_is_told_and_follows(settings: Settings) -> None:

@@ -129,6 +129,8 @@ class Backend:
         Raises HostElsewhereException if it is another host's, OperationFailureException if the
         zone is not there any more.
         """
+        if (why := self.dropped(placed)) is not None:
+            raise OperationFailureException(f"You can't do this right now: {why}.", "ZoneNotServed")
         if placed.host not in ("", self.host):
             known = self.hosts.find(placed.host)
             name = placed.host if known is None else known.host.name
@@ -150,9 +152,30 @@ class Backend:
                 f"You can't do this right now: {error}.", "ZoneNotServed"
             ) from None
 
-    def is_served(self, zone: str) -> bool:
-        """Whether this server or another one has the zone's engine."""
-        return zone in self.engines or zone in self.elsewhere
+    def dropped(self, placed: Placed) -> str | None:
+        """Why its host does not serve it: that one's settings have the zone no more. None: they do.
+
+        Nothing is said of the zones of a server that is alone.
+        """
+        if not placed.host:
+            return None
+        zones, name = set(self.engines), self.this_server.name
+        if placed.host != self.host:
+            seen = self.hosts.find(placed.host)
+            if seen is None:
+                return None
+            zones, name = set(seen.host.zones), seen.host.name
+        if placed.zone in zones:
+            return None
+        return (
+            f"the zone {placed.zone} is not in the settings of its host {name}: add it to the "
+            "zones of a region there again (regions.<name>.zones), and start that server again"
+        )
+
+    def is_served(self, placed: Placed) -> bool:
+        """Whether this server or another one has the engine for it."""
+        known = placed.zone in self.engines or placed.zone in self.elsewhere
+        return known and self.dropped(placed) is None
 
     def server(self, region: str) -> SnapshotServer:
         return self.servers.get(region, NoServer())

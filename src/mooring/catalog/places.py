@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import Column, Connection, func, select
@@ -23,17 +24,21 @@ class Places:
     def regions_of_snapshots(self) -> list[str]:
         return self._distinct(schema.disk_snapshots.c.region)
 
-    def disks_in(self, zone: str) -> list[tuple[str, str]]:
-        """The region and the name of each disk of the zone, in the order of their making."""
+    def disks_in(self, zone: str, hosts: Collection[str]) -> list[tuple[str, str]]:
+        """Region and name of each disk of the zone on these hosts, in the order of their making."""
         table = schema.disks
-        query = select(table.c.region, table.c.name).where(table.c.zone == zone)
+        query = select(table.c.region, table.c.name).where(
+            table.c.zone == zone, table.c.host.in_(hosts)
+        )
         rows = self._connection.execute(query.order_by(table.c.seq))
         return [(row.region, row.name) for row in rows]
 
-    def instances_in(self, zone: str) -> dict[str, int]:
-        """How many instances the zone has, by region."""
+    def instances_in(self, zone: str, hosts: Collection[str]) -> dict[str, int]:
+        """How many instances the zone has on these hosts, by region."""
         table = schema.instances
-        query = select(table.c.region, func.count().label("count")).where(table.c.zone == zone)
+        query = select(table.c.region, func.count().label("count")).where(
+            table.c.zone == zone, table.c.host.in_(hosts)
+        )
         rows = self._connection.execute(query.group_by(table.c.region)).all()
         return {row.region: row[1] for row in rows}
 

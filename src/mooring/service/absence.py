@@ -15,20 +15,27 @@ log = structlog.get_logger("mooring.server")
 
 
 def absences(backend: Backend) -> list[Absent]:
-    """What the catalog holds where the settings have nothing."""
-    known = {zone for zones in backend.regions.values() for zone in zones}
+    """What the catalog holds where the settings have nothing.
+
+    Of what is on other hosts, those tell.
+    """
+    disks: list[tuple[str, str, str]] = []
+    instances: dict[tuple[str, str], int] = {}
     with backend.catalog.read() as transaction:
         places = transaction.places
-        zones = places.zones() - known
-        disks = [(region, zone, name) for zone in zones for region, name in places.disks_in(zone)]
-        instances = {
-            (region, zone): count
-            for zone in zones
-            for region, count in places.instances_in(zone).items()
-        }
+        for zone in places.zones() - backend.engines.keys():
+            # What is on no host yet is made by one of those that have the zone.
+            hosts = {backend.host} if zone in backend.elsewhere else {"", backend.host}
+            disks += [(region, zone, name) for region, name in places.disks_in(zone, hosts)]
+            for region, count in places.instances_in(zone, hosts).items():
+                instances[region, zone] = count
         regions = [one for one in places.regions_of_snapshots() if one not in backend.regions]
         snapshots = {region: places.snapshots_of(region) for region in regions}
-    return absent(backend.regions, disks, instances, snapshots)
+    here = {
+        region: [zone for zone in zones if zone in backend.engines]
+        for region, zones in backend.regions.items()
+    }
+    return absent(here, disks, instances, snapshots)
 
 
 def tell_absent(backend: Backend) -> None:

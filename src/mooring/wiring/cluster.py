@@ -15,6 +15,7 @@ from mooring.jobs.running.leases import LEASE_MS
 from mooring.model.clock import Clock
 from mooring.model.errors import ConfigurationError
 from mooring.model.paths import Paths
+from mooring.model.resources.host import HostState
 from mooring.model.resources.server import Server
 from mooring.observe.loop import Loop
 from mooring.service.credentials.shared_keys import KEYS, SharedKeys
@@ -106,7 +107,13 @@ class Cluster:
                     f"catalog, so it cannot be in {region}: give it another name in this server's "
                     "settings"
                 )
-        transaction.zones.note(self._this.id, self.zones.own)
+        others = {
+            zone: one.host.id
+            for one in transaction.hosts.all(self._clock.now_ms())
+            if one.host.id != self._this.id and one.state is not HostState.FENCED
+            for zone in one.host.zones
+        }
+        transaction.zones.note(self._this.id, self.zones.own, others)
 
     def _share_settings(self, transaction: Transaction) -> list[Difference]:
         """Enter what others do not know yet; returns what they have otherwise."""

@@ -65,13 +65,24 @@ class Zones:
         rows = self._connection.execute(_OTHERS, {"server_id": server_id})
         return {row.name: row.region for row in rows}
 
-    def note(self, server_id: str, zones: Mapping[str, str]) -> None:
+    def note(self, server_id: str, zones: Mapping[str, str], others: Mapping[str, str]) -> None:
         """These are the zones of that server now, each with its region.
 
-        Whoever has disks of a zone with it may have noted that already.
+        Whoever has disks of a zone with it may have noted that already. Zones that it has no more
+        pass to whom `others` names for them, by the id.
         """
-        self._connection.execute(delete(_zones).where(_zones.c.server_id == server_id))
-        for name in zones.keys() - self.holders().keys():
-            region = zones[name]
+        for name, holder in self.holders().items():
+            if holder != server_id or name in zones:
+                continue
+            this = _zones.c.name == name
+            if name in others:
+                self._connection.execute(update(_zones).where(this).values(server_id=others[name]))
+            else:
+                self._connection.execute(delete(_zones).where(this))
+        known = self.holders()
+        for name, region in zones.items():
             row = {"name": name, "region": region, "server_id": server_id}
-            self._connection.execute(insert(_zones), row)
+            if name not in known:
+                self._connection.execute(insert(_zones), row)
+            elif known[name] == server_id:
+                self._connection.execute(update(_zones).where(_zones.c.name == name).values(row))

@@ -57,6 +57,8 @@ def disk_view(backend: Backend, disk: Disk) -> View:
     told: View = {"tags": tag_views(with_host(backend, disk))}
     if backend.hosts.problem(disk.host) is not None:
         told["state"] = DiskState.ERROR
+    elif backend.dropped(disk) is not None:
+        told["state"] = DiskState.UNKNOWN
     return {**view, **told}
 
 
@@ -83,7 +85,7 @@ def _disk_view(backend: Backend, disk: Disk) -> View:
         "iops": iops(disk.size_gb),
         "path": disk.path,
         # The service's word for what cannot be said: nobody can look at the disk.
-        "state": disk.state if backend.is_served(disk.zone) else DiskState.UNKNOWN,
+        "state": disk.state if backend.is_served(disk) else DiskState.UNKNOWN,
         "attachedTo": disk.instance_name,
         "isAttached": attached,
         "attachmentState": disk.attachment,

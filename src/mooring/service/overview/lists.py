@@ -52,7 +52,7 @@ def disks_listed(
             "zone": one.zone,
             "sizeInGb": one.size_gb,
             "takenBytes": _taken(backend, one),
-            "state": one.state if backend.is_served(one.zone) else DiskState.UNKNOWN,
+            "state": one.state if backend.is_served(one) else DiskState.UNKNOWN,
             "attachedTo": one.instance_name,
             "path": one.path,
             "newestSnapshotAt": _seconds(newest.get(one.id)),

@@ -118,9 +118,11 @@ def _unfilled(backend: Backend, disk: Disk) -> str:
 def _health(backend: Backend, disk: Disk) -> DiskHealth:
     if disk.host not in ("", backend.host):
         # That one tells.
-        problem = backend.hosts.problem(disk.host)
+        problem = backend.hosts.problem(disk.host) or backend.dropped(disk)
         where = f"on the host {backend.hosts.name(disk.host)}"
         return DiskHealth(ok=problem is None, problem=problem or where)
+    if (why := backend.dropped(disk)) is not None:
+        return DiskHealth(ok=False, problem=why)
     if disk.zone in backend.elsewhere:
         return DiskHealth(ok=True, problem=f"on no host yet, in the zone {disk.zone}")
     try:
@@ -168,7 +170,8 @@ def disk(backend: Backend, context: Context, params: Params) -> Answer:
         origin = transaction.snapshots.by_id(found.origin_id) if found.origin_id else None
         jobs = transaction.jobs.of_kinds([JobKind.FILL_DISK, JobKind.FORK_DISK])
         automatic = health(backend, transaction, of=[found.id])
-    if (lost := backend.hosts.problem(found.host)) is not None:
+    lost = backend.hosts.problem(found.host) or backend.dropped(found)
+    if lost is not None:
         return _unknown(found, origin, lost, automatic)
     engine = backend.engine(found)
     filling = engine.filling(found.id)

@@ -79,7 +79,7 @@ def _told(backend: Backend, transaction: Transaction, disk: Disk, state: Protect
     return {
         "diskName": disk.name,
         "zone": disk.zone,
-        "state": disk.state if backend.is_served(disk.zone) else "unknown",
+        "state": disk.state if backend.is_served(disk) else "unknown",
         "sizeInGb": disk.size_gb,
         "instanceName": disk.instance_name,
         "attached": disk.attachment is Attachment.ATTACHED,
