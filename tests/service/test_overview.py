@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mooring.host.rooms import Rooms
 from mooring.jobs.automatic.due import take_due
 from mooring.model.access import Access, Role
 from mooring.model.errors import AccessDeniedException, InvalidInputException
@@ -177,3 +179,24 @@ def test_snapshots_of_a_disk_that_is_gone_are_listed_by_its_name(world: World) -
 
     found = listed(world, "list-snapshots", "snapshots", diskName="data")
     assert [one["name"] for one in found] == ["kept"]
+
+
+def test_room_is_told_once_for_a_file_system_with_the_same_forecast(tmp_path: Path) -> None:
+    rooms = Rooms({"disks": tmp_path, "vault of us-east-2": tmp_path}, 0)
+    world = World(rooms=rooms)
+    now, half_an_hour = world.clock.now_ms(), 1_800_000
+    for number in range(24):
+        with world.catalog.write() as transaction:
+            free = (1 << 40) - number * (1 << 30)
+            at = now - (24 - number) * half_an_hour
+            transaction.room_samples.add(world.backend.this_server.id, {"disks": free}, at)
+    told = world.act("status")["room"]
+    (found,) = world.act("space")["rooms"]
+
+    assert found["uses"] == ["disks", "vault of us-east-2"]
+    seconds = [one["secondsUntilFull"] for one in told if one["secondsUntilFull"] is not None]
+    assert seconds == pytest.approx([found["secondsUntilFull"]], rel=0.05)
+    assert world.act("overview")["rooms"][0]["uses"] == found["uses"]
+    reader = Access("reader", Role.READ_ONLY)
+    assert world.act("space", access=reader)["rooms"] == []
+    world.close()

@@ -12,7 +12,6 @@ from sqlalchemy import ColumnElement, Integer, Row, Text, and_, bindparam, func,
 from mooring.catalog.tables import schema
 from mooring.catalog.tables.rows import ResourceRows
 from mooring.catalog.tables.tags import STATEMENT_IDS
-from mooring.model.automatic.rhythm import DAY_MS
 from mooring.model.automatic.rules import AutoSource
 from mooring.model.operation import ResourceType
 from mooring.model.resources.consistency import Consistency
@@ -97,7 +96,6 @@ class Stored:
 
     snapshots: int
     stored: int
-    days: float
 
 
 class Snapshots(ResourceRows[DiskSnapshot]):
@@ -327,10 +325,10 @@ class Snapshots(ResourceRows[DiskSnapshot]):
         query = select(c.id).where(c.region == region, c.lost.is_not(None))
         return set(self.connection.execute(query).scalars())
 
-    def stored_since(self, region: str, since_ms: int, now_ms: int) -> Stored:
+    def stored_since(self, region: str, since_ms: int) -> Stored:
         """What snapshots of the region stored that were taken since a moment.
 
-        The newest only, for there may be far more: of these, less time is told.
+        The newest only, for there may be far more.
         """
         c = self.table.c
         newest = (
@@ -340,9 +338,7 @@ class Snapshots(ResourceRows[DiskSnapshot]):
             .limit(MOST_RECENT)
         )
         rows = [row for row in self.connection.execute(newest) if row.created_ms >= since_ms]
-        oldest = min((row.created_ms for row in rows), default=now_ms)
-        days = max(now_ms - oldest, DAY_MS) / DAY_MS
-        return Stored(len(rows), sum(row.stored_bytes or 0 for row in rows), days)
+        return Stored(len(rows), sum(row.stored_bytes or 0 for row in rows))
 
     def progress(self, region: str) -> tuple[int, int]:
         """How many snapshots of the region are pending, and the sum of their percents."""

@@ -56,7 +56,7 @@ WAYS = [
     Way(
         "instance",
         "The whole instance",
-        "A new one, with all disks as they were at that instant. They can be used at once.",
+        "A new one, with all its disks as they were at that instant.",
         "CreateInstancesFromSnapshot",
     ),
     Way(

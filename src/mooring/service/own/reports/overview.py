@@ -41,7 +41,8 @@ def overview(backend: Backend, context: Context, params: Params) -> Answer:
         late = [one for one in protected if one[1].state is Protection.LATE]
         running = work_of(backend, transaction, context)
         failed = _failed(transaction, context, disks)
-        rates = transaction.snapshots.stored_since(context.region, now - WEEK_MS, now)
+        rates = transaction.snapshots.stored_since(context.region, now - WEEK_MS)
+        samples = transaction.room_samples.of(backend.this_server.id)
     broken = [one.name for one in disks if one.state is DiskState.ERROR]
     return {
         "disks": len(disks),
@@ -51,7 +52,7 @@ def overview(backend: Backend, context: Context, params: Params) -> Answer:
         "inErrorCount": len(broken),
         "jobs": running,
         "failed": failed,
-        "rooms": (rooms_of(backend, rates) if access.role.allows(Need.ADMINISTER) else []),
+        "rooms": (rooms_of(backend, samples) if access.role.allows(Need.ADMINISTER) else []),
         "storedLastWeekBytes": None if access.tags else rates.stored,
         "snapshotsLastWeek": None if access.tags else rates.snapshots,
     }

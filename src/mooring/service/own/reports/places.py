@@ -1,36 +1,36 @@
-"""The file systems that a server uses: how much room, and for how long."""
+"""The file systems that a server uses, each once: room, and for how long."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from mooring.backend.backend import Backend
-from mooring.catalog.tables.snapshots import Stored
+from mooring.model.forecast import Sample
+from mooring.service.overview.places import room_told
 from mooring.service.own.own_request import Answer
 
-DAY_SECONDS = 86_400
 
-
-def rooms_of(backend: Backend, rates: Stored) -> list[Answer]:
-    """Each file system once, with what it is used for, and the days until it is full.
-
-    Those follow from what snapshots stored in the region in the last days, as if none was deleted.
-    """
-    found: dict[tuple[int, int], Answer] = {}
-    for use, room in backend.rooms.look():
-        # The same room of the same size is the same file system, as far as anybody can care.
+def rooms_of(backend: Backend, samples: Mapping[str, Sequence[Sample]]) -> list[Answer]:
+    """What `status` tells of each use, by file system; the soonest end of its uses is its own."""
+    found: dict[object, Answer] = {}
+    paths = {use: str(room.path) for use, room in backend.rooms.look()}
+    for one in room_told(backend, samples):
+        if one["away"]:
+            continue
         place = found.setdefault(
-            (room.size, room.free),
+            one["device"] or one["use"],
             {
                 "uses": [],
-                "path": str(room.path),
-                "freeBytes": room.free,
-                "sizeInBytes": room.size,
-                "isShort": room.is_short,
-                "daysUntilFull": None,
+                "path": paths.get(one["use"], ""),
+                "freeBytes": one["freeBytes"],
+                "sizeInBytes": one["sizeBytes"],
+                "isShort": one["short"],
+                "secondsUntilFull": None,
                 "problem": None,
             },
         )
-        place["uses"].append(use)
-        if use.startswith("vault") and rates.stored > 0 and rates.days > 0:
-            place["daysUntilFull"] = room.free / (rates.stored / rates.days)
+        place["uses"].append(one["use"])
+        known = [place["secondsUntilFull"], one["secondsUntilFull"]]
+        place["secondsUntilFull"] = min((each for each in known if each is not None), default=None)
     away = [{"uses": [use], "problem": problem} for use, problem in backend.rooms.away().items()]
     return [*found.values(), *away]

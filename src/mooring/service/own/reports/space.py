@@ -19,11 +19,12 @@ def space(backend: Backend, context: Context, params: Params) -> Answer:
     del params
     now, access = backend.clock.now_ms(), context.access
     with backend.catalog.read() as transaction:
-        rates = transaction.snapshots.stored_since(context.region, now - WEEK_MS, now)
+        rates = transaction.snapshots.stored_since(context.region, now - WEEK_MS)
+        samples = transaction.room_samples.of(backend.this_server.id)
     return {
         "storedLastWeekBytes": None if access.tags else rates.stored,
         "snapshotsLastWeek": None if access.tags else rates.snapshots,
-        "rooms": rooms_of(backend, rates) if access.role.allows(Need.ADMINISTER) else [],
+        "rooms": rooms_of(backend, samples) if access.role.allows(Need.ADMINISTER) else [],
     }
 
 
