@@ -14,6 +14,15 @@ from mooring.model.errors import MooringError, OperationFailureException, Servic
 log = structlog.get_logger("mooring.service")
 
 
+def given_up(what: str) -> OperationFailureException:
+    """The error for what the catalog knows no more when it was done: the host was fenced."""
+    return OperationFailureException(
+        f"{what} was given up while it was being made, because its host stood still and was fenced "
+        "meanwhile: its disks may be on another host by now. Try again.",
+        "HostFenced",
+    )
+
+
 def _nothing() -> None:
     """Nothing is left but what is recorded."""
 

@@ -26,7 +26,7 @@ from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.model.resources.snapshot_jobs import filling
 from mooring.model.sizes import size_in_bytes
 from mooring.taking import freezing, recording
-from mooring.taking.attempt import attempt
+from mooring.taking.attempt import attempt, given_up
 from mooring.taking.serving import serve, withdraw
 
 Answer = TypeVar("Answer")
@@ -198,7 +198,8 @@ def _confirm(backend: Backend, transaction: Transaction, engine: Engine, fork: F
         if made.origin_id and _reads(engine, made.id):
             job_id = backend.ids.new_id()
             transaction.jobs.add(filling(made, made.origin_id, job_id, made.created_ms))
-    transaction.jobs.confirm(fork.waited_for)
+    if not transaction.jobs.confirm(fork.waited_for):
+        raise given_up(f"The fork of the {fork.of}")
 
 
 def _undo(backend: Backend, engine: Engine, fork: Fork) -> None:

@@ -15,9 +15,10 @@ from mooring.model.resources.consistency import CONSISTENCY_TAG, Consistency
 from mooring.model.resources.disk import Disk
 from mooring.model.resources.instance import Instance
 from mooring.model.resources.instance_snapshot import InstanceSnapshot, Snapshot, part
-from mooring.model.resources.snapshot import DiskSnapshot
+from mooring.model.resources.snapshot import DiskSnapshot, SnapshotState
 from mooring.model.resources.snapshot_jobs import deletion, expiry, uploading
 from mooring.model.tags import Tags
+from mooring.taking.attempt import given_up
 from mooring.taking.verdict import Frozen
 
 TOGETHER = 500
@@ -104,7 +105,8 @@ def confirm(transaction: Transaction, whole: Snapshot, frozen: Frozen | None) ->
     """Record that the snapshot was frozen, and let it be stored.
 
     `frozen` is None where nobody knows any more how. Raises OperationFailureException if the
-    snapshot is not there any more: a reply says only what a transaction has recorded.
+    snapshot is not there any more, or was given up: a reply says only what a transaction has
+    recorded.
     """
     for one in whole.members:
         changed = {} if frozen is None else _columns(frozen, one)
@@ -115,7 +117,13 @@ def confirm(transaction: Transaction, whole: Snapshot, frozen: Frozen | None) ->
             )
     if frozen is not None and whole.auto is None:
         transaction.tags.replace(whole.id, {**whole.tags, CONSISTENCY_TAG: frozen.weakest})
-    transaction.jobs.confirm(whole.id)
+    if transaction.jobs.confirm(whole.id):
+        return
+    # All is stored already, or this host was fenced while it stood still.
+    for one in whole.members:
+        found = transaction.snapshots.by_id(one.id)
+        if found is not None and found.state is SnapshotState.ERROR:
+            raise given_up(f"The snapshot {whole.name}")
 
 
 def take_back(transaction: Transaction, whole: Snapshot) -> None:

@@ -22,7 +22,7 @@ from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.model.resources.snapshot_jobs import filling
 from mooring.model.sizes import size_in_bytes
 from mooring.taking import recording
-from mooring.taking.attempt import attempt
+from mooring.taking.attempt import attempt, given_up
 from mooring.taking.verdict import Frozen
 
 LEAVING_SECONDS = 2.0
@@ -119,7 +119,7 @@ def confirm(backend: Backend, transaction: Transaction, job: Job) -> None:
     """Record that a disk was reverted: what it held can be stored, and the disk filled.
 
     A disk that was reverted again since, by another caller perhaps who has confirmed it already, is
-    filled from what it was reverted to last.
+    filled from what it was reverted to last. Raises OperationFailureException if it was given up.
     """
     given = job.given(RevertDisk)
     if given.kept and (before := transaction.snapshots.by_id(given.point)) is not None:
@@ -132,7 +132,8 @@ def confirm(backend: Backend, transaction: Transaction, job: Job) -> None:
         transaction.disks.set_origin(disk.id, given.snapshot, ancestors_of(transaction, disk))
         now = backend.clock.now_ms()
         transaction.jobs.add(filling(disk, given.snapshot, backend.ids.new_id(), now))
-    transaction.jobs.confirm(job.id)
+    if not transaction.jobs.confirm(job.id):
+        raise given_up("The revert")
 
 
 def ancestors_of(transaction: Transaction, disk: Disk) -> Sequence[str]:

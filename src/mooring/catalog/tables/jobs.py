@@ -223,10 +223,11 @@ class Jobs:
         taken = {"job_id": job.id, "taken": job.generation}
         _check_ours(job, self._connection.execute(_RECORD, {**taken, **columns}).rowcount)
 
-    def confirm(self, waited_for: str) -> None:
-        """Let a held job run, or all of a group."""
-        kinds = self._connection.execute(_CONFIRM, {"waited_for": waited_for}).scalars()
+    def confirm(self, waited_for: str) -> bool:
+        """Let a held job run, or all of a group; False if there is none any more."""
+        kinds = self._connection.execute(_CONFIRM, {"waited_for": waited_for}).scalars().all()
         self.runnable += map(JobKind, kinds)
+        return bool(kinds)
 
     def remove(self, job: Job) -> None:
         """Forget a job that has ended. Raises LeaseLostError as `record` does."""

@@ -10,6 +10,8 @@ instance had, for a snapshot of some of them is none of it.
 
 from __future__ import annotations
 
+from functools import partial
+
 from mooring.catalog.database import Transaction
 from mooring.host.rooms import DISKS, of_vault
 from mooring.jobs.automatic import outcomes
@@ -33,9 +35,13 @@ def freeze(work: Work) -> Change:
         whole = transaction.snapshot(snapshot_id)
     if whole is None:
         # Its disk or instance is gone, and it with that; the uploads find that out.
-        return lambda transaction: transaction.jobs.confirm(snapshot_id)
+        return partial(_let_uploads_go_on, snapshot_id)
     frozen = _freeze(work, whole)
     return lambda transaction: recording.confirm(transaction, whole, frozen)
+
+
+def _let_uploads_go_on(snapshot_id: str, transaction: Transaction) -> None:
+    transaction.jobs.confirm(snapshot_id)
 
 
 def take_back(work: Work) -> None:
