@@ -67,6 +67,13 @@ def test_a_restarted_server_takes_over_what_is_there(site: Site) -> None:
     site.unmount(mount)
 
 
+def bring_together(site: Site, *wanted: tuple[str, str]) -> dict[str, str]:
+    """As a starting server does; what could not be done."""
+    devices = site.devices()
+    gone = set(devices.known()) - dict(wanted).keys()
+    return {**devices.leave(gone), **devices.adopt(dict(wanted))}
+
+
 def test_what_is_not_wanted_any_more_goes_unless_it_is_in_use(site: Site) -> None:
     devices = site.devices()
     wanted, unwanted, used = site.disk(), site.disk(), site.disk()
@@ -75,14 +82,14 @@ def test_what_is_not_wanted_any_more_goes_unless_it_is_in_use(site: Site) -> Non
     mount = site.mount(used[0])
 
     site.restart()
-    problems = site.devices().adopt(dict([wanted]))
+    problems = bring_together(site, wanted)
 
     assert site.devices().device(wanted[0]) is not None
     assert site.devices().device(unwanted[0]) is None
     assert list(problems) == [used[0]]
     assert f"mounted at {mount}" in problems[used[0]]
     site.unmount(mount)
-    assert site.devices().adopt(dict([wanted])) == {}
+    assert bring_together(site, wanted) == {}
     assert list(site.devices().known()) == [wanted[0]]
 
 

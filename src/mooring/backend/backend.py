@@ -12,6 +12,7 @@ from mooring.backend.hosts import HostBook
 from mooring.backend.import_places import ImportPlaces
 from mooring.catalog.database import Catalog
 from mooring.engine.interface import Engine
+from mooring.engine.zones import Engines
 from mooring.host.interface import Devices
 from mooring.host.rooms import Rooms
 from mooring.model.clock import Clock
@@ -152,6 +153,16 @@ class Backend:
                 f"You can't do this right now: {error}.", "ZoneNotServed"
             ) from None
 
+    @property
+    def away(self) -> Mapping[str, str]:
+        """The zones of this server that are away, each with the reason."""
+        return dict(self.engines.away) if isinstance(self.engines, Engines) else {}
+
+    def check_not_away(self, placed: Placed) -> None:
+        """Raise OperationFailureException if it is this host's, in a zone that is away."""
+        if placed.host in ("", self.host) and placed.zone in self.away:
+            self.engine(placed)
+
     def dropped(self, placed: Placed) -> str | None:
         """Why its host does not serve it: that one's settings have the zone no more. None: they do.
 
@@ -159,7 +170,7 @@ class Backend:
         """
         if not placed.host:
             return None
-        zones, name = set(self.engines), self.this_server.name
+        zones, name = {*self.engines, *self.away}, self.this_server.name
         if placed.host != self.host:
             seen = self.hosts.find(placed.host)
             if seen is None:
@@ -175,6 +186,8 @@ class Backend:
     def is_served(self, placed: Placed) -> bool:
         """Whether this server or another one has the engine for it."""
         known = placed.zone in self.engines or placed.zone in self.elsewhere
+        if placed.zone in self.away:
+            known = placed.host not in ("", self.host)  # what this host has is away
         return known and self.dropped(placed) is None
 
     def server(self, region: str) -> SnapshotServer:

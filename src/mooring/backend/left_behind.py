@@ -35,7 +35,7 @@ def left_behind(backend: Backend) -> list[LeftBehind]:
     with backend.catalog.read() as transaction:
         jobs = transaction.jobs.of_server(backend.host)
         leaving = {job.arguments.at for job in jobs if job.kind is JobKind.DELETE_DISK}
-    for zone, engine in backend.engines.items():
+    for zone, engine in list(backend.engines.items()):
         if engine.shared:
             continue  # what lies there is every host's
         try:

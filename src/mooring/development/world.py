@@ -210,7 +210,8 @@ def end_daemons(place: Path) -> None:
         mooring = build_server(settings, Parts(reserves=False))
         try:
             # None is wanted.
-            for problem in mooring.backend.devices.adopt({}).values():
+            devices = mooring.backend.devices
+            for problem in devices.leave(devices.known()).values():
                 log.warning("a block device is left", why=problem)
             for engine in mooring.backend.engines.values():
                 engine.adopt({})

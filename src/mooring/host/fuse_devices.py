@@ -140,18 +140,17 @@ class FuseDevices:
         with self._locked(disk_id):
             self._clear(disk_id)
 
-    def leave(self, kept: Collection[str]) -> Mapping[str, str]:
+    def leave(self, gone: Collection[str]) -> Mapping[str, str]:
         problems = {}
-        for disk_id in self.known():
-            if disk_id not in kept:
-                try:
-                    self._leave(disk_id)
-                except (DiskBusyError, HostError) as error:
-                    problems[disk_id] = str(error)
+        for disk_id in gone:
+            try:
+                self._leave(disk_id)
+            except (DiskBusyError, HostError) as error:
+                problems[disk_id] = str(error)
         return problems
 
     def adopt(self, wanted: Mapping[str, str]) -> Mapping[str, str]:
-        problems = dict(self.leave(wanted))
+        problems = {}
         for disk_id, uri in wanted.items():
             try:
                 self.attach(disk_id, uri)

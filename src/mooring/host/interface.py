@@ -56,8 +56,8 @@ class Devices(Protocol):
         """
         ...
 
-    def leave(self, kept: Collection[str]) -> Mapping[str, str]:
-        """Take away what an earlier process left, but for these disks.
+    def leave(self, gone: Collection[str]) -> Mapping[str, str]:
+        """Take away what an earlier process left of these disks.
 
         What is written through needs the NBD server. Where that is away, nobody waits for it: what
         was not written is lost. Returns what could not be done, by the disk's id.
@@ -65,7 +65,7 @@ class Devices(Protocol):
         ...
 
     def adopt(self, wanted: Mapping[str, str]) -> Mapping[str, str]:
-        """Bring what an earlier process left and what is wanted, disk id to URI, together.
+        """Have what is wanted, disk id to URI, with what an earlier process left.
 
         Those that work continue undisturbed. Returns what could not be done, by the disk's id.
         """

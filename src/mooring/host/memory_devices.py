@@ -57,9 +57,9 @@ class MemoryDevices:
         self.uris.pop(disk_id, None)
         self.broken.discard(disk_id)
 
-    def leave(self, kept: Collection[str]) -> Mapping[str, str]:
+    def leave(self, gone: Collection[str]) -> Mapping[str, str]:
         problems = {}
-        for disk_id in self.uris.keys() - set(kept):
+        for disk_id in gone:
             try:
                 self.detach(disk_id)
             except DiskBusyError as error:
@@ -67,7 +67,7 @@ class MemoryDevices:
         return problems
 
     def adopt(self, wanted: Mapping[str, str]) -> Mapping[str, str]:
-        problems = dict(self.leave(wanted))
+        problems = {}
         for disk_id, uri in wanted.items():
             try:
                 self.attach(disk_id, uri)

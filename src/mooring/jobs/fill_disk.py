@@ -90,7 +90,10 @@ def resume(backend: Backend) -> None:
     """Before disks are served at the server's start: see to what those not filled read from."""
     for job in _reading(backend):
         try:
+            # Also for a zone that is away: its storage daemons may run on.
             backend.server(job.region).ensure()
+            if job.zone not in backend.engines:
+                continue
             disk = Work(job, backend).disk()
             engine = backend.engines[disk.zone]
             if job.kind is JobKind.REVERT_DISK and engine.past(disk.id) is None:

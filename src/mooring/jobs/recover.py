@@ -57,6 +57,15 @@ def recover(backend: Backend) -> None:
     with backend.catalog.write() as transaction:
         transaction.jobs.take_over(backend.this_server.id)
         transaction.jobs.upgrade()
+    take_up(backend)
+
+
+def take_up(backend: Backend) -> None:
+    """Bring the catalog and those zones together that the backend has engines of.
+
+    Before any request or job of these zones; those of others may go on.
+    """
+    with backend.catalog.read() as transaction:
         host = backend.host
         disks = [one for zone in backend.engines for one in transaction.disks.in_use(zone, host)]
         used = dict.fromkeys(one.instance_id for one in disks if one.instance_id is not None)
@@ -110,7 +119,7 @@ def _adopt(backend: Backend, disks: Sequence[Disk], instances: Sequence[Instance
     }
     # Other daemons are about to end, and whoever writes something to their disks would wait.
     served = chain.from_iterable(exports for each in wanted.values() for exports in each.values())
-    _say(backend.devices.leave({export.disk_id for export in served}))
+    _say(backend.devices.leave(_devices(backend) - {export.disk_id for export in served}))
     for zone, engine in backend.engines.items():
         engine.adopt(wanted[zone])
     hosts = [*gone, *(one.id for one in instances if one.blueprint_id == HOST)]
@@ -145,7 +154,16 @@ def _adopt_devices(backend: Backend, disks: Sequence[Disk], hosts: list[str]) ->
         for instance_id, exports in _wanted(disks, zone, hosts).items():
             for export in exports:
                 uris[export.disk_id] = engine.uri(instance_id, export.name)
+    _say(backend.devices.leave(_devices(backend) - uris.keys()))
     _say(backend.devices.adopt(uris))
+
+
+def _devices(backend: Backend) -> set[str]:
+    """What has a block device, but for disks of other zones: nothing of those was asked."""
+    known = set(backend.devices.known())
+    with backend.catalog.read() as transaction:
+        found = transaction.disks.among(known)
+    return known - {one.id for one in found if one.zone not in backend.engines}
 
 
 def _say(problems: Mapping[str, str]) -> None:

@@ -43,6 +43,22 @@ class Absent:
         return f"{self.zone} to regions.{self.region}.zones"
 
 
+@dataclass(frozen=True, slots=True)
+class Away:
+    """A zone of which nothing is known before what its disks lie in answers, with the reason."""
+
+    zone: str
+    disks: int
+    problem: str
+
+    def __str__(self) -> str:
+        verb = "is" if self.disks == 1 else "are"
+        return (
+            f"the zone {self.zone} is away, so {counted(self.disks, 'disk')} {verb} not served by "
+            f"this server: {self.problem}. It is tried again all the time"
+        )
+
+
 def absent(
     regions: Mapping[str, Sequence[str]],
     disks: Iterable[tuple[str, str, str]],

@@ -191,6 +191,10 @@ class ZoneAbsentError(EngineError):
     """The settings do not name the zone that a disk is in."""
 
 
+class ZoneAwayError(ZoneAbsentError):
+    """What the zone's disks lie in did not answer when the server started; later it may."""
+
+
 class ClusterAwayError(EngineError):
     """The cluster that holds the layers does not answer; later it may."""
 

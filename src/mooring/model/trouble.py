@@ -19,6 +19,7 @@ class TroubleKind(StrEnum):
     SNAPSHOT_FAILED = "snapshot-failed"
     SNAPSHOT_MISSED = "snapshot-missed"
     DISK_NOT_WELL = "disk-not-well"
+    ZONE_AWAY = "zone-away"
     VAULT_AWAY = "vault-away"
     VAULT_DAMAGED = "vault-damaged"
     SNAPSHOTS_LOST = "snapshots-lost"

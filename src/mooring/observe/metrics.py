@@ -103,6 +103,11 @@ _VAULT_AWAY = Gauge(
     "1 while a region's vault is away, not the right one, older than the catalog, or read-only.",
     ["region"],
 )
+_ZONE_AWAY = Gauge(
+    "mooring_zone_away",
+    "1 while what a zone's disks lie in has not answered since the server's start.",
+    ["zone"],
+)
 _PLACE_AWAY = Gauge(
     "mooring_file_system_away",
     "1 while the file system that something is on is not mounted.",
@@ -269,6 +274,11 @@ def verified(region: str, damaged: int, ended_seconds: float) -> None:
 def vault_there(region: str, there: bool) -> None:
     """Whether a vault can be used as it should be."""
     _VAULT_AWAY.labels(region).set(0 if there else 1)
+
+
+def zone_there(zone: str, *, there: bool) -> None:
+    """Whether the disks of a zone can be served."""
+    _ZONE_AWAY.labels(zone).set(0 if there else 1)
 
 
 def roots_compared(region: str, missing: int, unknown: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
@@ -23,7 +24,9 @@ def host_for_disk(
     """The host for a disk, by its tags or those given, or by room and number. See `_chosen`."""
     count, size = transaction.hosts.count_disks, disk.size_gb * GIB
     chosen = disk.tags if tags is None else tags
-    return _chosen(backend, transaction, disk.zone, chosen, size, count)
+    host = _chosen(backend, transaction, disk.zone, chosen, size, count)
+    backend.check_not_away(replace(disk, host=host))
+    return host
 
 
 def host_for_instance(backend: Backend, transaction: Transaction, zone: str, tags: Tags) -> str:

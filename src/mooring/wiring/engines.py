@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 def engine_maker(
     settings: Settings, paths: Paths, clock: Clock, catalog: Catalog, server: Server
 ) -> Callable[[str], Engine]:
-    """What makes the engine of a zone, for this server."""
+    """What makes the engine of a zone, for this server.
+
+    It raises ClusterAwayError while what the zone's disks lie in is away.
+    """
 
     def may_share(disk_id: str) -> bool:
         with catalog.read() as transaction:
@@ -54,8 +57,10 @@ def engine_maker(
     def make(zone: str) -> Engine:
         store = None
         if (place := ceph_place(settings, zone)) is not None:
+            from mooring.engine.qemu.stores.rbd.presence import check_there
             from mooring.engine.qemu.stores.rbd.rbd_store import RbdStore
 
+            check_there(place)
             store = RbdStore(place, server.id, clock, server.name)
         folders = paths.engine(zone), paths.engine_run(zone)
         return QemuEngine(*folders, clock, daemons, may_share, store)

@@ -34,6 +34,7 @@ from mooring.jobs.watching.claim import claim
 from mooring.jobs.watching.hosts import HostWatch
 from mooring.jobs.watching.relay import RelayWatch
 from mooring.jobs.watching.room import RoomWatch
+from mooring.jobs.watching.zones import ZoneWatch
 from mooring.model.clock import Clock
 from mooring.model.errors import ConfigurationError, StoreError
 from mooring.model.ids import RandomIds
@@ -108,6 +109,7 @@ class Mooring:
     relay_watch: RelayWatch
     watches: Watches
     host_watch: HostWatch
+    zone_watch: ZoneWatch
     audit: AuditLog | None
     shared_audit: SharedAudit | None
     cluster: Cluster
@@ -148,6 +150,7 @@ class Mooring:
             self.relay_watch,
             self.watches,
             self.host_watch,
+            self.zone_watch,
         ):
             self._begin(one)
 
@@ -170,9 +173,7 @@ class Mooring:
             settings, self.paths, self.clock, backend.catalog, backend.this_server
         )
         for zone in zones:
-            engine = make_engine(zone)
-            self._opened.callback(engine.close)
-            backend.engines[zone] = engine
+            backend.engines.open(zone, make_engine)
         if isinstance(backend.vaults, MemoryVaults):
             backend.vaults.add(name)
         else:
@@ -283,9 +284,10 @@ def _build(
     users = quiescer(settings, paths, clock)
     opened.callback(users.close)
     make_engine = engine_maker(settings, paths, clock, catalog, this_server)
-    engines = Engines(((zone, make_engine(zone)) for zone in zones), cluster.zones.elsewhere)
-    for engine in engines.values():
-        opened.callback(engine.close)
+    engines = Engines(elsewhere=cluster.zones.elsewhere)
+    opened.callback(engines.close)
+    for zone in zones:
+        engines.open(zone, make_engine)
     servers = snapshot_servers(settings, paths, clock, vaults)
     check_certificates(settings)
     backend = Backend(
@@ -369,6 +371,7 @@ def _build(
         host_watch=HostWatch(
             backend, this_host(settings, this_server, ids, engines), lambda: room_at(paths.zones)
         ),
+        zone_watch=ZoneWatch(backend, engines, make_engine),
         reserve=reserve,
         room_watch=RoomWatch(rooms, keep),
         audit=audit,

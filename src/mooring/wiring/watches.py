@@ -133,6 +133,7 @@ def _own(backend: Backend, disks: DiskWatch) -> Mapping[str, Source]:
         "vaults": partial(sources.vaults, backend),
         "file systems": partial(sources.rooms, backend),
         "disks": disks.troubles,
+        "zones": partial(sources.zones, backend),
         "threads": sources.threads,
         "ends": partial(sources.ends, backend),
     }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mooring.backend.backend import Backend
 from mooring.catalog.database import Catalog, Transaction
 from mooring.engine.interface import Engine
-from mooring.model.errors import CanceledError, PostponedError, ZoneAbsentError
+from mooring.model.errors import CanceledError, PostponedError, ZoneAbsentError, ZoneAwayError
 from mooring.model.resources.disk import Disk
 from mooring.model.resources.job import Given, Job
 from mooring.model.resources.job_arguments import OfDisk
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 ABSENT_SECONDS = 60.0
 """When a job looks again whose zone or region is not in the settings."""
+
+AWAY_SECONDS = 3.0
+"""When a job looks again whose zone is away."""
 
 Change = Callable[[Transaction], None]
 """What a step changes in the catalog, in the transaction that records it as done."""
@@ -41,6 +44,8 @@ class Work:
         """The engine of the zone that the job names; the job waits while there is none."""
         try:
             return self.backend.engines[self.job.zone]
+        except ZoneAwayError as error:
+            raise PostponedError(str(error), AWAY_SECONDS) from None
         except ZoneAbsentError as error:
             raise PostponedError(str(error), ABSENT_SECONDS) from None
 

@@ -121,7 +121,7 @@ def tell_left_behind(backend: Backend) -> None:
 def withdraw_moved(backend: Backend) -> list[Disk]:
     """Serve no more what is another host's by now; returns those disks."""
     moved: list[Disk] = []
-    for engine in backend.engines.values():
+    for engine in list(backend.engines.values()):
         for instance_id, disk_ids in engine.served().items():
             with backend.catalog.read() as transaction:
                 disks = transaction.disks.among(disk_ids)

@@ -149,6 +149,17 @@ def vaults(backend: Backend) -> Iterator[Trouble]:
             )
 
 
+def zones(backend: Backend) -> Iterator[Trouble]:
+    """Zones that this server cannot serve since its start."""
+    for zone, problem in backend.away.items():
+        yield Trouble(
+            kind=TroubleKind.ZONE_AWAY,
+            text=f"the zone {zone} is not served: {problem}",
+            region=backend.region_of(zone, ""),
+            resource=zone,
+        )
+
+
 def rooms(backend: Backend) -> Iterator[Trouble]:
     """File systems that are full, nearly so, or away; one that has several uses is told once."""
     regions = {of_vault(region): region for region in backend.regions}

@@ -52,14 +52,15 @@ def arn(backend: Backend, region: str, kind: ResourceType, resource_id: str) -> 
 def disk_view(backend: Backend, disk: Disk) -> View:
     """A disk as the API's Disk."""
     view = _disk_view(backend, disk)
-    if not disk.host:
-        return view
-    told: View = {"tags": tag_views(with_host(backend, disk))}
-    if backend.hosts.problem(disk.host) is not None:
+    told: View = {}
+    if disk.host:
+        told["tags"] = tag_views(with_host(backend, disk))
+    if disk.host and backend.hosts.problem(disk.host) is not None:
         told["state"] = DiskState.ERROR
-    elif backend.dropped(disk) is not None:
+    elif not backend.is_served(disk):
+        # The service's word for what cannot be said: nobody can look at the disk.
         told["state"] = DiskState.UNKNOWN
-    return {**view, **told}
+    return {**view, **told} if told else view
 
 
 def with_host(backend: Backend, resource: Disk | Instance) -> Tags:
@@ -84,8 +85,7 @@ def _disk_view(backend: Backend, disk: Disk) -> View:
         "isSystemDisk": disk.is_system,
         "iops": iops(disk.size_gb),
         "path": disk.path,
-        # The service's word for what cannot be said: nobody can look at the disk.
-        "state": disk.state if backend.is_served(disk) else DiskState.UNKNOWN,
+        "state": disk.state,
         "attachedTo": disk.instance_name,
         "isAttached": attached,
         "attachmentState": disk.attachment,

@@ -24,6 +24,8 @@ def readiness(backend: Backend) -> dict[str, str | None]:
     for zone in sorted(backend.engines):
         broken = backend.engines[zone].problem()
         found[f"engine of {zone}"] = broken
+    for zone in backend.away:
+        found[f"engine of {zone}"] = "what the disks are in does not answer"
     rooms = backend.rooms
     for use, room in rooms.look():
         found[f"space for the {use}"] = None if rooms.has_margin(room) else FULL

@@ -80,7 +80,7 @@ def _go_where_it_can_be_shut_out(
         return
     for other in transaction.hosts.all(backend.clock.now_ms()):
         zones = shared & set(other.host.shared_zones)
-        if zones and other.is_up and other.host.id != seen.host.id:
+        if zones and other.is_up and other.host.id not in (seen.host.id, backend.host):
             name = other.host.name
             raise HostElsewhereException(
                 f"The host {name} reaches the layers of {seen.host.name}: ask its server.",
