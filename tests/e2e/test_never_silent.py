@@ -201,6 +201,15 @@ def test_a_vault_that_is_full_is_announced_and_room_too(
 ) -> None:
     vault = opened.enter_context(file_system(run_dir / "vault", "ext4", 64 * MIB))
     boat = site(opened, run_dir, f'notify.webhook = "{http.url}"')
+    assert boat.operator("check")[0] == 0
+    # What leaves time to do something is a warning to a monitoring system.
+    room = os.statvfs(vault)
+    with (vault / "first").open("wb") as file:
+        left = room.f_frsize * room.f_blocks * 8 // 100
+        os.posix_fallocate(file.fileno(), 0, room.f_frsize * room.f_bavail - left)
+    http.wait(lambda seen: told(seen, "began", "space-short"))
+    code, text = boat.operator("check")
+    assert (code, text.startswith("MOORING WARNING - 1 trouble: the file system of")) == (1, True)
     ballast = vault / "ballast"
     with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
@@ -210,8 +219,11 @@ def test_a_vault_that_is_full_is_announced_and_room_too(
     assert (full["region"], full["resource"]) == ("home", "vault of home")
     assert "is full, and snapshots are refused" in full["text"]
     assert "BAD  space for the vault of home" in boat.get("/readyz")[1]
+    assert boat.operator("check")[0] == 2
     ballast.unlink()
     http.wait(lambda seen: told(seen, "ended", "space-full"))
+    (vault / "first").unlink()
+    until(lambda: boat.operator("check")[0] == 0, "room again")
 
 
 def test_the_death_of_a_server_is_missed_by_who_hears_its_heart(
