@@ -57,6 +57,16 @@ def test_the_example_in_parallel(temporary: Path, tmp_path: Path) -> None:
     assert not list(temporary.glob("mooring-dev-*"))
 
 
+def test_the_sample_of_the_page(tmp_path: Path) -> None:
+    page = (CHECKOUT / "docs" / "testing.md").read_text()
+    sample = page.partition("```python\n")[2].partition("```")[0]
+    project = _project(tmp_path, sample)
+
+    done = _pytest(project)
+
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
 def test_two_runs_at_once(temporary: Path, tmp_path: Path) -> None:
     project = _project(
         tmp_path,

@@ -29,6 +29,10 @@ class DevelopmentServer:
             before, self._world = self._world, self._make()
             before.end()
 
+    def end_pages(self) -> None:
+        """Let go of the console's pages that wait for news."""
+        self._world.end_pages()
+
     def stop(self) -> None:
         """End the world."""
         with self._lock:

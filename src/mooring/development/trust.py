@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from mooring.api.exchange import Exchange
 from mooring.model.errors import InvalidInputException
 from mooring.model.names import shown
+from mooring.service.credentials.keys import Key
 
 NOBODY = "test"
 """Whoever says no name."""
+
+BROWSERS: Mapping[str, Key] = {NOBODY: Key(NOBODY, NOBODY)}
+"""Keys that sign in to the console: it seals its sessions with a secret, so not any will do."""
 
 REGION = "us-east-1"
 """Where whoever says no region is: the region of Amazon's own clients that are told none."""

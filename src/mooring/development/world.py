@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -23,10 +24,11 @@ from mooring.config.settings import (
     Throttle,
     VaultSettings,
 )
+from mooring.console.on_demand import ConsoleOnDemand
 from mooring.development.forward_clock import ForwardClock
 from mooring.development.stage import Stage
 from mooring.development.staged_procedures import staged
-from mooring.development.trust import MOST_REGIONS, REGION, trusting
+from mooring.development.trust import BROWSERS, MOST_REGIONS, REGION, trusting
 from mooring.jobs.table import PROCEDURES
 from mooring.model.errors import InvalidInputException, MooringError
 from mooring.model.paths import Paths
@@ -72,6 +74,8 @@ class World:
         settings = _settings(folder, engine)
         parts = Parts(clock=self._clock, procedures=staged(PROCEDURES, self.stage), reserves=False)
         self._mooring = build_server(settings, parts)
+        self._console = ConsoleOnDemand(self._mooring.paths.console_links())
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
         self._busy = 0
         self._idle = threading.Condition()
@@ -90,8 +94,8 @@ class World:
             handlers=handlers(mooring.backend),
             own_requests=own_requests,
             own_handlers=own_handlers(mooring.backend, own_requests),
-            find_key=mooring.keys.find,
-            regions=(),
+            find_key=BROWSERS.get,
+            regions=mooring.backend.regions,
             clock=self._clock,
             ids=mooring.backend.ids,
             limits=mooring.settings.limits,
@@ -101,10 +105,12 @@ class World:
             problem=partial(problem, mooring.backend),
             parts=partial(readiness, mooring.backend),
             identify=trusting(self.make_region),
+            console=self._console.app,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
+        self._loop = asyncio.get_running_loop()
         with self._idle:
             self._busy += 1
         try:
@@ -116,9 +122,15 @@ class World:
 
     def end(self) -> None:
         """Let requests under way but one come to their end, then let go of everything."""
+        self.end_pages()
         with self._idle:
             self._idle.wait_for(lambda: self._busy <= 1, PATIENCE_SECONDS)
         self.stop()
+
+    def end_pages(self) -> None:
+        """Let go of pages that wait for news; they ask again."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._console.end)
 
     def stop(self) -> None:
         """Let go of everything; disks are not served any more."""

@@ -41,7 +41,7 @@ def serve_development(*, port: int | None, engine: str, until_input_ends: bool) 
                 _say_where(f"http://{host_of(at)}:{listener.getsockname()[1]}")
                 if until_input_ends:
                     loop.Loop("input", _end_with_input).start()
-                answer(server.app, listener, leaving, Limits())
+                answer(server.app, listener, leaving, Limits(), at_end=server.end_pages)
             finally:
                 server.stop()
     finally:
@@ -61,7 +61,7 @@ def _say_where(url: str) -> None:
     """Tell shells and programs on standard output, people on standard error."""
     print(
         f"Mooring serves any region at {url}, for development: any key is accepted, nothing is "
-        "kept.\nFor aws, boto3:",
+        f"kept.\nFor browsers:   {url}/console (key {NOBODY}, secret {NOBODY})\nFor aws, boto3:",
         file=sys.stderr,
         flush=True,
     )
