@@ -41,7 +41,7 @@ DAEMON = "qemu-storage-daemon"
 
 TOOLS = {
     DAEMON: "serves the disks: apt-get install qemu-system-common qemu-utils",
-    "qemu-img": "looks after layers: apt-get install qemu-utils",
+    "qemu-img": "writes images (mooringd export): apt-get install qemu-utils",
 }
 
 
