@@ -43,6 +43,14 @@ def package(*arguments: str | Path, **environment: str) -> str:
     return done.stdout
 
 
+def suite() -> str:
+    return platform.freedesktop_os_release()["VERSION_CODENAME"]
+
+
+def proved_in(told: str) -> list[str]:
+    return [line.partition("  ")[2] for line in told.splitlines() if line.startswith("PROVED")]
+
+
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
     """Not below /tmp, which may be memory, and has mounts in it at the end of a failed check."""
@@ -72,11 +80,25 @@ def test_checksums_and_bill_of_materials_lie_beside_them(built: Path) -> None:
 
 
 def test_they_are_installed_used_upgraded_and_removed(built: Path, folder: Path) -> None:
-    suite = platform.freedesktop_os_release()["VERSION_CODENAME"]
     package("here", folder / "older", PACKAGE_VERSION="0.0.1")
 
-    told = package("check", suite, folder / "machine", built, folder / "older")
+    told = package("check", suite(), folder / "machine", built, folder / "older")
 
-    proved = [line.partition("  ")[2] for line in told.splitlines() if line.startswith("PROVED")]
+    proved = proved_in(told)
     assert any("with a disk in use that did not notice" in line for line in proved), told
+    assert "lintian finds no error and warns of nothing" in proved
     assert proved[-1] == "purged: only the data stays, and that is said"
+
+
+@pytest.mark.requires("ip")
+def test_a_second_host_joins_from_them(built: Path, folder: Path) -> None:
+    if subprocess.run(["unshare", "--net", "true"], check=False).returncode:
+        pytest.skip("no network name spaces here")
+
+    told = package("hosts", suite(), folder / "machine", built)
+
+    assert {
+        "one: both hosts are up",
+        "one: a disk here from it holds what was written on two",
+        "two: mooringd doctor finds nothing, and knows both",
+    } <= set(proved_in(told)), told
