@@ -66,6 +66,13 @@ def test_doctor_tells_of_servers(settings: Settings) -> None:
         assert "server first on " in told
         assert "jobs: 2 quick, 2 bulk, 2 filling): runs, heard of " in told
 
+        key = mooring.paths.cluster_key
+        key.chmod(0o644)
+        assert (False, f"{key} has mode 0644, so others could read") in [
+            (ok, told.partition(" the key")[0]) for ok, told in server_findings(settings)
+        ]
+        key.chmod(0o600)
+
         silence(settings, 300)
         (_, (ok, told)) = server_findings(settings)
         assert not ok

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from mooring.api.exchange import Exchange
 from mooring.api.passing.passing import Passing
 from mooring.api.passing.seal import HEADER, SEAL, Passed, sealed, unsealed
+from mooring.backend.cluster_key import ClusterKey, new_cluster_key
 from mooring.backend.hosts import HostBook
 from mooring.model.errors import HostElsewhereException
 from mooring.model.resources.host import Host, HostState, SeenHost
@@ -19,6 +20,10 @@ from tests.api.door import KEY, NOW_MS
 
 SECRET = "known to servers of the catalog"
 PASSED = Passed("front", "192.0.2.7", "the-request", NOW_MS + 1000)
+
+
+def secret_of(host_id: str) -> str:
+    return SECRET if host_id == "alpha" else "that of another host"
 
 
 class Book(HostBook):
@@ -37,13 +42,13 @@ class Book(HostBook):
 
 @pytest.fixture
 def book() -> Book:
-    host = Host(id="alpha", name="alpha", zones=["us-east-2a"], secret=SECRET)
+    host = Host(id="alpha", name="alpha", zones=["us-east-2a"])
     return Book(SeenHost(host=host, state=HostState.UP, generation=1, silent_ms=0))
 
 
 @pytest.fixture
 def passing(book: Book) -> Iterator[Passing]:
-    passing = Passing(book, "alpha")
+    passing = Passing(book, "alpha", secret_of)
     yield passing
     passing.close()
 
@@ -59,6 +64,14 @@ def test_a_seal_covers_all_that_is_told() -> None:
     assert unsealed(text, seal, "guessed", "signature", b"body") is None
     assert unsealed(text, "é\udcff", SECRET, "signature", b"body") is None
     assert unsealed(text, seal, "", "signature", b"body") is None
+
+
+def test_the_clusters_key_gives_each_host_a_secret_of_its_own() -> None:
+    key = ClusterKey(bytes(32))
+    told = {key.passing_secret("alpha"), key.passing_secret("beta")}
+    assert len(told) == 2
+    assert ClusterKey(bytes(32)).passing_secret("alpha") in told
+    assert new_cluster_key().passing_secret("alpha") not in told
 
 
 def arrived(passing: Passing, headers: dict[str, str], source: str = "198.51.100.9") -> Exchange:
@@ -82,8 +95,10 @@ def test_whoever_passed_a_request_on_is_known_by_the_seal(passing: Passing) -> N
     assert (exchange.passed_by, exchange.source) == ("front", "192.0.2.7")
     assert exchange.request_id == "the-request"
     assert arrived(passing, {}).passed_by == ""
-    with pytest.raises(Exception, match="is for servers of this catalog"):
-        arrived(passing, {**headers, SEAL: "0" * 64})
+    other = sealed(PASSED, secret_of("beta"), KEY, b"body") | {"authorization": KEY}
+    for wrong in ({**headers, SEAL: "0" * 64}, other):
+        with pytest.raises(Exception, match="is for servers of this catalog"):
+            arrived(passing, wrong)
 
 
 def test_what_comes_late_is_not_begun(passing: Passing) -> None:
@@ -117,7 +132,7 @@ def test_a_host_that_is_not_up_is_not_asked(
 
 
 def test_a_host_for_other_servers_only(book: Book) -> None:
-    passing = Passing(book, "alpha", only=True)
+    passing = Passing(book, "alpha", secret_of, only=True)
     with pytest.raises(Exception, match="ask one that runs `mooringd serve`"):
         arrived(passing, {})
     assert arrived(passing, {}, "127.0.0.1").passed_by == ""

@@ -331,7 +331,7 @@ def test_a_host_that_is_silent_or_fenced_is_seen_if_it_has_disks(
     now = world.clock.now_ms()
     with world.catalog.write() as transaction:
         for number in ("1", "2"):
-            host = Host(id=number, name=f"host-{number}", zones=[ZONE], secret="s", address="a")
+            host = Host(id=number, name=f"host-{number}", zones=[ZONE], address="a")
             transaction.hosts.begin(host, now)
     disk = world.disk()
     with world.catalog.write() as transaction:

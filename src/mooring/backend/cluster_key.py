@@ -15,6 +15,7 @@ from mooring.model.errors import ConfigurationError
 KEY_BYTES, NONCE_BYTES = 32, 12
 _HEAD = "mooring-cluster-key-1"
 _SECRETS = "mooring cluster 1: shared secrets"
+_PASSING = "mooring cluster 1: requests passed on"
 
 
 class ClusterKey:
@@ -46,6 +47,11 @@ class ClusterKey:
             return self._cipher.decrypt(nonce, body, _place(name, version)).decode()
         except (binascii.Error, InvalidTag) as error:
             raise ValueError(f"{name} was not sealed with this key") from error
+
+    def passing_secret(self, host_id: str) -> str:
+        """What servers seal requests with that they pass on to that host."""
+        derived = blake3(self.key, derive_key_context=_PASSING).digest()
+        return blake3(host_id.encode(), key=derived).hexdigest()
 
 
 def new_cluster_key() -> ClusterKey:

@@ -369,7 +369,7 @@ def _build(
         relay_watch=RelayWatch(backend),
         watches=Watches(settings, backend),
         host_watch=HostWatch(
-            backend, this_host(settings, this_server, ids, engines), lambda: room_at(paths.zones)
+            backend, this_host(settings, this_server, engines), lambda: room_at(paths.zones)
         ),
         zone_watch=ZoneWatch(backend, engines, make_engine),
         reserve=reserve,

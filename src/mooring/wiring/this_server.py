@@ -6,7 +6,6 @@ import socket
 
 from mooring.config.settings import Settings
 from mooring.engine.zones import Engines
-from mooring.model.ids import Ids
 from mooring.model.resources.host import Host
 from mooring.model.resources.server import Server
 from mooring.version import VERSION
@@ -20,7 +19,7 @@ def this_server_of(settings: Settings, server_id: str) -> Server:
     return Server(id=server_id, name=settings.name or host, host=host, version=VERSION)
 
 
-def this_host(settings: Settings, server: Server, ids: Ids, engines: Engines) -> Host | None:
+def this_host(settings: Settings, server: Server, engines: Engines) -> Host | None:
     """The host, which is called as its server is; None if that has no disks."""
     zones = [zone for region in settings.regions.values() for zone in region.zones]
     if not zones:
@@ -30,7 +29,6 @@ def this_host(settings: Settings, server: Server, ids: Ids, engines: Engines) ->
         name=server.name,
         zones=zones,
         address=address_of(settings),
-        secret=ids.token(64),
         version=server.version,
         # Only what others reach as well can be away.
         shared_zones=[*(zone for zone, one in engines.items() if one.shared), *engines.away],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mooring.admin.health.durations import duration
+from mooring.backend.cluster_key import read_cluster_key
 from mooring.catalog.database import Catalog
 from mooring.catalog.way import Way
 from mooring.config.settings import Settings
@@ -12,6 +13,7 @@ from mooring.config.shared import differences
 from mooring.model.clock import SystemClock
 from mooring.model.counts import counted
 from mooring.model.errors import ConfigurationError
+from mooring.model.paths import Paths
 from mooring.model.resources.server import SeenServer
 from mooring.wiring.catalogs import catalog_at_hand
 
@@ -27,10 +29,19 @@ def server_findings(settings: Settings) -> Iterator[Finding]:
         with catalog_at_hand(settings) as catalog:
             if catalog is None or not catalog.is_for_many:
                 return
+            yield from _of_key(settings)
             yield from _of_way(catalog.way(), SystemClock().now_ms())
             yield from _of_servers(catalog, settings)
     except ConfigurationError:
         return  # which is told with all else
+
+
+def _of_key(settings: Settings) -> Iterator[Finding]:
+    """Whether others can read the cluster's key, which a server refuses at its next start."""
+    try:
+        read_cluster_key(Paths(settings.data_directory).cluster_key)
+    except ConfigurationError as error:
+        yield False, str(error)
 
 
 def _of_way(way: Way, now_ms: int) -> Iterator[Finding]:

@@ -19,10 +19,12 @@ from mooring.admin.serving.service_manager import READY, STOPPING, ServiceManage
 from mooring.admin.serving.tls import renew, server_context, servers_context
 from mooring.api.app import create_app
 from mooring.api.passing.passing import Passing
+from mooring.backend.cluster_key import read_cluster_key
 from mooring.config.check import check_host
 from mooring.config.settings import Settings
 from mooring.console.on_demand import ConsoleOnDemand
 from mooring.jobs.running.execution import Observer, unobserved
+from mooring.model.errors import ConfigurationError
 from mooring.model.paths import Paths
 from mooring.observe import logs, loop
 from mooring.protocol import service_model
@@ -122,8 +124,12 @@ def _onward(mooring: Mooring, host_only: bool) -> Passing | None:
     backend, servers = mooring.backend, mooring.settings.servers
     if not backend.catalog.is_for_many:
         return None
+    key = read_cluster_key(mooring.paths.cluster_key)
+    if key is None:
+        raise ConfigurationError(f"{mooring.paths.cluster_key} was removed: put it back")
     trusted = servers_context(servers) if servers.authority else None
-    return Passing(backend.hosts, backend.this_server.id, trusted, only=host_only)
+    own = backend.this_server.id
+    return Passing(backend.hosts, own, key.passing_secret, trusted, only=host_only)
 
 
 def _app(mooring: Mooring, console: ConsoleOnDemand, onward: Passing | None) -> Starlette:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -53,12 +53,17 @@ class Passing:
         self,
         hosts: HostBook,
         server_id: str,
+        secret_of: Callable[[str], str],
         context: ssl.SSLContext | None = None,
         *,
         only: bool = False,
     ) -> None:
-        """`only`: this server takes only what others pass on, and what its own host asks."""
+        """`secret_of` gives what is sealed with for the host of an id.
+
+        `only`: this server takes only what others pass on, and what its own host asks.
+        """
         self._hosts, self._server_id, self._only = hosts, server_id, only
+        self._secret_of = secret_of
         self._connections = Connections(context)
         self._workers: dict[str, Workers] = {}
 
@@ -76,11 +81,10 @@ class Passing:
                     "that runs `mooringd serve`."
                 )
             return
-        own = await to_thread.run_sync(self._hosts.find, self._server_id)
         passed = unsealed(
             text,
             headers.get(SEAL, ""),
-            "" if own is None else own.host.secret,
+            self._secret_of(self._server_id),
             headers.get("authorization", ""),
             exchange.body,
         )
@@ -91,7 +95,7 @@ class Passing:
         exchange.passed_by, exchange.source = passed.server, passed.source
         exchange.request_id = passed.request_id
         bind_contextvars(request_id=passed.request_id)
-        if self._hosts.now_ms() > passed.until_ms:
+        if await to_thread.run_sync(self._hosts.now_ms) > passed.until_ms:
             log.warning("a request came too late to be begun", passed_by=passed.server)
             raise ServiceException(
                 "The request came too late to be begun: its client has been answered."
@@ -176,7 +180,7 @@ class Passing:
             exchange.request_id,
             self._hosts.now_ms() + round(BEGIN_SECONDS * 1000),
         )
-        added = sealed(passed, seen.host.secret, message.signature, message.body)
+        added = sealed(passed, self._secret_of(seen.host.id), message.signature, message.body)
         if message.method != "GET" or message.body:
             added["content-length"] = str(len(message.body))
         return self._connections.send(

@@ -1,4 +1,4 @@
-"""What one server tells another of a request, sealed with the host's secret.
+"""What one server tells another of a request, sealed with a secret of servers.
 
 The request goes on as it came, with the client's signature, which the host's server checks again.
 The seal says that a server of the catalog sent it, and until when it may be begun.

@@ -52,15 +52,14 @@ class Hosts:
         self._connection = connection
 
     def begin(self, host: Host, now_ms: int) -> int:
-        """Enter a host that starts; returns its new generation, by which `beat` knows it.
-
-        Servers know it by the secret of its first start.
-        """
+        """Enter a host that starts; returns its new generation, by which `beat` knows it."""
         columns = {
             "name": host.name,
             "zones": json.dumps(list(host.zones)),
             "address": host.address,
             "version": host.version,
+            # The cluster's key gives it; whoever reads the table shall not.
+            "secret": "",
             "shared_zones": json.dumps(list(host.shared_zones)),
         }
         asked = {"host_id": host.id, "now_ms": now_ms}
@@ -68,7 +67,6 @@ class Hosts:
         if found is not None:
             return int(found)
         new = {"id": host.id, "state": HostState.UP, "generation": 1, "now_ms": now_ms}
-        new["secret"] = host.secret
         self._connection.execute(_INSERT, {**new, **columns, "capacity_bytes": 0, "free_bytes": 0})
         return 1
 
@@ -138,7 +136,6 @@ def _seen(row: Row[Any]) -> SeenHost:
         name=row.name,
         zones=json.loads(row.zones),
         address=row.address,
-        secret=row.secret,
         version=row.version,
         shared_zones=json.loads(row.shared_zones),
     )

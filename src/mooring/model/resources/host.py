@@ -25,7 +25,7 @@ class HostState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """A host. Its `id` is that of its server; `secret` is what servers know each other by.
+    """A host. Its `id` is that of its server.
 
     Of its `zones`, the disks of `shared_zones` lie where other hosts of the zone reach them, too.
     """
@@ -34,7 +34,6 @@ class Host:
     name: str = ""
     zones: Collection[str] = ()
     address: str = ""
-    secret: str = ""
     version: str = ""
     shared_zones: Collection[str] = ()
 
