@@ -16,6 +16,7 @@ from mooring.admin.serving.serve import serve
 from mooring.api.passing import passing
 from mooring.config.load import load
 from mooring.jobs.running import leases
+from mooring.jobs.watching import fencing
 from mooring.jobs.watching import hosts as watching
 from mooring.model.resources import host
 from mooring.model.resources.job import Job
@@ -39,6 +40,7 @@ def main() -> int:
     if not options.usual_waits:
         leases.LEASE_MS = LEASE_MS
         host.SILENT_MS = SILENT_MS
+        fencing.AGAIN_SECONDS = 1.0
         watching.BEAT_SECONDS = SILENT_MS / 4000
         passing.BEGIN_SECONDS, passing.ANSWER_SECONDS = BEGIN_SECONDS, ANSWER_SECONDS
     data = Path(options.data)

@@ -12,6 +12,7 @@ from mooring.config.settings import (
     CatalogCopySettings,
     CephSettings,
     EngineSettings,
+    HostsSettings,
     InstanceSettings,
     Limits,
     Listen,
@@ -70,6 +71,7 @@ def check(settings: Settings) -> None:
     _check_throttle(settings.throttle)
     _check_audit(settings.audit)
     _check_notify(settings.notify)
+    _check_hosts(settings.hosts)
     _check_log(settings.log)
 
 
@@ -235,6 +237,15 @@ def _check_audit(audit: AuditSettings) -> None:
     _at_least("audit.mebibytes", audit.mebibytes, 0)
     _in_range("audit.files", audit.files, 1, 1000)
     _at_least("audit.keep_days", audit.keep_days, 0)
+
+
+def _check_hosts(hosts: HostsSettings) -> None:
+    _require(
+        not hosts.fence_command or hosts.fence_command[0].startswith("/"),
+        "hosts.fence_command is a program by its full path, and its arguments, each by itself; no "
+        "shell reads them",
+    )
+    _positive("hosts.fence_seconds", hosts.fence_seconds)
 
 
 def _check_log(log: LogSettings) -> None:

@@ -348,6 +348,18 @@ class NotifySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class HostsSettings:
+    """What is done about other hosts of the catalog that are lost."""
+
+    fence_command: list[str] = setting(
+        [],
+        "program, by its full path, and arguments: ended with 0 it says that a silent host is "
+        "dead, which is fenced then, and its disks placed elsewhere; default: people decide",
+    )
+    fence_seconds: float = setting(30.0, "seconds for which it may run")
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     """What the server says about itself."""
 
@@ -379,6 +391,7 @@ class Settings:
     catalog_copies: CatalogCopySettings = field(default_factory=CatalogCopySettings)
     listen: Listen = field(default_factory=Listen)
     servers: Servers = field(default_factory=Servers)
+    hosts: HostsSettings = field(default_factory=HostsSettings)
     regions: dict[str, Region] = field(default_factory=lambda: dict(_DEFAULT_REGIONS))
     ceph: dict[str, CephSettings] = setting({}, "")
     engine: EngineSettings = field(default_factory=EngineSettings)

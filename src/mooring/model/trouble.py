@@ -32,6 +32,7 @@ class TroubleKind(StrEnum):
     THREAD_FAILS = "thread-fails"
     SERVER_SILENT = "server-silent"
     HOST_SILENT = "host-silent"
+    HOST_NOT_FENCED = "host-not-fenced"
 
 
 WARNINGS = frozenset(

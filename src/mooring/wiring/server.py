@@ -58,6 +58,7 @@ from mooring.wiring.data_directory import (
     server_id,
 )
 from mooring.wiring.engines import devices, engine_maker, quiescer
+from mooring.wiring.fencing import host_fencing
 from mooring.wiring.file_systems import (
     AUDIT_LOG,
     audit_file,
@@ -318,6 +319,7 @@ def _build(
         ends=partial(ends, settings, keys),
         hosts=HostBook(catalog, clock),
     )
+    shared_audit = _shared_audit(settings, catalog, this_server)
     keeper = Keeper(servers, lambda: regions_filling(backend))
     catalog_keeper = CatalogKeeper(
         Describer(catalog, engines, host=backend.host),
@@ -367,7 +369,7 @@ def _build(
         keeper=keeper,
         catalog_keeper=catalog_keeper,
         relay_watch=RelayWatch(backend),
-        watches=Watches(settings, backend),
+        watches=Watches(settings, backend, host_fencing(settings, backend, audit, shared_audit)),
         host_watch=HostWatch(
             backend, this_host(settings, this_server, engines), lambda: room_at(paths.zones)
         ),
@@ -375,7 +377,7 @@ def _build(
         reserve=reserve,
         room_watch=RoomWatch(rooms, keep),
         audit=audit,
-        shared_audit=_shared_audit(settings, catalog, this_server),
+        shared_audit=shared_audit,
         cluster=cluster,
         _opened=opened.pop_all(),
     )

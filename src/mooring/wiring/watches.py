@@ -13,6 +13,7 @@ from mooring.config.settings import NotifySettings, Settings
 from mooring.host.certificates import end_of
 from mooring.jobs.watching import sources, troubles
 from mooring.jobs.watching.disks import DiskWatch
+from mooring.jobs.watching.fencing import HostFencing
 from mooring.jobs.watching.sources import Source
 from mooring.jobs.watching.telling import Heartbeat, Telling
 from mooring.jobs.watching.troubles import TroubleWatch
@@ -32,12 +33,17 @@ class _Running(Protocol):
 class Watches:
     """All that watches, started and stopped together."""
 
-    def __init__(self, settings: Settings, backend: Backend) -> None:
+    def __init__(
+        self, settings: Settings, backend: Backend, fencing: HostFencing | None = None
+    ) -> None:
         notify = settings.notify
         disks = DiskWatch(backend)
+        own = _own(backend, disks)
+        if fencing is not None:
+            own["fencing"] = fencing.troubles
         watch = TroubleWatch(
             backend,
-            _own(backend, disks),
+            own,
             _shared(settings, backend),
             troubles.RHYTHM,
         )
@@ -47,6 +53,8 @@ class Watches:
             watch,
             Telling(backend, channels(notify), watch.leads, repeat_ms, troubles.RHYTHM),
         ]
+        if fencing is not None:
+            self._running.append(fencing)
         beat = heartbeat(notify)
         if beat is not None:
             well = partial(problem, backend)
@@ -128,7 +136,7 @@ def ends(settings: Settings, keys: Keyring) -> Ends:
     }
 
 
-def _own(backend: Backend, disks: DiskWatch) -> Mapping[str, Source]:
+def _own(backend: Backend, disks: DiskWatch) -> dict[str, Source]:
     return {
         "vaults": partial(sources.vaults, backend),
         "file systems": partial(sources.rooms, backend),
