@@ -210,6 +210,16 @@ def test_what_is_on_another_host_is_told(mooring: Run, server: RecordingServer) 
     assert mooring("uri", "--disk-name", "data") == (0, f"{here}\n", "")
 
 
+def test_an_export_on_another_host_is_told(mooring: Run, server: RecordingServer) -> None:
+    there = "nbd+unix:///x?socket=/run/no%20such/s"
+    scripted(server, {"diskSnapshotName": "S", "uri": there, "hostName": "beta"})
+    told = (0, f"{there}\n", "That is on the host beta.\n")
+    assert mooring("export", "--disk-snapshot-name", "S") == told
+    result = mooring("ls", "S:/")
+    assert result.status not in (0, 2)
+    assert "can be read on the host beta only" in result.stderr
+
+
 def test_device(mooring: Run, server: RecordingServer) -> None:
     scripted(server, {"diskName": "D", "device": "/dev/loop0", "usedBy": None})
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mooring.nbd.blocking import BlockingNbdClient
 from tests.catalog.postgresql import PostgreSQL, running
 from tests.e2e.client import Client, RefusedError
 from tests.e2e.console_visitor import ConsoleVisitor
@@ -196,3 +197,32 @@ def test_the_console_of_any_server_acts_on_disks_of_any_host(cluster: Cluster) -
         told = visitor.do("disk/snapshot", name="data", snapshot="refused")
         assert "its host alpha has not been heard of for" in told
         assert "its host alpha has not been heard of for" in visitor.see("disk", name="data")
+
+
+def test_exports_and_imports_tell_which_host_has_them(cluster: Cluster) -> None:
+    cluster.engine = "qemu"
+    alpha = cluster.start("alpha")
+    front = cluster.start("front", host=False)
+    create_disk(front, "data")
+    front.call("CreateDiskSnapshot", diskName="data", diskSnapshotName="snap")
+    until(lambda: snapshot_state(front, "snap") == "completed", "the snapshot")
+
+    # Each serves the snapshot where it is asked, whoever has the disk.
+    for client, name in ((alpha, "alpha"), (front, "front")):
+        told = client.act("grant", diskSnapshotName="snap")
+        assert told["hostName"] == name
+        with BlockingNbdClient(str(told["uri"])) as image:
+            assert image.info.size == 8 * 1024**3
+    exported = alpha.call("ExportSnapshot", sourceSnapshotName="snap")["operations"]
+    name = exported[0]["resourceName"]
+    told = ask(front, f"export-record?exportSnapshotRecordName={name}")
+    assert told["hostName"] == "alpha"
+    assert str(told["destination"]).startswith(str(cluster.folder / "alpha"))
+    until(lambda: Path(str(told["destination"])).exists(), "the file")
+
+    place = front.act("import-place")
+    assert place["hostName"] == "front"
+    with pytest.raises(RefusedError, match="on the host of the server front, which offered it"):
+        alpha.act("import", diskSnapshotName="in", place=place["place"], sizeInGb=8)
+    with pytest.raises(RefusedError, match="The image cannot be read"):
+        front.act("import", diskSnapshotName="in", place=place["place"], sizeInGb=8)

@@ -109,6 +109,11 @@ class Backend:
         """By what rows name this host; empty where there is no other."""
         return self.this_server.id if self.catalog.is_for_many else ""
 
+    @property
+    def server_name(self) -> str | None:
+        """This server's name, for answers about its host; None where there is no other."""
+        return self.this_server.name if self.catalog.is_for_many else None
+
     def has(self, placed: Placed) -> bool:
         """Whether the disk, or what the instance has, is on this host."""
         return placed.zone in self.engines and placed.host in ("", self.host)

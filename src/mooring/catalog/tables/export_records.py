@@ -39,6 +39,7 @@ class ExportRecords(ResourceRows[ExportRecord]):
             blueprint_id=row.blueprint_id,
             disks=[ExportedDisk(**one) for one in json.loads(row.disks)],
             destination=row.destination,
+            server=row.server,
             tags=tags,
         )
 

@@ -155,6 +155,7 @@ export_records = _resources(
     Column("blueprint_id", Text),
     Column("disks", Text),
     Column("destination", Text),
+    Column("server", Text),
 )
 
 tags = Table(

@@ -26,11 +26,15 @@ _SET_DEATH_SIGNAL = 1
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the server wants to find the image: a folder of its user, and names in it."""
+    """Where the server wants to find the image: a folder of its user, and names in it.
+
+    `host` is the name of the host, if there are several servers.
+    """
 
     folder: str
     socket: str
     export: str
+    host: str = ""
 
     def checked_socket(self) -> str:
         """The socket's path. Raises CommandError unless the place is empty and this user's own."""
@@ -44,8 +48,8 @@ class Place:
         simple = re.fullmatch(r"[A-Za-z0-9.-]+", self.socket + self.export)
         if not empty or not simple or not folder.is_absolute():
             raise CommandError(
-                "The server accepts images only from processes of its own user, on its own host: "
-                "run this command there, as that user."
+                "The server accepts images only from processes of its own user, on its own host"
+                f"{self.host and f', {self.host}'}: run this command there, as that user."
             )
         return str(folder / self.socket)
 

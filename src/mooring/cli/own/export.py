@@ -35,5 +35,11 @@ def run(invocation: Invocation, parsed: Namespace) -> int:
         members["tcp"] = True
     if parsed.seconds is not None:
         members["seconds"] = parsed.seconds
-    sys.stdout.write(f"{client.act('grant', members, 'the export')['uri']}\n")
+    from mooring.cli.own.uri import elsewhere
+
+    told = client.act("grant", members, "the export")
+    sys.stdout.write(f"{told['uri']}\n")
+    host = None if parsed.tcp else elsewhere(told["uri"], told.get("hostName"))
+    if host is not None:
+        sys.stderr.write(f"That is on the host {host}.\n")
     return 0

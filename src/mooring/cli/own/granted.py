@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager, suppress
 
 from mooring.cli.own.ending import tidy_up_when_ended
+from mooring.cli.own.uri import elsewhere
 from mooring.model.errors import CommandError
 from mooring.nbd.uri import parse_uri
 
@@ -32,6 +33,12 @@ def granted(client: Client, snapshot: str, seconds: int | None = None) -> Iterat
     members = {"diskSnapshotName": snapshot, "seconds": lasting, **idle}
     told = client.act("grant", members, "the export", ("uri",))
     try:
+        host = elsewhere(told["uri"], told.get("hostName"))
+        if host is not None:
+            raise CommandError(
+                f"The snapshot can be read on the host {host} only, by its server's user: run this "
+                "command there, or ask the server that is here."
+            )
         yield told
     finally:
         # What cannot be withdrawn ends by itself.

@@ -50,7 +50,8 @@ def run(invocation: Invocation, parsed: Namespace) -> int:
         image_check.check(fd, parsed.file, parsed.format)
         keys = ("place", "folder", "socket", "export")
         told = client.act("import-place", {}, "a place to import from", keys)
-        place = Place(*(str(told[key]) for key in keys[1:]))
+        folder, socket, export = (str(told[key]) for key in keys[1:])
+        place = Place(folder, socket, export, told.get("hostName") or "")
         with ServedFile(fd, parsed.file, driver, place) as served:
             size_gb = _size_gb(parsed.file, served.size, parsed.disk_size_in_gb)
             members = {

@@ -34,7 +34,7 @@ def run_uri(invocation: Invocation, parsed: Namespace) -> int:
             raise CommandError("--close belongs to --tcp.", "usage")
         told = client.ask("uri", given, "the URI")
         uri = told.get("uri")
-        return _show(client, _formed(uri, form), _elsewhere(uri, told.get("hostName")))
+        return _show(client, _formed(uri, form), elsewhere(uri, told.get("hostName")))
     if parsed.close:
         client.act("tcp-uri", {**given, "close": True}, "the end of the way")
         return 0
@@ -67,7 +67,7 @@ def run_device(invocation: Invocation, parsed: Namespace) -> int:
     client = invocation.client()
     told = client.act("device", {"diskName": parsed.disk_name}, "the device")
     device = told.get("device")
-    return _show(client, device, _elsewhere(device, told.get("hostName")))
+    return _show(client, device, elsewhere(device, told.get("hostName")))
 
 
 def _show(client: Client, address: Any, host: Any = None) -> int:
@@ -79,7 +79,7 @@ def _show(client: Client, address: Any, host: Any = None) -> int:
     return 0
 
 
-def _elsewhere(place: Any, host: Any) -> Any:
+def elsewhere(place: Any, host: Any) -> Any:
     """The host if it is another one: nothing here is in that place."""
     from urllib.parse import unquote
 

@@ -48,7 +48,8 @@ class ExportRecord:
 
     `from_*` are the disk or instance that the source was taken of; `bundle_id` and
     `blueprint_id` are that instance's. `destination` is the path of the file, of an instance
-    snapshot that of a directory with a file for each of its disks.
+    snapshot that of a directory with a file for each of its disks. It is on the host of the
+    `server` of that name, if there are several.
     """
 
     id: str
@@ -67,6 +68,7 @@ class ExportRecord:
     blueprint_id: str | None = None
     disks: Sequence[ExportedDisk] = ()
     destination: str
+    server: str = ""
     tags: Tags = field(default_factory=dict)
 
     @property

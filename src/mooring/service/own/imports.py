@@ -5,7 +5,7 @@ from __future__ import annotations
 from mooring.backend.backend import Backend
 from mooring.backend.import_places import EXPORT, SOCKET
 from mooring.model.errors import InvalidInputException, NbdError
-from mooring.model.names import check_name, name_taken
+from mooring.model.names import check_name, name_taken, shown
 from mooring.model.operation import ResourceType
 from mooring.model.resources.consistency import read_given_tags
 from mooring.model.resources.job_arguments import ImportSnapshot
@@ -30,10 +30,17 @@ def import_place(backend: Backend, context: Context, params: Params) -> Answer:
     """Offer the directory `folder` to serve an image in; the import calls it `place`.
 
     Only the server's own user can put a socket there; it is to be named `socket`, and the image
-    is its export `export`.
+    is its export `export`. `hostName` is where the folder is, if there are several servers.
     """
     token, folder = backend.imports.offer(context.access.user)
-    return {"place": token, "folder": str(folder), "socket": SOCKET, "export": EXPORT}
+    host = backend.server_name
+    return {
+        "place": token if host is None else f"{token}@{host}",
+        "folder": str(folder),
+        "socket": SOCKET,
+        "export": EXPORT,
+        "hostName": host,
+    }
 
 
 def import_snapshot(backend: Backend, context: Context, params: Params) -> Answer:
@@ -51,7 +58,12 @@ def import_snapshot(backend: Backend, context: Context, params: Params) -> Answe
     if (platform := params.get("blueprintPlatform")) is not None:
         blueprint = read_platform(platform)
         check_blueprint_id(name)
-    place = member(params, "place")
+    place, _, offered_by = member(params, "place").partition("@")
+    if offered_by and offered_by != backend.server_name:
+        raise InvalidInputException(
+            f"The folder is on the host of the server {shown(offered_by)}, which offered it: send "
+            "the import to that one."
+        )
     tags = read_given_tags(ResourceType.DISK_SNAPSHOT, params.get("tags") or [])
     size_gb = check_disk_size(_size(params))
     socket = str(backend.imports.socket(context.access.user, place))

@@ -148,6 +148,7 @@ def grant(backend: Backend, context: Context, params: Params) -> Answer:
         "uri": address,
         "sizeInBytes": size_in_bytes(found.size_gb),
         "expiresAt": expires / 1000,
+        "hostName": backend.server_name,
     }
 
 
@@ -172,4 +173,5 @@ def export_record(backend: Backend, context: Context, params: Params) -> Answer:
         "state": found.state,
         "progress": found.progress,
         "destination": found.destination,
+        "hostName": found.server or None,
     }

@@ -91,6 +91,7 @@ def _record(backend: Backend, source: Snapshot) -> ExportRecord:
         blueprint_id=blueprint_id,
         disks=[_disk(part) for part in parts],
         destination=place,
+        server=backend.server_name or "",
         tags=source.tags,
     )
 
