@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from mooring.engine.qemu.stores.rbd.place import RbdPlace
+from mooring.host.process_stat import started_at
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 SCRIPT = CHECKOUT / "scripts" / "ceph"
@@ -60,16 +61,35 @@ class CephCluster:
 
     def kill_osd(self) -> None:
         """Kill the OSD, and wait until it is gone."""
-        pid_file = self.folder / "run" / "osd.0.pid"
-        pid = int(pid_file.read_text())
+        pid = int(self._osd_file.read_text())
         os.kill(pid, signal.SIGKILL)
-        while Path(f"/proc/{pid}/exe").exists():
+        # Not only until its memory is gone: it closes its files, and so lets its store go, later.
+        while started_at(pid):
             time.sleep(0.01)
-        pid_file.unlink(missing_ok=True)
+        self._osd_file.unlink(missing_ok=True)
 
     def start_osd(self) -> None:
-        """Start the OSD again."""
+        """Start the OSD again, and wait until the cluster knows it."""
+        before = self._osd_up_since()
         subprocess.run([SCRIPT, "osd", self.folder], check=True, timeout=60)
+        deadline = time.monotonic() + 60
+        while self._osd_up_since() == before:
+            assert time.monotonic() < deadline, "the OSD does not come up"
+            time.sleep(0.1)
+
+    def mend(self) -> None:
+        """Start an OSD that a test has killed, so that the next one has a cluster."""
+        if not self._osd_file.exists() or not started_at(int(self._osd_file.read_text())):
+            self.start_osd()
+
+    @property
+    def _osd_file(self) -> Path:
+        return self.folder / "run" / "osd.0.pid"
+
+    def _osd_up_since(self) -> int:
+        """The epoch of the map in which it came up last."""
+        (osd,) = self.ask("osd", "dump")["osds"]
+        return int(osd["up_from"])
 
     def gateway(self) -> dict[str, str]:
         """Start the object gateway; the variables with which S3 clients find its bucket `vault`."""

@@ -74,6 +74,7 @@ def ceph(ceph_cluster: CephCluster, monkeypatch: pytest.MonkeyPatch) -> CephClus
     """The same, with what programs need to find Ceph's libraries in the environment."""
     for name, value in ceph_cluster.environment.items():
         monkeypatch.setenv(name, value)
+    ceph_cluster.mend()
     return ceph_cluster
 
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+from dataclasses import replace
 from pathlib import Path
 
-from mooring.admin.running_server import RunningServer, find_server
+import pytest
+
+from mooring.admin.running_server import RunningServer, announce, find_server
 from mooring.admin.serving.announcement import Announcement
-from mooring.host.reserve import Reserve
+from mooring.host.reserve import FILE_BYTES, Reserve
+from tests.mounts import file_system
 
 SERVER = RunningServer("http://127.0.0.1:1", "us-east-2", 1, None)
 
@@ -28,3 +34,33 @@ def test_it_is_written_once_it_can_be(tmp_path: Path) -> None:
 
     asyncio.run(mend())
     assert find_server(path) == SERVER
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("kind", ["ext4", "xfs"])
+def test_on_a_file_system_without_a_free_byte(tmp_path: Path, kind: str) -> None:
+    """Where whatever is given up is taken by others, such as disks in use."""
+    with file_system(tmp_path / "data", kind) as mount:
+        path, reserve = mount / "server.json", Reserve(mount / "reserve")
+        reserve.take()
+        held = reserve.held()
+        assert held > 0
+        fill(mount / "ballast")
+
+        announce(path, SERVER, reserve)
+        announce(path, replace(SERVER, pid=2), reserve)
+
+        assert find_server(path) == replace(SERVER, pid=2)
+        assert held - reserve.held() <= 2 * FILE_BYTES
+        names = ["ballast", "lost+found", "reserve", "server.json"]
+        assert {one.name for one in mount.iterdir()} <= set(names)
+
+
+def fill(path: Path) -> None:
+    """Take all the room that there is."""
+    with path.open("wb", buffering=0) as file:
+        for size in (2**20, 4096):
+            with contextlib.suppress(OSError):
+                while True:
+                    file.write(bytes(size))
+                    os.fdatasync(file.fileno())

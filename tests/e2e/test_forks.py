@@ -10,14 +10,17 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from mooring.admin.demo.server import DemoError
+from mooring.host.process_stat import started_at
 from tests.e2e.crew import Asked, Crew
 from tests.e2e.deployment import Deployment
 from tests.e2e.ordered_writer import DISKS, uris, writer_on
+from tests.e2e.processes import until
 from tests.mounts import MIB, file_system
 
 pytestmark = [pytest.mark.full, pytest.mark.requires("mkfs.ext4", "mkfs.xfs")]
@@ -45,6 +48,11 @@ def fork(deployment: Deployment, name: str, *more: str, disk: str = "data") -> A
     operations = json.loads(ran.output)["operations"]
     assert [one["operationType"] for one in operations[:2]] == ["ForkDisk", "ForkDisk"]
     return Asked(name, ran.began, ran.ended)
+
+
+def ended(pid: int) -> bool:
+    """Whether the process has ended, and closed its files."""
+    return not started_at(pid)
 
 
 def check(deployment: Deployment, crew: Crew, forked: Asked) -> None:
@@ -95,8 +103,10 @@ def test_whatever_is_killed_while_forks_are_made(deployment: Deployment) -> None
         with contextlib.suppress(DemoError):
             made.append(fork(deployment, f"fork{number}"))
         if number % 3 == 2:
-            victims = list(deployment.daemons().values())
-            os.kill(chance.choice(victims), signal.SIGKILL)
+            victim = chance.choice(list(deployment.daemons().values()))
+            os.kill(victim, signal.SIGKILL)
+            # What is asked of one that is dying is refused.
+            until(partial(ended, victim), "the daemon to be gone")
         else:
             deployment.server.kill()
             deployment.start()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import struct
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +44,24 @@ def test_disk_in_use_by_a_foreign_process_is_left_alone(qemu: QemuHarness) -> No
     finally:
         foreign.communicate(b"quit\n")
     qemu.engine.attach(instance, export)
+
+
+@pytest.mark.parametrize("served", [True, False])
+def test_a_lock_that_outlives_its_process_is_waited_for(qemu: QemuHarness, served: bool) -> None:
+    """What a killed daemon has under way in the kernel ends later than the daemon."""
+    instance, export = attached(qemu, SIZE)
+    qemu.engine.detach(instance, export.disk_id)
+    top = qemu.folder(export.disk_id) / qemu.layer_names(export.disk_id)[0]
+    with top.open("rb+") as file:
+        lock = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 100, 104, 0)
+        fcntl.fcntl(file, fcntl.F_OFD_SETLK, lock)
+        released = threading.Timer(0.3, file.close)
+        released.start()
+        if served:
+            qemu.engine.attach(instance, export)
+        else:
+            qemu.engine.freeze({export.disk_id: new_id()})
+        released.join()
 
 
 def open_files(pid: int) -> list[str]:

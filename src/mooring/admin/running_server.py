@@ -6,9 +6,13 @@ import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mooring.files import write_whole
 from mooring.model.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    # The client alone is without what this needs.
+    from mooring.host.reserve import Reserve
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +25,9 @@ class RunningServer:
     config: str | None
 
 
-def announce(path: Path, server: RunningServer) -> None:
-    """Write the file. Raises OSError."""
-    write_whole(path, json.dumps(asdict(server)) + "\n", durable=False)
+def announce(path: Path, server: RunningServer, reserve: Reserve) -> None:
+    """Write the file, if need be in the room of the reserve. Raises OSError."""
+    reserve.write_whole(path, json.dumps(asdict(server)) + "\n", durable=False)
 
 
 def read_server(path: Path) -> RunningServer:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mooring.files import write_whole
 from mooring.model.errors import NO_ROOM, DiskFullError
+from mooring.model.paths import Paths
 
 
 def write_private(path: Path, text: str) -> None:
@@ -13,8 +13,12 @@ def write_private(path: Path, text: str) -> None:
 
     Raises DiskFullError if there is no room; then the file is as it was. Also raises OSError.
     """
+    # Only here: whoever reads such files with the client alone is without what this needs.
+    from mooring.host.reserve import Reserve
+
     try:
-        write_whole(path, text)
+        # In the data directory the reserve lies beside it.
+        Reserve(Paths(path.parent).reserve).write_whole(path, text)
     except OSError as error:
         if error.errno in NO_ROOM:
             raise DiskFullError(

@@ -167,6 +167,8 @@ class Catalog:
     ) -> None:
         """`room` sees to it that a SQLite file on a full file system can still be changed;
         `before_migration` is called with the last migration before the first new one."""
+        if room is not None:
+            room.before_open()
         self._before_migration = before_migration
         self._engine = connect(url)
         self._room = room
@@ -255,8 +257,9 @@ class Catalog:
             raise self._unusable(error) from error
 
     def _unusable(self, error: DatabaseError) -> ConfigurationError:
+        code = getattr(error.orig, "sqlite_errorname", None)
         return ConfigurationError(
-            f"the catalog {self._place} cannot be used: {error.orig}. "
+            f"the catalog {self._place} cannot be used: {error.orig}{f' ({code})' * bool(code)}. "
             "The setting catalog says where it is; by default it is under data."
         )
 
@@ -390,6 +393,8 @@ class Catalog:
                 self._news.close()
             with self._lock:
                 self._writer.close()
+            if self._room is not None:
+                self._room.before_close()
             self._engine.dispose()
             if self._sync is not None:
                 self._sync.close()

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import struct
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
 
+from mooring.files import rename_new
 from mooring.host.allocation import allocate_beyond_end
-from mooring.host.reserve import LOW_BYTES, SLICE, Reserve, slack
+from mooring.host.reserve import LOW_BYTES, SLICE, Reserve
 from mooring.host.room import MIB, room_at
 from mooring.model.errors import NO_ROOM, CatalogFullError
 
@@ -24,6 +27,13 @@ _DISK_FULL = "53100"
 """What PostgreSQL calls it."""
 
 _BLOCK = 4096
+
+_LOG_HEAD, _FRAME_HEAD = 32, 24
+"""Bytes before the first page in the log, and before each."""
+
+_INDEX_HEAD = struct.Struct("=14xHI76xI")
+"""The index of the log: the size of a page, the frames in the log, and how many of those are in
+the database, too (sqlite.org/walformat.html)."""
 
 _PERHAPS_FULL = {
     sqlite3.SQLITE_CANTOPEN,
@@ -42,17 +52,42 @@ class CatalogRoom:
     """Keeps a catalog in a SQLite file able to record what makes room.
 
     The log has its blocks beforehand, so that nobody else on the file system can take them; when
-    they are used up, it gets more from the reserve.
+    they are used up, it gets more from the reserve. It keeps them when the server ends.
     """
 
     def __init__(self, database: Path, reserve: Reserve) -> None:
         self._database = database
         self._log = database.with_name(f"{database.name}-wal")
+        self._index = database.with_name(f"{database.name}-shm")
+        self._kept = database.with_name(f"{database.name}-wal-kept")
         self._reserve = reserve
+
+    def before_open(self) -> None:
+        """Before the first connection: let the log have the blocks that it had last time.
+
+        Only one process may do so at a time, which is the one that holds the data directory.
+        """
+        with suppress(FileNotFoundError):
+            if self._log.exists():
+                self._kept.unlink()  # the same file, or an old one
+                return
+            with self._kept.open("rb+") as file:
+                # Without its head it is an empty log, and is written from its beginning.
+                file.write(bytes(_LOG_HEAD))
+                file.flush()
+                os.fsync(file.fileno())
+            # Not in place of one that a command makes just now.
+            if not rename_new(self._kept, self._log):
+                self._kept.unlink()
+
+    def before_close(self) -> None:
+        """Before the last connection ends, which removes the log: keep its file."""
+        with suppress(FileNotFoundError, FileExistsError):
+            os.link(self._log, self._kept)
 
     def prepare(self) -> None:
         """Before a change: two calls of the system, as long as there is room."""
-        if not self._reserve.is_low() or slack(self._log) >= SLICE:
+        if not self._reserve.is_low() or self._slack() >= SLICE:
             return
         # What is given up beyond the log's part is for the database, when the log comes into it.
         if self._reserve.give_up(2 * SLICE):
@@ -65,7 +100,7 @@ class CatalogRoom:
         except OSError:
             return
         wanted = min(LOG_BYTES, int(room.size * LARGEST_PART))
-        if room.free >= wanted + LOW_BYTES and slack(self._log) < wanted // 2:
+        if room.free >= wanted + LOW_BYTES and self._slack() < wanted // 2:
             self._extend(wanted)
 
     def relieve(self) -> None:
@@ -83,12 +118,31 @@ class CatalogRoom:
             return error.errno not in NO_ROOM
         return True
 
-    def _extend(self, size: int) -> None:
+    def _slack(self) -> int:
+        """Bytes that can be written to the log without a new block."""
         try:
-            end = self._log.stat().st_size
+            return self._log.stat().st_blocks * 512 - self._used()
         except OSError:
-            return
-        allocate_beyond_end(self._log, end + size)
+            return 0
+
+    def _used(self) -> int:
+        """Where the next change goes in the log: to its beginning, if all was taken over."""
+        size = self._log.stat().st_size
+        try:
+            with self._index.open("rb") as file:
+                head = file.read(_INDEX_HEAD.size)
+        except OSError:
+            with self._log.open("rb") as file:
+                return size if any(file.read(_LOG_HEAD)) else 0
+        if len(head) < _INDEX_HEAD.size:
+            return size
+        page, frames, taken_over = _INDEX_HEAD.unpack(head)
+        return 0 if taken_over >= frames else min(size, _LOG_HEAD + frames * (page + _FRAME_HEAD))
+
+    def _extend(self, size: int) -> None:
+        with suppress(OSError):
+            end = max(self._log.stat().st_size, self._used() + size)
+            allocate_beyond_end(self._log, end)
 
 
 class LackOfRoom:

@@ -35,7 +35,7 @@ def rbd(ceph: CephCluster, run_dir: Path) -> Iterator[RbdStore]:
 @pytest.fixture(params=["directory", pytest.param("rbd", marks=pytest.mark.full)])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     if request.param == "directory":
-        return Place(DirectoryStore(), tmp_path)
+        return Place(DirectoryStore(SystemClock()), tmp_path)
     store: RbdStore = request.getfixturevalue("rbd")
     folder = store.root / "disks" / new_id()
     store.make_folder(folder)

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from mooring.config.settings import Settings
-from mooring.host.reserve import Reserve
 from mooring.model.access import Access, Role
 from mooring.model.clock import SystemClock
 from mooring.model.errors import ConfigurationError
@@ -157,8 +156,6 @@ def _hand_over(
 def _edit(settings: Settings, edit: Callable[[list[Key]], list[Key]]) -> None:
     """Record other keys. What has ended goes; an administrator must remain."""
     whole = checked(edit, SystemClock().now_ms())
-    # A key that must go has to go from a full disk, too.
-    Reserve(Paths(settings.data_directory).reserve).make_way()
     with shared_keys_at_hand(settings) as shared:
         if shared is not None:
             before, keys = shared.edit(whole)

@@ -9,7 +9,6 @@ import structlog
 
 from mooring.admin.running_server import RunningServer, announce
 from mooring.host.reserve import Reserve
-from mooring.model.errors import NO_ROOM
 
 SOONEST_SECONDS, LATEST_SECONDS = 0.1, 10.0
 """When it is tried again: later each time."""
@@ -29,12 +28,9 @@ class Announcement:
 
     def write(self) -> None:
         """Write it. An error is logged: the server serves all the same, for whoever knows where."""
-        self._reserve.make_way()
         try:
-            announce(self._path, self._server)
+            announce(self._path, self._server, self._reserve)
         except OSError as error:
-            if error.errno in NO_ROOM:
-                self._reserve.give_up()  # a quota is not seen before it is met
             if str(error) != self._problem:
                 self._problem = str(error)
                 log.error("clients on this host cannot find the server", reason=self._problem)

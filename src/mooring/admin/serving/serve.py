@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -24,7 +25,7 @@ from mooring.config.check import check_host
 from mooring.config.settings import Settings
 from mooring.console.on_demand import ConsoleOnDemand
 from mooring.jobs.running.execution import Observer, unobserved
-from mooring.model.errors import ConfigurationError
+from mooring.model.errors import CatalogFullError, ConfigurationError
 from mooring.model.paths import Paths
 from mooring.observe import logs, loop
 from mooring.protocol import service_model
@@ -74,12 +75,11 @@ def serve(
     settings = replace(settings, listen=bound)
     try:
         check_catalog_is_there(settings, Paths(settings.data_directory))
-        mooring = build_server(settings, Parts(observer=observer))
+        mooring = _started(settings, Parts(observer=observer))
     except BaseException:
         listener.close()
         raise
     try:
-        mooring.start()
         scheme = "https" if tls else "http"
         # Whoever reads the announcement connects at once, and waits until uvicorn answers.
         accept(listener, settings.listen)
@@ -117,6 +117,24 @@ def serve(
         mooring.stop()
         listener.close()
     return 0
+
+
+def _started(settings: Settings, parts: Parts, tries: int = 5) -> Mooring:
+    """The server, which has begun its work.
+
+    On a full file system each try gives up more of the reserve: others may take that before it is
+    used. Raises ConfigurationError, ServerRunningError, CatalogFullError.
+    """
+    while True:
+        tries -= 1
+        with suppress(*([CatalogFullError] if tries else [])):
+            mooring = build_server(settings, parts)
+            try:
+                mooring.start()
+            except BaseException:
+                mooring.stop()
+                raise
+            return mooring
 
 
 def _onward(mooring: Mooring, host_only: bool) -> Passing | None:

@@ -86,8 +86,8 @@ class QemuEngine:
                 locks.enter_context(only_one(folder))
             self._settings = fitting(settings or DaemonSettings(), self._root)
             self._share()
-            disks_folder, own = self._store.start(self._root, self._run_dir)
             locks.callback(self._store.close)
+            disks_folder, own = self._store.start(self._root, self._run_dir)
             self._trash = own / "trash"
             # Not the folder itself: on a full file system it could not be made again.
             for folder in (self._trash, *(own / name for name in _STAGING)):

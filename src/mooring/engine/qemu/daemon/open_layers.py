@@ -19,6 +19,9 @@ from mooring.model.errors import EngineError
 
 _RELEASE_PAUSE = 0.005
 
+_LINGER_SECONDS = 5.0
+"""How long requests of a daemon that has ended may be under way, and keep its locks."""
+
 
 class OpenLayers:
     """The open layers of one daemon's disks."""
@@ -57,14 +60,24 @@ class OpenLayers:
 
     def _open(self, disk_id: str, layer: Layer, below: str | None, *, read_only: bool) -> None:
         options = self._options(disk_id, layer, below, read_only=read_only)
+        deadline = self._clock.monotonic() + _LINGER_SECONDS
+        while not self._opens(options, layer, last=self._clock.monotonic() > deadline):
+            self._clock.sleep(_RELEASE_PAUSE)
+        # It has written nothing yet: nobody has been told to.
+        self._store.opened(disk_id, layer.path)
+
+    def _opens(self, options: dict[str, object], layer: Layer, *, last: bool) -> bool:
+        """False if it is locked by nobody who could be named: that passes. `last`: try no more."""
         try:
             self._connection.call("blockdev-add", options)
         except QmpError as error:
-            if "lock" in error.description:
-                raise EngineError(f"{error}{self._store.in_use_by(layer.path)}") from error
-            raise
-        # It has written nothing yet: nobody has been told to.
-        self._store.opened(disk_id, layer.path)
+            if "lock" not in error.description:
+                raise
+            holder = self._store.in_use_by(layer.path)
+            if holder or last:
+                raise EngineError(f"{error}{holder}") from error
+            return False
+        return True
 
     def _options(
         self, disk_id: str, layer: Layer, below: str | None, *, read_only: bool

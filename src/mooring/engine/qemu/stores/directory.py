@@ -20,12 +20,16 @@ from mooring.host.room import check_room
 from mooring.host.rooms import DISKS
 from mooring.images.fill import fill
 from mooring.images.whole_file import copy_whole
+from mooring.model.clock import Clock, SystemClock
 from mooring.model.errors import EngineError, LayerDamagedError
 from mooring.model.extents import Image
 
 _FICLONE = 0x40049409
 _NO_REFLINKS = (errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS)
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
+
+_LINGER_SECONDS, _LINGER_PAUSE = 5.0, 0.005
+"""How long a lock of nobody is waited for: the kernel ends requests of a process after it."""
 
 
 class FileLayer:
@@ -108,6 +112,9 @@ class DirectoryStore:
 
     shared = False
     merges_here = True
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
 
     def start(self, root: Path, run_dir: Path) -> tuple[Path, Path]:
         del run_dir
@@ -249,9 +256,13 @@ class DirectoryStore:
         return {"driver": "file", "filename": str(path), "aio": aio, "cache": cache}
 
     def writer(self, path: Path) -> str | None:
-        if not locked_by_qemu(path):
-            return None
-        return in_use_by(path) or f": find out who has {path} open"
+        deadline = self._clock.monotonic() + _LINGER_SECONDS
+        while locked_by_qemu(path):
+            holder = in_use_by(path)
+            if holder or self._clock.monotonic() > deadline:
+                return holder or f": find out who has {path} open"
+            self._clock.sleep(_LINGER_PAUSE)
+        return None
 
     def in_use_by(self, path: Path) -> str:
         return in_use_by(path)
@@ -299,5 +310,5 @@ class DirectoryStore:
         """Nothing is open."""
 
 
-DIRECTORY = DirectoryStore()
+DIRECTORY = DirectoryStore(SystemClock())
 """Folders hold nothing of their own: one store serves all."""

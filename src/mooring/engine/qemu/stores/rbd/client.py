@@ -104,7 +104,7 @@ class CephClient:
     def _try(
         self, do: str, data: bytes | memoryview, members: dict[str, object]
     ) -> tuple[dict[str, Any], bytes]:
-        connection = self._connection()
+        connection, process = self._connection()
         if self._fresh and do != "hello":
             self._fresh = False
             try:
@@ -127,6 +127,7 @@ class CephClient:
             ) from error
         except (OSError, EOFError) as error:
             connection.close()
+            self._bury(process)
             raise _GoneError(self._last_words()) from error
         except BaseException:
             connection.close()
@@ -138,17 +139,28 @@ class CephClient:
                 self._free.append(connection)
         return answer, payload
 
-    def _connection(self) -> socket.socket:
+    def _connection(self) -> tuple[socket.socket, subprocess.Popen[bytes]]:
+        """A connection, and the process at its other end."""
         with self._lock:
             if self._closed:
                 raise EngineError(f"the store {self.place} is closed")
             if self._process is None or self._process.poll() is not None:
                 self._end()
-                self._start()
+                self._process = self._start()
                 self._fresh = True
             if self._free:
-                return self._free.pop()
-            return self._connect()
+                return self._free.pop(), self._process
+            try:
+                return self._connect(), self._process
+            except _GoneError:
+                self._end()
+                raise
+
+    def _bury(self, process: subprocess.Popen[bytes]) -> None:
+        """Wait for the end of one that has hung up: until then it seems to run."""
+        with self._lock:
+            if self._process is process:
+                self._end()
 
     def _connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX)
@@ -160,7 +172,7 @@ class CephClient:
             raise _GoneError(self._last_words()) from error
         return connection
 
-    def _start(self) -> None:
+    def _start(self) -> subprocess.Popen[bytes]:
         place, path = self.place, self.run_dir / SOCKET
         path.unlink(missing_ok=True)
         settings = {
@@ -174,7 +186,7 @@ class CephClient:
             listener.bind(str(path))
             path.chmod(0o600)
             listener.listen(64)
-            self._process = self._spawn(json.dumps(settings), listener, log)
+            return self._spawn(json.dumps(settings), listener, log)
 
     def _spawn(
         self, settings: str, listener: socket.socket, log: IO[bytes]

@@ -12,7 +12,13 @@ from mooring.model.errors import DiskFullError
 
 _KEPT_SECONDS = 5.0
 _FULL = ("OSD_FULL", "POOL_FULL")
-_NEARLY = ("OSD_NEARFULL", "OSD_BACKFILLFULL", "POOL_NEAR_FULL")
+_NEARLY = (
+    "OSD_NEARFULL",
+    "OSD_BACKFILLFULL",
+    "POOL_NEARFULL",
+    "POOL_BACKFILLFULL",
+    "POOL_NEAR_FULL",  # of its quota
+)
 
 
 @dataclass(frozen=True, slots=True)
