@@ -81,6 +81,31 @@ def test_a_lost_hosts_disks_go_on_elsewhere_as_they_were(cluster: Cluster) -> No
     again.close()
 
 
+def test_a_command_has_a_dead_hosts_disks_go_on_elsewhere(cluster: Cluster) -> None:
+    """As above, without anybody: with what was flushed, though there is no snapshot."""
+    cluster.more += '[hosts]\nfence_command = ["/bin/true"]\n'
+    alpha = cluster.start("alpha")
+    beta = cluster.start("beta")
+    create_disk(alpha, "unattended", host="alpha")
+    create_instance(alpha, "unattended-vm", host="alpha")
+    attach(alpha, "unattended", "unattended-vm")
+    client = BlockingNbdClient(uri(alpha, "unattended"))
+    client.write(0, noise(1, MIB))
+    client.flush()
+    lost = [one.pid for one in processes.storage_daemons(cluster.folder / "alpha" / "run").values()]
+    assert lost
+    with cluster.stopped("alpha"), standing_still(lost):
+        until(lambda: host_of(disk(beta, "unattended")) == "beta", "the disk to be there")
+        until(lambda: disk(beta, "unattended")["state"] == "in-use", "the disk to be served")
+        again = connected(beta, "unattended")
+        assert again.read(0, MIB) == noise(1, MIB)
+
+    with pytest.raises(NbdError):
+        overwrite(client)
+    assert again.read(0, 3 * MIB) == noise(1, MIB) + bytes(2 * MIB)
+    again.close()
+
+
 def overwrite(client: BlockingNbdClient) -> None:
     for offset in range(0, 64 * MIB, MIB):
         client.write(offset, noise(9, 4096))
