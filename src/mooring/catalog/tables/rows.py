@@ -63,7 +63,10 @@ class ResourceRows(Generic[Value]):
     table: Table
     kind: ResourceType
 
-    _remembered: ClassVar[dict[tuple[Any, ...], Any]]
+    _remembered: ClassVar[dict[str, tuple[tuple[Any, ...], Any]]]
+    """The last value of each id, and the row that it was made of."""
+
+    _id_at: ClassVar[int]
     _prepared: ClassVar[dict[tuple[str, str], Select[Any]]]
     _locking: ClassVar[dict[str, Select[Any]]]
     _insert: ClassVar[Insert]
@@ -72,6 +75,7 @@ class ResourceRows(Generic[Value]):
 
     def __init_subclass__(cls) -> None:
         cls._remembered, cls._prepared, cls._locking = {}, {}, {}
+        cls._id_at = cls.table.c.keys().index("id")
         this = cls.table.c.id == bindparam("this_id")
         cls._insert = insert(cls.table)
         cls._change = update(cls.table).where(this)
@@ -246,15 +250,18 @@ class ResourceRows(Generic[Value]):
 
     def values(self, rows: Iterable[Row[Any]]) -> list[Value]:
         """The values that rows of `selected` stand for."""
-        known = self._remembered
-        values = []
+        known, at = self._remembered, self._id_at
+        values: list[Value] = []
         for row in rows:
-            key = tuple(row)
-            value = known.get(key)
-            if value is None:
-                value = self.value(row, read_tags_column(key[-1]))
+            # Its hash would take longer than all else here.
+            whole = tuple(row)
+            found = known.get(whole[at])
+            if found is not None and found[0] == whole:
+                value = found[1]
+            else:
+                value = self.value(row, read_tags_column(whole[-1]))
                 if len(known) >= REMEMBERED_VALUES:
                     known.clear()
-                known[key] = value
+                known[whole[at]] = whole, value
             values.append(value)
         return values
