@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.catalog.postgresql import PostgreSQL, running
@@ -16,16 +16,20 @@ from tests.service.machine_model import DENIED, INVALID, NOT_FOUND, TAKEN, WRONG
 from tests.service.three_servers import ThreeServers
 from tests.service.world import World
 
+ROUNDS = 8
+"""Of 40 examples each, usually three are enough."""
 
-def run(examples: int, machine: type[Forks] = Forks) -> None:
+
+def run(examples: int, machine: type[Forks] = Forks, chance: int = 0) -> None:
     run_state_machine_as_test(
-        machine,
+        seed(chance)(machine),
         settings=settings(
             max_examples=examples,
             stateful_step_count=60,
             deadline=None,
             database=None,
-            derandomize=True,
+            # What is drawn follows what is there, and how long that takes follows the machine.
+            suppress_health_check=list(HealthCheck),
         ),
     )
 
@@ -59,9 +63,16 @@ def test_resources_follow_the_rules_at_three_servers(postgresql: PostgreSQL) -> 
 @pytest.mark.timeout(900)
 def test_every_outcome_is_met() -> None:
     """It is no proof if hardly anything happens."""
-    run(110)
+    for chance in range(1, ROUNDS + 1):
+        run(40, chance=chance)
+        if not missing():
+            return
+    assert not missing()
 
-    missing = [
+
+def missing() -> list[tuple[str, object]]:
+    """What has not been met, although it can be."""
+    return [
         (operation, outcome)
         for operation, outcomes in {
             "CreateDisk": [None, TAKEN, DENIED],
@@ -92,4 +103,3 @@ def test_every_outcome_is_met() -> None:
         for outcome in outcomes
         if not REACHED[operation, outcome]
     ]
-    assert not missing, str(missing)
