@@ -7,9 +7,12 @@ from collections.abc import Iterator
 import pytest
 
 from mooring.catalog.database import Catalog
+from mooring.jobs.automatic.due import take_due
+from mooring.model.automatic.rules import AutoSource
 from mooring.model.errors import HostElsewhereException
 from mooring.model.resources.host import Host
 from tests.catalog.postgresql import PostgreSQL, running
+from tests.service.test_auto_snapshots import autos
 from tests.service.world import REGION, ZONE, World
 
 pytestmark = pytest.mark.full
@@ -72,3 +75,24 @@ def test_disks_in_folders_need_one(world: World) -> None:
     assert world.act("fence", hostName="lost", force=True)["notShutOut"] == []
     (left,) = world.act("restore-host", hostName="lost")["left"]
     assert "has no stored snapshot" in left["why"]
+
+
+def test_an_automatic_snapshot_that_was_not_frozen_is_kept_as_failed(server: PostgreSQL) -> None:
+    world = World(catalog=Catalog(server.url()))
+    mine = world.backend.host
+    add_host(world, mine)
+    add_host(world, "other")
+    disk_id = world.disk(tags=[{"key": "mooring:snapshots", "value": "hourly keep 1 day"}])
+    world.settle()
+    world.clock.advance(2 * 3600)
+    assert take_due(world.backend) == 1  # recorded, and then the host is lost
+
+    world.act("fence", hostName=mine, force=True)
+
+    with world.catalog.read() as transaction:
+        assert transaction.snapshots.auto_of_disk(disk_id) == []
+        assert transaction.jobs.of_server(mine) == []
+        failure = transaction.auto_failures.of(disk_id, AutoSource.TAG)[-1]
+    assert failure.reason == f"the host {mine} was fenced"
+    assert autos(world)[0]["status"] == "Failed"
+    world.close()

@@ -11,6 +11,7 @@ from mooring.model.resources.job import Job
 from mooring.model.resources.job_arguments import (
     DeleteInstance,
     ForkDisk,
+    Freeze,
     ImportSnapshot,
     OfAttachment,
     OfDisk,
@@ -19,7 +20,7 @@ from mooring.model.resources.job_arguments import (
 )
 from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.snapshot import SnapshotState
-from mooring.taking import moving
+from mooring.taking import moving, not_taken
 
 CODE = "HostFenced"
 """What the operations say that ended with the host."""
@@ -52,14 +53,28 @@ def leave_jobs(backend: Backend, transaction: Transaction, host: Host) -> int:
     The rows that they were to change say what is so without them. Whoever of the host still runs
     one records nothing any more.
     """
-    ended = 0
+    why, ended = f"the host {host.name} was fenced", 0
+    not_frozen: set[str] = set()
     for job in transaction.jobs.of_server(host.id):
-        if job.kind in _ANYWHERE:
+        if job.waited_for in not_frozen:
+            ended += 1
+        elif job.kind in _ANYWHERE:
             transaction.jobs.set_free(job)
         elif job.kind not in _THERE:
-            _fail(backend, transaction, job, f"the host {host.name} was fenced")
+            if isinstance(job.arguments, Freeze):
+                # Its uploads, which wait for it, go with the snapshot.
+                _take_back(transaction, job.arguments, why)
+                not_frozen.add(job.arguments.snapshot)
+            _fail(backend, transaction, job, why)
             ended += 1
     return ended
+
+
+def _take_back(transaction: Transaction, given: Freeze, why: str) -> None:
+    """Forget an automatic snapshot that was not frozen."""
+    whole = transaction.snapshot(given.snapshot)
+    if whole is not None:
+        not_taken.take_back(transaction, whole, given.source, why)
 
 
 def _fail(backend: Backend, transaction: Transaction, job: Job, why: str) -> None:

@@ -21,7 +21,6 @@ from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
 from mooring.catalog.tables.auto_runs import AutoRuns
 from mooring.catalog.tables.snapshots import Pending
-from mooring.jobs.automatic import outcomes
 from mooring.jobs.automatic.retention import expire
 from mooring.model.automatic import rules
 from mooring.model.automatic.health import NOT_LOOKED, missed
@@ -31,7 +30,7 @@ from mooring.model.resources.instance import Instance
 from mooring.model.resources.instance_snapshot import Snapshot, in_motion
 from mooring.model.resources.job import Job
 from mooring.model.resources.job_arguments import Freeze
-from mooring.taking import recording
+from mooring.taking import not_taken, recording
 
 MAX_PENDING = 64
 """Snapshots of a server's disks, automatic or part of an automatic one, that may be pending before
@@ -110,12 +109,12 @@ def _take(
     transaction.auto_runs.move(run.resource_id, run.source, later.next_ms, later.within_ms)
     set_back = run.next_ms > now
     for moment in () if set_back else missed(run, now, looked_ms):
-        outcomes.record(transaction, run, moment, NOT_LOOKED)
+        not_taken.record(transaction, run, moment, NOT_LOOKED)
     if set_back or _has_this_day(transaction, run, now):
         return False
     broken = next((disk for disk in disks if disk.state is DiskState.ERROR), None)
     if broken is not None:
-        outcomes.record(transaction, run, now, f"the disk {broken.name} could not be made")
+        not_taken.record(transaction, run, now, f"the disk {broken.name} could not be made")
         return False
     # What is known of those that failed is kept beside: however often it fails, no row is left.
     for failed in transaction.failed_automatic_of(resource.id):

@@ -7,13 +7,14 @@ import structlog
 from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
 from mooring.model.automatic import rules
-from mooring.model.automatic.health import AutoFailure, failures_end, piece_of
+from mooring.model.automatic.health import failures_end, piece_of
 from mooring.model.automatic.rules import AutoRun
 from mooring.model.operation import ResourceType
 from mooring.model.resources.instance_snapshot import InstanceSnapshot, Snapshot
 from mooring.model.resources.job import Job
 from mooring.model.resources.job_arguments import OfSnapshot
 from mooring.observe import metrics
+from mooring.taking.not_taken import record
 
 log = structlog.get_logger("mooring.jobs")
 
@@ -23,21 +24,6 @@ MOST_TOLD = 10_000
 
 MOST_LATE = 1000
 """Of more than that: so many of those that are due, the oldest first, and of those that failed."""
-
-
-def record(transaction: Transaction, run: AutoRun, moment_ms: int, reason: str) -> None:
-    """Keep that the snapshot which was due, or tried, at that moment failed."""
-    transaction.auto_failures.record(
-        AutoFailure(
-            resource_id=run.resource_id,
-            source=run.source,
-            piece_ms=piece_of(run, moment_ms),
-            first_ms=moment_ms,
-            last_ms=moment_ms,
-            attempts=1,
-            reason=reason,
-        )
-    )
 
 
 def not_taken(transaction: Transaction, whole: Snapshot, job: Job) -> None:
