@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.catalog.postgresql import PostgreSQL, running
 from tests.ceph_cluster import CephCluster, running_cluster
 from tests.leaks import Leaks
 
@@ -76,6 +77,12 @@ def ceph(ceph_cluster: CephCluster, monkeypatch: pytest.MonkeyPatch) -> CephClus
         monkeypatch.setenv(name, value)
     ceph_cluster.mend()
     return ceph_cluster
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A PostgreSQL server for a file; without one its tests are skipped, in CI they fail."""
+    yield from running()
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -22,18 +22,13 @@ from mooring.admin.main import main
 from mooring.catalog.database import Catalog
 from mooring.config.load import load
 from mooring.service.credentials.keys import read_keys
-from tests.catalog.postgresql import PostgreSQL, running
+from tests.catalog.postgresql import PostgreSQL
 from tests.catalog.values import disk
 from tests.e2e.authority import Authority
 from tests.e2e.client import Client
 from tests.e2e.processes import until
 
 pytestmark = pytest.mark.full
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[PostgreSQL]:
-    yield from running()
 
 
 class Host:

@@ -25,17 +25,12 @@ from mooring.service.answers.views import disk_view
 from mooring.service.context import Context
 from mooring.service.own.disks import disks as own_disks
 from mooring.wiring.server import Mooring, build_server
-from tests.catalog.postgresql import PostgreSQL, running
+from tests.catalog.postgresql import PostgreSQL
 from tests.catalog.values import disk
 from tests.cluster import share_cluster_key
 
 pytestmark = pytest.mark.full
 ZONE, OTHER = "us-east-2a", "us-east-2b"
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[PostgreSQL]:
-    yield from running()
 
 
 @pytest.fixture

@@ -20,16 +20,10 @@ from mooring.observe.audit import AuditLog
 from mooring.service.own.table import own_handlers
 from mooring.service.table import handlers
 from tests.api.door import Door
-from tests.catalog.postgresql import PostgreSQL, running
 from tests.service.world import ZONE, World
 
 OLGA = Access("olga", Role.OPERATOR)
 DISK = {"diskName": "data", "availabilityZone": ZONE, "sizeInGb": 8}
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[PostgreSQL]:
-    yield from running()
 
 
 @pytest.fixture(params=["file", pytest.param("postgresql", marks=pytest.mark.full)])

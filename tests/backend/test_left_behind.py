@@ -9,21 +9,16 @@ import pytest
 from mooring.backend.left_behind import left_behind
 from mooring.catalog.database import Catalog
 from mooring.model.resources.host import Host
-from tests.catalog.postgresql import PostgreSQL, running
+from tests.catalog.postgresql import PostgreSQL
 from tests.service.world import REGION, ZONE, World
 
 pytestmark = pytest.mark.full
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgreSQL]:
-    yield from running()
-
-
 @pytest.fixture
-def world(server: PostgreSQL) -> Iterator[World]:
+def world(postgresql: PostgreSQL) -> Iterator[World]:
     """With the disk `mine`, and `moved`, which the host beta has by now."""
-    world = World(catalog=Catalog(server.url()))
+    world = World(catalog=Catalog(postgresql.url()))
     add_host(world, world.backend.host)
     for name in ("mine", "moved"):
         world.disk(name)

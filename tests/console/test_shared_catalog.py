@@ -14,7 +14,7 @@ from mooring.catalog.sharing import audit_lines
 from mooring.catalog.sharing.audit_lines import Note
 from mooring.service.credentials.keys import Key, read_keys
 from mooring.service.credentials.shared_keys import SharedKeys
-from tests.catalog.postgresql import PostgreSQL, running
+from tests.catalog.postgresql import PostgreSQL
 from tests.console.site import Site, Visitor
 
 HOME = "/console/us-east-2/"
@@ -29,11 +29,6 @@ LINE = {
 }
 
 pytestmark = pytest.mark.full
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[PostgreSQL]:
-    yield from running()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from mooring.model.errors import NbdError
 from mooring.nbd.blocking import BlockingNbdClient
-from tests.catalog.postgresql import PostgreSQL, running
+from tests.catalog.postgresql import PostgreSQL
 from tests.ceph_cluster import POOL, SPACE, USER, CephCluster
 from tests.e2e import processes
 from tests.e2e.client import Client, RefusedError
@@ -21,11 +21,6 @@ from tests.e2e.processes import until
 from tests.engine.harness import MIB, noise
 
 pytestmark = [pytest.mark.full, pytest.mark.usefixtures("importable_tests")]
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[PostgreSQL]:
-    yield from running()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.catalog.postgresql import PostgreSQL, running
+from tests.catalog.postgresql import PostgreSQL
 from tests.e2e import processes
 from tests.e2e.hosts import (
     Cluster,
@@ -23,11 +23,6 @@ from tests.e2e.hosts import (
 from tests.e2e.processes import until
 
 pytestmark = [pytest.mark.full, pytest.mark.usefixtures("importable_tests")]
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[PostgreSQL]:
-    yield from running()
 
 
 @pytest.fixture

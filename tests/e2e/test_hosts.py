@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mooring.nbd.blocking import BlockingNbdClient
-from tests.catalog.postgresql import PostgreSQL, running
+from tests.catalog.postgresql import PostgreSQL
 from tests.e2e.client import Client, RefusedError
 from tests.e2e.console_visitor import ConsoleVisitor
 from tests.e2e.host_server import ANSWER_SECONDS, BEGIN_SECONDS
@@ -30,11 +30,6 @@ from tests.e2e.hosts import (
 from tests.e2e.processes import end_all, until
 
 pytestmark = [pytest.mark.full, pytest.mark.usefixtures("importable_tests")]
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[PostgreSQL]:
-    yield from running()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from uuid import uuid4
 import pytest
 
 from mooring.admin.demo.server import DemoError
-from tests.catalog.postgresql import PostgreSQL, running
+from tests.catalog.postgresql import PostgreSQL
 from tests.e2e.client import CONTENT_TYPE, TARGET, Client, RefusedError
 from tests.e2e.crew import Asked, Crew
 from tests.e2e.hosts import (
@@ -41,11 +41,6 @@ FALLS = 2
 
 STANDSTILL_SECONDS = 6.0
 """Longer than a host may be silent, and than its answer is waited for."""
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[PostgreSQL]:
-    yield from running()
 
 
 @pytest.fixture

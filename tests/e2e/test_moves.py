@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from mooring.nbd.blocking import BlockingNbdClient
-from tests.catalog.postgresql import PostgreSQL, running
+from tests.catalog.postgresql import PostgreSQL
 from tests.e2e.client import Client, RefusedError
 from tests.e2e.hosts import (
     Cluster,
@@ -32,11 +32,6 @@ pytestmark = [pytest.mark.full, pytest.mark.usefixtures("importable_tests")]
 MIB = 1024 * 1024
 SPOTS = (0, 3 * MIB + 4096, 1024 * MIB, 8 * 1024 * MIB - MIB)
 """Where content is written and looked at; in between are zeros."""
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[PostgreSQL]:
-    yield from running()
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from mooring.admin.demo.server import ServerProcess
-from tests.catalog.postgresql import PostgreSQL, running
+from tests.catalog.postgresql import PostgreSQL
 from tests.cluster import share_cluster_key
 from tests.e2e.client import Client
 from tests.e2e.deployment import Deployment
@@ -313,11 +313,6 @@ def test_a_test_that_fails_is_told(run_dir: Path, http: HttpReceiver) -> None:
     code, text = silent.operator("notify", "--test")
     assert code == 2
     assert "nobody is told of anything: set notify.webhook" in text
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[PostgreSQL]:
-    yield from running()
 
 
 def test_of_several_servers_one_tells_and_another_tells_of_its_death(

@@ -15,7 +15,7 @@ import mooring
 import mooring.version
 from mooring.admin.demo.server import DemoError, ServerProcess
 from mooring.catalog.database import Catalog
-from tests.catalog.postgresql import PostgreSQL, running
+from tests.catalog.postgresql import PostgreSQL
 from tests.cluster import share_cluster_key
 from tests.e2e.client import Client
 from tests.e2e.processes import until
@@ -23,11 +23,6 @@ from tests.e2e.processes import until
 pytestmark = pytest.mark.full
 
 ZONES = {"one": "us-east-2a", "two": "us-east-2b"}
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[PostgreSQL]:
-    yield from running()
 
 
 class Installation:

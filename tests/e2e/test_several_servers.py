@@ -13,7 +13,7 @@ import pytest
 
 from mooring.admin.demo.server import ServerProcess
 from mooring.model.resources.job_kind import JobKind
-from tests.catalog.postgresql import PostgreSQL, running
+from tests.catalog.postgresql import PostgreSQL
 from tests.cluster import share_cluster_key
 from tests.e2e.client import Client, RefusedError
 from tests.e2e.processes import until
@@ -22,11 +22,6 @@ from tests.e2e.sharing_server import MOMENTS
 pytestmark = [pytest.mark.full, pytest.mark.usefixtures("importable_tests")]
 
 ZONE, OTHER_ZONE, WEST = "us-east-2a", "us-east-2b", "us-west-2"
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[PostgreSQL]:
-    yield from running()
 
 
 class Servers:

@@ -15,7 +15,7 @@ import pytest
 
 from mooring.model.errors import NbdError
 from mooring.nbd.blocking import BlockingNbdClient
-from tests.catalog.postgresql import PostgreSQL, running
+from tests.catalog.postgresql import PostgreSQL
 from tests.e2e.client import Client
 from tests.e2e.hosts import (
     Cluster,
@@ -34,11 +34,6 @@ pytestmark = [pytest.mark.full, pytest.mark.usefixtures("importable_tests")]
 MIB = 1024 * 1024
 STANDSTILL_SECONDS = 40.0
 """Longer than a lease, than a host may be silent, and than its answer is waited for."""
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[PostgreSQL]:
-    yield from running()
 
 
 @pytest.fixture

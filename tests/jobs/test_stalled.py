@@ -19,7 +19,7 @@ from mooring.model.clock import SystemClock
 from mooring.model.extents import BLOCK_SIZE
 from mooring.model.resources.job import Job
 from mooring.model.resources.job_kind import JobKind
-from tests.catalog.postgresql import PostgreSQL, running
+from tests.catalog.postgresql import PostgreSQL
 from tests.catalog.stalling_proxy import StallingProxy
 from tests.service.three_servers import another_server
 from tests.service.world import World
@@ -28,11 +28,6 @@ pytestmark = pytest.mark.full
 
 LEASE_MS = 1000
 SECONDS = 60
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[PostgreSQL]:
-    yield from running()
 
 
 class Pair:

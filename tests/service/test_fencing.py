@@ -11,22 +11,17 @@ from mooring.jobs.automatic.due import take_due
 from mooring.model.automatic.rules import AutoSource
 from mooring.model.errors import HostElsewhereException
 from mooring.model.resources.host import Host
-from tests.catalog.postgresql import PostgreSQL, running
+from tests.catalog.postgresql import PostgreSQL
 from tests.service.test_auto_snapshots import autos
 from tests.service.world import REGION, ZONE, World
 
 pytestmark = pytest.mark.full
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgreSQL]:
-    yield from running()
-
-
 @pytest.fixture
-def world(server: PostgreSQL) -> Iterator[World]:
+def world(postgresql: PostgreSQL) -> Iterator[World]:
     """A server that reaches no layers of others, with a disk that is on the host `lost`."""
-    world = World(catalog=Catalog(server.url()))
+    world = World(catalog=Catalog(postgresql.url()))
     add_host(world, world.backend.host)
     world.disk("data")
     with world.catalog.write() as transaction:
@@ -77,8 +72,10 @@ def test_disks_in_folders_need_one(world: World) -> None:
     assert "has no stored snapshot" in left["why"]
 
 
-def test_an_automatic_snapshot_that_was_not_frozen_is_kept_as_failed(server: PostgreSQL) -> None:
-    world = World(catalog=Catalog(server.url()))
+def test_an_automatic_snapshot_that_was_not_frozen_is_kept_as_failed(
+    postgresql: PostgreSQL,
+) -> None:
+    world = World(catalog=Catalog(postgresql.url()))
     mine = world.backend.host
     add_host(world, mine)
     add_host(world, "other")

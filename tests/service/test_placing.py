@@ -16,20 +16,15 @@ from mooring.model.errors import (
     OperationFailureException,
 )
 from mooring.model.resources.host import HOST_TAG, Host
-from tests.catalog.postgresql import PostgreSQL, running
+from tests.catalog.postgresql import PostgreSQL
 from tests.service.world import ZONE, World
 
 GB = 1024**3
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgreSQL]:
-    yield from running()
-
-
 @pytest.fixture
-def world(server: PostgreSQL) -> Iterator[World]:
-    world = World(catalog=Catalog(server.url()))
+def world(postgresql: PostgreSQL) -> Iterator[World]:
+    world = World(catalog=Catalog(postgresql.url()))
     yield world
     world.close()
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import ClassVar
 
 import pytest
 from hypothesis import HealthCheck, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.catalog.postgresql import PostgreSQL, running
+from tests.catalog.postgresql import PostgreSQL
 from tests.service.machine import REACHED
 from tests.service.machine_forks import Forks
 from tests.service.machine_model import DENIED, INVALID, NOT_FOUND, TAKEN, WRONG_STATE
@@ -45,11 +44,6 @@ class ForksAtThreeServers(Forks):
 
     def make_world(self) -> World:
         return ThreeServers(self.database.url())
-
-
-@pytest.fixture
-def postgresql() -> Iterator[PostgreSQL]:
-    yield from running()
 
 
 @pytest.mark.full

@@ -19,7 +19,7 @@ from mooring.model.errors import ServiceError
 from mooring.model.resources.static_ip import MAX_STATIC_IPS
 from mooring.service.own.table import OWN_REQUESTS
 from mooring.service.table import OPERATIONS
-from tests.catalog.postgresql import PostgreSQL, running
+from tests.catalog.postgresql import PostgreSQL
 from tests.service.blueprints import SYSTEM, add_blueprint, held, own
 from tests.service.ssh import PUBLIC_KEY
 from tests.service.test_auto_snapshots import add_on, dates, live
@@ -44,14 +44,9 @@ class LingeringCatalog(Catalog):
                 SystemClock().sleep(OPEN_SECONDS)
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgreSQL]:
-    yield from running()
-
-
 @pytest.fixture
-def world(server: PostgreSQL, tmp_path: Path) -> Iterator[World]:
-    catalog = LingeringCatalog(server.url())
+def world(postgresql: PostgreSQL, tmp_path: Path) -> Iterator[World]:
+    catalog = LingeringCatalog(postgresql.url())
     world = World(catalog=catalog, image_files=tmp_path / "files", default_keys=tmp_path / "keys")
     yield world
     world.close()

@@ -11,21 +11,16 @@ import pytest
 from mooring.catalog.database import Catalog
 from mooring.model.errors import OperationFailureException
 from mooring.model.resources.host import Host
-from tests.catalog.postgresql import PostgreSQL, running
+from tests.catalog.postgresql import PostgreSQL
 from tests.service.world import REGION, ZONE, World
 
 pytestmark = pytest.mark.full
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgreSQL]:
-    yield from running()
-
-
 @pytest.fixture
-def world(server: PostgreSQL) -> Iterator[World]:
+def world(postgresql: PostgreSQL) -> Iterator[World]:
     """A host with the attached disk `data`, stored as `first`; another host, which has nothing."""
-    world = World(catalog=Catalog(server.url()))
+    world = World(catalog=Catalog(postgresql.url()))
     add_host(world, world.backend.host)
     world.disk()
     world.instance()
