@@ -13,7 +13,7 @@ from mooring.host.room import MIB
 from mooring.host.rooms import DISKS, IMAGE_FILES, Rooms, of_vault, of_zone
 from mooring.model.errors import ConfigurationError
 from mooring.model.paths import Paths
-from mooring.vault.store.place import is_bucket
+from mooring.vault.store.place import directory_of
 from mooring.wiring.catalog_copies import catalog_copies_directory, catalog_file
 from mooring.wiring.vaults import replica_place, vault_place
 
@@ -66,8 +66,8 @@ def file_systems(
             (of_vault(region), vault_place(settings, region)),
             (COPY_OF + of_vault(region), replica_place(settings, region)),
         ):
-            if place and not is_bucket(place):
-                places[use] = Path(place)
+            if place and (directory := directory_of(place)) is not None:
+                places[use] = directory
         if path := places.get(of_vault(region)):
             reserves[of_vault(region)] = Reserve(
                 path / ".reserve", VAULT_RESERVE_BYTES, ours=partial(may_write, region)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mooring.catalog.connections import MEMORY
@@ -16,7 +15,7 @@ from mooring.model.errors import ConfigurationError, VaultAwayError
 from mooring.model.paths import Paths
 from mooring.vault.memory_vaults import MemoryVaults
 from mooring.vault.region_vaults import RegionVaults
-from mooring.vault.store.place import is_bucket
+from mooring.vault.store.place import spelling
 from mooring.wiring.vaults import (
     make_vault,
     open_store,
@@ -129,7 +128,7 @@ def check_places(settings: Settings) -> None:
         if replica := replica_place(settings, region):
             places[f"regions.{region}.replica"] = replica
         for name, place in places.items():
-            real = place.rstrip("/") if is_bucket(place) else str(Path(place).resolve())
+            real = spelling(place)
             if real in taken:
                 raise ConfigurationError(
                     f"{name} and {taken[real]} are both {place}: give each region's vault, and "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mooring.config.settings import Settings
 from mooring.model.clock import Clock, SystemClock
 from mooring.model.paths import Paths
-from mooring.vault.store.place import Store, is_bucket, open_place, read_secret
+from mooring.vault.store.place import Store, is_bucket, is_missing, open_place, read_secret
 
 if TYPE_CHECKING:
     from mooring.vault.vault import Replica, Vault
@@ -20,7 +20,7 @@ def open_store(settings: Settings, region: str) -> Store | None:
     from mooring.vault.vault import has_header
 
     place = vault_place(settings, region)
-    if not is_bucket(place) and not Path(place).is_dir():
+    if is_missing(place):
         return None
     store = open_place(place, s3_options(settings))
     return store if has_header(store) or next(store.names(""), None) is not None else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from mooring.admin.vaults.roots import copy_known, differences, missing_vault
 from mooring.config.settings import Settings
@@ -16,7 +15,7 @@ from mooring.model.errors import (
     StoreError,
 )
 from mooring.model.ids import RandomIds
-from mooring.vault.store.place import Store, is_bucket, open_place
+from mooring.vault.store.place import Store, directory_of, is_missing, open_place
 from mooring.vault.store.retrying import Patience
 from mooring.vault.vault import Vault, has_header
 from mooring.wiring.vaults import open_vault_in, replica_place, s3_options, vault_place
@@ -40,7 +39,7 @@ def _examine(
     settings: Settings, region: str, place: str, patience: Patience, *, named: bool, copy: bool
 ) -> tuple[bool, str]:
     where = f"{'copy of the ' if copy else ''}vault of {region}: {place}"
-    if not is_bucket(place) and not Path(place).is_dir():
+    if is_missing(place):
         if problem := None if copy else missing_vault(settings, region):
             return False, f"{where} {problem}"
         if copy and copy_known(settings, region, place):
@@ -94,9 +93,10 @@ def _write(store: Store) -> None:
 
 
 def _room(place: str, where: str, besides: list[str]) -> tuple[bool, str]:
-    if is_bucket(place):
+    directory = directory_of(place)
+    if directory is None:
         return True, "; ".join([f"{where}: opens, and can be written to", *besides])
-    room = room_at(Path(place))
+    room = room_at(directory)
     text = "; ".join([f"{where}: opens, and can be written to", str(room), *besides])
     if room.is_short:
         return False, f"{text}; free some space, or snapshots will fail"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from mooring.admin.recovery.disks import Entered, enter_disks, read_descriptions
 from mooring.admin.vaults.believing import sort_out
@@ -22,7 +21,7 @@ from mooring.model.resources.job_arguments import DeleteSnapshot, ExpireSnapshot
 from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.snapshot import DiskSnapshot, SnapshotState
 from mooring.model.resources.snapshot_origin import with_origin
-from mooring.vault.store.place import is_bucket
+from mooring.vault.store.place import spelling
 from mooring.vault.vault import Root
 from mooring.wiring.server import build_server
 from mooring.wiring.vaults import vault_place
@@ -69,9 +68,9 @@ def recover(settings: Settings, directory: str | None = None, *, add: bool = Fal
 
 
 def _region_of(settings: Settings, place: str) -> str:
-    wanted = _resolved(place)
+    wanted = spelling(place)
     for name in settings.regions:
-        if _resolved(vault_place(settings, name)) == wanted:
+        if spelling(vault_place(settings, name)) == wanted:
             return name
     name = next(iter(settings.regions))
     raise ConfigurationError(
@@ -79,10 +78,6 @@ def _region_of(settings: Settings, place: str) -> str:
         f'snapshots there: set regions.<name>.vault, for example vault = "{wanted}" under '
         f"[regions.{name}], in the file that --config names"
     )
-
-
-def _resolved(place: str) -> str:
-    return place.rstrip("/") if is_bucket(place) else str(Path(place).expanduser().resolve())
 
 
 def _check_regions(settings: Settings, roots: Iterable[Root]) -> None:

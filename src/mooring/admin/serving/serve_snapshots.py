@@ -26,7 +26,7 @@ from mooring.observe.loop import watch_other_threads
 from mooring.vault.served.exports import SnapshotExports
 from mooring.vault.served.grants import Grants
 from mooring.vault.served.process import SOCKET_NAME, TCP_NAME, WANTED_NAME
-from mooring.vault.store.place import is_bucket, open_place, read_secret
+from mooring.vault.store.place import is_missing, open_place, read_secret
 from mooring.vault.vault import Vault, VaultOptions
 
 log = structlog.get_logger("mooring.snapshots")
@@ -70,7 +70,7 @@ def serve_snapshots(
     watch_other_threads()
     raise_limit(LIMITS.connections + TCP_LIMITS.connections)
     clock = SystemClock()
-    if not is_bucket(vault) and not Path(vault).is_dir():
+    if is_missing(vault):
         raise VaultError(f"the vault {vault} is away: mount it, or put it back")
     store = open_place(vault, s3)
     options = VaultOptions(threads=os.cpu_count() or 1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
 
 from mooring.admin.vaults.chosen import opened, regions
 from mooring.admin.vaults.images import opened_images
@@ -12,7 +11,7 @@ from mooring.admin.vaults.verify import print_damage
 from mooring.config.settings import Settings
 from mooring.model.counts import counted
 from mooring.model.errors import ConfigurationError
-from mooring.vault.store.place import Store, is_bucket, open_place
+from mooring.vault.store.place import Store, is_missing, open_place
 from mooring.vault.vault import Mending
 from mooring.wiring.vaults import full_place, open_store, replica_place, s3_options
 
@@ -60,7 +59,7 @@ def _stores(
         places = [replica]
     stores = []
     for place in places:
-        if not is_bucket(place) and not Path(place).is_dir():
+        if is_missing(place):
             raise ConfigurationError(f"there is no copy of the vault in {place}: mount it")
         store = open_place(place, s3_options(settings))
         stack.callback(store.close)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from mooring.admin.vaults.chosen import opened, regions
 from mooring.admin.vaults.roots import copy_known, note_copy
 from mooring.config.settings import Settings
@@ -11,7 +9,7 @@ from mooring.model.amounts import amount
 from mooring.model.counts import counted
 from mooring.model.errors import ConfigurationError, VaultAwayError
 from mooring.streams import one_line
-from mooring.vault.store.place import is_bucket, open_place
+from mooring.vault.store.place import open_place, spelling
 from mooring.vault.vault import Replication, Root, Vault
 from mooring.wiring.vaults import full_place, open_store, replica_place, s3_options, vault_place
 
@@ -59,7 +57,7 @@ def _places(settings: Settings, region: str | None, to: str | None) -> list[tupl
 def _copy(
     settings: Settings, region: str, vault: Vault, place: str, *, follow: bool, new: bool
 ) -> int:
-    if _resolved(place) == _resolved(vault_place(settings, region)):
+    if spelling(place) == spelling(vault_place(settings, region)):
         raise ConfigurationError(f"{place} is the vault itself: name another place for the copy")
     expected = not new and copy_known(settings, region, place) == vault.id
     try:
@@ -81,10 +79,6 @@ def _copy(
     note_copy(settings, region, place, vault)
     _report(region, place, done)
     return len(done.problems)
-
-
-def _resolved(place: str) -> str:
-    return place.rstrip("/") if is_bucket(place) else str(Path(place).resolve())
 
 
 def _tell(region: str, root: Root, size: int) -> None:

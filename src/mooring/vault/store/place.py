@@ -11,7 +11,7 @@ from mooring.vault.store.directory import DirectoryStore
 from mooring.vault.store.interface import Store
 from mooring.vault.store.retrying import PATIENCE, Patience
 
-__all__ = ["Store", "is_bucket", "open_place"]
+__all__ = ["Store", "directory_of", "is_bucket", "is_missing", "open_place", "spelling"]
 
 _BUCKET = "s3://"
 
@@ -19,6 +19,22 @@ _BUCKET = "s3://"
 def is_bucket(place: str) -> bool:
     """Whether a setting names a bucket rather than a directory."""
     return place.startswith(_BUCKET)
+
+
+def directory_of(place: str) -> Path | None:
+    """The directory that a setting names; None for a bucket."""
+    return None if is_bucket(place) else Path(place)
+
+
+def is_missing(place: str) -> bool:
+    """Whether it is a directory that is not there. Of a bucket only opening it tells."""
+    directory = directory_of(place)
+    return directory is not None and not directory.is_dir()
+
+
+def spelling(place: str) -> str:
+    """The same for all settings that name the same place."""
+    return place.rstrip("/") if is_bucket(place) else str(Path(place).expanduser().resolve())
 
 
 def open_place(
@@ -39,7 +55,7 @@ def open_place(
         from mooring.vault.store.s3 import S3Store
 
         return S3Store(place, options, patience=patience)
-    if not make and not Path(place).is_dir():
+    if not make and is_missing(place):
         raise VaultAwayError(f"{place} is away: mount it, or put it back")
     if (problem := not_mounted(Path(place))) is not None:
         raise VaultAwayError(f"{place} is away: {problem}")
