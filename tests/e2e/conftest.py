@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.catalog.postgresql import PostgreSQL
 from tests.conftest import CHECKOUT
 from tests.e2e.deployment import Deployment
+from tests.e2e.hosts import Cluster
+from tests.e2e.processes import end_all
 
 
 @pytest.fixture
@@ -25,3 +28,28 @@ def deployment(run_dir: Path) -> Iterator[Deployment]:
         yield deployment
     finally:
         deployment.close()
+
+
+@pytest.fixture
+def engine_kind() -> str:
+    """The engine of the hosts of a cluster."""
+    return "qemu"
+
+
+@pytest.fixture
+def of_hosts() -> str:
+    """What the settings of the hosts of a cluster have besides."""
+    return ""
+
+
+@pytest.fixture
+def cluster(
+    postgresql: PostgreSQL, run_dir: Path, engine_kind: str, of_hosts: str
+) -> Iterator[Cluster]:
+    """Servers and hosts that share a catalog, of which none runs yet."""
+    cluster = Cluster(run_dir, postgresql.url(), engine_kind, of_hosts)
+    try:
+        yield cluster
+    finally:
+        cluster.close()
+        end_all(run_dir)

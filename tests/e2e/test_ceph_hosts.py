@@ -12,7 +12,6 @@ import pytest
 
 from mooring.model.errors import NbdError
 from mooring.nbd.blocking import BlockingNbdClient
-from tests.catalog.postgresql import PostgreSQL
 from tests.ceph_cluster import POOL, SPACE, USER, CephCluster
 from tests.e2e import processes
 from tests.e2e.client import Client, RefusedError
@@ -24,16 +23,11 @@ pytestmark = [pytest.mark.full, pytest.mark.usefixtures("importable_tests")]
 
 
 @pytest.fixture
-def cluster(ceph: CephCluster, postgresql: PostgreSQL, run_dir: Path) -> Iterator[Cluster]:
-    place = (
+def of_hosts(ceph: CephCluster) -> str:
+    return (
         f'[ceph.{ZONE}]\npool = "{POOL}"\nnamespace = "{SPACE}"\nuser = "{USER}"\n'
         f'conf = "{ceph.folder / "ceph.conf"}"\n'
     )
-    made = Cluster(run_dir, postgresql.url(), "qemu", place)
-    yield made
-    made.close()
-    for name in made.servers:
-        processes.end_all(run_dir / name)
 
 
 def uri(client: Client, name: str) -> str:

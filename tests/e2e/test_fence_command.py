@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.catalog.postgresql import PostgreSQL
-from tests.e2e import processes
 from tests.e2e.hosts import (
     Cluster,
     attach,
@@ -38,13 +35,9 @@ def asked(run_dir: Path) -> Path:
 
 
 @pytest.fixture
-def cluster(postgresql: PostgreSQL, run_dir: Path, asked: Path) -> Iterator[Cluster]:
+def of_hosts(asked: Path) -> str:
     command = json.dumps([str(asked.parent / "is dead"), "$(reboot); x"])
-    made = Cluster(run_dir, postgresql.url(), "qemu", f"[hosts]\nfence_command = {command}\n")
-    yield made
-    made.close()
-    for name in made.servers:
-        processes.end_all(run_dir / name)
+    return f"[hosts]\nfence_command = {command}\n"
 
 
 def test_a_host_that_the_command_calls_dead_is_fenced_and_restored(

@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mooring.nbd.blocking import BlockingNbdClient
-from tests.catalog.postgresql import PostgreSQL
 from tests.e2e.client import Client, RefusedError
 from tests.e2e.console_visitor import ConsoleVisitor
 from tests.e2e.host_server import ANSWER_SECONDS, BEGIN_SECONDS
@@ -27,17 +25,14 @@ from tests.e2e.hosts import (
     is_refused,
     snapshot_state,
 )
-from tests.e2e.processes import end_all, until
+from tests.e2e.processes import until
 
 pytestmark = [pytest.mark.full, pytest.mark.usefixtures("importable_tests")]
 
 
 @pytest.fixture
-def cluster(postgresql: PostgreSQL, run_dir: Path) -> Iterator[Cluster]:
-    cluster = Cluster(run_dir, postgresql.url())
-    yield cluster
-    cluster.close()
-    end_all(run_dir)
+def engine_kind() -> str:
+    return "memory"
 
 
 def ask(client: Client, question: str) -> dict[str, object]:

@@ -8,9 +8,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -28,7 +26,7 @@ from tests.e2e.hosts import (
     disk,
     snapshot_state,
 )
-from tests.e2e.processes import end_all, until
+from tests.e2e.processes import until
 
 pytestmark = [pytest.mark.full, pytest.mark.usefixtures("importable_tests")]
 
@@ -41,14 +39,6 @@ FALLS = 2
 
 STANDSTILL_SECONDS = 6.0
 """Longer than a host may be silent, and than its answer is waited for."""
-
-
-@pytest.fixture
-def cluster(postgresql: PostgreSQL, run_dir: Path) -> Iterator[Cluster]:
-    cluster = Cluster(run_dir, postgresql.url(), "qemu")
-    yield cluster
-    cluster.close()
-    end_all(run_dir)
 
 
 class Asking(threading.Thread):

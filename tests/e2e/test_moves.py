@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 
 from mooring.nbd.blocking import BlockingNbdClient
-from tests.catalog.postgresql import PostgreSQL
 from tests.e2e.client import Client, RefusedError
 from tests.e2e.hosts import (
     Cluster,
@@ -25,21 +22,13 @@ from tests.e2e.hosts import (
     instance,
     snapshot_state,
 )
-from tests.e2e.processes import end_all, until
+from tests.e2e.processes import until
 
 pytestmark = [pytest.mark.full, pytest.mark.usefixtures("importable_tests")]
 
 MIB = 1024 * 1024
 SPOTS = (0, 3 * MIB + 4096, 1024 * MIB, 8 * 1024 * MIB - MIB)
 """Where content is written and looked at; in between are zeros."""
-
-
-@pytest.fixture
-def cluster(postgresql: PostgreSQL, run_dir: Path) -> Iterator[Cluster]:
-    cluster = Cluster(run_dir, postgresql.url(), "qemu")
-    yield cluster
-    cluster.close()
-    end_all(run_dir)
 
 
 def uri(client: Client, name: str) -> str:

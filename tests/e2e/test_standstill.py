@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,6 @@ import pytest
 
 from mooring.model.errors import NbdError
 from mooring.nbd.blocking import BlockingNbdClient
-from tests.catalog.postgresql import PostgreSQL
 from tests.e2e.client import Client
 from tests.e2e.hosts import (
     Cluster,
@@ -27,21 +25,13 @@ from tests.e2e.hosts import (
     instance,
     snapshot_state,
 )
-from tests.e2e.processes import end_all, storage_daemons, until
+from tests.e2e.processes import storage_daemons, until
 
 pytestmark = [pytest.mark.full, pytest.mark.usefixtures("importable_tests")]
 
 MIB = 1024 * 1024
 STANDSTILL_SECONDS = 40.0
 """Longer than a lease, than a host may be silent, and than its answer is waited for."""
-
-
-@pytest.fixture
-def cluster(postgresql: PostgreSQL, run_dir: Path) -> Iterator[Cluster]:
-    cluster = Cluster(run_dir, postgresql.url(), "qemu")
-    yield cluster
-    cluster.close()
-    end_all(run_dir)
 
 
 def connected(client: Client, name: str) -> BlockingNbdClient:
