@@ -71,7 +71,7 @@ def test_one_of_two_types_of_a_name(site: Site) -> None:
 
     one_wins([call.result(SECONDS) for call in calls])
 
-    assert site.call("GetActiveNames")["activeNames"].count(name) == 1
+    assert site.active_names().count(name) == 1
 
 
 def test_many_snapshots_of_one_disk_each_stored_or_refused(site: Site) -> None:

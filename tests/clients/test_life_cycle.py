@@ -539,7 +539,7 @@ def test_listings(site: Site) -> None:
     assert disk in [one["name"] for one in site.call("GetDisks")["disks"]]
     assert instance in [one["name"] for one in site.call("GetInstances")["instances"]]
     assert snapshot in [one["name"] for one in site.call("GetDiskSnapshots")["diskSnapshots"]]
-    assert {disk, instance, snapshot} <= set(site.call("GetActiveNames")["activeNames"])
+    assert {disk, instance, snapshot} <= set(site.active_names())
 
 
 def test_regions_blueprints_and_bundles(site: Site) -> None:

@@ -56,6 +56,8 @@ class Authority:
             "encipher_only": False,
             "decipher_only": False,
         }
+        by = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        own = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
@@ -67,6 +69,9 @@ class Authority:
             .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
             .add_extension(x509.KeyUsage(**usage), critical=True)
             .add_extension(x509.SubjectAlternativeName(told), critical=False)
+            # Python 3.13 refuses certificates without these.
+            .add_extension(by, critical=False)
+            .add_extension(own, critical=False)
             .sign(self._key, hashes.SHA256())
         )
 

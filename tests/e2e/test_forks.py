@@ -6,21 +6,18 @@ import contextlib
 import json
 import os
 import random
-import signal
 import threading
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from mooring.admin.demo.server import DemoError
-from mooring.host.process_stat import started_at
+from mooring.host.lasting_process import LastingProcess
 from tests.e2e.crew import Asked, Crew
 from tests.e2e.deployment import Deployment
 from tests.e2e.ordered_writer import DISKS, uris, writer_on
-from tests.e2e.processes import until
 from tests.mounts import MIB, file_system
 
 pytestmark = [pytest.mark.full, pytest.mark.requires("mkfs.ext4", "mkfs.xfs")]
@@ -50,9 +47,12 @@ def fork(deployment: Deployment, name: str, *more: str, disk: str = "data") -> A
     return Asked(name, ran.began, ran.ended)
 
 
-def ended(pid: int) -> bool:
-    """Whether the process has ended, and closed its files."""
-    return not started_at(pid)
+def end(pid: int) -> None:
+    """Kill a daemon, with all its threads: what is asked of one that is dying is refused."""
+    process = LastingProcess(pid, os.pidfd_open(pid))
+    process.kill()
+    assert process.wait(30)
+    process.close()
 
 
 def check(deployment: Deployment, crew: Crew, forked: Asked) -> None:
@@ -104,9 +104,7 @@ def test_whatever_is_killed_while_forks_are_made(deployment: Deployment) -> None
             made.append(fork(deployment, f"fork{number}"))
         if number % 3 == 2:
             victim = chance.choice(list(deployment.daemons().values()))
-            os.kill(victim, signal.SIGKILL)
-            # What is asked of one that is dying is refused.
-            until(partial(ended, victim), "the daemon to be gone")
+            end(victim)
         else:
             deployment.server.kill()
             deployment.start()

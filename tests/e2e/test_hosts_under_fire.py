@@ -160,7 +160,8 @@ def test_whatever_dies_each_answer_is_true(cluster: Cluster, postgresql: Postgre
         if line.endswith("upload_snapshot:store:recorded")
     )
     assert set(stored.values()) == {1}, "a job was done twice"
-    assert len(stored) == len(completed)
+    # What was recorded last before a host fell may not have been noted.
+    assert 0 <= len(completed) - len(stored) <= FALLS
     for name, crew in crews.items():
         of = [asked for asked, of in taken if of == name]
         chosen = sorted(of, key=lambda one: one.replied)[:: max(1, len(of) // CHECKED)][:CHECKED]

@@ -114,11 +114,11 @@ def test_death_of_a_daemon_is_logged_and_counted(qemu: QemuHarness) -> None:
         folder.rename(hidden)
         folder.touch()
         os.kill(daemon, signal.SIGKILL)
-        eventually(lambda: "a storage daemon cannot be started" in events(logs))
+        eventually(lambda: "a storage daemon cannot be started" in events(logs), 60)
         folder.unlink()
         hidden.rename(folder)
         reconnected(qemu, instance, export)
-        eventually(lambda: events(logs)[-1].endswith("in the place of one that died"))
+        eventually(lambda: events(logs)[-1].endswith("in the place of one that died"), 60)
 
     told = [one for one in logs if one["event"].startswith("a storage daemon")]
     assert events(told)[0] == "a storage daemon has died: what was not flushed may be lost"

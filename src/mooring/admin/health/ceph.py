@@ -36,7 +36,8 @@ def _driver() -> tuple[bool, str]:
     if image is None:
         return False, "Ceph: without qemu-img nobody knows whether QEMU can open its images"
     asked = subprocess.run([image, "--help"], capture_output=True, text=True, check=False)
-    formats = asked.stdout.partition("Supported formats:")[2].split()
+    # "Supported formats:" before QEMU 10, "Supported image formats:" since.
+    formats = asked.stdout.partition("formats:")[2].split()
     if "rbd" in formats:
         return True, "Ceph: QEMU can open its images"
     return False, "Ceph: QEMU has no driver for its images: apt-get install qemu-block-extra"
