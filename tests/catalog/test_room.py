@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from pathlib import Path
 
@@ -103,4 +105,21 @@ def test_a_log_that_was_taken_over_is_free(tmp_path: Path) -> None:
     other.commit()
     assert 0 < room._used() < before == log.stat().st_size
     other.close()
+    catalog.close()
+
+
+def test_a_file_system_without_links_keeps_no_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "no links here")
+
+    path = tmp_path / "catalog.sqlite"
+    catalog, _ = opened(path)
+    monkeypatch.setattr(os, "link", refuse)
+
+    catalog.close()
+
+    assert [one.name for one in tmp_path.iterdir()] == ["catalog.sqlite"]
+    catalog, _ = opened(path)
     catalog.close()

@@ -67,7 +67,7 @@ class CatalogRoom:
 
         Only one process may do so at a time, which is the one that holds the data directory.
         """
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             if self._log.exists():
                 self._kept.unlink()  # the same file, or an old one
                 return
@@ -81,8 +81,8 @@ class CatalogRoom:
                 self._kept.unlink()
 
     def before_close(self) -> None:
-        """Before the last connection ends, which removes the log: keep its file."""
-        with suppress(FileNotFoundError, FileExistsError):
+        """Before the last connection ends, which removes the log: keep its file, if it can be."""
+        with suppress(OSError):  # there may be no links there
             os.link(self._log, self._kept)
 
     def prepare(self) -> None:
