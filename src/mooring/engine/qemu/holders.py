@@ -6,10 +6,26 @@ import contextlib
 import fcntl
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from mooring.model.clock import Clock
+
 _QEMU_LOCK_BYTES = (100, 200)
+
+_LINGER_SECONDS, _LINGER_PAUSE = 5.0, 0.005
+"""How long a lock of nobody is waited for: the kernel ends requests of a process after it."""
+
+
+def outlasting(clock: Clock, holder: Callable[[], str | None]) -> str | None:
+    """Who holds a lock, asked again as long as nobody can be named; None if it is free.
+
+    `holder` returns an empty text for a lock of nobody.
+    """
+    deadline = clock.monotonic() + _LINGER_SECONDS
+    while (found := holder()) == "" and clock.monotonic() <= deadline:
+        clock.sleep(_LINGER_PAUSE)
+    return found
 
 
 def locked_by_qemu(path: Path) -> bool:

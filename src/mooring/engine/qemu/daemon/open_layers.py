@@ -9,6 +9,7 @@ from typing import Any
 from mooring.engine.qemu.daemon.connection import Connection
 from mooring.engine.qemu.daemon.nodes import layer_node, shared_node, source_node
 from mooring.engine.qemu.daemon.settings import DaemonSettings
+from mooring.engine.qemu.holders import outlasting
 from mooring.engine.qemu.layers.base_source import BaseSource
 from mooring.engine.qemu.layers.layer import BASE_NUMBER, SHARED_NAME, Layer
 from mooring.engine.qemu.stores.directory import DIRECTORY
@@ -18,9 +19,6 @@ from mooring.model.clock import Clock
 from mooring.model.errors import EngineError
 
 _RELEASE_PAUSE = 0.005
-
-_LINGER_SECONDS = 5.0
-"""How long requests of a daemon that has ended may be under way, and keep its locks."""
 
 
 class OpenLayers:
@@ -60,24 +58,23 @@ class OpenLayers:
 
     def _open(self, disk_id: str, layer: Layer, below: str | None, *, read_only: bool) -> None:
         options = self._options(disk_id, layer, below, read_only=read_only)
-        deadline = self._clock.monotonic() + _LINGER_SECONDS
-        while not self._opens(options, layer, last=self._clock.monotonic() > deadline):
-            self._clock.sleep(_RELEASE_PAUSE)
+        problem: QmpError | None = None
+
+        def holder() -> str | None:
+            nonlocal problem
+            try:
+                self._connection.call("blockdev-add", options)
+            except QmpError as error:
+                if "lock" not in error.description:
+                    raise
+                problem = error
+                return self._store.in_use_by(layer.path)
+            return None
+
+        if (found := outlasting(self._clock, holder)) is not None:
+            raise EngineError(f"{problem}{found}") from problem
         # It has written nothing yet: nobody has been told to.
         self._store.opened(disk_id, layer.path)
-
-    def _opens(self, options: dict[str, object], layer: Layer, *, last: bool) -> bool:
-        """False if it is locked by nobody who could be named: that passes. `last`: try no more."""
-        try:
-            self._connection.call("blockdev-add", options)
-        except QmpError as error:
-            if "lock" not in error.description:
-                raise
-            holder = self._store.in_use_by(layer.path)
-            if holder or last:
-                raise EngineError(f"{error}{holder}") from error
-            return False
-        return True
 
     def _options(
         self, disk_id: str, layer: Layer, below: str | None, *, read_only: bool

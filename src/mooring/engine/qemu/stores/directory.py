@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from mooring.engine.qemu.holders import in_use_by, locked_by_qemu
+from mooring.engine.qemu.holders import in_use_by, locked_by_qemu, outlasting
 from mooring.engine.qemu.stores.store import LayerFile, Reached
 from mooring.files import appearing, sync, sync_data, write_at, write_whole
 from mooring.host.allocation import taken_below
@@ -27,9 +27,6 @@ from mooring.model.extents import Image
 _FICLONE = 0x40049409
 _NO_REFLINKS = (errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS)
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
-
-_LINGER_SECONDS, _LINGER_PAUSE = 5.0, 0.005
-"""How long a lock of nobody is waited for: the kernel ends requests of a process after it."""
 
 
 class FileLayer:
@@ -256,13 +253,8 @@ class DirectoryStore:
         return {"driver": "file", "filename": str(path), "aio": aio, "cache": cache}
 
     def writer(self, path: Path) -> str | None:
-        deadline = self._clock.monotonic() + _LINGER_SECONDS
-        while locked_by_qemu(path):
-            holder = in_use_by(path)
-            if holder or self._clock.monotonic() > deadline:
-                return holder or f": find out who has {path} open"
-            self._clock.sleep(_LINGER_PAUSE)
-        return None
+        holder = outlasting(self._clock, lambda: in_use_by(path) if locked_by_qemu(path) else None)
+        return f": find out who has {path} open" if holder == "" else holder
 
     def in_use_by(self, path: Path) -> str:
         return in_use_by(path)
