@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 from collections.abc import Iterator
@@ -35,3 +36,13 @@ def file_system(folder: Path, kind: str, size: int = 320 * MIB) -> Iterator[Path
     finally:
         subprocess.run(["umount", "--lazy", folder], check=True)
         image.unlink()
+
+
+def fill(path: Path) -> None:
+    """Take all the room that there is."""
+    with path.open("wb", buffering=0) as file:
+        for size in (2**20, 4096):
+            with contextlib.suppress(OSError):
+                while True:
+                    file.write(bytes(size))
+                    os.fdatasync(file.fileno())

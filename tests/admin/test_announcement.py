@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +11,7 @@ import pytest
 from mooring.admin.running_server import RunningServer, announce, find_server
 from mooring.admin.serving.announcement import Announcement
 from mooring.host.reserve import FILE_BYTES, Reserve
-from tests.mounts import file_system
+from tests.mounts import file_system, fill
 
 SERVER = RunningServer("http://127.0.0.1:1", "us-east-2", 1, None)
 
@@ -54,13 +52,3 @@ def test_on_a_file_system_without_a_free_byte(tmp_path: Path, kind: str) -> None
         assert held - reserve.held() <= 2 * FILE_BYTES
         names = ["ballast", "lost+found", "reserve", "server.json"]
         assert {one.name for one in mount.iterdir()} <= set(names)
-
-
-def fill(path: Path) -> None:
-    """Take all the room that there is."""
-    with path.open("wb", buffering=0) as file:
-        for size in (2**20, 4096):
-            with contextlib.suppress(OSError):
-                while True:
-                    file.write(bytes(size))
-                    os.fdatasync(file.fileno())

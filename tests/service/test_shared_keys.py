@@ -12,16 +12,17 @@ from structlog.testing import capture_logs
 
 from mooring.backend.cluster_key import ClusterKey, new_cluster_key, read_cluster_key
 from mooring.backend.default_keys import DefaultKeys, SharedDefaultKeys
-from mooring.backend.private_file import write_private
 from mooring.catalog.database import Catalog
 from mooring.catalog.sharing.shared_secrets import SealedSecret
+from mooring.host.reserve import Reserve
 from mooring.model.access import Access, Role
 from mooring.model.clock import ManualClock
-from mooring.model.errors import ConfigurationError, DiskFullError
-from mooring.service.credentials import shared_keys
+from mooring.model.errors import ConfigurationError
+from mooring.model.paths import Paths
 from mooring.service.credentials.keyring import Keyring
 from mooring.service.credentials.keys import Key, new_key, open_keys, read_keys, write_keys
 from mooring.service.credentials.shared_keys import KEYS, SharedKeys
+from tests.mounts import file_system, fill
 
 CI = new_key("ci", Access("ci", Role.READ_ONLY))
 
@@ -120,29 +121,23 @@ def test_a_copy_that_somebody_edits_is_made_again(first: Server) -> None:
     assert first.file.read_bytes() == before
 
 
+@pytest.mark.full
 def test_a_deleted_key_goes_from_a_full_disk_too(
-    first: Server, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+    first: Server, catalog: Catalog, tmp_path: Path
 ) -> None:
     add(first, CI)
-    second, full = second_of(first, catalog), [False]
+    second = second_of(first, catalog)
+    with file_system(tmp_path / "full", "ext4") as mount:
+        second.file = mount / "credentials"
+        second.keys = SharedKeys(catalog, second.file, second.key_file)
+        second.keys.begin()
+        assert CI.id in second.ids
+        first.keys.edit(lambda known: [key for key in known if key.id != CI.id])
+        Reserve(Paths(mount).reserve).take()
+        fill(mount / "ballast")
 
-    def make_way() -> None:
-        full[0] = False
-
-    second.keys = SharedKeys(catalog, second.file, second.key_file, make_way)
-    second.keys.begin()
-    assert CI.id in second.ids
-    first.keys.edit(lambda known: [key for key in known if key.id != CI.id])
-
-    def write(path: Path, text: str) -> None:
-        if full[0]:
-            raise DiskFullError("no room")
-        write_private(path, text)
-
-    monkeypatch.setattr(shared_keys, "write_private", write)
-    full[0] = True
-    assert second.look()
-    assert CI.id not in second.ids
+        assert second.look()
+        assert CI.id not in second.ids
 
 
 def test_the_keys_of_a_server_from_before_are_taken_along(first: Server, catalog: Catalog) -> None:

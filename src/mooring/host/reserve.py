@@ -101,8 +101,13 @@ class Reserve:
         try:
             write_whole(path, data, durable=durable)
         except OSError as error:
-            if error.errno not in NO_ROOM or not self._write_over(path, data):
+            if error.errno not in NO_ROOM:
                 raise
+            if not self._write_over(path, data):
+                # As on btrfs beyond a quota, where a file cannot be cut.
+                if not self.give_up():
+                    raise
+                write_whole(path, data, durable=durable)
 
     def _write_over(self, path: Path, data: bytes) -> bool:
         """Let one of the files become that one; False if none can."""

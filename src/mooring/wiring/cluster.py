@@ -10,7 +10,6 @@ from mooring.backend.known_zones import KnownZones
 from mooring.catalog.database import Catalog, Transaction
 from mooring.config.settings import Settings
 from mooring.config.shared import Difference, differences, places, shared_values, with_shared
-from mooring.host.reserve import Reserve
 from mooring.jobs.running.leases import LEASE_MS
 from mooring.model.clock import Clock
 from mooring.model.errors import ConfigurationError
@@ -42,8 +41,7 @@ class Cluster:
         self.zones = KnownZones({name: one.zones for name, one in settings.regions.items()}, named)
         self._catalog, self._clock, self._this = catalog, clock, this
         self._settings = settings
-        make_way = Reserve(paths.reserve).make_way
-        self._keys = SharedKeys(catalog, paths.credentials, paths.cluster_key, make_way)
+        self._keys = SharedKeys(catalog, paths.credentials, paths.cluster_key)
         self._copied: Callable[[], None] = lambda: None
         self._loop = Loop("cluster", self._round)
 

@@ -22,7 +22,7 @@ from mooring.backend.private_file import write_private
 from mooring.catalog.database import Catalog, Transaction
 from mooring.catalog.sharing.shared_secrets import SealedSecret
 from mooring.model.access import Access
-from mooring.model.errors import ConfigurationError, DiskFullError
+from mooring.model.errors import ConfigurationError
 from mooring.service.credentials.keys import (
     PROFILE,
     Key,
@@ -42,19 +42,9 @@ State = tuple[int, int, int, int]
 
 
 class SharedKeys:
-    """The keys of a catalog; `file` is this server's copy, `key_file` has the cluster's key.
+    """The keys of a catalog; `file` is this server's copy, `key_file` has the cluster's key."""
 
-    `make_way` makes room where there is none: a key that must go has to go from a full disk, too.
-    """
-
-    def __init__(
-        self,
-        catalog: Catalog,
-        file: Path,
-        key_file: Path,
-        make_way: Callable[[], object] = lambda: None,
-    ) -> None:
-        self._make_way = make_way
+    def __init__(self, catalog: Catalog, file: Path, key_file: Path) -> None:
         self._catalog, self._file, self._key_file = catalog, file, key_file
         self._known: tuple[int | None, State | None] = (None, None)
 
@@ -104,11 +94,7 @@ class SharedKeys:
         version, keys = self._read()
         text = _COPY + keys_text(keys.values())
         if not self._is(text):
-            try:
-                write_private(self._file, text)
-            except DiskFullError:
-                self._make_way()
-                write_private(self._file, text)
+            write_private(self._file, text)
         return version
 
     def follow(self, version: int | None) -> bool:
