@@ -125,16 +125,20 @@ def _started(settings: Settings, parts: Parts, tries: int = 5) -> Mooring:
     On a full file system each try gives up more of the reserve: others may take that before it is
     used. Raises ConfigurationError, ServerRunningError, CatalogFullError.
     """
-    while True:
-        tries -= 1
-        with suppress(*([CatalogFullError] if tries else [])):
-            mooring = build_server(settings, parts)
-            try:
-                mooring.start()
-            except BaseException:
-                mooring.stop()
-                raise
-            return mooring
+    for _ in range(tries - 1):
+        with suppress(CatalogFullError):
+            return _started_at_once(settings, parts)
+    return _started_at_once(settings, parts)
+
+
+def _started_at_once(settings: Settings, parts: Parts) -> Mooring:
+    mooring = build_server(settings, parts)
+    try:
+        mooring.start()
+    except BaseException:
+        mooring.stop()
+        raise
+    return mooring
 
 
 def _onward(mooring: Mooring, host_only: bool) -> Passing | None:
