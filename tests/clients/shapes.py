@@ -12,6 +12,21 @@ from typing import Any
 
 import botocore.session
 
+from mooring.service.own import fencing, forks, growth, imports, moves, reverts
+
+OWN_TYPES = {
+    fencing.OF_DISK,
+    fencing.OF_INSTANCE,
+    forks.DISK,
+    forks.INSTANCE,
+    growth.OPERATION,
+    imports.OPERATION,
+    moves.OF_DISK,
+    moves.OF_INSTANCE,
+    reverts.OPERATION,
+}
+"""The types of operations that Mooring alone has."""
+
 NOT_IN_THE_ENUM = {
     "OperationType": {
         "CopySnapshot",
@@ -22,10 +37,11 @@ NOT_IN_THE_ENUM = {
         "ImportKeyPair",
         "TagResource",
         "UntagResource",
+        *OWN_TYPES,
     },
     "NetworkProtocol": {"-1"},
 }
-"""What the real service answers although its model does not list it."""
+"""What the real service answers although its model does not list it, and Mooring's own."""
 
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "structure": dict,
