@@ -188,6 +188,23 @@ class Backend:
             "zones of a region there again (regions.<name>.zones), and start that server again"
         )
 
+    def unserved(self, placed: Placed) -> str | None:
+        """Why no server does anything with it, until somebody does something about that.
+
+        None for what is served, and for what is on a host that is only silent, or on none yet.
+        """
+        if (why := self.dropped(placed)) is not None:
+            return why
+        if placed.host not in ("", self.host):
+            return self.hosts.problem(placed.host) if self.is_lost(placed) else None
+        if placed.zone in self.elsewhere:
+            return None
+        try:
+            self.engines[placed.zone]
+        except ZoneAbsentError as error:
+            return str(error)
+        return None
+
     def is_served(self, placed: Placed) -> bool:
         """Whether this server or another one has the engine for it."""
         if not placed.host and placed.zone in self.engines:

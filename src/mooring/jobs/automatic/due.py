@@ -11,6 +11,9 @@ same instance, is still being stored, while disks of the instance come or go, or
 of the server's disks are pending. So there is never a pile, what was missed while the server was
 down is made up for by one snapshot, and those due longest come first. Disks and instances do not
 wait for each other's.
+
+What nobody serves (its host was fenced, or has its zone no more, or the zone is away) fails, and is
+tried again soon, as what cannot be frozen.
 """
 
 from __future__ import annotations
@@ -91,19 +94,25 @@ def _take(
 ) -> bool:
     """Begin a snapshot, and count it as pending, if it is still due and can be taken."""
     now = backend.clock.now_ms()
+    # It is locked first: of several servers the next one sees what this one does with the run.
+    resource: Disk | Instance | None = transaction.disks.by_id(seen.resource_id)
+    resource = resource or transaction.instances.by_id(seen.resource_id)
     run = transaction.auto_runs.find(seen.resource_id, seen.source)
     if run is None or run.next_ms != seen.next_ms:
         return False  # another server was quicker
-    resource: Disk | Instance | None = transaction.disks.by_id(run.resource_id)
-    resource = resource or transaction.instances.by_id(run.resource_id)
     if resource is None:
         transaction.auto_runs.remove(run.resource_id)
         transaction.auto_failures.remove(run.resource_id)
         return False
     disks = _disks(transaction, resource)
+    if disks is None:
+        return False
+    if (why := _not_served(backend, resource)) is not None:
+        _cannot_be_taken(transaction, run, now, why)
+        return False
     if not backend.has(resource) or resource.region not in backend.vaults:
-        return False  # it is another host's, or the settings do not name its place any more
-    if disks is None or _must_wait(backend, transaction, resource, disks, pending, now):
+        return False  # it is another host's
+    if _must_wait(backend, transaction, resource, disks, pending, now):
         return False
     later = following(run, now)
     transaction.auto_runs.move(run.resource_id, run.source, later.next_ms, later.within_ms)
@@ -124,6 +133,23 @@ def _take(
     pending.resources.add(resource.id)
     pending.of_disks.update(one.disk_id for one in whole.members)
     return True
+
+
+def _not_served(backend: Backend, resource: Disk | Instance) -> str | None:
+    """Why nobody can take it, whoever looks; None if somebody can, or will soon."""
+    if (why := backend.unserved(resource)) is not None:
+        return why
+    if backend.has(resource) and resource.region not in backend.vaults:
+        return f"the region {resource.region} is not in the settings"
+    return None
+
+
+def _cannot_be_taken(transaction: Transaction, run: AutoRun, now: int, why: str) -> None:
+    """Keep that it failed, and try again soon, as after a freeze that failed."""
+    again = rules.again(run, now)
+    transaction.auto_runs.move(run.resource_id, run.source, again.next_ms, again.within_ms)
+    if run.next_ms <= now:  # else the clock was set back, and nothing is due
+        not_taken.record(transaction, run, now, why)
 
 
 def _disks(transaction: Transaction, resource: Disk | Instance) -> list[Disk] | None:
