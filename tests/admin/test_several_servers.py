@@ -13,6 +13,7 @@ from sqlalchemy import create_engine, text
 from structlog.testing import capture_logs
 
 from mooring.admin.cluster.share_settings import share_settings
+from mooring.admin.health.hosts import hosts
 from mooring.admin.health.servers import server_findings
 from mooring.catalog.watching.root_looks import RootLook
 from mooring.config.check import check
@@ -24,6 +25,7 @@ from mooring.service.absence import absent_places
 from mooring.service.answers.views import disk_view
 from mooring.service.context import Context
 from mooring.service.own.disks import disks as own_disks
+from mooring.service.own.fencing import fence
 from mooring.wiring.server import Mooring, build_server
 from tests.catalog.postgresql import PostgreSQL
 from tests.catalog.values import disk
@@ -197,6 +199,53 @@ def test_a_zone_that_a_host_drops_is_told_and_the_rest_served(settings: Settings
             assert one.backend.engine(made["kept"]) is one.backend.engines[ZONE]
         with served(first) as again:
             assert again.backend.engine(made["left"]) is again.backend.engines[OTHER]
+
+
+def test_a_host_that_drops_all_its_zones_is_shown_as_it_is(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vault = str(settings.data_directory.parent / "vault")
+    first = beside(settings, "first", us_east_2=Region(zones=[ZONE], vault=vault))
+    second = beside(settings, "second", us_east_2=Region(zones=[ZONE], vault=vault))
+    fewer = beside(settings, "first", us_east_2=Region(vault=vault))
+
+    def listed() -> dict[str, list[str]]:
+        """The hosts, each with its state, its zones and its disks."""
+        capsys.readouterr()
+        hosts(settings)
+        rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+        rows = rows[1 + next(at for at, row in enumerate(rows) if row[0] == "name") :]
+        return {row[0]: row[1:4] for row in rows}
+
+    with served(second) as two:
+        with served(first) as one:
+            left = disk("left", state=DiskState.AVAILABLE, host=one.backend.host)
+            with one.backend.catalog.write() as transaction:
+                transaction.disks.add(left)
+        with served(fewer) as one:
+            # It has disks: whoever wants them elsewhere has to fence it.
+            assert listed() == {"first": ["up", "none", "1"], "second": ["up", ZONE, "0"]}
+            two.backend.hosts.forget()
+            with pytest.raises(OperationFailureException, match="of its host first: add it"):
+                two.backend.engine(left)
+            one.host_watch.look()
+            context = Context("us-east-2", "", "", None, 0)
+            with pytest.raises(OperationFailureException, match="first is up"):
+                fence(two.backend, context, {"hostName": "first"})
+            fence(two.backend, context, {"hostName": "first", "force": True})
+            assert listed()["first"][0] == "fenced"
+            with two.backend.catalog.write() as transaction:
+                transaction.disks.change(left.id, host=two.backend.host)  # restored
+            one.host_watch.look()
+            # Now it is none any more, and says so once.
+            assert listed() == {"first": ["ended", "none", "0"], "second": ["up", ZONE, "1"]}
+            one.host_watch.look()
+        with served(fewer):
+            assert listed()["first"] == ["ended", "none", "0"]
+        with served(first):
+            assert listed()["first"] == ["up", ZONE, "0"]
+        with served(beside(settings, "front", us_east_2=Region(vault=vault))):
+            assert sorted(listed()) == ["first", "second"], "this one never was a host"
 
 
 def test_a_second_server_with_other_settings_is_told_and_follows(settings: Settings) -> None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from mooring.catalog.database import Catalog
+from mooring.host.room import Room
 from mooring.jobs.automatic.due import take_due
+from mooring.jobs.watching.hosts import HostWatch
 from mooring.model.automatic.rules import AutoSource
 from mooring.model.errors import HostElsewhereException
 from mooring.model.resources.host import Host
+from mooring.model.resources.server import Server
 from tests.catalog.postgresql import PostgreSQL
 from tests.service.test_auto_snapshots import autos
 from tests.service.world import REGION, ZONE, World
@@ -70,6 +75,27 @@ def test_disks_in_folders_need_one(world: World) -> None:
     assert world.act("fence", hostName="lost", force=True)["notShutOut"] == []
     (left,) = world.act("restore-host", hostName="lost")["left"]
     assert "has no stored snapshot" in left["why"]
+
+
+def test_a_host_that_dropped_a_shared_zone_is_yet_shut_out_of_it(world: World) -> None:
+    add_host(world, "lost", shares=True)
+    add_host(world, "other", shares=True)
+    lost = replace(world.backend, this_server=Server(id="lost"))
+    room = Room(Path("/"), 1, 1)
+
+    HostWatch(lost, Host(id="lost", name="lost"), lambda: room).begin()
+
+    with world.catalog.read() as transaction:
+        seen = transaction.hosts.by_name("lost", 0)
+    assert seen is not None
+    assert (list(seen.host.zones), list(seen.host.shared_zones)) == ([], [ZONE])
+    with pytest.raises(HostElsewhereException) as caught:
+        world.act("fence", hostName="lost", force=True)
+    assert (caught.value.host, caught.value.zone) == ("other", ZONE)
+    with world.catalog.write() as transaction:
+        transaction.hosts.fence("lost")
+    (told,) = world.act("restore-host", hostName="lost", targetName="other")["restored"]
+    assert told["asItWas"]
 
 
 def test_an_automatic_snapshot_that_was_not_frozen_is_kept_as_failed(

@@ -19,11 +19,9 @@ def this_server_of(settings: Settings, server_id: str) -> Server:
     return Server(id=server_id, name=settings.name or host, host=host, version=VERSION)
 
 
-def this_host(settings: Settings, server: Server, engines: Engines) -> Host | None:
-    """The host, which is called as its server is; None if that has no disks."""
+def this_host(settings: Settings, server: Server, engines: Engines) -> Host:
+    """The host, which is called as its server is; one without zones may be none."""
     zones = [zone for region in settings.regions.values() for zone in region.zones]
-    if not zones:
-        return None
     return Host(
         id=server.id,
         name=server.name,

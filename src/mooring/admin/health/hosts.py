@@ -81,7 +81,7 @@ def _row(one: _Told, *, many: bool, runs: bool) -> tuple[str, ...]:
     return (
         seen.host.name,
         seen.shown if runs or not seen.is_up else "not running",
-        ", ".join(seen.host.zones),
+        ", ".join(seen.host.zones) or "none",
         str(one.disks),
         str(one.instances),
         f"{amount(seen.free_bytes)} of {amount(seen.capacity_bytes)}",

@@ -115,6 +115,10 @@ class Hosts:
         """How many instances the host has, up to a limit."""
         return self._count(_COUNT_INSTANCES, host_id)
 
+    def has_any(self, host_id: str) -> bool:
+        """Whether anything is placed on the host."""
+        return bool(self.count_disks(host_id) or self.count_instances(host_id))
+
     def _count(self, statement: Select[Any], host_id: str) -> int:
         asked = {"of_host": host_id, "limit": COUNTED}
         return int(self._connection.execute(statement, asked).scalar_one())

@@ -77,7 +77,8 @@ class HostFencing:
 
     def _is_ours(self, seen: SeenHost, hosts: Sequence[SeenHost]) -> bool:
         """Whether this server is to ask, and it would help anybody."""
-        others = [one for one in hosts if one.is_up and set(one.host.zones) & set(seen.host.zones)]
+        touched = seen.host.touched_zones
+        others = [one for one in hosts if one.is_up and touched.intersection(one.host.zones)]
         shared = set(seen.host.shared_zones)
         here = {zone for zone, engine in list(self._backend.engines.items()) if engine.shared}
         if not others or (shared and not shared & here):

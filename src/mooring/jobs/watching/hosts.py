@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
 from mooring.backend.backend import Backend
 from mooring.backend.left_behind import left_behind
-from mooring.catalog.database import CATALOG_ERRORS
+from mooring.catalog.database import CATALOG_ERRORS, Transaction
 from mooring.catalog.sharing.servers import FORGOTTEN_MS
 from mooring.host.room import Room
 from mooring.model.errors import ConfigurationError, MooringError
@@ -33,25 +34,27 @@ class HostWatch:
     def __init__(
         self,
         backend: Backend,
-        host: Host | None,
+        host: Host,
         room: Callable[[], Room],
     ) -> None:
-        """`host` is None for a server without disks; `room` is that for its disks."""
+        """`host` has no zones if it is a server without disks; `room` is that for its disks."""
         self._backend, self._host, self._room = backend, host, room
-        self._generation = 0
+        self._generation = 0  # of a server that is no host
         self._told = False
         self._loop = Loop("host-watch", self._round)
 
     def begin(self) -> None:
         """Enter the host, before it serves anything. Raises ConfigurationError."""
         host, backend = self._host, self._backend
-        if host is None:
-            return
         with backend.catalog.write() as transaction:
             now, hosts = backend.clock.now_ms(), transaction.hosts
-            for one in hosts.all(now):
+            known = hosts.all(now)
+            before = next((one.host for one in known if one.host.id == host.id), None)
+            if not host.zones and before is None:
+                return
+            for one in known:
                 gone = one.host.id != host.id and one.silent_ms > FORGOTTEN_MS
-                if gone and not hosts.count_disks(one.host.id) + hosts.count_instances(one.host.id):
+                if gone and not hosts.has_any(one.host.id):
                     hosts.forget(one.host.id)
                 if one.host.name == host.name and one.host.id != host.id and one.is_up:
                     raise ConfigurationError(
@@ -59,18 +62,37 @@ class HostWatch:
                         f"{one.host.address}: give this one a name of its own with the setting "
                         "name"
                     )
-            self._generation = hosts.begin(host, now)
-        self._beat()
+            self._begin(transaction, before)
+        if self._generation:
+            self._beat()
+
+    def _begin(self, transaction: Transaction, before: Host | None) -> None:
+        """Say what it serves now, by its row of `before`, if it has one.
+
+        A host without zones is a host as long as disks are placed on it: somebody may have to fence
+        it. One without either has ended, and keeps its row for a while, because a request may be
+        putting something on it right now, by the zones that it had.
+        """
+        host, hosts, now = self._host, transaction.hosts, self._backend.clock.now_ms()
+        has_any = hosts.has_any(host.id)
+        if before is not None and has_any:
+            shared = {*before.shared_zones, *host.shared_zones}
+            left = shared.difference(host.zones)
+            host = replace(host, shared_zones=[*host.shared_zones, *sorted(left)])
+        self._generation = hosts.begin(host, now)
+        if not host.zones and not has_any:
+            hosts.end(host.id, self._generation, now)
+            self._generation = 0
 
     def start(self) -> None:
         """Say from now on that it lives; a file has one server, and nobody to tell."""
-        if self._host is not None and self._backend.catalog.is_for_many:
+        if self._generation and self._backend.catalog.is_for_many:
             self._loop.start()
 
     def stop(self) -> None:
         """Say that it ended in order, if it was begun."""
         self._loop.stop()
-        if self._host is None or not self._generation:
+        if not self._generation:
             return
         try:
             with self._backend.catalog.write() as transaction:
@@ -81,7 +103,7 @@ class HostWatch:
 
     def look(self) -> None:
         """Say once that it lives. Raises the catalog's errors."""
-        if self._host is None or self._beat():
+        if not self._generation or self._beat():
             return
         log.error(
             "this host was fenced: what was restored elsewhere is served here no more",
@@ -93,7 +115,6 @@ class HostWatch:
         tell_left_behind(self._backend)
 
     def _beat(self) -> bool:
-        assert self._host is not None
         room = self._room()
         with self._backend.catalog.write(durable=False) as transaction:
             return transaction.hosts.beat(

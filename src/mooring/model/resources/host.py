@@ -27,7 +27,8 @@ class HostState(StrEnum):
 class Host:
     """A host. Its `id` is that of its server.
 
-    Of its `zones`, the disks of `shared_zones` lie where other hosts of the zone reach them, too.
+    It serves `zones`. The disks of `shared_zones` lie where other hosts of the zone reach them,
+    too; also those that it has yet in zones that it serves no more.
     """
 
     id: str
@@ -36,6 +37,11 @@ class Host:
     address: str = ""
     version: str = ""
     shared_zones: Collection[str] = ()
+
+    @property
+    def touched_zones(self) -> set[str]:
+        """In which it may write to layers."""
+        return {*self.zones, *self.shared_zones}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,7 +68,7 @@ def fence(backend: Backend, context: Context, params: Params) -> Answer:
 def _reached(backend: Backend, seen: SeenHost) -> set[str]:
     """The zones in which this server reaches the layers of the host's disks, too."""
     here = {zone for zone, engine in backend.engines.items() if engine.shared}
-    return here & set(seen.host.zones)
+    return here & seen.host.touched_zones
 
 
 def _go_where_it_can_be_shut_out(
@@ -79,7 +79,7 @@ def _go_where_it_can_be_shut_out(
     if not shared or _reached(backend, seen):
         return
     for other in transaction.hosts.all(backend.clock.now_ms()):
-        zones = shared & set(other.host.shared_zones)
+        zones = shared & set(other.host.shared_zones) & set(other.host.zones)
         if zones and other.is_up and other.host.id not in (seen.host.id, backend.host):
             name = other.host.name
             raise HostElsewhereException(
