@@ -7,8 +7,9 @@ from contextlib import ExitStack
 
 from mooring.admin.vaults.chosen import opened, regions
 from mooring.admin.vaults.images import opened_images
-from mooring.admin.vaults.verify import print_damage
+from mooring.admin.vaults.verify import note_verified, print_damage
 from mooring.config.settings import Settings
+from mooring.model.clock import SystemClock
 from mooring.model.counts import counted
 from mooring.model.errors import ConfigurationError
 from mooring.vault.store.place import Store, is_missing, open_place
@@ -42,11 +43,13 @@ def mend(
                 )
             disks = stack.enter_context(opened_images(images))
             for place, vault in vaults:
+                begun_ms = SystemClock().now_ms()
                 done = vault.mend(stores, disks)
                 by_id = {root.id: root for root in vault.readable_roots()[0]}
                 for damage in done.left:
                     print_damage(damage, by_id)
                 _report(place, done)
+                note_verified(settings, place, vault, len(done.left), begun_ms, percent=100)
                 left += len(done.left)
     return int(left > 0)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from mooring.admin.vaults.chosen import opened, regions
-from mooring.admin.vaults.roots import copy_known, note_copy
+from mooring.admin.vaults.roots import copy_known, note_copy, note_run
+from mooring.catalog.watching.vault_runs import VaultRun
 from mooring.config.settings import Settings
 from mooring.model.amounts import amount
+from mooring.model.clock import SystemClock
 from mooring.model.counts import counted
 from mooring.model.errors import ConfigurationError, VaultAwayError
+from mooring.model.resources.job_kind import JobKind
 from mooring.streams import one_line
 from mooring.vault.store.place import open_place, spelling
 from mooring.vault.vault import Replication, Root, Vault
@@ -77,6 +80,10 @@ def _copy(
     finally:
         target.close()
     note_copy(settings, region, place, vault)
+    if place == replica_place(settings, region):
+        now = SystemClock().now_ms()
+        run = VaultRun(region, JobKind.REPLICATE_VAULT, now, len(done.problems))
+        note_run(settings, vault, run)
     _report(region, place, done)
     return len(done.problems)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 
+from mooring.catalog.database import CATALOG_ERRORS
+from mooring.catalog.watching.vault_runs import VaultRun
 from mooring.config.settings import Settings
 from mooring.jobs.roots import compare, expected_roots
 from mooring.model.clock import SystemClock
@@ -107,3 +110,26 @@ def note_copy(settings: Settings, region: str, place: str, vault: Vault) -> None
         if catalog is not None:
             with catalog.write() as transaction:
                 transaction.vaults.note_copy(region, place, vault.id, SystemClock().now_ms())
+
+
+def note_run(settings: Settings, vault: Vault, run: VaultRun) -> None:
+    """Remember, if there is a catalog of this vault, how a run of a command ended.
+
+    So the server tells of it as of its own runs. Who may only read is told that it does not.
+    """
+    try:
+        with catalog_at_hand(settings) as catalog:
+            if catalog is None:
+                return
+            with catalog.read() as transaction:
+                known = transaction.vaults.of_region(run.region)
+            if known != vault.id:
+                return
+            with catalog.write() as transaction:
+                transaction.vault_runs.put(run)
+    except (ConfigurationError, *CATALOG_ERRORS) as error:
+        print(
+            f"mooringd: {run.region}: the server will not know of this: the catalog cannot be "
+            f"changed ({type(error).__name__})",
+            file=sys.stderr,
+        )

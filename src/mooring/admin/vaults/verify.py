@@ -7,11 +7,14 @@ from contextlib import suppress
 from functools import partial
 
 from mooring.admin.vaults.chosen import find_all, nothing_there, opened, regions
-from mooring.admin.vaults.roots import differences, missing_vault
+from mooring.admin.vaults.roots import differences, missing_vault, note_run
+from mooring.catalog.watching.vault_runs import VaultRun
 from mooring.config.settings import Settings
 from mooring.model.amounts import amount
+from mooring.model.clock import SystemClock
 from mooring.model.counts import counted
 from mooring.model.errors import ConfigurationError
+from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.streams import one_line
 from mooring.vault.vault import Damage, Root, Vault, scrub
@@ -30,7 +33,8 @@ def verify(
 
     Disks and snapshots go by name or id, as the vault knows them: no catalog is needed; automatic
     ones also by `DISK@DATE`.
-    `percent` of the frames of data are read, and all of the maps.
+    `percent` of the frames of data are read, and all of the maps. The catalog, if there is one,
+    learns how it ended where whole vaults are verified.
     """
     if not 0 < percent <= 100:
         raise ConfigurationError(f"--sample must be more than 0 and at most 100, not {percent:g}")
@@ -50,13 +54,25 @@ def verify(
             if wanted and not ids:
                 continue
             chosen += len(ids)
-            damaged += _verify(place, vault, roots, sorted(ids) if wanted else None, percent)
+            begun_ms = SystemClock().now_ms()
+            found = _verify(place, vault, roots, sorted(ids) if wanted else None, percent)
+            damaged += found
+            if not wanted:
+                note_verified(settings, place, vault, found, begun_ms, percent)
     if wanted and not chosen and not lost:
         kind = "disk" if disk else "snapshot"
         raise ConfigurationError(
             f"no vault has a {kind} {wanted}: `mooringd usage` lists all snapshots"
         )
     return int(damaged > 0)
+
+
+def note_verified(
+    settings: Settings, region: str, vault: Vault, problems: int, begun_ms: int, percent: float
+) -> None:
+    """Remember, as of a scheduled one, how a verification of the whole vault ended just now."""
+    kind, now = JobKind.VERIFY_VAULT, SystemClock().now_ms()
+    note_run(settings, vault, VaultRun(region, kind, now, problems, begun_ms, percent))
 
 
 def _names(settings: Settings, region: str | None, snapshot: str) -> frozenset[str]:
