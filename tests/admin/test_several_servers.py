@@ -24,12 +24,14 @@ from mooring.model.resources.disk import DiskState
 from mooring.service.absence import absent_places
 from mooring.service.answers.views import disk_view
 from mooring.service.context import Context
+from mooring.service.own.access_keys import keys as own_keys
 from mooring.service.own.disks import disks as own_disks
 from mooring.service.own.fencing import fence
 from mooring.wiring.server import Mooring, build_server
 from tests.catalog.postgresql import PostgreSQL
 from tests.catalog.values import disk
 from tests.cluster import share_cluster_key
+from tests.e2e.processes import until
 
 pytestmark = pytest.mark.full
 ZONE, OTHER = "us-east-2a", "us-east-2b"
@@ -151,6 +153,25 @@ def test_zones_of_others_need_not_be_in_the_settings(settings: Settings) -> None
         one.cluster.look()
         assert one.cluster.servers == 1
         assert one.backend.is_served(disk("there", zone=OTHER))
+
+
+def test_what_a_key_did_at_another_server_is_told(settings: Settings) -> None:
+    vault = str(settings.data_directory.parent / "vault")
+    first = beside(settings, "first", us_east_2=Region(zones=[ZONE], vault=vault))
+    second = beside(settings, "second", us_east_2=Region(zones=[OTHER], vault=vault))
+    with served(first) as one, served(second) as two:
+        (key_id,) = two.keys.ids()
+        assert used(one) == {key_id: None}
+        two.keys.note_use(key_id)
+        until(lambda: used(one) == used(two) != {key_id: None}, "the other server to tell")
+    with served(first) as one:
+        assert used(one) == {key_id: two.keys.used[key_id] / 1000}
+
+
+def used(mooring: Mooring) -> dict[str, float | None]:
+    """When each key was last used, as a server tells it."""
+    told = own_keys(mooring.backend, Context("us-east-2", "", "", None, 0), {})
+    return {one["keyId"]: one["usedAt"] for one in told["keys"]}
 
 
 def test_a_zone_that_a_host_drops_is_told_and_the_rest_served(settings: Settings) -> None:

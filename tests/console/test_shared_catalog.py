@@ -66,6 +66,8 @@ def test_keys_are_made_rotated_and_removed_for_all_servers(
     assert f"aws_secret_access_key = {made.secret}" in reply.text
     page = admin.get(KEYS).text
     assert made.id in page
+    assert "not yet" in page
+    assert "since the start" not in page
     assert made.secret not in page
     other = tmp_path / "other"
     other.mkdir()

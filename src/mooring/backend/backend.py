@@ -69,9 +69,10 @@ class Backend:
     that are not stored yet. `elsewhere` are zones of `regions` of which only other servers have
     disks. Leases bear the id of `this_server`. `meter` is told by jobs how far they are.
     `credentials` is the file of keys; where servers share the catalog it has them, sealed with the
-    key in the file `cluster_key`, and `credentials` is a copy. `keys_used` says when each was last
-    used since the start, by its id. `check_here` raises what keeps a request from this host's
-    disks; whether it is about them is known only when it asks for their engine.
+    key in the file `cluster_key`, and `credentials` is a copy. `keys_used` tells when each was last
+    used, by its id: here since the start, and at any server that shares the catalog. `check_here`
+    raises what keeps a request from this host's disks; whether it is about them is known only when
+    it asks for their engine.
     """
 
     catalog: Catalog
@@ -94,7 +95,7 @@ class Backend:
     credentials: Path | None = None
     cluster_key: Path | None = None
     audit_file: Path | None = None
-    keys_used: Mapping[str, int] = field(default_factory=dict)
+    keys_used: Callable[[], Mapping[str, int]] = dict
     ends: Callable[[], Ends] = _no_ends
     relay: Relay = field(default_factory=NoRelay)
     servers: Mapping[str, SnapshotServer] = field(default_factory=dict)

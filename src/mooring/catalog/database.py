@@ -31,6 +31,7 @@ from mooring.catalog.room import CatalogRoom, LackOfRoom
 from mooring.catalog.sharing.audit_lines import AuditLines, Note
 from mooring.catalog.sharing.hosts import Hosts
 from mooring.catalog.sharing.join_secrets import JoinSecrets
+from mooring.catalog.sharing.key_uses import KeyUses
 from mooring.catalog.sharing.leads import Leads
 from mooring.catalog.sharing.news import RUNS, News
 from mooring.catalog.sharing.rounds import Rounds
@@ -109,6 +110,7 @@ class Transaction:
         self.shared_settings = SharedSettings(connection)
         self.zones = Zones(connection)
         self.audit_lines = AuditLines(connection)
+        self.key_uses = KeyUses(connection)
         self.root_looks = RootLooks(connection)
 
     def snapshot(self, snapshot_id: str) -> Snapshot | None:

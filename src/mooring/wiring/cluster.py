@@ -18,6 +18,7 @@ from mooring.model.resources.host import HostState
 from mooring.model.resources.server import Server
 from mooring.observe.loop import Loop
 from mooring.service.credentials.shared_keys import KEYS, SharedKeys
+from mooring.service.credentials.shared_uses import SharedUses
 
 LOOK_SECONDS = 1.0
 """How long what others have changed may go unnoticed."""
@@ -26,22 +27,29 @@ log = structlog.get_logger("mooring.server")
 
 
 class Cluster:
-    """Follows the access keys, the zones and the number of servers; for the one server of a
-    catalog in a file it does nothing.
+    """Follows the access keys, the zones and the number of servers, and tells when keys are used;
+    for the one server of a catalog in a file it does nothing.
 
     `zones` are those of all servers, and `servers` is how many there are.
     """
 
     def __init__(
-        self, catalog: Catalog, settings: Settings, paths: Paths, clock: Clock, this: Server
+        self,
+        catalog: Catalog,
+        settings: Settings,
+        paths: Paths,
+        clock: Clock,
+        this: Server,
+        uses: SharedUses,
     ) -> None:
-        """`settings` are as this server's file has them."""
+        """`settings` are as this server's file has them; `uses` are those of the keys."""
         self.servers = 1
         named = {region: one.elsewhere for region, one in settings.regions.items()}
         self.zones = KnownZones({name: one.zones for name, one in settings.regions.items()}, named)
         self._catalog, self._clock, self._this = catalog, clock, this
         self._settings = settings
         self._keys = SharedKeys(catalog, paths.credentials, paths.cluster_key)
+        self._uses = uses
         self._copied: Callable[[], None] = lambda: None
         self._loop = Loop("cluster", self._round)
 
@@ -125,4 +133,5 @@ class Cluster:
 
     def _round(self) -> float:
         self.look()
+        self._uses.enter()
         return LOOK_SECONDS

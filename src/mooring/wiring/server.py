@@ -44,6 +44,7 @@ from mooring.model.traffic import Traffic
 from mooring.observe.audit import AuditLog
 from mooring.service.absence import tell_absent
 from mooring.service.credentials.keyring import Keyring
+from mooring.service.credentials.shared_uses import SharedUses
 from mooring.vault.memory_vaults import MemoryVaults
 from mooring.vault.region_vaults import RegionVaults
 from mooring.vault.served.keeper import Keeper
@@ -274,10 +275,11 @@ def _build(
     catalog = open_catalog(settings, paths, clock, room)
     opened.callback(catalog.close)
     keys = Keyring(paths.credentials, clock, makes=not catalog.is_for_many)
+    uses = SharedUses(catalog, keys, clock)
     this_server = this_server_of(settings, server_id(paths, ids))
     zones = [zone for region in settings.regions.values() for zone in region.zones]
     catalog.hold(this_server.id)
-    cluster = Cluster(catalog, settings, paths, clock, this_server)
+    cluster = Cluster(catalog, settings, paths, clock, this_server, uses)
     settings = cluster.shared_settings()
     vaults = vaults_of(settings, catalog, clock)
     opened.callback(vaults.close)  # writes the index of what can be shared
@@ -315,7 +317,7 @@ def _build(
         credentials=paths.credentials,
         cluster_key=paths.cluster_key,
         audit_file=None if audit is None else audit.path,
-        keys_used=keys.used,
+        keys_used=uses.newest,
         ends=partial(ends, settings, keys),
         hosts=HostBook(catalog, clock),
     )

@@ -302,6 +302,13 @@ audit_lines = Table(
     Column("line", Text),
 )
 
+key_uses = Table(
+    "key_uses",
+    metadata,
+    Column("key_id", Text, primary_key=True),
+    Column("used_ms", BigInteger),
+)
+
 root_looks = Table(
     "root_looks",
     metadata,

@@ -45,7 +45,7 @@ async def ask_removal(visit: Visit) -> Response:
     found = [one for one in told["keys"] if one["keyId"] == key_id]
     if not found:
         raise InvalidInputException("There is no such key.")
-    return visit.page("remove_key.html", "Remove a key", one=found[0])
+    return visit.page("remove_key.html", "Remove a key", one=found[0], shared=told["shared"])
 
 
 async def remove(visit: Visit) -> Response:

@@ -32,9 +32,10 @@ LONGEST_OVERLAP_HOURS = 24 * 366
 
 
 def keys(backend: Backend, context: Context, params: Params) -> Answer:
-    """All access keys without their secrets; `usedAt` is since this server's start."""
+    """All access keys without their secrets; `usedAt` is since this server's start, and at any of
+    the servers that share a catalog (`shared`)."""
     del context, params
-    now = backend.clock.now_ms()
+    now, used = backend.clock.now_ms(), backend.keys_used()
     try:
         shared = _shared(backend)
         known = read_keys(_file(backend)) if shared is None else shared.read()
@@ -49,10 +50,11 @@ def keys(backend: Backend, context: Context, params: Params) -> Answer:
                 "tags": [{"key": key, "value": value} for key, value in one.access.tags.items()],
                 "endsAt": None if one.expires_ms is None else one.expires_ms / 1000,
                 "hasEnded": one.ended(now),
-                "usedAt": _used(backend, one),
+                "usedAt": used[one.id] / 1000 if one.id in used else None,
             }
             for one in known.values()
-        ]
+        ],
+        "shared": shared is not None,
     }
 
 
@@ -149,11 +151,6 @@ def _file(backend: Backend) -> Path:
     if backend.credentials is None:
         raise OperationFailureException("This server has no file of access keys.")
     return backend.credentials
-
-
-def _used(backend: Backend, key: Key) -> float | None:
-    used = backend.keys_used.get(key.id)
-    return None if used is None else used / 1000
 
 
 def _secret(key: Key) -> Answer:
