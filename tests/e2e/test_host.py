@@ -16,7 +16,7 @@ import pytest
 from mooring.admin.demo.filesystem import run, why_not
 from mooring.host.fuse_devices import FuseDevices
 from mooring.model.clock import SystemClock
-from mooring.nbd.blocking import BlockingNbdClient
+from mooring.nbd.blocking import BlockingNbdClient, exports_at
 from tests.e2e import crashing_server, processes
 from tests.e2e.client import RefusedError
 from tests.e2e.deployment import SHARED, ZONE, Deployment
@@ -100,7 +100,7 @@ class Host:
         until(lambda: not holders(self.deployment), "everybody to be thawed")
         for path in self.mounts:
             subprocess.run(["umount", path], capture_output=True, check=False)
-        devices = FuseDevices(self.deployment.data / "run" / ".devices", SystemClock())
+        devices = FuseDevices(self.deployment.data / "run" / ".devices", SystemClock(), exports_at)
         for disk_id in devices.known():
             with contextlib.suppress(Exception):
                 devices.detach(disk_id)

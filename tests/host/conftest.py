@@ -18,6 +18,7 @@ from mooring.host.interface import Devices
 from mooring.host.loop import DeviceLinks
 from mooring.host.memory_devices import MemoryDevices
 from mooring.model.clock import SystemClock
+from mooring.nbd.blocking import exports_at
 from tests.engine.harness import MIB, QemuHarness, attached
 
 PROGRAMS = ("qemu-storage-daemon", "losetup", "mount", "umount", "mkfs.ext4", "e2fsck")
@@ -33,7 +34,7 @@ class FuseSite:
 
     def __post_init__(self) -> None:
         self.links = DeviceLinks(self.mounts / "links")
-        self.devices = FuseDevices(self.folder, SystemClock(), links=self.links)
+        self.devices = FuseDevices(self.folder, SystemClock(), exports_at, links=self.links)
         self.instances: dict[str, str] = {}
 
     def disk(self) -> tuple[str, str]:
@@ -57,7 +58,7 @@ class FuseSite:
         run("umount", str(mount))
 
     def restart(self) -> None:
-        self.devices = FuseDevices(self.folder, SystemClock(), links=self.links)
+        self.devices = FuseDevices(self.folder, SystemClock(), exports_at, links=self.links)
 
     def kill(self, disk_id: str) -> None:
         """Kill what is behind the device, and wait until it is gone."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -12,14 +13,15 @@ from pathlib import Path
 import pytest
 
 from mooring.admin.demo.filesystem import run
+from mooring.engine.interface import Export
 from mooring.host import loop
 from mooring.host.fuse_devices import FuseDevices
 from mooring.host.mounts import family, mounts_of, users_of
 from mooring.model.clock import SystemClock
-from mooring.model.errors import DiskBusyError, HostError
-from mooring.nbd.blocking import BlockingNbdClient
+from mooring.model.errors import DiskAwayError, DiskBusyError, HostError
+from mooring.nbd.blocking import BlockingNbdClient, exports_at
 from tests.e2e.processes import until
-from tests.engine.harness import MIB, noise
+from tests.engine.harness import MIB, new_id, noise
 from tests.host.conftest import PROGRAMS, FuseSite
 
 pytestmark = [pytest.mark.full, pytest.mark.requires(*PROGRAMS)]
@@ -139,7 +141,7 @@ def test_swap_is_a_use_without_a_mount(fuse: FuseSite) -> None:
 
 
 def test_nothing_is_left_when_the_disk_is_not_served(fuse: FuseSite, tmp_path: Path) -> None:
-    devices = FuseDevices(fuse.folder, SystemClock(), open_seconds=1)
+    devices = FuseDevices(fuse.folder, SystemClock(), exports_at, open_seconds=1)
     with pytest.raises(HostError, match="cannot be presented as a file: "):
         devices.attach("d-1", f"nbd+unix:///x?socket={tmp_path}/nobody")
 
@@ -183,6 +185,55 @@ def test_a_start_does_not_wait_for_a_server_that_has_ended(fuse: FuseSite) -> No
     client = BlockingNbdClient(other_uri)
     assert client.read(0, MIB) == noise(1, MIB)
     client.close()
+
+
+def test_who_takes_it_away_does_not_wait_for_a_server_that_is_away(fuse: FuseSite) -> None:
+    disk_id, uri = fuse.disk()
+    instance_id = fuse.instances[disk_id]
+    device = fuse.devices.attach(disk_id, uri)
+    with Path(device).open("r+b", buffering=0) as file:
+        file.write(noise(1, MIB))
+    fuse.harness.engine.stop(instance_id)
+
+    begun = time.monotonic()
+    for _ in range(2):
+        with pytest.raises(DiskAwayError, match="because its disk is not served right now"):
+            fuse.devices.detach(disk_id)
+    assert time.monotonic() - begun < 20
+    assert fuse.devices.device(disk_id) == device
+
+    fuse.harness.engine.attach(instance_id, Export(disk_id, "disk 0,é"))
+    fuse.devices.detach(disk_id)
+    client = BlockingNbdClient(uri)
+    assert client.read(0, MIB) == noise(1, MIB)
+    client.close()
+    assert fuse.devices.device(disk_id) is None
+
+
+def test_a_server_that_lacks_the_disk_is_away_too_and_given_up_in_the_end(fuse: FuseSite) -> None:
+    first, _ = fuse.disk()
+    instance_id, engine = fuse.instances[first], fuse.harness.qemu
+    other = new_id()
+    engine.create(other, 64 * MIB)
+    engine.attach(instance_id, Export(other, "other"))
+    device = fuse.devices.attach(other, engine.uri(instance_id, "other"))
+    with Path(device).open("r+b", buffering=0) as file:
+        file.write(noise(1, MIB))
+    engine.detach(instance_id, other, force=True)
+
+    with pytest.raises(DiskAwayError, match="given up in 600 seconds"):
+        fuse.devices.detach(other)
+    # Also by a server that was started again meanwhile.
+    fuse.restart()
+    noted = fuse.folder / other / "away"
+    noted.write_text(str(int(noted.read_text()) - 540_000))
+    with pytest.raises(DiskAwayError, match=r"given up in (60|[1-5]?\d) seconds"):
+        fuse.devices.detach(other)
+    noted.write_text(str(int(noted.read_text()) - 60_000))
+    fuse.devices.detach(other)
+
+    assert fuse.devices.device(other) is None
+    assert not (fuse.folder / other).exists()
 
 
 def stat_works(file: Path) -> bool:

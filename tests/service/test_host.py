@@ -299,3 +299,32 @@ def test_a_reboot_makes_the_devices_anew_unless_one_is_in_use(
 
     assert gone == [host.disk_id("data")]
     assert host.devices.uris == {host.disk_id("data"): host.engine.uri(instance_id(host), "data")}
+
+
+def test_a_disk_that_is_not_served_keeps_no_thread(host: World) -> None:
+    data = host.disk_id("data")
+    host.devices.away.add(data)
+
+    with pytest.raises(OperationFailureException, match="can't detach the disk data right now"):
+        host.call("DetachDisk", diskName="data")
+    assert disk_state(host) == ("in-use", "attached")
+    host.call("StopInstance", instanceName="here")
+    host.call("CreateDisk", diskName="other", availabilityZone=ZONE, sizeInGb=8)
+    host.settle()
+
+    # The job waits, and the others go on, however long it takes.
+    assert host.call("GetDisk", diskName="other")["disk"]["state"] == "available"
+    host.clock.advance(300)
+    host.settle()
+    (stop,) = [one for one in host.operations("here") if one["operationType"] == "StopInstance"]
+    assert stop["status"] == "Started"
+    with host.catalog.read() as transaction:
+        (job,) = transaction.jobs.all()
+    assert job.error_details == "/dev/mem0 cannot be written through"
+    assert 30_000 <= job.not_before_ms - host.clock.now_ms() <= 32_000
+
+    host.devices.away.clear()
+    host.settle()
+
+    assert host.operations("here")[0]["status"] == "Succeeded"
+    assert host.devices.known() == []

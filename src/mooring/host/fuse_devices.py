@@ -14,10 +14,9 @@ import ctypes
 import json
 import os
 import shutil
-import socket
 import subprocess
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -29,7 +28,8 @@ from mooring.host.loop import DeviceLinks
 from mooring.host.mounts import users_of
 from mooring.host.qmp import Monitor
 from mooring.model.clock import Clock
-from mooring.model.errors import DiskBusyError, EngineError, HostError
+from mooring.model.counts import counted
+from mooring.model.errors import DiskAwayError, DiskBusyError, EngineError, HostError, NbdError
 from mooring.model.extents import BLOCK_SIZE
 
 PROGRAM = "qemu-storage-daemon"
@@ -48,6 +48,11 @@ OPEN_SECONDS = 10
 _RECONNECT_SECONDS = 600
 """How long reads and writes wait for an NBD server that is away; then they fail."""
 
+_AWAY = "away"
+
+ExportsAt = Callable[[Path], Collection[str]]
+"""The names of what the NBD server at a socket serves. Raises OSError, NbdError; it never hangs."""
+
 log = structlog.get_logger("mooring.host")
 
 
@@ -58,9 +63,11 @@ class FuseDevices:
         self,
         folder: Path,
         clock: Clock,
+        exports_at: ExportsAt,
         open_seconds: int = OPEN_SECONDS,
         links: DeviceLinks | None = None,
     ) -> None:
+        self._exports_at = exports_at
         self._open_seconds = open_seconds
         self._links = links or DeviceLinks()
         self._folder = folder.absolute()
@@ -138,6 +145,9 @@ class FuseDevices:
 
     def detach(self, disk_id: str) -> None:
         with self._locked(disk_id):
+            found = self._find(disk_id)
+            if found is not None and not users_of(found.path):
+                self._check_served(disk_id, found)
             self._clear(disk_id)
 
     def leave(self, gone: Collection[str]) -> Mapping[str, str]:
@@ -164,23 +174,42 @@ class FuseDevices:
         """Take the device away, without waiting for an NBD server that does not come back."""
         with self._locked(disk_id):
             found = self._find(disk_id)
-            if found is not None and not users_of(found.path) and not self._is_served(disk_id):
-                log.warning("a block device is given up, whose disk is not served", disk=disk_id)
-                self._end(disk_id, 0.0)
+            if found is not None and not users_of(found.path) and self._is_served(disk_id) is False:
+                self._give_up(disk_id)
             self._clear(disk_id)
 
-    def _is_served(self, disk_id: str) -> bool:
-        """Whether there is anybody from whom the process behind the device reads."""
+    def _check_served(self, disk_id: str, found: loop.LoopDevice) -> None:
+        """Raise DiskAwayError if writing through would wait for the NBD server.
+
+        That would be in the kernel, where nothing ends it. After so long as it would wait, what
+        was written is given up.
+        """
+        folder = self._folder / disk_id
+        if self._is_served(disk_id) is not False:
+            _is_back(folder)
+            return
+        away = _away_seconds(folder, self._clock)
+        if away < _RECONNECT_SECONDS:
+            raise DiskAwayError(
+                f"what was written to {found.path} cannot be written through, because its disk is "
+                "not served right now (`mooring stat --disk-name` says why). That is given up "
+                f"in {counted(round(_RECONNECT_SECONDS - away), 'second')}"
+            )
+        self._give_up(disk_id)
+
+    def _give_up(self, disk_id: str) -> None:
+        log.warning("a block device is given up, whose disk is not served", disk=disk_id)
+        self._end(disk_id, 0.0)
+
+    def _is_served(self, disk_id: str) -> bool | None:
+        """Whether what the process behind the device reads from answers; None if none runs."""
         process = self._process(disk_id)
         if process is None:
-            return False
-        with process, contextlib.suppress(OSError, ValueError, KeyError):
+            return None
+        with process, contextlib.suppress(OSError, ValueError, KeyError, NbdError):
             words = Path(f"/proc/{process.pid}/cmdline").read_bytes().split(b"\0")
             node = json.loads(words[words.index(b"--blockdev") + 1])
-            with socket.socket(socket.AF_UNIX) as probe:
-                probe.settimeout(_ANSWER_SECONDS)
-                probe.connect(node["server"]["path"])
-                return True
+            return node["export"] in self._exports_at(Path(node["server"]["path"]))
         return False
 
     def _resize(self, disk_id: str, size: int) -> None:
@@ -323,6 +352,22 @@ def _name(disk_id: str) -> str:
 def _export_name(uri: str) -> str:
     """What the disk is called, by which it is exported."""
     return unquote(urlsplit(uri).path.removeprefix("/"))
+
+
+def _away_seconds(folder: Path, clock: Clock) -> float:
+    """For how long the NBD server is away since somebody wanted it first: a note in `folder`."""
+    note, now = folder / _AWAY, clock.now_ms()
+    with contextlib.suppress(OSError, ValueError):
+        since = int(note.read_text())
+        if since <= now:
+            return (now - since) / 1000
+    note.write_text(str(now))
+    return 0.0
+
+
+def _is_back(folder: Path) -> None:
+    """Forget that the NBD server was away."""
+    (folder / _AWAY).unlink(missing_ok=True)
 
 
 def _is_mounted(file: Path) -> bool:

@@ -52,7 +52,8 @@ class Devices(Protocol):
     def detach(self, disk_id: str) -> None:
         """Write everything through and take the device away. None there: nothing to do.
 
-        Raises DiskBusyError, which says who uses it, and HostError.
+        Raises DiskBusyError, which says who uses it, DiskAwayError while the NBD server is away,
+        for ten minutes from the first try on, and HostError.
         """
         ...
 

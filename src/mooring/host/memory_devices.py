@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from mooring.model.errors import DiskBusyError, HostError
+from mooring.model.errors import DiskAwayError, DiskBusyError, HostError
 
 
 class MemoryDevices:
-    """`mounts` tells where devices are mounted, by the disk's id; `broken` which do not work.
+    """`mounts` tells where devices are mounted, by the disk's id; `broken` which do not work, and
+    `away` of which the NBD server is away.
 
     `sizes` has those of devices that have grown.
     """
@@ -19,6 +20,7 @@ class MemoryDevices:
         self.sizes: dict[str, int] = {}
         self.mounts: dict[str, str] = {}
         self.broken: set[str] = set()
+        self.away: set[str] = set()
         self._paths: dict[str, str] = {}
 
     def why_not(self) -> str:
@@ -54,12 +56,15 @@ class MemoryDevices:
     def detach(self, disk_id: str) -> None:
         if users := self.users(disk_id):
             raise DiskBusyError(f"{self._paths[disk_id]} is {users}")
+        if disk_id in self.uris and disk_id in self.away:
+            raise DiskAwayError(f"{self._paths[disk_id]} cannot be written through")
         self.uris.pop(disk_id, None)
         self.broken.discard(disk_id)
 
     def leave(self, gone: Collection[str]) -> Mapping[str, str]:
         problems = {}
         for disk_id in gone:
+            self.away.discard(disk_id)
             try:
                 self.detach(disk_id)
             except DiskBusyError as error:

@@ -239,6 +239,10 @@ class HostError(MooringError):
     """The kernel of this host refused something; the message names the device or the mount."""
 
 
+class DiskAwayError(HostError):
+    """What a block device stands on is not served right now: it cannot be written through."""
+
+
 class PlaceAwayError(MooringError):
     """A directory's file system is not mounted; it may be later."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -12,11 +13,14 @@ from mooring.model.counts import counted
 from mooring.model.errors import NbdDisconnectedError, NbdError
 from mooring.model.extents import Edges
 from mooring.nbd import protocol as p
-from mooring.nbd.client import CONNECT_SECONDS, NbdClient
+from mooring.nbd.client import CONNECT_SECONDS, NbdClient, list_exports
 from mooring.nbd.protocol import ExportInfo, StatusExtent
 from mooring.nbd.uri import NbdUri
 
 T = TypeVar("T")
+
+LISTING_SECONDS = 5.0
+"""How long a server may take to say what it serves."""
 
 
 class BlockingNbdClient:
@@ -140,3 +144,9 @@ class BlockingNbdClient:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+def exports_at(socket: Path, timeout: float = LISTING_SECONDS) -> list[str]:
+    """The names of what the server at a Unix socket serves. Raises NbdError."""
+    place = NbdUri(socket=str(socket))
+    return [name for name, _ in asyncio.run(list_exports(place, timeout=timeout))]

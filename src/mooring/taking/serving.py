@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from mooring.backend.backend import Backend
 from mooring.engine.interface import Export
 from mooring.model.blueprints import HOST
-from mooring.model.errors import DiskBusyError
+from mooring.model.errors import DiskAwayError, DiskBusyError
 from mooring.model.resources.disk import Disk
 from mooring.model.resources.instance import Instance
 
@@ -24,11 +24,20 @@ def serve(backend: Backend, instance_id: str, instance: Instance | None, disk: D
 
 
 def withdraw(backend: Backend, disk_ids: Iterable[str]) -> None:
-    """Take away the disks' block devices: all, or none if one is in use."""
+    """Take away the disks' block devices: all, or none if one is in use.
+
+    Raises DiskAwayError if disks are not served right now; the devices of others are gone.
+    """
     devices = backend.devices
     known = list(disk_ids)
     for disk_id in known:
         if users := devices.users(disk_id):
             raise DiskBusyError(f"{devices.device(disk_id)} is {users}")
+    away: DiskAwayError | None = None
     for disk_id in known:
-        devices.detach(disk_id)
+        try:
+            devices.detach(disk_id)
+        except DiskAwayError as error:
+            away = error
+    if away is not None:
+        raise away

@@ -91,8 +91,9 @@ def devices(settings: Settings, paths: Paths, clock: Clock) -> Devices:
 
         return MemoryDevices()
     from mooring.host.fuse_devices import FuseDevices
+    from mooring.nbd.blocking import exports_at
 
-    return FuseDevices(paths.devices(), clock)
+    return FuseDevices(paths.devices(), clock, exports_at)
 
 
 def quiescer(settings: Settings, paths: Paths, clock: Clock) -> Quiescer:

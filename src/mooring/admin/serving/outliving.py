@@ -19,6 +19,7 @@ from mooring.model.clock import Clock
 from mooring.model.errors import DescriptionError
 from mooring.model.paths import Paths
 from mooring.model.resources.disk_description import decode
+from mooring.nbd.blocking import exports_at
 from mooring.streams import one_line
 from mooring.vault.served.process import SOCKET_NAME, WANTED_NAME
 
@@ -54,7 +55,7 @@ class Outliving:
         """`run` is the run directory."""
         self._paths = Paths(paths.data, run)
         self._open = ExitStack()
-        self._devices = FuseDevices(self._paths.devices(), clock)
+        self._devices = FuseDevices(self._paths.devices(), clock, exports_at)
         self._daemons = [
             self._daemon(file.parent, found)
             for file in sorted(run.glob(f"[!.]*/*/{process.PID_FILE}"))

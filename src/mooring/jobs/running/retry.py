@@ -7,6 +7,7 @@ import errno
 from mooring.model.errors import (
     NO_ROOM,
     DamageError,
+    DiskAwayError,
     DiskFullError,
     DiskTooLargeError,
     ImageUnreadableError,
@@ -53,9 +54,10 @@ def delay(error: Exception, attempts: int) -> float | None:
         return AWAY_SECONDS
     if is_full(error):
         return FULL_DELAY_SECONDS if attempts + 1 < MAX_FULL_ATTEMPTS else None
-    if attempts + 1 >= MAX_ATTEMPTS:
-        return None
-    return float(FIRST_DELAY_SECONDS * 2**attempts)
+    later = float(FIRST_DELAY_SECONDS * 2 ** min(attempts, MAX_ATTEMPTS))
+    if isinstance(error, DiskAwayError):
+        return later  # which ends: the device is given up
+    return None if attempts + 1 >= MAX_ATTEMPTS else later
 
 
 def is_full(error: BaseException) -> bool:

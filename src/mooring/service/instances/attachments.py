@@ -8,6 +8,7 @@ from mooring.backend.backend import Backend
 from mooring.catalog.database import Transaction
 from mooring.model.counts import counted
 from mooring.model.errors import (
+    DiskAwayError,
     DiskBusyError,
     InvalidInputException,
     OperationFailureException,
@@ -78,6 +79,12 @@ def _stop_serving(backend: Backend, disk: Disk, instance_id: str) -> None:
         backend.devices.detach(disk.id)
     except DiskBusyError as error:
         raise _in_use(disk, f": {error}. Unmount it, and end what has it open") from None
+    except DiskAwayError as error:
+        raise OperationFailureException(
+            f"You can't detach the disk {disk.name} right now: {error}; try again then, or once "
+            "the disk is served.",
+            "DiskAway",
+        ) from None
     deadline = backend.clock.monotonic() + LEAVING_SECONDS
     while True:
         try:
