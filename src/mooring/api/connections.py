@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import chain
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -115,7 +116,9 @@ class Connection(HttpToolsProtocol):
         self._in_head = True
 
     def on_headers_complete(self) -> None:
-        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        size = (
+            len(self.url) + 4 * len(self.headers) + sum(map(len, chain.from_iterable(self.headers)))
+        )
         if size > HEAD_BYTES:
             self._too_large = True
             raise ValueError("the head is too large")

@@ -208,8 +208,6 @@ class Backend:
 
     def is_served(self, placed: Placed) -> bool:
         """Whether this server or another one has the engine for it."""
-        if not placed.host and placed.zone in self.engines:
-            return True  # as nearly always: lists ask for each of many
         known = placed.zone in self.engines or placed.zone in self.elsewhere
         if placed.zone in self.away:
             known = placed.host not in ("", self.host)  # what this host has is away

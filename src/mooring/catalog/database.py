@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy
 from functools import partial
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from sqlalchemy import Connection, Engine, event, select
 from sqlalchemy.exc import (
@@ -77,41 +78,70 @@ CATALOG_ERRORS = (
 uses it. Ends of transactions come from SQLite itself."""
 
 
+RowsT = TypeVar("RowsT")
+
+
+class _Noun(Generic[RowsT]):
+    """The rows of a noun, made when a transaction first asks for them: most touch few nouns."""
+
+    def __init__(self, rows: Callable[[Connection], RowsT]) -> None:
+        self._rows = rows
+
+    def __set_name__(self, owner: type[Transaction], name: str) -> None:
+        self._name = name
+
+    def __get__(self, transaction: Transaction, owner: type[Transaction]) -> RowsT:
+        made = transaction.__dict__[self._name] = self._rows(transaction.connection)
+        return made
+
+
 class Transaction:
     """All rows, by noun, within one transaction."""
 
     def __init__(self, connection: Connection) -> None:
-        self.names = Names(connection)
-        self.tags = TagRows(connection)
-        self.disks = Disks(connection)
-        self.snapshots = Snapshots(connection)
-        self.instances = Instances(connection)
-        self.instance_snapshots = InstanceSnapshots(connection)
-        self.export_records = ExportRecords(connection)
-        self.static_ips = StaticIps(connection)
-        self.key_pairs = KeyPairs(connection)
-        self.operations = Operations(connection)
-        self.jobs = Jobs(connection)
-        self.auto_runs = AutoRuns(connection)
-        self.auto_failures = AutoFailures(connection)
-        self.answers = Answers(connection)
-        self.vaults = VaultRows(connection)
-        self.servers = Servers(connection)
-        self.hosts = Hosts(connection)
-        self.places = Places(connection)
-        self.rounds = Rounds(connection)
-        self.totals = Totals(connection)
-        self.leads = Leads(connection)
-        self.troubles = Troubles(connection)
-        self.vault_runs = VaultRuns(connection)
-        self.room_samples = RoomSamples(connection)
-        self.shared_secrets = SharedSecrets(connection)
-        self.join_secrets = JoinSecrets(connection)
-        self.shared_settings = SharedSettings(connection)
-        self.zones = Zones(connection)
-        self.audit_lines = AuditLines(connection)
-        self.key_uses = KeyUses(connection)
-        self.root_looks = RootLooks(connection)
+        self.connection = connection
+
+    names = _Noun(Names)
+    tags = _Noun(TagRows)
+    disks = _Noun(Disks)
+    snapshots = _Noun(Snapshots)
+    instances = _Noun(Instances)
+    instance_snapshots = _Noun(InstanceSnapshots)
+    export_records = _Noun(ExportRecords)
+    static_ips = _Noun(StaticIps)
+    key_pairs = _Noun(KeyPairs)
+    operations = _Noun(Operations)
+    jobs = _Noun(Jobs)
+    auto_runs = _Noun(AutoRuns)
+    auto_failures = _Noun(AutoFailures)
+    answers = _Noun(Answers)
+    vaults = _Noun(VaultRows)
+    servers = _Noun(Servers)
+    hosts = _Noun(Hosts)
+    places = _Noun(Places)
+    rounds = _Noun(Rounds)
+    totals = _Noun(Totals)
+    leads = _Noun(Leads)
+    troubles = _Noun(Troubles)
+    vault_runs = _Noun(VaultRuns)
+    room_samples = _Noun(RoomSamples)
+    shared_secrets = _Noun(SharedSecrets)
+    join_secrets = _Noun(JoinSecrets)
+    shared_settings = _Noun(SharedSettings)
+    zones = _Noun(Zones)
+    audit_lines = _Noun(AuditLines)
+    key_uses = _Noun(KeyUses)
+    root_looks = _Noun(RootLooks)
+
+    @property
+    def runnable(self) -> Sequence[JobKind]:
+        """The kinds of the jobs that it has made fit to be run."""
+        return self.jobs.runnable if "jobs" in self.__dict__ else ()
+
+    @property
+    def stirred(self) -> bool:
+        """Whether an automatic snapshot may be due sooner than was known."""
+        return "auto_runs" in self.__dict__ and self.auto_runs.stirred
 
     def snapshot(self, snapshot_id: str) -> Snapshot | None:
         """The snapshot of a disk or of an instance with that id."""
@@ -309,7 +339,7 @@ class Catalog:
                 transaction.audit_lines.add(self._note)
         if self._note is not None and noted:
             self._note.recorded = True
-        self._tell(transaction.jobs.runnable, transaction.auto_runs.stirred)
+        self._tell(transaction.runnable, transaction.stirred)
 
     def _hear(self, kinds: Sequence[JobKind]) -> None:
         self._listener(kinds)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections.abc import MutableMapping
+from functools import lru_cache
 from typing import Any, TextIO
 
 import structlog
@@ -14,7 +16,7 @@ from mooring.observe.repetition import Repetition, RepetitionFilter
 from mooring.streams import Unbreakable
 
 HIDDEN = "(hidden)"
-_SECRETS = ("secret", "password", "token", "authorization", "signature", "credential")
+_SECRET = re.compile("secret|password|token|authorization|signature|credential", re.IGNORECASE)
 
 
 def configure(level: str, stream: TextIO | None = None) -> None:
@@ -40,7 +42,7 @@ def configure(level: str, stream: TextIO | None = None) -> None:
         )
     else:
         processors.append(structlog.processors.format_exc_info)
-    safe: Any = Unbreakable(out)
+    safe: Any = out if isinstance(out, Unbreakable) else Unbreakable(out)
     structlog.configure(
         processors=[repetition, *processors, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
@@ -62,6 +64,11 @@ def configure(level: str, stream: TextIO | None = None) -> None:
 
 def _hide_secrets(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> Any:
     for name in line:
-        if any(word in name.lower() for word in _SECRETS):
+        if _is_secret(name):
             line[name] = HIDDEN
     return line
+
+
+@lru_cache(1000)
+def _is_secret(name: str) -> bool:
+    return _SECRET.search(name) is not None

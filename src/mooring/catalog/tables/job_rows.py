@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import Row
 
+from mooring.members import members
 from mooring.model.resources.job import Job
 from mooring.model.resources.job_arguments import ARGUMENTS, Arguments
 from mooring.model.resources.job_kind import JobKind
@@ -27,7 +28,7 @@ def columns_of(job: Job) -> dict[str, Any]:
         "zone": job.zone,
         "server": job.server,
         "created_ms": job.created_ms,
-        "arguments": json.dumps(asdict(job.arguments)),
+        "arguments": json.dumps(members(job.arguments)),
         "version": job.version,
         "generation": job.generation,
         "step": job.step,

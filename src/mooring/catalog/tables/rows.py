@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields
+from functools import cache
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from sqlalchemy import (
@@ -26,6 +26,7 @@ from sqlalchemy import (
 from mooring.catalog.locks import locks_rows
 from mooring.catalog.tables.names import Names
 from mooring.catalog.tables.tags import STATEMENT_IDS, TagRows, read_tags_column, tags_column
+from mooring.members import member_names
 from mooring.model.errors import MissingRowError
 from mooring.model.operation import ResourceType
 from mooring.model.tags import Tags
@@ -92,9 +93,7 @@ class ResourceRows(Generic[Value]):
 
     def columns(self, value: Value) -> dict[str, Any]:
         """The row that a value becomes."""
-        known = self.table.c.keys()
-        names = [field.name for field in fields(value) if field.name in known]  # type: ignore[arg-type]
-        return {name: getattr(value, name) for name in names}
+        return {name: getattr(value, name) for name in _columns(self.table, value.__class__)}
 
     def listed(self) -> list[ColumnElement[bool]]:
         """Which rows lists show: all, unless a table says otherwise."""
@@ -265,3 +264,9 @@ class ResourceRows(Generic[Value]):
                 known[whole[at]] = whole, value
             values.append(value)
         return values
+
+
+@cache
+def _columns(table: Table, kind: Any) -> tuple[str, ...]:
+    """The members of values of a type that are columns of the table."""
+    return tuple(name for name in member_names(kind) if name in table.c)

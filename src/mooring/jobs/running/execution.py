@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import structlog
 
@@ -13,6 +13,7 @@ from mooring.catalog.database import CATALOG_ERRORS, Transaction
 from mooring.jobs.running import retry
 from mooring.jobs.running.leases import Leases
 from mooring.jobs.running.procedure import Change, Procedure, Step, Work
+from mooring.members import members
 from mooring.model.errors import (
     CanceledError,
     PlaceAwayError,
@@ -60,7 +61,7 @@ class Execution:
         Raises LeaseLostError if another has it by then, and what the catalog raises.
         """
         procedure = self._procedures[job.kind]
-        bound = log.bind(job=job.id, kind=job.kind, **asdict(job.arguments))
+        bound = log.bind(job=job.id, kind=job.kind, **members(job.arguments))
         while not self._stopped.is_set():
             if job.undoing:
                 self._undo(job, procedure)

@@ -44,8 +44,13 @@ def describes(disk: Disk) -> bool:
 
 def encode(disk: Disk, instance: Instance | None) -> bytes:
     """The description of a disk; the same for the same disk."""
+    return (json.dumps(told(disk, instance), indent=1, sort_keys=True) + "\n").encode()
+
+
+def told(disk: Disk, instance: Instance | None) -> dict[str, Any]:
+    """What the description says, as values of JSON."""
     attached = instance is not None and disk.attachment in _ATTACHED
-    told = {
+    return {
         "version": VERSION,
         "disk": {
             "id": disk.id,
@@ -65,7 +70,6 @@ def encode(disk: Disk, instance: Instance | None) -> bytes:
         },
         "instance": _instance(instance) if instance is not None and attached else None,
     }
-    return (json.dumps(told, indent=1, sort_keys=True) + "\n").encode()
 
 
 def _instance(one: Instance) -> dict[str, Any]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
+from mooring.members import member_names, members
 from mooring.model.errors import DamageError, VaultError
 from mooring.model.extents import BLOCK_SIZE
 from mooring.vault.format import envelope
@@ -102,10 +103,14 @@ def table_length(size: int) -> int:
 def encode_root(root: Root, cipher: Cipher) -> bytes:
     """The object to be stored."""
     meta = {
-        "info": {**asdict(root.info), "tags": dict(root.info.tags), "extra": dict(root.info.extra)},
+        "info": {
+            **members(root.info),
+            "tags": dict(root.info.tags),
+            "extra": dict(root.info.extra),
+        },
         "parent": root.parent,
         "completed_ms": root.completed_ms,
-        "statistics": asdict(root.statistics),
+        "statistics": members(root.statistics),
         "claim": root.claim,
     }
     text = json.dumps(meta, sort_keys=True, separators=(",", ":")).encode()
@@ -143,13 +148,12 @@ def decode_root(data: bytes, snapshot_id: str, cipher: Cipher) -> Root:
 
 def _check_types(info: SnapshotInfo) -> None:
     """Raise TypeError for values that are not of the type that everybody relies on."""
-    for item in fields(SnapshotInfo):
-        value = getattr(info, item.name)
+    for name, value in members(info).items():
         if isinstance(value, str):
             value.encode()  # refuses what cannot be printed or stored
-        kind = {"size": int, "created_ms": int, "tags": dict, "extra": dict}.get(item.name, str)
+        kind = {"size": int, "created_ms": int, "tags": dict, "extra": dict}.get(name, str)
         if type(value) is not kind:
-            raise TypeError(f"{item.name} is {value!r:.40}")
+            raise TypeError(f"{name} is {value!r:.40}")
     for key, value in (*info.tags.items(), *info.extra.items()):
         if not isinstance(value, str) and not (value is None and key in info.tags):
             raise TypeError(f"{key!r:.40} is {value!r:.40}")
@@ -159,7 +163,7 @@ def _place(snapshot_id: str) -> bytes:
     return envelope.ROOT + snapshot_id.encode()
 
 
-def _known(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
+def _known(kind: Any, values: Mapping[str, Any]) -> dict[str, Any]:
     """Later versions may say more than this one knows; nothing of it changes the content."""
-    names = {item.name for item in fields(kind)}
+    names = member_names(kind)
     return {name: value for name, value in values.items() if name in names}
