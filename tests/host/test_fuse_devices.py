@@ -199,6 +199,10 @@ def test_who_takes_it_away_does_not_wait_for_a_server_that_is_away(fuse: FuseSit
     for _ in range(2):
         with pytest.raises(DiskAwayError, match="because its disk is not served right now"):
             fuse.devices.detach(disk_id)
+    with Path(device).open("rb"):
+        with pytest.raises(DiskBusyError):
+            fuse.devices.detach(disk_id)
+        assert list(fuse.devices.leave([disk_id])) == [disk_id]
     assert time.monotonic() - begun < 20
     assert fuse.devices.device(disk_id) == device
 

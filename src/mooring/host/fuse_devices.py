@@ -146,8 +146,8 @@ class FuseDevices:
     def detach(self, disk_id: str) -> None:
         with self._locked(disk_id):
             found = self._find(disk_id)
-            if found is not None and not users_of(found.path):
-                self._check_served(disk_id, found)
+            if found is not None and self._is_served(disk_id) is False:
+                self._wait_no_longer(disk_id, found)
             self._clear(disk_id)
 
     def leave(self, gone: Collection[str]) -> Mapping[str, str]:
@@ -174,30 +174,28 @@ class FuseDevices:
         """Take the device away, without waiting for an NBD server that does not come back."""
         with self._locked(disk_id):
             found = self._find(disk_id)
-            if found is not None and not users_of(found.path) and self._is_served(disk_id) is False:
-                self._give_up(disk_id)
+            if found is not None and self._is_served(disk_id) is False:
+                self._give_up(disk_id, found)
             self._clear(disk_id)
 
-    def _check_served(self, disk_id: str, found: loop.LoopDevice) -> None:
-        """Raise DiskAwayError if writing through would wait for the NBD server.
+    def _wait_no_longer(self, disk_id: str, found: loop.LoopDevice) -> None:
+        """Raise DiskAwayError: writing through would wait for the NBD server.
 
         That would be in the kernel, where nothing ends it. After so long as it would wait, what
-        was written is given up.
+        was written is given up. Raises DiskBusyError if somebody uses it.
         """
-        folder = self._folder / disk_id
-        if self._is_served(disk_id) is not False:
-            _is_back(folder)
-            return
-        away = _away_seconds(folder, self._clock)
-        if away < _RECONNECT_SECONDS:
+        away = _away_seconds(self._folder / disk_id, self._clock)
+        if away < _RECONNECT_SECONDS and not users_of(found.path):
             raise DiskAwayError(
                 f"what was written to {found.path} cannot be written through, because its disk is "
                 "not served right now (`mooring stat --disk-name` says why). That is given up "
                 f"in {counted(round(_RECONNECT_SECONDS - away), 'second')}"
             )
-        self._give_up(disk_id)
+        self._give_up(disk_id, found)
 
-    def _give_up(self, disk_id: str) -> None:
+    def _give_up(self, disk_id: str, found: loop.LoopDevice) -> None:
+        if users := users_of(found.path):
+            raise DiskBusyError(f"{found.path} is {users}")
         log.warning("a block device is given up, whose disk is not served", disk=disk_id)
         self._end(disk_id, 0.0)
 
@@ -209,7 +207,9 @@ class FuseDevices:
         with process, contextlib.suppress(OSError, ValueError, KeyError, NbdError):
             words = Path(f"/proc/{process.pid}/cmdline").read_bytes().split(b"\0")
             node = json.loads(words[words.index(b"--blockdev") + 1])
-            return node["export"] in self._exports_at(Path(node["server"]["path"]))
+            if node["export"] in self._exports_at(Path(node["server"]["path"])):
+                (self._folder / disk_id / _AWAY).unlink(missing_ok=True)
+                return True
         return False
 
     def _resize(self, disk_id: str, size: int) -> None:
@@ -363,11 +363,6 @@ def _away_seconds(folder: Path, clock: Clock) -> float:
             return (now - since) / 1000
     note.write_text(str(now))
     return 0.0
-
-
-def _is_back(folder: Path) -> None:
-    """Forget that the NBD server was away."""
-    (folder / _AWAY).unlink(missing_ok=True)
 
 
 def _is_mounted(file: Path) -> bool:
