@@ -72,6 +72,12 @@ def span(seconds: float) -> str:
     return f"{int(seconds)} s" if seconds >= 10 else "moments"
 
 
+def about(seconds: float) -> str:
+    """A length of time that is not known well."""
+    text = span(seconds)
+    return text if text == "moments" else f"about {text}"
+
+
 def size(count: float | None) -> Markup:
     """An amount of bytes."""
     if count is None:
@@ -108,7 +114,14 @@ _ENVIRONMENT = Environment(
     cache_size=200,
 )
 _ENVIRONMENT.filters.update(
-    date=date, moment=moment, ago=ago, size=size, span=span, milliseconds=milliseconds, words=words
+    date=date,
+    moment=moment,
+    ago=ago,
+    size=size,
+    span=span,
+    about=about,
+    milliseconds=milliseconds,
+    words=words,
 )
 _ENVIRONMENT.globals.update(
     static=static,

@@ -62,6 +62,24 @@ class Visit:
             raise InvalidInputException("There is no such region here.")
         return await ask(self.door, self.request, self.key, region, operation, params)
 
+    @property
+    def in_region(self) -> str:
+        """What to add to a command, so that it is about this region and no namesake elsewhere.
+
+        Clients take the first region that a server names, if they are not told.
+        """
+        return "" if self.region == next(iter(self.door.regions)) else f" --region {self.region}"
+
+    async def zones(self) -> list[str]:
+        """The zones of the region."""
+        told = await self.ask("GetRegions", includeAvailabilityZones=True)
+        return [
+            zone["zoneName"]
+            for region in told["regions"]
+            if region["name"] == self.region
+            for zone in region["availabilityZones"]
+        ]
+
     def may(self, operation: str) -> bool:
         """Whether the caller's role allows it."""
         return may(self.door, self.key, operation)
@@ -69,6 +87,10 @@ class Visit:
     def address(self, page: str = "", /, **query: object) -> str:
         """The address of a page of the same region."""
         return address(self.region, page, **query)
+
+    def address_in(self, region: str, page: str = "", /, **query: object) -> str:
+        """The address of a page of any region."""
+        return address(region, page, **query)
 
     def page(self, template: str, title: str, *, status: int = 200, **values: Any) -> Response:
         """The page."""

@@ -56,7 +56,12 @@ _NEWEST_STORED = (
 )
 _NEWEST_OF_DISK = (
     select(_table.c.created_ms, _table.c.changed_bytes)
-    .where(_table.c.disk_id == bindparam("of"), _table.c.state == SnapshotState.COMPLETED)
+    .where(
+        _table.c.disk_id == bindparam("of"),
+        _table.c.state == SnapshotState.COMPLETED,
+        # A copy holds what the disk held before.
+        _table.c.content_id.is_(None),
+    )
     .order_by(_table.c.seq.desc())
     .limit(bindparam("limit", type_=Integer))
 )
@@ -240,13 +245,16 @@ class Snapshots(ResourceRows[DiskSnapshot]):
         rows = self.connection.execute(_NEWEST_OF_DISK, {"of": disk_id, "limit": limit})
         return [(row.created_ms, row.changed_bytes) for row in rows]
 
-    def newest_of_disk(self, disk_id: str, before: int | None, limit: int) -> list[DiskSnapshot]:
-        """The disk's newest snapshots in any state, taken before a moment; newest first."""
+    def newest_of_disk(
+        self, region: str, disk_id: str, before: int | None, limit: int
+    ) -> list[DiskSnapshot]:
+        """The disk's newest snapshots in the region in any state, taken before a moment; newest
+        first. Copies in other regions bear its id, too."""
         c = self.table.c
         # By state, as the index has them: there may be far more than are asked for.
         parts = [
             self.selected()
-            .where(c.disk_id == disk_id, c.state == state)
+            .where(c.disk_id == disk_id, c.state == state, c.region == region)
             .where(*([] if before is None else [c.created_ms < before]))
             .order_by(c.seq.desc())
             .limit(limit)
@@ -258,7 +266,8 @@ class Snapshots(ResourceRows[DiskSnapshot]):
     def newest_name(self, disk_id: str) -> str | None:
         """The name of the disk's newest completed snapshot."""
         c = self.table.c
-        query = select(c.name).where(c.disk_id == disk_id, c.state == SnapshotState.COMPLETED)
+        own = [c.disk_id == disk_id, c.state == SnapshotState.COMPLETED, c.content_id.is_(None)]
+        query = select(c.name).where(*own)
         return self.connection.execute(query.order_by(c.seq.desc()).limit(1)).scalar()
 
     def completed_of_region(self, region: str) -> list[DiskSnapshot]:

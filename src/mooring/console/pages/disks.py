@@ -11,4 +11,6 @@ async def show(visit: Visit) -> Response:
     """The page."""
     text, chosen = visit.query.get("text", ""), visit.query.get("show", "")
     told = await visit.ask("disk-list", text=text, show=chosen, pageToken=visit.query.get("page"))
-    return visit.page("disks.html", "Disks", told=told, text=text, chosen=chosen)
+    empty = not (told["disks"] or text or chosen)
+    zones = await visit.zones() if empty else []
+    return visit.page("disks.html", "Disks", told=told, text=text, chosen=chosen, zones=zones)

@@ -9,4 +9,6 @@ from mooring.console.visit import Visit
 
 async def show(visit: Visit) -> Response:
     """The page."""
-    return visit.page("overview.html", "Overview", told=await visit.ask("overview"))
+    told = await visit.ask("overview")
+    zones = [] if told["disks"] else await visit.zones()
+    return visit.page("overview.html", "Overview", told=told, zones=zones)

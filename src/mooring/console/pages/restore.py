@@ -78,7 +78,7 @@ async def show(visit: Visit) -> Response:
     """The page: what and where to, then what will be done."""
     name = visit.query.get("disk", "")
     chosen, way = visit.query.get("snapshot", ""), visit.query.get("to", "")
-    zones = await _zones(visit)
+    zones = await visit.zones()
     try:
         disk = (await visit.ask("GetDisk", diskName=name))["disk"]
         told = await visit.ask("timeline", diskName=name)
@@ -239,16 +239,6 @@ def _whole_named(part: str) -> list[Named]:
     return [
         Named("sourceInstanceName", "--source-instance-name", auto.of),
         Named("restoreDate", "--restore-date", auto.when),
-    ]
-
-
-async def _zones(visit: Visit) -> list[str]:
-    told = await visit.ask("GetRegions", includeAvailabilityZones=True)
-    return [
-        zone["zoneName"]
-        for region in told["regions"]
-        if region["name"] == visit.region
-        for zone in region["availabilityZones"]
     ]
 
 

@@ -48,6 +48,7 @@ def snapshot(backend: Backend, context: Context, params: Params) -> Answer:
         "diskSnapshotName": found.name,
         "id": found.id,
         "diskName": found.disk_name or None,
+        "diskRegion": backend.region_of(found.disk_zone, found.region),
         "sizeInGb": found.size_gb,
         "isAutomatic": found.auto is not None,
         "isPart": found.part_of is not None,

@@ -27,7 +27,7 @@ def lineage(backend: Backend, context: Context, params: Params) -> Answer:
     with backend.catalog.read() as transaction:
         disk = find_disk(transaction, context.region, member(params, "diskName"))
         origin = transaction.snapshots.by_id(disk.origin_id) if disk.origin_id else None
-        taken = transaction.snapshots.newest_of_disk(disk.id, None, MOST)
+        taken = transaction.snapshots.newest_of_disk(disk.region, disk.id, None, MOST)
         among = [*taken, *([] if origin is None else [origin])]
         made = transaction.disks.made_from([one.id for one in among])
         copies = transaction.snapshots.copies_of([one.content for one in taken])

@@ -47,6 +47,7 @@ def space_by_disk(backend: Backend, context: Context, params: Params) -> Answer:
             {
                 "diskName": one.disk_name or None,
                 "exists": one.disk_id in disks,
+                "diskRegion": disks[one.disk_id].region if one.disk_id in disks else None,
                 "snapshots": one.snapshots,
                 "storedBytes": one.stored,
                 "changedBytes": one.changed,

@@ -29,7 +29,7 @@ def timeline(backend: Backend, context: Context, params: Params) -> Answer:
     before = pages.read_number(params.get("pageToken"))
     with backend.catalog.read() as transaction:
         disk = find_disk(transaction, context.region, member(params, "diskName"))
-        found = transaction.snapshots.newest_of_disk(disk.id, before, SIZE + 1)
+        found = transaction.snapshots.newest_of_disk(disk.region, disk.id, before, SIZE + 1)
         owned = owners(transaction, found[:SIZE]) if found else {}
         told = [one for one in found[:SIZE] if all(map(context.access.reaches, owned[one.id]))]
         names = {one.id: name_by_which_found(transaction, one) for one in told}
