@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from mooring.catalog.watching.vault_runs import VaultRun
@@ -96,6 +98,22 @@ def test_it_says_how_far_behind_a_copy_is(site: Site, admin: Visitor) -> None:
     assert "30 min ago 2 snapshots could not be copied" in page
     assert "1 finding" in page
     assert "The copy of the vault of us-east-2 lacks 2 snapshots" in page
+
+
+def test_it_says_how_much_was_looked_at(site: Site, admin: Visitor) -> None:
+    tags = [{"key": "mooring:snapshots", "value": "daily keep 1 week"}]
+    site.world.disk("one", tags=tags)
+    site.world.disk("two")
+
+    page = admin.see(HEALTH)
+    assert "Disks 2 here, 0 not well Automatic snapshots 1 rhythm, 0 late, in all regions" in page
+    assert re.search(r"Threads of the server \d+, 0 failing", page)
+    page = admin.see("/console/us-east-2/")
+    assert "1 of 2 disks is protected" in page
+    assert "1 of the protected disks waits for its first snapshot." in page
+    site.world.disk("three", tags=tags)
+    page = admin.see("/console/us-east-2/")
+    assert "2 of the protected disks wait for their first snapshot." in page
 
 
 def test_it_says_what_ends_and_whether_soon(site: Site, admin: Visitor) -> None:

@@ -397,6 +397,9 @@ def test_certificates_and_keys_that_end_are_told_before(world: World) -> None:
     assert found.keys() == {"listen.certificate", "soon", "gone"}
     assert "ends at" in found["soon"].text
     assert "ended at" in found["gone"].text
+    # A key ends because another one has taken its place.
+    assert found["gone"].text.endswith(": whoever still uses it needs another one")
+    assert found["listen.certificate"].text.endswith(": renew it")
 
 
 def test_a_thread_that_fails_again_and_again_is_seen() -> None:

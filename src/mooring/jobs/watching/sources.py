@@ -205,10 +205,12 @@ def ends(backend: Backend) -> Iterator[Trouble]:
             if end_ms - now >= SOON_MS or (kind is TroubleKind.KEY_ENDS and end_ms < now - SOON_MS):
                 continue
             word = "ended" if end_ms <= now else "ends"
-            what = "certificate" if kind is TroubleKind.CERTIFICATE_ENDS else "access key"
+            what, way_out = "access key", "whoever still uses it needs another one"
+            if kind is TroubleKind.CERTIFICATE_ENDS:
+                what, way_out = "certificate", "renew it"
             yield Trouble(
                 kind=kind,
-                text=f"the {what} {name} {word} at {_moment(end_ms)}: renew it",
+                text=f"the {what} {name} {word} at {_moment(end_ms)}: {way_out}",
                 resource=name,
             )
 
