@@ -140,3 +140,21 @@ def test_only_ways_that_a_snapshot_allows_are_offered(site: Site, whole: Visitor
     assert "instance" not in re.findall(r'name="to" value="([a-z]+)"', page)
     wrong = whole.see(f"{HOME}restore?disk=data&snapshot=alone&to=instance")
     assert "is of data alone" in wrong
+
+
+def test_a_name_that_is_taken_is_not_offered_again(site: Site, operator: Visitor) -> None:
+    for name in ("again", "again-fork", "again-fork-2"):
+        site.world.disk(name)
+    now = f"{HOME}restore?disk=again&snapshot=now&to=disk"
+    assert "--new-disk-name again-fork-3" in operator.see(now)
+    site.world.call("DeleteDisk", diskName="again-fork")
+    site.world.settle()
+    assert 'value="again-fork"' in operator.get(now).text
+
+
+@pytest.mark.parametrize(
+    "page", ["disk", "snapshot", "delete", "files", "download", "restore", "lineage"]
+)
+def test_an_address_without_a_name_leads_to_the_list(operator: Visitor, page: str) -> None:
+    reply = operator.get(f"{HOME}{page}")
+    assert (reply.status, reply.headers["location"]) == (303, f"{HOME}disks")

@@ -14,7 +14,7 @@ from mooring.api.exchange import Door
 from mooring.api.inside import ask, may
 from mooring.console.rendering import render
 from mooring.console.sessions import Session
-from mooring.model.errors import InvalidInputException
+from mooring.model.errors import InvalidInputException, ServiceError
 from mooring.service.credentials.keys import Key
 
 ROOT = "/console"
@@ -79,6 +79,14 @@ class Visit:
             if region["name"] == self.region
             for zone in region["availabilityZones"]
         ]
+
+    async def has_disk(self, name: str) -> bool:
+        """Whether there is such a disk, as far as the caller may see it."""
+        try:
+            await self.ask("GetDisk", diskName=name)
+        except ServiceError:
+            return False
+        return True
 
     def may(self, operation: str) -> bool:
         """Whether the caller's role allows it."""

@@ -20,6 +20,9 @@ NOW = "now"
 """What stands for the disk as it is, instead of a snapshot."""
 
 
+MOST_NUMBERED = 10
+"""How many names are tried for a new disk: whoever makes more of the same has names for them."""
+
 OF_DISKS = frozenset({"disk", "image", "region"})
 """Ways that take a snapshot of a disk alone, and no part of an instance's."""
 
@@ -101,6 +104,9 @@ async def show(visit: Visit) -> Response:
     whole = None
     if is_part and way == "instance":
         whole = await visit.ask("instance-snapshot", instanceSnapshotName=_whole(chosen))
+    new_name = _new_name(name, chosen) if whole is None else _new_instance_name(chosen)
+    if way in ("disk", "fork"):
+        new_name = await _free_name(visit, new_name)
     return visit.page(
         "restore.html",
         f"Restore {name}",
@@ -117,7 +123,7 @@ async def show(visit: Visit) -> Response:
         regions=[one for one in visit.door.regions if one != visit.region],
         zones=zones,
         gone=disk["state"] == GONE,
-        new_name=_new_name(name, chosen) if whole is None else _new_instance_name(chosen),
+        new_name=new_name,
         seconds=_seconds(found),
     )
 
@@ -249,6 +255,16 @@ def _new_name(disk: str, snapshot: str) -> str:
     auto = read_auto_name(snapshot) if "@" in snapshot else None
     end = snapshot if auto is None else auto.when.partition(".")[0].replace(":", "-")
     return f"{disk}-{end.rpartition('/')[2]}"
+
+
+async def _free_name(visit: Visit, name: str) -> str:
+    """That name, or with a number if there is a disk that has it."""
+    found = name
+    for number in range(2, MOST_NUMBERED):
+        if not await visit.has_disk(found):
+            break
+        found = f"{name}-{number}"
+    return found
 
 
 def _new_instance_name(part: str) -> str:

@@ -51,17 +51,9 @@ async def delete(visit: Visit) -> Response:
     else:
         await visit.ask("DeleteAutoSnapshot", resourceName=auto.of, date=auto.when)
     disk = told["diskName"]
-    if disk and await _exists(visit, disk):
+    if disk and await visit.has_disk(disk):
         return visit.go("disk", name=disk, done="deleted")
     return visit.go("disks", done="deleted")
-
-
-async def _exists(visit: Visit, disk: str) -> bool:
-    try:
-        await visit.ask("GetDisk", diskName=disk)
-    except ServiceError:
-        return False
-    return True
 
 
 async def _others(visit: Visit, told: Mapping[str, Any]) -> list[str] | None:

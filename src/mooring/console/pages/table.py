@@ -23,16 +23,26 @@ from mooring.console.visit import Visit
 
 Page = Callable[[Visit], Awaitable[Response]]
 
+
+def _named(member: str, page: Page) -> Page:
+    """The page, or the list of disks where an address that was cut off does not say of what."""
+
+    async def show(visit: Visit) -> Response:
+        return await page(visit) if visit.query.get(member) else visit.go("disks")
+
+    return show
+
+
 PAGES: dict[str, Page] = {
     "": overview.show,
     "disks": disks.show,
-    "disk": disk.show,
-    "snapshot": snapshot.show,
-    "delete": snapshot.ask_deletion,
-    "files": files.show,
-    "download": files.download,
-    "restore": restore.show,
-    "lineage": lineage.show,
+    "disk": _named("name", disk.show),
+    "snapshot": _named("name", snapshot.show),
+    "delete": _named("name", snapshot.ask_deletion),
+    "files": _named("name", files.show),
+    "download": _named("name", files.download),
+    "restore": _named("disk", restore.show),
+    "lineage": _named("name", lineage.show),
     "activity": activity.show,
     "audit": activity.audit,
     "space": space.show,
