@@ -102,7 +102,14 @@ def test_a_server_that_was_killed_is_told(
         assert capsys.readouterr().err == ""
 
     assert main(["env", "--data", str(tmp_path)]) == 0
-    assert capsys.readouterr().err.startswith(f"mooringd: nobody listens at {url}: the server on ")
+    told = capsys.readouterr().err
+    assert told.startswith(f"mooringd: nobody listens at {url}: the server on ")
+    assert told.endswith("start it again with `mooringd serve`\n")
+    # One that shares a catalog is not started without its settings.
+    (tmp_path / "mooring.toml").write_text("")
+    assert main(["env", "--data", str(tmp_path)]) == 0
+    told = capsys.readouterr().err
+    assert told.endswith(f"with `mooringd serve --config {tmp_path}/mooring.toml`\n")
 
 
 def test_without_a_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -156,7 +156,8 @@ def test_what_keeps_a_host_from_joining(hosts: dict[str, Host], postgresql: Post
 
     wrong = secret[:-3] + ("aaa" if secret[-3:] != "aaa" else "bbb")
     assert "is wrong: part of it was lost" in two.refused(url, wrong)
-    for none in ("", "hello", secret[:-1]):
+    assert "no join secret was given: type it when asked, or" in two.refused(url, "")
+    for none in ("hello", secret[:-1]):
         assert "this is no join secret" in two.refused(url, none)
     assert "knows no join secret abcdefgh" in two.refused(url, f"join-abcdefgh-{secret[14:]}")
     name = two.refused(url, secret, "--name", "one")

@@ -408,6 +408,8 @@ def test_stat_of_the_rest(mooring: Run, server: RecordingServer) -> None:
         "filled           1.0 GiB of 4.0 GiB, 25 %",
         "not yet because  it rains",
     ]
+    scripted(server, {**disk, "filled": True, "problem": "its host is lost"})
+    assert "problem    its host is lost" in mooring("stat", "--disk-name", "copy").stdout
     scripted(server, {**disk, "filled": True, "reverted": True})
     assert "reverted to  monday" in mooring("stat", "--disk-name", "copy").stdout
     scripted(server, {"odd": 1})

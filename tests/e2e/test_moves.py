@@ -157,6 +157,7 @@ def test_a_lost_host_is_restored_elsewhere(cluster: Cluster) -> None:
     assert (code, "was heard of just now" in told) == (2, True)
     code, told = cluster.operator("front", "restore-host", "alpha")
     assert (code, "is up, not fenced" in told) == (2, True)
+    assert told.startswith("mooringd: The host alpha"), "a sentence, not what was sent"
 
     lost = cluster.servers["alpha"]
     os.kill(lost.pid, signal.SIGSTOP)

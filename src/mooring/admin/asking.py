@@ -86,9 +86,18 @@ def _send(
             return dict(json.load(reply))
     except urllib.error.HTTPError as error:
         told = error.read().decode(errors="replace")
-        raise ConfigurationError(f"{target}: {told}") from error
+        raise ConfigurationError(_message(told) or f"{target}: {told}") from error
     except OSError as error:
         raise ConfigurationError(f"the server at {url} does not answer: {error}") from error
+
+
+def _message(told: str) -> str | None:
+    """What an error of the API says to people; None if it is none."""
+    try:
+        message = json.loads(told)["message"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return message if isinstance(message, str) else None
 
 
 def _trusted(environment: Mapping[str, str]) -> ssl.SSLContext:

@@ -44,6 +44,8 @@ class Paths:
         """Copies of the catalog, unless the settings name another place."""
         self.credentials = data / "credentials"
         """Access keys, as the AWS clients read them."""
+        self.settings = data / "mooring.toml"
+        """The settings that `mooringd init` and `join` write, unless they are told another file."""
         self.cluster_key = data / "cluster-key"
         """What opens the secrets that servers share in a catalog."""
         self.default_keys = data / "default-key-pairs"

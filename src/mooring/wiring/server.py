@@ -254,8 +254,7 @@ def _check_shares(settings: Settings, paths: Paths) -> None:
     Without them it would begin a catalog of its own, that knows nothing of the disks here.
     """
     if paths.cluster_key.exists() and not settings.catalog and not paths.catalog.exists():
-        file = paths.data / "mooring.toml"
-        named = str(file) if file.exists() else "FILE"
+        named = str(paths.settings) if paths.settings.exists() else "FILE"
         raise ConfigurationError(
             f"the server of {paths.data} shares a catalog, and these settings name none: give its "
             f"settings with --config {named}"

@@ -40,9 +40,11 @@ def env(settings: Settings, user: str | None = None) -> int:
     print(f"unset {' '.join(UNSET)}")
     url = values["AWS_ENDPOINT_URL_LIGHTSAIL"]
     if nobody_listens(url):
+        written = Paths(settings.data_directory).settings
+        start = f"mooringd serve --config {written}" if written.exists() else "mooringd serve"
         print(
             f"mooringd: nobody listens at {url}: the server on {settings.data_directory} was "
-            "killed; start it again with `mooringd serve`",
+            f"killed; start it again with `{start}`",
             file=sys.stderr,
         )
     return 0

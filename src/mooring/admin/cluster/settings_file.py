@@ -12,11 +12,12 @@ from mooring.backend.private_file import write_private
 from mooring.config.load import load
 from mooring.config.settings import Region, Settings
 from mooring.model.errors import ConfigurationError
+from mooring.model.paths import Paths
 
 
 def settings_file(settings: Settings, named: Path | None) -> Path:
     """Where the settings are to be. Raises ConfigurationError if something is there."""
-    file = settings.data_directory / "mooring.toml" if named is None else named
+    file = Paths(settings.data_directory).settings if named is None else named
     if file.exists():
         raise ConfigurationError(
             f"{file} exists: name another file with --to, or move it away if it is not needed"

@@ -97,7 +97,7 @@ def _of_disk(told: Told) -> Rows:
         ("state", told["state"]),
         ("reverted to" if told.get("reverted") else "made from", told["originName"]),
         ("filled", filled),
-        ("not yet because", told.get("problem")),
+        ("problem" if told["filled"] else "not yet because", told.get("problem")),
         *(("used by", _client(one)) for one in told.get("clients", ())),
         ("refused last", told.get("refused")),
         *(("automatic", one["text"]) for one in told.get("automatic", [])),

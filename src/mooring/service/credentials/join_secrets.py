@@ -40,6 +40,11 @@ def use_join_secret(transaction: Transaction, text: str, now_ms: int) -> Cluster
 
     Raises ConfigurationError, which does not repeat the secret.
     """
+    if not text.strip():
+        raise ConfigurationError(
+            "no join secret was given: type it when asked, or give it with --secret-file or in "
+            "$MOORING_JOIN_SECRET; `mooringd init` and `mooringd join-secrets create` print one"
+        )
     found = _FORM.fullmatch(text.strip())
     if found is None:
         raise ConfigurationError(

@@ -118,7 +118,7 @@ def _hosts(told: Told, columns: int) -> list[str]:
             str(one["instances"]),
             size(one["freeBytes"]),
             size(one["sizeBytes"]),
-            ", ".join(one["zones"]),
+            ", ".join(one["zones"]) or "none",
         )
         for one in told["hosts"]
     ]
