@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from mooring.admin.cluster.share_settings import share_settings
 from mooring.admin.health.hosts import hosts
 from mooring.admin.health.servers import server_findings
+from mooring.admin.main import main
 from mooring.catalog.watching.root_looks import RootLook
 from mooring.config.check import check
 from mooring.config.settings import EngineSettings, Limits, Region, Settings, SnapshotSettings
@@ -373,3 +374,14 @@ def test_nothing_is_told_of_the_one_server_of_a_file(tmp_path: Path) -> None:
     finally:
         mooring.stop()
     assert list(server_findings(settings)) == []
+
+
+def test_without_the_settings_nobody_looks_for_another_catalog(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "cluster-key").write_text("one")
+    (tmp_path / "mooring.toml").write_text("")
+    assert main(["hosts", "--data", str(tmp_path)]) == 2
+    told = capsys.readouterr().err
+    assert "shares a catalog, and these settings name none" in told
+    assert f"--config {tmp_path}/mooring.toml" in told

@@ -49,6 +49,7 @@ from mooring.vault.memory_vaults import MemoryVaults
 from mooring.vault.region_vaults import RegionVaults
 from mooring.vault.served.keeper import Keeper
 from mooring.wiring.catalog_copies import catalog_copies, catalog_file, open_catalog
+from mooring.wiring.catalogs import check_shares
 from mooring.wiring.cluster import Cluster
 from mooring.wiring.data_directory import (
     hold_directory,
@@ -241,24 +242,11 @@ def build_server(settings: Settings, parts: Parts = USUAL) -> Mooring:
     reserve.make_way()
     with ExitStack() as opened:
         opened.callback(hold_directory(paths).close)
-        _check_shares(settings, paths)
+        check_shares(settings, paths)
         make_run_directory(settings, data)
         opened.callback(leave_run_directory, settings, data)
         opened.enter_context(kept_from_cleaning(paths.run))
         return _build(settings, paths, parts, reserve, opened)
-
-
-def _check_shares(settings: Settings, paths: Paths) -> None:
-    """Raise ConfigurationError if these are not the settings of a server that shares a catalog.
-
-    Without them it would begin a catalog of its own, that knows nothing of the disks here.
-    """
-    if paths.cluster_key.exists() and not settings.catalog and not paths.catalog.exists():
-        named = str(paths.settings) if paths.settings.exists() else "FILE"
-        raise ConfigurationError(
-            f"the server of {paths.data} shares a catalog, and these settings name none: give its "
-            f"settings with --config {named}"
-        )
 
 
 def _build(
