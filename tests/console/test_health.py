@@ -106,14 +106,14 @@ def test_it_says_how_much_was_looked_at(site: Site, admin: Visitor) -> None:
     site.world.disk("two")
 
     page = admin.see(HEALTH)
-    assert "Disks 2 here, 0 not well Automatic snapshots 1 rhythm, 0 late, in all regions" in page
-    assert re.search(r"Threads of the server \d+, 0 failing", page)
+    assert "Disks 2 here, 0 not well Rhythms 1 wanted, 0 late, in all regions" in page
+    assert re.search(r"Threads \d+ of the server, 0 failing", page)
     page = admin.see("/console/us-east-2/")
     assert "1 of 2 disks is protected" in page
-    assert "1 of the protected disks waits for its first snapshot." in page
+    assert "1 of the protected disks waits for its first automatic snapshot." in page
     site.world.disk("three", tags=tags)
     page = admin.see("/console/us-east-2/")
-    assert "2 of the protected disks wait for their first snapshot." in page
+    assert "2 of the protected disks wait for their first automatic snapshot." in page
 
 
 def test_it_says_what_ends_and_whether_soon(site: Site, admin: Visitor) -> None:
