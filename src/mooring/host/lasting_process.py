@@ -9,6 +9,7 @@ import select
 import signal
 import stat
 import subprocess
+import threading
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import IO
@@ -30,6 +31,8 @@ class LastingProcess:
     def __init__(self, pid: int, pidfd: int) -> None:
         self.pid = pid
         self.pidfd = pidfd
+        self._lock = threading.Lock()
+        self._users, self._dropped = 0, -1
 
     def alive(self) -> bool:
         """Whether it runs; reaps it if it was left to us (as it is when we are process 1)."""
@@ -37,15 +40,16 @@ class LastingProcess:
 
     def wait(self, timeout: float) -> bool:
         """Wait for its end; False when `timeout` seconds have passed."""
-        if self.pidfd < 0:
-            return True
-        poll = select.poll()
-        poll.register(self.pidfd, select.POLLIN)
-        if not poll.poll(timeout * 1000):
-            return False
-        # In the usual case it is the child of process 1, not ours.
-        with contextlib.suppress(ChildProcessError):
-            os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG)
+        with self._descriptor() as pidfd:
+            if pidfd < 0:
+                return True
+            poll = select.poll()
+            poll.register(pidfd, select.POLLIN)
+            if not poll.poll(timeout * 1000):
+                return False
+            # In the usual case it is the child of process 1, not ours.
+            with contextlib.suppress(ChildProcessError):
+                os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
         return True
 
     def spins(self, clock: Clock) -> bool:
@@ -72,10 +76,11 @@ class LastingProcess:
             self.kill(kill_patience)
 
     def close(self) -> None:
-        """Drop it; it keeps running."""
-        if self.pidfd >= 0:
-            os.close(self.pidfd)
-            self.pidfd = -1
+        """Drop it; it keeps running. Other threads may be waiting for its end."""
+        with self._lock:
+            if self.pidfd >= 0:
+                self._dropped, self.pidfd = self.pidfd, -1
+                self._close_unused()
 
     def __enter__(self) -> LastingProcess:
         return self
@@ -84,8 +89,31 @@ class LastingProcess:
         self.close()
 
     def _signal(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self.pidfd, number)
+        with self._descriptor() as pidfd:
+            if pidfd >= 0:
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(pidfd, number)
+
+    @contextlib.contextmanager
+    def _descriptor(self) -> Iterator[int]:
+        """The pidfd, which nobody closes meanwhile; -1 if it was closed.
+
+        The number of one that is closed may be another file's a moment later.
+        """
+        with self._lock:
+            pidfd = self.pidfd
+            self._users += pidfd >= 0
+        try:
+            yield pidfd
+        finally:
+            with self._lock:
+                self._users -= pidfd >= 0
+                self._close_unused()
+
+    def _close_unused(self) -> None:
+        if self._dropped >= 0 and not self._users:
+            os.close(self._dropped)
+            self._dropped = -1
 
 
 def start(
