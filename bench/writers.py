@@ -20,8 +20,9 @@ from typing import Any
 
 from sqlalchemy import event, text
 
-from mooring.catalog.database import Catalog, Transaction
+from mooring.catalog.database import Catalog
 from mooring.catalog.sharing.audit_lines import Note
+from mooring.catalog.transaction import Transaction
 from mooring.model.clock import SystemClock
 from mooring.model.ids import RandomIds
 from mooring.model.operation import Operation, ResourceType

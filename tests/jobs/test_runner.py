@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.jobs.automatic.due import take_due
 from mooring.jobs.recover import recover
 from mooring.jobs.running.procedure import Change, Step, Work

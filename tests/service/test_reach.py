@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.jobs.automatic.due import take_due
 from mooring.model.access import Access, Need, Role
 from mooring.model.errors import AccessDeniedException, NotFoundException, ServiceError

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from mooring.catalog.database import Catalog, Transaction
+from mooring.catalog.database import Catalog
+from mooring.catalog.transaction import Transaction
 from mooring.model.access import Need
 from mooring.model.automatic.rhythm import DAY_MS
 from mooring.model.clock import SystemClock

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.jobs.running.procedure import Change, Procedure, Step, Work
 from mooring.model.resources.disk import Attachment, Disk
 from mooring.model.resources.instance import InstanceState

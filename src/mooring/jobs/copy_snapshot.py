@@ -27,7 +27,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.jobs.running.procedure import Change, Procedure, Step, Work
 from mooring.jobs.storing import (
     Plan,

@@ -11,7 +11,7 @@ Several deletions share one collection, a separate job keyed by the region.
 
 from __future__ import annotations
 
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.jobs.keep_vault import enqueue
 from mooring.jobs.running.procedure import Change, Procedure, Step, Work
 from mooring.model.errors import PostponedError

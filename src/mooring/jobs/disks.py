@@ -17,7 +17,7 @@ frozen point. A disk that was moved to another host has one where it was (live/m
 from __future__ import annotations
 
 from mooring.backend.sources import source_of
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.jobs.fill_disk import fill_job
 from mooring.jobs.running.procedure import Change, Procedure, Step, Work
 from mooring.model.resources.disk import Disk, DiskState

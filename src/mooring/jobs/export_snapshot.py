@@ -20,7 +20,7 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.files import sync
 from mooring.host.rooms import IMAGE_FILES
 from mooring.images.pieces import data_bytes

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import structlog
 
 from mooring.backend.backend import Backend
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.model.resources.disk import Disk
 from mooring.model.resources.job import HELD_MS, Job
 from mooring.model.resources.job_arguments import OfDisk, OfSnapshot

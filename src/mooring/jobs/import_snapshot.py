@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.host.rooms import of_vault
 from mooring.jobs.running.procedure import Change, Procedure, Step, Work
 from mooring.jobs.running.progress import Progress

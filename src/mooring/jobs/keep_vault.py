@@ -13,7 +13,7 @@ from __future__ import annotations
 import structlog
 
 from mooring.backend.backend import Backend
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.catalog.watching.vault_runs import VaultRun
 from mooring.host.rooms import of_vault
 from mooring.jobs.roots import expected_roots

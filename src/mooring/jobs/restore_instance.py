@@ -13,7 +13,7 @@ why. One job per disk copies the snapshot's content into it: fill_disk.py.
 from __future__ import annotations
 
 from mooring.backend.sources import source_of
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.jobs.attachments import serve, withdraw
 from mooring.jobs.fill_disk import fill_job
 from mooring.jobs.running.procedure import Change, Procedure, Step, Work

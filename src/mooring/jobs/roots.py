@@ -15,7 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mooring.catalog.database import Catalog, Transaction
+from mooring.catalog.database import Catalog
+from mooring.catalog.transaction import Transaction
 from mooring.model.counts import counted
 from mooring.model.resources.job import Job
 from mooring.model.resources.job_arguments import ExpireSnapshots, OfSnapshot

@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from mooring.backend.backend import Backend
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.jobs.keep_vault import enqueue
 from mooring.jobs.old_operations import OldAuditLines, OldOperations
 from mooring.jobs.watching.vaults import VaultWatch

@@ -33,7 +33,7 @@ from itertools import islice
 
 import structlog
 
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.engine.interface import FrozenImage
 from mooring.jobs.automatic import outcomes
 from mooring.jobs.automatic.retention import expire_after

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mooring.backend.backend import Backend
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.model.access import Access
 from mooring.model.automatic.moment import bearer_of
 from mooring.model.errors import AccessDeniedException

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mooring.backend.backend import Backend
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.service.context import Context
 
 Params = Mapping[str, Any]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mooring.backend.backend import Backend
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.model.errors import (
     InvalidInputException,
     OperationFailureException,

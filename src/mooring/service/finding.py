@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mooring.catalog.database import Transaction
 from mooring.catalog.tables.rows import ResourceRows, Value
+from mooring.catalog.transaction import Transaction
 from mooring.model.automatic.moment import LATEST, AutoName, read_auto_name
 from mooring.model.errors import InvalidInputException, NotFoundException
 from mooring.model.names import check_name, is_name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from enum import Flag, auto
 
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.model.access import Access
 from mooring.model.operation import ResourceType
 from mooring.model.resources.export_record import ExportRecord

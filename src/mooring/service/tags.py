@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mooring.backend.backend import Backend
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.model.errors import InvalidInputException
 from mooring.model.names import shown
 from mooring.model.resources.consistency import CONSISTENCY_TAG, read_given_tags, without_own

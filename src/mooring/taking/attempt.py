@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 import structlog
 
 from mooring.backend.backend import Backend
-from mooring.catalog.database import CATALOG_ERRORS, Transaction
+from mooring.catalog.database import CATALOG_ERRORS
+from mooring.catalog.transaction import Transaction
 from mooring.model.errors import MooringError, OperationFailureException, ServiceError
 
 log = structlog.get_logger("mooring.service")

@@ -9,7 +9,7 @@ from enum import Enum
 from typing import TypeVar
 
 from mooring.backend.backend import Backend
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.engine.interface import Engine
 from mooring.model.errors import (
     MooringError,

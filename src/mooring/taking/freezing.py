@@ -7,7 +7,7 @@ from enum import Enum
 from typing import TypeVar
 
 from mooring.backend.backend import Backend
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.model.errors import OperationFailureException
 from mooring.model.resources.instance_snapshot import InstanceSnapshot, Snapshot
 from mooring.model.resources.snapshot import DiskSnapshot

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from mooring.backend.backend import Backend
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.model.resources.disk import Attachment, Disk, DiskState
 from mooring.model.resources.instance import Instance, InstanceState
 from mooring.model.resources.instance_snapshot import Snapshot

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.model.automatic.health import AutoFailure, piece_of
 from mooring.model.automatic.rules import AutoRun, AutoSource
 from mooring.model.resources.instance_snapshot import Snapshot

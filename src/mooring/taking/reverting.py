@@ -11,7 +11,7 @@ import structlog
 
 from mooring.backend.backend import Backend
 from mooring.backend.sources import source_of
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.engine.interface import Source
 from mooring.model.errors import DiskBusyError, EngineError, LayerDamagedError, MooringError
 from mooring.model.resources.consistency import Consistency

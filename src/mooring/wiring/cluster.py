@@ -7,7 +7,8 @@ from collections.abc import Callable
 import structlog
 
 from mooring.backend.known_zones import KnownZones
-from mooring.catalog.database import Catalog, Transaction
+from mooring.catalog.database import Catalog
+from mooring.catalog.transaction import Transaction
 from mooring.config.settings import Settings
 from mooring.config.shared import Difference, differences, places, shared_values, with_shared
 from mooring.jobs.running.leases import LEASE_MS

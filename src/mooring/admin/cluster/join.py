@@ -20,7 +20,8 @@ from mooring.admin.cluster.unused import check_unused, put_aside
 from mooring.admin.serving.background import serve_in_background
 from mooring.backend.cluster_key import read_cluster_key, write_cluster_key
 from mooring.catalog.connections import with_driver
-from mooring.catalog.database import Catalog, Transaction
+from mooring.catalog.database import Catalog
+from mooring.catalog.transaction import Transaction
 from mooring.config.check import check
 from mooring.config.settings import Region, S3Settings, Settings
 from mooring.config.shared import with_shared

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mooring.admin.health.durations import duration
 from mooring.admin.running_server import find_server
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.config.settings import Settings
 from mooring.model.amounts import amount
 from mooring.model.clock import SystemClock

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from mooring.admin.vaults.believing import IMPOSSIBLE, check_description
 from mooring.backend.backend import Backend
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.jobs.fill_disk import fill_job
 from mooring.jobs.live.fork_disk import standing_alone
 from mooring.model.automatic.rhythm import RHYTHMS_TAG

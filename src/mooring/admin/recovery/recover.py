@@ -8,7 +8,7 @@ from dataclasses import replace
 from mooring.admin.recovery.disks import Entered, enter_disks, read_descriptions
 from mooring.admin.vaults.believing import sort_out
 from mooring.admin.vaults.chosen import opened
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.config.settings import Settings
 from mooring.model.automatic.rules import AutoSource, name_as_manual, name_of
 from mooring.model.counts import counted

@@ -21,9 +21,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mooring.backend.backend import Backend
-from mooring.catalog.database import Transaction
 from mooring.catalog.tables.auto_runs import AutoRuns
 from mooring.catalog.tables.snapshots import Pending
+from mooring.catalog.transaction import Transaction
 from mooring.jobs.automatic.retention import expire
 from mooring.model.automatic import rules
 from mooring.model.automatic.health import NOT_LOOKED, missed

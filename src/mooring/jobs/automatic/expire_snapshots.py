@@ -11,7 +11,7 @@ to collect: what expires shares one, which also takes what was deleted otherwise
 
 from __future__ import annotations
 
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.jobs.keep_vault import enqueue
 from mooring.jobs.running.procedure import Change, Procedure, Step, Work
 from mooring.model.resources.job import Job

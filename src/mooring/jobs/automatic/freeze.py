@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.host.rooms import DISKS, of_vault
 from mooring.jobs.automatic import outcomes
 from mooring.jobs.running.procedure import Change, Procedure, Step, Work

@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from mooring.backend.backend import Backend
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.model.automatic import rules
 from mooring.model.automatic.health import failures_end, piece_of
 from mooring.model.automatic.rules import AutoRun

@@ -6,7 +6,7 @@ Of rhythms of seconds once a minute: then many go together, with one job and few
 from __future__ import annotations
 
 from mooring.backend.backend import Backend
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.jobs.automatic import outcomes
 from mooring.model.automatic import rules
 from mooring.model.automatic.rhythm import MINUTE_MS, offset_of, parse_rhythms, superfluous

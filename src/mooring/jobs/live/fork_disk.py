@@ -15,7 +15,7 @@ from __future__ import annotations
 import structlog
 
 from mooring.backend.backend import Backend
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.engine.interface import Filling
 from mooring.jobs.running.procedure import Procedure, Step, Work
 from mooring.jobs.running.progress import Progress

@@ -11,7 +11,7 @@ taken between the two has the size that the disk had then (upload_snapshot.py).
 
 from __future__ import annotations
 
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.jobs.running.procedure import Change, Procedure, Step, Work
 from mooring.model.resources.job import Job
 from mooring.model.resources.job_arguments import GrowDisk

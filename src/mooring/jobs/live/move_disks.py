@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mooring.backend.sources import source_of
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.host.rooms import DISKS
 from mooring.jobs.fill_disk import fill_job
 from mooring.jobs.running.procedure import Change, Procedure, Step, Work

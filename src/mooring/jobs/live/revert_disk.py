@@ -12,7 +12,7 @@ for a disk that was deleted, whose files wait for the same.
 
 from __future__ import annotations
 
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.jobs.running.procedure import Procedure, Step, Work
 from mooring.model.errors import EngineError, PostponedError
 from mooring.model.resources.job import Job

@@ -9,7 +9,8 @@ from dataclasses import replace
 import structlog
 
 from mooring.backend.backend import Backend
-from mooring.catalog.database import CATALOG_ERRORS, Transaction
+from mooring.catalog.database import CATALOG_ERRORS
+from mooring.catalog.transaction import Transaction
 from mooring.jobs.running import retry
 from mooring.jobs.running.leases import Leases
 from mooring.jobs.running.procedure import Change, Procedure, Step, Work

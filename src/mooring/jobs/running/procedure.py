@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mooring.backend.backend import Backend
-from mooring.catalog.database import Catalog, Transaction
+from mooring.catalog.database import Catalog
+from mooring.catalog.transaction import Transaction
 from mooring.engine.interface import Engine
 from mooring.model.errors import CanceledError, PostponedError, ZoneAbsentError, ZoneAwayError
 from mooring.model.resources.disk import Disk

@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from mooring.backend.backend import Backend
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.engine.interface import Engine
 from mooring.model.errors import EngineError
 from mooring.model.resources.disk import Disk

@@ -9,8 +9,9 @@ import structlog
 
 from mooring.backend.backend import Backend
 from mooring.backend.left_behind import left_behind
-from mooring.catalog.database import CATALOG_ERRORS, Transaction
+from mooring.catalog.database import CATALOG_ERRORS
 from mooring.catalog.sharing.servers import FORGOTTEN_MS
+from mooring.catalog.transaction import Transaction
 from mooring.host.room import Room
 from mooring.model.errors import ConfigurationError, MooringError
 from mooring.model.resources.disk import Disk

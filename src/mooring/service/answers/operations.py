@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mooring.backend.backend import Backend, Placed
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.model.errors import NotFoundException
 from mooring.model.names import check_name, shown
 from mooring.model.operation import ALL_ZONES, Operation, OperationStatus, ResourceType

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mooring.backend.backend import Backend
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.model.automatic import rules
 from mooring.model.automatic.rhythm import NO_RHYTHMS, RHYTHMS_TAG, tagged
 from mooring.model.automatic.rules import AutoSource

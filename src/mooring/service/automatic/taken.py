@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from mooring.backend.backend import Backend
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.model.automatic import rules
 from mooring.model.automatic.health import AutoFailure
 from mooring.model.automatic.moment import check_date

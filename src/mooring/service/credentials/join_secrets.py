@@ -9,8 +9,8 @@ import secrets
 from blake3 import blake3
 
 from mooring.backend.cluster_key import ClusterKey
-from mooring.catalog.database import Transaction
 from mooring.catalog.sharing.join_secrets import JoinSecretRow
+from mooring.catalog.transaction import Transaction
 from mooring.model.errors import ConfigurationError
 
 _PROOF = "mooring cluster 1: proof of a join secret"

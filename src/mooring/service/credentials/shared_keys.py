@@ -19,8 +19,9 @@ from mooring.backend.cluster_key import (
     write_cluster_key,
 )
 from mooring.backend.private_file import write_private
-from mooring.catalog.database import Catalog, Transaction
+from mooring.catalog.database import Catalog
 from mooring.catalog.sharing.shared_secrets import SealedSecret
+from mooring.catalog.transaction import Transaction
 from mooring.model.access import Access
 from mooring.model.errors import ConfigurationError
 from mooring.service.credentials.keys import (

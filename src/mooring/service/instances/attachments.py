@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from mooring.backend.backend import Backend
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.model.counts import counted
 from mooring.model.errors import (
     DiskAwayError,

@@ -6,7 +6,7 @@ Mooring runs no machines, so there is nothing that it could have an effect on.
 from __future__ import annotations
 
 from mooring.backend.backend import Backend
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.model.errors import (
     InvalidInputException,
     NotFoundException,

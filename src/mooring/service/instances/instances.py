@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from mooring.backend.backend import Backend
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.model import blueprints
 from mooring.model.errors import (
     InvalidInputException,

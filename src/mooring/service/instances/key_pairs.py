@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mooring.backend.backend import Backend
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.model.errors import (
     InvalidInputException,
     OperationFailureException,

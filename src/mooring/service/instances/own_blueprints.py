@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mooring.backend.backend import Backend
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.host.rooms import DISKS
 from mooring.model import blueprints
 from mooring.model.access import Access

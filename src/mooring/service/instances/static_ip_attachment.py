@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mooring.backend.backend import Backend
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.model.operation import Operation
 from mooring.model.resources.instance import Instance
 from mooring.model.resources.static_ip import StaticIp

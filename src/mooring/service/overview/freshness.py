@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mooring.backend.backend import Backend
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.model.automatic.health import AutoHealth, every
 
 ALL = 1000

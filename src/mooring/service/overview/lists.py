@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mooring.backend.backend import Backend
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.model.access import Access
 from mooring.model.automatic.health import AutoHealth
 from mooring.model.errors import EngineError, InvalidInputException

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mooring.backend.backend import Backend
-from mooring.catalog.database import Transaction
 from mooring.catalog.totals import RegionTotals
+from mooring.catalog.transaction import Transaction
 from mooring.catalog.watching.vault_runs import VaultRun
 from mooring.host.room import device_at
 from mooring.host.rooms import of_vault

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from mooring.backend.backend import Backend
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.service.call import Params
 from mooring.service.context import Context
 from mooring.service.own.own_request import Answer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mooring.backend.backend import Backend
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.model.errors import NotFoundException, OperationFailureException
 from mooring.model.names import check_name, name_taken
 from mooring.model.operation import ResourceType

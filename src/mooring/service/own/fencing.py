@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import structlog
 
 from mooring.backend.backend import Backend
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.model.errors import (
     HostElsewhereException,
     InvalidInputException,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mooring.backend.backend import Backend
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.model.errors import InvalidInputException, OperationFailureException
 from mooring.model.resources.disk import Disk, DiskState
 from mooring.model.resources.job_arguments import GrowDisk

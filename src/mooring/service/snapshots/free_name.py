@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.model.names import MAX_NAME_LENGTH
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.model.automatic.moment import AutoName, choose, read_auto_name
 from mooring.model.automatic.rules import name_of, stamp
 from mooring.model.errors import InvalidInputException, NotFoundException

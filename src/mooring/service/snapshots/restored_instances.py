@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from mooring.backend.backend import Backend
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.model.access import Access
 from mooring.model.errors import InvalidInputException, OperationFailureException
 from mooring.model.names import MAX_NAME_LENGTH, check_name, shown

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from mooring.backend.backend import Backend
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.model.access import Need
 from mooring.model.automatic.rhythm import WEEK_MS
 from mooring.model.operation import OperationStatus

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mooring.catalog.database import Transaction
+from mooring.catalog.transaction import Transaction
 from mooring.model.automatic.health import AutoHealth
 from mooring.model.operation import ResourceType
 from mooring.model.resources.disk import Disk
