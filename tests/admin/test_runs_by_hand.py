@@ -78,6 +78,18 @@ def test_damage_is_known_until_it_is_mended(settings: Settings, tmp_path: Path) 
     assert (found.problems, found.percent) == (0, 100)
 
 
+def test_what_reads_a_part_knows_of_damage_that_it_did_not_meet(
+    settings: Settings, tmp_path: Path
+) -> None:
+    store(settings, "two", blocks(2, 4000))
+    damage(tmp_path, "one", settings)
+    assert verify(settings) == 1
+
+    verify(settings, percent=0.0001)  # one frame of thirty
+    assert (found := run(settings)) is not None
+    assert (found.problems, found.damaged) == (1, ("one",))
+
+
 def test_what_is_not_the_whole_vault_does_not_count(settings: Settings) -> None:
     assert verify(settings, disk="data") == 0
     assert verify(settings, snapshot="monday") == 0

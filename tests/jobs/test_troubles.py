@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -299,6 +300,23 @@ def test_damage_is_known_after_a_restart_and_a_lost_root_is_seen(world: World) -
     assert kinds(sources.snapshots(world.backend)) == [TroubleKind.SNAPSHOTS_LOST]
 
 
+def test_damage_is_known_until_it_is_gone_whatever_else_is_read(world: World) -> None:
+    world.write(world.disk(), 0, random.Random(1).randbytes(16 << 20))
+    world.snapshot("whole")
+    world.settle()
+    runs = partial(sources.vault_runs, world.backend, 60)
+    world.damage()
+    verify(world)
+    verify(world, 1e-9)
+    assert kinds(runs()) == [TroubleKind.VAULT_DAMAGED]
+    verify(world, 1e-9)
+    assert kinds(runs()) == [TroubleKind.VAULT_DAMAGED]
+    world.call("DeleteDiskSnapshot", diskSnapshotName="whole")
+    world.settle()
+    verify(world, 1e-9)
+    assert kinds(runs()) == []
+
+
 def test_a_copy_that_is_late_or_lacks_something_is_seen(world: World) -> None:
     place = Replica(place="/nowhere", options={}, delete=False)
     object.__setattr__(world.backend, "replicas", {REGION: place})
@@ -355,11 +373,11 @@ def test_a_host_that_is_silent_or_fenced_is_seen_if_it_has_disks(
     assert "was fenced" in fenced.text
 
 
-def verify(world: World) -> None:
+def verify(world: World, percent: float = 100.0) -> None:
     from mooring.jobs.keep_vault import enqueue
 
     with world.catalog.write() as transaction:
-        enqueue(transaction, world.backend, VerifyVault(percent=100.0), REGION)
+        enqueue(transaction, world.backend, VerifyVault(percent=percent), REGION)
     world.settle()
     with world.catalog.read() as transaction:
         assert [one.kind for one in transaction.vault_runs.all()] == [JobKind.VERIFY_VAULT]

@@ -10,6 +10,8 @@ does whatever one leaves undone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import structlog
 
 from mooring.backend.backend import Backend
@@ -25,6 +27,7 @@ from mooring.model.resources.job_arguments import OfVault, VerifyVault
 from mooring.model.resources.job_kind import JobKind
 from mooring.observe import metrics
 from mooring.vault.store.place import open_place
+from mooring.vault.vault import Damage
 
 BUSY_SECONDS = 5 * 60.0
 """When a copy is tried again that somebody else is at, or was until it was killed."""
@@ -95,7 +98,7 @@ def verify(work: Work) -> Change:
     """Read back a part of the vault; the job's argument says how many per cent."""
     compare_roots(work)
     begun_ms, percent = work.backend.clock.now_ms(), work.given(VerifyVault).percent
-    found = work.vault.verify(sample=percent / 100)
+    found = _damage(work, percent)
     metrics.verified(work.job.region, len(found), work.backend.clock.now_ms() / 1000)
     for damage in found:
         log.error(
@@ -104,15 +107,34 @@ def verify(work: Work) -> Change:
             ranges=[(extent.offset, extent.length) for extent in damage.extents[:10]],
             problem=damage.problem,
         )
-    return _ended(work, len(found), begun_ms, percent)
+    damaged = tuple(damage.snapshot_id for damage in found)
+    return _ended(work, len(found), begun_ms, percent, damaged)
+
+
+def _damage(work: Work, percent: float) -> Sequence[Damage]:
+    """What is damaged in a part of the data, and in all of what was damaged the last time.
+
+    Damage is known until it is mended or its snapshot deleted, whatever else is read meanwhile.
+    """
+    found = work.vault.verify(sample=percent / 100)
+    with work.catalog.read() as transaction:
+        before = transaction.vault_runs.of(work.job.region, work.job.kind)
+    seen = {damage.snapshot_id for damage in found}
+    known = before.damaged if before is not None else ()
+    again = [one for one in known if one not in seen and work.vault.has(one)]
+    return [*found, *work.vault.verify(again)] if again else found
 
 
 def _ended(
-    work: Work, problems: int, begun_ms: int | None = None, percent: float | None = None
+    work: Work,
+    problems: int,
+    begun_ms: int | None = None,
+    percent: float | None = None,
+    damaged: tuple[str, ...] = (),
 ) -> Change:
     """Let the catalog know how it ended: whoever watches shall know it after a restart, too."""
     now = work.backend.clock.now_ms()
-    run = VaultRun(work.job.region, work.job.kind, now, problems, begun_ms, percent)
+    run = VaultRun(work.job.region, work.job.kind, now, problems, begun_ms, percent, damaged)
     return lambda transaction: transaction.vault_runs.put(run)
 
 

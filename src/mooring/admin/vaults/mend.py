@@ -49,7 +49,7 @@ def mend(
                 for damage in done.left:
                     print_damage(damage, by_id)
                 _report(place, done)
-                note_verified(settings, place, vault, len(done.left), begun_ms, percent=100)
+                note_verified(settings, place, vault, done.left, begun_ms, percent=100)
                 left += len(done.left)
     return int(left > 0)
 

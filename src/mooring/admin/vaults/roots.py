@@ -126,7 +126,8 @@ def note_run(settings: Settings, vault: Vault, run: VaultRun) -> None:
             if known != vault.id:
                 return
             with catalog.write() as transaction:
-                transaction.vault_runs.put(run)
+                before = transaction.vault_runs.of(run.region, run.kind)
+                transaction.vault_runs.put(run.after(before, vault.has))
     except (ConfigurationError, *CATALOG_ERRORS) as error:
         print(
             f"mooringd: {run.region}: the server will not know of this: the catalog cannot be "

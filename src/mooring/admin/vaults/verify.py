@@ -56,7 +56,7 @@ def verify(
             chosen += len(ids)
             begun_ms = SystemClock().now_ms()
             found = _verify(place, vault, roots, sorted(ids) if wanted else None, percent)
-            damaged += found
+            damaged += len(found)
             if not wanted:
                 note_verified(settings, place, vault, found, begun_ms, percent)
     if wanted and not chosen and not lost:
@@ -68,11 +68,17 @@ def verify(
 
 
 def note_verified(
-    settings: Settings, region: str, vault: Vault, problems: int, begun_ms: int, percent: float
+    settings: Settings,
+    region: str,
+    vault: Vault,
+    damage: Collection[Damage],
+    begun_ms: int,
+    percent: float,
 ) -> None:
     """Remember, as of a scheduled one, how a verification of the whole vault ended just now."""
     kind, now = JobKind.VERIFY_VAULT, SystemClock().now_ms()
-    note_run(settings, vault, VaultRun(region, kind, now, problems, begun_ms, percent))
+    ids = tuple(one.snapshot_id for one in damage)
+    note_run(settings, vault, VaultRun(region, kind, now, len(damage), begun_ms, percent, ids))
 
 
 def _names(settings: Settings, region: str | None, snapshot: str) -> frozenset[str]:
@@ -144,7 +150,7 @@ def _matches(root: Root, disk: str | None, names: Collection[str] | None) -> boo
 
 def _verify(
     place: str, vault: Vault, roots: Collection[Root], ids: list[str] | None, percent: float
-) -> int:
+) -> list[Damage]:
     found = vault.verify(ids, percent / 100)
     by_id = {root.id: root for root in roots}
     for damage in found:
@@ -153,7 +159,7 @@ def _verify(
     result = f"{len(found)} damaged" if found else "no damage"
     count = len(roots) if ids is None else len(ids)
     print(f"{place}: {counted(count, 'snapshot')}, {part} read back: {result}")
-    return len(found)
+    return found
 
 
 def print_damage(damage: Damage, roots: Mapping[str, Root]) -> None:

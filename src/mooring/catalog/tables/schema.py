@@ -363,6 +363,7 @@ vault_runs = Table(
     Column("problems", BigInteger),
     Column("begun_ms", BigInteger),
     Column("percent", Double),
+    Column("damaged", Text),
 )
 
 room_samples = Table(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select
@@ -12,13 +14,16 @@ from mooring.model.resources.job_kind import JobKind
 
 _table = schema.vault_runs
 
+DAMAGED_KEPT = 1000
+"""Ids of damaged snapshots that are kept."""
+
 
 @dataclass(frozen=True, slots=True)
 class VaultRun:
     """A job of a region's vault: when it ended, and how many snapshots it found, or left, bad.
 
-    Of a verification also when it began, and how many per cent of the data it read back, unless a
-    program entered it that did not tell.
+    Of a verification also when it began, how many per cent of the data it read back, and the ids of
+    the damaged snapshots, unless a program entered it that did not tell.
     """
 
     region: str
@@ -27,6 +32,14 @@ class VaultRun:
     problems: int
     begun_ms: int | None = None
     percent: float | None = None
+    damaged: tuple[str, ...] = ()
+
+    def after(self, before: VaultRun | None, is_there: Callable[[str], bool]) -> VaultRun:
+        """The same with what is damaged yet: what a run read only in part is no better for that."""
+        if before is None or self.percent == 100:
+            return self
+        left = [one for one in before.damaged if one not in self.damaged and is_there(one)]
+        return replace(self, problems=self.problems + len(left), damaged=(*self.damaged, *left))
 
     def covers(self, completed_ms: int) -> bool:
         """Whether this verification looked at a snapshot that was stored by then."""
@@ -51,6 +64,7 @@ class VaultRuns:
                 problems=run.problems,
                 begun_ms=run.begun_ms,
                 percent=run.percent,
+                damaged=json.dumps(run.damaged[:DAMAGED_KEPT]),
             )
         )
 
@@ -73,4 +87,5 @@ def _run(row: Row[Any]) -> VaultRun:
         problems=row.problems,
         begun_ms=row.begun_ms,
         percent=row.percent,
+        damaged=tuple(json.loads(row.damaged or "[]")),
     )
