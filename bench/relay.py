@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from mooring.host import lasting_process
+from mooring.host.processes import lasting_process
 from mooring.model.clock import SystemClock
 from mooring.relay.process import RelayProcess
 from mooring.relay.ways import Way

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from mooring.engine.qemu.stores.rbd.place import RbdPlace
-from mooring.host.process_stat import started_at
+from mooring.host.processes.process_stat import started_at
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 SCRIPT = CHECKOUT / "scripts" / "ceph"

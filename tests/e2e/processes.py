@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mooring.engine.qemu.daemon import process
-from mooring.host.lasting_process import LastingProcess
+from mooring.host.processes.lasting_process import LastingProcess
 
 PATIENCE = 60.0
 """Seconds that anything may take on a machine that is busy with other things."""

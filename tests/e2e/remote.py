@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mooring.host.lasting_process import LastingProcess, find
+from mooring.host.processes.lasting_process import LastingProcess, find
 from mooring.nbd.uri import parse_uri
 from tests.conftest import find_tool
 from tests.e2e.authority import Authority, pem

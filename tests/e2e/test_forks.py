@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mooring.admin.demo.server import DemoError
-from mooring.host.lasting_process import LastingProcess
+from mooring.host.processes.lasting_process import LastingProcess
 from tests.e2e.crew import Asked, Crew
 from tests.e2e.deployment import Deployment
 from tests.e2e.ordered_writer import DISKS, uris, writer_on

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mooring.admin.demo.filesystem import run, why_not
-from mooring.host.fuse_devices import FuseDevices
+from mooring.host.devices.fuse_devices import FuseDevices
 from mooring.model.clock import SystemClock
 from mooring.nbd.blocking import BlockingNbdClient, exports_at
 from tests.e2e import crashing_server, processes

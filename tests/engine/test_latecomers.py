@@ -19,7 +19,7 @@ from mooring.engine.qemu.daemon.latecomers import Latecomers
 from mooring.engine.qemu.engine import QemuEngine
 from mooring.engine.qemu.users.sockets import Sockets
 from mooring.engine.qemu.users.users import Users
-from mooring.host.lasting_process import LastingProcess
+from mooring.host.processes.lasting_process import LastingProcess
 from mooring.model.clock import ManualClock, SystemClock
 from mooring.nbd import protocol as p
 from mooring.nbd.uri import parse_uri

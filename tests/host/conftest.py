@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from mooring.admin.demo.filesystem import run, why_not
-from mooring.host.fuse_devices import FuseDevices
-from mooring.host.interface import Devices
-from mooring.host.loop import DeviceLinks
-from mooring.host.memory_devices import MemoryDevices
+from mooring.host.devices.fuse_devices import FuseDevices
+from mooring.host.devices.interface import Devices
+from mooring.host.devices.loop import DeviceLinks
+from mooring.host.devices.memory_devices import MemoryDevices
 from mooring.model.clock import SystemClock
 from mooring.nbd.blocking import exports_at
 from tests.engine.harness import MIB, QemuHarness, attached

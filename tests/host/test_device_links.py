@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mooring.host.loop import DeviceLinks
+from mooring.host.devices.loop import DeviceLinks
 
 
 def test_a_link_follows_its_disk(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ import pytest
 
 from mooring.admin.demo.filesystem import run
 from mooring.engine.interface import Export
-from mooring.host import loop
-from mooring.host.fuse_devices import FuseDevices
+from mooring.host.devices import loop
+from mooring.host.devices.fuse_devices import FuseDevices
 from mooring.host.mounts import family, mounts_of, users_of
 from mooring.model.clock import SystemClock
 from mooring.model.errors import DiskAwayError, DiskBusyError, HostError

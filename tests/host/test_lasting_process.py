@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mooring.host.lasting_process import LastingProcess
+from mooring.host.processes.lasting_process import LastingProcess
 from tests.e2e.processes import until
 
 

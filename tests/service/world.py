@@ -18,7 +18,7 @@ from mooring.catalog.connections import MEMORY
 from mooring.catalog.database import Catalog
 from mooring.engine.interface import Export
 from mooring.engine.memory import MemoryEngine
-from mooring.host.memory_devices import MemoryDevices
+from mooring.host.devices.memory_devices import MemoryDevices
 from mooring.host.rooms import Rooms
 from mooring.jobs.running.execution import Observer, unobserved
 from mooring.jobs.running.runner import Runner

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mooring.host.folder_process import LOCK_NAME
+from mooring.host.processes.folder_process import LOCK_NAME
 from mooring.model.clock import SystemClock
 from mooring.model.errors import VaultAwayError
 from mooring.vault.served.process import ServingProcess
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.full
 SERVER = """
 import argparse, socket, time
 from pathlib import Path
-from mooring.host.process_lock import inherit
+from mooring.host.processes.process_lock import inherit
 parser = argparse.ArgumentParser()
 parser.add_argument("--vault")
 parser.add_argument("--run-dir", type=Path)

@@ -13,7 +13,7 @@ from mooring.backend.import_places import ImportPlaces
 from mooring.catalog.database import Catalog
 from mooring.engine.interface import Engine
 from mooring.engine.zones import Engines
-from mooring.host.interface import Devices
+from mooring.host.devices.interface import Devices
 from mooring.host.rooms import Rooms
 from mooring.model.clock import Clock
 from mooring.model.errors import (

@@ -1,1 +1,1 @@
-"""Block devices and mounts of this host."""
+"""This host: its devices, mounts, room and processes."""

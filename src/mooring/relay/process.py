@@ -11,8 +11,8 @@ from pathlib import Path
 
 import structlog
 
-from mooring.host.folder_process import RUN, SERVED_NAME, FolderProcess
-from mooring.host.process_lock import is_held
+from mooring.host.processes.folder_process import RUN, SERVED_NAME, FolderProcess
+from mooring.host.processes.process_lock import is_held
 from mooring.host.room import told_when_full
 from mooring.model.clock import Clock
 from mooring.model.errors import ConfigurationError

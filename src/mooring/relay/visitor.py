@@ -13,8 +13,8 @@ from typing import IO
 
 import structlog
 
-from mooring.host.folder_process import SERVED_NAME
-from mooring.host.process_lock import take
+from mooring.host.processes.folder_process import SERVED_NAME
+from mooring.host.processes.process_lock import take
 from mooring.model.clock import Clock
 from mooring.model.errors import NbdError
 from mooring.nbd.protocol import Reply

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from mooring.catalog.database import Catalog
 from mooring.config.settings import Settings
 from mooring.engine.interface import Engine
+from mooring.host.devices.interface import Devices
 from mooring.host.group_access import group_id
-from mooring.host.interface import Devices
 from mooring.host.room import MIB
 from mooring.model.clock import Clock
 from mooring.model.paths import Paths
@@ -87,10 +87,10 @@ def ceph_place(settings: Settings, zone: str) -> RbdPlace | None:
 def devices(settings: Settings, paths: Paths, clock: Clock) -> Devices:
     """What makes block devices of disks."""
     if settings.engine.kind == "memory":
-        from mooring.host.memory_devices import MemoryDevices
+        from mooring.host.devices.memory_devices import MemoryDevices
 
         return MemoryDevices()
-    from mooring.host.fuse_devices import FuseDevices
+    from mooring.host.devices.fuse_devices import FuseDevices
     from mooring.nbd.blocking import exports_at
 
     return FuseDevices(paths.devices(), clock, exports_at)

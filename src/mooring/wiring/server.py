@@ -19,8 +19,8 @@ from mooring.catalog.database import Catalog
 from mooring.catalog.room import CatalogRoom
 from mooring.config.settings import Region, Settings
 from mooring.engine.zones import Engines
-from mooring.host.lasting_process import kept_from_cleaning
 from mooring.host.mount_points import MountPoints
+from mooring.host.processes.lasting_process import kept_from_cleaning
 from mooring.host.reserve import Reserve
 from mooring.host.room import room_at
 from mooring.jobs.automatic.timetable import Timetable

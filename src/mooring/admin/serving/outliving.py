@@ -11,10 +11,10 @@ from pathlib import Path
 from mooring.engine.qemu.daemon import process
 from mooring.engine.qemu.descriptions import NAME as DESCRIPTION
 from mooring.engine.qemu.users.sockets import Peer, Sockets, command_of
-from mooring.host import lasting_process
-from mooring.host.folder_process import LOCK_NAME
-from mooring.host.fuse_devices import FuseDevices
-from mooring.host.lasting_process import LastingProcess
+from mooring.host.devices.fuse_devices import FuseDevices
+from mooring.host.processes import lasting_process
+from mooring.host.processes.folder_process import LOCK_NAME
+from mooring.host.processes.lasting_process import LastingProcess
 from mooring.model.clock import Clock
 from mooring.model.errors import DescriptionError
 from mooring.model.paths import Paths

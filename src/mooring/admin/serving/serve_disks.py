@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 from mooring.admin.serving.descriptors import raise_limit
-from mooring.host.process_lock import inherit
+from mooring.host.processes.process_lock import inherit
 from mooring.model.clock import SystemClock
 from mooring.observe import logs
 from mooring.relay.server import Outside, RelayServer, wait

@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 
 from mooring.admin.serving.descriptors import raise_limit
-from mooring.host.process_lock import inherit
+from mooring.host.processes.process_lock import inherit
 from mooring.model.clock import Clock, SystemClock
 from mooring.model.errors import ConfigurationError, VaultError
 from mooring.nbd.server import NbdServer

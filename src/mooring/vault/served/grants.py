@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mooring.files import write_whole
-from mooring.host.folder_process import RUN
+from mooring.host.processes.folder_process import RUN
 from mooring.host.room import told_when_full
 from mooring.model.clock import Clock
 from mooring.model.errors import StoreError

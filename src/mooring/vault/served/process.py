@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mooring.host.folder_process import LOCK_NAME, LOG_NAME, RUN, FolderProcess
+from mooring.host.processes.folder_process import LOCK_NAME, LOG_NAME, RUN, FolderProcess
 from mooring.host.room import told_when_full
 from mooring.model.clock import Clock
 from mooring.model.errors import ConfigurationError, StoreError

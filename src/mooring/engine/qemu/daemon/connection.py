@@ -9,7 +9,7 @@ from typing import Any
 from mooring.engine.qemu.daemon import process
 from mooring.engine.qemu.daemon.latecomers import Connections, Latecomers
 from mooring.engine.qemu.daemon.settings import DaemonSettings
-from mooring.host.lasting_process import LastingProcess
+from mooring.host.processes.lasting_process import LastingProcess
 from mooring.host.qmp import Monitor, QmpClosedError, QmpSilenceError
 from mooring.model.clock import Clock
 

@@ -14,7 +14,7 @@ from mooring.engine.qemu.daemon.open_layers import OpenLayers
 from mooring.engine.qemu.daemon.settings import DaemonSettings
 from mooring.engine.qemu.stores.directory import DIRECTORY
 from mooring.engine.qemu.stores.store import LayerStore
-from mooring.host.lasting_process import LastingProcess
+from mooring.host.processes.lasting_process import LastingProcess
 from mooring.host.qmp import QmpClosedError, QmpSilenceError
 from mooring.model.clock import Clock
 from mooring.model.errors import EngineError

@@ -20,7 +20,7 @@ from typing import Protocol
 import structlog
 
 from mooring.engine.qemu.daemon.process import LOG_FILE
-from mooring.host.lasting_process import LastingProcess
+from mooring.host.processes.lasting_process import LastingProcess
 from mooring.model.clock import Clock
 
 log = structlog.get_logger("mooring.engine")

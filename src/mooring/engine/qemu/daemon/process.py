@@ -10,9 +10,9 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from mooring.host import lasting_process
 from mooring.host.group_access import share_folder, share_socket
-from mooring.host.lasting_process import LastingProcess
+from mooring.host.processes import lasting_process
+from mooring.host.processes.lasting_process import LastingProcess
 from mooring.host.room import told_when_full, try_room
 from mooring.model.errors import ConfigurationError, DiskFullError, EngineError
 

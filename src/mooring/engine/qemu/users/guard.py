@@ -34,8 +34,8 @@ from mooring.engine.qemu.instances import Instance
 from mooring.engine.qemu.users.changes import Changes
 from mooring.engine.qemu.users.sockets import Peer, Sockets
 from mooring.engine.qemu.users.users import Use, Users, client, clients
-from mooring.host.lasting_process import LastingProcess
-from mooring.host.process_stat import started_at
+from mooring.host.processes.lasting_process import LastingProcess
+from mooring.host.processes.process_stat import started_at
 from mooring.model.clock import Clock
 from mooring.observe.loop import Loop
 from mooring.relay import marks

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mooring.host.process_stat import started_at
+from mooring.host.processes.process_stat import started_at
 from mooring.relay.marks import Remote, remote_of
 
 _PIDFD_GETFD = 438  # on every architecture but alpha (pidfd_getfd(2), Linux 5.6)

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from mooring.host.process_stat import state_of
+from mooring.host.processes.process_stat import state_of
 from mooring.model.clock import Clock
 
 KILL_SECONDS = 10.0

@@ -22,10 +22,11 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import structlog
 
-from mooring.host import lasting_process, loop
-from mooring.host.lasting_process import LastingProcess
-from mooring.host.loop import DeviceLinks
+from mooring.host.devices import loop
+from mooring.host.devices.loop import DeviceLinks
 from mooring.host.mounts import users_of
+from mooring.host.processes import lasting_process
+from mooring.host.processes.lasting_process import LastingProcess
 from mooring.host.qmp import Monitor
 from mooring.model.clock import Clock
 from mooring.model.counts import counted

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from mooring.host import lasting_process
-from mooring.host.lasting_process import LastingProcess, last_line
-from mooring.host.process_lock import is_held, take
+from mooring.host.processes import lasting_process
+from mooring.host.processes.lasting_process import LastingProcess, last_line
+from mooring.host.processes.process_lock import is_held, take
 from mooring.host.room import told_when_full, try_room
 from mooring.model.clock import Clock
 from mooring.model.errors import MooringError

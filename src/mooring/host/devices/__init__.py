@@ -1,0 +1,1 @@
+"""Attached disks as block devices of this host."""
