@@ -13,7 +13,7 @@ import pytest
 
 from tests.catalog.postgresql import PostgreSQL, running
 from tests.ceph_cluster import CephCluster, running_cluster
-from tests.leaks import Leaks
+from tests.leaks import Leaks, remove_sockets
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -50,6 +50,7 @@ def run_dir(pytestconfig: pytest.Config) -> Iterator[Path]:
     """A directory with a path so short that Unix sockets fit into it (107 bytes)."""
     path = Path(tempfile.mkdtemp(dir=pytestconfig.stash[LEAKS].root))
     yield path
+    remove_sockets(path)
     shutil.rmtree(path)
 
 
@@ -58,6 +59,7 @@ def module_run_dir(pytestconfig: pytest.Config) -> Iterator[Path]:
     """As `run_dir`, for daemons that serve a whole module."""
     path = Path(tempfile.mkdtemp(dir=pytestconfig.stash[LEAKS].root))
     yield path
+    remove_sockets(path)
     shutil.rmtree(path)
 
 

@@ -10,11 +10,29 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from mooring.model.paths import run_directory
+
 MARK = "MOORING_TEST_MARK"
 ROOT = "MOORING_TEST_ROOT"
 
+LONG = 100 * "-"
+"""A zone with which no directory of sockets fits below the data."""
+
 # Started by Python itself, for the whole life of the process that uses multiprocessing.
 PYTHONS_OWN = (b"multiprocessing.resource_tracker", b"multiprocessing.forkserver")
+
+
+def remove_sockets(folder: Path) -> None:
+    """Remove what killed servers whose data are in the folder have left elsewhere.
+
+    That is their directories of sockets, where the path of the data was too long for those.
+    """
+    prefix = run_directory(Path("/"), [LONG], os.getuid()).with_name("mooring-")
+    if any(prefix.parent.glob(f"{prefix.name}*")):
+        for above, names, _ in os.walk(folder):
+            for name in names:
+                short = run_directory(Path(above, name), [LONG], os.getuid())
+                shutil.rmtree(short, ignore_errors=True)
 
 
 class Leaks:
@@ -38,6 +56,7 @@ class Leaks:
     def close(self) -> None:
         """Remove the root; files left there by tests that failed go with it."""
         if not self.worker:
+            remove_sockets(self.root)
             shutil.rmtree(self.root, ignore_errors=True)
 
     def end_all(self, controller: bool) -> list[str]:
