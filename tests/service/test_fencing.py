@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from mooring.catalog.database import Catalog
+from mooring.engine.qemu.daemon import process
+from mooring.engine.strays import strays
 from mooring.host.room import Room
 from mooring.jobs.automatic.due import take_due
 from mooring.jobs.watching.hosts import HostWatch
@@ -17,6 +19,7 @@ from mooring.model.errors import HostElsewhereException
 from mooring.model.resources.host import Host
 from mooring.model.resources.server import Server
 from tests.catalog.postgresql import PostgreSQL
+from tests.e2e.processes import until
 from tests.service.test_auto_snapshots import autos
 from tests.service.world import REGION, ZONE, World
 
@@ -83,7 +86,7 @@ def test_a_host_that_dropped_a_shared_zone_is_yet_shut_out_of_it(world: World) -
     lost = replace(world.backend, this_server=Server(id="lost"))
     room = Room(Path("/"), 1, 1)
 
-    HostWatch(lost, Host(id="lost", name="lost"), lambda: room).begin()
+    HostWatch(lost, Host(id="lost", name="lost"), lambda: room, list).begin()
 
     with world.catalog.read() as transaction:
         seen = transaction.hosts.by_name("lost", 0)
@@ -96,6 +99,46 @@ def test_a_host_that_dropped_a_shared_zone_is_yet_shut_out_of_it(world: World) -
         transaction.hosts.fence("lost")
     (told,) = world.act("restore-host", hostName="lost", targetName="other")["restored"]
     assert told["asItWas"]
+
+
+def test_daemons_of_a_dropped_zone_end_when_their_instances_are_elsewhere(
+    world: World, run_dir: Path
+) -> None:
+    me = world.backend.host
+    room, dropped = Room(Path("/"), 1, 1), "us-east-2z"
+    world.instance("stays")
+    world.instance("goes")
+    world.settle()
+    with world.catalog.write() as transaction:
+        ids = {one.name: one.id for one in transaction.instances.all()}
+        transaction.instances.change(ids["goes"], host="other")
+    folders = {name: run_dir / dropped / ids[name] for name in ids}
+    served = run_dir / ZONE / ids["goes"]
+    everywhere = [*folders.values(), served]
+    for folder in everywhere:
+        process.spawn("qemu-storage-daemon", folder, [])
+    until(lambda: all(map(process.find, everywhere)), "the daemons run")
+    host = Host(id=me, name=me, zones=[ZONE])
+    watch = HostWatch(
+        world.backend, host, lambda: room, lambda: strays(run_dir, world.backend.engines)
+    )
+    try:
+        watch.begin()
+        watch.look()
+        assert all(process.find(folder) for folder in everywhere), "nobody was fenced"
+        with world.catalog.write() as transaction:
+            transaction.hosts.fence(me)
+
+        watch.look()
+
+        assert process.find(folders["goes"]) is None
+        assert process.find(folders["stays"]) is not None
+        assert process.find(served) is not None, "its engine is asked, which knows of no disk"
+    finally:
+        for folder in everywhere:
+            if (daemon := process.find(folder)) is not None:
+                with daemon:
+                    daemon.kill()
 
 
 def test_an_automatic_snapshot_that_was_not_frozen_is_kept_as_failed(

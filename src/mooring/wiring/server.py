@@ -18,6 +18,7 @@ from mooring.backend.import_places import ImportPlaces
 from mooring.catalog.database import Catalog
 from mooring.catalog.room import CatalogRoom
 from mooring.config.settings import Region, Settings
+from mooring.engine.strays import strays
 from mooring.engine.zones import Engines
 from mooring.host.mount_points import MountPoints
 from mooring.host.processes.lasting_process import kept_from_cleaning
@@ -360,7 +361,10 @@ def _build(
         relay_watch=RelayWatch(backend),
         watches=Watches(settings, backend, host_fencing(settings, backend, audit, shared_audit)),
         host_watch=HostWatch(
-            backend, this_host(settings, this_server, engines), lambda: room_at(paths.zones)
+            backend,
+            this_host(settings, this_server, engines),
+            lambda: room_at(paths.zones),
+            lambda: strays(paths.run, engines),
         ),
         zone_watch=ZoneWatch(backend, engines, make_engine),
         reserve=reserve,

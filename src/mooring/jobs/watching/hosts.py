@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 
 import structlog
@@ -12,6 +13,7 @@ from mooring.backend.left_behind import left_behind
 from mooring.catalog.database import CATALOG_ERRORS
 from mooring.catalog.sharing.servers import FORGOTTEN_MS
 from mooring.catalog.transaction import Transaction
+from mooring.engine.strays import Stray
 from mooring.host.room import Room
 from mooring.model.errors import ConfigurationError, MooringError
 from mooring.model.resources.disk import Disk
@@ -37,9 +39,13 @@ class HostWatch:
         backend: Backend,
         host: Host,
         room: Callable[[], Room],
+        strays: Callable[[], Sequence[Stray]],
     ) -> None:
-        """`host` has no zones if it is a server without disks; `room` is that for its disks."""
-        self._backend, self._host, self._room = backend, host, room
+        """`host` has no zones if it is a server without disks; `room` is that for its disks.
+
+        `strays` are the daemons of zones that it serves no more.
+        """
+        self._backend, self._host, self._room, self._strays = backend, host, room, strays
         self._generation = 0  # of a server that is no host
         self._told = False
         self._loop = Loop("host-watch", self._round)
@@ -113,6 +119,7 @@ class HostWatch:
         self._backend.hosts.forget()
         self.begin()
         withdraw_moved(self._backend)
+        self._end_strays()
         tell_left_behind(self._backend)
 
     def _beat(self) -> bool:
@@ -128,10 +135,29 @@ class HostWatch:
 
     def _round(self) -> float:
         if not self._told:
+            self._end_strays()
             tell_left_behind(self._backend)
             self._told = True
         self.look()
         return BEAT_SECONDS
+
+    def _end_strays(self) -> None:
+        """End the daemons of dropped zones whose instances are another host's by now.
+
+        Who uses their disks would write to what nobody reads again.
+        """
+        for stray in self._strays():
+            with closing(stray):
+                with self._backend.catalog.read() as transaction:
+                    instance = transaction.instances.by_id(stray.instance_id)
+                if instance is None or instance.host in ("", self._backend.host):
+                    continue
+                stray.end()
+            log.warning(
+                "the disks of an instance that was moved are served here no more",
+                instance=instance.name,
+                zone=stray.zone,
+            )
 
 
 def tell_left_behind(backend: Backend) -> None:
