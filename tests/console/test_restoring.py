@@ -152,6 +152,17 @@ def test_a_name_that_is_taken_is_not_offered_again(site: Site, operator: Visitor
     assert 'value="again-fork"' in operator.get(now).text
 
 
+@pytest.mark.parametrize("way", ["file", "revert", "image", "region"])
+def test_what_a_disk_holds_now_goes_nowhere_but_to_a_new_disk(
+    site: Site, operator: Visitor, way: str
+) -> None:
+    site.world.disk("again")
+    page = operator.see(f"{HOME}restore?disk=again&snapshot=now&to={way}")
+    assert "What again holds now is in no snapshot" in page
+    assert "Check, and do it" not in page
+    assert "mooring fork" in operator.see(f"{HOME}restore?disk=again&snapshot=now")
+
+
 @pytest.mark.parametrize(
     "page", ["disk", "snapshot", "delete", "files", "download", "restore", "lineage"]
 )

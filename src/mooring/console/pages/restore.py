@@ -95,12 +95,13 @@ async def show(visit: Visit) -> Response:
         # One of an older page, or of a disk that is gone.
         found = dict(await visit.ask("snapshot", diskSnapshotName=chosen))
         found["isAutomatic"] = read_auto_name(chosen) is not None
-    if chosen == NOW:
+    if chosen == NOW and way in ("", "disk"):
         way = "fork"
     if way == "file" and found is not None:
         return visit.go("files", name=chosen)
     is_part = found is not None and bool(found["isPart"])
     unfit = found is not None and way in (OF_DISKS if is_part else {"instance"})
+    unfit |= chosen == NOW and way != "fork"
     whole = None
     if is_part and way == "instance":
         whole = await visit.ask("instance-snapshot", instanceSnapshotName=_whole(chosen))
