@@ -123,3 +123,29 @@ def test_a_file_system_without_links_keeps_no_log(
     assert [one.name for one in tmp_path.iterdir()] == ["catalog.sqlite"]
     catalog, _ = opened(path)
     catalog.close()
+
+
+def test_whoever_looks_at_the_log_ends_none_of_sqlites_locks(tmp_path: Path) -> None:
+    """Without them another process takes itself for the first, and empties the index in use."""
+    path = tmp_path / "catalog.sqlite"
+    catalog, room = opened(path)
+    with catalog.write(), catalog.read():
+        held = locks_beside(path)
+        assert held["catalog.sqlite-shm"]
+        room.keep()
+        assert locks_beside(path) == held
+        room.prepare()
+    room.keep()
+    with sqlite3.connect(path) as other:
+        other.execute("SELECT name FROM sqlite_schema").fetchall()
+    other.close()
+    assert locks_beside(path)["catalog.sqlite-shm"]
+    catalog.close()
+
+
+def locks_beside(path: Path) -> dict[str, int]:
+    """How many locks this process has on each of the files of a database."""
+    lines = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    ours = [int(line[5].rpartition(":")[2]) for line in lines if line[4] == str(os.getpid())]
+    files = {file.stat().st_ino: file.name for file in path.parent.iterdir()}
+    return {name: ours.count(inode) for inode, name in files.items() if inode in ours}

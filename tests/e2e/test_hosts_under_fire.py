@@ -185,7 +185,7 @@ def go_on(clients: list[Asking]) -> None:
         assert not any(client.problem for client in clients), [one.problem for one in clients]
         return all(len(client.taken) >= before[client] + 3 for client in clients)
 
-    until(reached, "the clients to go on")
+    until(reached, "the clients to go on", 180)
 
 
 def states(client: Client) -> dict[str, str]:

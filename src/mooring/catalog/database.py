@@ -298,6 +298,8 @@ class Catalog:
             self._engine.dispose()
             if self._sync is not None:
                 self._sync.close()
+            if self._room is not None:
+                self._room.after_close()
         finally:
             # In the end: until now something may have been written.
             if self._hold is not None:

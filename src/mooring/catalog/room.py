@@ -6,6 +6,7 @@ import os
 import sqlite3
 import struct
 import tempfile
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -61,6 +62,9 @@ class CatalogRoom:
         self._index = database.with_name(f"{database.name}-shm")
         self._kept = database.with_name(f"{database.name}-wal-kept")
         self._reserve = reserve
+        self._lock = threading.Lock()
+        self._opened: tuple[tuple[int, int], int] | None = None
+        """The index as it was opened last, and its descriptor; under the lock."""
 
     def before_open(self) -> None:
         """Before the first connection: let the log have the blocks that it had last time.
@@ -84,6 +88,11 @@ class CatalogRoom:
         """Before the last connection ends, which removes the log: keep its file, if it can be."""
         with suppress(OSError):  # there may be no links there
             os.link(self._log, self._kept)
+
+    def after_close(self) -> None:
+        """When this process has no connection any more."""
+        with self._lock:
+            self._close_index()
 
     def prepare(self) -> None:
         """Before a change: two calls of the system, as long as there is room."""
@@ -129,8 +138,7 @@ class CatalogRoom:
         """Where the next change goes in the log: to its beginning, if all was taken over."""
         size = self._log.stat().st_size
         try:
-            with self._index.open("rb") as file:
-                head = file.read(_INDEX_HEAD.size)
+            head = self._index_head()
         except OSError:
             with self._log.open("rb") as file:
                 return size if any(file.read(_LOG_HEAD)) else 0
@@ -138,6 +146,21 @@ class CatalogRoom:
             return size
         page, frames, taken_over = _INDEX_HEAD.unpack(head)
         return 0 if taken_over >= frames else min(size, _LOG_HEAD + frames * (page + _FRAME_HEAD))
+
+    def _index_head(self) -> bytes:
+        """Kept open: whoever closes the file of the index ends SQLite's locks in this process."""
+        with self._lock:
+            named = self._index.stat()
+            file = (named.st_dev, named.st_ino)
+            if self._opened is None or self._opened[0] != file:
+                self._close_index()  # SQLite has no locks on one that was removed
+                self._opened = file, os.open(self._index, os.O_RDONLY | os.O_CLOEXEC)
+            return os.pread(self._opened[1], _INDEX_HEAD.size, 0)
+
+    def _close_index(self) -> None:
+        if self._opened is not None:
+            os.close(self._opened[1])
+            self._opened = None
 
     def _extend(self, size: int) -> None:
         with suppress(OSError):
