@@ -59,7 +59,8 @@ def test_all_is_as_it_was_and_goes_on(deployment: Deployment) -> None:
     deployment.snapshot("third")
     assert deployment.ended("third") == ["completed"]
     third = deployment.server.ask("snapshot", diskSnapshotName="third")
-    assert third["parentName"] == "second"
+    # The day's automatic snapshot, if it is past 06:00, is taken as soon as there is a server.
+    assert third["parentName"].partition("@")[0] in ("second", "data")
     assert third["changedBytes"] < 1 << 20
     for snapshot, content in (("second", with_changes(FIRST)), ("third", with_changes(FIRST))):
         deployment.call(

@@ -11,6 +11,7 @@ does whatever one leaves undone.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -27,7 +28,9 @@ from mooring.model.resources.job_arguments import OfVault, VerifyVault
 from mooring.model.resources.job_kind import JobKind
 from mooring.observe import metrics
 from mooring.vault.store.place import open_place
-from mooring.vault.vault import Damage
+
+if TYPE_CHECKING:
+    from mooring.vault.vault import Damage  # which loads what a start has no need of
 
 BUSY_SECONDS = 5 * 60.0
 """When a copy is tried again that somebody else is at, or was until it was killed."""
