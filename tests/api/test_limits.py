@@ -123,7 +123,10 @@ def test_a_head_that_is_too_large_gets_the_reason(service: Service) -> None:
     with serving(service) as address, socket.create_connection(address, 10) as client:
         value = b"v" * (HEAD_BYTES // 2)
         client.sendall(b"GET /healthz HTTP/1.1\r\nHost: h\r\nA: " + value + b"\r\n\r\n")
-        assert client.recv(4096).startswith(b"HTTP/1.1 200")
+        answer = client.recv(4096)
+        while not answer.endswith(b"\r\n\r\nok\n"):  # head and body may come apart
+            answer += client.recv(4096)
+        assert answer.startswith(b"HTTP/1.1 200")
         client.sendall(
             b"GET /healthz HTTP/1.1\r\nHost: h\r\nA: " + value + b"\r\nB: " + value + b"\r\n\r\n"
         )
