@@ -9,9 +9,6 @@ from pathlib import Path
 from mooring.engine.qemu.daemon import process
 from mooring.host.processes.lasting_process import LastingProcess
 
-END_SECONDS = 60.0
-"""How long a daemon may take to write everything and end; then it is killed."""
-
 
 @dataclass(frozen=True, slots=True)
 class Stray:
@@ -23,7 +20,7 @@ class Stray:
 
     def end(self) -> None:
         """End it, and cut off who uses its disks."""
-        self._process.end(END_SECONDS)
+        self._process.end(process.END_SECONDS)
 
     def close(self) -> None:
         """Drop it; it keeps running."""
@@ -34,6 +31,5 @@ def strays(run: Path, served: Collection[str]) -> list[Stray]:
     """Those in the run directory whose zone is not among those that are served. Close each."""
     return [
         Stray(folder.parent.name, folder.name, found)
-        for folder in sorted(file.parent for file in run.glob(f"[!.]*/*/{process.PID_FILE}"))
-        if folder.parent.name not in served and (found := process.find(folder)) is not None
+        for folder, found in process.running(run, besides=served)
     ]

@@ -23,9 +23,6 @@ from mooring.nbd.blocking import exports_at
 from mooring.streams import one_line
 from mooring.vault.served.process import SOCKET_NAME, WANTED_NAME
 
-END_SECONDS = 60.0
-"""How long a process may take to end by itself; a storage daemon writes everything before."""
-
 
 @dataclass(frozen=True, slots=True)
 class Use:
@@ -56,11 +53,7 @@ class Outliving:
         self._paths = Paths(paths.data, run)
         self._open = ExitStack()
         self._devices = FuseDevices(self._paths.devices(), clock, exports_at)
-        self._daemons = [
-            self._daemon(file.parent, found)
-            for file in sorted(run.glob(f"[!.]*/*/{process.PID_FILE}"))
-            if (found := process.find(file.parent)) is not None
-        ]
+        self._daemons = [self._daemon(folder, found) for folder, found in process.running(run)]
         self._servers = [
             self._snapshots(folder, found)
             for folder in sorted(run.glob("snapshots-*"))
@@ -104,12 +97,12 @@ class Outliving:
         for disk_id in self._devices.known():
             self._devices.detach(disk_id)
         if self._relay is not None:
-            self._relay.end(END_SECONDS)
+            self._relay.end(process.END_SECONDS)
         for one in (*self._daemons, *self._servers):
             (one.bound.parent / WANTED_NAME).unlink(missing_ok=True)
             one.process.ask_to_end()  # all at once: each may have much to write
         for one in (*self._daemons, *self._servers):
-            one.process.end(END_SECONDS)
+            one.process.end(process.END_SECONDS)
 
     # ---
 

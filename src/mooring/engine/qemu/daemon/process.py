@@ -7,7 +7,7 @@ import json
 import os
 import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from mooring.host.group_access import share_folder, share_socket
@@ -18,6 +18,9 @@ from mooring.model.errors import ConfigurationError, DiskFullError, EngineError
 
 SOCKET_PATH_LIMIT = 107
 """Bytes that fit into `sockaddr_un.sun_path` with the closing zero (Linux, unix(7))."""
+
+END_SECONDS = 60.0
+"""How long a daemon may take to end by itself: it writes everything before."""
 
 QMP_SOCKET = "qmp.sock"
 NBD_SOCKET = "nbd.sock"
@@ -42,6 +45,19 @@ RUN = "run directory"
 def find(folder: Path) -> LastingProcess | None:
     """The daemon that runs in `folder`, or None."""
     return lasting_process.find(folder / PID_FILE, folder / PID_FILE)
+
+
+def running(run: Path, besides: Collection[str] = ()) -> list[tuple[Path, LastingProcess]]:
+    """The daemons in a run directory, each with its folder `ZONE/INSTANCE`; some zones left out.
+
+    Close each.
+    """
+    folders = sorted(file.parent for file in run.glob(f"[!.]*/*/{PID_FILE}"))
+    return [
+        (folder, found)
+        for folder in folders
+        if folder.parent.name not in besides and (found := find(folder)) is not None
+    ]
 
 
 def find_started(folder: Path) -> LastingProcess | None:
