@@ -23,8 +23,9 @@ class Cluster:
     """Servers that share keys and a vault in a directory; each has a data directory of its own."""
 
     def __init__(self, folder: Path, catalog: str, engine: str = "memory", more: str = "") -> None:
-        """`more` is what the settings of hosts have besides."""
+        """`more` is what the settings of hosts have besides, and `of_engine` those of engines."""
         self.folder, self.catalog, self.engine, self.more = folder, catalog, engine, more
+        self.of_engine = ""
         self.servers: dict[str, ServerProcess] = {}
 
     def start(self, name: str, *options: str, host: bool = True) -> Client:
@@ -32,7 +33,8 @@ class Cluster:
         config = self.folder / f"{name}.toml"
         zones = "zones" if host else "elsewhere"
         config.write_text(
-            f'catalog = "{self.catalog}"\nengine.kind = "{self.engine}"\nname = "{name}"\n'
+            f'catalog = "{self.catalog}"\nname = "{name}"\n'
+            f'[engine]\nkind = "{self.engine}"\n{self.of_engine}'
             "[room]\nmargin_mib = 1\n"
             f'[regions.us-east-2]\n{zones} = ["{ZONE}"]\nvault = "{self.folder / "vault"}"\n'
             + (self.more if host else "")

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mooring.model.errors import NbdError
 from mooring.nbd.blocking import BlockingNbdClient
-from tests.ceph_cluster import POOL, SPACE, USER, CephCluster
+from tests.ceph_cluster import CephCluster
 from tests.e2e import processes
-from tests.e2e.client import Client, RefusedError
-from tests.e2e.hosts import ZONE, Cluster, attach, create_disk, create_instance, disk, host_of
+from tests.e2e.ceph_zone import ceph_zone, connected, standing_still, uri
+from tests.e2e.hosts import Cluster, attach, create_disk, create_instance, disk, host_of
 from tests.e2e.processes import until
 from tests.engine.harness import MIB, noise
 
@@ -24,14 +20,7 @@ pytestmark = [pytest.mark.full, pytest.mark.usefixtures("importable_tests")]
 
 @pytest.fixture
 def of_hosts(ceph: CephCluster) -> str:
-    return (
-        f'[ceph.{ZONE}]\npool = "{POOL}"\nnamespace = "{SPACE}"\nuser = "{USER}"\n'
-        f'conf = "{ceph.folder / "ceph.conf"}"\n'
-    )
-
-
-def uri(client: Client, name: str) -> str:
-    return str(client.send("GET", f"/mooring/uri?diskName={name}", {}, b"")["uri"])
+    return ceph_zone(ceph)
 
 
 def test_a_lost_hosts_disks_go_on_elsewhere_as_they_were(cluster: Cluster) -> None:
@@ -99,29 +88,3 @@ def overwrite(client: BlockingNbdClient) -> None:
     for offset in range(0, 64 * MIB, MIB):
         client.write(offset, noise(9, 4096))
         client.flush()
-
-
-def connected(client: Client, name: str) -> BlockingNbdClient:
-    found: list[BlockingNbdClient] = []
-
-    def connects() -> bool:
-        try:
-            found.append(BlockingNbdClient(uri(client, name)))
-        except (NbdError, OSError, RefusedError):
-            return False
-        return True
-
-    until(connects, f"{name} to be served")
-    return found[0]
-
-
-@contextlib.contextmanager
-def standing_still(pids: list[int]) -> Iterator[None]:
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)

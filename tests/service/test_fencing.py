@@ -8,15 +8,19 @@ from pathlib import Path
 
 import pytest
 
+from mooring.backend.hosts import HostBook
 from mooring.catalog.database import Catalog
 from mooring.engine.qemu.daemon import process
 from mooring.engine.strays import strays
 from mooring.host.room import Room
 from mooring.jobs.automatic.due import take_due
+from mooring.jobs.fill_disk import fill_job
 from mooring.jobs.watching.hosts import HostWatch
 from mooring.model.automatic.rules import AutoSource
-from mooring.model.errors import HostElsewhereException
+from mooring.model.errors import HostElsewhereException, OperationFailureException
 from mooring.model.resources.host import Host
+from mooring.model.resources.job import Job
+from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.server import Server
 from tests.catalog.postgresql import PostgreSQL
 from tests.e2e.processes import until
@@ -139,6 +143,57 @@ def test_daemons_of_a_dropped_zone_end_when_their_instances_are_elsewhere(
             if (daemon := process.find(folder)) is not None:
                 with daemon:
                     daemon.kill()
+
+
+def filling_of(world: World, name: str, host: str) -> Job:
+    """The disk is on that host, and is being filled there."""
+    with world.catalog.write() as transaction:
+        disk = transaction.disks.by_name(REGION, name)
+        assert disk is not None
+        transaction.disks.change(disk.id, host=host)
+        job = fill_job(world.backend, replace(disk, host=host), "origin")
+        transaction.jobs.add(job)
+    return job
+
+
+def jobs_of(world: World, server: str) -> list[tuple[JobKind, str]]:
+    with world.catalog.read() as transaction:
+        return [(one.kind, one.arguments.at) for one in transaction.jobs.of_server(server)]
+
+
+@pytest.mark.parametrize("shares", [False, True], ids=["folders", "shared"])
+def test_what_a_disk_reads_from_stays_until_somebody_has_filled_it(
+    world: World, *, shares: bool
+) -> None:
+    add_host(world, "lost", shares=shares)
+    object.__setattr__(world.backend, "hosts", HostBook(world.catalog, world.clock))
+    job = filling_of(world, "data", "lost")
+    disk_id = job.arguments.at
+
+    world.act("fence", hostName="lost", force=True)
+
+    assert jobs_of(world, "lost") == [(JobKind.FILL_DISK, disk_id)]
+    with world.catalog.read() as transaction:
+        assert transaction.jobs.is_read("origin"), "the snapshot may not be deleted below it"
+    world.call("DeleteDisk", diskName="data")
+    with world.catalog.read() as transaction:
+        assert not transaction.jobs.is_read("origin"), "nobody needs it any more"
+    there, anywhere = ("", "lost") if shares else ("lost", "")
+    assert (JobKind.DELETE_DISK, disk_id) in jobs_of(world, there)
+    assert (JobKind.DELETE_DISK, disk_id) not in jobs_of(world, anywhere)
+
+
+def test_a_move_into_a_cluster_that_one_host_alone_reaches_is_refused(world: World) -> None:
+    mine = world.backend.host
+    with world.catalog.write() as transaction:
+        disk = transaction.disks.by_name(REGION, "data")
+        assert disk is not None
+        transaction.disks.change(disk.id, host=mine)
+    add_host(world, mine)
+    add_host(world, "other", shares=True)
+    with pytest.raises(OperationFailureException, match="give both hosts the same settings"):
+        world.act("move-disk", diskName="data", hostName="other")
+    assert jobs_of(world, "other") == []
 
 
 def test_an_automatic_snapshot_that_was_not_frozen_is_kept_as_failed(

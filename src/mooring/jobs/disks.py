@@ -52,7 +52,7 @@ def remove(work: Work) -> None:
     """Remove the disk's files, which it has here no more: it was deleted, or moved."""
     with work.catalog.read() as transaction:
         disk = transaction.disks.by_id(work.given(OfDisk).disk)
-    if disk is None or disk.host != work.backend.host:
+    if disk is None or (disk.host != work.backend.host and not work.engine.shared):
         delete(work)
 
 

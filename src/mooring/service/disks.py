@@ -27,6 +27,7 @@ from mooring.service.finding import find_disk, find_snapshot
 from mooring.service.placing import host_for_disk
 from mooring.service.snapshots.pending_source import check_source, fork_of_pending
 from mooring.taking.forking import Fork, fork_or_take_back, reserve
+from mooring.taking.leaving import give_up
 
 
 def create_disk(backend: Backend, call: Call) -> Result:
@@ -111,8 +112,11 @@ def delete_disk(backend: Backend, call: Call) -> Result:
         end_with(backend, transaction, call, disk)
         transaction.disks.remove(disk)
         ended = [operations.begin(backend, call, disk, ended=True)]
-        arguments, key = DeleteDisk(disk=disk.id), disk.id
-        operations.enqueue(backend, transaction, arguments, key, disk.region, at=disk)
+        if backend.is_lost(disk):
+            give_up(backend, transaction, disk)
+        else:
+            arguments, key = DeleteDisk(disk=disk.id), disk.id
+            operations.enqueue(backend, transaction, arguments, key, disk.region, at=disk)
         return operations.reply(backend, transaction, call, ended)
 
 

@@ -7,8 +7,9 @@ from mooring.catalog.transaction import Transaction
 from mooring.model.resources.disk import Attachment, Disk, DiskState
 from mooring.model.resources.host import Host
 from mooring.model.resources.instance import InstanceState
-from mooring.model.resources.job import Job
+from mooring.model.resources.job import HELD_MS, Job
 from mooring.model.resources.job_arguments import (
+    DeleteDisk,
     DeleteInstance,
     ForkDisk,
     Freeze,
@@ -28,8 +29,11 @@ CODE = "HostFenced"
 _ANYWHERE = (JobKind.DELETE_SNAPSHOT, JobKind.EXPIRE_SNAPSHOTS)
 """What needs the host only while there is one."""
 
-_THERE = (JobKind.DELETE_DISK,)
-"""What the host does should it ever come back: nobody waits for it."""
+_WITH_THE_DISK = (JobKind.FILL_DISK, JobKind.FORK_DISK, JobKind.REVERT_DISK)
+"""What a disk needs wherever it is: done by whoever takes it over, or by the host if it comes back.
+
+Until then nothing that the disk reads from is deleted.
+"""
 
 DETACHED = {
     "state": DiskState.AVAILABLE,
@@ -53,21 +57,72 @@ def leave_jobs(backend: Backend, transaction: Transaction, host: Host) -> int:
     The rows that they were to change say what is so without them. Whoever of the host still runs
     one records nothing any more.
     """
-    why, ended = f"the host {host.name} was fenced", 0
+    ended = 0
     not_frozen: set[str] = set()
     for job in transaction.jobs.of_server(host.id):
         if job.waited_for in not_frozen:
             ended += 1
         elif job.kind in _ANYWHERE:
             transaction.jobs.set_free(job)
-        elif job.kind not in _THERE:
+        elif job.kind is JobKind.DELETE_DISK:
+            # Nobody waits for it: the host does it should it ever come back.
+            transaction.jobs.give(job, "" if job.zone in host.shared_zones else host.id)
+        elif job.kind in _WITH_THE_DISK and job.not_before_ms != HELD_MS:
+            transaction.jobs.give(job, host.id)
+        else:
             if isinstance(job.arguments, Freeze):
                 # Its uploads, which wait for it, go with the snapshot.
-                _take_back(transaction, job.arguments, why)
+                _take_back(transaction, job.arguments, _why(host))
                 not_frozen.add(job.arguments.snapshot)
-            _fail(backend, transaction, job, why)
+            _fail(backend, transaction, job, host)
             ended += 1
     return ended
+
+
+def _why(host: Host) -> str:
+    return f"the host {host.name} was fenced"
+
+
+def hand_over(transaction: Transaction, disk_id: str, lost: str, server: str) -> None:
+    """Let a server do what a disk needs that it took over as it is from a host that is lost."""
+    for job in _of_disk(transaction, disk_id, lost):
+        transaction.jobs.give(job, server)
+
+
+def drop_jobs(transaction: Transaction, disk_id: str, lost: str) -> None:
+    """Forget what a disk needed on a lost host, of which nobody needs what lies there any more."""
+    for job in _of_disk(transaction, disk_id, lost):
+        transaction.jobs.remove_all(job.id)
+
+
+def give_up(backend: Backend, transaction: Transaction, disk: Disk) -> None:
+    """Have what a lost host had of a disk removed, which is gone from the catalog."""
+    drop_jobs(transaction, disk.id, disk.host)
+    seen = backend.hosts.find(disk.host)
+    if seen is not None:
+        _remove(backend, transaction, seen.host, disk.id, disk.region, disk.zone)
+
+
+def _remove(
+    backend: Backend, transaction: Transaction, lost: Host, disk_id: str, region: str, zone: str
+) -> None:
+    """By a host that reaches the disk, too, if there may be one, or should the lost one be back."""
+    transaction.jobs.add(
+        Job(
+            id=backend.ids.new_id(),
+            key=disk_id,
+            region=region,
+            zone=zone,
+            server="" if zone in lost.shared_zones else lost.id,
+            created_ms=backend.clock.now_ms(),
+            arguments=DeleteDisk(disk=disk_id),
+        )
+    )
+
+
+def _of_disk(transaction: Transaction, disk_id: str, host: str) -> list[Job]:
+    jobs = transaction.jobs.of_server(host)
+    return [job for job in jobs if job.kind in _WITH_THE_DISK and job.arguments.at == disk_id]
 
 
 def _take_back(transaction: Transaction, given: Freeze, why: str) -> None:
@@ -77,7 +132,7 @@ def _take_back(transaction: Transaction, given: Freeze, why: str) -> None:
         not_taken.take_back(transaction, whole, given.source, why)
 
 
-def _fail(backend: Backend, transaction: Transaction, job: Job, why: str) -> None:
+def _fail(backend: Backend, transaction: Transaction, job: Job, host: Host) -> None:
     given = job.arguments
     if isinstance(given, UploadSnapshot | ImportSnapshot):
         transaction.snapshots.change_if_there(given.snapshot, state=SnapshotState.ERROR)
@@ -87,24 +142,21 @@ def _fail(backend: Backend, transaction: Transaction, job: Job, why: str) -> Non
         assert isinstance(given, OfDisk)
         transaction.disks.change_if_there(given.disk, state=DiskState.ERROR)
     elif isinstance(given, ForkDisk):
-        _not_forked(transaction, transaction.disks.by_id(given.disk))
+        # Only one that was not confirmed is here.
+        transaction.disks.change_if_there(given.disk, state=DiskState.ERROR)
     elif job.kind in (JobKind.ATTACH_DISK, JobKind.DETACH_DISK):
         transaction.disks.change_if_there(_disk_of(job), **DETACHED)
     elif isinstance(given, DeleteInstance):
         for disk_id in set(given.disks) - set(given.own):
             transaction.disks.change_if_there(disk_id, **DETACHED)
+        for disk_id in given.own:
+            _remove(backend, transaction, host, disk_id, job.region, job.zone)
     elif job.kind in _INSTANCES:
         assert isinstance(given, OfInstance)
         transaction.instances.change_if_there(given.instance, state=_INSTANCES[job.kind].label)
     now = backend.clock.now_ms()
-    transaction.operations.finish(job.waited_for, now, CODE, why)
+    transaction.operations.finish(job.waited_for, now, CODE, _why(host))
     transaction.jobs.remove(job)
-
-
-def _not_forked(transaction: Transaction, disk: Disk | None) -> None:
-    """A fork that was not confirmed is none; one that was has what it had."""
-    if disk is not None and disk.state is DiskState.PENDING:
-        transaction.disks.change(disk.id, state=DiskState.ERROR)
 
 
 def _disk_of(job: Job) -> str:

@@ -279,9 +279,18 @@ class Jobs:
 
     def set_free(self, job: Job) -> None:
         """Let any server run a job, without the host's disks; whoever holds it has it no more."""
-        free = {"server": "", "zone": "", "owner": None, "lease_until_ms": 0}
-        free["generation"] = job.generation + 1
-        self._connection.execute(_CHANGE, {"job_id": job.id, **free})
+        self._give(job, server="", zone="")
+
+    def give(self, job: Job, server: str) -> None:
+        """Let that server run a job, or any host of its zone if it is empty.
+
+        Whoever holds it has it no more.
+        """
+        self._give(job, server=server, zone=job.zone)
+
+    def _give(self, job: Job, **to: str) -> None:
+        free = {"owner": None, "lease_until_ms": 0, "generation": job.generation + 1}
+        self._connection.execute(_CHANGE, {"job_id": job.id, **free, **to})
         self.runnable.append(job.kind)
 
     def left(self, waited_for: str) -> bool:

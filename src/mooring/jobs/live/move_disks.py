@@ -4,20 +4,21 @@ Whoever asked for it has fixed what the disks hold, on the host that they are on
 happens to them meanwhile; or their host is lost, and the snapshots are the newest there are. The
 job is run by the host that they come to:
 
-    store   wait until the snapshots are stored
+    store   wait until the snapshots are stored, or the other host has done with the disks
     make    the engine makes each disk, with its snapshot below it        undo: delete them
 
 and in the transaction that records this the disks are here, all of an instance or none, and the
 host that they were on removes what it has of them. A lost one does not: what lies there may be
 newer than the snapshots. If it fails, all is as it was.
 
-Where both hosts reach the layers, as in a Ceph cluster, the disks stay as they are: only who has
-them is recorded, once the host that is lost has been shut out.
+Where both hosts reach the layers, as in a Ceph cluster, the disks stay as they are, and are moved
+by no snapshot: only who has them is recorded, once the host that they were on has done with them,
+or, if it is lost, has been shut out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from mooring.backend.sources import source_of
 from mooring.catalog.transaction import Transaction
@@ -27,23 +28,32 @@ from mooring.jobs.running.procedure import Change, Procedure, Step, Work
 from mooring.model.errors import CanceledError, PostponedError
 from mooring.model.resources.disk import Disk
 from mooring.model.resources.host import HOST_TAG
-from mooring.model.resources.instance import InstanceState
+from mooring.model.resources.instance import Instance, InstanceState
 from mooring.model.resources.job import Job
-from mooring.model.resources.job_arguments import DeleteDisk, MoveDisks, StartInstance
+from mooring.model.resources.job_arguments import (
+    DeleteDisk,
+    ForkDisk,
+    MoveDisks,
+    OfDisk,
+    OfInstance,
+    StartInstance,
+)
 from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.snapshot import SnapshotState
 from mooring.model.sizes import size_in_bytes
-from mooring.model.tags import Tags
-from mooring.taking import moving
+from mooring.taking import leaving, moving
 from mooring.taking.reverting import ancestors_of
 
 AGAIN_SECONDS = 0.5
-"""How often it is looked whether the snapshots are stored."""
+"""How often it is looked whether the snapshots are stored, or the disks are at rest."""
 
 
 def store(work: Work) -> None:
-    """Wait for the snapshots."""
-    for snapshot_id in work.given(MoveDisks).snapshots:
+    """Wait for the snapshots, or for the host that the disks are on."""
+    given = work.given(MoveDisks)
+    if not given.snapshots and not given.lost:
+        _await_rest(work)
+    for snapshot_id in given.snapshots:
         with work.catalog.read() as transaction:
             snapshot = transaction.snapshots.by_id(snapshot_id)
         if snapshot is None:
@@ -53,6 +63,32 @@ def store(work: Work) -> None:
             raise PostponedError(told, AGAIN_SECONDS)
         if snapshot.state is not SnapshotState.COMPLETED:
             raise CanceledError(f"the snapshot {snapshot.name} to move by could not be stored")
+
+
+def _await_rest(work: Work) -> None:
+    """Wait until the host that has the disks stores, fills, copies and merges nothing of them."""
+    given = work.given(MoveDisks)
+    with work.catalog.read() as transaction:
+        jobs = transaction.jobs.of_server(given.source)
+    for job in jobs:
+        if job.arguments.at in given.disks or _is_forked(job, given.disks):
+            raise PostponedError(f"another job goes first: {job.kind}", AGAIN_SECONDS)
+    for disk_id in given.disks:
+        _check_owner(work, disk_id)
+
+
+def _is_forked(job: Job, disks: Collection[str]) -> bool:
+    return isinstance(job.arguments, ForkDisk) and job.arguments.source in disks
+
+
+def _check_owner(work: Work, disk_id: str) -> None:
+    """Raise if a host has the disk's layers open."""
+    if (owner := work.engine.owner(disk_id)) is None:
+        return
+    if work.given(MoveDisks).lost:
+        raise CanceledError(f"the disk {disk_id} is in use on the host {owner}")
+    told = f"the host {owner} has the disk {disk_id} open, perhaps to merge layers"
+    raise PostponedError(told, AGAIN_SECONDS)
 
 
 def make(work: Work) -> Change:
@@ -76,8 +112,8 @@ def _take_over(work: Work) -> Change:
         # Again, for it may have been done by a server that does not reach them.
         work.engine.fence(given.source)
     for disk_id in given.disks:
-        if (owner := work.engine.owner(disk_id)) is not None:
-            raise CanceledError(f"the disk {disk_id} is in use on the host {owner}")
+        _check_owner(work, disk_id)
+        _read_here(work, disk_id)
         for point in work.engine.points(disk_id):
             with work.catalog.read() as transaction:
                 snapshot = transaction.snapshots.by_id(point)
@@ -85,6 +121,20 @@ def _take_over(work: Work) -> Change:
                 stored = snapshot is not None and snapshot.state is SnapshotState.COMPLETED
                 work.engine.release(disk_id, point, stored=stored)
     return lambda transaction: _arrived(work, transaction)
+
+
+def _read_here(work: Work, disk_id: str) -> None:
+    """Have a disk that is not filled read its snapshot from this server."""
+    left = work.engine.filling(disk_id)
+    if left is None or left.snapshot_id is None:
+        return
+    with work.catalog.read() as transaction:
+        disk = transaction.disks.by_id(disk_id)
+    if disk is None:
+        raise CanceledError(f"the disk {disk_id} was deleted")
+    work.backend.server(disk.region).ensure()
+    source = source_of(work.backend, disk.region, left.snapshot_id)
+    work.engine.begin_clone(disk_id, size_in_bytes(disk.size_gb), source)
 
 
 def unmake(work: Work) -> None:
@@ -117,56 +167,57 @@ def _pairs(work: Work) -> Iterator[tuple[Disk, str]]:
 
 def _arrived(work: Work, transaction: Transaction) -> None:
     """Record that the disks are here."""
-    given, job, host = work.given(MoveDisks), work.job, work.backend.host
-    name = work.backend.this_server.name
-    # Disks that were taken over as they are need none.
-    snapshots = [None] * len(given.disks) if work.engine.shared else given.snapshots
-    for disk_id, snapshot_id in zip(given.disks, snapshots, strict=True):
+    given, host = work.given(MoveDisks), work.backend.host
+    for number, disk_id in enumerate(given.disks):
         disk = transaction.disks.by_id(disk_id)
         if disk is None:
             raise CanceledError(f"the disk {disk_id} was deleted")
         transaction.disks.change(disk_id, host=host, **moving.settled(disk))
-        _name_host(transaction, disk.id, disk.tags, name)
-        if snapshot_id is None:
-            continue
-        transaction.disks.set_origin(disk_id, snapshot_id, ancestors_of(transaction, disk))
-        transaction.jobs.add(fill_job(work.backend, disk, snapshot_id))
-        if not given.lost:
-            transaction.jobs.add(
-                Job(
-                    id=work.backend.ids.new_id(),
-                    key=disk_id,
-                    region=job.region,
-                    zone=job.zone,
-                    server=given.source,
-                    created_ms=work.backend.clock.now_ms(),
-                    arguments=DeleteDisk(disk=disk_id),
-                )
-            )
+        _name_host(work, transaction, disk)
+        if work.engine.shared:
+            leaving.hand_over(transaction, disk_id, given.source, host)
+        else:
+            _made_anew(work, transaction, disk, given.snapshots[number])
     instance = transaction.instances.by_id(given.instance) if given.instance else None
     if instance is None:
         return
     state = InstanceState.PENDING if given.start else InstanceState.STOPPED
     transaction.instances.change(instance.id, host=host, state=state.label)
-    _name_host(transaction, instance.id, instance.tags, name)
+    _name_host(work, transaction, instance)
     if given.start:
-        transaction.jobs.add(
-            Job(
-                id=work.backend.ids.new_id(),
-                key=instance.id,
-                region=job.region,
-                zone=job.zone,
-                server=host,
-                created_ms=work.backend.clock.now_ms(),
-                arguments=StartInstance(instance=instance.id),
-            )
+        _next(work, transaction, StartInstance(instance=instance.id), host)
+
+
+def _made_anew(work: Work, transaction: Transaction, disk: Disk, snapshot_id: str) -> None:
+    """Record what a disk is filled from, and that nothing of it is needed where it was."""
+    given = work.given(MoveDisks)
+    transaction.disks.set_origin(disk.id, snapshot_id, ancestors_of(transaction, disk))
+    transaction.jobs.add(fill_job(work.backend, disk, snapshot_id))
+    if given.lost:
+        leaving.drop_jobs(transaction, disk.id, given.source)
+    else:
+        _next(work, transaction, DeleteDisk(disk=disk.id), given.source)
+
+
+def _next(work: Work, transaction: Transaction, arguments: OfDisk | OfInstance, host: str) -> None:
+    transaction.jobs.add(
+        Job(
+            id=work.backend.ids.new_id(),
+            key=arguments.at,
+            region=work.job.region,
+            zone=work.job.zone,
+            server=host,
+            created_ms=work.backend.clock.now_ms(),
+            arguments=arguments,
         )
+    )
 
 
-def _name_host(transaction: Transaction, resource_id: str, tags: Tags, name: str) -> None:
+def _name_host(work: Work, transaction: Transaction, moved: Disk | Instance) -> None:
     """What was asked for by a tag has that of its new host."""
-    if HOST_TAG in tags:
-        transaction.tags.replace(resource_id, {**tags, HOST_TAG: name})
+    if HOST_TAG in moved.tags:
+        tags = {**moved.tags, HOST_TAG: work.backend.this_server.name}
+        transaction.tags.replace(moved.id, tags)
 
 
 MOVE = Procedure(JobKind.MOVE_DISKS, (Step("store", store), Step("make", make, unmake)), failed)

@@ -18,7 +18,6 @@ from mooring.model.resources.disk import Attachment, Disk
 from mooring.model.resources.instance import Instance, InstanceState
 from mooring.model.resources.job_arguments import (
     CreateInstance,
-    DeleteDisk,
     DeleteInstance,
     OfInstance,
     RebootInstance,
@@ -42,7 +41,7 @@ from mooring.service.instances.own_blueprints import (
 from mooring.service.instances.static_ip_attachment import detach
 from mooring.service.placing import host_for_instance
 from mooring.service.using import cut_off
-from mooring.taking.leaving import DETACHED
+from mooring.taking.leaving import DETACHED, give_up
 from mooring.taking.rest import check_agent
 
 MAX_NAMES = 20
@@ -230,9 +229,7 @@ def _free_lost(backend: Backend, transaction: Transaction, disks: Sequence[Disk]
     """Free the disks of an instance whose host serves none any more."""
     for disk in disks:
         if disk.is_system:
-            # Should the host ever come back.
-            arguments = DeleteDisk(disk=disk.id)
-            operations.enqueue(backend, transaction, arguments, disk.id, disk.region, at=disk)
+            give_up(backend, transaction, disk)
         else:
             transaction.disks.change(disk.id, **DETACHED)
 

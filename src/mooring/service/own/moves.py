@@ -23,7 +23,7 @@ from mooring.service.placing import named_host
 from mooring.service.snapshots.checks import check_freezable, check_instance_freezable
 from mooring.service.snapshots.free_name import free_name
 from mooring.taking import recording
-from mooring.taking.moving import Move, freeze_and_move, reserve
+from mooring.taking.moving import Move, freeze_and_move, put_in_motion, reserve
 
 OF_INSTANCE, OF_DISK = "MoveInstance", "MoveDisk"
 """The types of the operations that moves have in the lists of operations."""
@@ -36,7 +36,8 @@ def move_instance(backend: Backend, context: Context, params: Params) -> Answer:
     """Move the stopped instance `instanceName` with all its disks to the host `hostName`.
 
     Each disk is moved by a snapshot of it, which is kept. It is usable when the operation has
-    succeeded, and filled from the vault by then or later.
+    succeeded, and filled from the vault by then or later. Where both hosts reach its layers, it
+    stays as it is, and `snapshotName` is null.
     """
     call = Call(context, OF_INSTANCE, dict(params))
     if (known := call.recall(backend)) is not None:
@@ -55,11 +56,13 @@ def move_instance(backend: Backend, context: Context, params: Params) -> Answer:
         if not disks:
             return _move_alone(backend, transaction, call, instance, target)
         check_instance_freezable(backend, transaction, instance, disks)
+        if _both_reach(backend, instance, target):
+            return _move_as_it_is(backend, transaction, call, instance, disks, target)
         now = backend.clock.now_ms()
         name = free_name(transaction, call.region, instance.name, "moved", now)
         reached = dict(context.access.tags)
         whole = recording.of_instance(backend, instance, disks, name, now, tags=reached)
-        move = _planned(backend, whole, disks, instance, target)
+        move = Move(whole, disks, instance, _job(backend, disks, instance, target, whole))
         reserve(transaction, move)
     return _do(backend, call, move, instance, target)
 
@@ -83,23 +86,37 @@ def move_disk(backend: Backend, context: Context, params: Params) -> Answer:
                 "that with move-instance, or detach the disk first."
             )
         check_freezable(backend, transaction, disk)
+        if _both_reach(backend, disk, target):
+            return _move_as_it_is(backend, transaction, call, disk, [disk], target)
         now = backend.clock.now_ms()
         name = free_name(transaction, call.region, disk.name, "moved", now)
         reached = dict(context.access.tags)
         snapshot = recording.of_disk(backend, disk, name, now, tags=reached)
-        move = _planned(backend, snapshot, [disk], None, target)
+        move = Move(snapshot, [disk], None, _job(backend, [disk], None, target, snapshot))
         reserve(transaction, move)
     return _do(backend, call, move, disk, target)
 
 
-def _planned(
+def _both_reach(backend: Backend, moved: Disk | Instance, target: SeenHost) -> bool:
+    """Whether the layers need not be moved. Raises OperationFailureException."""
+    here, there = backend.engine(moved).shared, moved.zone in target.host.shared_zones
+    if there and not here:
+        raise OperationFailureException(
+            f"The zone {moved.zone} is in a Ceph cluster on the host {target.host.name}, and a "
+            "folder on this one: give both hosts the same settings for it."
+        )
+    return there
+
+
+def _job(
     backend: Backend,
-    whole: Snapshot,
     disks: Sequence[Disk],
     instance: Instance | None,
     target: SeenHost,
-) -> Move:
-    job = Job(
+    whole: Snapshot | None = None,
+) -> Job:
+    """What moves the disks, by a snapshot or as they are."""
+    return Job(
         id=backend.ids.new_id(),
         key=f"move {disks[0].id}" if instance is None else instance.id,
         region=disks[0].region,
@@ -108,12 +125,28 @@ def _planned(
         created_ms=backend.clock.now_ms(),
         arguments=MoveDisks(
             instance="" if instance is None else instance.id,
-            disks=tuple(one.disk_id for one in whole.members),
-            snapshots=tuple(one.id for one in whole.members),
+            disks=tuple(one.id for one in disks),
+            snapshots=() if whole is None else tuple(one.id for one in whole.members),
             source=disks[0].host,
         ),
     )
-    return Move(whole, disks, instance, job)
+
+
+def _move_as_it_is(
+    backend: Backend,
+    transaction: Transaction,
+    call: Call,
+    moved: Disk | Instance,
+    disks: Sequence[Disk],
+    target: SeenHost,
+) -> Answer:
+    """The other host reaches the layers, too: it takes them when nobody works on them any more."""
+    instance = moved if isinstance(moved, Instance) else None
+    put_in_motion(transaction, disks, instance)
+    job = _job(backend, disks, instance, target)
+    begun = [operations.begin(backend, call, moved, details=f"to {target.host.name} as it is")]
+    told = operations.record(transaction, operations.follow(transaction, job, begun))
+    return call.remember(backend, transaction, {**told, "snapshotName": None})
 
 
 def _do(

@@ -72,7 +72,8 @@ DISKS: dict[str, Command] = {
         "The instance must be stopped, and stays so; nothing else can be done with it until it "
         "has moved. Then its disks can be used, while the rest of the snapshot is still copied "
         "into them (mooring wait disk-filled). The snapshot is kept, so that the next one is "
-        "incremental; delete it when you like.",
+        "incremental; delete it when you like. Disks in a Ceph cluster that both hosts reach stay "
+        "as they are, and no snapshot is taken.",
         "If anything fails, everything is as it was. `mooringd hosts` lists the hosts.",
         options=(
             Option("--instance-name", "<string>", "The name of the instance.", required=True),

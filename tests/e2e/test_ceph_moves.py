@@ -1,0 +1,141 @@
+"""Moves between hosts that reach the same Ceph cluster: the disks stay as they are."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.ceph_cluster import CephCluster
+from tests.e2e import processes
+from tests.e2e.ceph_zone import ceph_zone, connected, standing_still
+from tests.e2e.client import Client
+from tests.e2e.hosts import (
+    Cluster,
+    attach,
+    create_disk,
+    create_instance,
+    disk,
+    host_of,
+    instance,
+    snapshot_state,
+)
+from tests.e2e.processes import until
+from tests.engine.harness import MIB, noise
+
+pytestmark = [pytest.mark.full, pytest.mark.usefixtures("importable_tests")]
+
+
+@pytest.fixture
+def of_hosts(ceph: CephCluster) -> str:
+    return ceph_zone(ceph)
+
+
+def turn(client: Client, name: str, operation: str, state: str) -> None:
+    client.call(operation, instanceName=name)
+    until(lambda: instance(client, name)["state"]["name"] == state, f"{name} to be {state}")
+
+
+def move(client: Client, request: str, **members: str) -> str:
+    """Ask for a move, which takes no snapshot; the id of its operation."""
+    answer = client.act(request, **members)
+    assert answer["snapshotName"] is None
+    return str(answer["operations"][-1]["id"])
+
+
+def moved(client: Client, asked: str) -> None:
+    def ended() -> bool:
+        found = client.call("GetOperation", operationId=asked)["operation"]
+        assert found["status"] != "Failed", found
+        return bool(found["isTerminal"])
+
+    until(ended, "the move")
+
+
+def is_filled(client: Client, name: str) -> bool:
+    return bool(client.send("GET", f"/mooring/disk?diskName={name}", {}, b"")["filled"])
+
+
+def snapshots(client: Client) -> list[str]:
+    return sorted(one["name"] for one in client.call("GetDiskSnapshots")["diskSnapshots"])
+
+
+def test_a_disk_goes_to_and_fro_without_a_snapshot(cluster: Cluster) -> None:
+    """Although the host that it goes to is killed."""
+    alpha = cluster.start("alpha")
+    cluster.start("beta", "--moment", "move_disks:make:done")
+    front = cluster.start("front", host=False)
+    create_disk(alpha, "data", host="alpha")
+    create_instance(alpha, "vm", host="alpha")
+    attach(alpha, "data", "vm")
+    with connected(alpha, "data") as client:
+        client.write(0, noise(1, MIB))
+        client.flush()
+    # What is stored, and merged afterwards, is done before the disk goes.
+    alpha.call("CreateDiskSnapshot", diskName="data", diskSnapshotName="on-alpha")
+    turn(alpha, "vm", "StopInstance", "stopped")
+    asked = move(front, "move-instance", instanceName="vm", hostName="beta")
+    until(lambda: cluster.servers["beta"].exit_code is not None, "beta to fall")
+    beta = cluster.start("beta")
+    moved(front, asked)
+    assert snapshot_state(front, "on-alpha") == "completed"
+    assert host_of(disk(front, "data")) == host_of(instance(front, "vm")) == "beta"
+
+    turn(front, "vm", "StartInstance", "running")
+    with connected(beta, "data") as client:
+        assert client.read(0, 2 * MIB) == noise(1, MIB) + bytes(MIB)
+        client.write(MIB, noise(2, MIB))
+        client.flush()
+    beta.call("CreateDiskSnapshot", diskName="data", diskSnapshotName="on-beta")
+    turn(front, "vm", "StopInstance", "stopped")
+    front.call("DetachDisk", diskName="data")
+    until(lambda: disk(front, "data")["state"] == "available", "the disk to be detached")
+    moved(front, move(front, "move-disk", diskName="data", hostName="alpha"))
+    create_instance(alpha, "other", host="alpha")
+    attach(alpha, "data", "other")
+    with connected(alpha, "data") as client:
+        assert client.read(0, 3 * MIB) == noise(1, MIB) + noise(2, MIB) + bytes(MIB)
+    assert snapshots(front) == ["on-alpha", "on-beta"], "none was taken to move by"
+
+
+def test_what_was_being_filled_is_filled_where_it_goes(cluster: Cluster) -> None:
+    """Its snapshot, though deleted meanwhile, is there until the disk does without it."""
+    cluster.of_engine = "fill_mib_per_second = 4\n"
+    alpha, beta = cluster.start("alpha"), cluster.start("beta")
+    create_disk(beta, "origin", host="beta")
+    create_instance(beta, "source", host="beta")
+    attach(beta, "origin", "source")
+    with connected(beta, "origin") as client:
+        client.write(0, noise(3, 64 * MIB))
+        client.flush()
+    beta.call("CreateDiskSnapshot", diskName="origin", diskSnapshotName="before")
+    until(lambda: snapshot_state(beta, "before") == "completed", "the snapshot")
+    alpha.call(
+        "CreateDiskFromSnapshot",
+        diskName="made",
+        diskSnapshotName="before",
+        availabilityZone="us-east-2a",
+        sizeInGb=8,
+        tags=[{"key": "mooring:host", "value": "alpha"}],
+    )
+    until(lambda: disk(alpha, "made")["state"] == "available", "the disk")
+    create_instance(alpha, "vm", host="alpha")
+    attach(alpha, "made", "vm")
+    with connected(alpha, "made") as client:
+        client.write(0, noise(4, MIB))
+        client.flush()
+    assert not is_filled(alpha, "made")
+    lost = [one.pid for one in processes.storage_daemons(cluster.folder / "alpha" / "run").values()]
+    with cluster.stopped("alpha"), standing_still(lost):
+        until(lambda: disk(beta, "made")["state"] == "error", "the host to be missed")
+        code, told = cluster.operator("beta", "fence", "alpha")
+        assert code == 0, told
+        beta.call("DeleteDiskSnapshot", diskSnapshotName="before")
+        code, told = cluster.operator("beta", "restore-host", "alpha")
+        assert code == 0, told
+        until(lambda: disk(beta, "made")["state"] == "in-use", "the disk to be served")
+        with connected(beta, "made") as client:
+            assert client.read(0, 64 * MIB) == noise(4, MIB) + noise(3, 64 * MIB)[MIB:]
+        until(lambda: is_filled(beta, "made"), "it to be filled")
+    cluster.kill("beta")
+    beta = cluster.start("beta")
+    with connected(beta, "made") as client:
+        assert client.read(0, 64 * MIB) == noise(4, MIB) + noise(3, 64 * MIB)[MIB:]
