@@ -279,6 +279,18 @@ def test_a_fork_that_is_there_already_is_done(harness: Harness) -> None:
     assert read(harness, made, MIB) == noise(1, MIB)
 
 
+def test_there_is_no_fork_of_a_point_that_was_released(harness: Harness) -> None:
+    """What lies above it may be half merged into what lies below."""
+    _, export = attached(harness, SIZE)
+    point, made = new_id(), new_id()
+    harness.engine.freeze({export.disk_id: point})
+    harness.engine.release(export.disk_id, point, stored=True)
+
+    with pytest.raises(PointNotFoundError):
+        harness.engine.fork(export.disk_id, point, made)
+    assert made not in harness.engine.disks()
+
+
 def test_there_is_no_fork_of_what_is_not_there(harness: Harness) -> None:
     _, export = attached(harness, SIZE)
     made = new_id()

@@ -64,6 +64,18 @@ def test_snapshots_from_before_the_fork_and_since(world: World) -> None:
     assert held(world, "data") == NOW
 
 
+def test_a_snapshot_of_the_first_disk_after_it_grew_makes_the_fork_as_large(world: World) -> None:
+    world.act("grow", diskName="data", sizeInGb=16)
+    world.settle()
+    snapshot(world, "grown")
+
+    revert(world, "fork", "grown")
+
+    assert world.call("GetDisk", diskName="fork")["disk"]["sizeInGb"] == 16
+    with pytest.raises(InvalidInputException, match="has 16 GB and cannot get 12 GB"):
+        world.act("grow", diskName="fork", sizeInGb=12)
+
+
 def test_the_next_snapshot_is_incremental_to_it(world: World) -> None:
     revert(world, "fork", "now")
     world.write(world.disk_id("fork"), BLOCK_SIZE, LATER)

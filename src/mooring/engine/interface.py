@@ -197,7 +197,7 @@ class Engine(Protocol):
         ...
 
     def fork(self, disk_id: str, point_id: str, fork_id: str, size: int = 0) -> int:
-        """Make the detached disk `fork_id` with what the disk held at the frozen point.
+        """Make the detached disk `fork_id` with what the disk held at a point not released yet.
 
         It can be used at once, and knows the points of the other up to that one, of which none is
         needed to be readable. It has at least `size` bytes, zeros after what the disk held, and

@@ -123,7 +123,7 @@ class MemoryDisk:
 
         Raises PointNotFoundError.
         """
-        if point not in self.points():
+        if point not in self.points() or point in self.released:
             raise PointNotFoundError(f"there is no frozen point {point}")
         below = self.overlays[: self.points().index(point)]
         overlays = [Overlay(one.point, one.size, dict(one.blocks)) for one in below]

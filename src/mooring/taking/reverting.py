@@ -14,6 +14,7 @@ from mooring.backend.sources import source_of
 from mooring.catalog.transaction import Transaction
 from mooring.engine.interface import Source
 from mooring.model.errors import DiskBusyError, EngineError, LayerDamagedError, MooringError
+from mooring.model.extents import GIB
 from mooring.model.resources.consistency import Consistency
 from mooring.model.resources.disk import MAX_ANCESTORS, Disk
 from mooring.model.resources.job import HELD_MS, Job
@@ -130,6 +131,7 @@ def confirm(backend: Backend, transaction: Transaction, job: Job) -> None:
     # Its row is locked: whoever reverts it from now on confirms that after this.
     if disk is not None and not _superseded(backend, job):
         transaction.disks.set_origin(disk.id, given.snapshot, ancestors_of(transaction, disk))
+        transaction.disks.change(disk.id, size_gb=_size(backend, disk))
         now = backend.clock.now_ms()
         transaction.jobs.add(filling(disk, given.snapshot, backend.ids.new_id(), now))
     if not transaction.jobs.confirm(job.id):
@@ -143,6 +145,13 @@ def ancestors_of(transaction: Transaction, disk: Disk) -> Sequence[str]:
     if former is None or former.id in known or former.disk_id in known:
         return disk.ancestors
     return (former.id, *disk.ancestors)[:MAX_ANCESTORS]
+
+
+def _size(backend: Backend, disk: Disk) -> int:
+    """How many GB the disk has, which was just reverted: of one that has grown it may be more."""
+    left = backend.engines[disk.zone].filling(disk.id)
+    reached = 0 if left is None or left.forked else -(-left.total // GIB)
+    return max(disk.size_gb, reached)
 
 
 def _superseded(backend: Backend, job: Job) -> bool:

@@ -55,6 +55,9 @@ def fork(
             locks.enter_context(one.lock)
         if made.layers.exist():
             return made.layers.size()
+        if point in disk.released:
+            # What was written after it may be on its way into the layers below.
+            raise PointNotFoundError(f"the frozen point {point} of disk {disk_id} was released")
         below = _below(disk.layers, point)
         store = registry.store
         staged = DiskLayers(staging, fork_id, store=store)

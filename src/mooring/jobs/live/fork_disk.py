@@ -90,10 +90,12 @@ def nothing_to_tell(_transaction: Transaction, _job: Job) -> None:
 def _release(work: Work, disk: Disk) -> None:
     """Let points go that are no snapshots of its own; changes are counted from those stored."""
     given = work.given(ForkDisk)
+    # First: whatever a request freezes it has recorded before.
+    points = work.engine.points(disk.id)
     with work.catalog.read() as transaction:
         kept = transaction.snapshots.by_id(given.snapshot) if given.snapshot else None
-        points = work.engine.points(disk.id)
         found = [(point, transaction.snapshots.by_id(point)) for point in points]
+        forks = [job.given(ForkDisk) for job in transaction.jobs.of_kind(JobKind.FORK_DISK)]
     if kept is not None and kept.is_pending:
         # Once it is stored, the fork's own snapshots build on it.
         raise PostponedError(f"the snapshot {kept.name} is being stored")
@@ -101,8 +103,10 @@ def _release(work: Work, disk: Disk) -> None:
     if 0 <= age < FIRST_SECONDS:
         raise PostponedError("the fork has just been made", FIRST_SECONDS - age)
     _release_at_source(work)
+    # Of this disk forks may just be made, whose own jobs release what was frozen for them.
+    forked = {one.point for one in forks if one.source == disk.id}
     for point, snapshot in found:
-        if snapshot is None or snapshot.disk_id != disk.id:
+        if point not in forked and (snapshot is None or snapshot.disk_id != disk.id):
             work.engine.release(disk.id, point, stored=work.vault.has(point))
 
 
