@@ -170,6 +170,8 @@ def test_what_cannot_be_forked(world: World) -> None:
         fork(world, instanceName="none")
     with pytest.raises(InvalidInputException, match="already in use"):
         fork(world, "data")
+    with pytest.raises(InvalidInputException, match="same name: both are to be called twin-data"):
+        fork(world, instanceSnapshotName="twin-data")
     with pytest.raises(InvalidInputException, match="cannot have the same name"):
         fork(world, "same", instanceSnapshotName="same")
     with pytest.raises(InvalidInputException, match="Choose a shorter newInstanceName"):

@@ -374,6 +374,17 @@ def test_pending_snapshots_of_which_no_disk_is_made(
         assert transaction.jobs.all() == []
 
 
+def test_a_pending_snapshot_of_before_a_revert_is_waited_for(allowing: World) -> None:
+    world = allowing
+    world.snapshot("first")
+    world.settle()
+    world.snapshot("snap")
+    world.act("revert", diskName="data", diskSnapshotName="first", discard=True)
+
+    with pytest.raises(OperationFailureException, match="reverted since, wait until"):
+        made_of(world, "snap")
+
+
 def test_a_pending_snapshot_is_deleted_after_a_disk_was_made_of_it(allowing: World) -> None:
     world = allowing
     world.write(world.disk_id("data"), 0, DATA)

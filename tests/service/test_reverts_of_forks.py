@@ -65,15 +65,22 @@ def test_snapshots_from_before_the_fork_and_since(world: World) -> None:
 
 
 def test_a_snapshot_of_the_first_disk_after_it_grew_makes_the_fork_as_large(world: World) -> None:
-    world.act("grow", diskName="data", sizeInGb=16)
+    world.disk("first")
+    fork(world, "first", "second")
+    world.write(world.disk_id("second"), 0, LATER)
+    world.act("grow", diskName="first", sizeInGb=16)
     world.settle()
-    snapshot(world, "grown")
+    snapshot(world, "grown", "first")
 
-    revert(world, "fork", "grown")
+    kept = revert(world, "second", "grown")["keptSnapshotName"]
 
-    assert world.call("GetDisk", diskName="fork")["disk"]["sizeInGb"] == 16
+    assert world.call("GetDisk", diskName="second")["disk"]["sizeInGb"] == 16
     with pytest.raises(InvalidInputException, match="has 16 GB and cannot get 12 GB"):
-        world.act("grow", diskName="fork", sizeInGb=12)
+        world.act("grow", diskName="second", sizeInGb=12)
+    # It cannot be stored as what has changed since a larger one.
+    assert (world.state(kept)["state"], world.state(kept)["sizeInGb"]) == ("completed", 8)
+    revert(world, "second", kept)
+    assert held(world, "second") == LATER
 
 
 def test_the_next_snapshot_is_incremental_to_it(world: World) -> None:

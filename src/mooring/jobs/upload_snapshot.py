@@ -54,6 +54,7 @@ from mooring.model.errors import (
     LineageLostError,
     MooringError,
     PostponedError,
+    SnapshotNotInVaultError,
 )
 from mooring.model.extents import BLOCK_SIZE, GIB, with_gaps
 from mooring.model.resources.job import Job
@@ -162,11 +163,24 @@ def _plan(work: Work, snapshot: DiskSnapshot, image: FrozenImage) -> Plan:
                 continue  # it may be of before the disk was reverted
             changes = partial(image.changes, ancestor) if len(few) > FEW else partial(iter, few)
             return Plan(changes, ancestor, compare=False, consolidate=True)
-    nearest = next(filter(work.vault.has, _ancestors(work, snapshot)), None)
+    nearest = next(
+        (one for one in _ancestors(work, snapshot) if _fits(work, one, image.size)), None
+    )
     if nearest is None:
         return Plan(image.extents, None, compare=False)
     # What the disk leaves out reads as zeros; the parent may hold data there.
     return Plan(lambda: with_gaps(image.extents(), image.size), nearest, compare=True)
+
+
+def _fits(work: Work, ancestor: str, size: int) -> bool:
+    """Whether the vault has the snapshot, and it is no larger than that.
+
+    A fork may have been reverted to a larger one of the first disk since.
+    """
+    try:
+        return work.vault.has(ancestor) and work.vault.root(ancestor).info.size <= size
+    except SnapshotNotInVaultError:
+        return False  # it was deleted just now
 
 
 def _ancestors(work: Work, snapshot: DiskSnapshot, among: Sequence[str] | None = None) -> list[str]:

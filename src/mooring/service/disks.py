@@ -71,7 +71,8 @@ def create_disk_from_snapshot(backend: Backend, call: Call) -> Result:
         if not isinstance(error.__cause__, PointNotFoundError):
             raise
     raise OperationFailureException(
-        f"The snapshot {name} was stored, or deleted, just now: please try again."
+        f"The snapshot {name} was stored, or deleted, just now: please try again. If its disk was "
+        "reverted since, wait until it is completed."
     )
 
 

@@ -40,7 +40,7 @@ def fork(backend: Backend, context: Context, params: Params) -> Answer:
         return known
     name = check_name(member(params, "newDiskName"))
     kept = params.get("diskSnapshotName")
-    names = _names(name, kept)
+    names = _names([name], kept)
     tags = read_given_tags(ResourceType.DISK, params.get("tags") or [])
     with backend.catalog.write() as transaction:
         disk = find_disk(transaction, call.region, member(params, "diskName"))
@@ -92,7 +92,6 @@ def fork_instance(backend: Backend, context: Context, params: Params) -> Answer:
         return known
     name = check_name(member(params, "newInstanceName"))
     kept = params.get("instanceSnapshotName")
-    names = _names(name, kept)
     tags = read_given_tags(ResourceType.INSTANCE, params.get("tags") or [])
     check_agent(backend, tags)
     with backend.catalog.write() as transaction:
@@ -104,7 +103,8 @@ def fork_instance(backend: Backend, context: Context, params: Params) -> Answer:
                 "instance with create-instances."
             )
         made_names = _made_names(name, instance, disks)
-        if taken := transaction.names.taken(call.region, [*names, *made_names]):
+        names = _names([name, *made_names], kept)
+        if taken := transaction.names.taken(call.region, names):
             raise name_taken(taken)
         check_instance_freezable(backend, transaction, instance, disks)
         now = backend.clock.now_ms()
@@ -151,15 +151,16 @@ def fork_instance(backend: Backend, context: Context, params: Params) -> Answer:
     return fork_or_take_back(backend, forked, answer)
 
 
-def _names(name: str, kept: str | None) -> list[str]:
+def _names(made: list[str], kept: str | None) -> list[str]:
     """The names that must be free. Raises InvalidInputException."""
-    names = [name] if kept is None else [name, check_name(kept)]
-    if len(set(names)) < len(names):
+    if kept is None:
+        return made
+    if check_name(kept) in made:
         raise InvalidInputException(
             "What is made and the snapshot cannot have the same name: "
-            f"both are to be called {name}."
+            f"both are to be called {kept}."
         )
-    return names
+    return [*made, kept]
 
 
 def _made_names(name: str, instance: Instance, disks: Sequence[Disk]) -> list[str]:
