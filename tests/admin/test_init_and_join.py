@@ -107,7 +107,9 @@ def test_two_commands_and_one_more_for_each_host(
 ) -> None:
     one, two, three = hosts.values()
     url = plain(postgresql.url())
-    secret = secret_of(one.init(url).stdout)
+    told = one.init(url).stdout
+    assert "that URL is good on this host only" in told
+    secret = secret_of(told)
     one.run("serve", "--background", "--config", str(one.config))
     two.join(url, secret, "--zone", "us-east-2b")
     three.join(url, secret)

@@ -26,6 +26,11 @@ from mooring.service.credentials.shared_keys import KEYS
 from mooring.wiring.server import Mooring, build_server
 from mooring.wiring.vaults import full_place
 
+_ELSEWHERE = (
+    "                with the name by which they reach the database: that URL is good on this host "
+    "only\n"
+)
+
 
 def init(options: argparse.Namespace) -> int:
     """Make tables, the vault, the cluster's key, an access key, and settings for this server.
@@ -47,6 +52,7 @@ def init(options: argparse.Namespace) -> int:
     file = settings_file(settings, options.to)
     with database(settings.catalog, insecure=options.insecure) as catalog:
         _check_new(catalog, paths)
+        local = catalog.way().local
     mooring = build_server(settings)
     try:
         put_aside(paths)
@@ -60,6 +66,7 @@ def init(options: argparse.Namespace) -> int:
         "catalog's access keys\n"
         f"to start it:    {starting(paths.data, file)}\n"
         f"further hosts:  mooringd join {shlex.quote(_shown(options.url))} --zone ZONE\n"
+        f"{_ELSEWHERE if local else ''}"
         f"join secret     {secret}\n"
         "                for any number of servers, for 24 hours; `mooringd join-secrets` makes "
         "and revokes others"
