@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import pytest
 
 from tests.ceph_cluster import CephCluster
@@ -9,6 +12,7 @@ from tests.e2e import processes
 from tests.e2e.ceph_zone import ceph_zone, connected, standing_still
 from tests.e2e.client import Client
 from tests.e2e.hosts import (
+    ZONE,
     Cluster,
     attach,
     create_disk,
@@ -96,10 +100,27 @@ def test_a_disk_goes_to_and_fro_without_a_snapshot(cluster: Cluster) -> None:
     assert snapshots(front) == ["on-alpha", "on-beta"], "none was taken to move by"
 
 
-def test_what_was_being_filled_is_filled_where_it_goes(cluster: Cluster) -> None:
-    """Its snapshot, though deleted meanwhile, is there until the disk does without it."""
+def stands_still(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def make_disk(client: Client, name: str, snapshot: str, host: str) -> None:
+    client.call(
+        "CreateDiskFromSnapshot",
+        diskName=name,
+        diskSnapshotName=snapshot,
+        availabilityZone=ZONE,
+        sizeInGb=8,
+        tags=[{"key": "mooring:host", "value": host}],
+    )
+    until(lambda: disk(client, name)["state"] == "available", f"the disk {name}")
+
+
+def test_what_was_filled_and_stored_goes_on_where_the_disk_goes(cluster: Cluster) -> None:
+    """What it reads from, though deleted meanwhile, is there until the disk does without it."""
     cluster.of_engine = "fill_mib_per_second = 4\n"
-    alpha, beta = cluster.start("alpha"), cluster.start("beta")
+    alpha = cluster.start("alpha", "--moment", "upload_snapshot:store:begin", "--signal", "STOP")
+    beta = cluster.start("beta")
     create_disk(beta, "origin", host="beta")
     create_instance(beta, "source", host="beta")
     attach(beta, "origin", "source")
@@ -108,15 +129,7 @@ def test_what_was_being_filled_is_filled_where_it_goes(cluster: Cluster) -> None
         client.flush()
     beta.call("CreateDiskSnapshot", diskName="origin", diskSnapshotName="before")
     until(lambda: snapshot_state(beta, "before") == "completed", "the snapshot")
-    alpha.call(
-        "CreateDiskFromSnapshot",
-        diskName="made",
-        diskSnapshotName="before",
-        availabilityZone="us-east-2a",
-        sizeInGb=8,
-        tags=[{"key": "mooring:host", "value": "alpha"}],
-    )
-    until(lambda: disk(alpha, "made")["state"] == "available", "the disk")
+    make_disk(alpha, "made", "before", "alpha")
     create_instance(alpha, "vm", host="alpha")
     attach(alpha, "made", "vm")
     with connected(alpha, "made") as client:
@@ -124,18 +137,31 @@ def test_what_was_being_filled_is_filled_where_it_goes(cluster: Cluster) -> None
         client.flush()
     assert not is_filled(alpha, "made")
     lost = [one.pid for one in processes.storage_daemons(cluster.folder / "alpha" / "run").values()]
-    with cluster.stopped("alpha"), standing_still(lost):
-        until(lambda: disk(beta, "made")["state"] == "error", "the host to be missed")
-        code, told = cluster.operator("beta", "fence", "alpha")
-        assert code == 0, told
-        beta.call("DeleteDiskSnapshot", diskSnapshotName="before")
-        code, told = cluster.operator("beta", "restore-host", "alpha")
-        assert code == 0, told
-        until(lambda: disk(beta, "made")["state"] == "in-use", "the disk to be served")
-        with connected(beta, "made") as client:
-            assert client.read(0, 64 * MIB) == noise(4, MIB) + noise(3, 64 * MIB)[MIB:]
-        until(lambda: is_filled(beta, "made"), "it to be filled")
+    # Once it has begun to store that, the host stands still, perhaps before it has answered.
+    with ThreadPoolExecutor() as pool:
+        pool.submit(alpha.call, "CreateDiskSnapshot", diskName="made", diskSnapshotName="late")
+        until(lambda: stands_still(cluster.servers["alpha"].pid), "it to be begun")
+        with cluster.stopped("alpha"), standing_still(lost):
+            until(lambda: disk(beta, "made")["state"] == "error", "the host to be missed")
+            code, told = cluster.operator("beta", "fence", "alpha")
+            assert code == 0, told
+            beta.call("DeleteDiskSnapshot", diskSnapshotName="before")
+            assert snapshot_state(beta, "late") == "pending"
+            code, told = cluster.operator("beta", "restore-host", "alpha")
+            assert code == 0, told
+            until(lambda: disk(beta, "made")["state"] == "in-use", "the disk to be served")
+            written = noise(4, MIB) + noise(3, 64 * MIB)[MIB:]
+            with connected(beta, "made") as client:
+                assert client.read(0, 64 * MIB) == written
+                client.write(0, bytes(MIB))
+                client.flush()
+            until(lambda: snapshot_state(beta, "late") == "completed", "it to be stored")
+            until(lambda: is_filled(beta, "made"), "it to be filled")
     cluster.kill("beta")
     beta = cluster.start("beta")
     with connected(beta, "made") as client:
-        assert client.read(0, 64 * MIB) == noise(4, MIB) + noise(3, 64 * MIB)[MIB:]
+        assert client.read(0, 64 * MIB) == bytes(MIB) + written[MIB:]
+    make_disk(beta, "again", "late", "beta")
+    attach(beta, "again", "source", "/dev/xvdg")
+    with connected(beta, "again") as client:
+        assert client.read(0, 64 * MIB) == written

@@ -35,6 +35,9 @@ _WITH_THE_DISK = (JobKind.FILL_DISK, JobKind.FORK_DISK, JobKind.REVERT_DISK)
 Until then nothing that the disk reads from is deleted.
 """
 
+_WITH_THE_LAYERS = (*_WITH_THE_DISK, JobKind.UPLOAD_SNAPSHOT, JobKind.GROW_DISK)
+"""What others can do as well, where they reach the layers."""
+
 DETACHED = {
     "state": DiskState.AVAILABLE,
     "attachment": Attachment.DETACHED,
@@ -67,7 +70,7 @@ def leave_jobs(backend: Backend, transaction: Transaction, host: Host) -> int:
         elif job.kind is JobKind.DELETE_DISK:
             # Nobody waits for it: the host does it should it ever come back.
             transaction.jobs.give(job, "" if job.zone in host.shared_zones else host.id)
-        elif job.kind in _WITH_THE_DISK and job.not_before_ms != HELD_MS:
+        elif _goes_with_the_disk(job, host):
             transaction.jobs.give(job, host.id)
         else:
             if isinstance(job.arguments, Freeze):
@@ -83,24 +86,36 @@ def _why(host: Host) -> str:
     return f"the host {host.name} was fenced"
 
 
+def _goes_with_the_disk(job: Job, host: Host) -> bool:
+    kinds = _WITH_THE_LAYERS if job.zone in host.shared_zones else _WITH_THE_DISK
+    return job.kind in kinds and job.not_before_ms != HELD_MS
+
+
 def hand_over(transaction: Transaction, disk_id: str, lost: str, server: str) -> None:
-    """Let a server do what a disk needs that it took over as it is from a host that is lost."""
+    """Let a server do what a disk needs that it took over as it is from a host that is lost.
+
+    Any host of the zone, if `server` is empty.
+    """
     for job in _of_disk(transaction, disk_id, lost):
         transaction.jobs.give(job, server)
 
 
-def drop_jobs(transaction: Transaction, disk_id: str, lost: str) -> None:
-    """Forget what a disk needed on a lost host, of which nobody needs what lies there any more."""
-    for job in _of_disk(transaction, disk_id, lost):
-        transaction.jobs.remove_all(job.id)
+def drop_jobs(backend: Backend, transaction: Transaction, disk_id: str, lost: Host) -> None:
+    """End what a disk needed on a lost host, of which nobody needs what lies there any more."""
+    for job in _of_disk(transaction, disk_id, lost.id):
+        _fail(backend, transaction, job, lost)
 
 
 def give_up(backend: Backend, transaction: Transaction, disk: Disk) -> None:
     """Have what a lost host had of a disk removed, which is gone from the catalog."""
-    drop_jobs(transaction, disk.id, disk.host)
     seen = backend.hosts.find(disk.host)
-    if seen is not None:
-        _remove(backend, transaction, seen.host, disk.id, disk.region, disk.zone)
+    if seen is None:
+        return
+    if disk.zone in seen.host.shared_zones:
+        hand_over(transaction, disk.id, disk.host, "")
+    else:
+        drop_jobs(backend, transaction, disk.id, seen.host)
+    _remove(backend, transaction, seen.host, disk.id, disk.region, disk.zone)
 
 
 def _remove(
@@ -122,7 +137,7 @@ def _remove(
 
 def _of_disk(transaction: Transaction, disk_id: str, host: str) -> list[Job]:
     jobs = transaction.jobs.of_server(host)
-    return [job for job in jobs if job.kind in _WITH_THE_DISK and job.arguments.at == disk_id]
+    return [job for job in jobs if job.kind in _WITH_THE_LAYERS and job.arguments.at == disk_id]
 
 
 def _take_back(transaction: Transaction, given: Freeze, why: str) -> None:

@@ -27,7 +27,7 @@ from mooring.jobs.fill_disk import fill_job
 from mooring.jobs.running.procedure import Change, Procedure, Step, Work
 from mooring.model.errors import CanceledError, PostponedError
 from mooring.model.resources.disk import Disk
-from mooring.model.resources.host import HOST_TAG
+from mooring.model.resources.host import HOST_TAG, HostState
 from mooring.model.resources.instance import Instance, InstanceState
 from mooring.model.resources.job import Job
 from mooring.model.resources.job_arguments import (
@@ -51,7 +51,7 @@ AGAIN_SECONDS = 0.5
 def store(work: Work) -> None:
     """Wait for the snapshots, or for the host that the disks are on."""
     given = work.given(MoveDisks)
-    if not given.snapshots and not given.lost:
+    if not given.snapshots and not _is_lost(work):
         _await_rest(work)
     for snapshot_id in given.snapshots:
         with work.catalog.read() as transaction:
@@ -63,6 +63,13 @@ def store(work: Work) -> None:
             raise PostponedError(told, AGAIN_SECONDS)
         if snapshot.state is not SnapshotState.COMPLETED:
             raise CanceledError(f"the snapshot {snapshot.name} to move by could not be stored")
+
+
+def _is_lost(work: Work) -> bool:
+    """Whether the host that the disks are on is; perhaps only since it was asked for the move."""
+    given = work.given(MoveDisks)
+    seen = work.backend.hosts.find(given.source)
+    return given.lost or (seen is not None and seen.state is HostState.FENCED)
 
 
 def _await_rest(work: Work) -> None:
@@ -85,7 +92,7 @@ def _check_owner(work: Work, disk_id: str) -> None:
     """Raise if a host has the disk's layers open."""
     if (owner := work.engine.owner(disk_id)) is None:
         return
-    if work.given(MoveDisks).lost:
+    if _is_lost(work):
         raise CanceledError(f"the disk {disk_id} is in use on the host {owner}")
     told = f"the host {owner} has the disk {disk_id} open, perhaps to merge layers"
     raise PostponedError(told, AGAIN_SECONDS)
@@ -108,7 +115,7 @@ def make(work: Work) -> Change:
 def _take_over(work: Work) -> Change:
     """The disks lie where this host reaches them, too, and stay as they are."""
     given = work.given(MoveDisks)
-    if given.lost:
+    if _is_lost(work):
         # Again, for it may have been done by a server that does not reach them.
         work.engine.fence(given.source)
     for disk_id in given.disks:
@@ -193,9 +200,10 @@ def _made_anew(work: Work, transaction: Transaction, disk: Disk, snapshot_id: st
     given = work.given(MoveDisks)
     transaction.disks.set_origin(disk.id, snapshot_id, ancestors_of(transaction, disk))
     transaction.jobs.add(fill_job(work.backend, disk, snapshot_id))
-    if given.lost:
-        leaving.drop_jobs(transaction, disk.id, given.source)
-    else:
+    lost = work.backend.hosts.find(given.source)
+    if given.lost and lost is not None:
+        leaving.drop_jobs(work.backend, transaction, disk.id, lost.host)
+    elif not given.lost:
         _next(work, transaction, DeleteDisk(disk=disk.id), given.source)
 
 
