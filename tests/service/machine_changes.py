@@ -114,7 +114,7 @@ class Changes(Snapshots):
         elif {name, kept} & self.model.names.keys():
             expected = TAKEN
         else:
-            expected = self.model.freezing(disk)
+            expected = self.model.forking(disk) if kept is None else self.model.freezing(disk)
         asked: dict[str, Any] = {"diskName": source, "newDiskName": name, "tags": tags(tagged)}
         if size_gb is not None:
             asked["sizeInGb"] = size_gb
@@ -154,6 +154,8 @@ class Changes(Snapshots):
                 self.model.snaps[kept] = Snap(caller == "team", disk)
             disk.ancestors += [disk.origin] if disk.origin else []
             disk.blocks, disk.origin = dict(found.blocks), found
+            # The disk that it is a fork of may have grown since.
+            disk.size_gb = max(disk.size_gb, found.size_gb)
             self.settle()  # what a deletion of the snapshot before that means is tested elsewhere
 
     def _named(self, name: str) -> Snap | None:

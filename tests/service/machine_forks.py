@@ -105,6 +105,8 @@ class Forks(Changes):
             expected = TAKEN
         elif model.in_motion(source):
             expected = WRONG_STATE
+        elif kept is None:
+            expected = first(map(model.forking, disks))
         elif not all(map(is_stored, web.autos)):
             expected = INVALID
         else:

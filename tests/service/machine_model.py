@@ -157,10 +157,14 @@ class Model:
             for part in one.parts
         )
 
+    def forking(self, disk: Disk) -> Outcome:
+        """What a fork of the disk would be refused for."""
+        return None if disk.state in ("available", "in-use") else WRONG_STATE
+
     def freezing(self, disk: Disk) -> Outcome:
         """What a manual snapshot of the disk would be refused for."""
-        if disk.state not in ("available", "in-use"):
-            return WRONG_STATE
+        if wrong := self.forking(disk):
+            return wrong
         if not all(map(is_stored, disk.autos)):
             return INVALID
         return TOO_MANY if self.pending(disk) >= MAX_PENDING else None

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mooring.jobs.automatic.due import take_due
 from mooring.jobs.recover import recover
 from mooring.model.access import Access, Role
 from mooring.model.errors import (
@@ -229,8 +230,27 @@ def test_what_cannot_be_forked(world: World) -> None:
             Context(REGION, "AKIATEST", "request", None, 0), {"diskName": "data"}
         )
     world.call("CreateDisk", diskName="fresh", availabilityZone="us-east-2a", sizeInGb=8)
-    with pytest.raises(OperationFailureException, match="state of this disk is: pending"):
+    refusal = "can't fork this disk right now. The state of this disk is: pending"
+    with pytest.raises(OperationFailureException, match=refusal):
         fork(world, "late", diskName="fresh")
+
+
+def test_a_fork_does_not_wait_for_snapshots(world: World) -> None:
+    """However long the first of the add-on takes, and however many are pending."""
+    world.call("EnableAddOn", resourceName="data", addOnRequest={"addOnType": "AutoSnapshot"})
+    world.clock.advance(24 * 3600)
+    assert take_due(world.backend) == 1
+    with pytest.raises(InvalidInputException, match="is being created"):
+        fork(world, diskSnapshotName="kept")
+
+    fork(world)
+    world.settle()
+    for number in range(5):
+        world.snapshot(f"snap{number}")
+    with pytest.raises(InvalidInputException, match="5 pending snapshots, which is the limit"):
+        fork(world, "second", diskSnapshotName="kept")
+
+    fork(world, "second")
 
 
 @pytest.mark.parametrize("step", ["freeze", "fork"])

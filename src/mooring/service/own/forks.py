@@ -20,7 +20,13 @@ from mooring.service.context import Context
 from mooring.service.finding import find_disk, find_instance
 from mooring.service.instances.disks_made_with import disk_made_with
 from mooring.service.own.own_request import Answer, member
-from mooring.service.snapshots.checks import check_freezable, check_instance_freezable
+from mooring.service.snapshots.checks import (
+    FORK,
+    check_freezable,
+    check_instance_freezable,
+    check_instance_made,
+    check_made,
+)
 from mooring.taking import recording
 from mooring.taking.forking import Fork, Instant, fork_or_take_back, reserve
 from mooring.taking.rest import check_agent
@@ -48,7 +54,9 @@ def fork(backend: Backend, context: Context, params: Params) -> Answer:
         size_gb = _size(disk, params.get("sizeInGb"))
         if taken := transaction.names.taken(call.region, names):
             raise name_taken(taken)
-        check_freezable(backend, transaction, disk)
+        check_made(backend, disk, FORK)
+        if kept is not None:
+            check_freezable(backend, transaction, disk)
         now = backend.clock.now_ms()
         made = Disk(
             id=backend.ids.new_id(),
@@ -92,6 +100,7 @@ def fork_instance(backend: Backend, context: Context, params: Params) -> Answer:
         return known
     name = check_name(member(params, "newInstanceName"))
     kept = params.get("instanceSnapshotName")
+    _names([name], kept)
     tags = read_given_tags(ResourceType.INSTANCE, params.get("tags") or [])
     check_agent(backend, tags)
     with backend.catalog.write() as transaction:
@@ -106,7 +115,9 @@ def fork_instance(backend: Backend, context: Context, params: Params) -> Answer:
         names = _names([name, *made_names], kept)
         if taken := transaction.names.taken(call.region, names):
             raise name_taken(taken)
-        check_instance_freezable(backend, transaction, instance, disks)
+        check_instance_made(backend, instance, disks, FORK)
+        if kept is not None:
+            check_instance_freezable(backend, transaction, instance, disks)
         now = backend.clock.now_ms()
         made = Instance(
             id=backend.ids.new_id(),

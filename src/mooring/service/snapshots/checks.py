@@ -15,15 +15,22 @@ from mooring.model.resources.snapshot import SnapshotState
 from mooring.service.automatic.taken import check_none_pending
 from mooring.taking.recording import has_too_many_pending
 
+SNAPSHOT, FORK = "create a snapshot of", "fork"
+"""What is to be done with a disk, or an instance, in the words of errors."""
 
-def check_freezable(backend: Backend, transaction: Transaction, disk: Disk) -> None:
-    """Raise if a snapshot of the disk cannot be taken now."""
+
+def check_made(backend: Backend, disk: Disk, what: str) -> None:
+    """Raise unless the disk is here, and holds something."""
     backend.engine(disk)
     if disk.state not in (DiskState.AVAILABLE, DiskState.IN_USE):
         raise OperationFailureException(
-            "You can't create a snapshot of this disk right now. "
-            f"The state of this disk is: {disk.state}"
+            f"You can't {what} this disk right now. The state of this disk is: {disk.state}"
         )
+
+
+def check_freezable(backend: Backend, transaction: Transaction, disk: Disk) -> None:
+    """Raise if a snapshot of the disk cannot be taken now."""
+    check_made(backend, disk, SNAPSHOT)
     pending = transaction.snapshots.of_disk(disk.id, SnapshotState.PENDING)
     check_none_pending(disk, pending)
     limit = backend.max_pending_snapshots
@@ -39,8 +46,7 @@ def check_instance_freezable(
     backend: Backend, transaction: Transaction, instance: Instance, disks: Sequence[Disk]
 ) -> None:
     """Raise if a snapshot of the instance, which has these disks, cannot be taken now."""
-    backend.engine(instance)
-    _check_at_rest(instance, disks)
+    check_instance_made(backend, instance, disks, SNAPSHOT)
     check_none_pending(instance, transaction.automatic_of(instance.id))
     for disk in disks:
         check_freezable(backend, transaction, disk)
@@ -55,12 +61,15 @@ def check_frozen(snapshot: Snapshot) -> None:
         )
 
 
-def _check_at_rest(instance: Instance, disks: Sequence[Disk]) -> None:
-    """Only while nothing comes or goes it is clear which disks belong to the snapshot."""
+def check_instance_made(
+    backend: Backend, instance: Instance, disks: Sequence[Disk], what: str
+) -> None:
+    """Raise unless the instance is here, and it is clear which disks it has: none come or go."""
+    backend.engine(instance)
     moving = in_motion(instance, disks)
     if isinstance(moving, Instance):
         raise OperationFailureException(
-            "You can't create a snapshot of this instance right now. "
+            f"You can't {what} this instance right now. "
             f"The state of this instance is: {instance.state.label}"
         )
     if moving is not None:
@@ -68,3 +77,5 @@ def _check_at_rest(instance: Instance, disks: Sequence[Disk]) -> None:
             f"The disk {moving.name} of the instance {instance.name} is {moving.attachment}. "
             "Please try again in a few minutes."
         )
+    for disk in disks:
+        check_made(backend, disk, what)
