@@ -290,6 +290,23 @@ def test_damaged_disk_can_be_given_up(qemu: QemuHarness) -> None:
     assert read(qemu, instance, export) == THEN
 
 
+def test_a_disk_whose_newest_layer_is_gone_can_be_given_up(qemu: QemuHarness) -> None:
+    """Its daemon goes on with the file, and a server that takes it over misses that."""
+    instance, export = in_use(qemu)
+    qemu.engine.freeze({export.disk_id: new_id()})
+    max(qemu.folder(export.disk_id).glob("*.qcow2")).unlink()
+    qemu.restart()
+    qemu.engine.adopt({instance: [export]})
+    source, point = qemu.source(BytesImage(THEN), new_id()), new_id()
+
+    with pytest.raises(LayerDamagedError):
+        qemu.engine.revert(export.disk_id, source, point, size=SIZE)
+    qemu.engine.revert(export.disk_id, source, point, size=SIZE, keep=False)
+
+    assert qemu.engine.health(export.disk_id).ok
+    assert read(qemu, instance, export) == THEN
+
+
 def test_no_room_changes_nothing(qemu: QemuHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     instance, export = in_use(qemu)
     source = qemu.source(BytesImage(THEN), new_id())

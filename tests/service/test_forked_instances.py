@@ -235,6 +235,44 @@ def test_a_fork_that_fails_leaves_nothing(
     assert world.instance_state("kept")["state"] == "available"
 
 
+@pytest.mark.parametrize("step", ["fork", "attach"])
+def test_a_fork_of_this_host_that_fails_while_somebody_looks_at_a_device(
+    world: World, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """As udev does with each that is new; it cannot be taken away then."""
+    world.instance("here", blueprint="host")
+    for name, path in PATHS.items():
+        world.disk(f"local-{name}")
+        world.attach(f"local-{name}", "here", path)
+    before = world.engine.disks()
+    attach, real = world.devices.attach, getattr(world.engine, step)
+    calls = 0
+
+    def used_at_once(disk_id: str, uri: str) -> str:
+        world.devices.mounts[disk_id] = "/somewhere"
+        return attach(disk_id, uri)
+
+    def fail(*what: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            raise EngineError("no room")
+        return real(*what)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.devices, "attach", used_at_once)
+        patch.setattr(world.engine, step, fail)
+        with pytest.raises(OperationFailureException, match="no room"):
+            fork(world, instanceName="here")
+
+    # Points that nobody needs hold up no merges, whatever could not be removed.
+    world.snapshot("next", "local-data")
+    world.settle()
+    assert len(world.engine.points(world.disk_id("local-data"))) == 1
+    if step == "fork":
+        assert world.engine.disks() == before
+
+
 KILLS = [("freeze", 0), ("freeze", 1), ("fork", 1), ("fork", 2), ("attach", 1), ("attach", 2)]
 """What the server is killed after, and after how many of them."""
 

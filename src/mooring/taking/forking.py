@@ -128,7 +128,11 @@ def fork_or_take_back(
         frozen = None
         if fork.instant is not Instant.GIVEN:
             frozen = freezing.freeze(backend, fork.snapshot)
-        fork = replace(fork, made=[_make(backend, engine, fork, *pair) for pair in fork.pairs()])
+        fork = replace(fork, made=[_make(engine, fork, *pair) for pair in fork.pairs()])
+        # Once all are there: a block device that somebody looks at cannot be taken away at once.
+        if fork.instance is not None:
+            for made in fork.made:
+                serve(backend, fork.instance.id, fork.instance, made)
     with backend.catalog.write() as transaction:
         if fork.instant is Instant.KEPT:
             recording.confirm(transaction, fork.snapshot, frozen)
@@ -154,8 +158,8 @@ def forget(transaction: Transaction, jobs: Sequence[Job]) -> None:
             transaction.instances.remove(instance)
 
 
-def _make(backend: Backend, engine: Engine, fork: Fork, point: DiskSnapshot, made: Disk) -> Disk:
-    """Make one disk, and serve it if it has an instance; it may be larger than the catalog knew."""
+def _make(engine: Engine, fork: Fork, point: DiskSnapshot, made: Disk) -> Disk:
+    """Make one disk; it may be larger than the catalog knew."""
     try:
         size = engine.fork(point.disk_id, point.id, made.id, size_in_bytes(made.size_gb))
     except PointNotFoundError as error:
@@ -166,8 +170,6 @@ def _make(backend: Backend, engine: Engine, fork: Fork, point: DiskSnapshot, mad
     if left is not None and not left.forked and left.snapshot_id != made.origin_id:
         # The catalog would have it filled from another snapshot, and let that one be deleted.
         raise _reverted(point)
-    if fork.instance is not None:
-        serve(backend, fork.instance.id, fork.instance, made)
     return replace(made, size_gb=size // GIB)
 
 
@@ -203,13 +205,15 @@ def _confirm(backend: Backend, transaction: Transaction, engine: Engine, fork: F
 
 
 def _undo(backend: Backend, engine: Engine, fork: Fork) -> None:
-    if fork.instance is not None:
-        withdraw(backend, [made.id for made in fork.made])
-        engine.stop(fork.instance.id)
-    for made in fork.made:
-        engine.delete(made.id)
-    if fork.instant is not Instant.GIVEN:
-        _release(engine, fork)
+    try:
+        if fork.instance is not None:
+            withdraw(backend, [made.id for made in fork.made])
+            engine.stop(fork.instance.id)
+        for made in fork.made:
+            engine.delete(made.id)
+    finally:
+        if fork.instant is not Instant.GIVEN:
+            _release(engine, fork)
 
 
 def _release(engine: Engine, fork: Fork) -> None:

@@ -52,7 +52,9 @@ def revert(
         merger.stop_offline(disk)
         disk.layers.check_unused()
     elif disk.in_doubt:
-        reconcile(disk, instance.daemon())
+        # What is given up may be damaged.
+        with contextlib.suppress(*(() if keep else (LayerDamagedError,))):
+            reconcile(disk, instance.daemon())
     before, staging = disk.layers, registry.own_folder / STAGING
     store = registry.store
     staged = DiskLayers(staging, before.disk_id, store=store)
