@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mooring.engine.interface import Filling
 from mooring.engine.qemu.layers.base_source import write_reached
 from mooring.engine.qemu.stores.directory import DirectoryStore
 from mooring.model.extents import BLOCK_SIZE
@@ -68,5 +69,26 @@ def test_all_disks_merge_once_a_fork_of_a_fork_stands_alone(run_dir: Path, tmp_p
 
             assert harness.engine.health(first.disk_id).layers == 2
             assert harness.engine.health(second.disk_id).layers == 2
+        finally:
+            harness.close()
+
+
+def test_a_fork_that_is_attached_while_it_is_copied(run_dir: Path, tmp_path: Path) -> None:
+    """What a crash left is removed then, and the copy that is under way looks like that."""
+    with file_system(tmp_path / "mount", "ext4") as folder:
+        harness = QemuHarness(folder / "data", run_dir / "run")
+        try:
+            instance, first = attached(harness, SIZE)
+            harness.client(instance, first).write(0, noise(1, MIB))
+            _, made = fork(harness, first.disk_id)
+            another = new_id()
+
+            def attach(_: Filling) -> None:
+                harness.engine.attach(another, made)
+
+            harness.engine.stand_alone(made.disk_id, attach)
+
+            assert harness.engine.filling(made.disk_id) is None
+            assert harness.client(another, made).read(0, MIB) == noise(1, MIB)
         finally:
             harness.close()

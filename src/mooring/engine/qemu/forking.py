@@ -197,9 +197,8 @@ def stand_alone(
 
 def _copy(layers: DiskLayers, layer: Layer, tell: Callable[[int], None], rests: Rests) -> None:
     """Copy one layer; it gets its name when it is whole and durable."""
-    target = layers.own_path(layer)
     store = layers.store
-    with io_errors(layers.disk_id), store.appearing(target, room=layer.size) as file:
+    with io_errors(layers.disk_id), layers.own_copy(layer) as file:
         store.copy(layer.path, file, tell, rests)
         if layer.number != BASE_NUMBER:
             qcow2.belong_to(file, layers.disk_id)

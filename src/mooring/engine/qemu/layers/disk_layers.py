@@ -62,6 +62,7 @@ class DiskLayers:
         self.disk_id = disk_id
         self.home = disks / disk_id
         self.folder = layer_folders(store, self.home)[-1] if folder is None else folder
+        self._being_copied: set[str] = set()
 
     @property
     def reverted_at(self) -> str | None:
@@ -115,6 +116,21 @@ class DiskLayers:
     def own_path(self, layer: Layer) -> Path:
         """Where the disk's own copy of a shared layer belongs."""
         return self.folder / layer.path.name
+
+    @contextlib.contextmanager
+    def own_copy(self, layer: Layer) -> Iterator[LayerFile]:
+        """The file for a shared layer's copy: gets its name at the end of the block.
+
+        Callers need not be alone: until then it is none of the leftovers that others remove.
+        """
+        path = self.own_path(layer)
+        writing = path.name + WRITING
+        self._being_copied.add(writing)
+        try:
+            with self.store.appearing(path, room=layer.size) as file:
+                yield file
+        finally:
+            self._being_copied.discard(writing)
 
     def exist(self) -> bool:
         """Whether the disk has been made completely."""
@@ -253,7 +269,7 @@ class DiskLayers:
         """Take away what a crash left half made, or merged but not removed."""
         with io_errors(self.disk_id):
             for name in self.store.names(self.folder):
-                if name.endswith(WRITING):
+                if name.endswith(WRITING) and name not in self._being_copied:
                     self.store.remove(self.folder / name)
             if self.base.source is None:
                 self.store.remove(self.folder / FILLING_NAME)
