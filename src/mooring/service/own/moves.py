@@ -20,7 +20,13 @@ from mooring.service.context import Context
 from mooring.service.finding import find_disk, find_instance
 from mooring.service.own.own_request import Answer, member
 from mooring.service.placing import named_host
-from mooring.service.snapshots.checks import check_freezable, check_instance_freezable
+from mooring.service.snapshots.checks import (
+    MOVE,
+    check_freezable,
+    check_instance_freezable,
+    check_instance_made,
+    check_made,
+)
 from mooring.service.snapshots.free_name import free_name
 from mooring.taking import recording
 from mooring.taking.moving import Move, freeze_and_move, put_in_motion, reserve
@@ -55,9 +61,10 @@ def move_instance(backend: Backend, context: Context, params: Params) -> Answer:
         disks = transaction.disks.of_instance(instance.id)
         if not disks:
             return _move_alone(backend, transaction, call, instance, target)
-        check_instance_freezable(backend, transaction, instance, disks)
+        check_instance_made(backend, instance, disks, MOVE)
         if _both_reach(backend, instance, target):
             return _move_as_it_is(backend, transaction, call, instance, disks, target)
+        check_instance_freezable(backend, transaction, instance, disks)
         now = backend.clock.now_ms()
         name = free_name(transaction, call.region, instance.name, "moved", now)
         reached = dict(context.access.tags)
@@ -85,9 +92,10 @@ def move_disk(backend: Backend, context: Context, params: Params) -> Answer:
                 f"The disk {disk.name} is attached to the instance {disk.instance_name}: move "
                 "that with move-instance, or detach the disk first."
             )
-        check_freezable(backend, transaction, disk)
+        check_made(backend, disk, MOVE)
         if _both_reach(backend, disk, target):
             return _move_as_it_is(backend, transaction, call, disk, [disk], target)
+        check_freezable(backend, transaction, disk)
         now = backend.clock.now_ms()
         name = free_name(transaction, call.region, disk.name, "moved", now)
         reached = dict(context.access.tags)

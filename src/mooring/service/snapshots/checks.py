@@ -15,7 +15,7 @@ from mooring.model.resources.snapshot import SnapshotState
 from mooring.service.automatic.taken import check_none_pending
 from mooring.taking.recording import has_too_many_pending
 
-SNAPSHOT, FORK = "create a snapshot of", "fork"
+SNAPSHOT, FORK, MOVE = "create a snapshot of", "fork", "move"
 """What is to be done with a disk, or an instance, in the words of errors."""
 
 
