@@ -21,7 +21,6 @@ import contextlib
 import json
 import os
 import random
-import signal
 import statistics
 import subprocess
 import tempfile
@@ -31,88 +30,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench import fio
-from bench.ceph_cluster import POOL, SPACE, USER, Cluster
+from bench.ceph_cluster import POOL, Cluster
+from bench.ceph_disks import BLOCK, MIB, Disk, Host
+from bench.ceph_losses import kills, take_over
 from bench.plain_daemon import PlainDaemon
 from mooring.engine.interface import Export
-from mooring.engine.qemu.daemon.process import find
-from mooring.engine.qemu.engine import QemuEngine
-from mooring.engine.qemu.stores.rbd.place import RbdPlace
-from mooring.engine.qemu.stores.rbd.rbd_store import RbdStore
-from mooring.model.clock import SystemClock
-from mooring.model.errors import EngineError, NbdError
 from mooring.nbd.blocking import BlockingNbdClient
 
-MIB = 1024 * 1024
-BLOCK = 4096
 PACED = [*fio.LOADS["random"], "--rate_iops=800"]
-
-
-class Host:
-    """An engine that is a host of its own."""
-
-    def __init__(self, cluster: Cluster, folder: Path) -> None:
-        self.run = folder / "run"
-        place = RbdPlace(POOL, SPACE, USER, cluster.conf)
-        self.name = f"{folder.name}-{uuid.uuid4().hex[:6]}"
-        self.store = RbdStore(place, self.name, SystemClock())
-        self.engine = QemuEngine(folder / "data", self.run, SystemClock(), store=self.store)
-
-    def disk(self, size: int) -> Disk:
-        """A new disk, attached."""
-        export = Export(str(uuid.uuid4()), "disk")
-        self.engine.create(export.disk_id, size)
-        return self.attach(export)
-
-    def attach(self, export: Export) -> Disk:
-        """A disk that is there."""
-        instance = str(uuid.uuid4())
-        self.engine.attach(instance, export)
-        return Disk(self, instance, export)
-
-    def processes(self, disk: Disk) -> list[int]:
-        """Whatever speaks to the cluster."""
-        own = self.store.client.pid()
-        return [disk.daemon(), *([own] if own else [])]
-
-
-class Disk:
-    """An attached disk."""
-
-    def __init__(self, host: Host, instance: str, export: Export) -> None:
-        self.host, self.instance, self.export = host, instance, export
-        self.held: list[str] = []
-
-    @property
-    def uri(self) -> str:
-        return self.host.engine.uri(self.instance, self.export.name)
-
-    def daemon(self) -> int:
-        process = find(self.host.run / self.instance)
-        assert process is not None
-        process.close()
-        return process.pid
-
-    def freeze(self) -> float:
-        point = str(uuid.uuid4())
-        while True:
-            try:
-                pause = self.host.engine.freeze({self.export.disk_id: point}).pause_seconds
-                break
-            except EngineError as error:
-                if "not merged yet" not in str(error):
-                    raise
-                time.sleep(1.0)
-        self.held.append(point)
-        return pause
-
-    def release(self, most: int = 0) -> None:
-        while len(self.held) > most:
-            point = self.held.pop(0)
-            self.host.engine.release(self.export.disk_id, point, stored=True)
-
-    def close(self) -> None:
-        self.host.engine.detach(self.instance, self.export.disk_id, force=True)
-        self.host.engine.delete(self.export.disk_id)
 
 
 @contextlib.contextmanager
@@ -252,7 +177,7 @@ def librbd(cluster: Cluster, image: str, options: list[str], size: int, seconds:
     return float(max(job["read"]["iops"], job["write"]["iops"]))
 
 
-# --- first bytes and take-over
+# --- first bytes
 
 
 def first_bytes(host: Host, arguments: argparse.Namespace) -> None:
@@ -273,101 +198,6 @@ def first_bytes(host: Host, arguments: argparse.Namespace) -> None:
     print(f"\nfork, attached and read: median {statistics.median(found):.3f} s, "
           f"worst {max(found):.3f} s")  # fmt: skip
     client.close()
-
-
-def take_over(cluster: Cluster, folder: Path, arguments: argparse.Namespace) -> None:
-    """Print how long it takes until another host has written."""
-    parts: dict[str, list[float]] = {"fenced": [], "attached": [], "read": [], "written": []}
-    second = Host(cluster, folder / "second")
-    for number in range(arguments.rounds):
-        first = Host(cluster, folder / f"first{number}")
-        disk = first.disk(arguments.size)
-        client = BlockingNbdClient(disk.uri)
-        for turn in range(8):
-            client.write(turn * MIB, random.Random(turn).randbytes(MIB))
-            disk.freeze()
-        client.flush()
-        pids = first.processes(disk)
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        began = time.perf_counter()
-        second.engine.fence(first.name)
-        parts["fenced"].append(time.perf_counter() - began)
-        made = second.attach(disk.export)
-        parts["attached"].append(time.perf_counter() - began)
-        again = BlockingNbdClient(made.uri)
-        again.read(0, BLOCK)
-        parts["read"].append(time.perf_counter() - began)
-        again.write(0, bytes(BLOCK))
-        again.flush()
-        parts["written"].append(time.perf_counter() - began)
-        again.close()
-        made.close()
-        for pid in pids:
-            os.kill(pid, signal.SIGKILL)
-        first.engine.close()
-        # Another one may have been started in its place.
-        if (left := find(first.run / disk.instance)) is not None:
-            with left:
-                left.kill()
-    told = ", ".join(f"{name} {statistics.median(one):.2f}" for name, one in parts.items())
-    print(f"take-over of a host that hangs, a disk of 10 layers, seconds: {told}; "
-          f"worst {max(parts['written']):.2f}")  # fmt: skip
-    second.engine.close()
-
-
-# --- kills
-
-
-def kills(host: Host, arguments: argparse.Namespace) -> None:
-    """Kill the daemon in mid-merge again and again, and compare all blocks."""
-    size = 64 * MIB
-    disk, model, lot = host.disk(size), bytearray(size), random.Random(arguments.seed)
-    killed = wrong = 0
-    while killed < arguments.kills:
-        client = _connected(disk)
-        for _ in range(800):
-            at = lot.randrange(size // BLOCK) * BLOCK
-            data = lot.randbytes(BLOCK)
-            client.write(at, data)
-            model[at : at + BLOCK] = data
-        client.flush()
-        disk.freeze()
-        disk.release()
-        live = host.engine._registry.disk(disk.export.disk_id)
-        for _ in range(1000):
-            if live.merge is not None:
-                break
-            time.sleep(0.001)
-        time.sleep(lot.random() * 0.05)
-        merging = live.merge is not None
-        if (daemon := find(host.run / disk.instance)) is not None:
-            with daemon:
-                daemon.kill()
-        killed += merging
-        # At another instance: one whose daemon dies often is brought back ever later.
-        host.engine.detach(disk.instance, disk.export.disk_id, force=True)
-        disk = host.attach(disk.export)
-        again = _connected(disk)
-        for offset in range(0, size, 4 * MIB):
-            wrong += bytes(again.read(offset, 4 * MIB)) != model[offset : offset + 4 * MIB]
-        if merging:
-            print(f"{killed} killed, {wrong} wrong", flush=True)
-    host.engine.settle(120)
-    print(f"{killed} daemons killed in mid-merge: {wrong} wrong pieces of 4 MiB")
-
-
-def _connected(disk: Disk) -> BlockingNbdClient:
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            client = BlockingNbdClient(disk.uri)
-            client.read(0, BLOCK)
-            return client
-        except (NbdError, OSError):
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
 
 
 def main() -> None:
