@@ -12,6 +12,7 @@ import pytest
 
 from mooring.engine.lineage import ZERO_ORIGIN
 from mooring.engine.qemu.layers import qcow2
+from mooring.engine.qemu.layers.base_source import BaseSource, read_reached, write_reached
 from mooring.engine.qemu.layers.disk_layers import DiskLayers
 from mooring.model.errors import EngineError, LayerDamagedError
 from tests.engine.harness import MIB, new_id
@@ -145,6 +146,25 @@ def test_half_made_files_count_for_nothing(tmp_path: Path) -> None:
     assert numbers(layers) == [0, 1, 2]
     layers.remove_leftovers()
     assert not half.exists()
+
+
+def test_leftovers_are_removed_while_a_filling_says_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As whoever attaches the disk does; a filling holds no lock."""
+    layers = DiskLayers(tmp_path, new_id())
+    layers.begin_lazy_base(MIB, BaseSource("/socket", "export", MIB))
+    layers.add_overlay(new_id())
+    rename = Path.rename
+
+    def meanwhile(path: Path, target: Path) -> Path:
+        layers.remove_leftovers()
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", meanwhile)
+    write_reached(layers.store, layers.folder, 4096)
+
+    assert read_reached(layers.store, layers.folder) == 4096
 
 
 def test_disk_without_overlay_does_not_exist(tmp_path: Path) -> None:

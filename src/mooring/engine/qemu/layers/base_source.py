@@ -12,6 +12,8 @@ from mooring.model.errors import LayerDamagedError
 
 SOURCE_NAME = "base.source"
 REACHED_NAME = "base.reached"
+WRITING_REACHED = "base.reached.writing"
+"""Where that is written: whoever has the lock of the disk removes leftovers meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +46,13 @@ def forget_source(store: LayerStore, folder: Path) -> None:
     """Take away what was written down."""
     store.remove(folder / SOURCE_NAME)
     store.remove(folder / REACHED_NAME)
+    store.remove(folder / WRITING_REACHED)
 
 
 def write_reached(store: LayerStore, folder: Path, position: int) -> None:
     """Note up to where the base is filled, durably; the note itself may be lost in a crash."""
-    store.write_text(folder / REACHED_NAME, str(position), durable=False)
+    writing = folder / WRITING_REACHED
+    store.write_text(folder / REACHED_NAME, str(position), durable=False, writing=writing)
 
 
 def read_reached(store: LayerStore, folder: Path) -> int:

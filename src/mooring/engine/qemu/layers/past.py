@@ -7,7 +7,7 @@ from collections.abc import Container
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mooring.engine.qemu.layers.base_source import REACHED_NAME, SOURCE_NAME
+from mooring.engine.qemu.layers.base_source import SOURCE_NAME, forget_source
 from mooring.engine.qemu.layers.disk_layers import DiskLayers, io_errors
 from mooring.engine.qemu.layers.layer import BASE_NAME, FILLING_NAME, layer_folders, points
 
@@ -38,8 +38,9 @@ class PastLayers:
             if layers.folder != layers.home:
                 layers.store.remove_folder(layers.folder)
                 return
-            for name in (BASE_NAME, FILLING_NAME, SOURCE_NAME, REACHED_NAME):
+            for name in (BASE_NAME, FILLING_NAME):
                 layers.store.remove(layers.folder / name)
+            forget_source(layers.store, layers.folder)
             if layers.store.exists(layers.shared_folder):
                 layers.store.remove_folder(layers.shared_folder)
 
