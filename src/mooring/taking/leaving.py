@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from mooring.backend.backend import Backend
 from mooring.catalog.transaction import Transaction
 from mooring.model.resources.disk import Attachment, Disk, DiskState
@@ -37,6 +39,9 @@ Until then nothing that the disk reads from is deleted.
 
 _WITH_THE_LAYERS = (*_WITH_THE_DISK, JobKind.UPLOAD_SNAPSHOT, JobKind.GROW_DISK)
 """What others can do as well, where they reach the layers."""
+
+_HANDED_ON = (*_WITH_THE_LAYERS, JobKind.DELETE_SNAPSHOT)
+"""What a host that is well leaves to others with the disk."""
 
 DETACHED = {
     "state": DiskState.AVAILABLE,
@@ -100,6 +105,30 @@ def hand_over(transaction: Transaction, disk_id: str, lost: str, server: str) ->
         transaction.jobs.give(job, server)
 
 
+def awaited(transaction: Transaction, disks: Collection[str], host: str) -> str | None:
+    """What a host has yet to do before another can take disks over as they are; None if nothing.
+
+    What it has put off goes with the disk. What it is doing, perhaps only stopped doing, does not:
+    it may write to the layers.
+    """
+    taken = transaction.jobs.taken_of(host)
+    for job in transaction.jobs.of_server(host):
+        given = job.arguments
+        held = job.not_before_ms == HELD_MS
+        if given.at in disks and (held or job.id in taken or job.kind not in _HANDED_ON):
+            return job.kind
+        if held and isinstance(given, ForkDisk) and given.source in disks:
+            return job.kind
+    return None
+
+
+def hand_on(transaction: Transaction, disk_id: str, host: str, server: str) -> bool:
+    """Let a server do what a host that is well has put off; False if it has begun again."""
+    return all(
+        transaction.jobs.give_at_rest(job, server) for job in _of_disk(transaction, disk_id, host)
+    )
+
+
 def drop_jobs(backend: Backend, transaction: Transaction, disk_id: str, lost: Host) -> None:
     """End what a disk needed on a lost host, of which nobody needs what lies there any more."""
     for job in _of_disk(transaction, disk_id, lost.id):
@@ -137,7 +166,7 @@ def _remove(
 
 def _of_disk(transaction: Transaction, disk_id: str, host: str) -> list[Job]:
     jobs = transaction.jobs.of_server(host)
-    return [job for job in jobs if job.kind in _WITH_THE_LAYERS and job.arguments.at == disk_id]
+    return [job for job in jobs if job.kind in _HANDED_ON and job.arguments.at == disk_id]
 
 
 def _take_back(transaction: Transaction, given: Freeze, why: str) -> None:

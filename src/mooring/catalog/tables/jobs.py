@@ -277,6 +277,11 @@ class Jobs:
         )
         return [job_of(row) for row in rows]
 
+    def taken_of(self, server: str) -> set[str]:
+        """The ids of those that only this server can run, and that it has not given back."""
+        query = select(_table.c.id).where(_table.c.server == server, _table.c.owner.is_not(None))
+        return set(self._connection.execute(query).scalars())
+
     def set_free(self, job: Job) -> None:
         """Let any server run a job, without the host's disks; whoever holds it has it no more."""
         self._give(job, server="", zone="")
@@ -287,6 +292,14 @@ class Jobs:
         Whoever holds it has it no more.
         """
         self._give(job, server=server, zone=job.zone)
+
+    def give_at_rest(self, job: Job, server: str) -> bool:
+        """As `give`, unless somebody has the job, or had it and did not give it back."""
+        at_rest = _CHANGE.where(_table.c.owner.is_(None))
+        changed = self._connection.execute(at_rest, {"job_id": job.id, "server": server}).rowcount
+        if changed:
+            self.runnable.append(job.kind)
+        return bool(changed)
 
     def _give(self, job: Job, **to: str) -> None:
         free = {"owner": None, "lease_until_ms": 0, "generation": job.generation + 1}

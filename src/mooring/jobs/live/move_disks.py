@@ -18,7 +18,7 @@ or, if it is lost, has been shut out.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
 from mooring.backend.sources import source_of
 from mooring.catalog.transaction import Transaction
@@ -32,7 +32,6 @@ from mooring.model.resources.instance import Instance, InstanceState
 from mooring.model.resources.job import Job
 from mooring.model.resources.job_arguments import (
     DeleteDisk,
-    ForkDisk,
     MoveDisks,
     OfDisk,
     OfInstance,
@@ -76,16 +75,11 @@ def _await_rest(work: Work) -> None:
     """Wait until the host that has the disks stores, fills, copies and merges nothing of them."""
     given = work.given(MoveDisks)
     with work.catalog.read() as transaction:
-        jobs = transaction.jobs.of_server(given.source)
-    for job in jobs:
-        if job.arguments.at in given.disks or _is_forked(job, given.disks):
-            raise PostponedError(f"another job goes first: {job.kind}", AGAIN_SECONDS)
+        awaited = leaving.awaited(transaction, given.disks, given.source)
+    if awaited is not None:
+        raise PostponedError(f"another job goes first: {awaited}", AGAIN_SECONDS)
     for disk_id in given.disks:
         _check_owner(work, disk_id)
-
-
-def _is_forked(job: Job, disks: Collection[str]) -> bool:
-    return isinstance(job.arguments, ForkDisk) and job.arguments.source in disks
 
 
 def _check_owner(work: Work, disk_id: str) -> None:
@@ -182,7 +176,7 @@ def _arrived(work: Work, transaction: Transaction) -> None:
         transaction.disks.change(disk_id, host=host, **moving.settled(disk))
         _name_host(work, transaction, disk)
         if work.engine.shared:
-            leaving.hand_over(transaction, disk_id, given.source, host)
+            _bring_jobs(work, transaction, disk_id)
         else:
             _made_anew(work, transaction, disk, given.snapshots[number])
     instance = transaction.instances.by_id(given.instance) if given.instance else None
@@ -193,6 +187,17 @@ def _arrived(work: Work, transaction: Transaction) -> None:
     _name_host(work, transaction, instance)
     if given.start:
         _next(work, transaction, StartInstance(instance=instance.id), host)
+
+
+def _bring_jobs(work: Work, transaction: Transaction, disk_id: str) -> None:
+    """What the disk needs is done here from now on."""
+    given, host = work.given(MoveDisks), work.backend.host
+    if _is_lost(work):
+        leaving.hand_over(transaction, disk_id, given.source, host)
+    elif leaving.awaited(transaction, [disk_id], given.source) or not leaving.hand_on(
+        transaction, disk_id, given.source, host
+    ):
+        raise PostponedError("the host that has the disk has begun something again", AGAIN_SECONDS)
 
 
 def _made_anew(work: Work, transaction: Transaction, disk: Disk, snapshot_id: str) -> None:
