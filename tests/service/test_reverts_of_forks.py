@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from mooring.engine.interface import Source
+from mooring.jobs.fill_disk import resume
 from mooring.model.errors import InvalidInputException
 from mooring.model.extents import BLOCK_SIZE
 from mooring.model.resources.disk import MAX_ANCESTORS, Disk
@@ -81,6 +83,30 @@ def test_a_snapshot_of_the_first_disk_after_it_grew_makes_the_fork_as_large(worl
     assert (world.state(kept)["state"], world.state(kept)["sizeInGb"]) == ("completed", 8)
     revert(world, "second", kept)
     assert held(world, "second") == LATER
+
+
+def test_a_start_before_it_is_recorded_that_the_fork_is_larger(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it reads from is found again all the same."""
+    world.act("grow", diskName="data", sizeInGb=16)
+    world.settle()
+    snapshot(world, "grown")
+    world.act("revert", diskName="fork", diskSnapshotName="grown", discard=True)
+    disk = world.disk_id("fork")
+    with world.catalog.write() as transaction:
+        transaction.disks.change(disk, size_gb=8)
+    renewed: list[str] = []
+
+    def begin_clone(disk_id: str, size: int, source: Source) -> None:
+        done(disk_id, size, source)
+        renewed.append(disk_id)
+
+    done = world.engine.begin_clone
+    monkeypatch.setattr(world.engine, "begin_clone", begin_clone)
+    resume(world.backend)
+
+    assert set(renewed) == {disk}
 
 
 def test_the_next_snapshot_is_incremental_to_it(world: World) -> None:

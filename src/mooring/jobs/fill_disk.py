@@ -100,8 +100,9 @@ def resume(backend: Backend) -> None:
                 continue
             for snapshot in sorted(job.arguments.reads):
                 source = source_of(backend, job.region, snapshot)
-                # The place of the server's socket may be another than before.
-                size = size_in_bytes(disk.size_gb)
+                # The place of the server's socket may be another than before. A revert to a larger
+                # snapshot may not be recorded yet.
+                size = max(size_in_bytes(disk.size_gb), source.size)
                 engine.begin_clone(disk.id, size, source)
         except CanceledError:
             continue
