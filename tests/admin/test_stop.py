@@ -86,6 +86,19 @@ def test_the_server_and_its_daemons_end(deployment: Deployment) -> None:
     assert deployment.daemons()
 
 
+def test_a_data_directory_named_from_where_one_is(deployment: Deployment) -> None:
+    uri = attached(deployment)
+    here = os.path.relpath(deployment.data)
+    with client(uri):
+        refused = mooringd("stop", "--data", here)
+        assert "disks are in use. Nothing was stopped:" in refused.stderr
+
+    done = mooringd("stop", "--data", here)
+
+    assert "The server has stopped, and 1 storage daemon." in done.stdout
+    assert processes.naming(deployment.data) == {}
+
+
 def test_it_is_refused_while_somebody_uses_a_disk(deployment: Deployment) -> None:
     uri = attached(deployment)
     daemons = deployment.daemons()

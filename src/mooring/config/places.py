@@ -27,9 +27,18 @@ def default_data_directory(
     Where this user has none, the host's if it is there: for root, and for whom it belongs to.
     """
     if environ.get("MOORING_DATA"):
-        return Path(environ["MOORING_DATA"]).expanduser()
+        return place(environ["MOORING_DATA"])
     own = Path(environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "mooring"
     return host.data if not own.exists() and _acts_for(host.data) else own
+
+
+def place(named: str) -> Path:
+    """The path of a folder, the same wherever it is named from.
+
+    What outlives a server is found by the paths of its files.
+    """
+    path = Path(named).expanduser()
+    return path.resolve() if ".." in path.parts else path.absolute()
 
 
 def default_settings(

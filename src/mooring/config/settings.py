@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from mooring.config.places import default_data_directory
+from mooring.config.places import default_data_directory, place
 
 
 def setting(default: Any, meaning: str) -> Any:
@@ -413,4 +413,4 @@ class Settings:
     @property
     def data_directory(self) -> Path:
         """Where everything is kept that is not configured elsewhere."""
-        return Path(self.data).expanduser() if self.data else default_data_directory()
+        return place(self.data) if self.data else default_data_directory()
