@@ -144,6 +144,15 @@ def test_an_address_space_that_is_too_small(more: int, tmp_path: Path) -> None:
     assert "raise its limits (ulimit -v, " in done.stderr.splitlines()[-1]
 
 
+def test_a_run_directory_named_from_where_one_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Daemons are found by its whole path."""
+    monkeypatch.chdir(tmp_path)
+    settings = Settings(engine=EngineSettings(run="r"))
+    assert run_place(settings, tmp_path / "data") == tmp_path / "r"
+
+
 def test_a_short_run_directory_goes_with_its_server(tmp_path: Path) -> None:
     data = tmp_path / ("a-long-name" * 10)
     settings = settings_at(data, data / "vault")

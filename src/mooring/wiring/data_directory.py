@@ -13,6 +13,7 @@ from uuid import UUID
 
 import structlog
 
+from mooring.config.places import place
 from mooring.config.settings import Settings
 from mooring.engine.qemu.folder_lock import FOLDER_LOCK
 from mooring.files import write_whole
@@ -28,7 +29,7 @@ log = structlog.get_logger("mooring.server")
 def run_place(settings: Settings, data: Path) -> Path:
     """Where the run directory is, or will be."""
     if settings.engine.run:
-        return Path(settings.engine.run).expanduser()
+        return place(settings.engine.run)
     zones = [zone for region in settings.regions.values() for zone in region.zones]
     return run_directory(data, zones, os.getuid())
 
