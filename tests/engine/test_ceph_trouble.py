@@ -150,6 +150,28 @@ class Writer:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
+def test_what_one_process_had_open_is_nothing_that_the_next_has(opened: Open) -> None:
+    """Each numbers what it opens: one number may not mean two images."""
+    store = opened()
+    folder = store.root / "disks" / new_id()
+    store.make_folder(folder)
+    data = bytes(range(256)) * 16
+    with closing(store.create(folder / "one", MIB)) as one:
+        one.write(0, data)
+        pid = store.client.pid()
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        with closing(store.create(folder / "two", MIB)) as two:
+            two.write(0, data)
+
+            with pytest.raises(EngineError, match="opened by a process that has ended"):
+                one.write(BLOCK, data)
+
+            assert two.read(0, 2 * BLOCK) == data + bytes(BLOCK)
+    with closing(store.open(folder / "one")) as one:
+        assert one.read(0, 2 * BLOCK) == data + bytes(BLOCK)
+
+
 
     def _run(self) -> None:
         while not self._stop.wait(0.002) and self.acknowledged < SIZE // BLOCK:

@@ -47,7 +47,8 @@ class Cluster:
         self._lock = threading.Lock()
         self._connected: tuple[Any, Any] | None = None
         self._images: dict[int, Any] = {}
-        self._next = 0
+        # Others than those of the program before, with which its callers may come.
+        self._next = int.from_bytes(os.urandom(6), "big")
 
     # --- the cluster
 
@@ -204,19 +205,15 @@ class Cluster:
             return {"handle": self._next}
 
     def write(self, handle: int, offset: int, data: bytes) -> dict[str, Any]:
-        self._images[handle].write(data, offset)
-        return {}
-
-    def discard(self, handle: int, offset: int, length: int) -> dict[str, Any]:
-        self._images[handle].discard(offset, length)
+        self._image(handle).write(data, offset)
         return {}
 
     def resize(self, handle: int, size: int) -> dict[str, Any]:
-        self._images[handle].resize(size)
+        self._image(handle).resize(size)
         return {}
 
     def flush(self, handle: int) -> dict[str, Any]:
-        self._images[handle].flush()
+        self._image(handle).flush()
         return {}
 
     def close(self, handle: int) -> dict[str, Any]:
@@ -253,6 +250,12 @@ class Cluster:
             # What is written is durable when it is acknowledged.
             "rbd_cache": "false",
             # Whoever waits here holds locks: better an error than no answer.
+    def _image(self, handle: int) -> Any:
+        opened = self._images.get(handle)
+        if opened is None:
+            raise OSError(errno.EBADF, "the image was opened by a process that has ended")
+        return opened
+
             "client_mount_timeout": seconds,
             "rados_mon_op_timeout": seconds,
             "rados_osd_op_timeout": seconds,
