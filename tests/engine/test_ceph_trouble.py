@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,17 @@ def test_a_cluster_that_is_away_is_told_and_comes_back(ceph: CephCluster, opened
 
 def test_a_full_cluster_is_told_before_its_disks_wait(ceph: CephCluster, opened: Open) -> None:
     store = opened(answer_seconds=3.0)
+    disk = new_id()
+    folder = store.root / "disks" / disk
+    store.make_folder(folder)
+    for name in ("one", "two"):
+        with closing(store.create(folder / name, 8 * MIB)) as layer:
+            layer.write(0, bytes(range(256)) * 4096)
+    store.begin_use(disk)
+    # The library makes its list of what is being removed.
+    store.create(store.root / "layer", MIB).close()
+    store.remove(store.root / "layer")
+    assert store.settle()
     try:
         # An OSD says the worst of what it is: each ratio is set when the one before was met.
         ceph.run("ceph", "osd", "set-nearfull-ratio", "0.00001")
@@ -94,12 +106,22 @@ def test_a_full_cluster_is_told_before_its_disks_wait(ceph: CephCluster, opened:
         eventually(lambda: bool(fresh(store).full), 90)
         with pytest.raises(DiskFullError, match=r"Ceph cluster of rbd:mooring/home: 1 full osd"):
             check_room_anew(store)
+        # What makes room goes on: disks are detached and deleted.
+        store.end_use(disk)
+        store.begin_use(disk)
+        store.end_use(disk)
+        store.remove(folder / "one")
+        moved = folder.with_name(new_id())
+        store.rename(folder, moved)
+        store.remove_folder(moved)
+        eventually(lambda: not any(disk in image for image in store.names_in.unnamed()), 20)
     finally:
         ceph.run("ceph", "osd", "set-full-ratio", "0.95")
         ceph.run("ceph", "osd", "set-backfillfull-ratio", "0.9")
         ceph.run("ceph", "osd", "set-nearfull-ratio", "0.85")
         # An OSD that is started again while the map says otherwise would not get up.
         eventually(lambda: not fresh(store).full and not fresh(store).nearly_full, 90)
+    assert not [image for image in ceph.images() if disk in image]
     store.create(store.root / "layer", MIB).close()
     store.remove(store.root / "layer")
 
@@ -128,28 +150,6 @@ def test_the_process_that_speaks_to_the_cluster_is_started_again(opened: Open) -
     assert store.client.pid() != pid
 
 
-def test_it_ends_with_the_server(opened: Open) -> None:
-    store = opened()
-    process = store.client._process
-    assert process is not None
-    assert process.stdin is not None
-
-    process.stdin.close()  # as the kernel does
-
-    assert process.wait(10) == 0
-
-
-class Writer:
-    """Writes numbered blocks, each once, until it is stopped."""
-
-    def __init__(self, client: Client) -> None:
-        self.acknowledged = 0
-        self.errors: list[Exception] = []
-        self.longest = 0.0
-        self._client = client
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
 def test_what_one_process_had_open_is_nothing_that_the_next_has(opened: Open) -> None:
     """Each numbers what it opens: one number may not mean two images."""
     store = opened()
@@ -172,6 +172,28 @@ def test_what_one_process_had_open_is_nothing_that_the_next_has(opened: Open) ->
         assert one.read(0, 2 * BLOCK) == data + bytes(BLOCK)
 
 
+def test_it_ends_with_the_server(opened: Open) -> None:
+    store = opened()
+    process = store.client._process
+    assert process is not None
+    assert process.stdin is not None
+
+    process.stdin.close()  # as the kernel does
+
+    assert process.wait(10) == 0
+
+
+class Writer:
+    """Writes numbered blocks, each once, until it is stopped."""
+
+    def __init__(self, client: Client) -> None:
+        self.acknowledged = 0
+        self.errors: list[Exception] = []
+        self.longest = 0.0
+        self._client = client
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
 
     def _run(self) -> None:
         while not self._stop.wait(0.002) and self.acknowledged < SIZE // BLOCK:

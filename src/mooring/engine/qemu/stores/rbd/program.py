@@ -113,8 +113,26 @@ class Cluster:
                 return {"found": {}}
             return {"found": {key: _text(value) for key, value in iterator}}
 
-    def apply(self, table: str, put: dict[str, str], drop: list[str]) -> dict[str, Any]:
-        """Set and remove keys, all of them at one instant."""
+    def apply(
+        self, table: str, put: dict[str, str], drop: list[str], expect: dict[str, str]
+    ) -> dict[str, Any]:
+        """Set and remove keys, all of them at one instant.
+
+        Fails with ECANCELED, and changes none, unless those of `expect` have these values, where an
+        empty one is a key that is not there.
+        """
+        try:
+            self._apply(table, put, drop, expect)
+        except rados.ObjectNotFound:
+            # Without the object no key is there.
+            if any(expect.values()):
+                raise OSError(errno.ECANCELED, f"there is no {table}") from None
+            self._apply(table, put, drop, {})
+        return {}
+
+    def _apply(
+        self, table: str, put: dict[str, str], drop: list[str], expect: dict[str, str]
+    ) -> None:
         with rados.WriteOpCtx() as op:
             if put:
                 values = tuple(value.encode("latin-1") for value in put.values())
@@ -133,9 +151,15 @@ class Cluster:
 
     def remove(self, image: str) -> dict[str, Any]:
         """Remove an image; no such image is well. Fails with EBUSY while a client has it open."""
-        with contextlib.suppress(rbd.ImageNotFound):
+        try:
             rbd.RBD().remove(self._io, image)
         return {}
+        except rbd.ImageNotFound:
+            # Said as well where the library cannot make its list of what is being removed: the
+            # first time in a name space, while the cluster is full.
+            with contextlib.suppress(rados.ObjectNotFound):
+                self._io.stat(f"rbd_id.{image}")
+                raise OSError(errno.EBUSY, f"{image} cannot be removed now") from None
 
     def size(self, image_id: str) -> dict[str, Any]:
         """The size of an image, which its header tells without opening it."""
@@ -270,6 +294,9 @@ class Cluster:
             raise
         pool.set_namespace(settings["namespace"])
         return cluster, pool
+        # On a full cluster, too, names are changed and images removed: it is how room is made. What
+        # would take some fails at once, where it would wait else.
+        (getattr(pool, "set_pool_full_try", None) or pool.set_osdmap_full_try)()
 
     def _ask(self, **command: object) -> dict[str, Any]:
         asked = json.dumps({**command, "format": "json"})
