@@ -258,6 +258,11 @@ def test_choices_are_told_apart_from_what_was_written(name: str, choices: str, w
         ("[regions.us-east-2]", 'must name a zone, such as "us-east-2a"'),
         ("[regions.us-east-2]\nzones = ['a1', 'a1']", "a1 is in two regions, or twice"),
         ("[regions.one]\nzones=['a1']\n[regions.two]\nzones=['a1']", "a1 is in two regions"),
+        (
+            "[regions.one]\nzones = ['a1', 'b1']\n[ceph.a1]\npool = 'p'\nuser = 'a'\n"
+            "[ceph.b1]\npool = 'p'\nuser = 'b'\n",
+            "ceph.b1 and ceph.a1 are one place",
+        ),
         ("[regions.one]\nzones = ['../a']", "the zone '../a' must be made of"),
         ("[regions.one]\nzones = ['ä1']", "the zone 'ä1' must be made of"),
         ("[regions.one]\nzones = ['']", "the zone '' must be made of"),

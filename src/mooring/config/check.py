@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 from mooring.config.settings import (
     AuditSettings,
     CatalogCopySettings,
-    CephSettings,
     EngineSettings,
     HostsSettings,
     InstanceSettings,
@@ -121,7 +120,7 @@ def _check_regions(regions: Mapping[str, Region], many: bool) -> None:
 
 def _check_ceph(settings: Settings) -> None:
     zones = {zone for region in settings.regions.values() for zone in region.zones}
-    places: dict[CephSettings, str] = {}
+    places: dict[tuple[str, str, str], str] = {}
     for zone, place in settings.ceph.items():
         known = ", ".join(sorted(zones))
         _require(zone in zones, f"ceph.{zone} is for no zone of this server; it has {known}")
@@ -133,7 +132,8 @@ def _check_ceph(settings: Settings) -> None:
                 f"ceph.{zone}.{name} may have letters, digits, dots, hyphens and underscores; "
                 f'it is "{value}"',
             )
-        other = places.setdefault(place, zone)
+        # Whoever the user is: what is recorded there of this host is one zone's.
+        other = places.setdefault((place.conf, place.pool, place.namespace), zone)
         _require(
             other == zone,
             f"ceph.{zone} and ceph.{other} are one place: give each zone a name space of its own",

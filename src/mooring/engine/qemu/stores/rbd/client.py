@@ -234,6 +234,12 @@ class CephClient:
                 "may be in use elsewhere. Its storage daemons end; start the server again to use "
                 "the cluster anew"
             )
+        if number == errno.ENOENT and do == "create":
+            # Names are kept without it, images are not.
+            return EngineError(
+                f"the Ceph cluster has no name space {place.namespace} in the pool {place.pool}: "
+                f"`rbd namespace create {place.pool}/{place.namespace}` makes it ({told})"
+            )
         if number in (errno.EPERM, errno.EACCES):
             return EngineError(
                 f"{user} may not do that in {place} ({do}: {told}): give it the capabilities of "

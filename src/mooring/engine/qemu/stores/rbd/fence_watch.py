@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from mooring.engine.qemu.stores.rbd.owners import Owners
-from mooring.model.errors import ClusterAwayError, FencedError
+from mooring.model.errors import ClusterAwayError, EngineError, FencedError
 from mooring.observe.loop import Loop
 
 _LOOK_SECONDS = 2.0
@@ -24,6 +24,10 @@ class FenceWatch:
         self._loop = Loop("ceph-fence-watch", self._round, wake=self._stopped.set)
         self._loop.start()
 
+    def signal(self) -> None:
+        """Stop soon, without waiting."""
+        self._loop.signal()
+
     def close(self) -> None:
         """Stop."""
         self._loop.stop()
@@ -37,6 +41,10 @@ class FenceWatch:
             fenced = True
         except ClusterAwayError:
             return  # whoever needs it says so
+        except EngineError:
+            if self._stopped.is_set():
+                return  # the store is closed
+            raise
         if fenced and not self._told:
             self._told = True
             self._fenced()

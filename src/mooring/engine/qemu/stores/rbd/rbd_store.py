@@ -240,10 +240,10 @@ class RbdStore:
         return self._removing is None or self._removing.settle(seconds)
 
     def close(self) -> None:
-        if self._watch is not None:
-            self._watch.close()
-        if self._removing is not None:
-            self._removing.close()
+        threads = [one for one in (self._watch, self._removing) if one is not None]
+        for thread in threads:
+            thread.signal()
+        # What a cluster that is away owes them would hold up the end.
         self.client.close()
 
     # ---

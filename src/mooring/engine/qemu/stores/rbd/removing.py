@@ -48,6 +48,10 @@ class Removing:
             self._closing = True
             self._changed.notify_all()
 
+    def signal(self) -> None:
+        """Stop soon, without waiting."""
+        self._loop.signal()
+
     def _round(self) -> None:
         with self._changed:
             again = _AGAIN_SECONDS if self._busy else None
