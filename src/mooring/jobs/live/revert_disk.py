@@ -13,6 +13,7 @@ for a disk that was deleted, whose files wait for the same.
 from __future__ import annotations
 
 from mooring.catalog.transaction import Transaction
+from mooring.jobs.running import retry
 from mooring.jobs.running.procedure import Procedure, Step, Work
 from mooring.model.errors import EngineError, PostponedError
 from mooring.model.resources.job import Job
@@ -27,6 +28,8 @@ def wait(work: Work) -> None:
     """Wait until the past is gone."""
     try:
         past = work.engine.past(work.given(RevertDisk).disk)
+    except retry.AWAY:
+        raise  # what its snapshots are needed for is there, though not now
     except EngineError:
         return  # the disk was deleted, and its files are gone
     if past is not None and past.points:

@@ -17,9 +17,7 @@ from mooring.jobs.running.procedure import Change, Procedure, Step, Work
 from mooring.members import members
 from mooring.model.errors import (
     CanceledError,
-    PlaceAwayError,
     PostponedError,
-    VaultAwayError,
 )
 from mooring.model.resources.job import Job
 from mooring.model.resources.job_kind import JobKind
@@ -87,7 +85,7 @@ class Execution:
                 )
                 self._put_back(later)
                 return
-            except (VaultAwayError, PlaceAwayError) as error:
+            except retry.AWAY as error:
                 # It is no failure of the job's: what it works on stays, and so does the job.
                 again = replace(
                     job, not_before_ms=self._after(retry.AWAY_SECONDS), error_details=str(error)

@@ -6,10 +6,12 @@ import errno
 
 from mooring.model.errors import (
     NO_ROOM,
+    ClusterAwayError,
     DamageError,
     DiskAwayError,
     DiskFullError,
     DiskTooLargeError,
+    FencedError,
     ImageUnreadableError,
     LayerDamagedError,
     MooringError,
@@ -28,8 +30,11 @@ FIRST_DELAY_SECONDS = 0.5
 MAX_ATTEMPTS = 6
 """Tries of a step: they span about 16 seconds."""
 
+AWAY = (VaultAwayError, PlaceAwayError, ClusterAwayError, FencedError)
+"""What passes when somebody does something about it; a host that was fenced is started again."""
+
 AWAY_SECONDS = 3.0
-"""When a job looks again whether its vault or file system is back; it waits as long as it takes."""
+"""When a job looks again whether what it needs is back; it waits as long as it takes."""
 
 FULL_DELAY_SECONDS = 5.0
 MAX_FULL_ATTEMPTS = 60
@@ -50,7 +55,7 @@ def delay(error: Exception, attempts: int) -> float | None:
     """Seconds until the next try, after so many have failed before; None to give up."""
     if isinstance(error, _FINAL):
         return None
-    if isinstance(error, (VaultAwayError, PlaceAwayError)):
+    if isinstance(error, AWAY):
         return AWAY_SECONDS
     if is_full(error):
         return FULL_DELAY_SECONDS if attempts + 1 < MAX_FULL_ATTEMPTS else None
