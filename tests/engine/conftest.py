@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from mooring.engine.qemu.stores.rbd.rbd_store import RbdStore
 from mooring.model.clock import SystemClock
 from tests.ceph_cluster import CephCluster, new_host
+from tests.engine.ceph_host import Host
 from tests.engine.harness import Harness, MemoryHarness, QemuHarness
 
 
@@ -31,6 +32,20 @@ def qemu_on_rbd(ceph: CephCluster, run_dir: Path, tmp_path: Path) -> Iterator[Qe
     )
     yield harness
     harness.close()
+
+
+@pytest.fixture
+def host(ceph: CephCluster, tmp_path: Path, run_dir: Path) -> Iterator[Callable[[str], Host]]:
+    """Makes hosts that share the cluster."""
+    made: list[Host] = []
+
+    def make(name: str) -> Host:
+        made.append(Host(ceph, tmp_path, run_dir, name))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
 
 
 LOCAL_ENGINES = ["memory", pytest.param("qemu", marks=pytest.mark.full)]

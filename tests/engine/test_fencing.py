@@ -5,20 +5,18 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from mooring.engine.interface import Export
-from mooring.engine.qemu.stores.rbd.rbd_store import RbdStore
-from mooring.model.clock import SystemClock
 from mooring.model.errors import EngineError, FencedError, NbdError
-from tests.ceph_cluster import CephCluster, new_host
+from tests.ceph_cluster import CephCluster
+from tests.engine.ceph_host import Host
 from tests.engine.harness import (
     MIB,
     BytesImage,
-    QemuHarness,
     attached,
     content,
     eventually,
@@ -28,49 +26,6 @@ from tests.engine.harness import (
 
 pytestmark = pytest.mark.full
 SIZE = 16 * MIB
-
-
-class Host(QemuHarness):
-    """An engine on a host of its own: with its folders, its daemons, its clients of the cluster."""
-
-    def __init__(self, ceph: CephCluster, folder: Path, run_dir: Path, name: str) -> None:
-        self.host, self.name = new_host(), f"{name}-{new_id()[:8]}"
-        super().__init__(
-            folder / name,
-            run_dir / name,
-            store=lambda: RbdStore(ceph.place(), self.host, SystemClock(), self.name),
-        )
-
-    @property
-    def rbd(self) -> RbdStore:
-        store = self.qemu._store
-        assert isinstance(store, RbdStore)
-        return store
-
-    def processes(self, *instances: str) -> list[int]:
-        """Whatever of this host speaks to the cluster."""
-        own = self.rbd.client.pid()
-        assert own is not None
-        return [own, *(self.daemon_pid(one) for one in instances)]
-
-    def close(self) -> None:
-        own = self.rbd.client.pid()
-        if own is not None:
-            os.kill(own, signal.SIGKILL)  # it may be stopped
-        super().close()
-
-
-@pytest.fixture
-def host(ceph: CephCluster, tmp_path: Path, run_dir: Path) -> Iterator[Callable[[str], Host]]:
-    made: list[Host] = []
-
-    def make(name: str) -> Host:
-        made.append(Host(ceph, tmp_path, run_dir, name))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
 
 
 def test_a_host_that_died_is_fenced_and_its_disk_goes_on_elsewhere(

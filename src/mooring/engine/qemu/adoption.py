@@ -42,8 +42,15 @@ def adopt_all(registry: Registry, wanted: Mapping[str, Sequence[Export]], attach
             strays.append(folder.name)
     # Strays first: a disk may be wanted elsewhere than where it is served.
     with ThreadPoolExecutor(_WORKERS, "adopt") as pool:
-        list(pool.map(lambda name: _end_stray(registry, name), strays))
+        ended = list(pool.map(lambda name: _end_stray(registry, name), strays))
         list(pool.map(lambda name: _adopt(registry, name, wanted[name], attach), wanted))
+    if not all(ended):
+        return
+    try:
+        # Also what daemons had that died with the host.
+        registry.store.let_go(registry.used())
+    except EngineError as error:
+        log.warning("disks that nobody uses here count as in use", why=str(error))
 
 
 def end_all_daemons(run_dir: Path) -> None:
@@ -56,7 +63,8 @@ def end_all_daemons(run_dir: Path) -> None:
             log.warning("a storage daemon was ended, because this host was fenced", folder=folder)
 
 
-def _end_stray(registry: Registry, name: str) -> None:
+def _end_stray(registry: Registry, name: str) -> bool:
+    """End the daemon there, which nobody wants; whether none is left."""
     daemon = registry.daemon_in(registry.run_dir / name)
     try:
         daemon.connect()
@@ -68,11 +76,12 @@ def _end_stray(registry: Registry, name: str) -> None:
     except QmpClosedError:
         pass  # it has ended already
     except EngineError:
-        return  # its disks stay locked by it, and say so when they are used
+        return False  # its disks stay locked by it, and say so when they are used
     finally:
         daemon.forget()
     with contextlib.suppress(OSError):
         shutil.rmtree(daemon.folder)
+    return True
 
 
 def _adopt(registry: Registry, instance_id: str, exports: Sequence[Export], attach: Attach) -> None:

@@ -16,7 +16,7 @@ from mooring.engine.qemu.daemon.settings import DaemonSettings
 from mooring.engine.qemu.layers.disk_layers import DiskLayers
 from mooring.engine.qemu.layers.layer import Layer
 from mooring.model.clock import Clock
-from mooring.model.errors import EngineError, MooringError
+from mooring.model.errors import ClusterAwayError, EngineError, MooringError
 from mooring.observe import metrics
 from mooring.observe.loop import Repeats
 
@@ -91,7 +91,7 @@ class Instance:
                     self._open(daemon, export)
                 except BaseException:
                     with contextlib.suppress(EngineError):
-                        daemon.layers.drop(export.disk_id)
+                        self._close(export.disk_id)
                         self.end_if_idle()
                     raise
             self.exports[export.disk_id] = export
@@ -106,7 +106,7 @@ class Instance:
             if daemon is not None and daemon.alive():
                 daemon.exports.remove(export, force=force)
                 daemon.merges.end(disk_id)
-                daemon.layers.drop(disk_id)
+            self._close(disk_id)
             del self.exports[disk_id]
             self.problems.pop(disk_id, None)
             self.end_if_idle()
@@ -247,6 +247,20 @@ class Instance:
                 disks=self._names(),
             )
         self._tell_started()
+
+    def _close(self, disk_id: str) -> None:
+        """Close a disk's layers, or see to it that a daemon that died has nothing of it."""
+        daemon = self._daemon
+        if daemon is not None and daemon.alive():
+            daemon.layers.drop(disk_id)
+            return
+        try:
+            self._daemon_in(self.folder).layers.ended(disk_id, died=True)
+        except ClusterAwayError:
+            raise
+        except EngineError as error:
+            # This host was fenced, or another one has it by now: nothing of it is this one's.
+            log.warning("a disk is let go that is not this host's", disk=disk_id, why=str(error))
 
     def _names(self) -> list[str]:
         return sorted(export.name for export in self.exports.values())

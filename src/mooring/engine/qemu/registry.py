@@ -100,6 +100,12 @@ class Registry:
         with self._lock:
             return list(self._instances.values())
 
+    def used(self) -> set[str]:
+        """The disks of which a daemon of this host has layers open, or is to have."""
+        attached = {disk_id for one in self.instances() for disk_id in one.exports}
+        with self._lock:
+            return attached | {one for one, disk in self._disks.items() if not disk.is_idle}
+
     def daemon_in(self, folder: Path) -> Daemon:
         """A daemon, not started or connected yet."""
         return Daemon(folder, self.settings, self.clock, self.connections, self.store)

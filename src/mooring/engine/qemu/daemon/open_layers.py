@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from mooring.engine.qemu.stores.directory import DIRECTORY
 from mooring.engine.qemu.stores.store import LayerStore
 from mooring.host.qmp import QmpError
 from mooring.model.clock import Clock
-from mooring.model.errors import EngineError
+from mooring.model.errors import EngineError, MooringError
 
 _RELEASE_PAUSE = 0.005
 
@@ -39,8 +40,22 @@ class OpenLayers:
     def add(self, disk_id: str, layers: Sequence[Layer], *, writable: bool = True) -> None:
         """Open the layers, lowest first, each on the one before; the last takes the writes."""
         known = self._nodes()
-        if not self._open_nodes(disk_id):
-            self._store.begin_use(disk_id)
+        if self._open_nodes(disk_id):
+            self._add(disk_id, layers, known, writable=writable)
+            return
+        self._store.begin_use(disk_id)
+        try:
+            self._add(disk_id, layers, known, writable=writable)
+        except (MooringError, OSError):
+            with contextlib.suppress(MooringError):
+                # Other hosts may use what this one could not open.
+                if not self._open_nodes(disk_id):
+                    self.ended(disk_id)
+            raise
+
+    def _add(
+        self, disk_id: str, layers: Sequence[Layer], known: Collection[str], *, writable: bool
+    ) -> None:
         below: str | None = None
         for layer in layers:
             if layer.source is not None:
@@ -59,6 +74,7 @@ class OpenLayers:
     def _open(self, disk_id: str, layer: Layer, below: str | None, *, read_only: bool) -> None:
         options = self._options(disk_id, layer, below, read_only=read_only)
         problem: QmpError | None = None
+        others = self._store.opening(layer.path)
 
         def holder() -> str | None:
             nonlocal problem
@@ -74,7 +90,7 @@ class OpenLayers:
         if (found := outlasting(self._clock, holder)) is not None:
             raise EngineError(f"{problem}{found}") from problem
         # It has written nothing yet: nobody has been told to.
-        self._store.opened(disk_id, layer.path)
+        self._store.opened(disk_id, layer.path, others)
 
     def _options(
         self, disk_id: str, layer: Layer, below: str | None, *, read_only: bool
@@ -213,8 +229,14 @@ class OpenLayers:
         if found:
             self.ended(disk_id)
 
-    def ended(self, disk_id: str) -> None:
-        """Nothing of the disk is open any more, be it that the daemon has ended."""
+    def ended(self, disk_id: str, *, died: bool = False) -> None:
+        """Nothing of the disk is open any more; the daemon may have `died` instead of closing it.
+
+        Raises EngineError.
+        """
+        if died:
+            # What it has left under way shall not arrive at the disk's next user.
+            self._store.begin_use(disk_id)
         self._store.end_use(disk_id)
 
     def _try_close(self, node: str) -> bool:

@@ -8,6 +8,7 @@ import shutil
 from mooring.engine.qemu.daemon.daemon import Daemon
 from mooring.engine.qemu.disk import LiveDisk
 from mooring.engine.qemu.registry import Registry
+from mooring.model.errors import MooringError
 
 FOLDER_PREFIX = "merge-"
 
@@ -24,17 +25,20 @@ def start_offline(registry: Registry, disk: LiveDisk) -> Daemon:
         daemon.layers.add(disk_id, layers, writable=False)
     except BaseException:
         daemon.quit()
+        with contextlib.suppress(MooringError):
+            daemon.layers.ended(disk_id)
         raise
     return daemon
 
 
 def end_offline(daemon: Daemon, disk_id: str) -> None:
     """End it; what its merge has not done is done again."""
+    died = not daemon.alive()
     try:
-        if daemon.alive():
+        if not died:
             daemon.merges.end(disk_id)
     finally:
         daemon.quit()
-        daemon.layers.ended(disk_id)
+        daemon.layers.ended(disk_id, died=died)
         with contextlib.suppress(OSError):
             shutil.rmtree(daemon.folder)

@@ -7,7 +7,7 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -264,11 +264,18 @@ class DirectoryStore:
     def begin_use(self, disk_id: str) -> None:
         """Nothing is left of a process that has ended."""
 
-    def opened(self, disk_id: str, path: Path) -> None:
+    def opening(self, path: Path) -> Collection[str]:
+        del path
+        return ()
+
+    def opened(self, disk_id: str, path: Path, besides: Collection[str] = ()) -> None:
         """QEMU has locked the file."""
 
     def end_use(self, disk_id: str) -> None:
         """QEMU has unlocked the files."""
+
+    def let_go(self, kept: Collection[str]) -> None:
+        """Nothing is left of a process that has ended."""
 
     def owner(self, disk_id: str) -> str | None:
         del disk_id

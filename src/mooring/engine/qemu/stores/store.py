@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Protocol
@@ -239,12 +239,24 @@ class LayerStore(Protocol):
         """
         ...
 
-    def opened(self, disk_id: str, path: Path) -> None:
-        """A daemon of this host has opened a layer; it has not written yet."""
+    def opening(self, path: Path) -> Collection[str]:
+        """Who has a layer open that a daemon of this host is about to open; for `opened`."""
+        ...
+
+    def opened(self, disk_id: str, path: Path, besides: Collection[str] = ()) -> None:
+        """A daemon of this host has opened a layer; it has not written yet.
+
+        `besides` had it open before, for other disks: they stay when this disk's are shut out.
+        Raises EngineError if the disk is not this host's any more.
+        """
         ...
 
     def end_use(self, disk_id: str) -> None:
         """No daemon of this host has the disk open any more."""
+        ...
+
+    def let_go(self, kept: Collection[str]) -> None:
+        """No daemon of this host has any other disk open than these, whatever was so before."""
         ...
 
     def owner(self, disk_id: str) -> str | None:

@@ -36,6 +36,10 @@ class _GoneError(Exception):
     """The process has ended, or does not answer."""
 
 
+class OutdatedError(Exception):
+    """Keys are not any more as whoever wants to change them has seen them. Stays in the store."""
+
+
 class CephClient:
     """May be asked from any thread; each request under way has a connection."""
 
@@ -49,6 +53,7 @@ class CephClient:
         self.shut_out = False
         """Whether this host was fenced: nothing is asked any more."""
         self._fresh = False
+        self._introducing = threading.RLock()
         self._lock = threading.Lock()
         self._free: list[socket.socket] = []
         self._process: subprocess.Popen[bytes] | None = None
@@ -58,7 +63,7 @@ class CephClient:
         """The answer to a request.
 
         Raises FileNotFoundError for an image that is not there, OSError (EBUSY) for one that is
-        in use, FencedError, ClusterAwayError, DiskFullError, EngineError.
+        in use, OutdatedError, FencedError, ClusterAwayError, DiskFullError, EngineError.
         """
         return self._ask(do, data, members)[0]
 
@@ -75,11 +80,6 @@ class CephClient:
     def pid(self) -> int | None:
         """The process, as far as there is one."""
         return self._process.pid if self._process is not None else None
-
-    def renew(self) -> None:
-        """Let the cluster know this server anew, as somebody else: with another process."""
-        with self._lock:
-            self._end()
 
     # ---
 
@@ -105,14 +105,12 @@ class CephClient:
         self, do: str, data: bytes | memoryview, members: dict[str, object]
     ) -> tuple[dict[str, Any], bytes]:
         connection, process = self._connection()
-        if self._fresh and do != "hello":
-            self._fresh = False
-            try:
-                self.started()
-            except BaseException:
-                self._fresh = True
-                connection.close()
-                raise
+        try:
+            if do != "hello":
+                self._introduce()
+        except BaseException:
+            connection.close()
+            raise
         try:
             head = json.dumps({"do": do, "data": len(data), **members}).encode()
             connection.sendall(struct.pack(">I", len(head)) + head + data)
@@ -121,10 +119,7 @@ class CephClient:
             payload = bytes(_exactly(connection, answer.get("data", 0)))
         except TimeoutError as error:
             connection.close()
-            raise ClusterAwayError(
-                f"the Ceph cluster of {self.place} does not answer: see `ceph -s`, and whether "
-                "this host reaches its monitors"
-            ) from error
+            raise self._silent() from error
         except (OSError, EOFError) as error:
             connection.close()
             self._bury(process)
@@ -138,6 +133,21 @@ class CephClient:
             else:
                 self._free.append(connection)
         return answer, payload
+
+    def _introduce(self) -> None:
+        """Have nothing asked of a process that was just started before it is known who it is."""
+        if not self._introducing.acquire(timeout=self.place.answer_seconds):
+            raise self._silent()
+        try:
+            if self._fresh:
+                self._fresh = False
+                try:
+                    self.started()
+                except BaseException:
+                    self._fresh = True
+                    raise
+        finally:
+            self._introducing.release()
 
     def _connection(self) -> tuple[socket.socket, subprocess.Popen[bytes]]:
         """A connection, and the process at its other end."""
@@ -224,8 +234,16 @@ class CephClient:
             return EngineError(
                 f"the Ceph cluster has no {place}, or {place.conf} is missing: {told}"
             )
+        if number == errno.ENOENT and do == "create":
+            # Names are kept without it, images are not.
+            return EngineError(
+                f"the Ceph cluster has no name space {place.namespace} in the pool {place.pool}: "
+                f"`rbd namespace create {place.pool}/{place.namespace}` makes it ({told})"
+            )
         if number == errno.ENOENT:
             return FileNotFoundError(number, os.strerror(number), told)
+        if number == errno.ECANCELED:
+            return OutdatedError(told)
         if number == errno.EBUSY:
             return OSError(number, os.strerror(number), told)
         if number == errno.ESHUTDOWN:
@@ -233,12 +251,6 @@ class CephClient:
                 f"the Ceph cluster of {place} has shut this host out: it was fenced, and its disks "
                 "may be in use elsewhere. Its storage daemons end; start the server again to use "
                 "the cluster anew"
-            )
-        if number == errno.ENOENT and do == "create":
-            # Names are kept without it, images are not.
-            return EngineError(
-                f"the Ceph cluster has no name space {place.namespace} in the pool {place.pool}: "
-                f"`rbd namespace create {place.pool}/{place.namespace}` makes it ({told})"
             )
         if number in (errno.EPERM, errno.EACCES):
             return EngineError(
@@ -252,12 +264,14 @@ class CephClient:
             problem = "; ".join(checks.values())
             if _FULL & set(checks):
                 return self._full(problem)
-            return ClusterAwayError(
-                f"the Ceph cluster of {place} does not answer ({do}"
-                + (f"; {problem}" if problem else "")
-                + "): see `ceph -s`, and whether this host reaches its monitors"
-            )
+            return self._silent(f" ({do}" + (f"; {problem}" if problem else "") + ")")
         return EngineError(f"Ceph, {place}: {do}: {told}")
+
+    def _silent(self, more: str = "") -> ClusterAwayError:
+        return ClusterAwayError(
+            f"the Ceph cluster of {self.place} does not answer{more}: see `ceph -s`, and whether "
+            "this host reaches its monitors"
+        )
 
     def _full(self, told: str) -> DiskFullError:
         return DiskFullError(

@@ -2,9 +2,13 @@
 
 The object `mooring.layers` has a key for each path, and its value says what is there: `F` a folder,
 `T` and a text, `L` and the image that a layer is. A second key for each name of a layer, which
-begins with the image, tells how many names it has. Images without any have a key, too, with the
-host that is making or removing them: so none is forgotten in a crash. docs/formats/layers.md has
-the format.
+begins with the image, tells how many names it has. Images that may be without any have a key, too,
+with the host that is making or removing them: so none is forgotten in a crash.
+docs/formats/layers.md has the format.
+
+What is read before a change may be another by then: several threads and hosts change names. So a
+name is only given in a folder that is there at that instant; and whoever takes a name away marks
+the image, though it may have others, and whoever removes it looks first.
 """
 
 from __future__ import annotations
@@ -13,10 +17,11 @@ import errno
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mooring.engine.qemu.stores.rbd.client import CephClient
+from mooring.engine.qemu.stores.rbd.client import CephClient, OutdatedError
 
 OBJECT = "mooring.layers"
 _FOLDER, _TEXT, _LAYER = "F", "T", "L"
@@ -37,6 +42,8 @@ class Change:
 
     put: dict[str, str] = field(default_factory=dict)
     drop: set[str] = field(default_factory=set)
+    folder: Path | None = None
+    """What has to be a folder for that."""
 
 
 class Names:
@@ -77,9 +84,12 @@ class Names:
         return len(self._keys(f"{_LINK}{image.image}/"))
 
     def unnamed(self) -> list[str]:
-        """The images without a name that this host was making or removing."""
-        found = self._keys(_UNNAMED)
-        return [key[len(_UNNAMED) :] for key, host in found.items() if host == self._host]
+        """The images that this host was making or removing, and that may have no name."""
+        return self._unnamed_of(self._host)
+
+    def is_named(self, image: str) -> bool:
+        """Whether an image has a name."""
+        return bool(self._keys(f"{_LINK}{image}/"))
 
     # --- changing
 
@@ -91,21 +101,27 @@ class Names:
 
     def write_text(self, path: Path, content: bytes) -> None:
         """Write a text, whole."""
-        self._check_folder(path)
-        self._apply(Change(put={self._key(path): _TEXT + content.decode("latin-1")}))
+        change = self._inside(path)
+        change.put[self._key(path)] = _TEXT + content.decode("latin-1")
+        self._apply(change)
 
     def announce(self, image: str) -> None:
         """Say that an image without a name is going to be."""
         self._apply(Change(put={_UNNAMED + image: self._host}))
 
     def forget(self, image: str) -> None:
-        """Say that an image without a name is no more."""
-        self._apply(Change(drop={_UNNAMED + image}))
+        """Say that an image is no more, or that it has a name.
+
+        Not if another host has taken its last name away since.
+        """
+        key = _UNNAMED + image
+        expect = {key: self._host}
+        with suppress(OutdatedError):
+            self._client.ask("apply", table=OBJECT, put={}, drop=[key], expect=expect)
 
     def give(self, path: Path, image: ImageName) -> list[str]:
-        """Give an image a name, in place of one that has it; returns images without a name now."""
-        self._check_folder(path)
-        change = Change()
+        """Give an image a name, in place of one that has it; returns images that lost it."""
+        change = self._inside(path)
         gone = self._drop(change, {self._key(path): self._value(path)})
         self._name(change, self._key(path), _value(image))
         change.drop.add(_UNNAMED + image.image)
@@ -117,18 +133,22 @@ class Names:
         self.give(other, self.layer(path))
 
     def take(self, path: Path) -> list[str]:
-        """Take a name away; returns images without a name now."""
+        """Take a name away; returns the image that lost it."""
         change = Change()
         gone = self._drop(change, {self._key(path): self._value(path)})
         self._apply(change)
         return gone
 
     def take_folder(self, folder: Path) -> list[str]:
-        """Take away a folder and all names in it; returns images without a name now."""
-        change = Change()
-        key = self._key(folder)
-        gone = self._drop(change, {**self._keys(key + "/"), key: self._value(folder)})
-        self._apply(change)
+        """Take away a folder and all names in it; returns images that lost one."""
+        key, gone = self._key(folder), []
+        first: dict[str, str | None] = {key: self._value(folder)}
+        # What was put in meanwhile is seen then: without the folder nothing more comes.
+        while (below := self._keys(key + "/")) or first:
+            change = Change()
+            gone += self._drop(change, {**below, **first})
+            self._apply(change)
+            first = {}
         return gone
 
     def rename(self, old: Path, new: Path) -> list[str]:
@@ -136,24 +156,38 @@ class Names:
         value = self._value(old)
         if value is None:
             raise missing(old)
-        self._check_folder(new)
+        change = self._inside(new)
         was, now = self._key(old), self._key(new)
-        below = self._keys(was + "/") if value[0] == _FOLDER else {}
-        change = Change()
         gone = self._drop(change, {now: self._value(new)})
-        for key, content in {was: value, **below}.items():
-            change.drop.add(key)
-            if content[0] == _LAYER:
-                change.drop.add(f"{_LINK}{_image(content).image}{key}")
-            self._name(change, now + key[len(was) :], content)
+        below = self._keys(was + "/") if value[0] == _FOLDER else {}
+        self._move(change, was, now, {was: value, **below})
         self._apply(change)
+        # As when one is taken away.
+        while value[0] == _FOLDER and (below := self._keys(was + "/")):
+            change = Change()
+            self._move(change, was, now, below)
+            self._apply(change)
         return gone
+
+    def inherit(self, host: str, folder: Path) -> list[str]:
+        """Take over what a lost host was making or removing, in its `folder` or without a name.
+
+        Returns images that may have none.
+        """
+        gone = self.take_folder(folder)
+        left = self._unnamed_of(host)
+        self._apply(Change(put={_UNNAMED + image: self._host for image in left}))
+        return gone + left
 
     # ---
 
+    def _inside(self, path: Path) -> Change:
+        """A change that needs the folder which the path is in."""
+        return Change(folder=None if path.parent == self._root else path.parent)
+
     def _drop(self, change: Change, keys: Mapping[str, str | None]) -> list[str]:
-        """Take keys away, and mark the images of which these are the last names."""
-        gone: dict[str, set[str]] = {}
+        """Take keys away; marks and returns the images that may have no name then."""
+        gone: list[str] = []
         for key, value in keys.items():
             if value is None:
                 continue
@@ -161,25 +195,31 @@ class Names:
             if value[0] == _LAYER:
                 image = _image(value).image
                 change.drop.add(f"{_LINK}{image}{key}")
-                gone.setdefault(image, set()).add(f"{_LINK}{image}{key}")
-        last = [
-            image for image, own in gone.items() if not set(self._keys(f"{_LINK}{image}/")) - own
-        ]
-        for image in last:
-            change.put[_UNNAMED + image] = self._host
-        return last
+                change.put[_UNNAMED + image] = self._host
+                gone.append(image)
+        return list(dict.fromkeys(gone))
+
+    def _move(self, change: Change, was: str, now: str, keys: Mapping[str, str]) -> None:
+        """Give what has these keys others, which begin with `now` instead of `was`."""
+        for key, content in keys.items():
+            change.drop.add(key)
+            if content[0] == _LAYER:
+                change.drop.add(f"{_LINK}{_image(content).image}{key}")
+            self._name(change, now + key[len(was) :], content)
 
     def _name(self, change: Change, key: str, value: str) -> None:
         change.drop.discard(key)
         change.put[key] = value
         if value[0] == _LAYER:
-            link = f"{_LINK}{_image(value).image}{key}"
+            image = _image(value).image
+            link = f"{_LINK}{image}{key}"
             change.drop.discard(link)
             change.put[link] = ""
+            change.put.pop(_UNNAMED + image, None)
 
-    def _check_folder(self, path: Path) -> None:
-        if path.parent != self._root and self._value(path.parent) != _FOLDER:
-            raise missing(path.parent)
+    def _unnamed_of(self, host: str) -> list[str]:
+        found = self._keys(_UNNAMED)
+        return [key[len(_UNNAMED) :] for key, by in found.items() if by == host]
 
     def _key(self, path: Path) -> str:
         return "/" + path.relative_to(self._root).as_posix()
@@ -194,9 +234,15 @@ class Names:
         return found
 
     def _apply(self, change: Change) -> None:
-        if change.put or change.drop:
-            removed = sorted(change.drop - set(change.put))
-            self._client.ask("apply", table=OBJECT, put=change.put, drop=removed)
+        if not (change.put or change.drop):
+            return
+        removed = sorted(change.drop - set(change.put))
+        expect = {} if change.folder is None else {self._key(change.folder): _FOLDER}
+        try:
+            self._client.ask("apply", table=OBJECT, put=change.put, drop=removed, expect=expect)
+        except OutdatedError as error:
+            assert change.folder is not None
+            raise missing(change.folder) from error
 
 
 def _value(image: ImageName) -> str:

@@ -134,13 +134,14 @@ class Cluster:
         self, table: str, put: dict[str, str], drop: list[str], expect: dict[str, str]
     ) -> None:
         with rados.WriteOpCtx() as op:
+            for key, value in expect.items():
+                op.omap_cmp(key, value)
             if put:
                 values = tuple(value.encode("latin-1") for value in put.values())
                 self._io.set_omap(op, tuple(put), values)
             if drop:
                 self._io.remove_omap_keys(op, tuple(drop))
             self._io.operate_write_op(op, table)
-        return {}
 
     # --- images
 
@@ -153,13 +154,13 @@ class Cluster:
         """Remove an image; no such image is well. Fails with EBUSY while a client has it open."""
         try:
             rbd.RBD().remove(self._io, image)
-        return {}
         except rbd.ImageNotFound:
             # Said as well where the library cannot make its list of what is being removed: the
             # first time in a name space, while the cluster is full.
             with contextlib.suppress(rados.ObjectNotFound):
                 self._io.stat(f"rbd_id.{image}")
                 raise OSError(errno.EBUSY, f"{image} cannot be removed now") from None
+        return {}
 
     def size(self, image_id: str) -> dict[str, Any]:
         """The size of an image, which its header tells without opening it."""
@@ -249,6 +250,12 @@ class Cluster:
 
     # ---
 
+    def _image(self, handle: int) -> Any:
+        opened = self._images.get(handle)
+        if opened is None:
+            raise OSError(errno.EBADF, "the image was opened by a process that has ended")
+        return opened
+
     @property
     def _io(self) -> Any:
         return self._connect()[1]
@@ -274,12 +281,6 @@ class Cluster:
             # What is written is durable when it is acknowledged.
             "rbd_cache": "false",
             # Whoever waits here holds locks: better an error than no answer.
-    def _image(self, handle: int) -> Any:
-        opened = self._images.get(handle)
-        if opened is None:
-            raise OSError(errno.EBADF, "the image was opened by a process that has ended")
-        return opened
-
             "client_mount_timeout": seconds,
             "rados_mon_op_timeout": seconds,
             "rados_osd_op_timeout": seconds,
@@ -293,10 +294,10 @@ class Cluster:
             cluster.shutdown()
             raise
         pool.set_namespace(settings["namespace"])
-        return cluster, pool
         # On a full cluster, too, names are changed and images removed: it is how room is made. What
         # would take some fails at once, where it would wait else.
         (getattr(pool, "set_pool_full_try", None) or pool.set_osdmap_full_try)()
+        return cluster, pool
 
     def _ask(self, **command: object) -> dict[str, Any]:
         asked = json.dumps({**command, "format": "json"})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
@@ -48,10 +48,10 @@ class RbdStore:
         del root
         self.client.run_dir = run_dir
         self.owners.was_fenced()
-        self._removing = Removing(self.client, self.names_in, self._reading)
+        self._removing = Removing(self.client, self.names_in, self._reading, self.owners.gone)
         # What a crash has left.
         self._removing.take(self.names_in.unnamed())
-        return self.root / "disks", self.root / "hosts" / self._host
+        return self.root / "disks", self._own(self._host)
 
     # --- names
 
@@ -204,11 +204,19 @@ class RbdStore:
     def begin_use(self, disk_id: str) -> None:
         self.owners.begin(disk_id)
 
-    def opened(self, disk_id: str, path: Path) -> None:
-        self.owners.opened(disk_id, self.names_in.layer(path).image)
+    def opening(self, path: Path) -> Collection[str]:
+        image = self.names_in.layer(path)
+        # Only a layer with several names can be another disk's, too.
+        return self.owners.users(image.image) if self.names_in.links(image) > 1 else ()
+
+    def opened(self, disk_id: str, path: Path, besides: Collection[str] = ()) -> None:
+        self.owners.opened(disk_id, self.names_in.layer(path).image, besides)
 
     def end_use(self, disk_id: str) -> None:
         self.owners.end(disk_id)
+
+    def let_go(self, kept: Collection[str]) -> None:
+        self.owners.let_go(kept)
 
     def owner(self, disk_id: str) -> str | None:
         found = self.owners.owner(disk_id)
@@ -252,9 +260,15 @@ class RbdStore:
         return ImageLayer(self.client, self.names_in, self._reading, path, image)
 
     def _make(self, path: Path, size: int) -> ImageName:
+        for thread in threads:
+            thread.close()
         """An image of zeros that nothing names yet."""
         # It would wait, and only end when the cluster's time is up.
         self._state.check_room(1)
+    def _own(self, host: str) -> Path:
+        """The folder of what a host alone puts together or removes."""
+        return self.root / "hosts" / host
+
         disk = next((part for part in reversed(path.parts) if len(part) == 36), path.parent.name)
         name = f"{disk}.{path.name}.{uuid.uuid4().hex[:8]}"
         self.names_in.announce(name)
@@ -265,7 +279,5 @@ class RbdStore:
             raise
 
     def _remove(self, images: list[str]) -> None:
-        for image in images:
-            self.owners.gone(image)
         if self._removing is not None and images:
             self._removing.take(images)

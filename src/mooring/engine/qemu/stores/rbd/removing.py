@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 
 from mooring.engine.qemu.stores.rbd.client import CephClient
@@ -18,8 +19,16 @@ _AGAIN_SECONDS = 5.0
 class Removing:
     """A thread that removes images; what it does not live to do, the next one finds."""
 
-    def __init__(self, client: CephClient, names: Names, reading: Reading) -> None:
+    def __init__(
+        self,
+        client: CephClient,
+        names: Names,
+        reading: Reading,
+        removed: Callable[[str], None] = lambda image: None,
+    ) -> None:
+        """`removed` is told of each image that is gone."""
         self._client, self._names, self._reading = client, names, reading
+        self._removed = removed
         self._changed = threading.Condition()
         self._waiting: list[str] = []
         self._busy: list[str] = []
@@ -29,7 +38,7 @@ class Removing:
         self._loop.start()
 
     def take(self, images: list[str]) -> None:
-        """Remove these images some time."""
+        """Remove these images some time, unless they have a name then."""
         with self._changed:
             self._waiting += images
             self._changed.notify_all()
@@ -39,6 +48,10 @@ class Removing:
         with self._changed:
             return self._changed.wait_for(lambda: not (self._waiting or self._removing), seconds)
 
+    def signal(self) -> None:
+        """Stop soon, without waiting."""
+        self._loop.signal()
+
     def close(self) -> None:
         """Stop."""
         self._loop.stop()
@@ -47,10 +60,6 @@ class Removing:
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-
-    def signal(self) -> None:
-        """Stop soon, without waiting."""
-        self._loop.signal()
 
     def _round(self) -> None:
         with self._changed:
@@ -76,7 +85,11 @@ class Removing:
         if image in self._reading:
             return False
         with suppress(OSError, MooringError):
-            self._client.ask("remove", image=image)
+            # It may have others than the one that was taken away; or it got one, though the cluster
+            # did not answer in time to whoever gave it.
+            if not self._names.is_named(image):
+                self._client.ask("remove", image=image)
+                self._removed(image)
             self._names.forget(image)
             return True
         return False
