@@ -54,9 +54,15 @@ def test_a_lost_hosts_disks_go_on_elsewhere_as_they_were(cluster: Cluster) -> No
     with pytest.raises(NbdError):
         overwrite(client)
     until(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in lost), "its daemons to end")
-    assert "this host was fenced" in cluster.servers["alpha"].log.read_text()
+    log = cluster.servers["alpha"].log
+    until(lambda: "what was restored elsewhere" in log.read_text(), "the catalog to be asked")
+    assert "this host was fenced" in log.read_text()
+    assert state_of_alpha(cluster) == "fenced", "it can do nothing before it is started again"
     assert again.read(0, 3 * MIB) == noise(1, MIB) + noise(2, MIB) + bytes(MIB)
     again.close()
+    cluster.kill("alpha")
+    cluster.start("alpha")
+    assert state_of_alpha(cluster) == "up"
 
 
 def test_a_command_has_a_dead_hosts_disks_go_on_elsewhere(cluster: Cluster) -> None:
@@ -88,3 +94,9 @@ def overwrite(client: BlockingNbdClient) -> None:
     for offset in range(0, 64 * MIB, MIB):
         client.write(offset, noise(9, 4096))
         client.flush()
+
+
+def state_of_alpha(cluster: Cluster) -> str:
+    name, state = cluster.operator("beta", "hosts")[1].splitlines()[1].split()[:2]
+    assert name == "alpha"
+    return state

@@ -1,4 +1,4 @@
-"""Who uses a disk in a Ceph cluster, where several hosts and disks come between each other."""
+"""Who uses a disk in a Ceph cluster, while several hosts change that."""
 
 from __future__ import annotations
 

@@ -345,6 +345,10 @@ class Engine(Protocol):
         """
         ...
 
+    def is_shut_out(self, host: str) -> bool:
+        """Whether a host, by its id, was fenced and was not started again since."""
+        ...
+
     # --- freezing
 
     def freeze(self, points: Mapping[str, str]) -> Freeze:

@@ -318,6 +318,10 @@ class MemoryEngine:
     def fence(self, host: str) -> Sequence[str]:
         raise EngineError(f"the host {host} cannot be fenced: disks in memory are this server's")
 
+    def is_shut_out(self, host: str) -> bool:
+        del host
+        return False
+
     # --- freezing
 
     def freeze(self, points: Mapping[str, str]) -> Freeze:

@@ -24,6 +24,7 @@ from mooring.model.resources.job import Job
 from mooring.model.resources.job_arguments import RestoreInstance
 from mooring.model.resources.job_kind import JobKind
 from mooring.model.sizes import size_in_bytes
+from mooring.taking.leaving import forget_restored
 
 
 def create(work: Work) -> Change:
@@ -64,13 +65,7 @@ def undo_create(work: Work) -> None:
 
 def failed(transaction: Transaction, job: Job) -> None:
     """The instance could not be made: its name and those of its disks are free again."""
-    instance = transaction.instances.by_id(job.given(RestoreInstance).instance)
-    if instance is None:
-        return
-    for disk in transaction.disks.of_instance(instance.id):
-        transaction.disks.remove(disk)
-    transaction.auto_runs.remove(instance.id)
-    transaction.instances.remove(instance)
+    forget_restored(transaction, job.given(RestoreInstance))
 
 
 def _origin(disk: Disk) -> str:

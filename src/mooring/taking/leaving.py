@@ -19,6 +19,7 @@ from mooring.model.resources.job_arguments import (
     OfAttachment,
     OfDisk,
     OfInstance,
+    RestoreInstance,
     UploadSnapshot,
 )
 from mooring.model.resources.job_kind import JobKind
@@ -190,6 +191,10 @@ def _fail(backend: Backend, transaction: Transaction, job: Job, host: Host) -> N
         transaction.disks.change_if_there(given.disk, state=DiskState.ERROR)
     elif job.kind in (JobKind.ATTACH_DISK, JobKind.DETACH_DISK):
         transaction.disks.change_if_there(_disk_of(job), **DETACHED)
+    elif isinstance(given, RestoreInstance):
+        forget_restored(transaction, given)
+        for disk_id in given.disks:
+            _remove(backend, transaction, host, disk_id, job.region, job.zone)
     elif isinstance(given, DeleteInstance):
         for disk_id in set(given.disks) - set(given.own):
             transaction.disks.change_if_there(disk_id, **DETACHED)
@@ -201,6 +206,17 @@ def _fail(backend: Backend, transaction: Transaction, job: Job, host: Host) -> N
     now = backend.clock.now_ms()
     transaction.operations.finish(job.waited_for, now, CODE, _why(host))
     transaction.jobs.remove(job)
+
+
+def forget_restored(transaction: Transaction, given: RestoreInstance) -> None:
+    """The instance could not be made: its name and those of its disks are free again."""
+    instance = transaction.instances.by_id(given.instance)
+    if instance is None:
+        return
+    for disk in transaction.disks.of_instance(instance.id):
+        transaction.disks.remove(disk)
+    transaction.auto_runs.remove(instance.id)
+    transaction.instances.remove(instance)
 
 
 def _disk_of(job: Job) -> str:

@@ -374,6 +374,9 @@ class QemuEngine:
     def fence(self, host: str) -> Sequence[str]:
         return self._store.fence(host)
 
+    def is_shut_out(self, host: str) -> bool:
+        return self._store.is_shut_out(host)
+
     # --- freezing
 
     def freeze(self, points: Mapping[str, str]) -> Freeze:

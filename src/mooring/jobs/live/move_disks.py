@@ -20,12 +20,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import structlog
+
 from mooring.backend.sources import source_of
 from mooring.catalog.transaction import Transaction
 from mooring.host.rooms import DISKS
 from mooring.jobs.fill_disk import fill_job
+from mooring.jobs.mend_origin import mend_origin
 from mooring.jobs.running.procedure import Change, Procedure, Step, Work
-from mooring.model.errors import CanceledError, PostponedError
+from mooring.model.errors import CanceledError, MooringError, PostponedError
 from mooring.model.resources.disk import Disk
 from mooring.model.resources.host import HOST_TAG, HostState
 from mooring.model.resources.instance import Instance, InstanceState
@@ -43,8 +46,12 @@ from mooring.model.sizes import size_in_bytes
 from mooring.taking import leaving, moving
 from mooring.taking.reverting import ancestors_of
 
+_READING = (JobKind.FILL_DISK, JobKind.REVERT_DISK)
+
 AGAIN_SECONDS = 0.5
 """How often it is looked whether the snapshots are stored, or the disks are at rest."""
+
+log = structlog.get_logger("mooring.jobs")
 
 
 def store(work: Work) -> None:
@@ -110,11 +117,12 @@ def _take_over(work: Work) -> Change:
     """The disks lie where this host reaches them, too, and stay as they are."""
     given = work.given(MoveDisks)
     if _is_lost(work):
-        # Again, for it may have been done by a server that does not reach them.
-        work.engine.fence(given.source)
+        _shut_out(work)
     for disk_id in given.disks:
         _check_owner(work, disk_id)
         _read_here(work, disk_id)
+        # A revert that its host did not live to record.
+        mend_origin(work.backend, disk_id, work.job.zone)
         for point in work.engine.points(disk_id):
             with work.catalog.read() as transaction:
                 snapshot = transaction.snapshots.by_id(point)
@@ -124,18 +132,47 @@ def _take_over(work: Work) -> Change:
     return lambda transaction: _arrived(work, transaction)
 
 
+def _shut_out(work: Work) -> None:
+    """Let nothing arrive that the lost host still writes.
+
+    Again, for it may have been done by a server that does not reach the layers. But not if the host
+    has come back since it was asked for: it would be lost once more, with all that it serves.
+    """
+    source = work.given(MoveDisks).source
+    work.backend.hosts.forget()
+    seen = work.backend.hosts.find(source)
+    if seen is None or seen.state is HostState.FENCED:
+        work.engine.fence(source)
+    elif not work.engine.is_shut_out(source):
+        name = seen.host.name
+        raise CanceledError(
+            f"the host {name} has come back, with its disks: `mooring move-disk` and `mooring "
+            "move-instance` bring them here"
+        )
+
+
 def _read_here(work: Work, disk_id: str) -> None:
-    """Have a disk that is not filled read its snapshot from this server."""
-    left = work.engine.filling(disk_id)
-    if left is None or left.snapshot_id is None:
-        return
+    """Have a disk that is not filled, or what it held before, read snapshots from this server."""
     with work.catalog.read() as transaction:
         disk = transaction.disks.by_id(disk_id)
+        jobs = transaction.jobs.of_server(work.given(MoveDisks).source)
     if disk is None:
         raise CanceledError(f"the disk {disk_id} was deleted")
-    work.backend.server(disk.region).ensure()
-    source = source_of(work.backend, disk.region, left.snapshot_id)
-    work.engine.begin_clone(disk_id, size_in_bytes(disk.size_gb), source)
+    reading = [job for job in jobs if job.kind in _READING and job.arguments.at == disk_id]
+    past = {snapshot for job in reading for snapshot in job.arguments.reads}
+    left = work.engine.filling(disk_id)
+    present = None if left is None else left.snapshot_id
+    if present is not None or past:
+        work.backend.server(disk.region).ensure()
+    size = size_in_bytes(disk.size_gb)
+    if present is not None:
+        work.engine.begin_clone(disk_id, size, source_of(work.backend, disk.region, present))
+    for snapshot in sorted(past - {present}):
+        try:
+            work.engine.begin_clone(disk_id, size, source_of(work.backend, disk.region, snapshot))
+        except MooringError as error:
+            # As at a start: perhaps nothing reads it any more.
+            log.warning("a disk cannot be read in full", disk=disk_id, error=str(error))
 
 
 def unmake(work: Work) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 
 import structlog
@@ -15,7 +15,7 @@ from mooring.catalog.sharing.servers import FORGOTTEN_MS
 from mooring.catalog.transaction import Transaction
 from mooring.engine.strays import Stray
 from mooring.host.room import Room
-from mooring.model.errors import ConfigurationError, MooringError
+from mooring.model.errors import ConfigurationError, EngineError, FencedError, MooringError
 from mooring.model.resources.disk import Disk
 from mooring.model.resources.host import SILENT_MS, Host
 from mooring.observe.loop import Loop
@@ -31,7 +31,8 @@ class HostWatch:
 
     The generation of the host's row grows with each start, and with fencing: so this one notices
     that it was fenced, when it stood still, or could not reach the database. What was restored
-    elsewhere meanwhile it then serves no more; with the rest it is a host as before.
+    elsewhere meanwhile it then serves no more; with the rest it is a host as before. Unless it was
+    shut out of layers that it shares: then it stays fenced until its server is started again.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class HostWatch:
         """
         self._backend, self._host, self._room, self._strays = backend, host, room, strays
         self._generation = 0  # of a server that is no host
-        self._told = False
+        self._told = self._fenced = False
         self._loop = Loop("host-watch", self._round)
 
     def begin(self) -> None:
@@ -112,15 +113,30 @@ class HostWatch:
         """Say once that it lives. Raises the catalog's errors."""
         if not self._generation or self._beat():
             return
-        log.error(
-            "this host was fenced: what was restored elsewhere is served here no more",
-            host=self._host.name,
-        )
+        known, self._fenced = self._fenced, self._is_shut_out()
+        if not known:
+            log.error(
+                "this host was fenced: what was restored elsewhere is served here no more",
+                host=self._host.name,
+            )
         self._backend.hosts.forget()
-        self.begin()
+        if not self._fenced:
+            self.begin()
         withdraw_moved(self._backend)
         self._end_strays()
-        tell_left_behind(self._backend)
+        if not known:
+            tell_left_behind(self._backend)
+
+    def _is_shut_out(self) -> bool:
+        """Whether it can do nothing with the layers that it shares before it is started again."""
+        for engine in list(self._backend.engines.values()):
+            with suppress(EngineError):
+                try:
+                    if engine.is_shut_out(self._host.id):
+                        return True
+                except FencedError:
+                    return True
+        return False
 
     def _beat(self) -> bool:
         room = self._room()

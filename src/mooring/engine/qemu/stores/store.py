@@ -271,6 +271,10 @@ class LayerStore(Protocol):
         """
         ...
 
+    def is_shut_out(self, host: str) -> bool:
+        """Whether a host, by its id, was fenced and has not come back."""
+        ...
+
     def was_fenced(self) -> bool:
         """Whether this host was fenced before it started, and has to end its daemons first."""
         ...

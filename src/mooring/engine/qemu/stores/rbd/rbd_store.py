@@ -223,7 +223,14 @@ class RbdStore:
         return None if found is None else found.name
 
     def fence(self, host: str) -> Sequence[str]:
-        return self.owners.fence(host)
+        host = self.owners.id_of(host)
+        disks = self.owners.fence(host)
+        # What it was putting together, or removing: also names that keep others from merging.
+        self._remove(self.names_in.inherit(host, self._own(host)))
+        return disks
+
+    def is_shut_out(self, host: str) -> bool:
+        return self.owners.is_fenced(host)
 
     def was_fenced(self) -> bool:
         return self.owners.was_fenced()
@@ -253,22 +260,22 @@ class RbdStore:
             thread.signal()
         # What a cluster that is away owes them would hold up the end.
         self.client.close()
+        for thread in threads:
+            thread.close()
 
     # ---
+
+    def _own(self, host: str) -> Path:
+        """The folder of what a host alone puts together or removes."""
+        return self.root / "hosts" / host
 
     def _opened(self, path: Path, image: ImageName) -> ImageLayer:
         return ImageLayer(self.client, self.names_in, self._reading, path, image)
 
     def _make(self, path: Path, size: int) -> ImageName:
-        for thread in threads:
-            thread.close()
         """An image of zeros that nothing names yet."""
         # It would wait, and only end when the cluster's time is up.
         self._state.check_room(1)
-    def _own(self, host: str) -> Path:
-        """The folder of what a host alone puts together or removes."""
-        return self.root / "hosts" / host
-
         disk = next((part for part in reversed(path.parts) if len(part) == 36), path.parent.name)
         name = f"{disk}.{path.name}.{uuid.uuid4().hex[:8]}"
         self.names_in.announce(name)
