@@ -83,6 +83,29 @@ def test_a_cluster_that_is_away_is_told_and_comes_back(ceph: CephCluster, opened
     assert store.read_text(folder / "text") == b"back"
 
 
+def test_the_end_waits_for_no_cluster_that_is_away(ceph: CephCluster, opened: Open) -> None:
+    """Its threads have asked something, and would wait for the answer for half a minute."""
+    store = opened()
+    store.watch(lambda: None)
+    ceph.kill_osd()
+    try:
+        time.sleep(3.0)
+        began = time.monotonic()
+        store.close()
+        assert time.monotonic() - began < 5
+    finally:
+        ceph.start_osd()
+
+
+def test_a_missing_name_space_is_named(ceph: CephCluster, opened: Open) -> None:
+    """Names are kept without it, images are not."""
+    store = opened(namespace="nowhere", user="admin", conf=str(ceph.folder / "admin.conf"))
+    folder = store.root / "disks" / new_id()
+    store.make_folder(folder)
+    with pytest.raises(EngineError, match="`rbd namespace create mooring/nowhere` makes it"):
+        store.create(folder / "layer", MIB)
+
+
 def test_a_full_cluster_is_told_before_its_disks_wait(ceph: CephCluster, opened: Open) -> None:
     store = opened(answer_seconds=3.0)
     disk = new_id()
