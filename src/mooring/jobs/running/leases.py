@@ -24,9 +24,10 @@ log = structlog.get_logger("mooring.jobs")
 
 @dataclass(slots=True)
 class _Held:
-    """A job that runs here; `lost` once another server has taken it."""
+    """A job that runs here, or is being `taken`; `lost` once another server has taken it."""
 
     job: Job
+    taken: bool = False
     lost: bool = False
 
 
@@ -47,18 +48,22 @@ class Leases:
     @contextmanager
     def taken(self, kinds: Collection[JobKind]) -> Iterator[tuple[Job | None, int | None]]:
         """A job that is due; if there is none, when the next will be."""
-        now, due = self._backend.clock.now_ms(), None
-        # A lease does not outlive the server anyhow.
-        with self._backend.catalog.write(durable=False) as transaction:
-            running = set(self._running)
-            job = transaction.jobs.take(self._owner, kinds, now, LEASE_MS, running, self._reach)
-            if job is not None:
-                self._running[job.id] = _Held(job)
-            else:
-                due = transaction.jobs.next_due_ms(kinds, self._owner, self._reach)
+        job: Job | None = None
+        due: int | None = None
         try:
+            # A lease does not outlive the server anyhow.
+            with self._backend.catalog.write(durable=False) as transaction:
+                now, running = self._backend.clock.now_ms(), set(self._running)
+                job = transaction.jobs.take(self._owner, kinds, now, LEASE_MS, running, self._reach)
+                if job is not None:
+                    self._running[job.id] = _Held(job)
+                else:
+                    due = transaction.jobs.next_due_ms(kinds, self._owner, self._reach)
+            if job is not None:
+                self._running[job.id].taken = True
             yield job, due
         finally:
+            # Also if the catalog went away before it was ours: it is to be taken another time.
             if job is not None:
                 self._running.pop(job.id, None)
 
@@ -76,7 +81,8 @@ class Leases:
         """
         now = self._reading()
         self._beat()
-        if running := dict(self._running):
+        # Of what is just being taken, nobody else can see yet that it is ours.
+        if running := {one: held for one, held in dict(self._running).items() if held.taken}:
             generations = {job_id: held.job.generation for job_id, held in running.items()}
             with self._backend.catalog.write(durable=False) as transaction:
                 lost = transaction.jobs.renew(
