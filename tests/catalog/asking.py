@@ -15,6 +15,7 @@ from mooring.jobs.roots import compare, expected_roots
 from mooring.jobs.schedule import Schedule, tasks
 from mooring.jobs.watching import sources
 from mooring.jobs.watching.disks import DiskWatch
+from mooring.jobs.watching.held import HeldWatch
 from mooring.jobs.watching.telling import Telling
 from mooring.jobs.watching.troubles import TroubleWatch
 from mooring.model.extents import GIB
@@ -69,6 +70,7 @@ def _vault_id(world: World) -> None:
 
 
 def _by_timers(world: World) -> Iterator[tuple[str, Ask]]:
+    yield "timer: requests that are held", HeldWatch(world.backend).look
     timetable = Timetable(world.backend, RHYTHM, RHYTHM)
     yield "timer: automatic snapshots, first look", timetable.look
     yield "timer: automatic snapshots, nothing due", timetable.look

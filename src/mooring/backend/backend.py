@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from mooring.backend.default_keys import DefaultKeys
 from mooring.backend.hosts import HostBook
 from mooring.backend.import_places import ImportPlaces
+from mooring.backend.under_way import UnderWay
 from mooring.catalog.database import Catalog
 from mooring.engine.interface import Engine
 from mooring.engine.zones import Engines
@@ -72,7 +73,7 @@ class Backend:
     key in the file `cluster_key`, and `credentials` is a copy. `keys_used` tells when each was last
     used, by its id: here since the start, and at any server that shares the catalog. `check_here`
     raises what keeps a request from this host's disks; whether it is about them is known only when
-    it asks for their engine.
+    it asks for their engine. `under_way` has requests that are being done.
     """
 
     catalog: Catalog
@@ -104,6 +105,7 @@ class Backend:
     meter: Meter = field(default_factory=Meter)
     hosts: HostBook = field(default_factory=HostBook)
     check_here: Callable[[], None] = _nothing
+    under_way: UnderWay = field(default_factory=UnderWay)
 
     @property
     def host(self) -> str:

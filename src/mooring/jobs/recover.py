@@ -2,13 +2,8 @@
 
 1. Leases of the earlier server are void: its jobs can be acquired at once. Those of other servers
    of the catalog are left alone.
-2. A snapshot that was recorded but not confirmed: if the engine has its frozen point, or those
-   of all parts of an instance's, they hold all that was written before the request, so it is
-   confirmed; otherwise, or if users of a disk had to be at rest, the request is taken back.
-   Its client had no reply either way, and asks again or checks.
-   Before that, reverts that were recorded but not confirmed: if the engine has reverted the disk,
-   that and the snapshot of what it held are confirmed; otherwise both are taken back. A revert is
-   never done now: the disk may have been written to since.
+2. Requests that were recorded and not confirmed are confirmed after all, or taken back
+   (unconfirmed.py).
 3. A disk that was being detached without a job for it is still attached.
 4. The snapshots that disks still read from are served. Block devices of this host of which nobody
    has to write anything go; then the engines adopt the storage daemons that kept running, and start
@@ -31,20 +26,14 @@ import structlog
 from mooring.backend.backend import Backend
 from mooring.catalog.tables.disks import Made
 from mooring.engine.interface import Export
-from mooring.jobs import fill_disk
+from mooring.jobs import fill_disk, unconfirmed
 from mooring.jobs.mend_origin import mend_origin
 from mooring.model.blueprints import HOST
 from mooring.model.errors import EngineError, VaultError
 from mooring.model.resources.disk import Attachment, Disk
 from mooring.model.resources.instance import Instance, InstanceState
-from mooring.model.resources.instance_snapshot import Snapshot
-from mooring.model.resources.job import HELD_MS, Job
-from mooring.model.resources.job_arguments import DeleteInstance, ForkDisk, RevertDisk
+from mooring.model.resources.job_arguments import DeleteInstance
 from mooring.model.resources.job_kind import JobKind
-from mooring.model.resources.snapshot import SnapshotState
-from mooring.taking import forking, freezing, recording, reverting
-from mooring.taking.freezing import Left
-from mooring.taking.verdict import NOT_RECORDED, refusal
 
 DISKS_AT_ONCE = 1000
 """Disks that are read from the catalog at once."""
@@ -76,17 +65,7 @@ def take_up(backend: Backend) -> None:
         ]
     fill_disk.resume(backend)
     _adopt(backend, disks, instances)
-    for job in _held(backend, JobKind.REVERT_DISK):
-        _settle_revert(backend, job)
-    with backend.catalog.read() as transaction:
-        pending = transaction.snapshots.in_state(SnapshotState.PENDING)
-    for whole_id in dict.fromkeys(one.part_of or one.id for one in pending if not one.frozen):
-        with backend.catalog.read() as transaction:
-            whole = transaction.snapshot(whole_id)
-        # An automatic one is not the request of a client that waited: its job continues.
-        if whole is not None and whole.auto is None:
-            _confirm(backend, whole)
-    _take_back_forks(backend)
+    unconfirmed.settle(backend)
     mended = False
     for disk in _made(backend):
         if disk.region in backend.vaults:
@@ -171,62 +150,8 @@ def _say(problems: Mapping[str, str]) -> None:
         log.warning("a block device is not as it should be", disk=disk_id, why=problem)
 
 
-def _confirm(backend: Backend, whole: Snapshot) -> None:
-    """Confirm a snapshot that was not, or take it back: all parts together, or none."""
-    if any(one.disk_zone not in backend.engines for one in whole.members):
-        return  # nobody can say; the next start with the zone in the settings will
-    with backend.catalog.read() as transaction:
-        jobs = [transaction.jobs.by_id(one.id) for one in whole.members]
-    if any(job is not None and not backend.runs(job) for job in jobs):
-        return  # the host that has the disks will say, or is just freezing them
-    left = freezing.left(whole, lambda one: _points(backend, one.disk_id, one.disk_zone))
-    with backend.catalog.write() as transaction:
-        found = [transaction.disks.by_id(one.disk_id) for one in whole.members]
-        disks = [disk for disk in found if disk is not None]
-        if left is Left.ALL and refusal(disks, {}, NOT_RECORDED) is None:
-            recording.confirm(transaction, whole, None)
-            log.info("confirmed a snapshot that was being taken", snapshot=whole.id)
-        else:
-            recording.take_back(transaction, whole)
-            log.info("took back a snapshot that was not frozen", snapshot=whole.id)
-
-
-def _take_back_forks(backend: Backend) -> None:
-    """Forget forks whose requests were not answered."""
-    held = _held(backend, JobKind.FORK_DISK)
-    for waited_for in dict.fromkeys(job.waited_for for job in held):
-        together = [job for job in held if job.waited_for == waited_for]
-        try:
-            for job in together:
-                backend.engines[job.zone].delete(job.given(ForkDisk).disk)
-        except EngineError as error:
-            log.warning("what a fork left could not be removed", fork=waited_for, error=str(error))
-            continue
-        with backend.catalog.write() as transaction:
-            forking.forget(transaction, together)
-        log.info("took back a fork that was being made", fork=waited_for)
-
-
-def _held(backend: Backend, kind: JobKind) -> list[Job]:
-    """Jobs of requests that were not confirmed, of this host's disks in zones that there are."""
-    with backend.catalog.read() as transaction:
-        jobs = [one for one in transaction.jobs.of_kind(kind) if one.not_before_ms == HELD_MS]
-    return [job for job in jobs if backend.runs(job) and job.zone in backend.engines]
-
-
-def _settle_revert(backend: Backend, job: Job) -> None:
-    disk = job.given(RevertDisk).disk
-    try:
-        with backend.catalog.write() as transaction:
-            done = reverting.settle(backend, transaction, job)
-    except EngineError as error:
-        log.warning("what became of a revert is not known", disk=disk, error=str(error))
-    else:
-        log.info("settled a revert that was not answered", disk=disk, done=done)
-
-
 def _release(backend: Backend, disk: Made) -> None:
-    for point in _points(backend, disk.id, disk.zone):
+    for point in unconfirmed.points(backend, disk.id, disk.zone):
         with backend.catalog.read() as transaction:
             snapshot = transaction.snapshots.by_id(point)
         if snapshot is not None and snapshot.is_pending and snapshot.disk_id == disk.id:
@@ -239,11 +164,3 @@ def _release(backend: Backend, disk: Made) -> None:
             backend.engines[disk.zone].release(disk.id, point, stored=stored)
         except (EngineError, VaultError) as error:
             log.warning("a frozen point could not be released", point=point, error=str(error))
-
-
-def _points(backend: Backend, disk_id: str, zone: str) -> list[str]:
-    try:
-        return list(backend.engines[zone].points(disk_id))
-    except EngineError as error:
-        log.warning("a disk's points could not be read", disk=disk_id, error=str(error))
-        return []

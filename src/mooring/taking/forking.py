@@ -124,20 +124,21 @@ def fork_or_take_back(
         forget(transaction, [job for job in held if job is not None])
 
     failure = f"The {fork.of} could not be forked"
-    with attempt(backend, failure, forget_all, lambda: _undo(backend, engine, fork)):
-        frozen = None
-        if fork.instant is not Instant.GIVEN:
-            frozen = freezing.freeze(backend, fork.snapshot)
-        fork = replace(fork, made=[_make(engine, fork, *pair) for pair in fork.pairs()])
-        # Once all are there: a block device that somebody looks at cannot be taken away at once.
-        if fork.instance is not None:
-            for made in fork.made:
-                serve(backend, fork.instance.id, fork.instance, made)
-    with backend.catalog.write() as transaction:
-        if fork.instant is Instant.KEPT:
-            recording.confirm(transaction, fork.snapshot, frozen)
-        _confirm(backend, transaction, engine, fork)
-        return answer(transaction, fork)
+    with backend.under_way.noted(fork.waited_for, fork.snapshot.id):
+        with attempt(backend, failure, forget_all, lambda: _undo(backend, engine, fork)):
+            frozen = None
+            if fork.instant is not Instant.GIVEN:
+                frozen = freezing.freeze(backend, fork.snapshot)
+            fork = replace(fork, made=[_make(engine, fork, *pair) for pair in fork.pairs()])
+            # Once all are there: a block device that somebody looks at is not taken away at once.
+            if fork.instance is not None:
+                for made in fork.made:
+                    serve(backend, fork.instance.id, fork.instance, made)
+        with backend.catalog.write() as transaction:
+            if fork.instant is Instant.KEPT:
+                recording.confirm(transaction, fork.snapshot, frozen)
+            _confirm(backend, transaction, engine, fork)
+            return answer(transaction, fork)
 
 
 def forget(transaction: Transaction, jobs: Sequence[Job]) -> None:
@@ -186,6 +187,8 @@ def _reverted(point: DiskSnapshot) -> OperationFailureException:
 
 
 def _confirm(backend: Backend, transaction: Transaction, engine: Engine, fork: Fork) -> None:
+    if not transaction.jobs.confirm(fork.waited_for):
+        raise given_up(f"The fork of the {fork.of}")
     attached = fork.instance is not None
     if fork.instance is not None:
         transaction.instances.change(fork.instance.id, state=InstanceState.RUNNING.label)
@@ -200,8 +203,6 @@ def _confirm(backend: Backend, transaction: Transaction, engine: Engine, fork: F
         if made.origin_id and _reads(engine, made.id):
             job_id = backend.ids.new_id()
             transaction.jobs.add(filling(made, made.origin_id, job_id, made.created_ms))
-    if not transaction.jobs.confirm(fork.waited_for):
-        raise given_up(f"The fork of the {fork.of}")
 
 
 def _undo(backend: Backend, engine: Engine, fork: Fork) -> None:

@@ -53,11 +53,12 @@ def freeze_or_take_back(
     OperationFailureException.
     """
     failure = f"The {source_of(whole)} could not be frozen, so no snapshot was taken"
-    with attempt(backend, failure, lambda transaction: recording.take_back(transaction, whole)):
-        frozen = freeze(backend, whole)
-    with backend.catalog.write() as transaction:
-        recording.confirm(transaction, whole, frozen)
-        return answer(transaction)
+    with backend.under_way.noted(whole.id):
+        with attempt(backend, failure, lambda transaction: recording.take_back(transaction, whole)):
+            frozen = freeze(backend, whole)
+        with backend.catalog.write() as transaction:
+            recording.confirm(transaction, whole, frozen)
+            return answer(transaction)
 
 
 def left(whole: Snapshot, points: Callable[[DiskSnapshot], Collection[str]]) -> Left:

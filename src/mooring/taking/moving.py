@@ -64,8 +64,12 @@ def give_back(transaction: Transaction, job: Job) -> None:
         if disk is not None and disk.host == given.source and disk.state is DiskState.PENDING:
             transaction.disks.change(disk_id, **settled(disk))
     instance = transaction.instances.by_id(given.instance) if given.instance else None
-    if instance is not None and instance.state is InstanceState.PENDING:
-        transaction.instances.change(instance.id, state=InstanceState.STOPPED.label)
+    if instance is None or instance.host != given.source:
+        return
+    if instance.state is InstanceState.PENDING:
+        # One that is to start elsewhere ran, and may do so yet.
+        before = InstanceState.RUNNING if given.start else InstanceState.STOPPED
+        transaction.instances.change(instance.id, state=before.label)
 
 
 def freeze_and_move(
@@ -84,8 +88,9 @@ def freeze_and_move(
         give_back(transaction, move.job)
 
     failure = f"The {freezing.source_of(move.whole)} could not be frozen, so nothing was moved"
-    with attempt(backend, failure, forget):
-        frozen = freezing.freeze(backend, move.whole)
-    with backend.catalog.write() as transaction:
-        recording.confirm(transaction, move.whole, frozen)
-        return answer(transaction)
+    with backend.under_way.noted(move.whole.id):
+        with attempt(backend, failure, forget):
+            frozen = freezing.freeze(backend, move.whole)
+        with backend.catalog.write() as transaction:
+            recording.confirm(transaction, move.whole, frozen)
+            return answer(transaction)

@@ -97,12 +97,13 @@ def revert_or_take_back(
         except EngineError:
             take_back(transaction, revert.job)
 
-    with attempt(backend, f"The disk {disk.name} could not be reverted", forget):
-        backend.server(disk.region).ensure()
-        _revert(backend, revert, source_of(backend, disk.region, revert.snapshot.id))
-    with backend.catalog.write() as transaction:
-        confirm(backend, transaction, revert.job)
-        return answer(transaction)
+    with backend.under_way.noted(revert.job.id, revert.before.id):
+        with attempt(backend, f"The disk {disk.name} could not be reverted", forget):
+            backend.server(disk.region).ensure()
+            _revert(backend, revert, source_of(backend, disk.region, revert.snapshot.id))
+        with backend.catalog.write() as transaction:
+            confirm(backend, transaction, revert.job)
+            return answer(transaction)
 
 
 def settle(backend: Backend, transaction: Transaction, job: Job) -> bool:

@@ -14,6 +14,7 @@ from mooring.host.certificates import end_of
 from mooring.jobs.watching import sources, troubles
 from mooring.jobs.watching.disks import DiskWatch
 from mooring.jobs.watching.fencing import HostFencing
+from mooring.jobs.watching.held import HeldWatch
 from mooring.jobs.watching.sources import Source
 from mooring.jobs.watching.telling import Heartbeat, Telling
 from mooring.jobs.watching.troubles import TroubleWatch
@@ -50,6 +51,7 @@ class Watches:
         repeat_ms = round(notify.repeat_hours * 3_600_000)
         self._running: list[_Running] = [
             disks,
+            HeldWatch(backend),
             watch,
             Telling(backend, channels(notify), watch.leads, repeat_ms, troubles.RHYTHM),
         ]

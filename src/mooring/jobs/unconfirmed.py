@@ -1,0 +1,143 @@
+"""Requests that were recorded and not confirmed: confirmed after all, or taken back.
+
+Nobody does them any more: the server was killed in their midst, or the catalog was away when they
+were to be confirmed. Their jobs are held, and those after them in line wait.
+
+1. Reverts: if the engine has reverted the disk, that and the snapshot of what it held are
+   confirmed; otherwise both are taken back. A revert is never done now: the disk may have been
+   written to since.
+2. Snapshots: if the engine has the frozen point, or those of all parts of an instance's, they hold
+   all that was written before the request, so it is confirmed; otherwise, or if users of a disk
+   had to be at rest, the request is taken back.
+3. Forks are taken back.
+
+Their clients had no answer, or an error, and ask again or check.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Sequence
+
+import structlog
+
+from mooring.backend.backend import Backend
+from mooring.engine.interface import Engine
+from mooring.model.errors import EngineError, MooringError
+from mooring.model.resources.instance_snapshot import Snapshot
+from mooring.model.resources.job import HELD_MS, Job
+from mooring.model.resources.job_arguments import ForkDisk, RevertDisk
+from mooring.model.resources.job_kind import JobKind
+from mooring.model.resources.snapshot import SnapshotState
+from mooring.taking import forking, freezing, recording, reverting
+from mooring.taking.freezing import Left
+from mooring.taking.serving import withdraw
+from mooring.taking.verdict import NOT_RECORDED, refusal
+
+KINDS = (JobKind.REVERT_DISK, JobKind.UPLOAD_SNAPSHOT, JobKind.FORK_DISK)
+"""What is held until its request is confirmed."""
+
+log = structlog.get_logger("mooring.jobs")
+
+
+def settle(backend: Backend, only: Collection[str] | None = None) -> None:
+    """Settle all of this host's, or only those that are waited for by these ids."""
+    for job in held(backend, JobKind.REVERT_DISK):
+        if only is None or job.id in only:
+            _settle_revert(backend, job)
+    with backend.catalog.read() as transaction:
+        pending = transaction.snapshots.in_state(SnapshotState.PENDING)
+    for whole_id in dict.fromkeys(one.part_of or one.id for one in pending if not one.frozen):
+        if only is not None and whole_id not in only:
+            continue
+        with backend.catalog.read() as transaction:
+            whole = transaction.snapshot(whole_id)
+        # An automatic one is not the request of a client that waited: its job continues.
+        if whole is not None and whole.auto is None:
+            _confirm(backend, whole)
+    forks = held(backend, JobKind.FORK_DISK)
+    for waited_for in dict.fromkeys(job.waited_for for job in forks):
+        if only is None or waited_for in only:
+            together = [job for job in forks if job.waited_for == waited_for]
+            _take_back_fork(backend, waited_for, together)
+
+
+def held(backend: Backend, *kinds: JobKind) -> list[Job]:
+    """Jobs of requests that were not confirmed, of this host's disks in zones that there are."""
+    with backend.catalog.read() as transaction:
+        jobs = [one for one in transaction.jobs.of_kinds(kinds) if one.not_before_ms == HELD_MS]
+    return [job for job in jobs if backend.runs(job) and job.zone in backend.engines]
+
+
+def points(backend: Backend, disk_id: str, zone: str) -> list[str]:
+    """The frozen points of a disk; none if they cannot be read."""
+    try:
+        return list(backend.engines[zone].points(disk_id))
+    except EngineError as error:
+        log.warning("a disk's points could not be read", disk=disk_id, error=str(error))
+        return []
+
+
+def _settle_revert(backend: Backend, job: Job) -> None:
+    disk = job.given(RevertDisk).disk
+    try:
+        with backend.catalog.write() as transaction:
+            done = reverting.settle(backend, transaction, job)
+    except EngineError as error:
+        log.warning("what became of a revert is not known", disk=disk, error=str(error))
+    else:
+        log.info("settled a revert that was not answered", disk=disk, done=done)
+
+
+def _confirm(backend: Backend, whole: Snapshot) -> None:
+    """Confirm a snapshot that was not, or take it back: all parts together, or none."""
+    if any(one.disk_zone not in backend.engines for one in whole.members):
+        return  # nobody can say; the next start with the zone in the settings will
+    with backend.catalog.read() as transaction:
+        jobs = [transaction.jobs.by_id(one.id) for one in whole.members]
+    if any(job is not None and not backend.runs(job) for job in jobs):
+        return  # the host that has the disks will say, or is just freezing them
+    left = freezing.left(whole, lambda one: points(backend, one.disk_id, one.disk_zone))
+    with backend.catalog.write() as transaction:
+        found = [transaction.disks.by_id(one.disk_id) for one in whole.members]
+        disks = [disk for disk in found if disk is not None]
+        confirmed = left is Left.ALL and refusal(disks, {}, NOT_RECORDED) is None
+        if confirmed:
+            recording.confirm(transaction, whole, None)
+            log.info("confirmed a snapshot that was being taken", snapshot=whole.id)
+        else:
+            recording.take_back(transaction, whole)
+            log.info("took back a snapshot that was not frozen", snapshot=whole.id)
+    if not confirmed and left is not Left.NOTHING:
+        for one in whole.members:
+            _release(backend.engines[one.disk_zone], one.disk_id, one.id)
+
+
+def _take_back_fork(backend: Backend, waited_for: str, together: Sequence[Job]) -> None:
+    """Forget forks that were made together."""
+    with backend.catalog.read() as transaction:
+        made = transaction.disks.among(job.given(ForkDisk).disk for job in together)
+    try:
+        # They may be served already.
+        withdraw(backend, [one.id for one in made])
+        for one in made:
+            if one.instance_id is not None:
+                backend.engines[one.zone].stop(one.instance_id)
+        for job in together:
+            backend.engines[job.zone].delete(job.given(ForkDisk).disk)
+    except MooringError as error:
+        log.warning("what a fork left could not be removed", fork=waited_for, error=str(error))
+        return
+    with backend.catalog.write() as transaction:
+        forking.forget(transaction, together)
+    for job in together:
+        given = job.given(ForkDisk)
+        if given.point and not given.snapshot:
+            _release(backend.engines[job.zone], given.source, given.point)
+    log.info("took back a fork that was being made", fork=waited_for)
+
+
+def _release(engine: Engine, disk_id: str, point: str) -> None:
+    """Nobody needs the point; what cannot be released now is at the next start."""
+    with contextlib.suppress(MooringError):
+        engine.release(disk_id, point, stored=False)
