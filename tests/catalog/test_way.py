@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from mooring.admin.health.servers import _of_way
+from mooring.catalog.connections import VANISHED_SECONDS
 from mooring.catalog.database import Catalog
 from mooring.catalog.way import Way
 from mooring.model.clock import SystemClock
@@ -62,6 +67,25 @@ def test_a_certificate_of_another_authority_is_refused(server: PostgreSQL, folde
     other = str(folder / "others" / "ca-cert.pem")
     with pytest.raises(ConfigurationError, match="certificate verify failed"):
         way(url(server, sslmode="verify-full", sslrootcert=other))
+
+
+@pytest.mark.full
+def test_both_sides_notice_when_a_machine_is_gone(server: PostgreSQL) -> None:
+    """In half a minute; a URL may say otherwise of this side."""
+    names = ("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count")
+    options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+    for given, idle in (({}, 10), ({"keepalives_idle": "3"}, 3)):
+        catalog = Catalog(url(server, sslmode="disable", **given))
+        with catalog._engine.connect() as connection:
+            there = [connection.execute(text(f"SHOW {name}")).scalar() for name in names]
+            driver: Any = connection.connection.dbapi_connection
+            with socket.socket(fileno=os.dup(driver.fileno())) as ours:
+                here = [ours.getsockopt(socket.IPPROTO_TCP, one) for one in options]
+                waits = ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+        catalog.close()
+        assert there == ["10", "5", "4"]
+        assert here == [idle, 5, 4]
+        assert waits == 1000 * VANISHED_SECONDS == 1000 * (10 + 5 * 4)
 
 
 def test_doctor_tells_of_the_way() -> None:

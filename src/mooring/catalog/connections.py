@@ -25,6 +25,30 @@ CONNECTIONS = 40
 STANDSTILL_SECONDS = 30
 """After so long without a statement in a transaction PostgreSQL ends it, and the session."""
 
+VANISHED_SECONDS = 30
+"""After so long each side of a connection takes the other's machine for gone, if it is silent.
+
+A machine that lost its power, or its network, takes leave of nobody. By itself PostgreSQL would
+keep its session for two hours, and with that the lock which says that its server runs; and a server
+would wait a quarter of an hour for the answer of a database that is gone.
+"""
+
+_PROBES, _PROBE_SECONDS = 4, 5
+_IDLE_SECONDS = VANISHED_SECONDS - _PROBES * _PROBE_SECONDS
+_OURS = {
+    "keepalives_idle": _IDLE_SECONDS,
+    "keepalives_interval": _PROBE_SECONDS,
+    "keepalives_count": _PROBES,
+    "tcp_user_timeout": VANISHED_SECONDS * 1000,
+}
+_OF_A_SESSION = (
+    # A server that stands still keeps the rows that it has locked from all others.
+    f"SET idle_in_transaction_session_timeout = '{STANDSTILL_SECONDS}s'",
+    f"SET tcp_keepalives_idle = {_IDLE_SECONDS}",
+    f"SET tcp_keepalives_interval = {_PROBE_SECONDS}",
+    f"SET tcp_keepalives_count = {_PROBES}",
+)
+
 WRITER_CACHE_KIB = 16 * 1024
 """What the connection that writes keeps of a SQLite file in memory, at most."""
 
@@ -66,12 +90,18 @@ def with_driver(url: str) -> str:
 
 
 def _open_postgresql(url: str) -> Engine:
-    engine = create_engine(url, pool_pre_ping=True, pool_use_lifo=True, max_overflow=CONNECTIONS)
+    given = make_url(url).query
+    engine = create_engine(
+        url,
+        pool_pre_ping=True,
+        pool_use_lifo=True,
+        max_overflow=CONNECTIONS,
+        connect_args={name: value for name, value in _OURS.items() if name not in given},
+    )
 
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, _record: Any) -> None:
-        # A server that stands still keeps the rows that it has locked from all others.
-        connection.execute(f"SET idle_in_transaction_session_timeout = '{STANDSTILL_SECONDS}s'")
+        connection.execute(";".join(_OF_A_SESSION))
         connection.commit()
 
     return engine

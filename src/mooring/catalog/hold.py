@@ -13,6 +13,7 @@ import structlog
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from mooring.catalog.connections import VANISHED_SECONDS
 from mooring.model.errors import CatalogError, ConfigurationError
 from mooring.observe.loop import Loop
 
@@ -173,7 +174,9 @@ class SessionHold:
     def _refused(self, holder: str) -> ConfigurationError:
         if self._wanted == self._own or not self._shared:
             way_out = (
-                "or, if one's data directory is a copy of the other's, remove server-id there"
+                "or, if one's data directory is a copy of the other's, remove server-id there. "
+                "After a power cut the server's former session is in the way for "
+                f"{VANISHED_SECONDS} seconds"
                 if self._shared
                 else "for this program must change the tables first"
             )
