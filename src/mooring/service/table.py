@@ -7,6 +7,7 @@ from typing import Any
 
 from mooring.backend.backend import Backend
 from mooring.model.access import Need
+from mooring.model.errors import HostElsewhereException, ServiceError
 from mooring.service import disks, regions, tags
 from mooring.service.access import Request, admit, shown_to
 from mooring.service.answers import nothing_kept, operations
@@ -30,6 +31,7 @@ from mooring.service.snapshots import (
     restored_instances,
     snapshots,
 )
+from mooring.service.tries import Tries
 from mooring.service.vault_presence import check_vaults
 
 Function = Callable[[Backend, Call], Result]
@@ -166,6 +168,8 @@ def handlers(backend: Backend) -> dict[str, Handler]:
     Besides what the function raises, each raises AccessDeniedException.
     """
 
+    tries = Tries()
+
     def reading(name: str, entry: Entry[Function]) -> Handler:
         def handle(context: Context, params: Params) -> Result:
             admitted = admit(backend, Request(context, action(name), entry, params))
@@ -178,11 +182,12 @@ def handlers(backend: Backend) -> dict[str, Handler]:
         def handle(context: Context, params: Params) -> Result:
             admitted = admit(backend, Request(context, action(name), entry, params))
             call = Call(context, name, params)
-            result = call.recall(backend)
-            if result is None:
-                check_vaults(backend, entry, context.region, params)
-                roomy = check_room(admitted, entry, context.region, params)
-                result = entry.function(roomy, call)
+            with tries.alone(context):
+                result = call.recall(backend)
+                if result is None:
+                    check_vaults(backend, entry, context.region, params)
+                    roomy = check_room(admitted, entry, context.region, params)
+                    result = _done_or_known(backend, entry, roomy, call)
             return result
 
         return handle
@@ -191,6 +196,18 @@ def handlers(backend: Backend) -> dict[str, Handler]:
         name: (reading if entry.need is Need.READ else changing)(name, entry)
         for name, entry in OPERATIONS.items()
     }
+
+
+def _done_or_known(backend: Backend, entry: Entry[Function], roomy: Backend, call: Call) -> Result:
+    """The result; that of another try, if this one found that done at another server just now."""
+    try:
+        return entry.function(roomy, call)
+    except HostElsewhereException:
+        raise
+    except ServiceError:
+        if (known := call.recall(backend)) is None:
+            raise
+        return known
 
 
 def action(operation: str) -> str:

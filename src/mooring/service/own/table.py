@@ -44,6 +44,7 @@ from mooring.service.own.threads import threads
 from mooring.service.own.vault import diff, usage
 from mooring.service.reach import Through
 from mooring.service.room import check_room
+from mooring.service.tries import Tries
 from mooring.service.vault_presence import check_vaults
 
 OWN_REQUESTS: dict[str, OwnRequest] = {
@@ -201,12 +202,15 @@ def own_handlers(
 ) -> dict[str, Callable[[Context, Params], Answer]]:
     """The function for each own request, ready to be called with a context and members."""
 
+    tries = Tries()
+
     def bound(name: str, entry: Entry[Function]) -> Callable[[Context, Params], Answer]:
         def handle(context: Context, params: Params) -> Answer:
             admitted = admit(backend, Request(context, f"mooring:{name}", entry, params))
             check_vaults(backend, entry, context.region, params)
             roomy = check_room(admitted, entry, context.region, params)
-            return entry.function(roomy, context, params)
+            with tries.alone(context):
+                return entry.function(roomy, context, params)
 
         return handle
 
