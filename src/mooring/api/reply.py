@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from mooring.api.exchange import Exchange
 from mooring.catalog.database import CATALOG_ERRORS
+from mooring.catalog.locks import in_each_others_way
 from mooring.model.errors import (
     DiskFullError,
     MethodNotAllowedException,
@@ -32,6 +33,9 @@ def error_of(exchange: Exchange, exception: Exception) -> ServiceError:
         # Not a fault of the server, which clients would ask again and again.
         log.warning("no room", operation=exchange.operation, reason=str(exception))
         return OperationFailureException(sentence(str(exception)), "DiskFull")
+    if in_each_others_way(exception):
+        log.warning("requests were in each other's way", operation=exchange.operation)
+        return ServiceException("Another request was in the way of this one. Please try again.")
     log.error("request failed", operation=exchange.operation, exc_info=exception)
     if isinstance(exception, CATALOG_ERRORS):
         # The reason can hold how to log in; monitors and doctor are told what is fit to tell.

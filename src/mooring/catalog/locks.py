@@ -17,6 +17,14 @@ LOCKS_ROWS = "locks_rows"
 _ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended(:what, 0))")
 
 
+_DEADLOCK = "40P01"
+
+
+def in_each_others_way(error: BaseException) -> bool:
+    """Whether PostgreSQL ended a transaction because two waited for each other: try it again."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None) == _DEADLOCK
+
+
 def locks_rows(connection: Connection) -> bool:
     """Whether this transaction has to lock the rows that it decides by."""
     return bool(connection.get_execution_options().get(LOCKS_ROWS))

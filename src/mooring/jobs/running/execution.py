@@ -10,6 +10,7 @@ import structlog
 
 from mooring.backend.backend import Backend
 from mooring.catalog.database import CATALOG_ERRORS
+from mooring.catalog.locks import in_each_others_way
 from mooring.catalog.transaction import Transaction
 from mooring.jobs.running import retry
 from mooring.jobs.running.leases import Leases
@@ -74,7 +75,10 @@ class Execution:
                 self._observer(job, step.name, "done")
                 next_job = self._record(job, procedure, change)
                 self._observer(job, step.name, "recorded")
-            except CATALOG_ERRORS:
+            except CATALOG_ERRORS as error:
+                if in_each_others_way(error):
+                    self._put_back(job)  # at once: its lease would have to end first
+                    return
                 # The catalog failed, not the job: its loop tries again, and tells of it.
                 raise
             except PostponedError as error:
