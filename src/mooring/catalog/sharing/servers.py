@@ -56,12 +56,8 @@ class Servers:
         self._connection = connection
 
     def begin(self, server: Server, now_ms: int) -> None:
-        """Enter a server that starts, in place of its former self; forget those long gone.
-
-        What only those could do is left to others, to fail there rather than to wait for ever.
-        """
+        """Enter a server that starts, in place of its former self; forget those long gone."""
         self._connection.execute(_FORGET, {"server_id": server.id})
-        self._connection.execute(_FORGET_OLD, {"longer_ms": FORGOTTEN_MS, "now_ms": now_ms})
         columns = {
             "id": server.id,
             "name": server.name,
@@ -70,6 +66,14 @@ class Servers:
             "lanes": json.dumps(server.lanes),
         }
         self._connection.execute(_BEGIN, {**columns, "now_ms": now_ms})
+        self.forget_gone(now_ms)
+
+    def forget_gone(self, now_ms: int) -> None:
+        """Forget those that are gone for good.
+
+        What only those could do is left to others, to fail there rather than to wait for ever.
+        """
+        self._connection.execute(_FORGET_OLD, {"longer_ms": FORGOTTEN_MS, "now_ms": now_ms})
         self._connection.execute(_ORPHANS)
 
     def beat(self, server_id: str, now_ms: int) -> bool:

@@ -74,6 +74,11 @@ class Troubles:
         rows = self._connection.execute(_OF, {"servers": list(servers)})
         return [_known(row) for row in rows]
 
+    def servers(self) -> set[str]:
+        """The ids of those that see something that lasts; empty stands for what all see."""
+        query = select(_table.c.server).where(_table.c.ended_ms.is_(None)).distinct()
+        return set(self._connection.execute(query).scalars())
+
     def lasting(self, limit: int) -> list[KnownTrouble]:
         """Those that last, critical ones first, then the oldest; not more than so many."""
         return [_known(row) for row in self._connection.execute(_LASTING, {"limit": limit})]

@@ -15,6 +15,7 @@ import structlog
 
 from mooring.backend.backend import Backend
 from mooring.catalog.database import CATALOG_ERRORS
+from mooring.catalog.sharing.servers import FORGOTTEN_MS
 from mooring.jobs.watching.sources import Source
 from mooring.model.forecast import SAMPLE_MS
 from mooring.model.resources.server import SILENT_MS
@@ -95,10 +96,23 @@ class TroubleWatch:
         servers = [self._this]
         if leads:
             found |= {one.key: one for one in self._gather(self._shared, SHARED)}
-            servers.append(SHARED)
+            servers += [SHARED, *self._gone()]
         self._record(found, servers)
         self._sample()
         self._count()
+
+    def _gone(self) -> list[str]:
+        """The ids of servers that are forgotten: nobody else sees whether their troubles last."""
+        if not self._backend.catalog.is_for_many:
+            return []
+        now = self._backend.clock.now_ms()
+        with self._backend.catalog.read() as transaction:
+            seen, named = transaction.servers.all(now), transaction.troubles.servers()
+        known = {one.server.id for one in seen if one.silent_ms <= FORGOTTEN_MS}
+        if len(known) < len(seen):
+            with self._backend.catalog.write() as transaction:
+                transaction.servers.forget_gone(now)
+        return sorted(named - known - {SHARED, self._this})
 
     def leads(self) -> bool:
         """Whether this server looks at what all see alike, and tells of it."""
