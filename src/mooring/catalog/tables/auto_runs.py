@@ -27,6 +27,7 @@ from sqlalchemy import (
     update,
 )
 
+from mooring.catalog.locks import locks_rows
 from mooring.catalog.tables import schema
 from mooring.model.automatic.rhythm import RHYTHMS_TAG
 from mooring.model.automatic.rules import AddOn, AutoRun, AutoSource
@@ -241,7 +242,14 @@ class AutoRuns:
     def still_without(
         self, kind: ResourceType, ids: Sequence[str], host: str = ""
     ) -> list[tuple[str, str]]:
-        """Those of these resources that follow neither a tag nor the configuration."""
+        """Those of these resources that follow neither a tag nor the configuration.
+
+        In a transaction that writes nobody gives them either before it ends.
+        """
+        if locks_rows(self._connection):
+            table = _TABLES[kind]
+            query = select(table.c.id).where(table.c.id.in_(ids)).order_by(table.c.id)
+            self._connection.execute(query.with_for_update()).all()
         asked = {"ids": ids, "elsewhere": [], "host": host}
         rows = self._connection.execute(_LACKING_AMONG[kind], asked)
         return [(row.id, row.region) for row in rows]
