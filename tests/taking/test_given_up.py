@@ -86,6 +86,9 @@ def test_what_was_given_to_others_is_not_recorded(
     with pytest.raises(OperationFailureException, match="its host stood still and was fenced"):
         ask(world)
     assert before == [rows(world)]
+    # Of what nobody was told nothing is left, which could neither be used nor deleted.
+    assert [one["name"] for one in world.call("GetDisks")["disks"]] == ["data"]
+    assert [one["name"] for one in world.call("GetInstances")["instances"]] == ["web"]
 
 
 def rows(world: World) -> Any:

@@ -236,7 +236,7 @@ def _parser() -> argparse.ArgumentParser:
     fence = commands.add_parser(
         "fence", parents=[settings], help="give up a host that is lost, after its machine is off"
     )
-    fence.add_argument("host", metavar="HOST", help="its name, as `mooringd hosts` shows it")
+    fence.add_argument("host", metavar="HOST", help="its name, as `mooringd hosts` shows it, or id")
     fence.add_argument("--force", action="store_true", help="also one that is up")
     fence.set_defaults(run=_fence)
     restored = commands.add_parser(
@@ -244,7 +244,7 @@ def _parser() -> argparse.ArgumentParser:
         parents=[settings],
         help="restore what a fenced host had on others, from the newest snapshots",
     )
-    restored.add_argument("host", metavar="HOST", help="its name")
+    restored.add_argument("host", metavar="HOST", help="its name, or id")
     restored.add_argument("--to", metavar="HOST", help="where to; default: where there is room")
     restored.set_defaults(run=_restore_host)
     restore = commands.add_parser(

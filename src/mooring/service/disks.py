@@ -27,7 +27,7 @@ from mooring.service.finding import find_disk, find_snapshot
 from mooring.service.placing import host_for_disk
 from mooring.service.snapshots.pending_source import check_source, fork_of_pending
 from mooring.taking.forking import Fork, fork_or_take_back, reserve
-from mooring.taking.leaving import give_up
+from mooring.taking.leaving import give_up, is_given_up
 
 
 def create_disk(backend: Backend, call: Call) -> Result:
@@ -98,7 +98,8 @@ def delete_disk(backend: Backend, call: Call) -> Result:
     """DeleteDisk: gone for clients at once; its files go when no snapshot needs them."""
     with backend.catalog.write() as transaction:
         disk = find_disk(transaction, call.region, call.params["diskName"])
-        if not backend.is_lost(disk):
+        lost = is_given_up(backend, transaction, disk)
+        if not lost:
             backend.engine(disk)
         if disk.is_system and disk.instance_name is not None:
             raise OperationFailureException(
@@ -113,7 +114,7 @@ def delete_disk(backend: Backend, call: Call) -> Result:
         end_with(backend, transaction, call, disk)
         transaction.disks.remove(disk)
         ended = [operations.begin(backend, call, disk, ended=True)]
-        if backend.is_lost(disk):
+        if lost:
             give_up(backend, transaction, disk)
         else:
             arguments, key = DeleteDisk(disk=disk.id), disk.id

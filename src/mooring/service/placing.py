@@ -1,4 +1,4 @@
-"""Chooses the host that something new is on."""
+"""Chooses the host that something new is on, and finds the one that is meant."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from dataclasses import replace
 
 from mooring.backend.backend import Backend
 from mooring.catalog.transaction import Transaction
-from mooring.model.errors import InvalidInputException, OperationFailureException
+from mooring.model.counts import counted
+from mooring.model.errors import (
+    InvalidInputException,
+    NotFoundException,
+    OperationFailureException,
+)
 from mooring.model.extents import GIB
 from mooring.model.names import shown
 from mooring.model.resources.disk import Disk
@@ -50,6 +55,45 @@ def named_host(backend: Backend, transaction: Transaction, zone: str, name: str)
             "HostNotUp",
         )
     return up[0]
+
+
+def held_host(backend: Backend, transaction: Transaction, name: str) -> SeenHost:
+    """The host of that name, or id, which is neither started nor fenced before this ends.
+
+    Raises NotFoundException, InvalidInputException.
+    """
+    now = backend.clock.now_ms()
+    seen = transaction.hosts.by_id(name, now) or _one_of_name(transaction, name, now)
+    if seen is None:
+        known = ", ".join(sorted({one.host.name for one in transaction.hosts.all(now)})) or "none"
+        raise NotFoundException(f"There is no host {shown(name)}; the hosts are: {known}.")
+    if not backend.catalog.is_for_many:
+        raise InvalidInputException(
+            "There is only this host, and its catalog is a file: nothing can be restored on "
+            "another. Several hosts need a catalog on PostgreSQL."
+        )
+    transaction.hosts.hold(seen.host.id)
+    return transaction.hosts.by_id(seen.host.id, now) or seen
+
+
+def _one_of_name(transaction: Transaction, name: str, now_ms: int) -> SeenHost | None:
+    """The host of that name. Raises InvalidInputException if another one had it, and has things.
+
+    A lost machine may be replaced by one of the same name before what it had is restored.
+    """
+    hosts = transaction.hosts
+    found = [one for one in hosts.all(now_ms) if one.host.name == name]
+    meant = [one for one in found if one.is_up or hosts.has_any(one.host.id)]
+    if len(meant) > 1:
+        told = ", ".join(
+            f"{one.host.id} ({one.shown}, {counted(hosts.count_disks(one.host.id), 'disk')})"
+            for one in meant
+        )
+        raise InvalidInputException(
+            f"There are several hosts called {shown(name)}, one after the other. Say which one is "
+            f"meant by its id: {told}."
+        )
+    return meant[0] if meant else hosts.by_name(name, now_ms)
 
 
 def _chosen(

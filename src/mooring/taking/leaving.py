@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from mooring.backend.backend import Backend
+from mooring.backend.backend import Backend, Placed
 from mooring.catalog.transaction import Transaction
+from mooring.model.errors import LeaseLostError
 from mooring.model.resources.disk import Attachment, Disk, DiskState
-from mooring.model.resources.host import Host
+from mooring.model.resources.export_record import RecordState
+from mooring.model.resources.host import Host, HostState
 from mooring.model.resources.instance import InstanceState
 from mooring.model.resources.job import HELD_MS, Job
 from mooring.model.resources.job_arguments import (
     DeleteDisk,
     DeleteInstance,
+    ExportSnapshot,
     ForkDisk,
     Freeze,
     ImportSnapshot,
@@ -25,6 +28,7 @@ from mooring.model.resources.job_arguments import (
 from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.snapshot import SnapshotState
 from mooring.taking import moving, not_taken
+from mooring.taking.unmade import forget_forks, forget_instance
 
 CODE = "HostFenced"
 """What the operations say that ended with the host."""
@@ -37,6 +41,9 @@ _WITH_THE_DISK = (JobKind.FILL_DISK, JobKind.FORK_DISK, JobKind.REVERT_DISK)
 
 Until then nothing that the disk reads from is deleted.
 """
+
+_IN_A_LINE = (JobKind.FILL_DISK, JobKind.GROW_DISK)
+"""Of these the disk has one after the other, wherever it is."""
 
 _WITH_THE_LAYERS = (*_WITH_THE_DISK, JobKind.UPLOAD_SNAPSHOT, JobKind.GROW_DISK)
 """What others can do as well, where they reach the layers."""
@@ -67,25 +74,62 @@ def leave_jobs(backend: Backend, transaction: Transaction, host: Host) -> int:
     one records nothing any more.
     """
     ended = 0
-    not_frozen: set[str] = set()
+    given_up: set[str] = set()
     for job in transaction.jobs.of_server(host.id):
-        if job.waited_for in not_frozen:
+        if job.waited_for in given_up:
             ended += 1
         elif job.kind in _ANYWHERE:
             transaction.jobs.set_free(job)
-        elif job.kind is JobKind.DELETE_DISK:
-            # Nobody waits for it: the host does it should it ever come back.
-            transaction.jobs.give(job, "" if job.zone in host.shared_zones else host.id)
+        elif isinstance(job.arguments, DeleteDisk):
+            _leave_removal(transaction, job, host)
         elif _goes_with_the_disk(job, host):
-            transaction.jobs.give(job, host.id)
+            if _is_elsewhere(transaction, job.arguments.at, host):
+                _drop(backend, transaction, job)
+                ended += 1
+            else:
+                transaction.jobs.give(job, host.id)
         else:
             if isinstance(job.arguments, Freeze):
-                # Its uploads, which wait for it, go with the snapshot.
-                _take_back(transaction, job.arguments, _why(host))
-                not_frozen.add(job.arguments.snapshot)
-            _fail(backend, transaction, job, host)
-            ended += 1
+                given_up.add(job.arguments.snapshot)
+            elif isinstance(job.arguments, ForkDisk):
+                given_up.add(job.waited_for)
+            ended += _end(backend, transaction, job, host)
     return ended
+
+
+def _leave_removal(transaction: Transaction, job: Job, host: Host) -> None:
+    """Have a disk's files removed by whoever reaches them, or by the host should it be back.
+
+    That may be never, so nothing stands behind it in line.
+    """
+    if job.zone in host.shared_zones:
+        transaction.jobs.give(job, "")
+    else:
+        transaction.jobs.give(job, host.id, removal_key(job.given(DeleteDisk).disk, host.id))
+
+
+def removal_key(disk_id: str, host: str) -> str:
+    """The line of a job that removes what a host has left of a disk that is another's by now.
+
+    Not the disk's own: there the new host's jobs would wait for as long as the old one is away.
+    """
+    return f"left {disk_id} {host}"
+
+
+def _end(backend: Backend, transaction: Transaction, job: Job, host: Host) -> bool:
+    """End a job of a host that may live yet, and go on with it; False if it ended just now."""
+    left: Job | None = job
+    while left is not None:
+        try:
+            with transaction.connection.begin_nested():
+                if isinstance(left.arguments, Freeze):
+                    # Its uploads, which wait for it, go with the snapshot.
+                    _take_back(transaction, left.arguments, _why(host))
+                _fail(backend, transaction, left, host)
+            return True
+        except LeaseLostError:
+            left = transaction.jobs.by_id(job.id)
+    return False
 
 
 def _why(host: Host) -> str:
@@ -95,6 +139,19 @@ def _why(host: Host) -> str:
 def _goes_with_the_disk(job: Job, host: Host) -> bool:
     kinds = _WITH_THE_LAYERS if job.zone in host.shared_zones else _WITH_THE_DISK
     return job.kind in kinds and job.not_before_ms != HELD_MS
+
+
+def _is_elsewhere(transaction: Transaction, disk_id: str, host: Host) -> bool:
+    """Whether the disk was moved from the host before that was lost."""
+    disk = transaction.disks.by_id(disk_id)
+    return disk is not None and disk.host != host.id
+
+
+def _drop(backend: Backend, transaction: Transaction, job: Job) -> None:
+    """End what the disk needed on a host that it was moved from."""
+    now, why = backend.clock.now_ms(), "the disk was moved to another host"
+    transaction.operations.finish(job.waited_for, now, "Canceled", why)
+    transaction.jobs.remove_all(job.id)
 
 
 def hand_over(transaction: Transaction, disk_id: str, lost: str, server: str) -> None:
@@ -133,7 +190,34 @@ def hand_on(transaction: Transaction, disk_id: str, host: str, server: str) -> b
 def drop_jobs(backend: Backend, transaction: Transaction, disk_id: str, lost: Host) -> None:
     """End what a disk needed on a lost host, of which nobody needs what lies there any more."""
     for job in _of_disk(transaction, disk_id, lost.id):
-        _fail(backend, transaction, job, lost)
+        if job.kind in _WITH_THE_DISK:
+            _drop(backend, transaction, job)
+        elif job.kind in _ANYWHERE:
+            transaction.jobs.set_free(job)
+        else:
+            _fail(backend, transaction, job, lost)
+
+
+def drop_moved(backend: Backend, transaction: Transaction, disk_id: str, source: str) -> None:
+    """End what those of the new host would wait for behind, however long the old one is away.
+
+    The others end there by themselves, for they may have to release something.
+    """
+    for job in _of_disk(transaction, disk_id, source):
+        if job.kind in _IN_A_LINE:
+            _drop(backend, transaction, job)
+
+
+def is_given_up(backend: Backend, transaction: Transaction, placed: Placed) -> bool:
+    """Whether it is on a host that was fenced, and does not come back before this is recorded.
+
+    By the catalog, not by what was known of the hosts a moment ago: one that is back serves it.
+    """
+    if not backend.is_lost(placed):
+        return False
+    transaction.hosts.hold(placed.host)
+    seen = transaction.hosts.by_id(placed.host, backend.clock.now_ms())
+    return seen is not None and seen.state is HostState.FENCED
 
 
 def give_up(backend: Backend, transaction: Transaction, disk: Disk) -> None:
@@ -187,8 +271,15 @@ def _fail(backend: Backend, transaction: Transaction, job: Job, host: Host) -> N
         assert isinstance(given, OfDisk)
         transaction.disks.change_if_there(given.disk, state=DiskState.ERROR)
     elif isinstance(given, ForkDisk):
-        # Only one that was not confirmed is here.
-        transaction.disks.change_if_there(given.disk, state=DiskState.ERROR)
+        for disk_id in forget_forks(transaction, job):
+            _remove(backend, transaction, host, disk_id, job.region, job.zone)
+        return
+    elif isinstance(given, RestoreInstance):
+        forget_instance(transaction, given)
+        for disk_id in given.disks:
+            _remove(backend, transaction, host, disk_id, job.region, job.zone)
+    elif isinstance(given, ExportSnapshot):
+        transaction.export_records.change_if_there(given.record, state=RecordState.FAILED)
     elif job.kind in (JobKind.ATTACH_DISK, JobKind.DETACH_DISK):
         transaction.disks.change_if_there(_disk_of(job), **DETACHED)
     elif isinstance(given, RestoreInstance):

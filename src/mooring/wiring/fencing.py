@@ -16,6 +16,7 @@ from mooring.config.settings import Settings
 from mooring.jobs.watching.asked_command import AskedCommand
 from mooring.jobs.watching.fencing import HostFencing
 from mooring.model.errors import ServiceError
+from mooring.model.resources.host import Host, SeenHost
 from mooring.observe.audit import AuditLog
 from mooring.service.call import Params
 from mooring.service.context import Context
@@ -38,16 +39,17 @@ def host_fencing(
     if not command:
         return None
 
-    def ask(operation: str, request: _Request, name: str) -> Answer:
-        return _audited(backend, audit, shared, operation, request, name)
+    def ask(operation: str, request: _Request, seen: SeenHost) -> Answer:
+        return _audited(backend, audit, shared, operation, request, seen.host)
 
-    def fence_and_restore(name: str) -> str:
-        if left := ask("fence", fence, name)["notShutOut"]:
+    def fence_and_restore(seen: SeenHost) -> str:
+        name = seen.host.name
+        if left := ask("fence", fence, seen)["notShutOut"]:
             return (
                 f"is fenced, and no server shuts it out of its disks in {', '.join(left)} yet: run "
                 f"`mooringd fence {name}` on a host of that zone, then `mooringd restore-host`"
             )
-        told = ask("restore-host", restore_host, name)
+        told = ask("restore-host", restore_host, seen)
         for one in told["restored"]:
             to = one["hostName"]
             log.warning("restored from a lost host", host=name, name=one["name"], to=to)
@@ -63,7 +65,7 @@ def _audited(
     shared: SharedAudit | None,
     operation: str,
     request: _Request,
-    name: str,
+    host: Host,
 ) -> Answer:
     """Do what an operator would ask for, with the same lines in the audit log."""
     now, request_id = backend.clock.now_ms(), backend.ids.new_id()
@@ -76,7 +78,7 @@ def _audited(
         "keyId": None,
         "region": None,
         "operation": operation,
-        "resources": [name],
+        "resources": [host.name],
         "result": "Succeeded",
     }
     note = None if shared is None else Note(request_id, now, shared.server, line)
@@ -84,7 +86,8 @@ def _audited(
     if note is not None:
         backend = replace(backend, catalog=backend.catalog.noting(note))
     try:
-        return request(backend, context, {"hostName": name})
+        # Another one may have its name by now.
+        return request(backend, context, {"hostName": host.id})
     except ServiceError as error:
         line |= {"result": error.type, "code": error.code}
         if note is not None:

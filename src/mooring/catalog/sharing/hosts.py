@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from mooring.catalog.instant import LEASE_NOW
-from mooring.catalog.locks import locks_rows
+from mooring.catalog.locks import alone, locks_rows
 from mooring.catalog.tables import schema
 from mooring.model.resources.host import Host, HostState, SeenHost
 
@@ -94,6 +94,15 @@ class Hosts:
         """Let the host neither begin nor be fenced before this transaction ends."""
         if locks_rows(self._connection):
             self._connection.execute(_LOCK, {"host_id": host_id}).all()
+
+    def held(self, now_ms: int) -> list[SeenHost]:
+        """All of them; no other one begins before this transaction ends."""
+        alone(self._connection, "hosts")
+        return self.all(now_ms)
+
+    def by_id(self, host_id: str, now_ms: int) -> SeenHost | None:
+        """The host of that id, as it is now."""
+        return next((one for one in self.all(now_ms) if one.host.id == host_id), None)
 
     def all(self, now_ms: int) -> list[SeenHost]:
         """All hosts that there ever were, by name."""

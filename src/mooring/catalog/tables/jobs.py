@@ -86,6 +86,8 @@ _ADD_AT_HOST = insert(_table).values(
 )
 _CHANGE = update(_table).where(_table.c.id == bindparam("job_id"))
 _until = LEASE_NOW + bindparam("lease_ms", type_=BigInteger)
+# Also for one that was taken since it was read.
+_LET_GO = _CHANGE.values(owner=None, lease_until_ms=0, generation=_table.c.generation + 1)
 _LEASE = _CHANGE.values(owner=bindparam("by"), generation=bindparam("taken"), lease_until_ms=_until)
 _RENEW = (
     update(_table)
@@ -286,12 +288,14 @@ class Jobs:
         """Let any server run a job, without the host's disks; whoever holds it has it no more."""
         self._give(job, server="", zone="")
 
-    def give(self, job: Job, server: str) -> None:
+    def give(self, job: Job, server: str, key: str | None = None) -> None:
         """Let that server run a job, or any host of its zone if it is empty.
 
-        Whoever holds it has it no more.
+        Perhaps in another line than it was. Whoever holds it has it no more.
         """
-        self._give(job, server=server, zone=job.zone)
+        self._give(job, server=server, zone=job.zone, key=key or job.key)
+        if key is not None:
+            self._moved_up(job.key)
 
     def give_at_rest(self, job: Job, server: str) -> bool:
         """As `give`, unless somebody has the job, or had it and did not give it back."""
@@ -302,8 +306,7 @@ class Jobs:
         return bool(changed)
 
     def _give(self, job: Job, **to: str) -> None:
-        free = {"owner": None, "lease_until_ms": 0, "generation": job.generation + 1}
-        self._connection.execute(_CHANGE, {"job_id": job.id, **free, **to})
+        self._connection.execute(_LET_GO, {"job_id": job.id, **to})
         self.runnable.append(job.kind)
 
     def left(self, waited_for: str) -> bool:

@@ -75,6 +75,11 @@ class Operations:
         ).one_or_none()
         return None if row is None else operation_of(row)
 
+    def waiting_for(self, job_id: str) -> list[Operation]:
+        """Those that end with the job, or the group of jobs."""
+        query = select(_table).where(_table.c.job_id == job_id).order_by(_table.c.seq)
+        return [operation_of(row) for row in self._connection.execute(query)]
+
     def finish(
         self,
         job_id: str,

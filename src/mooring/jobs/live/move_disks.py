@@ -4,7 +4,8 @@ Whoever asked for it has fixed what the disks hold, on the host that they are on
 happens to them meanwhile; or their host is lost, and the snapshots are the newest there are. The
 job is run by the host that they come to:
 
-    store   wait until the snapshots are stored, or the other host has done with the disks
+    store   wait until the snapshots are stored, or the other host has done with the disks; and
+            until what this host had of them at a former time is removed
     make    the engine makes each disk, with its snapshot below it        undo: delete them
 
 and in the transaction that records this the disks are here, all of an instance or none, and the
@@ -14,6 +15,8 @@ newer than the snapshots. If it fails, all is as it was.
 Where both hosts reach the layers, as in a Ceph cluster, the disks stay as they are, and are moved
 by no snapshot: only who has them is recorded, once the host that they were on has done with them,
 or, if it is lost, has been shut out.
+
+A lost host may come back before that. Then it serves the disks, and they are left to it.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ from mooring.jobs.mend_origin import mend_origin
 from mooring.jobs.running.procedure import Change, Procedure, Step, Work
 from mooring.model.errors import CanceledError, MooringError, PostponedError
 from mooring.model.resources.disk import Disk
-from mooring.model.resources.host import HOST_TAG, HostState
+from mooring.model.resources.host import HOST_TAG, HostState, SeenHost
 from mooring.model.resources.instance import Instance, InstanceState
 from mooring.model.resources.job import Job
 from mooring.model.resources.job_arguments import (
@@ -57,6 +60,7 @@ log = structlog.get_logger("mooring.jobs")
 def store(work: Work) -> None:
     """Wait for the snapshots, or for the host that the disks are on."""
     given = work.given(MoveDisks)
+    _await_removal(work)
     if not given.snapshots and not _is_lost(work):
         _await_rest(work)
     for snapshot_id in given.snapshots:
@@ -72,10 +76,37 @@ def store(work: Work) -> None:
 
 
 def _is_lost(work: Work) -> bool:
-    """Whether the host that the disks are on is; perhaps only since it was asked for the move."""
-    given = work.given(MoveDisks)
-    seen = work.backend.hosts.find(given.source)
-    return given.lost or (seen is not None and seen.state is HostState.FENCED)
+    """Whether the host that the disks are on is; perhaps only since it was asked for the move.
+
+    Raises CanceledError if it was, and is not any more. The catalog is asked: of a host that lives
+    nothing is taken over, nor is it shut out.
+    """
+    with work.catalog.read() as transaction:
+        seen = _source(work, transaction)
+    _check_lost(work, seen)
+    return work.given(MoveDisks).lost or (seen is not None and seen.state is HostState.FENCED)
+
+
+def _source(work: Work, transaction: Transaction) -> SeenHost | None:
+    return transaction.hosts.by_id(work.given(MoveDisks).source, work.backend.clock.now_ms())
+
+
+def _check_lost(work: Work, seen: SeenHost | None) -> None:
+    """Raise CanceledError if disks are to be restored whose host is back."""
+    if work.given(MoveDisks).lost and seen is not None and seen.state is not HostState.FENCED:
+        raise CanceledError(
+            f"the host {seen.host.name} is back, with what it had, so nothing is restored"
+        )
+
+
+def _await_removal(work: Work) -> None:
+    """Wait until nothing is to be removed here any more of when the disks were here before."""
+    with work.catalog.read() as transaction:
+        jobs = transaction.jobs.of_server(work.backend.host)
+    for job in jobs:
+        given = job.arguments
+        if isinstance(given, DeleteDisk) and given.disk in work.given(MoveDisks).disks:
+            raise PostponedError("what this host had of the disk is removed first", AGAIN_SECONDS)
 
 
 def _await_rest(work: Work) -> None:
@@ -103,6 +134,7 @@ def make(work: Work) -> Change:
     """Make the disks here, of their snapshots in the vault."""
     if work.engine.shared:
         return _take_over(work)
+    _is_lost(work)
     work.backend.rooms.check(DISKS)
     work.backend.server(work.job.region).ensure()
     for disk, snapshot_id in _pairs(work):
@@ -189,6 +221,21 @@ def unmake(work: Work) -> None:
 def failed(transaction: Transaction, job: Job) -> None:
     """The disks are where they were."""
     moving.give_back(transaction, job)
+    given = job.given(MoveDisks)
+    source = transaction.hosts.by_id(given.source, job.created_ms)
+    if given.start and source is not None and source.state is HostState.UP:
+        # It may have started anew meanwhile, and not served what was on its way.
+        transaction.jobs.add(
+            Job(
+                id=f"{job.id}-back",
+                key=given.instance,
+                region=job.region,
+                zone=job.zone,
+                server=given.source,
+                created_ms=job.created_ms,
+                arguments=StartInstance(instance=given.instance),
+            )
+        )
 
 
 def _pairs(work: Work) -> Iterator[tuple[Disk, str]]:
@@ -198,18 +245,27 @@ def _pairs(work: Work) -> Iterator[tuple[Disk, str]]:
             disk = transaction.disks.by_id(disk_id)
         if disk is None:
             raise CanceledError(f"the disk {disk_id} was deleted")
-        if disk.host != given.source:
-            raise CanceledError(f"the disk {disk_id} is on another host by now")
+        _check_there(disk, given)
         yield disk, snapshot_id
 
 
+def _check_there(moved: Disk | Instance, given: MoveDisks) -> None:
+    if moved.host != given.source:
+        raise CanceledError(f"{moved.name} is on another host by now")
+
+
 def _arrived(work: Work, transaction: Transaction) -> None:
-    """Record that the disks are here."""
+    """Record that the disks are here. Raises CanceledError."""
     given, host = work.given(MoveDisks), work.backend.host
+    if given.lost:
+        # It may be about to come back: either it finds what is elsewhere by then, or we find it.
+        transaction.hosts.hold(given.source)
+        _check_lost(work, _source(work, transaction))
     for number, disk_id in enumerate(given.disks):
         disk = transaction.disks.by_id(disk_id)
         if disk is None:
             raise CanceledError(f"the disk {disk_id} was deleted")
+        _check_there(disk, given)
         transaction.disks.change(disk_id, host=host, **moving.settled(disk))
         _name_host(work, transaction, disk)
         if work.engine.shared:
@@ -219,6 +275,7 @@ def _arrived(work: Work, transaction: Transaction) -> None:
     instance = transaction.instances.by_id(given.instance) if given.instance else None
     if instance is None:
         return
+    _check_there(instance, given)
     state = InstanceState.PENDING if given.start else InstanceState.STOPPED
     transaction.instances.change(instance.id, host=host, state=state.label)
     _name_host(work, transaction, instance)
@@ -242,18 +299,26 @@ def _made_anew(work: Work, transaction: Transaction, disk: Disk, snapshot_id: st
     given = work.given(MoveDisks)
     transaction.disks.set_origin(disk.id, snapshot_id, ancestors_of(transaction, disk))
     transaction.jobs.add(fill_job(work.backend, disk, snapshot_id))
-    lost = work.backend.hosts.find(given.source)
+    lost = _source(work, transaction)
     if given.lost and lost is not None:
         leaving.drop_jobs(work.backend, transaction, disk.id, lost.host)
     elif not given.lost:
-        _next(work, transaction, DeleteDisk(disk=disk.id), given.source)
+        leaving.drop_moved(work.backend, transaction, disk.id, given.source)
+        key = leaving.removal_key(disk.id, given.source)
+        _next(work, transaction, DeleteDisk(disk=disk.id), given.source, key)
 
 
-def _next(work: Work, transaction: Transaction, arguments: OfDisk | OfInstance, host: str) -> None:
+def _next(
+    work: Work,
+    transaction: Transaction,
+    arguments: OfDisk | OfInstance,
+    host: str,
+    key: str | None = None,
+) -> None:
     transaction.jobs.add(
         Job(
             id=work.backend.ids.new_id(),
-            key=arguments.at,
+            key=key or arguments.at,
             region=work.job.region,
             zone=work.job.zone,
             server=host,

@@ -20,8 +20,8 @@ AGAIN_SECONDS = 60.0
 
 log = structlog.get_logger("mooring.hosts")
 
-Fence = Callable[[str], str]
-"""Fences the host of that name and restores what it had elsewhere; says what is left to do.
+Fence = Callable[[SeenHost], str]
+"""Fences that host and restores what it had elsewhere; says what is left to do.
 
 Raises MooringError.
 """
@@ -118,7 +118,7 @@ class HostFencing:
         """Fence it. What fails is tried again later, by this server alone."""
         self._dead.add(seen.host.id)
         try:
-            left = self._fence(seen.host.name)
+            left = self._fence(seen)
         except MooringError as error:
             self._tell(seen, f"was called dead, and not all of it is done: {error}")
             return

@@ -56,7 +56,7 @@ class HostWatch:
         host, backend = self._host, self._backend
         with backend.catalog.write() as transaction:
             now, hosts = backend.clock.now_ms(), transaction.hosts
-            known = hosts.all(now)
+            known = hosts.held(now)
             before = next((one.host for one in known if one.host.id == host.id), None)
             if not host.zones and before is None:
                 return
@@ -120,10 +120,13 @@ class HostWatch:
                 host=self._host.name,
             )
         self._backend.hosts.forget()
-        if not self._fenced:
-            self.begin()
-        withdraw_moved(self._backend)
-        self._end_strays()
+        try:
+            if not self._fenced:
+                self.begin()
+        finally:
+            # Whether it is a host again, or its name is another's by now: two writers are worse.
+            withdraw_moved(self._backend)
+            self._end_strays()
         if not known:
             tell_left_behind(self._backend)
 
@@ -182,23 +185,30 @@ def tell_left_behind(backend: Backend) -> None:
         log.warning("what lies here of before a disk was moved is not served", why=str(one))
 
 
-def withdraw_moved(backend: Backend) -> list[Disk]:
-    """Serve no more what is another host's by now; returns those disks."""
-    moved: list[Disk] = []
+def withdraw_moved(backend: Backend) -> list[str]:
+    """Serve no more what is another host's by now, or detached, or deleted; returns those disks."""
+    moved: list[str] = []
     for engine in list(backend.engines.values()):
         for instance_id, disk_ids in engine.served().items():
             with backend.catalog.read() as transaction:
-                disks = transaction.disks.among(disk_ids)
-            for disk in disks:
-                if disk.host in ("", backend.host):
+                found = {one.id: one for one in transaction.disks.among(disk_ids)}
+            for disk_id in disk_ids:
+                disk = found.get(disk_id)
+                if disk is not None and _is_at(backend, disk, instance_id):
                     continue
-                moved.append(disk)
+                name = disk_id if disk is None else disk.name
+                moved.append(name)
                 try:
-                    withdraw(backend, [disk.id])
-                    engine.detach(instance_id, disk.id, force=True)
+                    withdraw(backend, [disk_id])
+                    engine.detach(instance_id, disk_id, force=True)
                 except MooringError as error:
                     why = str(error)
-                    log.error("a disk that was moved is still served", disk=disk.name, why=why)
+                    log.error("a disk that was moved is still served", disk=name, why=why)
                 else:
-                    log.warning("a disk that was moved is served here no more", disk=disk.name)
+                    log.warning("a disk that was moved is served here no more", disk=name)
     return moved
+
+
+def _is_at(backend: Backend, disk: Disk, instance_id: str) -> bool:
+    """Whether the disk is this host's, and attached to that instance."""
+    return disk.host in ("", backend.host) and disk.instance_id == instance_id

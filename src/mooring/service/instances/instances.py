@@ -41,7 +41,7 @@ from mooring.service.instances.own_blueprints import (
 from mooring.service.instances.static_ip_attachment import detach
 from mooring.service.placing import host_for_instance
 from mooring.service.using import cut_off
-from mooring.taking.leaving import DETACHED, give_up
+from mooring.taking.leaving import DETACHED, give_up, is_given_up
 from mooring.taking.rest import check_agent
 
 MAX_NAMES = 20
@@ -169,7 +169,7 @@ def delete_instance(backend: Backend, call: Call) -> Result:
     """
     with backend.catalog.write() as transaction:
         instance = find_instance(transaction, call.region, call.params["instanceName"])
-        lost = backend.is_lost(instance)
+        lost = is_given_up(backend, transaction, instance)
         if not lost:
             backend.engine(instance)
         disks = transaction.disks.of_instance(instance.id)

@@ -10,25 +10,23 @@ from mooring.backend.backend import Backend
 from mooring.catalog.transaction import Transaction
 from mooring.model.errors import (
     HostElsewhereException,
-    InvalidInputException,
     MooringError,
-    NotFoundException,
     OperationFailureException,
     ServiceError,
 )
-from mooring.model.names import shown
 from mooring.model.resources.disk import Disk
 from mooring.model.resources.host import HostState, SeenHost
 from mooring.model.resources.instance import Instance, InstanceState
 from mooring.model.resources.job import Job
 from mooring.model.resources.job_arguments import MoveDisks
+from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.snapshot import SnapshotState
 from mooring.service.answers import operations
 from mooring.service.call import Call, Params
 from mooring.service.context import Context
 from mooring.service.own.own_request import Answer, member
-from mooring.service.placing import host_for_disk, host_for_instance, named_host
-from mooring.taking.leaving import leave_jobs
+from mooring.service.placing import held_host, host_for_disk, host_for_instance, named_host
+from mooring.taking.leaving import CODE, leave_jobs
 from mooring.taking.moving import put_in_motion
 
 OF_INSTANCE, OF_DISK = "RestoreInstance", "RestoreDisk"
@@ -46,7 +44,7 @@ def fence(backend: Backend, context: Context, params: Params) -> Answer:
     """
     del context
     with backend.catalog.write() as transaction:
-        seen = _held(backend, transaction, member(params, "hostName"))
+        seen = held_host(backend, transaction, member(params, "hostName"))
         if seen.is_up and not params.get("force"):
             raise OperationFailureException(
                 f"The host {seen.host.name} is up, and was heard of just now. Stop its machine "
@@ -54,10 +52,9 @@ def fence(backend: Backend, context: Context, params: Params) -> Answer:
                 "HostUp",
             )
         _go_where_it_can_be_shut_out(backend, transaction, seen)
-        ended = 0
         if seen.state is not HostState.FENCED:
             transaction.hosts.fence(seen.host.id)
-            ended = leave_jobs(backend, transaction, seen.host)
+        ended = leave_jobs(backend, transaction, seen.host)
     backend.hosts.forget()
     _shut_out(backend, seen)
     log.warning("a host was fenced", host=seen.host.name, jobs=ended)
@@ -111,8 +108,10 @@ def restore_host(backend: Backend, context: Context, params: Params) -> Answer:
     """
     name, target = member(params, "hostName"), params.get("targetName")
     with backend.catalog.write() as transaction:
-        seen = _held(backend, transaction, name)
+        seen = held_host(backend, transaction, name)
         _check_fenced(seen)
+        # Of a request that was under way when the host was fenced there may be more by now.
+        leave_jobs(backend, transaction, seen.host)
         instances = transaction.instances.on_host(seen.host.id)
         disks = transaction.disks.alone_on_host(seen.host.id)
     restored, left = [], []
@@ -122,7 +121,7 @@ def restore_host(backend: Backend, context: Context, params: Params) -> Answer:
             restored.append(_restore(backend, context, seen, one, target))
         except ServiceError as error:
             left.append({"name": one.name, "region": one.region, "why": error.message})
-    return {"hostName": name, "restored": restored, "left": left}
+    return {"hostName": seen.host.name, "restored": restored, "left": left}
 
 
 def _restore(
@@ -134,7 +133,9 @@ def _restore(
 ) -> Answer:
     """Begin to restore an instance, or a disk that is attached to none. Raises ServiceErrors."""
     with backend.catalog.write() as transaction:
-        _check_fenced(_held(backend, transaction, lost.host.name))
+        _check_fenced(held_host(backend, transaction, lost.host.id))
+        if (under_way := _under_way(backend, transaction, lost, one)) is not None:
+            return under_way
         instance = transaction.instances.by_id(one.id) if isinstance(one, Instance) else None
         if isinstance(one, Instance):
             disks = transaction.disks.of_instance(one.id)
@@ -148,7 +149,9 @@ def _restore(
         # Where the other host reaches the layers, too, it has the disks as they are.
         as_it_is = {one.zone} <= set(lost.host.shared_zones) & set(host.host.shared_zones)
         snapshots = [] if as_it_is else [_newest(transaction, disk) for disk in disks]
+        stopped = _end_moves(backend, transaction, one)
         starts = instance is not None and instance.state is not InstanceState.STOPPED
+        starts = starts and not stopped
         put_in_motion(transaction, disks, instance)
         job = Job(
             id=backend.ids.new_id(),
@@ -173,14 +176,56 @@ def _restore(
         call = Call(context, kind, {})
         begun = [operations.begin(backend, call, one, details=details)]
         operations.record(transaction, operations.follow(transaction, job, begun))
+    return _told(one, host.host.name, names, begun[0].id, as_it_was=as_it_is)
+
+
+def _told(
+    one: Instance | Disk, host: str, snapshots: Sequence[str], operation: str, *, as_it_was: bool
+) -> Answer:
     return {
         "name": one.name,
         "region": one.region,
-        "hostName": host.host.name,
-        "snapshotNames": names,
-        "asItWas": as_it_is,
-        "operationId": begun[0].id,
+        "hostName": host,
+        "snapshotNames": list(snapshots),
+        "asItWas": as_it_was,
+        "operationId": operation,
     }
+
+
+def _end_moves(backend: Backend, transaction: Transaction, one: Instance | Disk) -> bool:
+    """Have a move done by nobody that was asked for while the host was well; whether there was one.
+
+    Its target may be lost, too, and what is restored would wait for it. What is moved is stopped.
+    """
+    ended = False
+    for job in transaction.jobs.of_kind(JobKind.MOVE_DISKS):
+        given, now = job.given(MoveDisks), backend.clock.now_ms()
+        if one.id in (given.instance, *given.disks):
+            why = "the host that it was on is lost, and it is restored"
+            transaction.operations.finish(job.waited_for, now, CODE, why)
+            transaction.jobs.remove_all(job.id)
+            ended |= not given.start
+    return ended
+
+
+def _under_way(
+    backend: Backend, transaction: Transaction, lost: SeenHost, one: Instance | Disk
+) -> Answer | None:
+    """What was answered when it was asked to be restored before, which is not done yet."""
+    for job in transaction.jobs.of_kind(JobKind.MOVE_DISKS):
+        given = job.given(MoveDisks)
+        whole = given.instance or given.disks[0]
+        if not given.lost or given.source != lost.host.id or whole != one.id or job.undoing:
+            continue
+        host = transaction.hosts.by_id(job.server, backend.clock.now_ms())
+        found = [transaction.snapshots.by_id(snapshot) for snapshot in given.snapshots]
+        names = [snapshot.name for snapshot in found if snapshot is not None]
+        began = transaction.operations.waiting_for(job.id)
+        name = job.server if host is None else host.host.name
+        # Instances without disks are moved by nothing, and by no snapshot.
+        as_it_was = bool(given.disks) and not given.snapshots
+        return _told(one, name, names, began[0].id if began else "", as_it_was=as_it_was)
+    return None
 
 
 def _host(
@@ -218,23 +263,6 @@ def _newest(transaction: Transaction, disk: Disk) -> tuple[str, str]:
         f"The disk {disk.name} has no stored snapshot: what it held is on the lost host only. "
         "Bring that back if you can."
     )
-
-
-def _held(backend: Backend, transaction: Transaction, name: str) -> SeenHost:
-    """The host of that name, which is neither started nor fenced before the transaction ends."""
-    now = backend.clock.now_ms()
-    seen = transaction.hosts.by_name(name, now)
-    if seen is None:
-        known = ", ".join(sorted({one.host.name for one in transaction.hosts.all(now)})) or "none"
-        raise NotFoundException(f"There is no host {shown(name)}; the hosts are: {known}.")
-    if not backend.catalog.is_for_many:
-        raise InvalidInputException(
-            "There is only this host, and its catalog is a file: nothing can be restored on "
-            "another. Several hosts need a catalog on PostgreSQL."
-        )
-    transaction.hosts.hold(seen.host.id)
-    again = transaction.hosts.all(now)
-    return next((one for one in again if one.host.id == seen.host.id), seen)
 
 
 def _check_fenced(seen: SeenHost) -> None:
