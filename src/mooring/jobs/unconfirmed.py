@@ -99,6 +99,9 @@ def _confirm(backend: Backend, whole: Snapshot) -> None:
         return  # the host that has the disks will say, or is just freezing them
     left = freezing.left(whole, lambda one: points(backend, one.disk_id, one.disk_zone))
     with backend.catalog.write() as transaction:
+        now = transaction.snapshot(whole.id)
+        if now is None or any(one.frozen or not one.is_pending for one in now.members):
+            return  # another host has just frozen it, and perhaps stored it by now
         found = [transaction.disks.by_id(one.disk_id) for one in whole.members]
         disks = [disk for disk in found if disk is not None]
         confirmed = left is Left.ALL and refusal(disks, {}, NOT_RECORDED) is None
