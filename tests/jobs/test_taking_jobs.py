@@ -1,4 +1,4 @@
-"""A job that is just being taken, while the database goes away, or leases are renewed."""
+"""Jobs that are being taken when the database goes away, or leases are renewed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Restoring what a lost host had, while that comes back, or others move the same disks."""
+"""Restores while the lost host comes back, or others move the same disks."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 1. Leases of the earlier server are void: its jobs can be acquired at once. Those of other servers
    of the catalog are left alone.
 2. Requests that were recorded and not confirmed are confirmed after all, or taken back
-   (unconfirmed.py).
+   (taking/unconfirmed.py).
 3. A disk that was being detached without a job for it is still attached.
 4. The snapshots that disks still read from are served. Block devices of this host of which nobody
    has to write anything go; then the engines adopt the storage daemons that kept running, and start
@@ -26,7 +26,7 @@ import structlog
 from mooring.backend.backend import Backend
 from mooring.catalog.tables.disks import Made
 from mooring.engine.interface import Export
-from mooring.jobs import fill_disk, unconfirmed
+from mooring.jobs import fill_disk
 from mooring.jobs.mend_origin import mend_origin
 from mooring.model.blueprints import HOST
 from mooring.model.errors import EngineError, VaultError
@@ -34,6 +34,7 @@ from mooring.model.resources.disk import Attachment, Disk
 from mooring.model.resources.instance import Instance, InstanceState
 from mooring.model.resources.job_arguments import DeleteInstance
 from mooring.model.resources.job_kind import JobKind
+from mooring.taking import unconfirmed
 
 DISKS_AT_ONCE = 1000
 """Disks that are read from the catalog at once."""

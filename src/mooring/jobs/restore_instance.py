@@ -24,7 +24,7 @@ from mooring.model.resources.job import Job
 from mooring.model.resources.job_arguments import RestoreInstance
 from mooring.model.resources.job_kind import JobKind
 from mooring.model.sizes import size_in_bytes
-from mooring.taking.unmade import forget_instance
+from mooring.taking.leaving import forget_restored
 
 
 def create(work: Work) -> Change:
@@ -65,7 +65,7 @@ def undo_create(work: Work) -> None:
 
 def failed(transaction: Transaction, job: Job) -> None:
     """The instance could not be made: its name and those of its disks are free again."""
-    forget_instance(transaction, job.given(RestoreInstance))
+    forget_restored(transaction, job.given(RestoreInstance))
 
 
 def _origin(disk: Disk) -> str:

@@ -28,7 +28,7 @@ from mooring.model.resources.job_arguments import (
 from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.snapshot import SnapshotState
 from mooring.taking import moving, not_taken
-from mooring.taking.unmade import forget_forks, forget_instance
+from mooring.taking.unmade import forget_forks
 
 CODE = "HostFenced"
 """What the operations say that ended with the host."""
@@ -274,10 +274,6 @@ def _fail(backend: Backend, transaction: Transaction, job: Job, host: Host) -> N
         for disk_id in forget_forks(transaction, job):
             _remove(backend, transaction, host, disk_id, job.region, job.zone)
         return
-    elif isinstance(given, RestoreInstance):
-        forget_instance(transaction, given)
-        for disk_id in given.disks:
-            _remove(backend, transaction, host, disk_id, job.region, job.zone)
     elif isinstance(given, ExportSnapshot):
         transaction.export_records.change_if_there(given.record, state=RecordState.FAILED)
     elif job.kind in (JobKind.ATTACH_DISK, JobKind.DETACH_DISK):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mooring.catalog.transaction import Transaction
 from mooring.model.resources.job import Job
-from mooring.model.resources.job_arguments import ForkDisk, RestoreInstance
+from mooring.model.resources.job_arguments import ForkDisk
 from mooring.model.resources.job_kind import JobKind
 from mooring.taking import forking
 
@@ -20,14 +20,3 @@ def forget_forks(transaction: Transaction, job: Job) -> Sequence[str]:
     together = [one for one in held if one.waited_for == job.waited_for]
     forking.forget(transaction, together)
     return [one.given(ForkDisk).disk for one in together]
-
-
-def forget_instance(transaction: Transaction, given: RestoreInstance) -> None:
-    """An instance could not be made with its disks: its name and those of its disks are free."""
-    instance = transaction.instances.by_id(given.instance)
-    if instance is None:
-        return
-    for disk in transaction.disks.of_instance(instance.id):
-        transaction.disks.remove(disk)
-    transaction.auto_runs.remove(instance.id)
-    transaction.instances.remove(instance)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mooring.backend.backend import Backend
-from mooring.jobs import unconfirmed
 from mooring.observe.loop import Loop
+from mooring.taking import unconfirmed
 
 LOOK_SECONDS = 10.0
 """How often it looks; a request that is left is settled at the second look that finds it."""

@@ -205,7 +205,8 @@ def withdraw_moved(backend: Backend) -> list[str]:
                     why = str(error)
                     log.error("a disk that was moved is still served", disk=name, why=why)
                 else:
-                    log.warning("a disk that was moved is served here no more", disk=name)
+                    was = "moved" if disk is not None and disk.host != backend.host else "given up"
+                    log.warning(f"a disk that was {was} is served here no more", disk=name)
     return moved
 
 
