@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from mooring.engine.interface import Export
+from mooring.engine.qemu.layers.disk_layers import DiskLayers
+from mooring.engine.qemu.layers.layer import Layer
 from mooring.model.errors import DiskFullError, EngineError, LayerDamagedError, MooringError
 from mooring.model.extents import Extent
 from tests.engine.harness import MIB, QemuHarness, attached, eventually, new_id, noise
@@ -106,6 +108,44 @@ def test_a_disk_that_could_not_be_opened_is_served_when_it_can(
 
     eventually(lambda: qemu.engine.health(bad.disk_id).ok)
     assert qemu.client(instance, bad).read(0, 2 * MIB) == noise(0, MIB) + noise(1, MIB)
+
+
+def test_layers_that_a_merge_removes_while_they_are_opened(
+    qemu: QemuHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon that died is started again in the same moment."""
+    instance, export = attached(qemu, SIZE)
+    client = qemu.client(instance, export)
+    for number in range(4):
+        client.write(number * MIB, noise(number, MIB))
+        client.flush()
+        point = new_id()
+        qemu.engine.freeze({export.disk_id: point})
+        if number == 1:
+            old = DiskLayers(qemu.folder(export.disk_id).parent, export.disk_id)
+            before, overlays = old.check(), old.overlays()
+        qemu.engine.release(export.disk_id, point, stored=True)
+    client.close()
+    assert qemu.engine.settle()
+    assert not all(layer.path.exists() for layer in before)
+    seen = []
+
+    def overlays_then(layers: DiskLayers) -> list[Layer]:
+        seen.append(layers)
+        return overlays if len(seen) == 1 else now_overlays(layers)
+
+    def check_then(layers: DiskLayers) -> list[Layer]:
+        return before if len(seen) == 1 else now_check(layers)
+
+    now_overlays, now_check = DiskLayers.overlays, DiskLayers.check
+    with monkeypatch.context() as patched:
+        patched.setattr(DiskLayers, "overlays", overlays_then)
+        patched.setattr(DiskLayers, "check", check_then)
+        qemu.kill_daemon(instance)
+        eventually(lambda: len(seen) > 1)
+    eventually(lambda: qemu.engine.health(export.disk_id).ok, 1.0)
+    whole = b"".join(noise(number, MIB) for number in range(4))
+    assert qemu.client(instance, export).read(0, 4 * MIB) == whole
 
 
 def test_broken_disk_does_not_hurt_its_neighbours(qemu: QemuHarness) -> None:

@@ -106,7 +106,8 @@ class Site:
             self.ceph.kill_osd()
             reader.join()
         for line in lines:
-            if line.endswith("\n"):
+            # What the engine logs stands between.
+            if line.startswith("{") and line.endswith("\n"):
                 history.follow(line)
 
     def _daemon(self) -> int:

@@ -294,6 +294,18 @@ class Instance:
             self._is_not_served(export, error)
 
     def _open(self, daemon: Daemon, export: Export) -> None:
-        layers: list[Layer] = self._layers_of(export.disk_id).check()
-        daemon.layers.add(export.disk_id, layers)
-        daemon.exports.add(export, layers[-1].number)
+        """Open the disk's layers and serve it. The caller need not hold the disk's lock."""
+        disk = self._layers_of(export.disk_id)
+        while True:
+            found = disk.overlays()
+            try:
+                layers: list[Layer] = disk.check()
+                daemon.layers.add(export.disk_id, layers)
+                daemon.exports.add(export, layers[-1].number)
+            except (MooringError, OSError):
+                # A merge that ended just now may have removed some of them meanwhile.
+                if disk.overlays() == found or not daemon.alive():
+                    raise
+                daemon.layers.drop(export.disk_id)
+            else:
+                return
