@@ -96,7 +96,7 @@ def test_what_is_in_the_way_of_a_directory_is_named(
     words = rf"{place} cannot be made: .*{why}\. Name another place .*"
     with pytest.raises(ConfigurationError, match=f"data directory {words}--data"):
         make_data_directory(Path(place))
-    with pytest.raises(ConfigurationError, match=f"directory of sockets {words}engine.run"):
+    with pytest.raises(ConfigurationError, match=rf"directory of sockets \S*{words}engine.run"):
         make_run_directory(Settings(engine=EngineSettings(run=place)), Path("data"))
     assert not Path("nowhere").exists()
 

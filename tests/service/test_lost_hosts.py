@@ -119,7 +119,7 @@ def test_a_host_that_has_come_back_meanwhile_is_not_fenced_once_more(world: Worl
     assert engine.fenced == ["lost"], "only when it was asked for"
     (operation,) = world.operations("data")[:1]
     assert operation["status"] == "Failed"
-    assert "the host lost has come back" in operation["errorDetails"]
+    assert "the host lost is back" in operation["errorDetails"]
     assert host_of(world) == "lost"
     assert world.call("GetDisk", diskName="data")["disk"]["state"] == "available"
 

@@ -92,8 +92,14 @@ def _source(work: Work, transaction: Transaction) -> SeenHost | None:
 
 
 def _check_lost(work: Work, seen: SeenHost | None) -> None:
-    """Raise CanceledError if disks are to be restored whose host is back."""
-    if work.given(MoveDisks).lost and seen is not None and seen.state is not HostState.FENCED:
+    """Raise CanceledError if disks are to be restored whose host is back.
+
+    One that lives, but is shut out of them until its server is started again, is not.
+    """
+    given = work.given(MoveDisks)
+    if not given.lost or seen is None or seen.state is HostState.FENCED:
+        return
+    if not work.engine.shared or not work.engine.is_shut_out(given.source):
         raise CanceledError(
             f"the host {seen.host.name} is back, with what it had, so nothing is restored"
         )
