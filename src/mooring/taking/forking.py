@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -12,7 +11,6 @@ from mooring.backend.backend import Backend
 from mooring.catalog.transaction import Transaction
 from mooring.engine.interface import Engine
 from mooring.model.errors import (
-    MooringError,
     OperationFailureException,
     PointNotFoundError,
 )
@@ -22,12 +20,14 @@ from mooring.model.resources.instance import Instance, InstanceState
 from mooring.model.resources.instance_snapshot import Snapshot
 from mooring.model.resources.job import HELD_MS, Job
 from mooring.model.resources.job_arguments import ForkDisk
+from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.model.resources.snapshot_jobs import filling
 from mooring.model.sizes import size_in_bytes
 from mooring.taking import freezing, recording
 from mooring.taking.attempt import attempt, given_up
 from mooring.taking.serving import serve, withdraw
+from mooring.taking.unneeded import release_unneeded
 
 Answer = TypeVar("Answer")
 
@@ -159,6 +159,17 @@ def forget(transaction: Transaction, jobs: Sequence[Job]) -> None:
             transaction.instances.remove(instance)
 
 
+def forget_together(transaction: Transaction, job: Job) -> Sequence[str]:
+    """Forks that were not confirmed, with their instance: nobody was told of them.
+
+    `job` is that of one; returns the ids of their disks, whose files may be there.
+    """
+    held = transaction.jobs.of_kind(JobKind.FORK_DISK)
+    together = [one for one in held if one.waited_for == job.waited_for]
+    forget(transaction, together)
+    return [one.given(ForkDisk).disk for one in together]
+
+
 def _make(engine: Engine, fork: Fork, point: DiskSnapshot, made: Disk) -> Disk:
     """Make one disk; it may be larger than the catalog knew."""
     try:
@@ -218,7 +229,5 @@ def _undo(backend: Backend, engine: Engine, fork: Fork) -> None:
 
 
 def _release(engine: Engine, fork: Fork) -> None:
-    """Nobody needs the points; what cannot be released now is at the next start."""
     for point in fork.snapshot.members:
-        with contextlib.suppress(MooringError):
-            engine.release(point.disk_id, point.id, stored=False)
+        release_unneeded(engine, point.disk_id, point.id)

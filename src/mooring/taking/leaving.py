@@ -27,8 +27,7 @@ from mooring.model.resources.job_arguments import (
 )
 from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.snapshot import SnapshotState
-from mooring.taking import moving, not_taken
-from mooring.taking.unmade import forget_forks
+from mooring.taking import forking, moving, not_taken
 
 CODE = "HostFenced"
 """What the operations say that ended with the host."""
@@ -271,7 +270,7 @@ def _fail(backend: Backend, transaction: Transaction, job: Job, host: Host) -> N
         assert isinstance(given, OfDisk)
         transaction.disks.change_if_there(given.disk, state=DiskState.ERROR)
     elif isinstance(given, ForkDisk):
-        for disk_id in forget_forks(transaction, job):
+        for disk_id in forking.forget_together(transaction, job):
             _remove(backend, transaction, host, disk_id, job.region, job.zone)
         return
     elif isinstance(given, ExportSnapshot):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -24,6 +23,7 @@ from mooring.model.resources.instance import Instance, InstanceState
 from mooring.model.tags import Tags
 from mooring.observe import metrics
 from mooring.quiesce.interface import COMMANDS, FILE_SYSTEMS, GUEST_AGENT, Hold, Rest, Users
+from mooring.taking.unneeded import release_unneeded
 from mooring.taking.verdict import Frozen, refusal
 
 log = structlog.get_logger("mooring.service")
@@ -104,9 +104,7 @@ def _freeze_held(engine: Engine, usage: Usage, hold: Hold, points: Mapping[str, 
     refused = refusal(usage.disks, frozen.kinds, frozen.problem)
     if refused is not None:
         for disk_id, point in points.items():
-            # What cannot be released now is at the next start.
-            with contextlib.suppress(MooringError):
-                engine.release(disk_id, point, stored=False)
+            release_unneeded(engine, disk_id, point)
         raise refused
     return frozen
 

@@ -16,13 +16,11 @@ Their clients had no answer, or an error, and ask again or check.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Collection, Sequence
 
 import structlog
 
 from mooring.backend.backend import Backend
-from mooring.engine.interface import Engine
 from mooring.model.errors import EngineError, MooringError
 from mooring.model.resources.instance_snapshot import Snapshot
 from mooring.model.resources.job import HELD_MS, Job
@@ -32,6 +30,7 @@ from mooring.model.resources.snapshot import SnapshotState
 from mooring.taking import forking, freezing, recording, reverting
 from mooring.taking.freezing import Left
 from mooring.taking.serving import withdraw
+from mooring.taking.unneeded import release_unneeded
 from mooring.taking.verdict import NOT_RECORDED, refusal
 
 KINDS = (JobKind.REVERT_DISK, JobKind.UPLOAD_SNAPSHOT, JobKind.FORK_DISK)
@@ -113,7 +112,7 @@ def _confirm(backend: Backend, whole: Snapshot) -> None:
             log.info("took back a snapshot that was not frozen", snapshot=whole.id)
     if not confirmed and left is not Left.NOTHING:
         for one in whole.members:
-            _release(backend.engines[one.disk_zone], one.disk_id, one.id)
+            release_unneeded(backend.engines[one.disk_zone], one.disk_id, one.id)
 
 
 def _take_back_fork(backend: Backend, waited_for: str, together: Sequence[Job]) -> None:
@@ -136,11 +135,5 @@ def _take_back_fork(backend: Backend, waited_for: str, together: Sequence[Job]) 
     for job in together:
         given = job.given(ForkDisk)
         if given.point and not given.snapshot:
-            _release(backend.engines[job.zone], given.source, given.point)
+            release_unneeded(backend.engines[job.zone], given.source, given.point)
     log.info("took back a fork that was being made", fork=waited_for)
-
-
-def _release(engine: Engine, disk_id: str, point: str) -> None:
-    """Nobody needs the point; what cannot be released now is at the next start."""
-    with contextlib.suppress(MooringError):
-        engine.release(disk_id, point, stored=False)

@@ -83,6 +83,11 @@ def _is_lost(work: Work) -> bool:
     """
     with work.catalog.read() as transaction:
         seen = _source(work, transaction)
+    return _counts_as_lost(work, seen)
+
+
+def _counts_as_lost(work: Work, seen: SeenHost | None) -> bool:
+    """As `_is_lost`, of a host that was just read."""
     _check_lost(work, seen)
     return work.given(MoveDisks).lost or (seen is not None and seen.state is HostState.FENCED)
 
@@ -154,8 +159,12 @@ def make(work: Work) -> Change:
 def _take_over(work: Work) -> Change:
     """The disks lie where this host reaches them, too, and stay as they are."""
     given = work.given(MoveDisks)
-    if _is_lost(work):
-        _shut_out(work)
+    with work.catalog.read() as transaction:
+        seen = _source(work, transaction)
+    if _counts_as_lost(work, seen) and (seen is None or seen.state is HostState.FENCED):
+        # Again, for it may have been done by a server that does not reach the layers. One that is
+        # awake is shut out already: it would be lost once more, with all that it serves.
+        work.engine.fence(given.source)
     for disk_id in given.disks:
         _check_owner(work, disk_id)
         _read_here(work, disk_id)
@@ -168,25 +177,6 @@ def _take_over(work: Work) -> Change:
                 stored = snapshot is not None and snapshot.state is SnapshotState.COMPLETED
                 work.engine.release(disk_id, point, stored=stored)
     return lambda transaction: _arrived(work, transaction)
-
-
-def _shut_out(work: Work) -> None:
-    """Let nothing arrive that the lost host still writes.
-
-    Again, for it may have been done by a server that does not reach the layers. But not if the host
-    has come back since it was asked for: it would be lost once more, with all that it serves.
-    """
-    source = work.given(MoveDisks).source
-    work.backend.hosts.forget()
-    seen = work.backend.hosts.find(source)
-    if seen is None or seen.state is HostState.FENCED:
-        work.engine.fence(source)
-    elif not work.engine.is_shut_out(source):
-        name = seen.host.name
-        raise CanceledError(
-            f"the host {name} has come back, with its disks: `mooring move-disk` and `mooring "
-            "move-instance` bring them here"
-        )
 
 
 def _read_here(work: Work, disk_id: str) -> None:
@@ -292,7 +282,7 @@ def _arrived(work: Work, transaction: Transaction) -> None:
 def _bring_jobs(work: Work, transaction: Transaction, disk_id: str) -> None:
     """What the disk needs is done here from now on."""
     given, host = work.given(MoveDisks), work.backend.host
-    if _is_lost(work):
+    if _counts_as_lost(work, _source(work, transaction)):
         leaving.hand_over(transaction, disk_id, given.source, host)
     elif leaving.awaited(transaction, [disk_id], given.source) or not leaving.hand_on(
         transaction, disk_id, given.source, host
