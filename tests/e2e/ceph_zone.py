@@ -11,7 +11,7 @@ from mooring.model.errors import NbdError
 from mooring.nbd.blocking import BlockingNbdClient
 from tests.ceph_cluster import POOL, SPACE, USER, CephCluster
 from tests.e2e.client import Client, RefusedError
-from tests.e2e.hosts import ZONE
+from tests.e2e.hosts import ZONE, uri
 from tests.e2e.processes import until
 
 
@@ -21,10 +21,6 @@ def ceph_zone(ceph: CephCluster) -> str:
         f'[ceph.{ZONE}]\npool = "{POOL}"\nnamespace = "{SPACE}"\nuser = "{USER}"\n'
         f'conf = "{ceph.folder / "ceph.conf"}"\n'
     )
-
-
-def uri(client: Client, name: str) -> str:
-    return str(client.send("GET", f"/mooring/uri?diskName={name}", {}, b"")["uri"])
 
 
 def connected(client: Client, name: str) -> BlockingNbdClient:

@@ -124,6 +124,28 @@ def host_of(told: Any) -> str:
     return str({one["key"]: one["value"] for one in told["tags"]}["mooring:host"])
 
 
+def uri(client: Client, name: str) -> str:
+    """Where a disk is served."""
+    return str(client.send("GET", f"/mooring/uri?diskName={name}", {}, b"")["uri"])
+
+
+def turn(client: Client, name: str, operation: str, state: str) -> None:
+    """Start or stop an instance, and wait until it is."""
+    client.call(operation, instanceName=name)
+    until(lambda: instance(client, name)["state"]["name"] == state, f"{name} to be {state}")
+
+
+def operation(client: Client, operation_id: str) -> Any:
+    return client.call("GetOperation", operationId=operation_id)["operation"]
+
+
+def moved(client: Client, asked: str) -> None:
+    """Wait for the move whose operation has that id."""
+    until(lambda: operation(client, asked)["isTerminal"], "the move")
+    found = operation(client, asked)
+    assert found["status"] == "Succeeded", found
+
+
 def snapshot_state(client: Client, name: str) -> str:
     found = client.call("GetDiskSnapshot", diskSnapshotName=name)
     return str(found["diskSnapshot"]["state"])

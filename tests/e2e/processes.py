@@ -26,6 +26,12 @@ def until(reached: Callable[[], object], what: str, seconds: float = PATIENCE) -
         time.sleep(PAUSE)
 
 
+def stands_still(pid: int) -> bool:
+    """Whether the process was stopped by a signal."""
+    stat = Path(f"/proc/{pid}/stat").read_text()
+    return stat.rpartition(")")[2].split()[0] == "T"
+
+
 def naming(path: Path) -> dict[int, str]:
     """The command lines, by pid, that name `path` or something below it."""
     found = {}

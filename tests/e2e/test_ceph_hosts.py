@@ -10,8 +10,8 @@ from mooring.model.errors import NbdError
 from mooring.nbd.blocking import BlockingNbdClient
 from tests.ceph_cluster import CephCluster
 from tests.e2e import processes
-from tests.e2e.ceph_zone import ceph_zone, connected, standing_still, uri
-from tests.e2e.hosts import Cluster, attach, create_disk, create_instance, disk, host_of
+from tests.e2e.ceph_zone import ceph_zone, connected, standing_still
+from tests.e2e.hosts import Cluster, attach, create_disk, create_instance, disk, host_of, uri
 from tests.e2e.processes import until
 from tests.engine.harness import MIB, noise
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -20,9 +19,11 @@ from tests.e2e.hosts import (
     disk,
     host_of,
     instance,
+    moved,
     snapshot_state,
+    turn,
 )
-from tests.e2e.processes import until
+from tests.e2e.processes import stands_still, until
 from tests.engine.harness import MIB, noise
 
 pytestmark = [pytest.mark.full, pytest.mark.usefixtures("importable_tests")]
@@ -33,25 +34,11 @@ def of_hosts(ceph: CephCluster) -> str:
     return ceph_zone(ceph)
 
 
-def turn(client: Client, name: str, operation: str, state: str) -> None:
-    client.call(operation, instanceName=name)
-    until(lambda: instance(client, name)["state"]["name"] == state, f"{name} to be {state}")
-
-
 def move(client: Client, request: str, **members: str) -> str:
     """Ask for a move, which takes no snapshot; the id of its operation."""
     answer = client.act(request, **members)
     assert answer["snapshotName"] is None
     return str(answer["operations"][-1]["id"])
-
-
-def moved(client: Client, asked: str) -> None:
-    def ended() -> bool:
-        found = client.call("GetOperation", operationId=asked)["operation"]
-        assert found["status"] != "Failed", found
-        return bool(found["isTerminal"])
-
-    until(ended, "the move")
 
 
 def is_filled(client: Client, name: str) -> bool:
@@ -98,10 +85,6 @@ def test_a_disk_goes_to_and_fro_without_a_snapshot(cluster: Cluster) -> None:
     with connected(alpha, "data") as client:
         assert client.read(0, 3 * MIB) == noise(1, MIB) + noise(2, MIB) + bytes(MIB)
     assert snapshots(front) == ["on-alpha", "on-beta"], "none was taken to move by"
-
-
-def stands_still(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def make_disk(client: Client, name: str, snapshot: str, host: str) -> None:

@@ -6,7 +6,6 @@ import os
 import signal
 from functools import partial
 from random import Random
-from typing import Any
 
 import pytest
 
@@ -20,7 +19,10 @@ from tests.e2e.hosts import (
     disk,
     host_of,
     instance,
+    moved,
     snapshot_state,
+    turn,
+    uri,
 )
 from tests.e2e.processes import until
 
@@ -29,10 +31,6 @@ pytestmark = [pytest.mark.full, pytest.mark.usefixtures("importable_tests")]
 MIB = 1024 * 1024
 SPOTS = (0, 3 * MIB + 4096, 1024 * MIB, 8 * 1024 * MIB - MIB)
 """Where content is written and looked at; in between are zeros."""
-
-
-def uri(client: Client, name: str) -> str:
-    return str(client.send("GET", f"/mooring/uri?diskName={name}", {}, b"")["uri"])
 
 
 def write(client: Client, name: str, seed: int) -> None:
@@ -52,25 +50,10 @@ def holds(client: Client, name: str, seed: int) -> bool:
         return written and not any(connection.read(SPOTS[2] + MIB, MIB))
 
 
-def turn(client: Client, name: str, operation: str, state: str) -> None:
-    client.call(operation, instanceName=name)
-    until(lambda: instance(client, name)["state"]["name"] == state, f"{name} to be {state}")
-
-
 def move(client: Client, name: str, host: str) -> str:
     """Ask for the move of an instance; the id of its operation."""
     answer = client.act("move-instance", instanceName=name, hostName=host)
     return str(answer["operations"][-1]["id"])
-
-
-def operation(client: Client, operation_id: str) -> Any:
-    return client.call("GetOperation", operationId=operation_id)["operation"]
-
-
-def moved(client: Client, asked: str) -> None:
-    until(lambda: operation(client, asked)["isTerminal"], "the move")
-    found = operation(client, asked)
-    assert found["status"] == "Succeeded", found
 
 
 def prepared(cluster: Cluster) -> Client:

@@ -16,7 +16,7 @@ from mooring.model.resources.job_kind import JobKind
 from tests.catalog.postgresql import PostgreSQL
 from tests.cluster import share_cluster_key
 from tests.e2e.client import Client, RefusedError
-from tests.e2e.processes import until
+from tests.e2e.processes import stands_still, until
 from tests.e2e.sharing_server import MOMENTS
 
 pytestmark = [pytest.mark.full, pytest.mark.usefixtures("importable_tests")]
@@ -160,10 +160,7 @@ def test_a_server_that_falls_is_followed_by_another(
 
 
 def _fallen(server: ServerProcess) -> bool:
-    if server.exit_code is not None:
-        return True
-    stat = Path(f"/proc/{server.pid}/stat").read_text()
-    return stat.rpartition(")")[2].split()[0] == "T"
+    return server.exit_code is not None or stands_still(server.pid)
 
 
 def test_postgresql_is_restarted_below_two_servers(

@@ -7,7 +7,6 @@ import signal
 import time
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -25,7 +24,7 @@ from tests.e2e.hosts import (
     instance,
     snapshot_state,
 )
-from tests.e2e.processes import storage_daemons, until
+from tests.e2e.processes import stands_still, storage_daemons, until
 
 pytestmark = [pytest.mark.full, pytest.mark.usefixtures("importable_tests")]
 
@@ -46,11 +45,6 @@ def noise(seed: int) -> bytes:
 
 def is_stored(client: Client, name: str) -> bool:
     return snapshot_state(client, name) == "completed"
-
-
-def stands_still(pid: int) -> bool:
-    stat = Path(f"/proc/{pid}/stat").read_text()
-    return stat.rpartition(")")[2].split()[0] == "T"
 
 
 def test_a_host_that_wakes_serves_and_records_nothing_that_others_have(cluster: Cluster) -> None:
