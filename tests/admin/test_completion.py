@@ -20,6 +20,15 @@ def test_commands_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     assert "serve-snapshots" not in found
 
 
+def test_what_was_meant_is_a_command_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    for given in ("fense", "serve-diskz"):
+        with pytest.raises(SystemExit):
+            main([given])
+    told = capsys.readouterr().err
+    assert "did you mean `mooringd fence`?" in told
+    assert "serve-disks" not in told
+
+
 def test_actions_and_options(capsys: pytest.CaptureFixture[str]) -> None:
     assert complete(capsys, "keys", "ro") == ["rotate"]
     assert complete(capsys, "keys", "create", "--r") == ["--role"]

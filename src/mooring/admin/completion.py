@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TypeAlias
 
+from mooring.admin.command_line import Commands
 from mooring.config.settings import Settings
 from mooring.shells import SHELLS, completion_script
-
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 WORDS = "words"
 """What the scripts say to ask for the words that may stand at a place."""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TypeAlias
 
+from mooring.admin.command_line import Commands
 from mooring.config.settings import Settings
 from mooring.model.errors import ConfigurationError
-
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def add_vault_commands(commands: Commands, settings: argparse.ArgumentParser) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from mooring.admin.access.key_arguments import Commands
+from mooring.admin.command_line import Commands
 from mooring.config.settings import Settings
 
 

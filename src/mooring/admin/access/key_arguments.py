@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TypeAlias
 
+from mooring.admin.command_line import Commands
 from mooring.config.settings import Settings
-
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def add_keys(commands: Commands, settings: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mooring.admin.access.key_arguments import Commands
+from mooring.admin.command_line import Commands
 from mooring.config.settings import Settings
 
 _URL_HELP = "of the database, such as postgresql://mooring@db.example/mooring"
