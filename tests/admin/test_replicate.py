@@ -13,9 +13,11 @@ from mooring.admin.vaults.replicate import replicate
 from mooring.admin.vaults.usage import usage
 from mooring.admin.vaults.verify import verify, verify_stored
 from mooring.config.settings import Region, Settings, VaultSettings
+from mooring.jobs.keep_vault import enqueue
 from mooring.model.errors import ConfigurationError, VaultError
+from mooring.model.resources.job_arguments import ReplicateVault
 from mooring.wiring.vaults import open_vault
-from tests.admin.servers import REGION, ZONE, blocks, running, settings_at, store
+from tests.admin.servers import REGION, ZONE, Server, blocks, running, settings_at, store
 
 
 @pytest.fixture
@@ -79,6 +81,47 @@ def test_the_place_and_deletions_come_from_the_settings(
     assert copy is not None
     with copy:
         assert set(copy.snapshot_ids()) == {"two"}
+
+
+@pytest.mark.parametrize("by", ["command", "server"])
+def test_what_the_vault_has_lost_stays_in_the_copy(
+    settings: Settings, tmp_path: Path, by: str
+) -> None:
+    region = replace(settings.regions[REGION], replica=str(tmp_path / "copy"))
+    follow = VaultSettings(replica_deletions="follow")
+    settings = replace(settings, regions={REGION: region}, vault=follow)
+
+    def bring_up_to_date(server: Server) -> None:
+        if by == "command":
+            assert replicate(settings) == 0
+            return
+        with server.mooring.backend.catalog.write() as transaction:
+            assert enqueue(transaction, server.mooring.backend, ReplicateVault(), REGION)
+        server.settle()
+
+    with running(settings) as server:
+        server.call("CreateDisk", diskName="data", availabilityZone=ZONE, sizeInGb=8)
+        server.settle()
+        for name in ("lost", "deleted"):
+            server.call("CreateDiskSnapshot", diskName="data", diskSnapshotName=name)
+            server.settle()
+        with server.mooring.backend.catalog.read() as transaction:
+            made = {one.name: one.id for one in transaction.snapshots.all()}
+        bring_up_to_date(server)
+        roots = tmp_path / "copy" / "roots"
+        assert {one.name for one in roots.iterdir()} == {"one", "two", *made.values()}
+
+        (tmp_path / "vault" / "roots" / made["lost"]).unlink()
+        server.call("DeleteDiskSnapshot", diskSnapshotName="deleted")
+        server.settle()
+        bring_up_to_date(server)
+        assert {one.name for one in roots.iterdir()} == {"one", "two", made["lost"]}
+
+        # Somebody has given it up.
+        server.call("DeleteDiskSnapshot", diskSnapshotName="lost")
+        server.settle()
+        bring_up_to_date(server)
+        assert {one.name for one in roots.iterdir()} == {"one", "two"}
 
 
 def test_damage_is_told(

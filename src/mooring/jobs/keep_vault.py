@@ -19,7 +19,7 @@ from mooring.backend.backend import Backend
 from mooring.catalog.transaction import Transaction
 from mooring.catalog.watching.vault_runs import VaultRun
 from mooring.host.rooms import of_vault
-from mooring.jobs.roots import expected_roots
+from mooring.jobs.roots import expected_roots, rooted
 from mooring.jobs.running.procedure import Change, Procedure, Step, Work
 from mooring.jobs.watching.vaults import VaultWatch
 from mooring.model.errors import PostponedError, RootsMissingError, VaultAwayError, VaultBusyError
@@ -160,7 +160,12 @@ def replicate(work: Work) -> Change | None:
     except VaultAwayError as error:
         raise PostponedError(f"the copy of the vault is not kept: {error}", BUSY_SECONDS) from error
     try:
-        done = vault.replicate(target, delete=replica.delete, expected=known)
+        done = vault.replicate(
+            target,
+            delete=replica.delete,
+            known=rooted(work.catalog, region) if replica.delete else (),
+            expected=known,
+        )
     except VaultBusyError as error:
         raise PostponedError(str(error), BUSY_SECONDS) from error
     finally:

@@ -111,6 +111,12 @@ def record(transaction: Transaction, found: Comparison, lost: Lost = Lost.MISSIN
         transaction.snapshots.change(one.id, state=SnapshotState.COMPLETED, lost=None)
 
 
+def rooted(catalog: Catalog, region: str) -> list[str]:
+    """The ids of the snapshots that have a root, or should have, or did until it was lost."""
+    with catalog.read() as transaction:
+        return [one.id for one in transaction.snapshots.rooted(region)]
+
+
 def expected_roots(catalog: Catalog, region: str) -> list[str]:
     """The ids of the snapshots that must have a root for anything to be collected."""
     with catalog.read() as transaction:

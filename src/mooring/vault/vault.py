@@ -352,22 +352,24 @@ class Vault:
         target: Store,
         *,
         delete: bool = False,
+        known: Collection[str] = (),
         expected: bool = False,
         on_copied: OnCopied = lambda *_: None,
     ) -> Replication:
         """Bring a copy of this vault in another store up to date; make it if the store is empty.
 
         With `delete`, snapshots that were copied and are not here any more are deleted there, and
-        their room is given back. With `expected` a copy must be there. Raises VaultAwayError if it
-        is not, or one of the two goes away meanwhile; DiskFullError, StoreError; VaultError if the
-        target holds something else, or a collection on it does not end; DamageError if a
-        collection there meets damage. Snapshots that cannot be read here are told in the result.
+        their room is given back, but for those that are `known` to whoever keeps account. With
+        `expected` a copy must be there. Raises VaultAwayError if it is not, or one of the two goes
+        away meanwhile; DiskFullError, StoreError; VaultError if the target holds something else,
+        or a collection on it does not end; DamageError if a collection there meets damage.
+        Snapshots that cannot be read here are told in the result.
         """
         self.check()
         make_copy(self._store, target, self.id, expected=expected)
         replicator = Replicator(self._workshop, target)
         result = replicator.run(on_copied)
-        if delete and (gone := replicator.gone()):
+        if delete and (gone := replicator.gone(known)):
             with self._beside(target) as copy:
                 for snapshot_id in gone:
                     copy.delete(snapshot_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mooring.admin.vaults.chosen import opened, regions
-from mooring.admin.vaults.roots import copy_known, note_copy, note_run
+from mooring.admin.vaults.roots import copy_known, known_snapshots, note_copy, note_run
 from mooring.catalog.watching.vault_runs import VaultRun
 from mooring.config.settings import Settings
 from mooring.model.amounts import amount
@@ -74,6 +74,7 @@ def _copy(
         done = vault.replicate(
             target,
             delete=follow,
+            known=known_snapshots(settings, region) if follow else (),
             expected=expected,
             on_copied=lambda root, size: _tell(region, root, size),
         )

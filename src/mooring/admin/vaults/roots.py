@@ -9,7 +9,7 @@ from dataclasses import replace
 from mooring.catalog.database import CATALOG_ERRORS
 from mooring.catalog.watching.vault_runs import VaultRun
 from mooring.config.settings import Settings
-from mooring.jobs.roots import compare, expected_roots
+from mooring.jobs.roots import compare, expected_roots, rooted
 from mooring.model.clock import SystemClock
 from mooring.model.counts import counted
 from mooring.model.errors import ConfigurationError, VaultError
@@ -68,6 +68,12 @@ def expected(settings: Settings, region: str, vault: Vault) -> list[str]:
                 "deleted in it"
             )
         return expected_roots(catalog, region)
+
+
+def known_snapshots(settings: Settings, region: str) -> list[str]:
+    """The snapshots that the catalog has in the region's vault, or had; none without a catalog."""
+    with catalog_at_hand(settings) as catalog:
+        return [] if catalog is None else rooted(catalog, region)
 
 
 def missing_vault(settings: Settings, region: str) -> str | None:

@@ -10,7 +10,8 @@ checked between the two stores. The next run continues an interrupted one: what 
 the copy that none of its roots names yet is read back rather than trusted.
 
 In the copy the object `copied` lists the snapshots that came this way. Only those are ever
-deleted there, and only on request; what another server stored in the copy stays.
+deleted there, and only on request; what another server stored in the copy stays, and what the
+source has lost without its being deleted.
 
 Safe beside everything on both sides: on the source because a snapshot deleted meanwhile is
 skipped; on the copy because collections stay away (exclusive.py), and everything else happens in
@@ -160,10 +161,13 @@ class Replicator:
                 self._copy_all(wanted, missing, claim, on_copied)
         return self._result
 
-    def gone(self) -> list[str]:
-        """The snapshots that were copied once and are not in the source any more."""
+    def gone(self, known: Iterable[str]) -> list[str]:
+        """The snapshots that were copied once and deleted from the source.
+
+        Not those that are still `known`: they were lost there, and this may be all that is left.
+        """
         present, copied = set(self._roots_there.ids()), read_copied(self._target)
-        return sorted(present & copied - set(self._roots.ids()))
+        return sorted(present & copied - set(self._roots.ids()) - set(known))
 
     def _copy_all(
         self, wanted: list[Root], missing: list[Root], claim: Claim, on_copied: OnCopied
