@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mooring.admin.recovery.disks import enter_disks, read_descriptions
+from mooring.model.automatic.rules import AutoSource
 from mooring.model.resources.disk_description import encode
 from tests.admin.servers import REGION, ZONE, Server, running, settings_at
 from tests.model.test_disk_description import DISK, INSTANCE
@@ -46,6 +47,22 @@ def test_a_good_one_is_entered(server: Server) -> None:
     assert [one["name"] for one in server.call("GetDisks")["disks"]] == ["data"]
 
 
+def test_rhythms_go_on_as_the_tag_says_also_none(server: Server) -> None:
+    described(
+        server,
+        disk={"tags": {"mooring:snapshots": "none"}},
+        instance={"tags": {"mooring:snapshots": "Daily keep 1 week"}},
+    )
+    backend = server.mooring.backend
+    found, refused = read_descriptions(backend, [REGION])
+    assert refused == {}
+    with backend.catalog.write() as transaction:
+        assert enter_disks(transaction, backend, found).disks == ["data"]
+        assert [one.source for one in transaction.auto_runs.of(DISK.id)] == [AutoSource.ADD_ON]
+        (run,) = transaction.auto_runs.of(INSTANCE.id)
+    assert (run.source, run.policy) == (AutoSource.TAG, "daily keep 1 week")
+
+
 @pytest.mark.parametrize(
     "told",
     [
@@ -69,6 +86,7 @@ def test_a_good_one_is_entered(server: Server) -> None:
         {"addOnTime": "soon"},
         {"addOnTime": None, "disabledAddOnTime": "\x1b"},
         {"tags": {"aws:x": ""}},
+        {"tags": {"mooring:snapshots": "sometimes"}},
         {"tags": {"a\x1b[31m": ""}},
         {"tags": {str(number): "" for number in range(51)}},
         {"tags": []},

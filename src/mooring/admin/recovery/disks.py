@@ -10,8 +10,7 @@ from mooring.backend.backend import Backend
 from mooring.catalog.transaction import Transaction
 from mooring.jobs.fill_disk import fill_job
 from mooring.jobs.live.fork_disk import standing_alone
-from mooring.model.automatic.rhythm import RHYTHMS_TAG
-from mooring.model.automatic.rules import AutoSource, add_on_run, rhythm_run
+from mooring.model.automatic.rules import add_on_run
 from mooring.model.errors import DescriptionError, EngineError
 from mooring.model.names import MAX_NAME_LENGTH
 from mooring.model.resources.disk import Disk
@@ -19,6 +18,7 @@ from mooring.model.resources.disk_description import Description, decode
 from mooring.model.resources.instance import Instance
 from mooring.model.resources.job_arguments import DeleteDisk, DeleteInstance
 from mooring.model.resources.job_kind import JobKind
+from mooring.service.automatic.add_ons import follow_tags
 from mooring.streams import one_line
 
 _LIVE = ("state", "attachment", "instance_id", "path", "auto_mounting")
@@ -131,7 +131,4 @@ def _follow(transaction: Transaction, backend: Backend, resource: Disk | Instanc
         runs = transaction.auto_runs
         put = runs.put if resource.add_on.enabled else runs.put_disabled
         put(run)
-    if rhythms := resource.tags.get(RHYTHMS_TAG):
-        transaction.auto_runs.put(
-            rhythm_run(resource.id, resource.region, AutoSource.TAG, rhythms, now)
-        )
+    follow_tags(backend, transaction, resource, resource.tags)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 
+from mooring.model.automatic.rhythm import tagged
 from mooring.model.automatic.rules import AddOn, time_of_day
 from mooring.model.errors import InvalidInputException
 from mooring.model.extents import BLOCK_SIZE, GIB
@@ -135,6 +136,7 @@ def _check_live(one: Disk | Instance, regions: Collection[str]) -> None:
     _number("the time", one.created_ms, LATEST_MS)
     _check_add_on(one.add_on)
     _check_tags(one.tags)
+    tagged(one.tags)
 
 
 def _check_add_on(add_on: AddOn | None) -> None:
