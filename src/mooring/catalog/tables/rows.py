@@ -132,6 +132,15 @@ class ResourceRows(Generic[Value]):
         done = self.connection.execute(self._change, {"this_id": resource_id, **columns})
         return bool(done.rowcount)
 
+    def take_to(self, host: str, resource_id: str) -> bool:
+        """Put what is on no host on that one; False if it is another's by now, or deleted.
+
+        Of a table that says where things are. Of several hosts that want it at once one has it.
+        """
+        free = self._change.where(self.table.c.host.in_(["", host]))
+        done = self.connection.execute(free, {"this_id": resource_id, "host": host})
+        return bool(done.rowcount)
+
     def by_name(self, region: str, name: str) -> Value | None:
         c = self.table.c
         return self._one(
