@@ -39,6 +39,7 @@ _OURS = _CHANGE.where(_table.c.generation == bindparam("ours", type_=BigInteger)
 _BEAT = _OURS.values(seen_ms=LEASE_NOW)
 _END = _OURS.values(seen_ms=LEASE_NOW, state=HostState.ENDED)
 _FENCE = _CHANGE.values(state=HostState.FENCED, generation=_table.c.generation + 1)
+_REPLACE = _CHANGE.values(generation=_table.c.generation + 1)
 _ALL = select(
     _table, (LEASE_NOW - _table.c.seen_ms).label("silent_ms"), LEASE_NOW.label("now_ms")
 ).order_by(_table.c.name, _table.c.id)
@@ -85,6 +86,10 @@ class Hosts:
     def fence(self, host_id: str) -> None:
         """Let nothing that the host was count any more."""
         self._connection.execute(_FENCE, {"host_id": host_id})
+
+    def replace(self, host_id: str) -> None:
+        """Let a silent host notice, should it wake, that another has its name."""
+        self._connection.execute(_REPLACE, {"host_id": host_id})
 
     def forget(self, host_id: str) -> None:
         """Remove the row of a host that is gone for good, and has nothing."""

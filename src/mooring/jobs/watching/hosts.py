@@ -17,7 +17,7 @@ from mooring.engine.strays import Stray
 from mooring.host.room import Room
 from mooring.model.errors import ConfigurationError, EngineError, FencedError, MooringError
 from mooring.model.resources.disk import Disk
-from mooring.model.resources.host import SILENT_MS, Host
+from mooring.model.resources.host import SILENT_MS, Host, HostState, SeenHost
 from mooring.observe.loop import Loop
 from mooring.taking.serving import withdraw
 
@@ -32,7 +32,9 @@ class HostWatch:
     The generation of the host's row grows with each start, and with fencing: so this one notices
     that it was fenced, when it stood still, or could not reach the database. What was restored
     elsewhere meanwhile it then serves no more; with the rest it is a host as before. Unless it was
-    shut out of layers that it shares: then it stays fenced until its server is started again.
+    shut out of layers that it shares: then it stays fenced until its server is started again. The
+    generation also grows when another host takes the name of this one, which was silent: it is no
+    host as long as that one is up.
     """
 
     def __init__(
@@ -48,7 +50,7 @@ class HostWatch:
         """
         self._backend, self._host, self._room, self._strays = backend, host, room, strays
         self._generation = 0  # of a server that is no host
-        self._told = self._fenced = False
+        self._told = self._fenced = self._lost = False
         self._loop = Loop("host-watch", self._round)
 
     def begin(self) -> None:
@@ -64,12 +66,12 @@ class HostWatch:
                 gone = one.host.id != host.id and one.silent_ms > FORGOTTEN_MS
                 if gone and not hosts.has_any(one.host.id):
                     hosts.forget(one.host.id)
-                if one.host.name == host.name and one.host.id != host.id and one.is_up:
-                    raise ConfigurationError(
-                        f"the catalog has another host that is called {host.name}, at "
-                        f"{one.host.address}: give this one a name of its own with the setting "
-                        "name"
-                    )
+                    continue
+                if one.host.name == host.name and one.host.id != host.id:
+                    _check_namesake(one)
+                    if one.is_silent:
+                        hosts.replace(one.host.id)
+                        log.warning("a silent host of the same name is replaced", id=one.host.id)
             self._begin(transaction, before)
         if self._generation:
             self._beat()
@@ -113,22 +115,29 @@ class HostWatch:
         """Say once that it lives. Raises the catalog's errors."""
         if not self._generation or self._beat():
             return
-        known, self._fenced = self._fenced, self._is_shut_out()
+        known, self._fenced = self._lost, self._is_shut_out()
         if not known:
-            log.error(
-                "this host was fenced: what was restored elsewhere is served here no more",
-                host=self._host.name,
-            )
+            log.error(self._why(), host=self._host.name)
+            self._lost = True
         self._backend.hosts.forget()
         try:
             if not self._fenced:
                 self.begin()
+                self._lost = False
         finally:
             # Whether it is a host again, or its name is another's by now: two writers are worse.
             withdraw_moved(self._backend)
             self._end_strays()
         if not known:
             tell_left_behind(self._backend)
+
+    def _why(self) -> str:
+        """Why its row is of another generation."""
+        with self._backend.catalog.read() as transaction:
+            seen = transaction.hosts.by_id(self._host.id, self._backend.clock.now_ms())
+        if seen is not None and seen.state is HostState.UP:
+            return "another host of this name was started while this one was silent"
+        return "this host was fenced: what was restored elsewhere is served here no more"
 
     def _is_shut_out(self) -> bool:
         """Whether it can do nothing with the layers that it shares before it is started again."""
@@ -177,6 +186,16 @@ class HostWatch:
                 instance=instance.name,
                 zone=stray.zone,
             )
+
+
+def _check_namesake(other: SeenHost) -> None:
+    """Raise ConfigurationError if another host of that name is up."""
+    if other.is_up:
+        raise ConfigurationError(
+            f"the catalog has another host that is called {other.host.name}, at "
+            f"{other.host.address}: give this one a name of its own with the setting name, or stop "
+            "that one"
+        )
 
 
 def tell_left_behind(backend: Backend) -> None:
