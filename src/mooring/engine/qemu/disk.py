@@ -105,6 +105,24 @@ class LiveDisk:
         """Merge again as if it had always worked."""
         self.merge_problem, self.merge_failures, self.merge_again = "", 0, 0.0
 
+    def points(self) -> list[str]:
+        """The frozen points of the disk, oldest first. The caller holds the lock."""
+        times = [*(past.layers for past in self.past), self.layers]
+        return list(dict.fromkeys(one for of in times for one in points(of.overlays())))
+
+    def release(self, point: str, *, stored: bool) -> bool:
+        """Let the layers below a frozen point be merged; whether that may have become due.
+
+        The caller holds the lock.
+        """
+        if point in points(self.layers.overlays()):
+            self.released[point] = stored or self.released.get(point, False)
+        elif not self.past:
+            return False
+        for past in self.past:
+            past.released.add(point)
+        return True
+
     def below(self, point: str) -> list[Layer]:
         """The layers that hold what the disk held at a frozen point, lowest first.
 

@@ -38,6 +38,11 @@ class Registry:
     _disks: dict[str, LiveDisk] = field(default_factory=dict)
     _instances: dict[str, Instance] = field(default_factory=dict)
 
+    @property
+    def trash(self) -> Path:
+        """Where the folders of disks go that are being removed."""
+        return self.own_folder / "trash"
+
     def disk(self, disk_id: str) -> LiveDisk:
         """The disk of that id, existing or not."""
         with self._lock:

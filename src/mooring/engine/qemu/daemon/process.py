@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from mooring.host.group_access import share_folder, share_socket
+from mooring.host.group_access import check_way, share_folder, share_socket
 from mooring.host.processes import lasting_process
 from mooring.host.processes.lasting_process import LastingProcess
 from mooring.host.room import told_when_full, try_room
@@ -112,6 +112,19 @@ def share(folder: Path, group: int | None) -> None:
     for path in (folder / NBD_SOCKET, bound_at(folder), withdrawn(folder)):
         with contextlib.suppress(FileNotFoundError):
             share_socket(path, group)
+
+
+def share_all(run_dir: Path, group: int | None) -> None:
+    """Let the group use what is served below `run_dir`, also by daemons that run on.
+
+    Raises ConfigurationError.
+    """
+    share_folder(run_dir, group)
+    for folder in run_dir.iterdir():
+        if folder.is_dir() and not folder.is_symlink():
+            share(folder, group)
+    if group is not None:
+        check_way(run_dir, group)
 
 
 def check_socket_path(run_dir: Path, name_length: int) -> None:
