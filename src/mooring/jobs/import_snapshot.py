@@ -9,8 +9,9 @@ snapshot is recorded as pending. Then:
 
 Killed before the root is durable, `store` starts over; killed after, it finds the root and
 continues. When the image can no longer be read, for example because `mooring import` was killed,
-the snapshot is removed from the catalog, and its operation says why. A snapshot deleted meanwhile
-is noticed when progress is next recorded.
+the snapshot is removed from the catalog, and its operation says why. So it is when the server is
+gone on whose host the image was: then another one has the job. A snapshot deleted meanwhile is
+noticed when progress is next recorded.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mooring.catalog.transaction import Transaction
@@ -95,10 +97,13 @@ def failed(transaction: Transaction, job: Job) -> None:
 def _store(work: Work, snapshot: DiskSnapshot) -> Root:
     from mooring.nbd.blocking import BlockingNbdClient
 
+    given = work.given(ImportSnapshot)
+    if not work.job.server and work.catalog.is_for_many and not Path(given.socket).exists():
+        raise ImageUnreadableError("the server that read the image is gone")
     size = size_in_bytes(snapshot.size_gb)
     info = information(snapshot, size, {})
     try:
-        uri = NbdUri(work.given(ImportSnapshot).export, socket=work.given(ImportSnapshot).socket)
+        uri = NbdUri(given.export, socket=given.socket)
         with BlockingNbdClient(uri, same_user=True) as image, work.vault.begin(info) as writer:
             if image.info.size > size:
                 raise ImageUnreadableError(

@@ -18,7 +18,6 @@ from mooring.model.resources.job_arguments import (
     ExportSnapshot,
     ForkDisk,
     Freeze,
-    ImportSnapshot,
     OfAttachment,
     OfDisk,
     OfInstance,
@@ -32,8 +31,8 @@ from mooring.taking import forking, moving, not_taken
 CODE = "HostFenced"
 """What the operations say that ended with the host."""
 
-_ANYWHERE = (JobKind.DELETE_SNAPSHOT, JobKind.EXPIRE_SNAPSHOTS)
-"""What needs the host only while there is one."""
+_ANYWHERE = (JobKind.DELETE_SNAPSHOT, JobKind.EXPIRE_SNAPSHOTS, JobKind.IMPORT_SNAPSHOT)
+"""What needs the host only while there is one; elsewhere an import completes, or fails in order."""
 
 _WITH_THE_DISK = (JobKind.FILL_DISK, JobKind.FORK_DISK, JobKind.REVERT_DISK)
 """What a disk needs wherever it is: done by whoever takes it over, or by the host if it comes back.
@@ -132,7 +131,7 @@ def _end(backend: Backend, transaction: Transaction, job: Job, host: Host) -> bo
 
 
 def _why(host: Host) -> str:
-    return f"the host {host.name} was fenced"
+    return f"the {'host' if host.touched_zones else 'server'} {host.name} was fenced"
 
 
 def _goes_with_the_disk(job: Job, host: Host) -> bool:
@@ -262,7 +261,7 @@ def _take_back(transaction: Transaction, given: Freeze, why: str) -> None:
 
 def _fail(backend: Backend, transaction: Transaction, job: Job, host: Host) -> None:
     given = job.arguments
-    if isinstance(given, UploadSnapshot | ImportSnapshot):
+    if isinstance(given, UploadSnapshot):
         transaction.snapshots.change_if_there(given.snapshot, state=SnapshotState.ERROR)
     elif job.kind is JobKind.MOVE_DISKS:
         moving.give_back(transaction, job)

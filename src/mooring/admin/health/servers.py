@@ -10,6 +10,7 @@ from mooring.catalog.database import Catalog
 from mooring.catalog.way import Way
 from mooring.config.settings import Settings
 from mooring.config.shared import differences
+from mooring.jobs.watching.waiting_jobs import waiting_for
 from mooring.model.clock import SystemClock
 from mooring.model.counts import counted
 from mooring.model.errors import ConfigurationError
@@ -76,23 +77,24 @@ def _of_servers(catalog: Catalog, settings: Settings) -> Iterator[Finding]:
     with catalog.read() as transaction:
         servers = transaction.servers.all(SystemClock().now_ms())
         shared = transaction.shared_settings.all()
+        waiting = {one.server.id: waiting_for(transaction, one.server) for one in servers}
     for one in servers:
-        yield _finding(one)
+        yield _finding(one, waiting[one.server.id])
     if sum(not one.ended for one in servers) > 1:
         for difference in differences(settings, shared):
             yield False, str(difference)
 
 
-def _finding(one: SeenServer) -> Finding:
+def _finding(one: SeenServer, waiting: str) -> Finding:
     server = one.server
     lanes = ", ".join(f"{threads} {name}" for name, threads in server.lanes.items())
     who = f"server {server.name} on {server.host} (Mooring {server.version}; jobs: {lanes})"
     ago = duration(one.silent_ms)
     if one.ended:
-        return True, f"{who}: ended {ago} ago"
+        return True, f"{who}: ended {ago} ago{waiting}"
     if not one.is_silent:
         return True, f"{who}: runs, heard of {ago} ago"
     return False, (
         f"{who}: not heard of for {ago}. Start it again, or see what keeps it from the database; "
-        "others take its jobs over meanwhile, and it is forgotten after a week"
+        f"others take its jobs over meanwhile, and it is forgotten after a week{waiting}"
     )

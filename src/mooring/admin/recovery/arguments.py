@@ -14,7 +14,11 @@ def add_recovery_commands(commands: Commands, settings: argparse.ArgumentParser)
     fence = commands.add_parser(
         "fence", parents=[settings], help="give up a host that is lost, after its machine is off"
     )
-    fence.add_argument("host", metavar="HOST", help="its name, as `mooringd hosts` shows it, or id")
+    fence.add_argument(
+        "host",
+        metavar="HOST",
+        help="its name, as `mooringd hosts` shows it, or id; or of a server that is no host",
+    )
     fence.add_argument("--force", action="store_true", help="also one that is up")
     fence.set_defaults(run=_fence)
     restored = commands.add_parser(

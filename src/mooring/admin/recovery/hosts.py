@@ -12,9 +12,17 @@ from mooring.model.counts import counted
 
 
 def fence(settings: Settings, name: str, *, force: bool) -> int:
-    """Fence a host, through the server of the data directory. Raises ConfigurationError."""
+    """Fence a host, or a server that is none, through the server of the data directory.
+
+    Raises ConfigurationError.
+    """
     members = {"hostName": name, "force": force}
     told = act(variables(settings), "fence", SystemClock(), **members)
+    if not told["isHost"]:
+        jobs = counted(told["jobsEnded"], "job")
+        print(f"The server {name}, which is no host, is given up; {jobs} of it ended.")
+        sys.stdout.flush()
+        return 0
     jobs = counted(told["jobsEnded"], "job")
     print(
         f"The host {name} is fenced; {jobs} of it ended. To restore what it had on other hosts: "

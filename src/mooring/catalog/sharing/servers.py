@@ -5,14 +5,29 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from mooring.catalog.instant import LEASE_NOW
 from mooring.catalog.tables import schema
+from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.server import SeenServer, Server
 
 FORGOTTEN_MS = 7 * 24 * 3_600_000
 """A server that was not heard of for so long is forgotten: it is gone for good."""
+
+IMPORTS_LEFT_MS = 10 * 60_000
+"""After so long others end a server's imports: who serves the images waits for two minutes."""
 
 _table = schema.servers
 _this = _table.c.id == bindparam("server_id")
@@ -34,6 +49,17 @@ _ORPHANS = (
     )
     .values(server="")
 )
+_LEFT_IMPORTS = and_(
+    _jobs.c.kind == JobKind.IMPORT_SNAPSHOT,
+    _jobs.c.server != "",
+    _jobs.c.server.not_in(
+        select(_table.c.id).where(
+            LEASE_NOW - _table.c.seen_ms <= bindparam("longer_ms", type_=BigInteger)
+        )
+    ),
+)
+_HAS_LEFT = select(_jobs.c.id).where(_LEFT_IMPORTS).limit(1)
+_LEAVE_IMPORTS = update(_jobs).where(_LEFT_IMPORTS).values(server="")
 _LIVE = (
     select(func.count())
     .select_from(_table)
@@ -75,6 +101,20 @@ class Servers:
         """
         self._connection.execute(_FORGET_OLD, {"longer_ms": FORGOTTEN_MS, "now_ms": now_ms})
         self._connection.execute(_ORPHANS)
+
+    def has_left_imports(self, now_ms: int) -> bool:
+        """Whether there are imports of servers that were not heard of for long."""
+        asked = {"longer_ms": IMPORTS_LEFT_MS, "now_ms": now_ms}
+        return self._connection.execute(_HAS_LEFT, asked).first() is not None
+
+    def leave_imports(self, now_ms: int) -> None:
+        """Let others end those."""
+        asked = {"longer_ms": IMPORTS_LEFT_MS, "now_ms": now_ms}
+        self._connection.execute(_LEAVE_IMPORTS, asked)
+
+    def forget(self, server_id: str) -> None:
+        """Forget a server; one that lives enters itself again."""
+        self._connection.execute(_FORGET, {"server_id": server_id})
 
     def beat(self, server_id: str, now_ms: int) -> bool:
         """Say that a server lives; False if it was forgotten meanwhile."""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from mooring.backend.backend import Backend
 from mooring.host.room import device_at
 from mooring.host.rooms import of_vault
+from mooring.jobs.watching.waiting_jobs import waiting_for
 from mooring.model.automatic.rhythm import MINUTE_MS
 from mooring.model.counts import counted
 from mooring.model.resources.job_kind import JobKind
@@ -108,12 +109,13 @@ def servers(backend: Backend) -> Iterator[Trouble]:
         return
     with backend.catalog.read() as transaction:
         found = transaction.servers.all(backend.clock.now_ms())
+        waiting = {one.server.id: waiting_for(transaction, one.server) for one in found}
     for one in found:
         if one.is_silent:
             yield Trouble(
                 kind=TroubleKind.SERVER_SILENT,
                 text=f"server {one.server.name} on {one.server.host} is not heard of: start it "
-                "again, or see what keeps it from the database",
+                f"again, or see what keeps it from the database{waiting[one.server.id]}",
                 resource=one.server.name,
             )
 

@@ -108,9 +108,11 @@ class TroubleWatch:
         now = self._backend.clock.now_ms()
         with self._backend.catalog.read() as transaction:
             seen, named = transaction.servers.all(now), transaction.troubles.servers()
+            left = transaction.servers.has_left_imports(now)
         known = {one.server.id for one in seen if one.silent_ms <= FORGOTTEN_MS}
-        if len(known) < len(seen):
+        if left or len(known) < len(seen):
             with self._backend.catalog.write() as transaction:
+                transaction.servers.leave_imports(now)
                 transaction.servers.forget_gone(now)
         return sorted(named - known - {SHARED, self._this})
 

@@ -24,6 +24,7 @@ from mooring.model.resources.snapshot import SnapshotState
 from mooring.service.answers import operations
 from mooring.service.call import Call, Params
 from mooring.service.context import Context
+from mooring.service.ending_servers import end_server
 from mooring.service.own.own_request import Answer, member
 from mooring.service.placing import held_host, host_for_disk, host_for_instance, named_host
 from mooring.taking.leaving import CODE, leave_jobs
@@ -40,10 +41,12 @@ def fence(backend: Backend, context: Context, params: Params) -> Answer:
 
     One that is heard of is fenced only with `force`: what is written to its disks from now on may
     be lost. Where other hosts reach its layers, one of them shuts it out of those; the answer names
-    the zones in which none does that yet.
+    the zones in which none does that yet. Of a server that is no host, its imports and exports end.
     """
     del context
     with backend.catalog.write() as transaction:
+        if (told := end_server(backend, transaction, params)) is not None:
+            return told
         seen = held_host(backend, transaction, member(params, "hostName"))
         if seen.is_up and not params.get("force"):
             raise OperationFailureException(
@@ -59,7 +62,7 @@ def fence(backend: Backend, context: Context, params: Params) -> Answer:
     _shut_out(backend, seen)
     log.warning("a host was fenced", host=seen.host.name, jobs=ended)
     left = sorted(set(seen.host.shared_zones) - _reached(backend, seen))
-    return {"hostName": seen.host.name, "jobsEnded": ended, "notShutOut": left}
+    return {"hostName": seen.host.name, "isHost": True, "jobsEnded": ended, "notShutOut": left}
 
 
 def _reached(backend: Backend, seen: SeenHost) -> set[str]:
