@@ -274,6 +274,25 @@ def test_a_fork_that_fails_leaves_nothing(
     assert world.state("kept")["state"] == "completed"
 
 
+def test_a_fork_is_not_deleted_while_it_is_made(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = world.engine.fork
+
+    def meddle(*what: Any) -> int:
+        with pytest.raises(OperationFailureException, match="fork is being made right now"):
+            world.call("DeleteDisk", diskName="fork")
+        world.runner.drain()
+        return int(made(*what))
+
+    monkeypatch.setattr(world.engine, "fork", meddle)
+    fork(world, diskSnapshotName="kept")
+    world.call("DeleteDisk", diskName="fork")
+    world.settle()
+
+    assert world.state("kept")["state"] == "completed"
+
+
 @pytest.mark.parametrize("kept", [None, "kept"])
 @pytest.mark.parametrize("moment", ["before the freeze", "after the freeze", "after the fork"])
 def test_a_server_killed_on_the_way(

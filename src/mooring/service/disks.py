@@ -15,7 +15,9 @@ from mooring.model.names import check_name, name_taken
 from mooring.model.operation import ResourceType
 from mooring.model.resources.consistency import read_given_tags
 from mooring.model.resources.disk import Attachment, Disk
+from mooring.model.resources.job import HELD_MS
 from mooring.model.resources.job_arguments import CloneDisk, CreateDisk, DeleteDisk, OfDisk
+from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.snapshot import DiskSnapshot, SnapshotState
 from mooring.model.sizes import check_disk_size
 from mooring.service.answers import operations, pages
@@ -111,6 +113,7 @@ def delete_disk(backend: Backend, call: Call) -> Result:
                 "You can't perform this operation because the disk is still attached "
                 f"to a Lightsail instance: {disk.instance_name or 'being detached'}"
             )
+        _check_not_being_forked(transaction, disk)
         end_with(backend, transaction, call, disk)
         transaction.disks.remove(disk)
         ended = [operations.begin(backend, call, disk, ended=True)]
@@ -120,6 +123,15 @@ def delete_disk(backend: Backend, call: Call) -> Result:
             arguments, key = DeleteDisk(disk=disk.id), disk.id
             operations.enqueue(backend, transaction, arguments, key, disk.region, at=disk)
         return operations.reply(backend, transaction, call, ended)
+
+
+def _check_not_being_forked(transaction: Transaction, disk: Disk) -> None:
+    """Raise while the request is under way that makes the disk of another one."""
+    job = transaction.jobs.by_id(disk.id)
+    if job is not None and job.kind is JobKind.FORK_DISK and job.not_before_ms == HELD_MS:
+        raise OperationFailureException(
+            f"The disk {disk.name} is being made right now. Please try again in a moment."
+        )
 
 
 def _source(transaction: Transaction, region: str, params: Params) -> tuple[DiskSnapshot, str]:
