@@ -258,6 +258,9 @@ def test_the_tag_comes_first(booted: World) -> None:
         first = transaction.snapshots.by_name(REGION, "first")
     assert first is not None
     assert first.disk_name == "other"
+    assert system_disk(booted)["name"] == "other"
+    booted.call("UntagResource", resourceName="web", tagKeys=["mooring:system-disk"])
+    assert system_disk(booted)["name"] == "web-system"
 
 
 def test_snapshots_of_the_instance_hold_it(booted: World) -> None:

@@ -35,8 +35,9 @@ DIFFERENCES: dict[str, str] = {
     "CreateKeyPair": "The private key is in the reply and nowhere else: a client that lost the "
     "reply and asks again is told that the name is in use. Key pairs are lost with the catalog.",
     "CreateInstancesFromSnapshot": "Disks are usable immediately. Without `attachedDiskMapping` "
-    "they are named after the new instance and the old disk, a system disk `NAME-system`. If one "
-    "cannot be made, nothing of its instance remains.",
+    "they are named after the new instance and the old disk, a system disk `NAME-system`, which is "
+    "as large as the bundle says, or as it was if that is more. If one cannot be made, nothing of "
+    "its instance remains.",
     "DeleteAutoSnapshot": "If a day has several, name one by more of its moment: "
     "`2026-11-24T12:15`, or `2026-11-24T12:15:10`.",
     "DeleteDiskSnapshot": "Refused for a blueprint of one's own: `mooring delete-blueprint`.",
@@ -62,7 +63,7 @@ DIFFERENCES: dict[str, str] = {
     "own, which `mooring import` makes.",
     "GetBundles": "In addition to Lightsail's there is `external`. Nothing is charged.",
     "GetInstance": "There is no health. In `hardware.disks` a system disk has a name; "
-    "`isSystemDisk` is also told of the disk that the tag `mooring:system-disk` names. Addresses "
+    "if the tag `mooring:system-disk` names one, `isSystemDisk` is told of that. Addresses "
     "are from documentation ranges and only reported; the instance's tag `mooring:address` sets "
     "the machine's real one. `username` is the blueprint's; `external`, `host` and those of one's "
     "own have none.",

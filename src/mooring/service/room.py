@@ -20,14 +20,26 @@ def check_room(backend: Backend, entry: AnyEntry, region: str, params: Params) -
     about this one's: by the backend that is returned. Raises OperationFailureException,
     DiskFullError.
     """
-    zone = params.get("availabilityZone")
-    of_disks = [DISKS] if zone is None else [DISKS, of_zone(str(zone))]
+    of_disks = _of_disks(params.get("availabilityZone"))
     uses = {Takes.IMAGE_FILES: [IMAGE_FILES], Takes.VAULT: [of_vault(region)]}
     uses[Takes.DISKS] = [] if backend.host else of_disks
     _check(backend, [use for one in entry.takes for use in uses[one]])
     if backend.host and Takes.DISKS in entry.takes:
         return replace(backend, check_here=partial(_check, backend, of_disks))
     return backend
+
+
+def check_room_for_disks(backend: Backend, zone: str) -> None:
+    """The same for disks of a zone, of what turns out to make some only when it is looked at.
+
+    Where there are several hosts, whichever makes them looks.
+    """
+    if not backend.host:
+        _check(backend, _of_disks(zone))
+
+
+def _of_disks(zone: object) -> list[str]:
+    return [DISKS] if zone is None else [DISKS, of_zone(str(zone))]
 
 
 def _check(backend: Backend, uses: Sequence[str]) -> None:

@@ -69,11 +69,12 @@ def instance_view(backend: Backend, instance: Instance, disks: Iterable[Disk]) -
 def _hardware_disks(backend: Backend, instance: Instance, disks: Sequence[Disk]) -> list[View]:
     """The disks, with the system disk marked: the instance's own, or the one that its tag names."""
     chosen = system_disk(instance, disks)
+    views = [(disk, disk_view(backend, disk)) for disk in disks]
     return [
-        {**disk_view(backend, disk), "isSystemDisk": True}
-        if disk is chosen and not disk.is_system
-        else disk_view(backend, disk)
-        for disk in disks
+        view
+        if chosen is None or disk.is_system == (disk is chosen)
+        else {**view, "isSystemDisk": disk is chosen}
+        for disk, view in views
     ]
 
 

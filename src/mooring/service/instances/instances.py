@@ -64,7 +64,7 @@ def create_instances(backend: Backend, call: Call) -> Result:
     with backend.catalog.read() as transaction:
         own = _blueprint(backend, transaction, call)
     if own is not None:
-        check_places(backend, call.region)
+        check_places(backend, call.region, zone)
     with backend.catalog.write() as transaction:
         own = _blueprint(backend, transaction, call)
         disk_names = {} if own is None else {name: system_disk_name(name) for name in names}

@@ -6,16 +6,17 @@ from typing import Any
 
 from mooring.backend.backend import Backend
 from mooring.catalog.transaction import Transaction
-from mooring.host.rooms import DISKS
 from mooring.model import blueprints
 from mooring.model.access import Access
 from mooring.model.errors import InvalidInputException, OperationFailureException
 from mooring.model.names import MAX_NAME_LENGTH, is_name, shown
 from mooring.model.resources.disk import Disk
 from mooring.model.resources.instance import Instance
+from mooring.model.resources.instance_snapshot import InstanceSnapshot
 from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.model.resources.system_disk import SYSTEM_DISK_PATH
 from mooring.service.instances.disks_made_with import disk_made_with
+from mooring.service.room import check_room_for_disks
 from mooring.service.vault_presence import check_vault
 
 _ENDING = "-system"
@@ -42,13 +43,13 @@ def check_stored(blueprint: DiskSnapshot) -> None:
         )
 
 
-def check_places(backend: Backend, region: str) -> None:
-    """Raise unless the vault is there, and room for system disks.
+def check_places(backend: Backend, region: str, zone: str) -> None:
+    """Raise unless the vault is there, and room for system disks in the zone.
 
     Not within a transaction: who looks at the vault uses the catalog, too.
     """
     check_vault(backend, region, writes=False)
-    backend.rooms.check(DISKS)
+    check_room_for_disks(backend, zone)
 
 
 def system_disk_size(blueprint: DiskSnapshot, bundle_id: str) -> int:
@@ -56,7 +57,7 @@ def system_disk_size(blueprint: DiskSnapshot, bundle_id: str) -> int:
 
     Raises InvalidInputException if the bundle's is too small.
     """
-    size: int = (blueprints.bundle(bundle_id) or {}).get("diskSizeInGb") or blueprint.size_gb
+    size = _bundle_size(bundle_id) or blueprint.size_gb
     if size < blueprint.size_gb:
         raise InvalidInputException(
             f"The disk of the bundle {bundle_id} has {size} GB, but the blueprint "
@@ -64,6 +65,27 @@ def system_disk_size(blueprint: DiskSnapshot, bundle_id: str) -> int:
             "external, whose disk is as large as the blueprint."
         )
     return size
+
+
+def restored_system_disk_size(part: DiskSnapshot, whole: InstanceSnapshot, bundle_id: str) -> int:
+    """The bundle's, in GB; as large as it was if that is more, or the bundle has none.
+
+    Raises InvalidInputException if another bundle than it had is too small. With the same one it
+    may be larger than that: it has grown, and can be had again as it was.
+    """
+    size = _bundle_size(bundle_id) or part.size_gb
+    if size < part.size_gb and bundle_id != whole.bundle_id:
+        raise InvalidInputException(
+            f"The disk of the bundle {bundle_id} has {size} GB, but the system disk in the "
+            f"snapshot {whole.name} has {part.size_gb} GB. Choose a larger bundle, or the bundle "
+            "external, whose disk is as large as that."
+        )
+    return max(size, part.size_gb)
+
+
+def _bundle_size(bundle_id: str) -> int | None:
+    """In GB; None if the bundle has no disk, or is not known well enough."""
+    return (blueprints.bundle(bundle_id) or {}).get("diskSizeInGb") or None
 
 
 def system_disk_name(instance_name: str) -> str:

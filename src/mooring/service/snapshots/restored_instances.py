@@ -17,6 +17,7 @@ from mooring.model.resources.disk import Disk
 from mooring.model.resources.instance import Instance
 from mooring.model.resources.instance_snapshot import InstanceSnapshot, InstanceSnapshotState
 from mooring.model.resources.job_arguments import RestoreInstance
+from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.service.answers import operations
 from mooring.service.automatic.add_ons import begin_with, read_add_ons
 from mooring.service.automatic.taken import find_auto_snapshot_of_instance, refuse_choice
@@ -29,7 +30,7 @@ from mooring.service.instances.instances import (
     check_host,
     check_new_names,
 )
-from mooring.service.instances.own_blueprints import system_disk_name
+from mooring.service.instances.own_blueprints import restored_system_disk_size, system_disk_name
 from mooring.service.placing import host_for_instance
 from mooring.taking.rest import check_agent
 
@@ -127,15 +128,21 @@ def _of_instance(
             )
     found = []
     for part in whole.parts:
-        called = system_disk_name(name) if part.is_system else f"{name}-{part.disk_name}"
-        disk_name = asked.get(part.disk_path) or called
-        if part.disk_path not in asked and len(disk_name) > MAX_NAME_LENGTH:
-            raise InvalidInputException(
-                f"The disk {part.disk_name} of the snapshot needs a new name, because {name} and "
-                "its own are too long together: give one with attachedDiskMapping."
-            )
-        found.append(check_name(disk_name))
+        found.append(check_name(asked.get(part.disk_path) or _name_of(part, name)))
     return found
+
+
+def _name_of(part: DiskSnapshot, instance_name: str) -> str:
+    """What a disk is called that nobody has named. Raises InvalidInputException."""
+    if part.is_system:
+        return system_disk_name(instance_name)
+    name = f"{instance_name}-{part.disk_name}"
+    if len(name) > MAX_NAME_LENGTH:
+        raise InvalidInputException(
+            f"The disk {part.disk_name} of the snapshot needs a new name, because {instance_name} "
+            "and its own are too long together: give one with attachedDiskMapping."
+        )
+    return name
 
 
 def _all(disk_names: Mapping[str, Sequence[str]]) -> list[str]:
@@ -176,7 +183,9 @@ def _new_disks(
             backend,
             instance,
             name,
-            size_gb=part.size_gb,
+            size_gb=restored_system_disk_size(part, whole, instance.bundle_id)
+            if part.is_system
+            else part.size_gb,
             path=part.disk_path,
             origin_id=part.id,
             is_system=part.is_system,
