@@ -13,7 +13,7 @@ from mooring.model.clock import SystemClock
 from mooring.model.extents import BLOCK_SIZE
 from mooring.service.context import Context
 from mooring.service.table import handlers
-from mooring.wiring.server import build_server
+from mooring.wiring.build_server import build_server
 from mooring.wiring.vaults import make_vault
 from tests.vault.disks import info
 

@@ -14,7 +14,7 @@ from mooring.config.settings import EngineSettings, Listen, Settings
 from mooring.host import room
 from mooring.model.errors import ConfigurationError, ServerRunningError
 from mooring.model.resources.disk import DiskState
-from mooring.wiring.server import build_server
+from mooring.wiring.build_server import build_server
 from tests.catalog.values import disk
 
 pytestmark = pytest.mark.requires("qemu-storage-daemon", "qemu-img")

@@ -18,7 +18,7 @@ from mooring.service.credentials.keys import open_keys, read_keys
 from mooring.vault.served.exports import LOOK_SECONDS, SnapshotExports
 from mooring.vault.served.grants import Grants
 from mooring.vault.served.process import ServingProcess
-from mooring.wiring.server import build_server
+from mooring.wiring.build_server import build_server
 from mooring.wiring.snapshot_servers import grants_of
 from mooring.wiring.vaults import make_vault
 from tests.admin.servers import REGION, blocks, settings_at, store

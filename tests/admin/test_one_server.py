@@ -12,7 +12,7 @@ from mooring.admin.health.doctor import doctor
 from mooring.config.settings import Settings
 from mooring.engine.memory import MemoryEngine
 from mooring.model.errors import ConfigurationError, EngineError
-from mooring.wiring.server import build_server
+from mooring.wiring.build_server import build_server
 from tests.admin.servers import REGION, blocks, running, settings_at
 from tests.vault.disks import info
 

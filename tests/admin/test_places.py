@@ -12,8 +12,8 @@ import pytest
 from mooring.admin.main import main
 from mooring.config.settings import EngineSettings, Settings
 from mooring.model.errors import ConfigurationError, ServerRunningError
+from mooring.wiring.build_server import build_server
 from mooring.wiring.data_directory import make_data_directory, make_run_directory, run_place
-from mooring.wiring.server import build_server
 from tests.admin.servers import running, settings_at
 
 COMMANDS = ["doctor", "verify", "usage", "collect", "recover", "keys list", "env"]

@@ -17,7 +17,7 @@ from mooring.model.clock import SystemClock
 from mooring.model.errors import MooringError
 from mooring.vault.store.directory import DirectoryStore
 from mooring.vault.vault import Vault
-from mooring.wiring.server import build_server
+from mooring.wiring.build_server import build_server
 from tests.admin.servers import REGION, Server, running, settings_at
 
 

@@ -13,7 +13,7 @@ from mooring.admin.vaults.rekey import rekey
 from mooring.admin.vaults.verify import verify, verify_stored
 from mooring.config.settings import Settings
 from mooring.model.errors import ConfigurationError, VaultError, WrongKeyError
-from mooring.wiring.server import build_server
+from mooring.wiring.build_server import build_server
 from tests.admin.servers import REGION, blocks, running, settings_at, store
 
 

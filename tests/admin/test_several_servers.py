@@ -28,7 +28,8 @@ from mooring.service.context import Context
 from mooring.service.own.access_keys import keys as own_keys
 from mooring.service.own.disks import disks as own_disks
 from mooring.service.own.fencing import fence
-from mooring.wiring.server import Mooring, build_server
+from mooring.wiring.build_server import build_server
+from mooring.wiring.server import Mooring
 from tests.catalog.postgresql import PostgreSQL
 from tests.catalog.values import disk
 from tests.cluster import share_cluster_key

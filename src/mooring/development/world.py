@@ -38,8 +38,8 @@ from mooring.service.overview.readiness import readiness
 from mooring.service.own.own_request import OwnRequest
 from mooring.service.own.table import OWN_REQUESTS, own_handlers
 from mooring.service.table import OPERATIONS, handlers
+from mooring.wiring.build_server import build_server
 from mooring.wiring.parts import Parts
-from mooring.wiring.server import build_server
 from mooring.wiring.watches import problem
 
 QEMU = "qemu"

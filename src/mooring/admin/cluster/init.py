@@ -23,7 +23,8 @@ from mooring.model.paths import Paths
 from mooring.observe import logs
 from mooring.service.credentials.join_secrets import make_join_secret
 from mooring.service.credentials.shared_keys import KEYS
-from mooring.wiring.server import Mooring, build_server
+from mooring.wiring.build_server import build_server
+from mooring.wiring.server import Mooring
 from mooring.wiring.vaults import full_place
 
 _ELSEWHERE = (

@@ -32,7 +32,7 @@ from mooring.observe import logs
 from mooring.service.credentials.join_secrets import use_join_secret
 from mooring.service.credentials.shared_keys import KEYS
 from mooring.version import VERSION
-from mooring.wiring.server import build_server
+from mooring.wiring.build_server import build_server
 from mooring.wiring.vaults import full_place
 
 SECRET_VARIABLE = "MOORING_JOIN_SECRET"

@@ -33,9 +33,10 @@ from mooring.service.absence import absent_places
 from mooring.service.context import Context
 from mooring.service.own.automatic import automatic
 from mooring.service.own.disks import disks
+from mooring.wiring.build_server import build_server
 from mooring.wiring.data_directory import away, obstacle, run_place
 from mooring.wiring.file_systems import COPY_OF, file_systems
-from mooring.wiring.server import Mooring, build_server
+from mooring.wiring.server import Mooring
 
 DAEMON = "qemu-storage-daemon"
 

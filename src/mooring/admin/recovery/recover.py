@@ -23,7 +23,7 @@ from mooring.model.resources.snapshot import DiskSnapshot, SnapshotState
 from mooring.model.resources.snapshot_origin import with_origin
 from mooring.vault.store.place import spelling
 from mooring.vault.vault import Root
-from mooring.wiring.server import build_server
+from mooring.wiring.build_server import build_server
 from mooring.wiring.vaults import vault_place
 
 

@@ -32,9 +32,10 @@ from mooring.protocol import service_model
 from mooring.service.overview.readiness import readiness
 from mooring.service.own.table import OWN_REQUESTS, own_handlers
 from mooring.service.table import OPERATIONS, handlers
+from mooring.wiring.build_server import build_server
 from mooring.wiring.catalog_copies import check_catalog_is_there
 from mooring.wiring.parts import Parts
-from mooring.wiring.server import Mooring, build_server
+from mooring.wiring.server import Mooring
 from mooring.wiring.watches import problem
 
 log = structlog.get_logger("mooring.server")
