@@ -110,6 +110,8 @@ class QemuHarness:
     ) -> None:
         self.root, self.run_dir = root, run_dir
         self.store = store
+        self.elsewhere: set[str] = set()
+        """Disks that are another host's."""
         self.settings = settings or DaemonSettings()
         self.qemu = self.open()
         self.engine: Engine = self.qemu
@@ -117,7 +119,14 @@ class QemuHarness:
         self.sources: list[ServedImage] = []
 
     def open(self) -> QemuEngine:
-        return QemuEngine(self.root, self.run_dir, SystemClock(), self.settings, store=self.store())
+        return QemuEngine(
+            self.root,
+            self.run_dir,
+            SystemClock(),
+            self.settings,
+            store=self.store(),
+            is_ours=lambda disk_id: disk_id not in self.elsewhere,
+        )
 
     def client(self, instance_id: str, export: Export) -> BlockingNbdClient:
         client = BlockingNbdClient(self.qemu.uri(instance_id, export.name))

@@ -236,3 +236,33 @@ def test_a_daemon_that_dies_in_a_merge_is_shut_out(
     assert first.engine.owner(export.disk_id) is None
     listed = ceph.run("ceph", "osd", "blocklist", "ls")
     assert all(address in listed for address in owner.addresses)
+
+
+def test_a_disk_that_was_moved_is_not_merged_where_it_was(host: Callable[[str], Host]) -> None:
+    """What was due there, and had to wait, is the other host's to do."""
+    first, second = host("a"), host("b")
+    instance, export = attached(first, SIZE)
+    client = first.client(instance, export)
+    client.write(0, noise(1, MIB))
+    point = new_id()
+    first.engine.freeze({export.disk_id: point})
+    overwrite(client)
+    client.close()
+    first.engine.detach(instance, export.disk_id)
+    second.engine.attach(instance, export)
+    first.elsewhere.add(export.disk_id)
+
+    first.engine.release(export.disk_id, point, stored=True)
+
+    assert first.qemu.settle(5), "it tries again and again"
+    assert first.engine.health(export.disk_id).problem == ""
+    second.engine.detach(instance, export.disk_id)
+    assert first.qemu.settle(5)
+    assert first.engine.health(export.disk_id).layers == 3, "it keeps the other host from the disk"
+    second.engine.release(export.disk_id, point, stored=True)
+    assert second.qemu.settle(30)
+    assert second.engine.health(export.disk_id).layers == 2
+
+    first.elsewhere.clear()
+    first.engine.attach(instance, export)
+    assert first.client(instance, export).read(0, MIB)[4096:] == noise(1, MIB)[4096:]

@@ -139,6 +139,15 @@ def never_shared(_disk_id: str) -> bool:
     return False
 
 
+IsOurs = Callable[[str], bool]
+"""Whether the disk of that id is this host's; one that nobody knows of is."""
+
+
+def always_ours(_disk_id: str) -> bool:
+    """There is no other host."""
+    return True
+
+
 class Engine(Protocol):
     """Holds live disks. See the conformance suite in tests/engine for what each promises."""
 

@@ -72,6 +72,16 @@ def give_back(transaction: Transaction, job: Job) -> None:
         transaction.instances.change(instance.id, state=before.label)
 
 
+def is_of(transaction: Transaction, disk_id: str, host: str) -> bool:
+    """Whether the disk is that host's, or about to be: it sees to its layers before that."""
+    disk = transaction.disks.by_id(disk_id)
+    if disk is None or disk.host in ("", host):
+        return True
+    jobs = transaction.jobs.of_server(host)
+    given = [job.arguments for job in jobs if isinstance(job.arguments, MoveDisks)]
+    return any(disk_id in one.disks for one in given)
+
+
 def freeze_and_move(
     backend: Backend, move: Move, answer: Callable[[Transaction], Answer]
 ) -> Answer:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mooring.catalog.database import Catalog
+from mooring.catalog.database import CATALOG_ERRORS, Catalog
 from mooring.config.settings import Settings
 from mooring.engine.interface import Engine
 from mooring.host.devices.interface import Devices
@@ -18,6 +18,7 @@ from mooring.model.paths import Paths
 from mooring.model.resources.disk import is_shared
 from mooring.model.resources.server import Server
 from mooring.quiesce.interface import Quiescer
+from mooring.taking.moving import is_of
 
 if TYPE_CHECKING:
     from mooring.engine.qemu.stores.rbd.place import RbdPlace
@@ -38,6 +39,13 @@ def engine_maker(
         with catalog.read() as transaction:
             disk = transaction.disks.by_id(disk_id)
         return disk is not None and is_shared(disk.tags)
+
+    def is_ours(disk_id: str) -> bool:
+        try:
+            with catalog.read() as transaction:
+                return is_of(transaction, disk_id, server.id)
+        except CATALOG_ERRORS:
+            return True  # as far as anybody knows
 
     if settings.engine.kind == "memory":
         from mooring.engine.memory import MemoryEngine
@@ -63,7 +71,7 @@ def engine_maker(
             check_there(place)
             store = RbdStore(place, server.id, clock, server.name)
         folders = paths.engine(zone), paths.engine_run(zone)
-        return QemuEngine(*folders, clock, daemons, may_share, store)
+        return QemuEngine(*folders, clock, daemons, may_share, store, is_ours)
 
     return make
 

@@ -16,9 +16,11 @@ from mooring.engine.interface import (
     Filling,
     Freeze,
     FrozenImage,
+    IsOurs,
     MayShare,
     Past,
     Source,
+    always_ours,
     never_shared,
 )
 from mooring.engine.qemu import (
@@ -66,10 +68,11 @@ class QemuEngine:
         settings: DaemonSettings | None = None,
         may_share: MayShare = never_shared,
         store: LayerStore | None = None,
+        is_ours: IsOurs = always_ours,
     ) -> None:
         """`may_share` tells of a disk's id whether several processes may use it at once.
 
-        Raises ConfigurationError.
+        `is_ours` is asked where other hosts reach the layers, too. Raises ConfigurationError.
         """
         self._store = DIRECTORY if store is None else store
         with contextlib.ExitStack() as held:
@@ -82,7 +85,7 @@ class QemuEngine:
                 held,
             )
             self._held = held.pop_all()
-        self._merger = Merger(self._registry)
+        self._merger = Merger(self._registry, is_ours)
         self._watcher = Watcher(self._registry.instances, clock)
         self._guard = Guard(self._registry.instances, self._registry.instance_in, clock, may_share)
         self._registry.started = self._guard.wake

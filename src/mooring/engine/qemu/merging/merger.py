@@ -19,6 +19,7 @@ import threading
 
 import structlog
 
+from mooring.engine.interface import IsOurs
 from mooring.engine.qemu.disk import CopyingMerge, LiveDisk, RunningMerge
 from mooring.engine.qemu.layers import qcow2
 from mooring.engine.qemu.layers.layer import BASE_NUMBER
@@ -44,8 +45,8 @@ log = structlog.get_logger("mooring.engine")
 class Merger:
     """Threads that do the merges that are due."""
 
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
+    def __init__(self, registry: Registry, is_ours: IsOurs) -> None:
+        self._registry, self._is_ours = registry, is_ours
         self._clock = registry.clock
         self._due = DueDisks(registry.clock)
         self._closing = threading.Event()
@@ -125,7 +126,7 @@ class Merger:
         disk = None
         try:
             disk = self._registry.disk(disk_id)
-            if self._merge_all(disk_id, disk):
+            if self._is_elsewhere(disk_id, disk) or self._merge_all(disk_id, disk):
                 disk.forget_merge_failures()
         except Exception as error:
             self.wake(disk_id, _RETRY_SECONDS)
@@ -139,6 +140,13 @@ class Merger:
                 raise  # the loop tells of it, and the disk is tried again
         finally:
             self._due.done(disk_id)
+
+    def _is_elsewhere(self, disk_id: str, disk: LiveDisk) -> bool:
+        """Whether another host has the disk by now: it does what is due of it.
+
+        Were it merged here, that host could not attach it meanwhile.
+        """
+        return self._registry.store.shared and disk.is_idle and not self._is_ours(disk_id)
 
     def _failed(self, disk: LiveDisk, error: Exception) -> None:
         """Tell of it, and have the disk's next merge wait for longer than the last time."""
