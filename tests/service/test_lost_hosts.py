@@ -17,7 +17,6 @@ from mooring.jobs.watching.hosts import HostWatch
 from mooring.model.errors import ClusterAwayError, FencedError
 from mooring.model.extents import GIB
 from mooring.model.resources.host import Host, HostState
-from mooring.model.resources.job import Job
 from mooring.model.resources.job_arguments import RevertDisk
 from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.snapshot import SnapshotState
@@ -191,15 +190,7 @@ def test_a_past_that_cannot_be_asked_for_is_not_gone(world: World) -> None:
     """What it reads from would be deleted below it."""
     disk_id = world.disk_id("data")
     arguments = RevertDisk(disk=disk_id, snapshot="to", point="at", kept=False, former="from")
-    job = Job(
-        id="revert",
-        key="revert",
-        region=REGION,
-        zone=ZONE,
-        created_ms=0,
-        arguments=arguments,
-        server=world.backend.host,
-    )
+    job = world.job(arguments, world.backend.host)
     with world.catalog.write() as transaction:
         transaction.jobs.add(job)
     engine_of(world).problem_now = ClusterAwayError("away")
@@ -252,15 +243,7 @@ def test_what_a_disk_held_before_is_read_here_as_well(world: World) -> None:
     reverted = RevertDisk(
         disk=disk_id, snapshot=ids["to"], point="at", kept=True, former=ids["from"]
     )
-    job = Job(
-        id="revert",
-        key="revert",
-        region=REGION,
-        zone=ZONE,
-        created_ms=0,
-        arguments=reverted,
-        server="lost",
-    )
+    job = world.job(reverted, "lost")
     with world.catalog.write() as transaction:
         transaction.jobs.add(job)
 

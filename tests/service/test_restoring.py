@@ -195,17 +195,7 @@ def test_a_move_to_a_host_that_is_lost_too_holds_up_nothing(world: World) -> Non
         arguments = MoveDisks(
             instance=instance.id, disks=(found[0].id,), snapshots=("",), source=LOST
         )
-        transaction.jobs.add(
-            Job(
-                id="move",
-                key=instance.id,
-                region=REGION,
-                zone=ZONE,
-                server="third",
-                created_ms=0,
-                arguments=arguments,
-            )
-        )
+        transaction.jobs.add(world.job(arguments, "third", instance.id))
     fence(world)
     restore(world)
     world.settle()
@@ -217,15 +207,7 @@ def test_a_move_to_a_host_that_is_lost_too_holds_up_nothing(world: World) -> Non
 def test_a_request_that_was_under_way_ends_with_the_fence(world: World) -> None:
     """Its transaction ends after that of the fence, which saw nothing of its job."""
     under_way, fenced = threading.Event(), threading.Event()
-    job = Job(
-        id=world.backend.ids.new_id(),
-        key="late",
-        region=REGION,
-        zone=ZONE,
-        server=LOST,
-        created_ms=world.clock.now_ms(),
-        arguments=CreateDisk(disk="late"),
-    )
+    job = world.job(CreateDisk(disk="late"), LOST)
 
     def ask() -> None:
         with world.catalog.write() as transaction:
@@ -250,18 +232,7 @@ def test_a_host_that_works_on_is_fenced_all_the_same(
 ) -> None:
     """It takes one job, and ends another, just when it is looked what jobs it has."""
     arguments = [CreateDisk(disk="first"), CreateDisk(disk="second"), DeleteDisk(disk="gone")]
-    added = [
-        Job(
-            id=world.backend.ids.new_id(),
-            key=one.disk,
-            region=REGION,
-            zone=ZONE,
-            server=LOST,
-            created_ms=0,
-            arguments=one,
-        )
-        for one in arguments
-    ]
+    added = [world.job(one, LOST, one.disk) for one in arguments]
     with world.catalog.write() as transaction:
         for job in added:
             transaction.jobs.add(job)
@@ -296,17 +267,7 @@ def test_what_is_removed_at_a_host_that_is_away_holds_up_nothing(world: World) -
         assert stored is not None
         transaction.jobs.add(fill_job(world.backend, one, stored.id))
         arguments = MoveDisks(instance="", disks=(one.id,), snapshots=(stored.id,), source=LOST)
-        transaction.jobs.add(
-            Job(
-                id=world.backend.ids.new_id(),
-                key=f"move {one.id}",
-                region=REGION,
-                zone=ZONE,
-                server=world.backend.host,
-                created_ms=0,
-                arguments=arguments,
-            )
-        )
+        transaction.jobs.add(world.job(arguments, world.backend.host))
     world.settle()
     assert disk(world, "alone").host == world.backend.host
     assert jobs(world, LOST) == [JobKind.DELETE_DISK]
@@ -325,17 +286,7 @@ def test_what_an_earlier_program_left_in_the_line_of_a_disk_goes_out_of_it(world
     one = disk(world, "alone")
     with world.catalog.write() as transaction:
         transaction.disks.change(one.id, host=world.backend.host)
-        transaction.jobs.add(
-            Job(
-                id=world.backend.ids.new_id(),
-                key=one.id,
-                region=REGION,
-                zone=ZONE,
-                server=LOST,
-                created_ms=0,
-                arguments=DeleteDisk(disk=one.id),
-            )
-        )
+        transaction.jobs.add(world.job(DeleteDisk(disk=one.id), LOST, one.id))
     world.snapshot("next", "alone")
     world.settle()
     assert world.state("next")["state"] == "pending"
@@ -347,51 +298,21 @@ def test_what_an_earlier_program_left_in_the_line_of_a_disk_goes_out_of_it(world
 
 def test_a_disk_comes_back_only_after_what_was_left_of_it_is_removed(world: World) -> None:
     one, mine = disk(world, "alone"), world.backend.host
+    first = world.job(CreateDisk(disk="other"), LOST, "left")
     with world.catalog.write() as transaction:
-        # Another job of that line goes first.
-        transaction.jobs.add(
-            Job(
-                id="first",
-                key="left",
-                region=REGION,
-                zone=ZONE,
-                server=LOST,
-                created_ms=0,
-                arguments=CreateDisk(disk="other"),
-            )
-        )
-        transaction.jobs.add(
-            Job(
-                id="removal",
-                key="left",
-                region=REGION,
-                zone=ZONE,
-                server=mine,
-                created_ms=0,
-                arguments=DeleteDisk(disk=one.id),
-            )
-        )
+        transaction.jobs.add(first)
+        transaction.jobs.add(world.job(DeleteDisk(disk=one.id), mine, "left"))
         transaction.hosts.fence(LOST)
     world.backend.hosts.forget()
     with world.catalog.write() as transaction:
         stored = transaction.snapshots.by_name(REGION, "of-alone")
         assert stored is not None
         arguments = MoveDisks(instance="", disks=(one.id,), snapshots=(stored.id,), source=LOST)
-        transaction.jobs.add(
-            Job(
-                id="move",
-                key=one.id,
-                region=REGION,
-                zone=ZONE,
-                server=mine,
-                created_ms=0,
-                arguments=arguments,
-            )
-        )
+        transaction.jobs.add(world.job(arguments, mine, one.id))
     world.settle(5)
     assert disk(world, "alone").host == LOST
     with world.catalog.write() as transaction:
-        transaction.jobs.remove_all("first")
+        transaction.jobs.remove_all(first.id)
     world.settle()
     assert disk(world, "alone").host == mine
     world.write(one.id, 0, b"x" * 4096)

@@ -26,6 +26,8 @@ from mooring.jobs.table import PROCEDURES
 from mooring.model.access import UNBOUND, Access
 from mooring.model.clock import ManualClock
 from mooring.model.ids import SequentialIds
+from mooring.model.resources.job import Job
+from mooring.model.resources.job_arguments import Arguments
 from mooring.model.traffic import Traffic
 from mooring.protocol import service_model
 from mooring.protocol.serialize import serialize_result
@@ -236,6 +238,19 @@ class World:
         """An instance snapshot as it is shown."""
         found = self.call("GetInstanceSnapshot", instanceSnapshotName=snapshot)
         return dict(found["instanceSnapshot"])
+
+    def job(self, arguments: Arguments, server: str, key: str = "") -> Job:
+        """A job of that server, to be recorded; without a key in a line of its own."""
+        job_id = self.backend.ids.new_id()
+        return Job(
+            id=job_id,
+            key=key or job_id,
+            region=REGION,
+            zone=ZONE,
+            server=server,
+            created_ms=self.clock.now_ms(),
+            arguments=arguments,
+        )
 
     def operations(self, resource: str) -> list[Mapping[str, Any]]:
         """The resource's operations, newest first."""
