@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from mooring.admin.recovery.restore_catalog import restore_catalog
 from mooring.catalog.copies import CatalogCopies
 from mooring.catalog.database import Catalog
 from mooring.config.settings import Settings
+from mooring.engine.zones import Engines
+from mooring.jobs.keep_catalog import CatalogKeeper, Describer
+from mooring.model.automatic.rhythm import DAY_MS
 from mooring.model.clock import ManualClock
 from mooring.model.errors import ConfigurationError, ServerRunningError
 from mooring.model.paths import Paths
@@ -97,6 +101,50 @@ def test_their_number_is_bounded(tmp_path: Path, catalog: Path) -> None:
     assert copies.newest_ms() == found[-1].made_ms == clock.now_ms() // 1000 * 1000
     # The six, and what was somebody else's.
     assert len(list((tmp_path / "copies").iterdir())) == 7
+
+
+def test_a_clock_that_was_ahead_leaves_copies_as_they_are(tmp_path: Path, catalog: Path) -> None:
+    clock = ManualClock()
+    copies = CatalogCopies(tmp_path / "copies", 3, clock)
+    with closing(Catalog(f"sqlite:///{catalog}")) as opened:
+        keeper = CatalogKeeper(Describer(opened, Engines()), copies, catalog, 24, clock)
+        for _ in range(4):
+            clock.advance(25 * 3600)
+            keeper.look()
+        nightly = copies.found()
+        assert len(nightly) == 3
+
+        # A host comes up with a wrong clock, which is set right when the network is there.
+        clock.milliseconds += 30 * DAY_MS
+        keeper.look()
+        clock.milliseconds -= 30 * DAY_MS
+        for _ in range(5):
+            clock.advance(2)
+            keeper.look()
+        assert copies.found()[:2] == nightly[1:]
+
+        clock.advance(25 * 3600)
+        made = keeper.look()
+        # The one that is ahead has gone, and not what was just made.
+        assert [one.path for one in copies.found()] == [*(one.path for one in nightly[1:]), made]
+
+
+def test_a_copy_is_tried_again_after_the_clock_was_set_back(tmp_path: Path, catalog: Path) -> None:
+    clock = ManualClock()
+    blocked = tmp_path / "copies"
+    blocked.write_text("no directory")
+    with closing(Catalog(f"sqlite:///{catalog}")) as opened:
+        copies = CatalogCopies(blocked, 3, clock)
+        keeper = CatalogKeeper(Describer(opened, Engines()), copies, catalog, 24, clock)
+        assert keeper.look() is None
+        assert keeper.problem
+        blocked.unlink()
+        clock.advance(60)
+        assert keeper.look() is None
+        clock.milliseconds -= 30 * DAY_MS
+        clock.advance(600)
+        assert keeper.look() is not None
+        assert not keeper.problem
 
 
 def test_a_copy_is_made_before_a_migration(settings: Settings) -> None:

@@ -58,8 +58,13 @@ class CatalogCopies:
         return None if self._mounts is None else self._mounts.problem(self.folder, _WHAT)
 
     def newest_ms(self) -> int | None:
-        """When the newest regular one was made; None if there is none."""
-        return max((one.made_ms for one in self.found() if one.before is None), default=None)
+        """When the newest regular one was made; None if there is none.
+
+        Those that a clock left ahead which was set back since do not count.
+        """
+        now = self._clock.now_ms()
+        regular = (one.made_ms for one in self.found() if one.before is None)
+        return max((made for made in regular if made <= now), default=None)
 
     def make(self, catalog: Path, before: int | None = None) -> Path | None:
         """Copy the catalog as it is this moment; None if no copies are to be kept.
@@ -84,7 +89,10 @@ class CatalogCopies:
         return path
 
     def _thin(self, regular: bool) -> None:
+        now = self._clock.now_ms()
         alike = [one for one in self.found() if (one.before is None) == regular]
+        # What is ahead of the clock was made before that was set back: it goes first.
+        alike.sort(key=lambda one: one.made_ms <= now)
         for one in alike[: -self._keep]:
             one.path.unlink(missing_ok=True)
 

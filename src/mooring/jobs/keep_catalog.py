@@ -32,10 +32,10 @@ STOP_SECONDS = 2.0
 SHARE = 50
 """The pause is so many times as long as the look, at least: many disks take no more of a core."""
 
-RETRY_MS = 10 * 60 * 1000
+RETRY_SECONDS = 10 * 60.0
 """When a copy that failed is tried again."""
 
-AWAY_MS = 30 * 1000
+AWAY_SECONDS = 30.0
 """When it is looked for the directory of copies again that was away."""
 
 log = structlog.get_logger("mooring.jobs")
@@ -134,7 +134,7 @@ class CatalogKeeper:
         self._catalog = catalog
         self._every_ms = every_hours * 3_600_000
         self._clock = clock
-        self._not_before_ms = 0
+        self._not_before = 0.0
         self.problem = ""
         """Why the last copy failed; empty if it did not."""
         self._loop = Loop("catalog-keeper", self._round)
@@ -154,23 +154,22 @@ class CatalogKeeper:
 
     def look(self) -> Path | None:
         """Make a copy if one is due; returns it."""
-        now = self._clock.now_ms()
-        if self._catalog is None or not self._every_ms or now < self._not_before_ms:
+        now, steady = self._clock.now_ms(), self._clock.monotonic()
+        if self._catalog is None or not self._every_ms or steady < self._not_before:
             return None
         try:
             newest = self._copies.newest_ms()
-            # A clock that was set back does not keep copies from being made.
-            if newest is not None and newest <= now < newest + self._every_ms:
+            if newest is not None and now < newest + self._every_ms:
                 return None
             made = self._copies.make(self._catalog)
         except PlaceAwayError as error:
             if self.problem != str(error):
                 self._failed(str(error))
-            self._not_before_ms = now + AWAY_MS
+            self._not_before = steady + AWAY_SECONDS
             return None
         except (OSError, sqlite3.Error) as error:
             self._failed(str(error))
-            self._not_before_ms = now + RETRY_MS
+            self._not_before = steady + RETRY_SECONDS
             return None
         self.problem = ""
         if made is not None:
