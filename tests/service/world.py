@@ -7,6 +7,7 @@ import shutil
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -20,6 +21,7 @@ from mooring.engine.interface import Export
 from mooring.engine.memory import MemoryEngine
 from mooring.host.devices.memory_devices import MemoryDevices
 from mooring.host.rooms import Rooms
+from mooring.jobs.recover import recover
 from mooring.jobs.running.execution import Observer, unobserved
 from mooring.jobs.running.runner import Runner
 from mooring.jobs.table import PROCEDURES
@@ -103,6 +105,16 @@ class World:
         self._handlers = handlers(self.backend)
         self._own_handlers = own_handlers(self.backend)
         self._count = itertools.count()
+
+    def restart(self, catalog: Catalog) -> None:
+        """Go on with another catalog, as a server that is started on it."""
+        self.catalog = catalog
+        weakref.finalize(self, catalog.close)
+        self.backend = replace(self.backend, catalog=catalog)
+        self.runner = Runner(self.backend, PROCEDURES, traffic=self.traffic)
+        self._handlers = handlers(self.backend)
+        self._own_handlers = own_handlers(self.backend)
+        recover(self.backend)
 
     @property
     def engine(self) -> MemoryEngine:

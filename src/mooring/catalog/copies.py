@@ -100,12 +100,14 @@ class CatalogCopies:
 def put_back(copy: Path, catalog: Path, aside: Path) -> None:
     """Replace the catalog by a copy, durably; what was there goes to `aside`.
 
-    Nobody may use the catalog meanwhile. Raises ConfigurationError if the copy is none.
+    Nobody may use the catalog meanwhile. What it knows as not begun may be done by now: it counts
+    as begun. Raises ConfigurationError if the copy is none.
     """
     writing = catalog.with_name(f"{catalog.name}.writing")
     with appearing(catalog, writing=writing):
         try:
             _copy(copy, writing)
+            _count_jobs_as_begun(writing)
             sync(writing)
         except (OSError, sqlite3.Error) as error:
             raise ConfigurationError(
@@ -116,6 +118,13 @@ def put_back(copy: Path, catalog: Path, aside: Path) -> None:
             for ending in ("-wal", "-shm", ""):
                 with contextlib.suppress(FileNotFoundError):
                     Path(f"{catalog}{ending}").rename(f"{aside}{ending}")
+
+
+def _count_jobs_as_begun(catalog: Path) -> None:
+    with contextlib.closing(sqlite3.connect(catalog)) as opened, opened:
+        columns = [row[1] for row in opened.execute("PRAGMA table_info(jobs)")]
+        if "generation" in columns:  # else it is of before they had one
+            opened.execute("UPDATE jobs SET generation = generation + 1")
 
 
 def _copy(source: Path, target: Path) -> None:

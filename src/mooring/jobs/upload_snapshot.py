@@ -30,6 +30,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -53,6 +54,7 @@ from mooring.model.errors import (
     EngineError,
     LineageLostError,
     MooringError,
+    PointNotFoundError,
     PostponedError,
     SnapshotNotInVaultError,
 )
@@ -62,6 +64,9 @@ from mooring.model.resources.job_arguments import UploadSnapshot
 from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.snapshot import DiskSnapshot, SnapshotState
 from mooring.observe import metrics
+
+if TYPE_CHECKING:
+    from mooring.vault.vault import Root
 
 AGAIN_SECONDS = 15.0
 """When storing goes on that failed and must not be given up."""
@@ -104,17 +109,7 @@ def _store(work: Work) -> Change:
     # Whoever is the first to take the job has left no root: in a bucket that is one request less.
     root = work.vault.confirm(snapshot.id) if work.job.generation > 1 else None
     if root is None:
-        image = work.engine.open_point(snapshot.disk_id, snapshot.id)
-        try:
-            plan = _plan(work, snapshot, image)
-            auto = snapshot.auto
-            extra = extra_of_part(work, snapshot) if auto is None else {"auto": auto}
-            info = information(snapshot, image.size, extra)
-            with begin(work, info, plan) as writer:
-                copy(work, image, plan, writer)
-                root = commit(work, writer)
-        finally:
-            image.close()
+        root = _write(work, snapshot)
     work.engine.release(snapshot.disk_id, snapshot.id, stored=True)
     statistics, parent = root.statistics, root.parent
     changed_bytes = statistics.changed_blocks * BLOCK_SIZE
@@ -134,6 +129,27 @@ def _store(work: Work) -> Change:
             expire_after(work.backend, transaction, snapshot)
 
     return change
+
+
+def _write(work: Work, snapshot: DiskSnapshot) -> Root:
+    try:
+        image = work.engine.open_point(snapshot.disk_id, snapshot.id)
+    except PointNotFoundError:
+        # After a power cut the catalog may not know that the job was taken before: what has no
+        # point any more may be stored.
+        if (root := work.vault.confirm(snapshot.id)) is None:
+            raise
+        return root
+    try:
+        plan = _plan(work, snapshot, image)
+        auto = snapshot.auto
+        extra = extra_of_part(work, snapshot) if auto is None else {"auto": auto}
+        info = information(snapshot, image.size, extra)
+        with begin(work, info, plan) as writer:
+            copy(work, image, plan, writer)
+            return commit(work, writer)
+    finally:
+        image.close()
 
 
 def undo_store(work: Work) -> None:

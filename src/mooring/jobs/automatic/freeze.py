@@ -68,12 +68,16 @@ def failed(transaction: Transaction, job: Job) -> None:
 
 
 def _freeze(work: Work, whole: Snapshot) -> Frozen | None:
-    """Freeze it, unless that was done before a crash: None, for nobody knows how."""
+    """Freeze it, unless that was done before a crash, or is even stored: None, for nobody knows
+    how."""
     left = freezing.left(whole, lambda one: work.engine.points(one.disk_id))
     if left is Left.SOME:
         raise CanceledError("only some of the disks were frozen when the server was killed")
     if left is Left.ALL:
         _check_wishes(work, whole)
+        return None
+    if work.job.generation > 1 and any(work.vault.has(one.id) for one in whole.members):
+        # The catalog is a copy of before that: the disks hold something else by now.
         return None
     if isinstance(whole, InstanceSnapshot):
         _check_disks(work, whole)
