@@ -5,14 +5,16 @@ Of rhythms of seconds once a minute: then many go together, with one job and few
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mooring.backend.backend import Backend
 from mooring.catalog.transaction import Transaction
 from mooring.jobs.automatic import outcomes
 from mooring.model.automatic import rules
 from mooring.model.automatic.rhythm import MINUTE_MS, offset_of, parse_rhythms, superfluous
-from mooring.model.automatic.rules import AutoSource
+from mooring.model.automatic.rules import AutoRun, AutoSource
 from mooring.model.resources.instance_snapshot import Snapshot
-from mooring.model.resources.snapshot import DiskSnapshot
+from mooring.model.resources.snapshot import DiskSnapshot, Lost
 from mooring.taking import recording
 
 _LOOKED_AT = 4
@@ -40,20 +42,35 @@ def expire(backend: Backend, transaction: Transaction, stored: Snapshot) -> None
         if _is_add_on(one.auto) == _is_add_on(stored.auto)
     ]
     completed = [one for one in of_group if one.is_stored]
+    missing = [one for one in of_group if _is_missing(one)]
     # What is known of one that failed is kept beside.
     gone = [
         one
         for one in of_group
-        if not (one.is_stored or one.is_pending) and one.created_ms < stored.created_ms
+        if not (one.is_stored or one.is_pending or _is_missing(one))
+        and one.created_ms < stored.created_ms
     ]
-    if run.source is AutoSource.ADD_ON:
-        gone += sorted(completed, key=lambda one: one.created_ms)[: -rules.KEPT]
-    else:
-        moments = {one.created_ms for one in completed}
-        rhythms = parse_rhythms(run.policy)
-        expired = superfluous(rhythms, moments, now, offset_of(stored.resource_id, rhythms))
-        gone += [one for one in completed if one.created_ms in expired]
+    gone += _expired(run, completed, now)
+    if missing:
+        # They take nobody's place, and go when they would have gone.
+        due = {one.id for one in _expired(run, [*completed, *missing], now)}
+        gone += [one for one in missing if one.id in due]
     recording.discard_automatic(transaction, gone, backend.ids, now)
+
+
+def _expired(run: AutoRun, taken: Sequence[Snapshot], now_ms: int) -> list[Snapshot]:
+    """Which of these are not kept any more."""
+    if run.source is AutoSource.ADD_ON:
+        return sorted(taken, key=lambda one: one.created_ms)[: -rules.KEPT]
+    rhythms = parse_rhythms(run.policy)
+    moments = {one.created_ms for one in taken}
+    expired = superfluous(rhythms, moments, now_ms, offset_of(run.resource_id, rhythms))
+    return [one for one in taken if one.created_ms in expired]
+
+
+def _is_missing(one: Snapshot) -> bool:
+    """Whether its root, or that of a part, was lost, and may come back: nobody has let it go."""
+    return any(part.lost is Lost.MISSING for part in one.members)
 
 
 def expire_after(backend: Backend, transaction: Transaction, one: DiskSnapshot) -> None:
