@@ -1,4 +1,4 @@
-"""Automatic snapshots whose roots the vault has lost: told for as long as they would be kept."""
+"""Automatic snapshots whose roots are lost stay known while they would be kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A catalog that knows less than disks and vaults: a copy put back, a power cut."""
+"""Catalogs that know less than vaults do: copies put back, power cuts."""
 
 from __future__ import annotations
 
