@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mooring.admin.health.vaults import vault_findings
 from mooring.admin.main import main
 from mooring.admin.recovery.recover import recover
 from mooring.admin.vaults.replicate import replicate
@@ -138,6 +139,9 @@ def test_damage_is_told(
 def test_places_that_are_none(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a").write_text("not ours")
+    region = replace(settings.regions[REGION], replica=str(tmp_path / "notes"))
+    told = dict(vault_findings(replace(settings, regions={REGION: region})))
+    assert "is no vault, and not empty" in told[False]
     with pytest.raises(ConfigurationError, match="is the vault itself"):
         replicate(settings, to=str(tmp_path / "." / "vault"))
     with pytest.raises(VaultError, match="not empty: choose an empty place"):

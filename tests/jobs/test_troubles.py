@@ -18,13 +18,14 @@ from mooring.engine.interface import DiskHealth
 from mooring.host import room
 from mooring.host.rooms import Rooms
 from mooring.jobs.automatic.due import take_due
+from mooring.jobs.keep_vault import enqueue
 from mooring.jobs.watching import sources
 from mooring.jobs.watching.disks import DiskWatch
 from mooring.jobs.watching.telling import FREELY, Telling
 from mooring.jobs.watching.troubles import RENEW_MS, Rhythm, TroubleWatch
 from mooring.model.errors import CanceledError, NotifyError
 from mooring.model.resources.host import Host
-from mooring.model.resources.job_arguments import VerifyVault
+from mooring.model.resources.job_arguments import ReplicateVault, VerifyVault
 from mooring.model.resources.job_kind import JobKind
 from mooring.model.trouble import Trouble, TroubleKind
 from mooring.notify.memory import MemoryChannel
@@ -315,6 +316,28 @@ def test_damage_is_known_until_it_is_gone_whatever_else_is_read(world: World) ->
     world.settle()
     verify(world, 1e-9)
     assert kinds(runs()) == []
+
+
+def test_a_copy_that_was_never_made_is_seen(world: World, tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("not ours")
+    place = Replica(place=str(tmp_path), options={}, delete=False)
+    object.__setattr__(world.backend, "replicas", {REGION: place})
+    with world.catalog.write() as transaction:
+        enqueue(transaction, world.backend, ReplicateVault(), REGION)
+    world.settle()
+    runs = partial(sources.vault_runs, world.backend, 60, world.clock.monotonic())
+    world.clock.advance(2 * 3600)
+    assert kinds(runs()) == []
+    world.clock.advance(1000)
+    (late,) = runs()
+    assert late.kind is TroubleKind.REPLICA_LATE
+    assert "was not brought up to date since the server started" in late.text
+    # Nor is it well because of a run that was entered while the clock was ahead.
+    ahead = world.clock.now_ms() + 30 * DAY_MS
+    with world.catalog.write() as transaction:
+        transaction.vault_runs.put(VaultRun(REGION, JobKind.REPLICATE_VAULT, ahead, 0))
+    assert kinds(runs()) == [TroubleKind.REPLICA_LATE]
+    assert kinds(sources.vault_runs(world.backend, 0)) == []
 
 
 def test_a_copy_that_is_late_or_lacks_something_is_seen(world: World) -> None:

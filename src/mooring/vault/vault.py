@@ -22,7 +22,13 @@ from mooring.model.ids import Ids, RandomIds
 from mooring.vault.claims.claims import Claims
 from mooring.vault.format.cipher import Cipher
 from mooring.vault.format.frame import Packer
-from mooring.vault.format.header import create_header, has_header, open_cipher, read_header
+from mooring.vault.format.header import (
+    create_header,
+    has_header,
+    has_more_than_key,
+    open_cipher,
+    read_header,
+)
 from mooring.vault.format.key import change_secret
 from mooring.vault.format.layout import (
     HEADER_NAME,
@@ -73,6 +79,7 @@ __all__ = [
     "VaultOptions",
     "change_secret",
     "has_header",
+    "has_more_than_key",
     "scrub",
 ]
 

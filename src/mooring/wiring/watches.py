@@ -154,7 +154,7 @@ def _shared(settings: Settings, backend: Backend) -> Mapping[str, Source]:
     return {
         "automatic snapshots": partial(sources.automatic, backend),
         "snapshots": partial(sources.snapshots, backend),
-        "runs of vaults": partial(sources.vault_runs, backend, minutes),
+        "runs of vaults": partial(sources.vault_runs, backend, minutes, backend.clock.monotonic()),
         "servers": partial(sources.servers, backend),
         "hosts": partial(sources.hosts, backend),
     }

@@ -17,7 +17,7 @@ from mooring.model.errors import (
 from mooring.model.ids import RandomIds
 from mooring.vault.store.place import Store, directory_of, is_missing, open_place
 from mooring.vault.store.retrying import Patience
-from mooring.vault.vault import Vault, has_header
+from mooring.vault.vault import Vault, has_header, has_more_than_key
 from mooring.wiring.vaults import open_vault_in, replica_place, s3_options, vault_place
 
 PATIENCE = Patience(retry_seconds=5.0)
@@ -54,6 +54,8 @@ def _examine(
                 return False, f"{where} {problem}"
             if copy and copy_known(settings, region, place):
                 return False, f"{where} is empty, and had a copy: mount it, or put it back"
+            if has_more_than_key(store):
+                return False, f"{where} is no vault, and not empty: name an empty place"
             return True, f"{where}: still empty"
         clock = SystemClock()
         with open_vault_in(store, settings, region, clock, create=False, index=None) as vault:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 
 from mooring.backend.backend import Backend
+from mooring.catalog.watching.vault_runs import VaultRun
 from mooring.host.room import device_at
 from mooring.host.rooms import of_vault
 from mooring.jobs.watching.waiting_jobs import waiting_for
@@ -68,39 +69,53 @@ def snapshots(backend: Backend) -> Iterator[Trouble]:
         )
 
 
-def vault_runs(backend: Backend, replicate_minutes: float) -> Iterator[Trouble]:
-    """Vaults that were found damaged, and copies of vaults that are late or not whole."""
-    now = backend.clock.now_ms()
+def vault_runs(backend: Backend, replicate_minutes: float, began: float = 0.0) -> Iterator[Trouble]:
+    """Vaults that were found damaged, and copies of vaults that are late or not whole.
+
+    `began`: when this server did, by the steady clock.
+    """
     with backend.catalog.read() as transaction:
-        runs = transaction.vault_runs.all()
-    for run in runs:
-        if run.region not in backend.regions:
-            continue
-        if run.kind is JobKind.VERIFY_VAULT:
-            metrics.verified(run.region, run.problems, run.ended_ms / 1000)
+        runs = {(run.region, run.kind): run for run in transaction.vault_runs.all()}
+    for region in backend.regions:
+        if (run := runs.get((region, JobKind.VERIFY_VAULT))) is not None:
+            metrics.verified(region, run.problems, run.ended_ms / 1000)
             if run.problems:
                 yield Trouble(
                     kind=TroubleKind.VAULT_DAMAGED,
-                    text=f"{counted(run.problems, 'snapshot')} in the vault of {run.region} "
+                    text=f"{counted(run.problems, 'snapshot')} in the vault of {region} "
                     f"{'is' if run.problems == 1 else 'are'} damaged: `mooringd verify` lists the "
                     "damage, and --mend mends it from a copy",
-                    region=run.region,
+                    region=region,
                 )
-        if run.kind is not JobKind.REPLICATE_VAULT or run.region not in backend.replicas:
+        if region not in backend.replicas:
             continue
-        metrics.replica_was(run.region, run.problems, run.ended_ms / 1000)
-        late = now - run.ended_ms > 2 * replicate_minutes * MINUTE_MS + REPLICA_GRACE_MS
-        if run.problems or (replicate_minutes and late):
-            what = (
-                f"lacks {counted(run.problems, 'snapshot')} that could not be copied"
-                if run.problems
-                else f"was last brought up to date at {_moment(run.ended_ms)}"
-            )
+        what = _copy_problem(
+            backend, runs.get((region, JobKind.REPLICATE_VAULT)), region, replicate_minutes, began
+        )
+        if what is not None:
             yield Trouble(
                 kind=TroubleKind.REPLICA_LATE,
-                text=f"the copy of the vault of {run.region} {what}; the server's log says why",
-                region=run.region,
+                text=f"the copy of the vault of {region} {what}; the server's log says why",
+                region=region,
             )
+
+
+def _copy_problem(
+    backend: Backend, run: VaultRun | None, region: str, minutes: float, began: float
+) -> str | None:
+    """What is wrong with the copy of a vault, by its last run; None if nothing is."""
+    now, most = backend.clock.now_ms(), 2 * minutes * MINUTE_MS + REPLICA_GRACE_MS
+    # A run that a clock left ahead which was set right since tells nothing about today.
+    if run is not None and run.ended_ms <= now + most:
+        metrics.replica_was(region, run.problems, run.ended_ms / 1000)
+        if run.problems:
+            return f"lacks {counted(run.problems, 'snapshot')} that could not be copied"
+        if minutes and now - run.ended_ms > most:
+            return f"was last brought up to date at {_moment(run.ended_ms)}"
+    elif minutes and (backend.clock.monotonic() - began) * 1000 > most:
+        metrics.replica_was(region, 0, 0)  # or no alarm would ever ring
+        return "was not brought up to date since the server started"
+    return None
 
 
 def servers(backend: Backend) -> Iterator[Trouble]:

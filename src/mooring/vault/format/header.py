@@ -93,3 +93,8 @@ def read_header(data: bytes, description: str) -> tuple[str, str | None]:
 def has_header(store: Store) -> bool:
     """Whether a vault is in the store; one that has lost its header is none."""
     return exists(store, HEADER_NAME)
+
+
+def has_more_than_key(store: Store) -> bool:
+    """Whether there is anything but what a creation leaves that was killed at its very begin."""
+    return any(name != KEY_NAME for name in store.names(""))

@@ -39,7 +39,7 @@ from mooring.vault.claims.claim import Claim
 from mooring.vault.claims.exclusive import without_collectors
 from mooring.vault.format import envelope
 from mooring.vault.format.blocks import Array
-from mooring.vault.format.header import read_header
+from mooring.vault.format.header import has_more_than_key, read_header
 from mooring.vault.format.layout import (
     COPIED_NAME,
     HEADER_NAME,
@@ -102,8 +102,7 @@ def make_copy(source: Store, target: Store, vault_id: str, *, expected: bool = F
                 f"the copy of the vault in {target.description} is away: mount it, or put it back; "
                 "`mooringd replicate --new` starts a new one"
             ) from None
-        # A key alone is what a copy leaves that was killed at its very begin.
-        if any(name != KEY_NAME for name in target.names("")):
+        if has_more_than_key(target):
             raise VaultError(
                 f"{target.description} is not a copy of the vault, and not empty: choose an empty "
                 "place for the copy"
