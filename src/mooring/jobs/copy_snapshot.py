@@ -169,7 +169,7 @@ def _of_disk(work: Work, snapshot: DiskSnapshot, region: str) -> list[DiskSnapsh
 
 
 def _source_vault(work: Work) -> Vault:
-    return work.backend.vaults[work.given(CopySnapshot).source_region]
+    return work.vault_of(work.given(CopySnapshot).source_region)
 
 
 def _info(work: Work, snapshot: DiskSnapshot, image: SnapshotReader) -> SnapshotInfo:

@@ -53,7 +53,10 @@ class Work:
     @property
     def vault(self) -> Vault:
         """The vault of the job's region; the job waits while there is none."""
-        region = self.job.region
+        return self.vault_of(self.job.region)
+
+    def vault_of(self, region: str) -> Vault:
+        """The same of another region."""
         if region not in self.backend.vaults:
             raise PostponedError(f"the region {region} is not in the settings", ABSENT_SECONDS)
         return self.backend.vaults[region]
