@@ -134,6 +134,19 @@ def test_what_was_asked_for_goes_on_while_the_host_is_shut_out(world: World) -> 
     assert host_of(world) == world.backend.host
 
 
+def test_a_snapshot_that_the_host_has_yet_to_store_holds_up_nothing(world: World) -> None:
+    world.snapshot("pending")
+    with world.catalog.write() as transaction:
+        for job in transaction.jobs.all():
+            transaction.jobs.give(job, "lost")
+    lose_disk(world)
+
+    world.settle()
+
+    assert host_of(world) == world.backend.host
+    assert world.state("pending")["state"] == "completed"
+
+
 def test_an_instance_that_was_being_restored_is_gone(world: World) -> None:
     world.instance("web")
     world.attach("data", "web")

@@ -158,7 +158,8 @@ def _restore(
         put_in_motion(transaction, disks, instance)
         job = Job(
             id=backend.ids.new_id(),
-            key=one.id,
+            # What the lost host has yet to store of a disk stands in the disk's own line.
+            key=f"move {one.id}" if instance is None else one.id,
             region=one.region,
             zone=one.zone,
             server=host.host.id,
