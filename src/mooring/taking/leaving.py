@@ -22,11 +22,12 @@ from mooring.model.resources.job_arguments import (
     OfDisk,
     OfInstance,
     RestoreInstance,
+    RevertDisk,
     UploadSnapshot,
 )
 from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.snapshot import SnapshotState
-from mooring.taking import forking, moving, not_taken
+from mooring.taking import forking, moving, not_taken, reverting
 
 CODE = "HostFenced"
 """What the operations say that ended with the host."""
@@ -73,8 +74,11 @@ def leave_jobs(backend: Backend, transaction: Transaction, host: Host) -> int:
     """
     ended = 0
     given_up: set[str] = set()
+    settled_later = _leave_reverts(backend, transaction, host)
     for job in transaction.jobs.of_server(host.id):
-        if job.waited_for in given_up:
+        if job.waited_for in settled_later:
+            transaction.jobs.give(job, host.id)
+        elif job.waited_for in given_up:
             ended += 1
         elif job.kind in _ANYWHERE:
             transaction.jobs.set_free(job)
@@ -93,6 +97,19 @@ def leave_jobs(backend: Backend, transaction: Transaction, host: Host) -> int:
                 given_up.add(job.waited_for)
             ended += _end(backend, transaction, job, host)
     return ended
+
+
+def _leave_reverts(backend: Backend, transaction: Transaction, host: Host) -> set[str]:
+    """Keep unconfirmed reverts for whoever takes the disks over, where others reach the layers.
+
+    The layers tell whether they were done; what a disk held before is lost otherwise. Returns what
+    is waited for of them.
+    """
+    left: set[str] = set()
+    for job in reverting.left_over(transaction, host.id):
+        if job.zone in host.shared_zones and not _is_elsewhere(transaction, job.arguments.at, host):
+            left |= {reverting.leave(backend, transaction, job), job.given(RevertDisk).point}
+    return left
 
 
 def _leave_removal(transaction: Transaction, job: Job, host: Host) -> None:
@@ -223,6 +240,9 @@ def give_up(backend: Backend, transaction: Transaction, disk: Disk) -> None:
     seen = backend.hosts.find(disk.host)
     if seen is None:
         return
+    for job in reverting.left_over(transaction, disk.host):
+        if job.arguments.at == disk.id:
+            reverting.take_back(transaction, job)
     if disk.zone in seen.host.shared_zones:
         hand_over(transaction, disk.id, disk.host, "")
     else:

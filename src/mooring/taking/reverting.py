@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import structlog
@@ -19,6 +19,7 @@ from mooring.model.resources.consistency import Consistency
 from mooring.model.resources.disk import MAX_ANCESTORS, Disk
 from mooring.model.resources.job import HELD_MS, Job
 from mooring.model.resources.job_arguments import RevertDisk
+from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.snapshot import DiskSnapshot
 from mooring.model.resources.snapshot_jobs import filling
 from mooring.model.sizes import size_in_bytes
@@ -166,11 +167,44 @@ def _superseded(backend: Backend, job: Job) -> bool:
 
 
 def take_back(transaction: Transaction, job: Job) -> None:
-    """Forget a revert that was not done, and the snapshot of what the disk holds."""
+    """Forget a revert that was not done, and the snapshot of what the disk holds.
+
+    One that was left to others is theirs to settle.
+    """
+    if transaction.jobs.by_id(job.id) is None:
+        return
     given = job.given(RevertDisk)
     if given.kept and (before := transaction.snapshots.by_id(given.point)) is not None:
         recording.take_back(transaction, before)
     transaction.jobs.remove_all(job.id)
+
+
+def leave(backend: Backend, transaction: Transaction, job: Job) -> str:
+    """Leave a revert that is not confirmed to whoever takes the disk over from a lost host.
+
+    By another job: should that host only stand still, its request confirms nothing any more, nor
+    takes anything back. Returns the id of that job.
+    """
+    transaction.jobs.remove_all(job.id)
+    left = replace(job, id=backend.ids.new_id(), generation=0)
+    transaction.jobs.add(left)
+    return left.id
+
+
+def left_over(transaction: Transaction, host: str) -> list[Job]:
+    """The reverts of a host, that is lost, which are neither confirmed nor taken back."""
+    jobs = transaction.jobs.of_server(host)
+    return [one for one in jobs if one.kind is JobKind.REVERT_DISK and one.not_before_ms == HELD_MS]
+
+
+def settle_left(backend: Backend, disk_id: str, host: str) -> None:
+    """Confirm what a lost host has reverted of a disk, or forget it. Raises EngineError."""
+    with backend.catalog.read() as transaction:
+        found = left_over(transaction, host)
+    for job in found:
+        if job.arguments.at == disk_id:
+            with backend.catalog.write() as transaction:
+                settle(backend, transaction, job)
 
 
 def _revert(backend: Backend, revert: Revert, source: Source) -> None:

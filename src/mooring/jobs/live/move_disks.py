@@ -47,7 +47,7 @@ from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.snapshot import SnapshotState
 from mooring.model.sizes import size_in_bytes
 from mooring.taking import leaving, moving
-from mooring.taking.reverting import ancestors_of
+from mooring.taking.reverting import ancestors_of, settle_left
 
 _READING = (JobKind.FILL_DISK, JobKind.REVERT_DISK)
 
@@ -168,7 +168,8 @@ def _take_over(work: Work) -> Change:
     for disk_id in given.disks:
         _check_owner(work, disk_id)
         _read_here(work, disk_id)
-        # A revert that its host did not live to record.
+        # A revert that its host did not live to record, or only in part.
+        settle_left(work.backend, disk_id, given.source)
         mend_origin(work.backend, disk_id, work.job.zone)
         for point in work.engine.points(disk_id):
             with work.catalog.read() as transaction:
