@@ -13,7 +13,11 @@ LOOK_SECONDS = 2.0
 
 
 class RelayWatch:
-    """A thread that ends ways to deleted instances, and brings the relay back."""
+    """A thread that ends ways to instances that are not here, and brings the relay back.
+
+    One that was moved has its way, if it is to have one, where it is now. Were the old one kept, it
+    would be there again after another move, though somebody has closed the way meanwhile.
+    """
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -33,10 +37,11 @@ class RelayWatch:
         if ways := relay.ways():
             with self._backend.catalog.read() as transaction:
                 for way in ways:
-                    known = transaction.instances.by_id(way.instance_id) is not None
+                    instance = transaction.instances.by_id(way.instance_id)
+                    here = instance is not None and instance.host in ("", self._backend.host)
                     disks = transaction.disks.of_instance(way.instance_id)
                     shared = tuple(one.name for one in disks if is_shared(one.tags))
-                    wanted[way.instance_id] = replace(way, shared=shared) if known else None
+                    wanted[way.instance_id] = replace(way, shared=shared) if here else None
         relay.keep(wanted)
 
     def _round(self) -> float:
