@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mooring.model.clock import ManualClock, SystemClock
-from mooring.model.errors import VaultAwayError, VaultBusyError, VaultError
+from mooring.model.errors import DiskFullError, VaultAwayError, VaultBusyError, VaultError
 from mooring.model.extents import BLOCK_SIZE
 from mooring.model.ids import RandomIds
 from mooring.vault.claims.claims import Claims
@@ -23,6 +23,7 @@ from mooring.vault.keeping.scrub import scrub
 from mooring.vault.store.directory import DirectoryStore
 from mooring.vault.store.interface import Store
 from mooring.vault.store.memory import MemoryStore
+from mooring.vault.store.roomy import RoomyStore
 from mooring.vault.vault import Vault, VaultOptions
 from tests.vault.conftest import SMALL
 from tests.vault.disks import Disk, check_all, content, info
@@ -188,6 +189,34 @@ def test_deletions_follow_on_request(
         check_all(copy, disks)
         assert copy.verify() == []
     assert vault.replicate(target, delete=True).deleted == []
+
+
+def test_a_full_copy_follows_deletions_first_of_all(
+    vault: Vault, disks: dict[str, Disk], clock: ManualClock
+) -> None:
+    target = MemoryStore()
+    vault.replicate(target)
+
+    def check() -> None:
+        if sizes(target) > limit:
+            raise DiskFullError("the copy is full")
+
+    limit = sizes(target) - 1
+    full = RoomyStore(target, check)
+    fill(vault, disks, "d", None, 4)
+    with pytest.raises(DiskFullError):
+        vault.replicate(full)
+    for name in ("a", "b", "c"):
+        vault.delete(name)
+        del disks[name]
+    vault.collect()
+    # It takes its room back, and the next run, a moment later, finds that.
+    with pytest.raises(DiskFullError):
+        vault.replicate(full, delete=True)
+    assert vault.replicate(full, delete=True).copied == ["d"]
+    with opened(target, clock) as copy:
+        check_all(copy, disks)
+        assert copy.verify() == []
 
 
 def test_what_the_copy_gave_back_comes_again(clock: ManualClock) -> None:

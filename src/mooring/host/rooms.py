@@ -26,6 +26,15 @@ def of_vault(region: str) -> str:
     return f"vault of {region}"
 
 
+COPY_OF = "copy of the "
+"""Comes before the use of a vault for that of its copy."""
+
+
+def of_copy(region: str) -> str:
+    """The use of a file system by the copy of a region's vault."""
+    return COPY_OF + of_vault(region)
+
+
 class Rooms:
     """The file systems that a server uses, by what it uses them for."""
 

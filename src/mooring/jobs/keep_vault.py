@@ -11,6 +11,7 @@ does whatever one leaves undone.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -18,7 +19,7 @@ import structlog
 from mooring.backend.backend import Backend
 from mooring.catalog.transaction import Transaction
 from mooring.catalog.watching.vault_runs import VaultRun
-from mooring.host.rooms import of_vault
+from mooring.host.rooms import of_copy, of_vault
 from mooring.jobs.roots import expected_roots, rooted
 from mooring.jobs.running.procedure import Change, Procedure, Step, Work
 from mooring.jobs.watching.vaults import VaultWatch
@@ -28,6 +29,7 @@ from mooring.model.resources.job_arguments import OfVault, VerifyVault
 from mooring.model.resources.job_kind import JobKind
 from mooring.observe import metrics
 from mooring.vault.store.place import open_place
+from mooring.vault.store.roomy import RoomyStore
 
 if TYPE_CHECKING:
     from mooring.vault.vault import Damage  # which loads what a start has no need of
@@ -156,7 +158,10 @@ def replicate(work: Work) -> Change | None:
     with work.catalog.read() as transaction:
         known = transaction.vaults.of_copy(region, replica.place) == vault.id
     try:
-        target = open_place(replica.place, replica.options, make=not known)
+        target = RoomyStore(
+            open_place(replica.place, replica.options, make=not known),
+            partial(work.backend.rooms.check, of_copy(region)),
+        )
     except VaultAwayError as error:
         raise PostponedError(f"the copy of the vault is not kept: {error}", BUSY_SECONDS) from error
     try:

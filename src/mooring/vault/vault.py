@@ -10,6 +10,7 @@ from functools import partial
 from mooring.host.pace import Pace, lower_priority
 from mooring.model.clock import Clock
 from mooring.model.errors import (
+    DiskFullError,
     MooringError,
     ObjectNotFoundError,
     SnapshotNotInVaultError,
@@ -375,14 +376,24 @@ class Vault:
         self.check()
         make_copy(self._store, target, self.id, expected=expected)
         replicator = Replicator(self._workshop, target)
-        result = replicator.run(on_copied)
-        if delete and (gone := replicator.gone(known)):
+        try:
+            result = replicator.run(on_copied)
+        except DiskFullError:
+            if delete:  # which may make the room that is needed
+                self._follow(target, replicator.gone(known))
+            raise
+        if delete:
+            result.deleted += self._follow(target, replicator.gone(known))
+        return result
+
+    def _follow(self, target: Store, gone: Sequence[str]) -> Sequence[str]:
+        """Delete in a copy what is gone here, and give its room back; returns it."""
+        if gone:
             with self._beside(target) as copy:
                 for snapshot_id in gone:
                     copy.delete(snapshot_id)
-                result.deleted += gone
                 copy.collect()
-        return result
+        return gone
 
     def mend(self, copies: Sequence[Store], disks: Sequence[Readable] = ()) -> Mending:
         """Verify all, and put in place what is damaged here and sound in `copies` of this vault.

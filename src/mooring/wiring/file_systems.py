@@ -10,7 +10,7 @@ from mooring.config.settings import Settings
 from mooring.host.mount_points import MountPoints
 from mooring.host.reserve import Reserve
 from mooring.host.room import MIB
-from mooring.host.rooms import DISKS, IMAGE_FILES, Rooms, of_vault, of_zone
+from mooring.host.rooms import DISKS, IMAGE_FILES, Rooms, of_copy, of_vault, of_zone
 from mooring.model.errors import ConfigurationError
 from mooring.model.paths import Paths
 from mooring.vault.store.place import directory_of
@@ -21,9 +21,6 @@ VAULT_RESERVE_BYTES = 2 * MIB
 """For a collection's claim and its lists of what it removes."""
 
 CATALOG, CATALOG_COPIES, AUDIT_LOG = "catalog", "copies of the catalog", "audit log"
-
-COPY_OF = "copy of the "
-"""Comes before the use of a vault for that of its copy."""
 
 
 def no_vault(_region: str) -> bool:
@@ -64,7 +61,7 @@ def file_systems(
     for region in settings.regions:
         for use, place in (
             (of_vault(region), vault_place(settings, region)),
-            (COPY_OF + of_vault(region), replica_place(settings, region)),
+            (of_copy(region), replica_place(settings, region)),
         ):
             if place and (directory := directory_of(place)) is not None:
                 places[use] = directory

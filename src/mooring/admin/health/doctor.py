@@ -23,7 +23,7 @@ from mooring.admin.health.vaults import vault_findings
 from mooring.config.settings import Settings
 from mooring.engine.qemu.daemon.open_layers import may_discard
 from mooring.host.room import device_at, may_take
-from mooring.host.rooms import of_vault
+from mooring.host.rooms import COPY_OF, of_vault
 from mooring.model.clock import SystemClock
 from mooring.model.counts import counted
 from mooring.model.errors import ConfigurationError, ServerRunningError
@@ -35,7 +35,7 @@ from mooring.service.own.automatic import automatic
 from mooring.service.own.disks import disks
 from mooring.wiring.build_server import build_server
 from mooring.wiring.data_directory import away, obstacle, run_place
-from mooring.wiring.file_systems import COPY_OF, file_systems
+from mooring.wiring.file_systems import file_systems
 from mooring.wiring.server import Mooring
 
 DAEMON = "qemu-storage-daemon"
