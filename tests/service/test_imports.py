@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from mooring.jobs.recover import recover
 from mooring.jobs.table import PROCEDURES
 from mooring.model.access import UNBOUND, Access, Role
 from mooring.model.errors import InvalidInputException, ServiceError
-from mooring.model.extents import GIB
+from mooring.model.extents import GIB, Extent
 from mooring.model.operation import OperationStatus
 from mooring.model.resources.job import Job
 from mooring.model.resources.job_kind import JobKind
@@ -211,6 +212,40 @@ def test_nothing_is_left_of_what_cannot_be_read(
         (operation,) = transaction.operations.page(REGION, None, 9, "moved")[0]
     assert operation.error_code == "ImageUnreadable"
     assert "the medium is worn out" in str(operation.error_details)
+
+
+class HangingImage(SparseImage):
+    """Nobody is told what it holds before the event, as of a file on storage that hangs."""
+
+    def __init__(self) -> None:
+        super().__init__(9 * MIB)
+        self.goes_on = threading.Event()
+
+    def extents(self) -> Iterator[Extent]:
+        self.goes_on.wait()
+        yield from super().extents()
+
+
+def test_an_image_that_hangs_does_not_keep_the_thread_of_its_job(
+    world: World, place: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mooring.jobs.import_snapshot.READ_SECONDS", 0.1)
+    image = HangingImage()
+    served = serve(image, place)
+    # Else the job would wait for ever.
+    end = threading.Timer(20, image.goes_on.set)
+    end.start()
+    try:
+        ask(world, place)
+        world.settle()
+    finally:
+        end.cancel()
+        image.goes_on.set()
+        served.close()
+    nothing_left(world)
+    with world.catalog.read() as transaction:
+        (operation,) = transaction.operations.page(REGION, None, 9, "moved")[0]
+    assert "does not answer" in str(operation.error_details)
 
 
 def test_deleting_cancels(world: World, served: ServedImage, place: dict[str, str]) -> None:

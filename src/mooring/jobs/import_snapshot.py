@@ -52,7 +52,7 @@ WINDOW = 256 * 1024 * 1024
 """The range whose extents are asked for at once: a hostile image may have many."""
 
 READ_SECONDS = 60.0
-"""How long a read may take before the image counts as gone."""
+"""How long a read, or a look at what a window holds, may take before the image counts as gone."""
 
 
 def store(work: Work) -> Change:
@@ -104,7 +104,10 @@ def _store(work: Work, snapshot: DiskSnapshot) -> Root:
     info = information(snapshot, size, {})
     try:
         uri = NbdUri(given.export, socket=given.socket)
-        with BlockingNbdClient(uri, same_user=True) as image, work.vault.begin(info) as writer:
+        with (
+            BlockingNbdClient(uri, same_user=True, patience=READ_SECONDS) as image,
+            work.vault.begin(info) as writer,
+        ):
             if image.info.size > size:
                 raise ImageUnreadableError(
                     f"the image has {image.info.size} bytes, but {size} were requested"
@@ -145,10 +148,7 @@ def _copy(work: Work, image: BlockingNbdClient, writer: SnapshotWriter) -> None:
 
 
 def _write(offset: int, future: Future[bytes], writer: SnapshotWriter) -> None:
-    try:
-        data = future.result(READ_SECONDS)
-    except TimeoutError:
-        raise NbdError(f"no answer within {READ_SECONDS:g} s") from None
+    data = future.result()
     # Only the last piece may end within a block.
     writer.write(offset, data + bytes(-len(data) % BLOCK_SIZE))
 

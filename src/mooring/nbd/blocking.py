@@ -38,7 +38,7 @@ class BlockingNbdClient:
         same_user: bool = False,
         patience: float | None = None,
     ) -> None:
-        """`patience` is how many seconds a read may take: longer raises NbdError."""
+        """`patience` is how many seconds a read, or a map, may take: longer raises NbdError."""
         self._patience = patience
         self._lock = threading.Lock()
         self._closed = False
@@ -86,7 +86,7 @@ class BlockingNbdClient:
         async def collect() -> list[tuple[int, StatusExtent]]:
             return [item async for item in self._client.map(context, offset, length)]
 
-        return self._wait(collect())
+        return self._wait(collect(), self._patience)
 
     def data(self) -> Edges:
         """Where the export holds data; all else reads as zeros."""
