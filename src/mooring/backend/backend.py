@@ -56,7 +56,7 @@ def _no_ends() -> Ends:
     return {}
 
 
-def _nothing() -> None:
+def _nothing(_zone: str) -> None:
     """Whatever is asked of an engine may be asked."""
 
 
@@ -72,8 +72,8 @@ class Backend:
     `credentials` is the file of keys; where servers share the catalog it has them, sealed with the
     key in the file `cluster_key`, and `credentials` is a copy. `keys_used` tells when each was last
     used, by its id: here since the start, and at any server that shares the catalog. `check_here`
-    raises what keeps a request from this host's disks; whether it is about them is known only when
-    it asks for their engine. `under_way` has requests that are being done.
+    raises what keeps a request from this host's disks in a zone; whether it is about them is known
+    only when it asks for their engine. `under_way` has requests that are being done.
     """
 
     catalog: Catalog
@@ -104,7 +104,7 @@ class Backend:
     views: dict[int, tuple[object, Settled]] = field(default_factory=dict)
     meter: Meter = field(default_factory=Meter)
     hosts: HostBook = field(default_factory=HostBook)
-    check_here: Callable[[], None] = _nothing
+    check_here: Callable[[str], None] = _nothing
     under_way: UnderWay = field(default_factory=UnderWay)
 
     @property
@@ -153,7 +153,7 @@ class Backend:
                 "",
                 placed.zone,
             )
-        self.check_here()
+        self.check_here(placed.zone)
         try:
             return self.engines[placed.zone]
         except ZoneAbsentError as error:

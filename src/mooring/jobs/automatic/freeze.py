@@ -13,7 +13,7 @@ from __future__ import annotations
 from functools import partial
 
 from mooring.catalog.transaction import Transaction
-from mooring.host.rooms import DISKS, of_vault
+from mooring.host.rooms import DISKS, of_vault, of_zone
 from mooring.jobs.automatic import outcomes
 from mooring.jobs.running.procedure import Change, Procedure, Step, Work
 from mooring.model.automatic import rules
@@ -81,7 +81,7 @@ def _freeze(work: Work, whole: Snapshot) -> Frozen | None:
         return None
     if isinstance(whole, InstanceSnapshot):
         _check_disks(work, whole)
-    work.backend.rooms.check(DISKS, of_vault(whole.region))
+    work.backend.rooms.check(DISKS, of_zone(work.job.zone), of_vault(whole.region))
     return freezing.freeze(work.backend, whole)
 
 

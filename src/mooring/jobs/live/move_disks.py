@@ -27,7 +27,7 @@ import structlog
 
 from mooring.backend.sources import source_of
 from mooring.catalog.transaction import Transaction
-from mooring.host.rooms import DISKS
+from mooring.host.rooms import DISKS, of_zone
 from mooring.jobs.fill_disk import fill_job
 from mooring.jobs.mend_origin import mend_origin
 from mooring.jobs.running.procedure import Change, Procedure, Step, Work
@@ -146,7 +146,7 @@ def make(work: Work) -> Change:
     if work.engine.shared:
         return _take_over(work)
     _is_lost(work)
-    work.backend.rooms.check(DISKS)
+    work.backend.rooms.check(DISKS, of_zone(work.job.zone))
     work.backend.server(work.job.region).ensure()
     for disk, snapshot_id in _pairs(work):
         source = source_of(work.backend, disk.region, snapshot_id)
