@@ -108,6 +108,30 @@ def test_snapshot_between_growth_and_its_record_has_the_larger_size(world: World
     assert world.operations("data")[0]["status"] == "Succeeded"
 
 
+def test_what_made_it_larger_meanwhile_is_not_forgotten(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fork is reverted to a larger snapshot of the first disk before the growth is recorded."""
+    world.disk()
+    world.act("fork", diskName="data", newDiskName="small")
+    grow(world, "data", 32)
+    world.settle()
+    world.snapshot("large")
+    world.settle()
+    make_larger = world.engine.grow
+
+    def meddle(disk_id: str, size: int) -> None:
+        make_larger(disk_id, size)
+        world.act("revert", diskName="small", diskSnapshotName="large", discard=True)
+
+    monkeypatch.setattr(world.engine, "grow", meddle)
+    grow(world, "small", 16)
+    world.settle()
+
+    assert world.operations("small")[0]["status"] == "Succeeded"
+    assert size_of(world, "small") == 32
+
+
 def test_less_than_a_growth_under_way_is_refused(world: World) -> None:
     world.disk()
     grow(world, "data", 20)

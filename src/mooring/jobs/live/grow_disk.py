@@ -28,7 +28,10 @@ def grow(work: Work) -> Change:
     work.backend.devices.grow(disk.id, size)
 
     def change(transaction: Transaction) -> None:
-        transaction.disks.change(disk.id, size_gb=given.size_gb)
+        known = transaction.disks.by_id(disk.id)
+        # Just now it may have been reverted to a larger snapshot.
+        reached = 0 if known is None else known.size_gb
+        transaction.disks.change(disk.id, size_gb=max(reached, given.size_gb))
 
     return change
 
