@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,24 @@ def test_a_good_one_is_entered(server: Server) -> None:
     with backend.catalog.write() as transaction:
         assert enter_disks(transaction, backend, found).disks == ["data"]
     assert [one["name"] for one in server.call("GetDisks")["disks"]] == ["data"]
+
+
+def test_a_disk_that_has_grown_since_the_catalog_was_copied(server: Server) -> None:
+    described(server)
+    backend = server.mooring.backend
+    found, _ = read_descriptions(backend, [REGION])
+    with backend.catalog.write() as transaction:
+        enter_disks(transaction, backend, found)
+    (one,) = found
+    for size_gb, told in ((16, 16), (12, 16)):
+        later = replace(one, disk=replace(one.disk, size_gb=size_gb))
+        with backend.catalog.write() as transaction:
+            entered = enter_disks(transaction, backend, [later])
+            known = transaction.disks.by_id(DISK.id)
+        assert known is not None
+        assert known.size_gb == told
+        assert entered.grown == (["data"] if size_gb == told else [])
+        assert entered.changed == []
 
 
 def test_rhythms_go_on_as_the_tag_says_also_none(server: Server) -> None:

@@ -27,11 +27,12 @@ _LIVE = ("state", "attachment", "instance_id", "path", "auto_mounting")
 
 @dataclass(slots=True)
 class Entered:
-    """What came into the catalog; `changed` are disks that it had, but otherwise."""
+    """What came into the catalog; `changed` and `grown` are disks that it had, but otherwise."""
 
     disks: list[str] = field(default_factory=list)
     instances: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
+    grown: list[str] = field(default_factory=list)
     renamed: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -90,14 +91,25 @@ def enter_disks(
             entered.instances.append(name)
         if known is None:
             _add(transaction, backend, entered, one.disk)
-        elif differing := {
-            column: value
-            for column in _LIVE
-            if (value := getattr(one.disk, column)) != getattr(known, column)
-        }:
-            transaction.disks.change(one.disk.id, **differing)
-            entered.changed.append(known.name)
+        else:
+            _bring_up(transaction, entered, known, one.disk)
     return entered
+
+
+def _bring_up(transaction: Transaction, entered: Entered, known: Disk, found: Disk) -> None:
+    """Bring a disk that an older catalog has up to its description."""
+    differing = {
+        column: value
+        for column in _LIVE
+        if (value := getattr(found, column)) != getattr(known, column)
+    }
+    if differing:
+        transaction.disks.change(known.id, **differing)
+        entered.changed.append(known.name)
+    # Disks only grow: a smaller one was described before the catalog was told.
+    if found.size_gb > known.size_gb:
+        transaction.disks.change(known.id, size_gb=found.size_gb)
+        entered.grown.append(known.name)
 
 
 def _add(transaction: Transaction, backend: Backend, entered: Entered, disk: Disk) -> None:

@@ -260,6 +260,8 @@ def _report_disks(entered: Entered) -> None:
     if entered.changed:
         count = counted(len(entered.changed), "disk")
         print(f"attached as found, no longer as recorded: {count}")
+    if entered.grown:
+        print(f"grown since: {', '.join(entered.grown)}")
     for old, new in entered.renamed:
         print(f"  the name {old} is taken; it is now {new}")
 
