@@ -14,6 +14,7 @@ from mooring.jobs.storing import information
 from mooring.jobs.watching import sources
 from mooring.model.errors import InvalidInputException, OperationFailureException
 from mooring.model.extents import GIB
+from mooring.model.resources.job_arguments import ExportSnapshot
 from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.server import SILENT_MS, Server
 from tests.catalog.postgresql import PostgreSQL
@@ -107,6 +108,28 @@ def test_an_export_fails(world: World) -> None:
     (record,) = world.call("GetExportSnapshotRecords")["exportSnapshotRecords"]
     assert record["state"] == "Failed"
     world.call("DeleteDiskSnapshot", diskSnapshotName="kept")
+
+
+def test_an_export_is_not_written_by_another_server(world: World, tmp_path: Path) -> None:
+    """That is what has it when a server is forgotten, after a week."""
+    world.disk("data")
+    world.snapshot("kept")
+    world.settle()
+    world.call("ExportSnapshot", sourceSnapshotName="kept")
+    with world.catalog.write() as transaction:
+        (job,) = transaction.jobs.of_kind(JobKind.EXPORT_SNAPSHOT)
+        transaction.jobs.give(job, "")
+        asked = job.given(ExportSnapshot).record
+        transaction.export_records.change_if_there(asked, server="front")
+        (operation, *_) = transaction.operations.waiting_for(job.id)
+
+    world.settle()
+
+    (record,) = world.call("GetExportSnapshotRecords")["exportSnapshotRecords"]
+    assert record["state"] == "Failed"
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    told = world.call("GetOperation", operationId=operation.id)["operation"]["errorDetails"]
+    assert "is gone" in told
 
 
 def test_one_of_several_of_a_name_is_named_by_its_id(world: World) -> None:

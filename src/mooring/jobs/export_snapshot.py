@@ -8,7 +8,9 @@ ExportSnapshot answers with a record that is `Started`. Then:
               undo: delete it
 
 and in the transaction that records this the record is `Succeeded`. So a partial
-image never has the destination's name. Killed while writing, the job starts over. Until it is done
+image never has the destination's name. Killed while writing, the job starts over. It is for the
+server on whose host the destination is; whoever has it when that one is gone lets it fail, and
+touches nothing under the same name on a host of its own. Until it is done
 the snapshot is not deleted from the vault (delete_snapshot.py).
 """
 
@@ -37,6 +39,7 @@ from mooring.model.resources.job_kind import JobKind
 def write(work: Work) -> None:
     """Write all disks into a directory that has no name of its own yet."""
     record = _record(work)
+    _check_here(work, record)
     part = _part(record)
     work.backend.rooms.check_there(IMAGE_FILES)
     shutil.rmtree(part, ignore_errors=True)
@@ -66,6 +69,7 @@ def write(work: Work) -> None:
 def publish(work: Work) -> Change:
     """Give the directory its name, or of one disk's the file in it."""
     record = _record(work)
+    _check_here(work, record)
     part, destination = _part(record), Path(record.destination)
     work.backend.rooms.check_there(IMAGE_FILES)
     if not os.path.lexists(destination):
@@ -86,12 +90,16 @@ def publish(work: Work) -> Change:
 
 def undo_write(work: Work) -> None:
     """Leave nothing of what was written."""
+    if _is_elsewhere(work, _record(work)):
+        return
     work.backend.rooms.check_there(IMAGE_FILES)
     shutil.rmtree(_part(_record(work)), ignore_errors=True)
 
 
 def undo_publish(work: Work) -> None:
     """The same under its name: nobody has been told that it is there."""
+    if _is_elsewhere(work, _record(work)):
+        return
     work.backend.rooms.check_there(IMAGE_FILES)
     destination = Path(_record(work).destination)
     if destination.is_dir():
@@ -105,6 +113,18 @@ def failed(transaction: Transaction, job: Job) -> None:
     transaction.export_records.change_if_there(
         job.given(ExportSnapshot).record, state=RecordState.FAILED
     )
+
+
+def _check_here(work: Work, record: ExportRecord) -> None:
+    if _is_elsewhere(work, record):
+        raise StoreError(
+            f"the server {record.server}, which was to write {record.destination}, is gone"
+        )
+
+
+def _is_elsewhere(work: Work, record: ExportRecord) -> bool:
+    """Whether the job was left to others by the server that was to do it."""
+    return bool(record.server) and not work.job.server
 
 
 def _reach(work: Work, progress: Progress, before: int, done: int) -> None:
