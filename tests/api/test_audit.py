@@ -77,6 +77,17 @@ def test_all_names_are_in_the_line(log: AuditLog) -> None:
     assert [one["resources"] for one in lines(log)] == [["d1", "w1"], ["w1", "w2"], ["d1"]]
 
 
+def test_a_fork_is_there_with_the_snapshot_that_is_kept(log: AuditLog) -> None:
+    door = Door(audit_log=log)
+    door.act("fork", {"diskName": "d1", "newDiskName": "d2", "diskSnapshotName": "s"})
+    door.act(
+        "fork-instance",
+        {"instanceName": "w1", "newInstanceName": "w2", "instanceSnapshotName": "s"},
+    )
+
+    assert [one["resources"] for one in lines(log)] == [["d1", "d2", "s"], ["w1", "w2", "s"]]
+
+
 def test_an_import_is_there_with_its_place(log: AuditLog) -> None:
     """What was read is not in the request: where the server read it from must be in the log."""
     Door(audit_log=log).act("import", {"diskSnapshotName": "moved", "place": "3f", "sizeInGb": 8})

@@ -168,6 +168,8 @@ def test_asked_again_it_is_the_same_fork(world: World) -> None:
 def test_what_cannot_be_forked(world: World) -> None:
     with pytest.raises(NotFoundException):
         fork(world, instanceName="none")
+    with pytest.raises(InvalidInputException, match="a fork is where its disks are, here"):
+        fork(world, tags=[{"key": "mooring:host", "value": "elsewhere"}])
     with pytest.raises(InvalidInputException, match="already in use"):
         fork(world, "data")
     with pytest.raises(InvalidInputException, match="same name: both are to be called twin-data"):

@@ -223,6 +223,8 @@ def test_what_cannot_be_forked(world: World) -> None:
         fork(world, diskName="large", sizeInGb=8)
     with pytest.raises(InvalidInputException, match="must be between 8 and 16384 GB"):
         fork(world, sizeInGb=16385)
+    with pytest.raises(InvalidInputException, match="a fork is where its disks are, here"):
+        fork(world, tags=[{"key": "mooring:host", "value": "elsewhere"}])
     with pytest.raises(InvalidInputException, match="cannot have the same name"):
         fork(world, "same", diskSnapshotName="same")
     with pytest.raises(InvalidInputException, match="newDiskName is required"):

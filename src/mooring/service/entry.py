@@ -35,8 +35,8 @@ class Entry(Generic[Function_co]):
 
     `on` are the members of the input that name resources which must be there: access by tags is
     decided by them, and `through` says what else they stand for. `region` is the member that says
-    in which region they are, empty for that of the request. `notes` are members that name no
-    resources of ours and belong into the audit log. `makes` is the member that names what is made:
+    in which region they are, empty for that of the request. `notes` are other members that belong
+    into the audit log. `makes` is the member that names what is made:
     who is bound to tags must give them in the request. `takes` says what has to have more room
     than its margin. `vault` says that it is no use without the region's
     vault. `inherits` says that the request has no tags for what it makes, which gets those that

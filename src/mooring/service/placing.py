@@ -17,6 +17,7 @@ from mooring.model.extents import GIB
 from mooring.model.names import shown
 from mooring.model.resources.disk import Disk
 from mooring.model.resources.host import HOST_TAG, SeenHost
+from mooring.model.resources.instance import Instance
 from mooring.model.tags import Tags
 
 SCARCE = 10
@@ -37,6 +38,19 @@ def host_for_disk(
 def host_for_instance(backend: Backend, transaction: Transaction, zone: str, tags: Tags) -> str:
     """The host for a new instance, by the tag, or by room and number. See `_chosen`."""
     return _chosen(backend, transaction, zone, tags, 0, transaction.hosts.count_instances)
+
+
+def check_stays(backend: Backend, source: Disk | Instance, tags: Tags) -> None:
+    """Raise InvalidInputException if the tags of a fork wish for another host than its source's."""
+    name, seen = tags.get(HOST_TAG), backend.hosts.find(source.host)
+    here = None if seen is None else seen.host.name
+    if not name or name == here:
+        return
+    there = "here" if here is None else f"on the host {here}"
+    raise InvalidInputException(
+        f"The tag {HOST_TAG} wishes for the host {shown(name)}, and a fork is where its disks are, "
+        f"{there}. Leave it out; `mooring move-disk` and `mooring move-instance` move forks."
+    )
 
 
 def named_host(backend: Backend, transaction: Transaction, zone: str, name: str) -> SeenHost:

@@ -20,6 +20,7 @@ from mooring.service.context import Context
 from mooring.service.finding import find_disk, find_instance
 from mooring.service.instances.disks_made_with import disk_made_with
 from mooring.service.own.own_request import Answer, member
+from mooring.service.placing import check_stays
 from mooring.service.snapshots.checks import (
     FORK,
     check_freezable,
@@ -51,6 +52,7 @@ def fork(backend: Backend, context: Context, params: Params) -> Answer:
     with backend.catalog.write() as transaction:
         disk = find_disk(transaction, call.region, member(params, "diskName"))
         _check_zone(backend, disk, params.get("availabilityZone"))
+        check_stays(backend, disk, tags)
         size_gb = _size(disk, params.get("sizeInGb"))
         if taken := transaction.names.taken(call.region, names):
             raise name_taken(taken)
@@ -105,6 +107,7 @@ def fork_instance(backend: Backend, context: Context, params: Params) -> Answer:
     check_agent(backend, tags)
     with backend.catalog.write() as transaction:
         instance = find_instance(transaction, call.region, member(params, "instanceName"))
+        check_stays(backend, instance, tags)
         disks = transaction.disks.of_instance(instance.id)
         if not disks:
             raise InvalidInputException(

@@ -116,7 +116,13 @@ OWN_REQUESTS: dict[str, OwnRequest] = {
     "fence": acts(administers(fence), hostName=TEXT, force=FLAG),
     "restore-host": acts(administers(restore_host), hostName=TEXT, targetName=TEXT),
     "fork": acts(
-        changes(fork, on=["diskName"], makes="newDiskName", takes=[Takes.DISKS]),
+        changes(
+            fork,
+            on=["diskName"],
+            makes="newDiskName",
+            notes=["diskSnapshotName"],
+            takes=[Takes.DISKS],
+        ),
         diskName=TEXT,
         newDiskName=TEXT,
         availabilityZone=TEXT,
@@ -129,6 +135,7 @@ OWN_REQUESTS: dict[str, OwnRequest] = {
             fork_instance,
             on=["instanceName"],
             makes="newInstanceName",
+            notes=["instanceSnapshotName"],
             takes=[Takes.DISKS],
             through=Through.DISKS,
         ),
