@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import os
 import random
-import threading
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mooring.engine.interface import Export, Filling
 from mooring.engine.lineage import SHORT_CHAIN
-from mooring.engine.qemu import forking
-from mooring.engine.qemu.layers import qcow2
-from mooring.engine.qemu.layers.disk_layers import DiskLayers
-from mooring.host.pace import Rests
-from mooring.model.clock import SystemClock
-from mooring.model.errors import DiskFullError, EngineError, NbdError, PointNotFoundError
+from mooring.model.errors import EngineError, PointNotFoundError
 from mooring.model.extents import BLOCK_SIZE, Extent
+from tests.engine.forks import SIZE, engine_on, fork, read, shared
 from tests.engine.harness import (
     MIB,
     BytesImage,
     Harness,
     MemoryHarness,
-    QemuHarness,
     attached,
     content,
-    eventually,
     new_id,
     noise,
 )
-from tests.mounts import file_system
-
-SIZE = 8 * MIB
 
 
 @pytest.fixture(
@@ -50,32 +37,8 @@ def harness(request: pytest.FixtureRequest, run_dir: Path, tmp_path: Path) -> It
         yield MemoryHarness()
         return
     kind = {"links": "ext4", "reflinks": "xfs"}[request.param]
-    with file_system(tmp_path / "mount", kind) as folder:
-        harness = QemuHarness(folder / "data", run_dir / "run")
-        try:
-            yield harness
-        finally:
-            harness.close()
-
-
-def fork(harness: Harness, disk: str) -> tuple[str, Export]:
-    """Freeze the disk and fork it there; returns the point and the fork."""
-    point, made = new_id(), Export(new_id(), "fork")
-    harness.engine.freeze({disk: point})
-    harness.engine.fork(disk, point, made.disk_id)
-    harness.engine.release(disk, point, stored=False)
-    return point, made
-
-
-def read(harness: Harness, export: Export, length: int = SIZE, offset: int = 0) -> bytes:
-    instance = new_id()
-    harness.engine.attach(instance, export)
-    client = harness.client(instance, export)
-    try:
-        return client.read(offset, length)
-    finally:
-        client.close()
-        harness.engine.detach(instance, export.disk_id, force=True)
+    with engine_on(kind, run_dir, tmp_path) as harness:
+        yield harness
 
 
 def test_a_fork_holds_what_the_disk_held_at_that_instant(harness: Harness) -> None:
@@ -350,11 +313,6 @@ class GivenUpError(Exception):
     """Ends the copying as a kill would."""
 
 
-def shared(harness: Harness, export: Export) -> bool:
-    """Whether the fork still has files of the disk; an engine in memory never has."""
-    return isinstance(harness, QemuHarness) and "shared" in harness.layer_names(export.disk_id)
-
-
 @pytest.mark.parametrize("copied", [1, 2, 3])
 def test_a_server_killed_while_it_copies(harness: Harness, copied: int) -> None:
     """Whatever was copied when it was killed, the disk is used on, and the next server goes on."""
@@ -392,163 +350,6 @@ def test_a_server_killed_while_it_copies(harness: Harness, copied: int) -> None:
     assert not shared(harness, made)
 
 
-@pytest.mark.full
-def test_a_fork_while_a_merge_is_being_written_down(
-    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its job is over, and the daemon has closed its layers, but headers still name them."""
-    with file_system(tmp_path / "mount", "ext4") as folder:
-        harness = QemuHarness(folder / "data", run_dir / "run")
-        under_way, go_on = threading.Event(), threading.Event()
-        sync = DiskLayers.sync
-
-        def held(layers: DiskLayers, numbers: Container[int]) -> None:
-            if threading.current_thread() is not threading.main_thread():
-                under_way.set()
-                go_on.wait(10)
-            sync(layers, numbers)
-
-        monkeypatch.setattr(DiskLayers, "sync", held)
-        try:
-            instance, export = attached(harness, SIZE)
-            client = harness.client(instance, export)
-            client.write(0, noise(1, MIB))
-            point = new_id()
-            harness.engine.freeze({export.disk_id: point})
-            client.write(MIB, noise(2, MIB))
-            harness.engine.freeze({export.disk_id: new_id()})
-            harness.engine.release(export.disk_id, point, stored=False)
-            assert under_way.wait(10)
-
-            _, made = fork(harness, export.disk_id)
-            go_on.set()
-            for turn in range(3):
-                client.write(2 * MIB, noise(turn, MIB))
-                later = new_id()
-                harness.engine.freeze({export.disk_id: later})
-                harness.engine.release(export.disk_id, later, stored=False)
-            assert harness.engine.settle()
-
-            assert harness.engine.health(export.disk_id).ok
-            harness.engine.stand_alone(made.disk_id)
-            assert read(harness, made, 2 * MIB) == noise(1, MIB) + noise(2, MIB)
-            harness.kill_daemon(instance)
-            assert read_again(harness, instance, export) == noise(1, MIB) + noise(2, MIB)
-        finally:
-            go_on.set()
-            harness.close()
-
-
-@pytest.mark.full
-def test_a_server_killed_between_the_last_copy_and_the_change(
-    run_dir: Path, tmp_path: Path
-) -> None:
-    with file_system(tmp_path / "mount", "ext4") as folder:
-        harness = QemuHarness(folder / "data", run_dir / "run")
-        try:
-            instance, export = attached(harness, SIZE)
-            client = harness.client(instance, export)
-            client.write(0, noise(1, MIB))
-            _, made = fork(harness, export.disk_id)
-            other = new_id()
-            harness.engine.attach(other, made)
-            second = harness.client(other, made)
-            disk = harness.qemu._registry.disk(made.disk_id)
-            for layer in disk.layers.shared():
-                forking._copy(disk.layers, layer, lambda _: None, Rests(SystemClock()))
-            harness.restart()
-
-            harness.engine.adopt({instance: [export], other: [made]})
-            assert harness.engine.settle()
-
-            assert not shared(harness, made)
-            client.write(0, noise(2, MIB))
-            assert second.read(0, MIB) == noise(1, MIB)
-            pid = harness.daemon_pid(other)
-            open_files = {str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()}
-            assert not [name for name in open_files if "/shared/" in name]
-        finally:
-            harness.close()
-
-
-def read_again(harness: QemuHarness, instance: str, export: Export) -> bytes:
-    """The first of a disk whose daemon is started again."""
-    found: list[bytes] = []
-
-    def reads() -> bool:
-        with contextlib.suppress(NbdError):
-            found.append(harness.client(instance, export).read(0, 2 * MIB))
-        return bool(found)
-
-    eventually(reads)
-    return found[0]
-
-
-@pytest.mark.full
-def test_a_daemon_killed_while_layers_are_shared(run_dir: Path, tmp_path: Path) -> None:
-    with file_system(tmp_path / "mount", "ext4") as folder:
-        harness = QemuHarness(folder / "data", run_dir / "run")
-        try:
-            instance, export = attached(harness, SIZE)
-            harness.client(instance, export).write(0, noise(1, MIB))
-            _, made = fork(harness, export.disk_id)
-            other = new_id()
-            harness.engine.attach(other, made)
-            second = harness.client(other, made)
-            second.write(MIB, noise(2, MIB))
-            second.flush()
-
-            harness.kill_daemon(instance)
-            harness.kill_daemon(other)
-
-            assert read_again(harness, other, made) == noise(1, MIB) + noise(2, MIB)
-            assert read_again(harness, instance, export) == noise(1, MIB) + bytes(MIB)
-        finally:
-            harness.close()
-
-
-@pytest.mark.full
-def test_a_fork_made_before_a_merge_that_has_ended_is_seen_to(
-    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A header must not lead to a merged layer, for it cannot be changed once it is shared."""
-    merged, forked = threading.Event(), threading.Event()
-    sync = DiskLayers.sync
-
-    def hesitate(layers: DiskLayers, numbers: Container[int]) -> None:
-        if not merged.is_set():
-            merged.set()
-            assert forked.wait(30)
-        sync(layers, numbers)
-
-    monkeypatch.setattr(DiskLayers, "sync", hesitate)
-    with file_system(tmp_path / "mount", "ext4") as folder:
-        harness = QemuHarness(folder / "data", run_dir / "run")
-        try:
-            instance, export = attached(harness, SIZE)
-            client = harness.client(instance, export)
-            client.write(0, noise(1, MIB))
-            given_up, point, made = new_id(), new_id(), new_id()
-            harness.engine.freeze({export.disk_id: given_up})
-            client.write(MIB, noise(2, MIB))
-            harness.engine.freeze({export.disk_id: point})
-            harness.engine.release(export.disk_id, given_up, stored=False)
-            assert merged.wait(30)
-            harness.engine.fork(export.disk_id, point, made)
-            forked.set()
-            harness.restart()
-            harness.engine.adopt({instance: [export]})
-            assert harness.engine.settle()
-
-            harness.kill_daemon(instance)
-
-            assert read_again(harness, instance, export) == noise(1, MIB) + noise(2, MIB)
-            assert harness.engine.health(export.disk_id).ok
-            assert read(harness, Export(made, "fork"), 2 * MIB) == noise(1, MIB) + noise(2, MIB)
-        finally:
-            harness.close()
-
-
 def test_both_are_deleted_while_they_share(harness: Harness) -> None:
     """Nobody goes on looking after the layers of a disk that is not there any more."""
     instance, export = attached(harness, SIZE)
@@ -560,36 +361,3 @@ def test_both_are_deleted_while_they_share(harness: Harness) -> None:
     harness.engine.delete(made.disk_id)
 
     assert harness.engine.settle(10)
-
-
-@pytest.mark.full
-def test_a_fork_that_cannot_be_made_leaves_nothing(
-    qemu: QemuHarness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _, export = attached(qemu, SIZE)
-    point, made = new_id(), new_id()
-    qemu.engine.freeze({export.disk_id: point})
-
-    def fail(*_: object, **__: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    with monkeypatch.context() as patch:
-        patch.setattr(qcow2, "write_empty", fail)
-        with pytest.raises(DiskFullError):
-            qemu.engine.fork(export.disk_id, point, made)
-
-    assert not list((qemu.root / "forks").iterdir())
-    assert not qemu.folder(made).exists()
-    qemu.engine.fork(export.disk_id, point, made)
-    assert qemu.engine.health(made).ok
-
-
-@pytest.mark.full
-def test_what_a_crash_left_of_a_fork_goes_at_the_next_start(qemu: QemuHarness) -> None:
-    left = qemu.root / "forks" / new_id()
-    left.mkdir(parents=True)
-    (left / "base.raw").touch()
-
-    qemu.restart()
-
-    assert not left.exists()
