@@ -15,7 +15,7 @@ from mooring.model.automatic.rhythm import HOUR_MS
 from mooring.model.operation import ResourceType
 from mooring.model.resources.snapshot import SnapshotState
 from mooring.observe import metrics
-from tests.service.test_auto_snapshots import TAG
+from tests.service.automatic import TAG
 from tests.service.world import REGION, ZONE, World
 
 HOURLY = "hourly keep 1 day"

@@ -23,12 +23,12 @@ from mooring.model.resources.job import Job
 from mooring.model.resources.job_arguments import MoveDisks, ReplicateVault, VerifyVault
 from mooring.model.resources.job_kind import JobKind
 from tests.nbd.exports import SparseImage
+from tests.service.reverts import revert
 from tests.service.test_forks import fork
 from tests.service.test_growth import grow
 from tests.service.test_imports import ask as import_image
 from tests.service.test_imports import offered
 from tests.service.test_imports import serve as serve_image
-from tests.service.test_reverts import revert
 from tests.service.test_snapshots import restore
 from tests.service.world import World
 

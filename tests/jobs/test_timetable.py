@@ -17,7 +17,7 @@ from mooring.model.errors import EngineError
 from mooring.model.operation import ResourceType
 from mooring.model.resources.snapshot import DiskSnapshot, SnapshotState
 from tests.e2e.processes import until
-from tests.service.test_auto_snapshots import TAG
+from tests.service.automatic import TAG
 from tests.service.world import World
 
 EVERY_SECOND = "every second keep 10 minutes"

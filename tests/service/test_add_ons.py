@@ -9,7 +9,7 @@ import pytest
 
 from mooring.model.automatic.rhythm import DAY_MS
 from mooring.model.errors import InvalidInputException
-from tests.service.test_auto_snapshots import add_on, dates, enable, live, world
+from tests.service.automatic import add_on, dates, enable, live, world
 from tests.service.test_copies import FAR
 from tests.service.world import ZONE, World
 

@@ -13,7 +13,7 @@ from mooring.model.automatic.health import KEPT_FAILURES, every, span
 from mooring.model.automatic.rhythm import DAY_MS, HOUR_MS, MINUTE_MS
 from mooring.model.errors import CanceledError, EngineError, NotFoundException
 from mooring.observe import metrics
-from tests.service.test_auto_snapshots import MIDNIGHT, TAG, add_on, autos, enable, live
+from tests.service.automatic import MIDNIGHT, TAG, add_on, autos, enable, live
 from tests.service.test_named_snapshots import ask
 from tests.service.world import REGION, World
 

@@ -16,6 +16,7 @@ from mooring.model.extents import BLOCK_SIZE
 from mooring.model.resources.consistency import Consistency
 from mooring.model.resources.job import Job
 from mooring.model.resources.job_kind import JobKind
+from tests.service.automatic import TAG, autos, held_dates, live
 from tests.service.test_auto_instances import (
     LATEST,
     PATHS,
@@ -28,7 +29,7 @@ from tests.service.test_auto_instances import (
     taken,
     world,
 )
-from tests.service.test_auto_snapshots import TAG, Killed, autos, held_dates, live
+from tests.service.test_auto_schedule import Killed
 from tests.service.world import World
 
 __all__ = ["world"]

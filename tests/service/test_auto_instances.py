@@ -19,7 +19,7 @@ from mooring.model.errors import (
 )
 from mooring.model.extents import BLOCK_SIZE
 from mooring.model.resources.instance_snapshot import InstanceSnapshot
-from tests.service.test_auto_snapshots import MIDNIGHT, TAG, add_on, autos, dates, live
+from tests.service.automatic import MIDNIGHT, TAG, add_on, autos, dates, live
 from tests.service.test_copies import FAR
 from tests.service.test_snapshots import content
 from tests.service.world import REGION, ZONE, World

@@ -24,7 +24,7 @@ from mooring.model.trouble import TroubleKind
 from mooring.observe import metrics
 from mooring.service.overview.overview import overview
 from tests.catalog.postgresql import PostgreSQL
-from tests.service.test_auto_snapshots import MIDNIGHT, TAG, autos, live
+from tests.service.automatic import MIDNIGHT, TAG, autos, live
 from tests.service.world import ZONE, World
 
 HOURLY = [{"key": TAG, "value": "hourly keep 1 day"}]

@@ -13,7 +13,7 @@ from mooring.jobs.automatic.timetable import Timetable
 from mooring.model.automatic.rhythm import DAY_MS, HOUR_MS, MINUTE_MS
 from mooring.model.errors import InvalidInputException
 from mooring.model.extents import BLOCK_SIZE
-from tests.service.test_auto_snapshots import TAG, add_on, autos, dates, held_dates, live, world
+from tests.service.automatic import TAG, add_on, autos, dates, held_dates, live, world
 from tests.service.test_named_snapshots import ask
 from tests.service.world import ZONE, World
 

@@ -24,7 +24,7 @@ from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.server import Server
 from tests.catalog.postgresql import PostgreSQL
 from tests.e2e.processes import until
-from tests.service.test_auto_snapshots import autos
+from tests.service.automatic import autos
 from tests.service.world import REGION, ZONE, World
 
 pytestmark = pytest.mark.full

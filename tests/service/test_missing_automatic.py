@@ -9,7 +9,7 @@ from mooring.model.automatic.rhythm import DAY_MS
 from mooring.model.errors import RootsMissingError
 from mooring.model.resources.snapshot import Lost
 from mooring.vault.format.layout import root_name
-from tests.service.test_auto_snapshots import TAG, enable, live, world
+from tests.service.automatic import TAG, enable, live, world
 from tests.service.world import REGION, World
 
 __all__ = ["world"]

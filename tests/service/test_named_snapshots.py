@@ -19,7 +19,7 @@ from mooring.model.errors import (
 from mooring.model.extents import BLOCK_SIZE
 from mooring.service.context import Context
 from mooring.service.own.table import own_handlers
-from tests.service.test_auto_snapshots import MIDNIGHT, TAG, live
+from tests.service.automatic import MIDNIGHT, TAG, live
 from tests.service.world import REGION, World
 
 

@@ -21,8 +21,8 @@ from mooring.service.context import Context
 from mooring.service.own.table import OWN_REQUESTS, own_handlers
 from mooring.service.reach import Through
 from mooring.service.table import OPERATIONS
+from tests.service.automatic import MIDNIGHT, add_on
 from tests.service.ssh import PUBLIC_KEY
-from tests.service.test_auto_snapshots import MIDNIGHT, add_on
 from tests.service.world import REGION, ZONE, World
 
 MODEL = service_model.load()

@@ -15,7 +15,7 @@ from mooring.model.extents import BLOCK_SIZE
 from mooring.model.resources.job import Job
 from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.snapshot import SnapshotState
-from tests.service.test_auto_snapshots import TAG
+from tests.service.automatic import TAG
 from tests.service.world import World
 
 

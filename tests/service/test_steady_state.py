@@ -19,7 +19,7 @@ from mooring.model.extents import BLOCK_SIZE
 from mooring.model.resources.job import Job
 from mooring.model.resources.job_kind import JobKind
 from mooring.vault.claims.margins import MARGINS
-from tests.service.test_auto_snapshots import TAG
+from tests.service.automatic import TAG
 from tests.service.world import REGION, World
 
 QUICK = "every second keep 1 minute / every minute keep 10 minutes"

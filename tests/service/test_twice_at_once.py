@@ -21,9 +21,9 @@ from mooring.model.resources.static_ip import MAX_STATIC_IPS
 from mooring.service.own.table import OWN_REQUESTS
 from mooring.service.table import OPERATIONS
 from tests.catalog.postgresql import PostgreSQL
+from tests.service.automatic import add_on, dates, live
 from tests.service.blueprints import SYSTEM, add_blueprint, held, own
 from tests.service.ssh import PUBLIC_KEY
-from tests.service.test_auto_snapshots import add_on, dates, live
 from tests.service.world import REGION, ZONE, World
 
 OPEN_SECONDS = 0.03
