@@ -12,23 +12,12 @@ from mooring.jobs.recover import recover
 from mooring.jobs.table import PROCEDURES
 from mooring.model.automatic.rhythm import DAY_MS, HOUR_MS, MINUTE_MS
 from mooring.model.automatic.rules import day
-from mooring.model.errors import (
-    EngineError,
-)
+from mooring.model.errors import EngineError
 from mooring.model.extents import BLOCK_SIZE
 from mooring.model.resources.consistency import Consistency
 from mooring.model.resources.job import Job
 from mooring.model.resources.job_kind import JobKind
-from tests.service.automatic import (
-    MIDNIGHT,
-    TAG,
-    add_on,
-    autos,
-    dates,
-    held_dates,
-    live,
-    world,
-)
+from tests.service.automatic import MIDNIGHT, TAG, add_on, autos, dates, held_dates, live, world
 from tests.service.test_snapshots import content
 from tests.service.world import World
 

@@ -9,20 +9,9 @@ import pytest
 
 from mooring.jobs.automatic.due import take_due
 from mooring.model.automatic.rhythm import DAY_MS, HOUR_MS, MINUTE_MS
-from mooring.model.errors import (
-    InvalidInputException,
-    NotFoundException,
-)
+from mooring.model.errors import InvalidInputException, NotFoundException
 from mooring.model.extents import BLOCK_SIZE
-from tests.service.automatic import (
-    MIDNIGHT,
-    add_on,
-    autos,
-    dates,
-    enable,
-    live,
-    world,
-)
+from tests.service.automatic import MIDNIGHT, add_on, autos, dates, enable, live, world
 from tests.service.test_copies import FAR, held
 from tests.service.test_snapshots import content
 from tests.service.world import REGION, ZONE, World
