@@ -224,3 +224,30 @@ def test_rhythms_of_the_configuration_are_for_disks_without_a_tag(world: World) 
     live(world, 6 * HOUR_MS, rhythms="hourly keep 1 day")
     assert len(autos(world, "own")) >= counts["own"] + 8
     world.call("DeleteDisk", diskName="plain")
+
+
+@pytest.mark.parametrize("is_set_right", [True, False])
+def test_a_clock_that_leaps_makes_nothing_old_at_once(world: World, is_set_right: bool) -> None:
+    world.disk()
+    policy = "hourly keep 12 hours / daily keep 1 month"
+    world.call("TagResource", resourceName="data", tags=[{"key": TAG, "value": policy}])
+    live(world, 4 * DAY_MS)
+    before = held_dates(world)
+    days = set(before[-3:])
+
+    world.clock.milliseconds += 400 * DAY_MS
+    live(world, 2 * HOUR_MS)
+    # As many have gone as in any two hours.
+    gone = set(before) - set(held_dates(world))
+    assert 1 <= len(gone) <= 3
+    assert not days & gone
+
+    if is_set_right:
+        world.clock.milliseconds -= 400 * DAY_MS
+        live(world, DAY_MS)
+        assert set(before) & set(held_dates(world)) >= days
+        assert len(set(before) & set(held_dates(world))) <= len(days) + 1
+    else:
+        # It was no mistake: the host was off for so long.
+        live(world, DAY_MS + HOUR_MS)
+        assert not set(before) & set(held_dates(world))

@@ -16,6 +16,7 @@ from mooring.engine.interface import Engine
 from mooring.engine.zones import Engines
 from mooring.host.devices.interface import Devices
 from mooring.host.rooms import Rooms
+from mooring.model.automatic.leaps import Leaps
 from mooring.model.clock import Clock
 from mooring.model.errors import (
     HostElsewhereException,
@@ -68,7 +69,8 @@ class Backend:
     the vault is kept. `image_files` is where ExportSnapshot writes, `imports` are where images come
     from; `views` are kept by views.py. `disks_of_pending` says that disks can be made of snapshots
     that are not stored yet. `elsewhere` are zones of `regions` of which only other servers have
-    disks. Leases bear the id of `this_server`. `meter` is told by jobs how far they are.
+    disks. Leases bear the id of `this_server`. `meter` is told by jobs how far they are; `leaps`
+    are those of the clock, as the retention of automatic snapshots sees them.
     `credentials` is the file of keys; where servers share the catalog it has them, sealed with the
     key in the file `cluster_key`, and `credentials` is a copy. `keys_used` tells when each was last
     used, by its id: here since the start, and at any server that shares the catalog. `check_here`
@@ -103,6 +105,7 @@ class Backend:
     replicas: Mapping[str, Replica] = field(default_factory=dict)
     views: dict[int, tuple[object, Settled]] = field(default_factory=dict)
     meter: Meter = field(default_factory=Meter)
+    leaps: Leaps = field(default_factory=Leaps)
     hosts: HostBook = field(default_factory=HostBook)
     check_here: Callable[[str], None] = _nothing
     under_way: UnderWay = field(default_factory=UnderWay)

@@ -11,6 +11,7 @@ from mooring.backend.backend import Backend
 from mooring.catalog.transaction import Transaction
 from mooring.jobs.automatic import outcomes
 from mooring.model.automatic import rules
+from mooring.model.automatic.leaps import Leap
 from mooring.model.automatic.rhythm import MINUTE_MS, offset_of, parse_rhythms, superfluous
 from mooring.model.automatic.rules import AutoRun, AutoSource
 from mooring.model.resources.instance_snapshot import Snapshot
@@ -50,21 +51,31 @@ def expire(backend: Backend, transaction: Transaction, stored: Snapshot) -> None
         if not (one.is_stored or one.is_pending or _is_missing(one))
         and one.created_ms < stored.created_ms
     ]
-    gone += _expired(run, completed, now)
+    before = [one.created_ms for one in completed if one.created_ms < stored.created_ms]
+    leap = backend.leaps.doubted(
+        run, max(before, default=None), stored.created_ms, backend.clock.monotonic()
+    )
+    gone += _expired(run, completed, now, leap)
     if missing:
         # They take nobody's place, and go when they would have gone.
-        due = {one.id for one in _expired(run, [*completed, *missing], now)}
+        due = {one.id for one in _expired(run, [*completed, *missing], now, leap)}
         gone += [one for one in missing if one.id in due]
     recording.discard_automatic(transaction, gone, backend.ids, now)
 
 
-def _expired(run: AutoRun, taken: Sequence[Snapshot], now_ms: int) -> list[Snapshot]:
-    """Which of these are not kept any more."""
+def _expired(
+    run: AutoRun, taken: Sequence[Snapshot], now_ms: int, leap: Leap | None
+) -> list[Snapshot]:
+    """Which of these are not kept any more; for those from before a leap that was no time."""
     if run.source is AutoSource.ADD_ON:
         return sorted(taken, key=lambda one: one.created_ms)[: -rules.KEPT]
     rhythms = parse_rhythms(run.policy)
+    offset = offset_of(run.resource_id, rhythms)
     moments = {one.created_ms for one in taken}
-    expired = superfluous(rhythms, moments, now_ms, offset_of(run.resource_id, rhythms))
+    old = set() if leap is None else {one for one in moments if one < leap.first_ms}
+    expired = superfluous(rhythms, moments - old, now_ms, offset)
+    if leap is not None:
+        expired |= superfluous(rhythms, old, leap.without(now_ms), offset)
     return [one for one in taken if one.created_ms in expired]
 
 
