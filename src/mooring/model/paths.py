@@ -39,6 +39,8 @@ class Paths:
         """Held by the one server of the data directory."""
         self.server_id = data / "server-id"
         """By what a catalog knows the server of the data directory."""
+        self.last_run = data / "run-directory"
+        """Where the run directory was at the last start."""
         self.catalog = data / "catalog.sqlite"
         self.catalog_copies = data / "catalog-copies"
         """Copies of the catalog, unless the settings name another place."""

@@ -58,6 +58,7 @@ from mooring.wiring.file_systems import (
     image_files_directory,
     no_vault,
 )
+from mooring.wiring.last_run import keep_run
 from mooring.wiring.parts import USUAL, Parts
 from mooring.wiring.region_vaults import vaults_of
 from mooring.wiring.relay import check_certificates, relay
@@ -78,6 +79,7 @@ def build_server(settings: Settings, parts: Parts = USUAL) -> Mooring:
     with ExitStack() as opened:
         opened.callback(hold_directory(paths).close)
         check_shares(settings, paths)
+        keep_run(paths)
         make_run_directory(settings, data)
         opened.callback(leave_run_directory, settings, data)
         opened.enter_context(kept_from_cleaning(paths.run))

@@ -16,6 +16,7 @@ from mooring.model.counts import counted
 from mooring.model.errors import ConfigurationError
 from mooring.model.paths import Paths
 from mooring.wiring.data_directory import run_place
+from mooring.wiring.last_run import last_run
 
 _SHOWN = 20
 """Users named, at most."""
@@ -38,7 +39,7 @@ def stop(settings: Settings, *, force: bool) -> int:
     would hang. Raises ConfigurationError, DiskBusyError, HostError.
     """
     paths = Paths(settings.data_directory)
-    run = run_place(settings, paths.data)
+    run = last_run(paths) or run_place(settings, paths.data)
     with Outliving(paths, run, SystemClock()) as first:
         _refuse_if_used(first, force, "Nothing was stopped")
         had_server = _end_server(paths)
