@@ -1,4 +1,4 @@
-"""Where the run directory was at the last start: what outlives a server has its sockets there."""
+"""Where the run directory was at the last start, with what outlives a server."""
 
 from __future__ import annotations
 

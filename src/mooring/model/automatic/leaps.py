@@ -1,4 +1,4 @@
-"""Leaps of time, during which no snapshots were taken: for a day they count as no time.
+"""Leaps of time without snapshots, which for a day make nothing older.
 
 A host may start with a clock that is months ahead, until somebody sets it right; by that clock all
 snapshots but those of the longest rhythms are too old. After a leap that was none, because the host
