@@ -37,8 +37,9 @@ def attempt(
 ) -> Iterator[None]:
     """Do what has been recorded; if that fails, undo it, and forget the record.
 
-    Where even that fails, the next start does it. `failure` says what did not succeed. Raises
-    OperationFailureException for what an engine raises; service errors stay as they are.
+    Where even that fails, it is done later, as of a request that nobody confirmed: `forget` keeps
+    what is needed for that. `failure` says what did not succeed. Raises OperationFailureException
+    for what an engine raises; service errors stay as they are.
     """
     try:
         yield

@@ -116,16 +116,26 @@ def fork_or_take_back(
     Raises OperationFailureException.
     """
     engine = backend.engine(fork.made[0])
+    undone = False
+
+    def undo() -> None:
+        nonlocal undone
+        _undo(backend, engine, fork)
+        undone = True
 
     def forget_all(transaction: Transaction) -> None:
         if fork.instant is Instant.KEPT:
             recording.take_back(transaction, fork.snapshot)
+        if not undone:
+            # What is left has layers in common with the other disks: it is taken back as one that
+            # nobody confirmed (unconfirmed.py), when that is possible.
+            return
         held = [transaction.jobs.by_id(made.id) for made in fork.made]
         forget(transaction, [job for job in held if job is not None])
 
     failure = f"The {fork.of} could not be forked"
     with backend.under_way.noted(fork.waited_for, fork.snapshot.id):
-        with attempt(backend, failure, forget_all, lambda: _undo(backend, engine, fork)):
+        with attempt(backend, failure, forget_all, undo):
             frozen = None
             if fork.instant is not Instant.GIVEN:
                 frozen = freezing.freeze(backend, fork.snapshot)

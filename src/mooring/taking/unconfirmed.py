@@ -1,7 +1,8 @@
 """Requests that were recorded and not confirmed: confirmed after all, or taken back.
 
 Nobody does them any more: the server was killed in their midst, or the catalog was away when they
-were to be confirmed. Their jobs are held, and those after them in line wait.
+were to be confirmed, or a fork failed and could not be undone. Their jobs are held, and those after
+them in line wait.
 
 1. Reverts: if the engine has reverted the disk, that and the snapshot of what it held are
    confirmed; otherwise both are taken back. A revert is never done now: the disk may have been
