@@ -6,12 +6,13 @@
 A monitor and an OSD on a file in `--folder`. For each interval at which the monitors agree on
 changes (`--paxos`, seconds; Ceph's default is 1): how long writes are held back by our freezes,
 and by `blockdev-snapshot-internal-sync`, which takes a snapshot of the image, in a daemon that
-serves it as it is; 4 KiB random writes at queue depth 16, also at 800 a second. Then operations
-per second beside fio on an image through librbd, and through a plain storage daemon: before,
-right after freezes, while all of them merge, and after. Then the first byte of a disk made from a
-snapshot and of a fork, and a take-over: a host whose processes stand still is fenced, its disk
-attached on another, read and written. With `--kills` a daemon is killed so often in mid-merge
-under a writer whose blocks are all compared afterwards.
+serves it as it is; 4 KiB random writes at queue depth 16, also at 800 a second. What somebody
+notices who only reads the disk while it is frozen. Then operations per second beside fio on an
+image through librbd, and through a plain storage daemon: before, right after freezes, while all of
+them merge, and after. Then the first byte of a disk made from a snapshot and of a fork, and a
+take-over: a host whose processes stand still is fenced, its disk attached on another, read and
+written. With `--kills` a daemon is killed so often in mid-merge under
+a writer whose blocks are all compared afterwards.
 """
 
 from __future__ import annotations
@@ -33,10 +34,12 @@ from bench import fio
 from bench.ceph_cluster import POOL, Cluster
 from bench.ceph_disks import BLOCK, MIB, Disk, Host
 from bench.ceph_losses import kills, take_over
+from bench.ceph_stalls import stalls
 from bench.plain_daemon import PlainDaemon
 from mooring.engine.interface import Export
 from mooring.nbd.blocking import BlockingNbdClient
 
+PARTS = ["pauses", "stalls", "rates", "forks", "take-over"]
 PACED = [*fio.LOADS["random"], "--rate_iops=800"]
 
 
@@ -209,7 +212,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--fill", type=float, default=8.0)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--parts", nargs="*", default=["pauses", "rates", "forks", "take-over"])
+    parser.add_argument("--parts", nargs="*", default=PARTS)
     parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
@@ -223,6 +226,7 @@ def main() -> None:
             else:
                 parts: dict[str, Callable[[], None]] = {
                     "pauses": lambda: pauses(cluster, host, folder, arguments),
+                    "stalls": lambda: stalls(host, arguments),
                     "rates": lambda: rates(cluster, host, folder, arguments),
                     "forks": lambda: first_bytes(host, arguments),
                     "take-over": lambda: take_over(cluster, folder, arguments),
