@@ -9,11 +9,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mooring.host.processes.lasting_process import LastingProcess, find
+from mooring.nbd.blocking import BlockingNbdClient
 from mooring.nbd.uri import parse_uri
 from tests.conftest import find_tool
 from tests.e2e.authority import Authority, pem
 from tests.e2e.deployment import Deployment
-from tests.e2e.processes import until
+from tests.e2e.processes import PATIENCE, until
 
 
 class Remotes:
@@ -115,7 +116,10 @@ def machine(
     process = subprocess.Popen(command)
     try:
         until(socket.exists, "qemu-nbd to start")
-        yield f"nbd+unix:///disk?socket={socket}"
+        shown = f"nbd+unix:///disk?socket={socket}"
+        # It listens before it has the disk, and answers then.
+        BlockingNbdClient(shown, timeout=PATIENCE).close()
+        yield shown
     finally:
         process.terminate()
         try:
