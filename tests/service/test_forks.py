@@ -23,6 +23,7 @@ from mooring.model.extents import BLOCK_SIZE, GIB
 from mooring.service.context import Context
 from mooring.service.own.table import own_handlers
 from mooring.service.table import handlers
+from tests.service.reverts import row
 from tests.service.world import REGION, World
 
 DATA, OTHER = b"d" * BLOCK_SIZE, b"o" * BLOCK_SIZE
@@ -64,6 +65,30 @@ def test_a_fork_can_be_used_when_it_is_answered(world: World) -> None:
     assert world.read(world.disk_id("fork"), 0, BLOCK_SIZE) == DATA
     world.write(world.disk_id("fork"), BLOCK_SIZE, OTHER)
     assert world.read(world.disk_id("data"), 0, 2 * BLOCK_SIZE) == OTHER + bytes(BLOCK_SIZE)
+
+
+def test_its_first_snapshot_stores_little_when_what_it_counts_from_is_gone(world: World) -> None:
+    world.write(world.disk_id("data"), 0, DATA * 8)
+    world.snapshot("before")
+    world.settle()
+    fork(world)
+    world.settle()
+    for name in ("soon", "late"):
+        world.clock.advance(60)
+        world.write(world.disk_id("data"), BLOCK_SIZE, OTHER)
+        world.snapshot(name)
+        world.settle()
+    world.call("DeleteDiskSnapshot", diskSnapshotName="before")
+    world.settle()
+
+    world.write(world.disk_id("fork"), 32 * BLOCK_SIZE, OTHER * 2)
+    world.snapshot("after", "fork")
+    world.settle()
+
+    after = row(world, "after")
+    assert (after.parent_id, after.changed_bytes) == (row(world, "soon").id, 3 * BLOCK_SIZE)
+    with world.vault.open(after.id) as image:
+        assert image.read(0, 2 * BLOCK_SIZE) == DATA * 2
 
 
 def test_its_first_snapshot_stores_what_differs_from_the_last_one_of_the_disk(

@@ -13,8 +13,9 @@ and what it had written is collected; killed after, it finds the root and contin
 step, because recording a step waits for the disk, and makes readers of the catalog wait.
 
 The parent is the newest completed snapshot from which the engine can still count the changes.
-If there is none, everything is read and compared with the newest completed snapshot at hand:
-that costs time, but stores nothing twice and cannot be wrong.
+If there is none, everything is read and compared with the newest completed snapshot at hand, of
+the disk, of what it was made from, or of those that it is a fork of: that costs time, but stores
+nothing twice and cannot be wrong.
 
 What a disk held before it was reverted is nowhere else, so storing it never fails for good: it is
 put off and tried again, until somebody deletes the snapshot.
@@ -27,9 +28,9 @@ whole, so that it can be recovered without a catalog.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 import structlog
@@ -179,9 +180,8 @@ def _plan(work: Work, snapshot: DiskSnapshot, image: FrozenImage) -> Plan:
                 continue  # it may be of before the disk was reverted
             changes = partial(image.changes, ancestor) if len(few) > FEW else partial(iter, few)
             return Plan(changes, ancestor, compare=False, consolidate=True)
-    nearest = next(
-        (one for one in _ancestors(work, snapshot) if _fits(work, one, image.size)), None
-    )
+    candidates = chain(_ancestors(work, snapshot), _cousins(work, snapshot))
+    nearest = next((one for one in candidates if _fits(work, one, image.size)), None)
     if nearest is None:
         return Plan(image.extents, None, compare=False)
     # What the disk leaves out reads as zeros; the parent may hold data there.
@@ -212,6 +212,20 @@ def _ancestors(work: Work, snapshot: DiskSnapshot, among: Sequence[str] | None =
     if origin is not None and (among is None or origin in among):
         ids.append(origin)
     return ids
+
+
+def _cousins(work: Work, snapshot: DiskSnapshot) -> Iterator[str]:
+    """Completed snapshots of the disks that this one descends from, its nearest relatives first.
+
+    What a fork counts from may be gone before its first snapshot: a rhythm of seconds keeps
+    snapshots for minutes. Those that were taken since hold nearly the same.
+    """
+    with work.catalog.read() as transaction:
+        disk = transaction.disks.by_id(snapshot.disk_id)
+        if disk is None:
+            return
+        found = [transaction.snapshots.stored_near(one, disk.created_ms) for one in disk.ancestors]
+    yield from chain.from_iterable(found)
 
 
 UPLOAD = Procedure(JobKind.UPLOAD_SNAPSHOT, (Step("store", store, undo_store),), failed)

@@ -28,6 +28,11 @@ _STORED_OF_DISK = (
 _STORED_AMONG = _STORED_OF_DISK.where(
     _table.c.id.in_(bindparam("among", expanding=True, type_=Text))
 )
+_STORED_NEAR = (
+    select(_table.c.id)
+    .where(_table.c.disk_id == bindparam("of"), _table.c.state == SnapshotState.COMPLETED)
+    .order_by(func.abs(_table.c.created_ms - bindparam("near_ms")), _table.c.seq)
+)
 _wholes, _disks = schema.instance_snapshots, schema.disks
 _ALL_PENDING = (
     select(
@@ -285,6 +290,11 @@ class Snapshots(ResourceRows[DiskSnapshot]):
             return list(self.connection.execute(_STORED_OF_DISK, asked).scalars())
         asked["among"] = list(among)
         return list(self.connection.execute(_STORED_AMONG, asked).scalars())
+
+    def stored_near(self, disk_id: str, moment_ms: int) -> list[str]:
+        """The ids of the disk's completed snapshots, those taken nearest to the moment first."""
+        asked = {"of": disk_id, "near_ms": moment_ms}
+        return list(self.connection.execute(_STORED_NEAR, asked).scalars())
 
     def with_content(self, region: str, content: str) -> list[DiskSnapshot]:
         """The region's completed snapshots that hold the same because they are copies."""

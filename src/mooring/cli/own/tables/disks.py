@@ -103,8 +103,9 @@ DISKS: dict[str, Command] = {
         "both disks share, and layers of the first are not merged until the copy is done. --wait "
         "waits for that; so does mooring wait disk-filled.",
         "The first snapshot of the new disk reads and stores only what differs from the newest "
-        "stored snapshot of the disks that it comes from. Users of the disk are brought to rest "
-        "as for a snapshot.",
+        "stored snapshot of the disks that it comes from. If that has been deleted since, all of "
+        "the disk is read, and what differs from another of their snapshots is stored. Users of "
+        "the disk are brought to rest as for a snapshot.",
         "With --instance-name, makes a new instance with forks of all disks of another one, as all "
         "of them are at one instant. It is of the same blueprint, bundle and zone, runs, and has "
         "the disks attached under the same paths. Each is called after the new instance and the "
