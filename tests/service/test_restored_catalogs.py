@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from mooring.backend.backend import Backend
 from mooring.catalog.copies import CatalogCopies, put_back
 from mooring.catalog.database import Catalog
 from mooring.jobs.automatic.due import take_due
@@ -32,11 +35,14 @@ class Copied:
         copies = CatalogCopies(self._folder / "copies", 7, self.world.clock)
         self._copy = copies.make(self._file)
 
-    def put_back(self) -> None:
+    def put_back(self, then: Callable[[Backend], None] = lambda _: None) -> None:
+        """Put the copy back, do something else, and start the server again."""
         assert self._copy is not None
         self.world.catalog.close()
         put_back(self._copy, self._file, self._folder / "aside")
-        self.world.restart(self._opened())
+        catalog = self._opened()
+        then(replace(self.world.backend, catalog=catalog))
+        self.world.restart(catalog)
 
     def _opened(self) -> Catalog:
         return Catalog(f"sqlite:///{self._file}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TypeVar
@@ -169,6 +169,33 @@ def forget(transaction: Transaction, jobs: Sequence[Job]) -> None:
             transaction.instances.remove(instance)
 
 
+def keep(
+    backend: Backend, transaction: Transaction, jobs: Sequence[Job], there: Collection[str]
+) -> None:
+    """Record forks that were made together and confirmed before, which the catalog does not know.
+
+    `there` are the ids of those disks that are there; the others were deleted since.
+    """
+    for job in jobs:
+        disk = transaction.disks.by_id(job.given(ForkDisk).disk)
+        if disk is None or disk.id not in there:
+            if disk is not None:
+                transaction.auto_runs.remove(disk.id)
+                transaction.disks.remove(disk)
+            transaction.jobs.remove_all(job.id)
+            continue
+        if disk.state is DiskState.PENDING:
+            transaction.disks.change(disk.id, **_ready(disk.instance_id is not None))
+        left = backend.engines[disk.zone].filling(disk.id)
+        if left is not None and left.snapshot_id is not None:
+            job_id = backend.ids.new_id()
+            transaction.jobs.add(filling(disk, left.snapshot_id, job_id, disk.created_ms))
+    instance = transaction.instances.by_id(jobs[0].waited_for)
+    if instance is not None and instance.state is InstanceState.PENDING:
+        transaction.instances.change(instance.id, state=InstanceState.RUNNING.label)
+    transaction.jobs.confirm(jobs[0].waited_for)
+
+
 def forget_together(transaction: Transaction, job: Job) -> Sequence[str]:
     """Forks that were not confirmed, with their instance: nobody was told of them.
 
@@ -214,16 +241,18 @@ def _confirm(backend: Backend, transaction: Transaction, engine: Engine, fork: F
     if fork.instance is not None:
         transaction.instances.change(fork.instance.id, state=InstanceState.RUNNING.label)
     for made in fork.made:
-        transaction.disks.change(
-            made.id,
-            state=DiskState.IN_USE if attached else DiskState.AVAILABLE,
-            attachment=Attachment.ATTACHED if attached else Attachment.DETACHED,
-            size_gb=made.size_gb,
-        )
+        transaction.disks.change(made.id, size_gb=made.size_gb, **_ready(attached))
         # What it has not got from a snapshot yet, it gets as the disk does that it is made of.
         if made.origin_id and _reads(engine, made.id):
             job_id = backend.ids.new_id()
             transaction.jobs.add(filling(made, made.origin_id, job_id, made.created_ms))
+
+
+def _ready(attached: bool) -> dict[str, DiskState | Attachment]:
+    """The columns of a fork that can be used."""
+    if attached:
+        return {"state": DiskState.IN_USE, "attachment": Attachment.ATTACHED}
+    return {"state": DiskState.AVAILABLE, "attachment": Attachment.DETACHED}
 
 
 def _undo(backend: Backend, engine: Engine, fork: Fork) -> None:

@@ -10,7 +10,8 @@ them in line wait.
 2. Snapshots: if the engine has the frozen point, or those of all parts of an instance's, they hold
    all that was written before the request, so it is confirmed; otherwise, or if users of a disk
    had to be at rest, the request is taken back.
-3. Forks are taken back.
+3. Forks are taken back, but those that were confirmed before, which the catalog lost: they are
+   recorded as they are found (backend/made_before.py).
 
 Their clients had no answer, or an error, and ask again or check.
 """
@@ -22,7 +23,10 @@ from collections.abc import Collection, Sequence
 import structlog
 
 from mooring.backend.backend import Backend
+from mooring.backend.made_before import made_before
 from mooring.model.errors import EngineError, MooringError
+from mooring.model.resources.disk import Disk
+from mooring.model.resources.instance import InstanceState
 from mooring.model.resources.instance_snapshot import Snapshot
 from mooring.model.resources.job import HELD_MS, Job
 from mooring.model.resources.job_arguments import ForkDisk, RevertDisk
@@ -30,7 +34,7 @@ from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.snapshot import SnapshotState
 from mooring.taking import forking, freezing, recording, reverting
 from mooring.taking.freezing import Left
-from mooring.taking.serving import withdraw
+from mooring.taking.serving import serve, withdraw
 from mooring.taking.unneeded import release_unneeded
 from mooring.taking.verdict import NOT_RECORDED, refusal
 
@@ -117,10 +121,14 @@ def _confirm(backend: Backend, whole: Snapshot) -> None:
 
 
 def _take_back_fork(backend: Backend, waited_for: str, together: Sequence[Job]) -> None:
-    """Forget forks that were made together."""
+    """Forget forks that were made together, unless they were confirmed before."""
     with backend.catalog.read() as transaction:
         made = transaction.disks.among(job.given(ForkDisk).disk for job in together)
     try:
+        engine = backend.engines[together[0].zone]
+        if found := made_before(engine, [job.given(ForkDisk).disk for job in together]):
+            _keep_fork(backend, together, [one for one in made if one.id in found])
+            return
         # They may be served already.
         withdraw(backend, [one.id for one in made])
         for one in made:
@@ -138,3 +146,19 @@ def _take_back_fork(backend: Backend, waited_for: str, together: Sequence[Job]) 
         if given.point and not given.snapshot:
             release_unneeded(backend.engines[job.zone], given.source, given.point)
     log.info("took back a fork that was being made", fork=waited_for)
+
+
+def _keep_fork(backend: Backend, together: Sequence[Job], there: Sequence[Disk]) -> None:
+    """Record forks that were confirmed before, those that are there."""
+    with backend.catalog.read() as transaction:
+        instance = transaction.instances.by_id(together[0].waited_for)
+    if instance is not None and instance.state is InstanceState.PENDING:
+        for disk in there:
+            try:
+                if disk.instance_id == instance.id:
+                    serve(backend, instance.id, instance, disk)
+            except MooringError as error:
+                log.warning("a disk is not served", disk=disk.id, error=str(error))
+    with backend.catalog.write() as transaction:
+        forking.keep(backend, transaction, together, {one.id for one in there})
+    log.info("kept a fork that was made before", fork=together[0].waited_for)
