@@ -1,4 +1,4 @@
-"""What the reader of a disk in a Ceph cluster notices of a freeze."""
+"""What single requests to a disk in a Ceph cluster notice of a freeze, and of the merge."""
 
 from __future__ import annotations
 
@@ -6,53 +6,63 @@ import argparse
 import statistics
 import threading
 import time
+from collections.abc import Callable, Sequence
 
-from bench.ceph_disks import BLOCK, Host
+from bench.ceph_disks import BLOCK, Disk, Host
 from mooring.nbd.blocking import BlockingNbdClient
 
-_BETWEEN_READS, _BETWEEN_FREEZES, _AFTERWARDS = 0.0005, 0.3, 0.05
+_BETWEEN_REQUESTS, _BETWEEN_FREEZES = 0.0005, 0.4
 
 
 def stalls(host: Host, arguments: argparse.Namespace) -> None:
-    """Print how long single reads of a disk took while it was frozen and nobody wrote.
+    """Print how long requests took, one at a time, while a disk was frozen, and in between.
 
-    QEMU opens the new image in the loop that serves the disk, so reads wait for that, too.
+    QEMU opens the new image in the loop that serves the disk, so even reads wait for that.
     """
-    disk = host.disk(arguments.size)
-    client = BlockingNbdClient(disk.uri)
-    client.write(0, bytes(BLOCK))
-    reads: list[tuple[float, float]] = []
+    heads = ("median", "held p50", "worst", "freeze p50", "worst", "merge p50", "worst")
+    print(f"\n{'single requests (ms)':24}" + "".join(f"{head:>11}" for head in heads))
+    for kind in ("read", "write"):
+        disk = host.disk(arguments.size)
+        client = BlockingNbdClient(disk.uri)
+        client.write(0, bytes(BLOCK))
+        ask = {
+            "read": lambda client=client: client.read(0, BLOCK),
+            "write": lambda client=client: client.write(0, bytes(BLOCK)),
+        }[kind]
+        _row(kind, disk, ask, arguments.freezes)
+        client.close()
+        disk.close()
+
+
+def _row(kind: str, disk: Disk, ask: Callable[[], object], count: int) -> None:
+    requests: list[tuple[float, float]] = []
     over = threading.Event()
 
-    def read() -> None:
-        while not over.wait(_BETWEEN_READS):
+    def work() -> None:
+        while not over.wait(_BETWEEN_REQUESTS):
             began = time.perf_counter()
-            client.read(0, BLOCK)
-            reads.append((began, time.perf_counter() - began))
+            ask()
+            requests.append((began, time.perf_counter()))
 
-    reader = threading.Thread(target=read)
-    reader.start()
-    freezes = []
-    for _ in range(arguments.freezes):
-        time.sleep(_BETWEEN_FREEZES)
+    worker = threading.Thread(target=work)
+    worker.start()
+    held, freezes, merges = [], [], []
+    for _ in range(count):
         began = time.perf_counter()
-        pause = disk.freeze()
-        freezes.append((began, time.perf_counter(), pause))
-        time.sleep(_AFTERWARDS)
-        disk.release(2)
+        held.append(disk.freeze())
+        ended = time.perf_counter()
+        disk.release()
+        time.sleep(_BETWEEN_FREEZES)
+        freezes.append(_longest(requests, began, ended))
+        merges.append(_longest(requests, ended, time.perf_counter()))
     over.set()
-    reader.join()
-    longest = [
-        max((took for at, took in reads if began - 0.1 < at < ended), default=0.0)
-        for began, ended, _ in freezes
-    ]
-    print(f"\n{'an idle disk (ms)':44}{'p50':>8}{'worst':>8}")
-    for told, found in (
-        ("a read", [took for _, took in reads]),
-        ("the longest read while it is frozen", longest),
-        ("writes held back", [pause for _, _, pause in freezes]),
-        ("the freeze", [ended - began for began, ended, _ in freezes]),
-    ):
-        print(f"{told:44}{statistics.median(found) * 1000:8.1f}{max(found) * 1000:8.1f}")
-    client.close()
-    disk.close()
+    worker.join()
+    found = [statistics.median(end - begin for begin, end in requests)]
+    for one in (held, freezes, merges):
+        found += [statistics.median(one), max(one)]
+    print(f"{kind:24}" + "".join(f"{one * 1000:11.1f}" for one in found), flush=True)
+
+
+def _longest(requests: Sequence[tuple[float, float]], began: float, ended: float) -> float:
+    """The longest of the requests that ended in that time."""
+    return max((end - begin for begin, end in list(requests) if began < end <= ended), default=0.0)

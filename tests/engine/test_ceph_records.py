@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import pytest
 
@@ -15,7 +15,7 @@ from mooring.engine.qemu.merging.offline import end_offline, start_offline
 from mooring.engine.qemu.stores.rbd.client import CephClient
 from mooring.model.errors import EngineError, FencedError, NbdError
 from mooring.nbd.blocking import BlockingNbdClient
-from tests.ceph_cluster import CephCluster
+from tests.ceph_cluster import POOL, SPACE, CephCluster
 from tests.engine.ceph_host import Host
 from tests.engine.harness import MIB, attached, eventually, new_id, noise
 
@@ -266,3 +266,28 @@ def test_a_disk_that_was_moved_is_not_merged_where_it_was(host: Callable[[str], 
     first.elsewhere.clear()
     first.engine.attach(instance, export)
     assert first.client(instance, export).read(0, MIB)[4096:] == noise(1, MIB)[4096:]
+
+
+def test_a_merge_leaves_the_daemon_the_lock_of_what_it_writes_to(
+    ceph: CephCluster, host: Callable[[str], Host]
+) -> None:
+    """Else the next write would wait until the daemon has it back."""
+    one = host("a")
+    instance, export = attached(one, SIZE)
+    client = one.client(instance, export)
+    overwrite(client)
+    point = new_id()
+    one.engine.freeze({export.disk_id: point})
+    client.write(MIB, noise(5, 4096))
+    client.flush()
+    newest = one.qemu._registry.disk(export.disk_id).layers.overlays()[-1]
+    with closing(one.rbd.open(newest.path)) as layer:
+        image = f"{POOL}/{SPACE}/{layer.image.image}"
+    held = ceph.run("rbd", "lock", "ls", image, "--format", "json")
+
+    one.engine.release(export.disk_id, point, stored=True)
+    assert one.engine.settle(60)
+
+    assert len(one.qemu._registry.disk(export.disk_id).layers.overlays()) == 1
+    assert "auto" in held
+    assert ceph.run("rbd", "lock", "ls", image, "--format", "json") == held

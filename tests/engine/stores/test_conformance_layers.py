@@ -45,6 +45,19 @@ def test_what_is_written_is_read(place: Place) -> None:
         file.was_read()
 
 
+def test_what_was_written_is_replaced_beside_whoever_has_it_open(place: Place) -> None:
+    path = place.folder / "layer"
+    with closing(place.store.create(path, SIZE)) as file:
+        file.write(0, noise(1, 8192))
+        with closing(place.store.open(path, write=True)) as other:
+            other.overwrite(512, noise(2, 4096))
+        file.write(8192, noise(3, 4096))
+        wanted = noise(1, 8192)[:512] + noise(2, 4096) + noise(1, 8192)[4608:] + noise(3, 4096)
+        assert file.read(0, 12288) == wanted
+        with pytest.raises(LayerDamagedError):
+            file.overwrite(SIZE, noise(4, 512))
+
+
 def test_many_parts_are_read_at_once(place: Place) -> None:
     path = place.folder / "layer"
     places = [block * 3 * 4096 for block in range(300)]

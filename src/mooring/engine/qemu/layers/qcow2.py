@@ -122,8 +122,7 @@ def lay_on(layer: Layer, backing: str) -> None:
         # The padding to 8 bytes stays the same for both formats.
         struct.pack_into(">I", raw, place.start - 4, len(kind))
         raw[place.start : place.stop] = kind.ljust(place.stop - place.start, b"\0")
-        file.write(0, raw)
-        file.sync()
+        file.overwrite(0, raw)
     finally:
         file.close()
 

@@ -76,6 +76,12 @@ class FileLayer:
     def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
         write_at(self.fd, offset, data)
 
+    def overwrite(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+        if offset + len(data) > self.size():
+            raise LayerDamagedError(f"layer {self._path} is truncated at {self.size()}")
+        self.write(offset, data)
+        self.sync()
+
     def fill(
         self,
         source: Image,

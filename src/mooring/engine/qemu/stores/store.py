@@ -53,6 +53,13 @@ class LayerFile(Protocol):
         """Write all of the data there, which makes it larger if need be."""
         ...
 
+    def overwrite(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+        """Replace a few bytes of what was written there before, durably, whoever has it open.
+
+        Raises LayerDamagedError if nothing was.
+        """
+        ...
+
     def fill(
         self,
         source: Image,

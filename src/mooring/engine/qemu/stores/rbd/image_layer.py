@@ -136,6 +136,12 @@ class ImageLayer:
         self._client.ask("write", bytes(data), handle=self._opened(), offset=offset)
         self._forget_data()
 
+    def overwrite(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+        try:
+            self._client.ask("overwrite", bytes(data), image_id=self.image.id, offset=offset)
+        except FileNotFoundError as error:
+            raise LayerDamagedError(f"layer {self._path} has nothing at {offset}") from error
+
     def fill(
         self,
         source: Image,
