@@ -1,4 +1,4 @@
-"""What single requests to a disk in a Ceph cluster notice of a freeze, and of the merge."""
+"""What single requests to a disk in Ceph notice of freezes and merges."""
 
 from __future__ import annotations
 
