@@ -65,16 +65,16 @@ def no_jobs(world: World) -> None:
         assert transaction.jobs.all() == []
 
 
-def copy_during_fork(copied: Copied, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Copy the catalog when the first fork is recorded, and not confirmed."""
-    fork, copies = copied.world.engine.fork, [copied.copy]
+def copy_before(copied: Copied, monkeypatch: pytest.MonkeyPatch, ability: str) -> None:
+    """Copy the catalog when the engine is first to do this."""
+    does, copies = getattr(copied.world.engine, ability), [copied.copy]
 
-    def copying(*given: Any) -> int:
+    def copying(*given: Any, **more: Any) -> Any:
         while copies:
             copies.pop()()
-        return fork(*given)
+        return does(*given, **more)
 
-    monkeypatch.setattr(copied.world.engine, "fork", copying)
+    monkeypatch.setattr(copied.world.engine, ability, copying)
 
 
 def test_a_new_disk_that_has_grown_since(copied: Copied) -> None:
@@ -113,6 +113,31 @@ def test_a_disk_of_a_snapshot_that_was_deleted_since(copied: Copied) -> None:
     assert held(world, "new") == DATA + SINCE
 
 
+def test_a_disk_that_was_filled_since_waits_for_no_snapshot(
+    copied: Copied, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = copied.world
+    copy_before(copied, monkeypatch, "fill")
+    world.call(
+        "CreateDiskFromSnapshot",
+        diskName="new",
+        diskSnapshotName="first",
+        availabilityZone=ZONE,
+        sizeInGb=8,
+    )
+    world.settle()
+    world.call("DeleteDiskSnapshot", diskSnapshotName="first")
+    world.settle()
+    (whole,) = world.vault.snapshot_ids()
+
+    copied.put_back()
+    world.call("DeleteDiskSnapshot", diskSnapshotName="first")
+    no_jobs(world)
+
+    assert held(world, "new") == DATA + bytes(BLOCK_SIZE)
+    assert list(world.vault.snapshot_ids()) == [whole]
+
+
 def test_an_instance_of_a_snapshot_that_was_deleted_since(copied: Copied) -> None:
     world = copied.world
     world.call("CreateInstancesFromSnapshot", instanceNames=["new"], **PLACES)
@@ -134,7 +159,7 @@ def test_an_instance_of_a_snapshot_that_was_deleted_since(copied: Copied) -> Non
 
 def test_a_fork(copied: Copied, monkeypatch: pytest.MonkeyPatch) -> None:
     world = copied.world
-    copy_during_fork(copied, monkeypatch)
+    copy_before(copied, monkeypatch, "fork")
     world.act("fork", diskName="data", newDiskName="new")
     use(world, "new")
 
@@ -151,7 +176,7 @@ def test_a_fork_of_an_instance_of_which_a_disk_was_deleted_since(
     world = copied.world
     world.disk("logs")
     world.attach("logs", path="/dev/xvdg")
-    copy_during_fork(copied, monkeypatch)
+    copy_before(copied, monkeypatch, "fork")
     world.act("fork-instance", instanceName="web", newInstanceName="new")
     use(world)
     kept, gone = sorted(one["name"] for one in disks_of(world, "new"))
@@ -174,7 +199,7 @@ def test_where_it_is_attached_by_now_is_kept(
     copied: Copied, monkeypatch: pytest.MonkeyPatch, forked: bool
 ) -> None:
     world = copied.world
-    copy_during_fork(copied, monkeypatch)
+    copy_before(copied, monkeypatch, "fork")
     if forked:
         world.act("fork", diskName="data", newDiskName="new")
     else:

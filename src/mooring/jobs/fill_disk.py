@@ -8,10 +8,13 @@ The disk is used, snapshotted, attached and detached meanwhile, so the job has i
 never fails for good, because then the disk would need the snapshot forever: while the vault is
 away or damaged the job is put off, and resumes where it was. Until it is done the snapshot is not
 deleted from the vault (delete_snapshot.py). It ends early if the disk is deleted, or reverted to
-another snapshot.
+another snapshot. A disk that is full needs no vault: a copy of the catalog that was put back may
+have its job, and the snapshot may be deleted since.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import structlog
 
@@ -21,7 +24,14 @@ from mooring.catalog.transaction import Transaction
 from mooring.engine.interface import Filling
 from mooring.jobs.running.procedure import Procedure, Step, Work
 from mooring.jobs.running.progress import Progress
-from mooring.model.errors import CanceledError, MooringError, PostponedError, RevertedError
+from mooring.model.errors import (
+    CanceledError,
+    EngineError,
+    MooringError,
+    PostponedError,
+    RevertedError,
+)
+from mooring.model.extents import Buffer, Extent
 from mooring.model.resources.disk import Disk
 from mooring.model.resources.job import Job
 from mooring.model.resources.job_arguments import FillDisk, OfDisk
@@ -46,9 +56,9 @@ def fill(work: Work) -> None:
     disk = _wanted(work)
     try:
         work.backend.server(disk.region).ensure()
-        image = work.vault.open(work.given(FillDisk).snapshot)
+        before = work.engine.filling(disk.id)
+        image = _Unneeded() if before is None else work.vault.open(work.given(FillDisk).snapshot)
         try:
-            before = work.engine.filling(disk.id)
             told = before.done if before else 0
 
             def still_wanted(_percent: int) -> None:
@@ -74,6 +84,24 @@ def fill(work: Work) -> None:
         _wanted(work)
         log.warning("filling a disk is put off", disk=disk.id, error=str(error))
         raise PostponedError(str(error), AGAIN_SECONDS) from error
+
+
+class _Unneeded:
+    """The image that a full disk is filled from: only its daemon may yet have to know that."""
+
+    size = 0
+
+    def extents(self) -> Iterator[Extent]:
+        raise self._reverted()
+
+    def read(self, offset: int, length: int) -> Buffer:
+        raise self._reverted()
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+    def _reverted(self) -> EngineError:
+        return EngineError("the disk was reverted just now, and is to be filled again")
 
 
 def _wanted(work: Work) -> Disk:
