@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from mooring.catalog.tables.jobs import Jobs
-from mooring.jobs.running import runner
+from mooring.jobs.running import retry, runner
 from mooring.jobs.running.lane import Lane
 from mooring.jobs.table import PROCEDURES
+from mooring.model.errors import VaultAwayError
 from mooring.model.resources.job import Job
 from mooring.model.resources.job_kind import BULK, FILLING, JobKind
 from mooring.model.traffic import Traffic
-from tests.service.world import World
+from tests.service.world import REGION, World
 
 SECONDS = 30
 
@@ -130,6 +132,47 @@ def test_no_job_gives_way_for_long(world: World, ended: Ended) -> None:
     with world.traffic.request():
         world.snapshot("first", "one")
         ended.wait(JobKind.UPLOAD_SNAPSHOT)
+
+
+def test_what_can_be_done_does_not_wait_behind_what_cannot(ended: Ended) -> None:
+    tried: set[str] = set()
+
+    def observe(job: Job, step: str, moment: str) -> None:
+        ended(job, step, moment)
+        if (job.kind, moment) == (JobKind.DELETE_SNAPSHOT, "begin"):
+            tried.add(job.id)
+            # To try them all takes longer than each of them waits.
+            clock.advance(retry.AWAY_SECONDS)
+
+    def away(_operation: str, _name: str) -> None:
+        raise VaultAwayError("the vault is away")
+
+    world = World(observe)
+    clock = world.clock
+    world.disk()
+    world.instance()
+    for number in range(10):
+        world.snapshot(f"snapshot-{number}")
+        world.settle()
+    world.ways[REGION].before = away
+    for number in range(10):
+        world.call("DeleteDiskSnapshot", diskSnapshotName=f"snapshot-{number}")
+    world.call("AttachDisk", diskName="data", instanceName="web", diskPath="/dev/xvdf")
+    try:
+        world.runner.start()
+        ended.wait(JobKind.ATTACH_DISK)
+        # New ones do not stop those that are waiting either.
+        assert until(lambda: len(tried) == 10)
+    finally:
+        world.runner.stop()
+        world.close()
+
+
+def until(holds: Callable[[], bool]) -> bool:
+    end = time.monotonic() + SECONDS
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.01)
+    return holds()
 
 
 def test_traffic_is_over_when_the_last_request_is() -> None:

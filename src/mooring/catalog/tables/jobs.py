@@ -61,12 +61,27 @@ _TAKE = (
     # Whoever else is about to take it, or to record it, has it.
     .with_for_update(of=_table, skip_locked=True)
 )
+# Walked in the order of an index: what was never put off, then what has been due for longest.
+# Leases that have ended are left to the other.
+_TAKE_BY_DUE = (
+    select(_table)
+    .where(
+        ~_waits,
+        _of_kinds,
+        _table.c.not_before_ms <= _now,
+        _table.c.lease_until_ms == 0,
+        _table.c.id.not_in(bindparam("except_ids", expanding=True, type_=Text)),
+    )
+    .order_by(_table.c.not_before_ms, _table.c.seq)
+    .limit(1)
+    .with_for_update(of=_table, skip_locked=True)
+)
 _within = and_(
     _table.c.region.in_(bindparam("regions", expanding=True, type_=Text)),
     _table.c.zone.not_in(bindparam("elsewhere", expanding=True, type_=Text)),
     _table.c.server.in_(["", bindparam("by", type_=Text)]),
 )
-_TAKE_WITHIN = _TAKE.where(_within)
+_TAKE_WITHIN, _TAKE_BY_DUE_WITHIN = _TAKE.where(_within), _TAKE_BY_DUE.where(_within)
 _NEXT_DUE = select(func.min(_table.c.not_before_ms)).where(
     _of_kinds, _table.c.lease_until_ms == 0, ~_waits
 )
@@ -149,8 +164,11 @@ class Jobs:
         lease_ms: int,
         except_ids: Collection[str],
         reach: Reach | None = None,
+        by_due: bool = False,
     ) -> Job | None:
         """Lease the oldest job that is due and first in the line of its key, for so long.
+
+        With `by_due` one that was never put off, or else the one that has been due for longest.
 
         `except_ids` are those that the owner runs now: a clock that jumps ahead ends their
         leases, but nobody shall run them twice. `reach` says which jobs the owner can run; None:
@@ -160,8 +178,13 @@ class Jobs:
         asked["except_ids"] = list(except_ids)
         if reach is not None:
             asked |= _asked_within(owner, reach)
-        statement = _TAKE if reach is None else _TAKE_WITHIN
-        row = self._connection.execute(statement, asked).one_or_none()
+        row = None
+        if by_due:
+            statement = _TAKE_BY_DUE if reach is None else _TAKE_BY_DUE_WITHIN
+            row = self._connection.execute(statement, asked).one_or_none()
+        if row is None:
+            statement = _TAKE if reach is None else _TAKE_WITHIN
+            row = self._connection.execute(statement, asked).one_or_none()
         if row is None:
             return None
         job = job_of(row)

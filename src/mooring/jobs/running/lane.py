@@ -22,11 +22,22 @@ class Lane:
         self.gives_way = gives_way
         self._changed = threading.Condition()
         self._news = 0
+        self._turn = False
 
     @property
     def news(self) -> int:
         """How much news there has been."""
         return self._news
+
+    def turn(self) -> bool:
+        """Whether the next job is to be taken by when it is due, not by its age: every other one.
+
+        Neither has what can be done to wait behind many that are tried again and again, nor these
+        behind new ones of which there is no end.
+        """
+        with self._changed:
+            self._turn = not self._turn
+            return self._turn
 
     def tell(self, jobs: int) -> None:
         """So many more jobs can be run: as many threads look, or all."""

@@ -46,15 +46,19 @@ class Leases:
         self._renewed = self._reading()
 
     @contextmanager
-    def taken(self, kinds: Collection[JobKind]) -> Iterator[tuple[Job | None, int | None]]:
-        """A job that is due; if there is none, when the next will be."""
+    def taken(
+        self, kinds: Collection[JobKind], *, by_due: bool = False
+    ) -> Iterator[tuple[Job | None, int | None]]:
+        """A job that is due, the oldest unless `by_due`; if none is, when the next will be."""
         job: Job | None = None
         due: int | None = None
         try:
             # A lease does not outlive the server anyhow.
             with self._backend.catalog.write(durable=False) as transaction:
                 now, running = self._backend.clock.now_ms(), set(self._running)
-                job = transaction.jobs.take(self._owner, kinds, now, LEASE_MS, running, self._reach)
+                job = transaction.jobs.take(
+                    self._owner, kinds, now, LEASE_MS, running, self._reach, by_due
+                )
                 if job is not None:
                     self._running[job.id] = _Held(job)
                 else:

@@ -117,7 +117,7 @@ class Runner:
         longest = seconds = TOLD_POLL_SECONDS if self._backend.catalog.is_for_many else POLL_SECONDS
         if lane.gives_way:
             self._traffic.give_way(GIVE_WAY_SECONDS)
-        with self._leases.taken(lane.kinds) as (job, due_ms):
+        with self._leases.taken(lane.kinds, by_due=lane.turn()) as (job, due_ms):
             if job is not None:
                 self._run_held(job)
                 return
