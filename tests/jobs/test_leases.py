@@ -196,6 +196,7 @@ def test_a_lease_that_cannot_be_renewed_ends_the_work(
         quick_threads=0,
         bulk_threads=0,
         filling_threads=0,
+        deleting_threads=0,
         observer=thief,
     )
     only_leases.start()

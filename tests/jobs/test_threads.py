@@ -18,7 +18,7 @@ from mooring.model.resources.job_kind import BULK, FILLING, JobKind
 from mooring.model.traffic import Traffic
 from tests.service.world import REGION, World
 
-SECONDS = 30
+SECONDS, WEST = 30, "us-west-2"
 
 
 class Ended:
@@ -134,6 +134,24 @@ def test_no_job_gives_way_for_long(world: World, ended: Ended) -> None:
         ended.wait(JobKind.UPLOAD_SNAPSHOT)
 
 
+def snapshots(world: World, region: str, number: int) -> list[str]:
+    """The names of those of a new disk."""
+    name, zone = f"of-{region}", f"{region}a"
+    world.call("CreateDisk", region=region, diskName=name, availabilityZone=zone, sizeInGb=8)
+    taken = [f"{name}-{each}" for each in range(number)]
+    for one in taken:
+        world.settle()
+        world.call("CreateDiskSnapshot", region=region, diskName=name, diskSnapshotName=one)
+    world.settle()
+    return taken
+
+
+def delete(world: World, region: str, taken: list[str]) -> None:
+    """Delete snapshots; nothing of it is done yet."""
+    for one in taken:
+        world.call("DeleteDiskSnapshot", region=region, diskSnapshotName=one)
+
+
 def test_what_can_be_done_does_not_wait_behind_what_cannot(ended: Ended) -> None:
     tried: set[str] = set()
 
@@ -149,21 +167,34 @@ def test_what_can_be_done_does_not_wait_behind_what_cannot(ended: Ended) -> None
 
     world = World(observe)
     clock = world.clock
+    there, elsewhere = snapshots(world, REGION, 10), snapshots(world, WEST, 1)
+    world.ways[REGION].before = away
+    delete(world, REGION, there)
+    delete(world, WEST, elsewhere)
+    try:
+        world.runner.start()
+        ended.wait(JobKind.DELETE_SNAPSHOT)
+        assert until(lambda: len(tried) == 11)
+    finally:
+        world.runner.stop()
+        world.close()
+
+
+def test_no_disk_waits_for_a_vault_that_does_not_answer(ended: Ended) -> None:
+    world, answers = World(ended), threading.Event()
     world.disk()
     world.instance()
-    for number in range(10):
-        world.snapshot(f"snapshot-{number}")
-        world.settle()
-    world.ways[REGION].before = away
-    for number in range(10):
-        world.call("DeleteDiskSnapshot", diskSnapshotName=f"snapshot-{number}")
+    delete(world, REGION, snapshots(world, REGION, 4))
+    world.ways[REGION].before = lambda _operation, _name: answers.wait(2 * SECONDS)
     world.call("AttachDisk", diskName="data", instanceName="web", diskPath="/dev/xvdf")
     try:
         world.runner.start()
         ended.wait(JobKind.ATTACH_DISK)
-        # New ones do not stop those that are waiting either.
-        assert until(lambda: len(tried) == 10)
+        assert world.call("GetDisk", diskName="data")["disk"]["isAttached"]
+        answers.set()
+        ended.wait(JobKind.DELETE_SNAPSHOT, 4)
     finally:
+        answers.set()
         world.runner.stop()
         world.close()
 

@@ -15,7 +15,7 @@ from mooring.jobs.running.leases import Leases
 from mooring.jobs.running.procedure import Procedure
 from mooring.model.errors import LeaseLostError
 from mooring.model.resources.job import Job
-from mooring.model.resources.job_kind import BULK, FILLING, JobKind
+from mooring.model.resources.job_kind import BULK, DELETING, FILLING, JobKind
 from mooring.model.traffic import Traffic
 from mooring.observe.loop import Loop
 
@@ -38,7 +38,7 @@ log = structlog.get_logger("mooring.jobs")
 
 
 class Runner:
-    """Runs jobs in threads: some for those that move data, some for all others.
+    """Runs jobs in threads: some for those that move data, or delete any, some for all others.
 
     The catalog tells of jobs that can be run, so that a thread looks only where there is one.
     """
@@ -51,6 +51,7 @@ class Runner:
         quick_threads: int = 2,
         bulk_threads: int = 2,
         filling_threads: int = 2,
+        deleting_threads: int = 2,
         observer: Observer = unobserved,
         traffic: Traffic | None = None,
     ) -> None:
@@ -60,11 +61,12 @@ class Runner:
         self._stop = threading.Event()
         self._execution = Execution(backend, procedures, self._leases, observer, self._stop)
         self._traffic = traffic or Traffic()
-        quick = procedures.keys() - BULK - FILLING
+        quick = procedures.keys() - BULK - FILLING - DELETING
         self._lanes = [
             Lane("quick", quick, quick_threads),
             Lane("bulk", procedures.keys() & BULK, bulk_threads, gives_way=True),
             Lane("filling", procedures.keys() & FILLING, filling_threads, gives_way=True),
+            Lane("deleting", procedures.keys() & DELETING, deleting_threads),
         ]
         self._loops = [
             Loop(f"jobs-{lane.name}-{number}", partial(self._work, lane))

@@ -54,3 +54,6 @@ FILLING = frozenset(
     {JobKind.FILL_DISK, JobKind.FORK_DISK, JobKind.EXPORT_SNAPSHOT, JobKind.REPLICATE_VAULT}
 )
 """Jobs that may take hours; neither snapshots nor anything quick waits for them."""
+
+DELETING = frozenset({JobKind.DELETE_SNAPSHOT, JobKind.EXPIRE_SNAPSHOTS})
+"""Jobs that have nothing to do but in vaults, which may answer late, and that nobody waits for."""
