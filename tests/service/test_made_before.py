@@ -13,6 +13,8 @@ from mooring.backend.backend import Backend
 from mooring.engine.zones import Engines
 from mooring.jobs.keep_catalog import Describer
 from mooring.model.extents import BLOCK_SIZE
+from mooring.model.resources.disk import DiskState
+from mooring.model.resources.job_arguments import MoveDisks
 from tests.service.test_restored_catalogs import Copied
 from tests.service.world import REGION, ZONE, World
 
@@ -214,6 +216,34 @@ def test_where_it_is_attached_by_now_is_kept(
 
     assert disk(world, "new") == ("in-use", "web")
     assert held(world, "new")[BLOCK_SIZE:] == SINCE
+
+
+def move(world: World, name: str, by: str) -> None:
+    """Have a disk come here from another host, by a snapshot that is stored."""
+    with world.catalog.write() as transaction:
+        disk = transaction.disks.by_name(REGION, name)
+        stored = transaction.snapshots.by_name(REGION, by)
+        assert disk is not None
+        assert stored is not None
+        transaction.disks.change(disk.id, host="other", state=DiskState.PENDING)
+        arguments = MoveDisks(instance="", disks=(disk.id,), snapshots=(stored.id,), source="other")
+        transaction.jobs.add(world.job(arguments, world.backend.host))
+
+
+def test_a_disk_that_came_from_another_host_since(copied: Copied) -> None:
+    world = copied.world
+    world.disk("new")
+    world.snapshot("by", "new")
+    world.settle()
+    move(world, "new", "by")
+    copied.copy()
+    use(world, "new")
+
+    copied.put_back()
+    no_jobs(world)
+
+    assert disk(world, "new") == ("available", None)
+    assert held(world, "new") == bytes(BLOCK_SIZE) + SINCE
 
 
 def test_what_was_never_made_is_taken_back(copied: Copied) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from mooring.engine.interface import Engine
+from mooring.model.errors import DescriptionError
+from mooring.model.resources.disk_description import decode
 
 
 def made_before(engine: Engine, disk_ids: Collection[str]) -> Collection[str]:
@@ -19,3 +21,17 @@ def made_before(engine: Engine, disk_ids: Collection[str]) -> Collection[str]:
         return ()
     there = engine.disks()
     return [disk_id for disk_id in disk_ids if disk_id in there]
+
+
+def descends(engine: Engine, disk_id: str, snapshot_id: str) -> bool:
+    """Whether what lies here of a disk was made of that snapshot, or of what came of it.
+
+    So a host tells what came to it by this snapshot from what it had of the disk at a former time.
+    Raises EngineError.
+    """
+    text = engine.description(disk_id)
+    try:
+        disk = None if text is None else decode(text).disk
+    except DescriptionError:
+        return False
+    return disk is not None and snapshot_id in (disk.origin_id, *disk.ancestors)

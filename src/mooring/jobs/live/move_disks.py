@@ -25,6 +25,7 @@ from collections.abc import Iterator
 
 import structlog
 
+from mooring.backend.made_before import descends
 from mooring.backend.sources import source_of
 from mooring.catalog.transaction import Transaction
 from mooring.host.rooms import DISKS, of_zone
@@ -149,11 +150,21 @@ def make(work: Work) -> Change:
     work.backend.rooms.check(DISKS, of_zone(work.job.zone))
     work.backend.server(work.job.region).ensure()
     for disk, snapshot_id in _pairs(work):
+        if _came_before(work, disk.id, snapshot_id):
+            continue
         source = source_of(work.backend, disk.region, snapshot_id)
         # What may be left of a former time here, or of a former try.
         work.engine.delete(disk.id)
         work.engine.begin_clone(disk.id, size_in_bytes(disk.size_gb), source)
     return lambda transaction: _arrived(work, transaction)
+
+
+def _came_before(work: Work, disk_id: str, snapshot_id: str) -> bool:
+    """Whether the disk came by this very move, which a catalog restored from a copy has yet to do.
+
+    What is restored of a lost host may come of the same snapshot more than once.
+    """
+    return not work.given(MoveDisks).lost and descends(work.engine, disk_id, snapshot_id)
 
 
 def _take_over(work: Work) -> Change:
@@ -208,10 +219,12 @@ def unmake(work: Work) -> None:
     """Leave no disk behind."""
     if work.engine.shared:
         return
-    for disk_id in work.given(MoveDisks).disks:
+    given = work.given(MoveDisks)
+    for disk_id, snapshot_id in zip(given.disks, given.snapshots, strict=True):
         with work.catalog.read() as transaction:
             disk = transaction.disks.by_id(disk_id)
-        if disk is None or disk.host != work.backend.host:
+        is_here = disk is not None and disk.host == work.backend.host
+        if not is_here and not _came_before(work, disk_id, snapshot_id):
             work.engine.delete(disk_id)
 
 
