@@ -166,8 +166,8 @@ def take_automatic(world: World) -> None:
 
 
 def expire_automatic(world: World) -> None:
-    """The one of `take_automatic`, when the next is stored."""
-    world.clock.advance(3 * 24 * 3600)
+    """The one of `take_automatic`, when the next is stored, before it is a leap of the clock."""
+    world.clock.advance(3600)
     take_automatic(world)
 
 
@@ -195,7 +195,7 @@ def move(world: World, name: str, snapshot: str) -> None:
 
 def run_everything(world: World) -> None:
     """Each kind of job at least once; errors of the requests themselves do not matter here."""
-    hourly = [{"key": "mooring:snapshots", "value": "hourly keep 1 day"}]
+    hourly = [{"key": "mooring:snapshots", "value": "hourly keep 1 hour"}]
     for ask in (
         lambda: Schedule(world.backend, SCHEDULED).look(),
         lambda: world.call(
