@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import pytest
 from mooring.backend.backend import Backend
 from mooring.catalog.copies import CatalogCopies, put_back
 from mooring.catalog.database import Catalog
+from mooring.engine.interface import Freeze
 from mooring.jobs.automatic.due import take_due
 from mooring.model.automatic.rhythm import DAY_MS
 from mooring.model.extents import BLOCK_SIZE
@@ -100,6 +101,36 @@ def test_what_was_frozen_since_the_copy_is_not_frozen_again(copied: Copied) -> N
     world.settle()
     (second,) = set(world.vault.snapshot_ids()) - {first}
     assert held(world, second, len(old)) == new + old[BLOCK_SIZE:]
+
+
+def test_what_was_confirmed_and_stored_since_the_copy_is_kept(
+    copied: Copied, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, data = copied.world, os.urandom(BLOCK_SIZE)
+    disk = world.disk()
+    world.write(disk, 0, data)
+    freeze = world.engine.freeze
+
+    def copying(points: Mapping[str, str]) -> Freeze:
+        copied.copy()
+        monkeypatch.undo()
+        return freeze(points)
+
+    monkeypatch.setattr(world.engine, "freeze", copying)
+    world.snapshot("first")
+    world.settle()
+    (first,) = world.vault.snapshot_ids()
+    for name in ("second", "third"):
+        world.write(disk, 0, os.urandom(BLOCK_SIZE))
+        world.snapshot(name)
+        world.settle()
+    assert first not in world.engine.points(disk)
+
+    copied.put_back()
+    world.settle()
+
+    assert states(world) == {first: SnapshotState.COMPLETED}
+    assert held(world, first, len(data)) == data
 
 
 class Cut(BaseException):

@@ -9,7 +9,8 @@ them in line wait.
    written to since.
 2. Snapshots: if the engine has the frozen point, or those of all parts of an instance's, they hold
    all that was written before the request, so it is confirmed; otherwise, or if users of a disk
-   had to be at rest, the request is taken back.
+   had to be at rest, the request is taken back. One of a copy of the catalog that was put back may
+   be stored since, and its point be gone: that is confirmed, too.
 3. Forks are taken back, but those that were confirmed before, which the catalog lost: they are
    recorded as they are found (backend/made_before.py).
 
@@ -24,7 +25,7 @@ import structlog
 
 from mooring.backend.backend import Backend
 from mooring.backend.made_before import made_before
-from mooring.model.errors import EngineError, MooringError
+from mooring.model.errors import EngineError, MooringError, VaultError
 from mooring.model.resources.disk import Disk
 from mooring.model.resources.instance import InstanceState
 from mooring.model.resources.instance_snapshot import Snapshot
@@ -101,6 +102,11 @@ def _confirm(backend: Backend, whole: Snapshot) -> None:
         jobs = [transaction.jobs.by_id(one.id) for one in whole.members]
     if any(job is not None and not backend.runs(job) for job in jobs):
         return  # the host that has the disks will say, or is just freezing them
+    try:
+        stored = _is_stored(backend, whole, jobs)
+    except VaultError as error:
+        log.warning("whether a snapshot was stored is not known", id=whole.id, error=str(error))
+        return
     left = freezing.left(whole, lambda one: points(backend, one.disk_id, one.disk_zone))
     with backend.catalog.write() as transaction:
         now = transaction.snapshot(whole.id)
@@ -108,7 +114,8 @@ def _confirm(backend: Backend, whole: Snapshot) -> None:
             return  # another host has just frozen it, and perhaps stored it by now
         found = [transaction.disks.by_id(one.disk_id) for one in whole.members]
         disks = [disk for disk in found if disk is not None]
-        confirmed = left is Left.ALL and refusal(disks, {}, NOT_RECORDED) is None
+        counts = left is Left.ALL and refusal(disks, {}, NOT_RECORDED) is None
+        confirmed = stored or counts
         if confirmed:
             recording.confirm(transaction, whole, None)
             log.info("confirmed a snapshot that was being taken", snapshot=whole.id)
@@ -118,6 +125,20 @@ def _confirm(backend: Backend, whole: Snapshot) -> None:
     if not confirmed and left is not Left.NOTHING:
         for one in whole.members:
             release_unneeded(backend.engines[one.disk_zone], one.disk_id, one.id)
+
+
+def _is_stored(backend: Backend, whole: Snapshot, jobs: Sequence[Job | None]) -> bool:
+    """Whether a snapshot is in the vault that nobody can have stored by the catalog.
+
+    Only jobs of a copy that was put back count as begun while they are held. Raises VaultError.
+    """
+    if not all(job is not None and job.generation for job in jobs):
+        return False
+    if whole.region not in backend.vaults:
+        return False
+    vault = backend.vaults[whole.region]
+    vault.check()
+    return all(vault.has(one.id) for one in whole.members)
 
 
 def _take_back_fork(backend: Backend, waited_for: str, together: Sequence[Job]) -> None:
