@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from mooring.catalog.copies import CatalogCopies, put_back
 from mooring.catalog.database import Catalog
 from mooring.engine.interface import Freeze
 from mooring.jobs.automatic.due import take_due
+from mooring.jobs.watching.held import HeldWatch
 from mooring.model.automatic.rhythm import DAY_MS
 from mooring.model.extents import BLOCK_SIZE
 from mooring.model.resources.job import Job
@@ -131,6 +133,40 @@ def test_what_was_confirmed_and_stored_since_the_copy_is_kept(
 
     assert states(world) == {first: SnapshotState.COMPLETED}
     assert held(world, first, len(data)) == data
+
+
+def test_a_revert_of_a_disk_that_was_deleted_since_holds_up_nothing(
+    copied: Copied, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = copied.world
+    world.disk()
+    world.snapshot("then")
+    world.settle()
+    revert = world.engine.revert
+
+    def copying(*given: Any, **more: Any) -> None:
+        copied.copy()
+        revert(*given, **more)
+
+    monkeypatch.setattr(world.engine, "revert", copying)
+    world.act("revert", diskName="data", diskSnapshotName="then")
+    world.settle()
+    world.call("DeleteDisk", diskName="data")
+    world.settle()
+
+    copied.put_back()
+    world.call("DeleteDisk", diskName="data")
+    world.call("DeleteDiskSnapshot", diskSnapshotName="then")
+    world.settle()
+    watch = HeldWatch(world.backend)
+    watch.look()
+    watch.look()
+    world.settle()
+
+    (before,) = world.vault.snapshot_ids()
+    assert states(world) == {before: SnapshotState.COMPLETED}, "what it held"
+    with world.catalog.read() as transaction:
+        assert transaction.jobs.all() == []
 
 
 class Cut(BaseException):

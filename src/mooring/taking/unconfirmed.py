@@ -90,8 +90,21 @@ def _settle_revert(backend: Backend, job: Job) -> None:
             done = reverting.settle(backend, transaction, job)
     except EngineError as error:
         log.warning("what became of a revert is not known", disk=disk, error=str(error))
+        with backend.catalog.write() as transaction:
+            # What the job reads is kept in the vault for as long as it is there. Whether what the
+            # disk held was stored is asked next.
+            if transaction.disks.by_id(disk) is None and _is_gone(backend, disk, job.zone):
+                transaction.jobs.remove_all(job.id)
     else:
         log.info("settled a revert that was not answered", disk=disk, done=done)
+
+
+def _is_gone(backend: Backend, disk_id: str, zone: str) -> bool:
+    """Whether nothing lies here of a disk."""
+    try:
+        return disk_id not in backend.engines[zone].disks()
+    except EngineError:
+        return False
 
 
 def _confirm(backend: Backend, whole: Snapshot) -> None:
