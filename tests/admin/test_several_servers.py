@@ -65,7 +65,7 @@ def test_doctor_tells_of_servers(settings: Settings) -> None:
         (_, (ok, told)) = server_findings(settings)
         assert ok
         assert "server first on " in told
-        assert "jobs: 2 quick, 2 bulk, 2 filling): runs, heard of " in told
+        assert "jobs: 2 quick, 2 bulk, 2 filling, 2 deleting): runs, heard of " in told
 
         key = mooring.paths.cluster_key
         key.chmod(0o644)
