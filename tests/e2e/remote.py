@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mooring.host.processes.lasting_process import LastingProcess, find
+from mooring.model.errors import NbdError
 from mooring.nbd.blocking import BlockingNbdClient
 from mooring.nbd.uri import parse_uri
 from tests.conftest import find_tool
@@ -117,8 +118,7 @@ def machine(
     try:
         until(socket.exists, "qemu-nbd to start")
         shown = f"nbd+unix:///disk?socket={socket}"
-        # It listens before it has the disk, and answers then.
-        BlockingNbdClient(shown, timeout=PATIENCE).close()
+        until(lambda: has_answered(shown) or process.poll() is not None, "it to have the disk")
         yield shown
     finally:
         process.terminate()
@@ -128,6 +128,15 @@ def machine(
             process.kill()  # it waits for its disk, which it may not have any more
             process.wait(30)
         socket.unlink(missing_ok=True)
+
+
+def has_answered(uri: str) -> bool:
+    """Whether qemu-nbd has opened its disk: it listens before that."""
+    try:
+        BlockingNbdClient(uri, timeout=PATIENCE).close()
+    except NbdError:
+        return False
+    return True
 
 
 def nbdinfo(uri: str, certificates: Path) -> subprocess.CompletedProcess[str]:
