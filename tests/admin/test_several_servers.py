@@ -318,6 +318,9 @@ def test_one_server_compares_a_vault_for_all(settings: Settings) -> None:
         mooring.schedule.vaults.compare = noting  # type: ignore[method-assign]
 
     with served(first) as one, served(second) as two:
+        # Only the test looks: between two lines of it a thread would, too.
+        one.schedule.stop()
+        two.schedule.stop()
         watched(one, "one")
         watched(two, "two")
         for mooring in (one, two, one, two):
