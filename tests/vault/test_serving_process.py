@@ -27,12 +27,12 @@ parser.add_argument("--run-dir", type=Path)
 parser.add_argument("--lock-fd", type=int)
 options = parser.parse_args()
 inherit(options.lock_fd)
+(options.run_dir / "vault").write_text(options.vault)
 place = options.run_dir / "nbd.sock"
 place.unlink(missing_ok=True)
 listener = socket.socket(socket.AF_UNIX)
 listener.bind(str(place))
 listener.listen()
-(options.run_dir / "vault").write_text(options.vault)
 time.sleep(600)
 """
 
