@@ -213,6 +213,27 @@ def test_the_cover_passes_to_a_child_during_a_collection(
         vault.delete(child)
 
 
+def test_what_is_held_no_longer_may_go_during_a_collection(
+    vault: Vault, other: Vault, memory: MemoryStore, clock: ManualClock
+) -> None:
+    """Its map is missed by the collector that has read the claim, and nobody needs it any more."""
+    b = fill(vault, "a").copy()
+    writer = vault.begin(info("b"), "a")
+    vault.delete("a")
+
+    def let_go() -> None:
+        b.write(writer, 0, content(rng, 8))
+        writer.commit()
+        assert other.collect().segments_deleted > 0
+
+    meanwhile = InterruptedStore(memory, lambda *_: None)
+    with Vault.create_or_open(meanwhile, clock) as collecting:
+        meanwhile.before = once(lambda *call: call == ("names", "roots/"), let_go)
+        collecting.collect()
+
+    check_all(other, {"b": b})
+
+
 def test_tombstones_go_after_some_minutes(
     vault: Vault, memory: MemoryStore, clock: ManualClock
 ) -> None:

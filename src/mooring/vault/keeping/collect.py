@@ -251,6 +251,9 @@ class Collector:
             if claim.root:
                 yield self._readable(claim.root, claim.held)
 
+    def _is_held(self, snapshot_id: str) -> bool:
+        return any(claim.root and claim.held == snapshot_id for claim in self._claims())
+
     def _readable(self, data: bytes, snapshot_id: str) -> Root:
         try:
             return decode_root(data, snapshot_id, self._cipher)
@@ -263,7 +266,7 @@ class Collector:
         """For each segment that is named, the numbers of its frames that are."""
         live = FrameSet()
         seen: set[FrameKey] = set()
-        for is_held, some in ((False, roots), (True, held)):
+        for some in (roots, held):
             for root in self._walk.ahead(some, seen):
                 claim.keep()
                 try:
@@ -271,8 +274,9 @@ class Collector:
                         live.add(frames)
                         claim.keep()
                 except DamageError as error:
-                    # A snapshot deleted meanwhile may have lost its map to another collector.
-                    if is_held or self._roots.has(root.id):
+                    # What was deleted meanwhile, and is held no longer, may have lost its map to
+                    # another collector.
+                    if self._roots.has(root.id) or self._is_held(root.id):
                         raise _stopped(root.id, error) from error
         self._walk.forget(seen)
         return dict(self._walk.segments_in(live.sorted()))
