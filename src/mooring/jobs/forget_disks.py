@@ -14,7 +14,7 @@ import structlog
 from mooring.backend.backend import Backend
 from mooring.catalog.transaction import Transaction
 from mooring.model.resources.disk import Disk
-from mooring.model.resources.job import HELD_MS, Job
+from mooring.model.resources.job import Job
 from mooring.model.resources.job_arguments import OfDisk, OfSnapshot
 from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.snapshot import SnapshotState
@@ -54,7 +54,7 @@ def forget_disks(backend: Backend) -> None:
     with backend.catalog.write() as transaction:
         for job in transaction.jobs.of_kinds(OF_DISKS):
             # What was not answered is taken back by recover.py.
-            if job.not_before_ms != HELD_MS and not ids.isdisjoint(_disks(transaction, job)):
+            if not job.is_held and not ids.isdisjoint(_disks(transaction, job)):
                 _fail(transaction, job, backend.clock.now_ms())
     for start in range(0, len(gone), AT_ONCE):
         with backend.catalog.write() as transaction:

@@ -15,7 +15,6 @@ from mooring.model.names import check_name, name_taken
 from mooring.model.operation import ResourceType
 from mooring.model.resources.consistency import read_given_tags
 from mooring.model.resources.disk import Attachment, Disk
-from mooring.model.resources.job import HELD_MS
 from mooring.model.resources.job_arguments import CloneDisk, CreateDisk, DeleteDisk, OfDisk
 from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.snapshot import DiskSnapshot, SnapshotState
@@ -128,7 +127,7 @@ def delete_disk(backend: Backend, call: Call) -> Result:
 def _check_not_being_forked(transaction: Transaction, disk: Disk) -> None:
     """Raise while the request is under way that makes the disk of another one."""
     job = transaction.jobs.by_id(disk.id)
-    if job is not None and job.kind is JobKind.FORK_DISK and job.not_before_ms == HELD_MS:
+    if job is not None and job.kind is JobKind.FORK_DISK and job.is_held:
         raise OperationFailureException(
             f"The disk {disk.name} is being made right now. Please try again in a moment."
         )

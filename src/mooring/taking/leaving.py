@@ -11,7 +11,7 @@ from mooring.model.resources.disk import Attachment, Disk, DiskState
 from mooring.model.resources.export_record import RecordState
 from mooring.model.resources.host import Host, HostState
 from mooring.model.resources.instance import InstanceState
-from mooring.model.resources.job import HELD_MS, Job
+from mooring.model.resources.job import Job
 from mooring.model.resources.job_arguments import (
     DeleteDisk,
     DeleteInstance,
@@ -153,7 +153,7 @@ def _why(host: Host) -> str:
 
 def _goes_with_the_disk(job: Job, host: Host) -> bool:
     kinds = _WITH_THE_LAYERS if job.zone in host.shared_zones else _WITH_THE_DISK
-    return job.kind in kinds and job.not_before_ms != HELD_MS
+    return job.kind in kinds and not job.is_held
 
 
 def _is_elsewhere(transaction: Transaction, disk_id: str, host: Host) -> bool:
@@ -187,7 +187,7 @@ def awaited(transaction: Transaction, disks: Collection[str], host: str) -> str 
     taken = transaction.jobs.taken_of(host)
     for job in transaction.jobs.of_server(host):
         given = job.arguments
-        held = job.not_before_ms == HELD_MS
+        held = job.is_held
         if given.at in disks and (held or job.id in taken or job.kind not in _HANDED_ON):
             return job.kind
         if held and isinstance(given, ForkDisk) and given.source in disks:

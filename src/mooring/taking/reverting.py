@@ -194,7 +194,7 @@ def leave(backend: Backend, transaction: Transaction, job: Job) -> str:
 def left_over(transaction: Transaction, host: str) -> list[Job]:
     """The reverts of a host, that is lost, which are neither confirmed nor taken back."""
     jobs = transaction.jobs.of_server(host)
-    return [one for one in jobs if one.kind is JobKind.REVERT_DISK and one.not_before_ms == HELD_MS]
+    return [one for one in jobs if one.kind is JobKind.REVERT_DISK and one.is_held]
 
 
 def settle_left(backend: Backend, disk_id: str, host: str) -> None:

@@ -29,7 +29,7 @@ from mooring.model.errors import EngineError, MooringError, VaultError
 from mooring.model.resources.disk import Disk
 from mooring.model.resources.instance import InstanceState
 from mooring.model.resources.instance_snapshot import Snapshot
-from mooring.model.resources.job import HELD_MS, Job
+from mooring.model.resources.job import Job
 from mooring.model.resources.job_arguments import ForkDisk, RevertDisk
 from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.snapshot import SnapshotState
@@ -70,7 +70,7 @@ def settle(backend: Backend, only: Collection[str] | None = None) -> None:
 def held(backend: Backend, *kinds: JobKind) -> list[Job]:
     """Jobs of requests that were not confirmed, of this host's disks in zones that there are."""
     with backend.catalog.read() as transaction:
-        jobs = [one for one in transaction.jobs.of_kinds(kinds) if one.not_before_ms == HELD_MS]
+        jobs = [one for one in transaction.jobs.of_kinds(kinds) if one.is_held]
     return [job for job in jobs if backend.runs(job) and job.zone in backend.engines]
 
 

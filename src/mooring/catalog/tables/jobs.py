@@ -145,7 +145,7 @@ class Jobs:
         """
         # Whoever has added one before has committed, so the order of seq is that of the commits.
         alone(self._connection, f"jobs of {job.key}")
-        if job.not_before_ms != HELD_MS:
+        if not job.is_held:
             self.runnable.append(job.kind)
         columns = columns_of(job)
         # A file has one server, which is every disk's host.

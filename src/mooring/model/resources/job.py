@@ -50,6 +50,11 @@ class Job:
     def kind(self) -> JobKind:
         return self.arguments.kind
 
+    @property
+    def is_held(self) -> bool:
+        """Whether nobody runs it before its request is confirmed."""
+        return self.not_before_ms == HELD_MS
+
     def given(self, of: type[Given]) -> Given:
         """The arguments, which are of that class, or of one below it."""
         if not isinstance(self.arguments, of):

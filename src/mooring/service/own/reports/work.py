@@ -5,7 +5,7 @@ from __future__ import annotations
 from mooring.backend.backend import Backend
 from mooring.catalog.transaction import Transaction
 from mooring.model.resources.disk import Disk
-from mooring.model.resources.job import HELD_MS, Job
+from mooring.model.resources.job import Job
 from mooring.model.resources.job_arguments import OfDisk
 from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.snapshot import DiskSnapshot
@@ -68,6 +68,6 @@ def _told(backend: Backend, job: Job, disk: Disk | None, snapshot: DiskSnapshot 
         "createdAt": job.created_ms / 1000,
         "attempts": job.attempts,
         "isUndoing": job.undoing,
-        "isHeld": job.not_before_ms == HELD_MS,
+        "isHeld": job.is_held,
         "problem": job.error_details,
     }
