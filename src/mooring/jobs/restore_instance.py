@@ -15,15 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-import structlog
-
 from mooring.backend.made_before import made_before
 from mooring.backend.sources import source_of
 from mooring.catalog.transaction import Transaction
 from mooring.jobs.attachments import serve, withdraw
 from mooring.jobs.fill_disk import fill_job
 from mooring.jobs.running.procedure import Change, Procedure, Step, Work
-from mooring.model.errors import CanceledError, MooringError
+from mooring.model.errors import CanceledError
 from mooring.model.resources.disk import Attachment, Disk, DiskState
 from mooring.model.resources.instance import InstanceState
 from mooring.model.resources.job import Job
@@ -31,8 +29,7 @@ from mooring.model.resources.job_arguments import RestoreInstance
 from mooring.model.resources.job_kind import JobKind
 from mooring.model.sizes import size_in_bytes
 from mooring.taking.leaving import forget_restored
-
-log = structlog.get_logger("mooring.jobs")
+from mooring.taking.serving import serve_what_can_be
 
 
 def create(work: Work) -> Change:
@@ -69,13 +66,10 @@ def _made_before(work: Work, made: Collection[str]) -> Change:
     instance_id = work.given(RestoreInstance).instance
     reads = {one: left.snapshot_id for one in made if (left := work.engine.filling(one))}
     with work.catalog.read() as transaction:
+        instance = transaction.instances.by_id(instance_id)
         disks = transaction.disks.of_instance(instance_id)
-    for disk in disks:
-        try:
-            if disk.id in made:
-                serve(work, disk)
-        except MooringError as error:
-            log.warning("a disk is not served", disk=disk.id, error=str(error))
+    if instance is not None:
+        serve_what_can_be(work.backend, instance, [disk for disk in disks if disk.id in made])
 
     def change(transaction: Transaction) -> None:
         host = work.backend.host

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import structlog
+
 from mooring.backend.backend import Backend
 from mooring.engine.interface import Export
 from mooring.model.blueprints import HOST
-from mooring.model.errors import DiskAwayError, DiskBusyError
+from mooring.model.errors import DiskAwayError, DiskBusyError, MooringError
 from mooring.model.resources.disk import Disk
 from mooring.model.resources.instance import Instance
+
+log = structlog.get_logger("mooring.jobs")
 
 
 def serve(backend: Backend, instance_id: str, instance: Instance | None, disk: Disk) -> None:
@@ -21,6 +25,15 @@ def serve(backend: Backend, instance_id: str, instance: Instance | None, disk: D
     engine.attach(instance_id, Export(disk.id, disk.name))
     if instance is not None and instance.blueprint_id == HOST:
         backend.devices.attach(disk.id, engine.uri(instance_id, disk.name))
+
+
+def serve_what_can_be(backend: Backend, instance: Instance, disks: Iterable[Disk]) -> None:
+    """Serve disks at their instance; of those that cannot be served now the log tells."""
+    for disk in disks:
+        try:
+            serve(backend, instance.id, instance, disk)
+        except MooringError as error:
+            log.warning("a disk is not served", disk=disk.id, error=str(error))
 
 
 def withdraw(backend: Backend, disk_ids: Iterable[str]) -> None:

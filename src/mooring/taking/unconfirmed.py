@@ -35,7 +35,7 @@ from mooring.model.resources.job_kind import JobKind
 from mooring.model.resources.snapshot import SnapshotState
 from mooring.taking import forking, freezing, recording, reverting
 from mooring.taking.freezing import Left
-from mooring.taking.serving import serve, withdraw
+from mooring.taking.serving import serve_what_can_be, withdraw
 from mooring.taking.unneeded import release_unneeded
 from mooring.taking.verdict import NOT_RECORDED, refusal
 
@@ -187,12 +187,7 @@ def _keep_fork(backend: Backend, together: Sequence[Job], there: Sequence[Disk])
     with backend.catalog.read() as transaction:
         instance = transaction.instances.by_id(together[0].waited_for)
     if instance is not None and instance.state is InstanceState.PENDING:
-        for disk in there:
-            try:
-                if disk.instance_id == instance.id:
-                    serve(backend, instance.id, instance, disk)
-            except MooringError as error:
-                log.warning("a disk is not served", disk=disk.id, error=str(error))
+        serve_what_can_be(backend, instance, [d for d in there if d.instance_id == instance.id])
     with backend.catalog.write() as transaction:
         forking.keep(backend, transaction, together, {one.id for one in there})
     log.info("kept a fork that was made before", fork=together[0].waited_for)
